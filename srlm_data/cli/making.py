@@ -1,0 +1,131 @@
+"""The commands that make: build, eval, and plan, which says what build would do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from srlm_data.cli.options import (
+    engine_option,
+    json_option,
+    manifest_row,
+    pass_store,
+    print_json,
+    recipe_argument,
+    seed_option,
+)
+
+if TYPE_CHECKING:
+    from srlm_data.recipe import Recipe
+    from srlm_data.store import Store
+
+
+@click.command()
+@recipe_argument
+@click.argument("datasets", nargs=-1)
+@engine_option
+@seed_option
+@click.option("--no-wait", is_flag=True, help="Fail when another process builds the same version.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless it fails.")
+@json_option
+@pass_store
+def build(
+    store: Store, recipe: Path, datasets: tuple[str, ...], engine: str | None,
+    seed: int | None, no_wait: bool, quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Build what is missing of RECIPE (or only DATASETS of it, with what they read)."""
+    from srlm_data.build import build as build_recipe
+    from srlm_data.cli.progress import Told
+
+    loaded = _load(recipe, engine, seed)
+    told = Told(quiet=quiet or as_json)
+    try:
+        made = build_recipe(loaded, store, only=datasets, wait=not no_wait, watcher=told)
+    finally:
+        told.stop()
+    if as_json:
+        print_json([manifest_row(manifest) for manifest in made.values()])
+
+
+@click.command("eval")
+@recipe_argument
+@engine_option
+@seed_option
+@click.option("-q", "--quiet", is_flag=True, help="Print the table alone.")
+@pass_store
+def evaluate(store: Store, recipe: Path, engine: str | None, seed: int | None, quiet: bool) -> None:
+    """Build RECIPE, then print its metrics as one table: models in columns, as in the paper."""
+    from srlm_data.build import build as build_recipe
+    from srlm_data.cli.progress import Told
+    from srlm_data.evaluation_table import paper_table
+    from srlm_data.schema import METRICS, MODELS
+
+    loaded = _load(recipe, engine, seed)
+    told = Told(quiet=quiet)
+    try:
+        made = build_recipe(loaded, store, watcher=told)
+    finally:
+        told.stop()
+    metrics = [made[one.name] for one in loaded.datasets.values() if one.makes is METRICS]
+    names = {
+        row["model"]: one.name.partition(".")[2].upper()
+        for one in loaded.flow()
+        if one.makes is MODELS
+        for row in store.rows(made[one.name]).dicts()
+    }
+    click.echo(paper_table([store.rows(manifest) for manifest in metrics], names))
+
+
+@click.command()
+@recipe_argument
+@engine_option
+@seed_option
+@json_option
+@pass_store
+def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_json: bool) -> None:
+    """Say what a build of RECIPE would do, and why; run nothing, load nothing."""
+    from srlm_data.plan import plan as plan_recipe
+
+    planned = plan_recipe(_load(recipe, engine, seed), store)
+    if as_json:
+        print_json([
+            {
+                "dataset": one.dataset.name, "action": one.action, "version": one.version,
+                "reasons": one.reasons, "rows": one.expected.rows, "calls": one.expected.calls,
+            }
+            for one in planned
+        ])  # fmt: skip
+        return
+    for one in planned:
+        mark = {"reuse": "=", "build": "+", "wait": "?"}[one.action]
+        size = "" if one.expected.rows is None else f"  <= {one.expected.rows:,} rows"
+        calls = _calls(one.expected.calls)
+        if one.action == "reuse":
+            size = calls = ""
+        click.echo(f"{mark} {one.dataset.name}  {one.dataset.step.name}{size}{calls}")
+        for reason in one.reasons:
+            click.echo(f"      {reason}")
+    asked = [one.expected.calls for one in planned if one.action != "reuse"]
+    more = " and those that nobody can tell yet" if None in asked else ""
+    todo = sum(one.action != "reuse" for one in planned)
+    click.echo(
+        f"{todo} of {len(planned)} datasets to build, at most {sum(filter(None, asked)):,} model "
+        f"calls{more} (answers that are kept are not asked again)"
+    )
+
+
+def _calls(calls: int | None) -> str:
+    if calls is None:
+        return "  model calls: nobody can tell yet"
+    return f", {calls:,} model calls" if calls else ""
+
+
+def _load(recipe: Path, engine: str | None, seed: int | None) -> Recipe:
+    from srlm_data.recipe import load
+
+    # A step of one's own is looked for beside the recipe, then where the command runs.
+    sys.path[:0] = [str(recipe.resolve().parent), str(Path.cwd())]
+    return load(recipe, engine=engine, seed=seed)

@@ -1,0 +1,47 @@
+"""What the commands share: their store, their common options, JSON on the way out."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from srlm_data.store import Manifest
+
+recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
+engine_option = click.option(
+    "--engine", metavar="KIND", help="Answer with this engine instead of the recipe's."
+)
+seed_option = click.option("--seed", type=int, help="Replace the recipe's seed by this one.")
+
+
+def pass_store(command: Callable[..., None]) -> Callable[..., None]:
+    """Call ``command`` with the store first; importing it takes longer than any `--help` should."""
+
+    @click.pass_obj
+    def with_store(root: Path, *args: Any, **options: Any) -> None:
+        from srlm_data.store import Store
+
+        command(Store(root), *args, **options)
+
+    return functools.update_wrapper(with_store, command)
+
+
+def manifest_row(manifest: Manifest) -> dict[str, Any]:
+    """What `--json` says of a version."""
+    return {
+        "name": manifest.name, "version": manifest.version, "stage": manifest.stage,
+        "rows": manifest.rows, "content": manifest.content, "drops": manifest.drops,
+        "cost": manifest.cost, "made": manifest.made,
+    }  # fmt: skip
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON; dates and the like become text."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

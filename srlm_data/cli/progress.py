@@ -1,0 +1,96 @@
+"""How a build is told to a person: lines of what was made, and a bar while a model is at work."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from srlm_data.plan import Planned
+from srlm_data.recorded import Usage
+from srlm_data.store import Manifest
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Told:
+    """A build watcher for a person. The bar is drawn on a terminal only; lines go everywhere."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._draws = sys.stderr.isatty() and not quiet
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._started = 0.0
+
+    def begin(self, planned: Planned) -> None:
+        """Say what is being built and why."""
+        self._say(f"  building {planned.dataset.name}  ({'; '.join(planned.reasons)})")
+        self._started = time.perf_counter()
+
+    def progress(self, usage: Usage) -> None:
+        """Move the bar: answers, answers a second, tokens a second, time to go."""
+        if not self._draws:
+            return
+        if self._bar is None:
+            # Only here: a build that asks no model does not wait for rich.
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("  "), BarColumn(), TextColumn("{task.completed}/{task.total} answers"),
+                TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
+                console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._bar.start()
+            self._task = self._bar.add_task("", total=usage.total, speed="")
+        assert self._task is not None
+        passed = max(time.perf_counter() - self._started, 1e-9)
+        done = usage.calls + usage.reused
+        self._bar.update(
+            self._task,
+            total=usage.total,
+            completed=done,
+            speed=f"{usage.calls / passed:,.0f} rows/s "
+            f"{usage.completion_tokens / passed:,.0f} tokens/s",
+        )
+
+    def waiting(self, reason: str) -> None:
+        """Say who is waited for."""
+        self._say(f"  {reason}")
+
+    def reused(self, manifest: Manifest) -> None:
+        """Say that nothing had to be done."""
+        self._say(f"  = {manifest.ref}  {manifest.rows:,} {manifest.stage}, as built before")
+
+    def built(self, manifest: Manifest) -> None:
+        """Say what was made, what was dropped and what it cost."""
+        self.stop()
+        seconds = manifest.made.get("seconds", 0)
+        made = f"{manifest.rows:,} {manifest.stage} in {seconds:.1f} s"
+        self._say(f"  + {manifest.ref}  {made}{_cost(manifest)}")
+        for reason, count in manifest.drops.items():
+            self._say(f"      dropped {count:,}: {reason}")
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._task = None
+
+    def _say(self, line: str) -> None:
+        if not self._quiet:
+            click.echo(line, err=True)
+
+
+def _cost(manifest: Manifest) -> str:
+    cost = manifest.cost
+    if not cost:
+        return ""
+    return (
+        f", {cost['calls']:,} model calls ({cost['reused']:,} answers reused), "
+        f"{cost['completion_tokens']:,} tokens written"
+    )

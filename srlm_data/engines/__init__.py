@@ -1,0 +1,89 @@
+"""Text generation behind one protocol.
+
+An engine takes requests and gives completions, in whatever order they finish, each carrying
+the request that it answers: nothing is joined by position. It pulls requests as it has room
+for them, so that a stream of any length goes through in bounded memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from srlm_data.schema import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a completion is drawn; the paper's figures are temperature 0.7, top-p 0.9."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One completion to draw.
+
+    Attributes:
+        id: the asking step's own handle, given back with the completion; unique in a call.
+        messages: the conversation, before the chat template.
+        sampling: how to draw.
+        seed: of this request alone, so that rows do not depend on batching or resuming.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came back. ``finish_reason`` is ``stop``, ``length`` or ``error``.
+
+    A failed request is a completion too: empty ``text``, ``finish_reason`` ``error`` and the
+    reason in ``error``. ``text`` never holds the prompt or special tokens.
+    """
+
+    request: Request
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    error: str | None = None
+
+
+def request_seed(run: int, row: str, sample: int) -> int:
+    """The seed of a request (63 bits): from the run's seed, its row's id, the sample's index."""
+    payload = json.dumps([run, row, sample]).encode()
+    return int.from_bytes(hashlib.blake2b(payload, digest_size=8).digest()) >> 1
+
+
+class Engine(Protocol):
+    """What answers requests."""
+
+    @property
+    def model(self) -> str:
+        """Digest of the model that answers (weights, tokenizer, chat template)."""
+        ...
+
+    def generate(
+        self, requests: Iterable[Request], *, total: int | None = None
+    ) -> Iterator[Completion]:
+        """Completions of ``requests``, as they finish; ``total`` is only for progress.
+
+        Raises:
+            EngineError: the engine cannot go on. What was given before stays valid.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the model and the memory it holds."""
+        ...

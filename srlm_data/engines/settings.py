@@ -1,0 +1,156 @@
+"""Which engine answers, and how it runs: the ``engine`` section of a recipe.
+
+    engine: {kind: vllm, max_num_seqs: 256}
+    engine: {kind: 'my_module:my_engine', options: {address: somewhere}}
+
+Nothing here decides a row: an engine's settings say where and how fast, never what is asked.
+The libraries behind an engine are imported when one is opened and not before.
+
+``my_module:my_engine`` is the door for an engine of one's own: a function that is called as
+``my_engine(options, model, digest, revision)`` with what :func:`open_engine` was given, and that
+returns an :class:`~srlm_data.engines.Engine`. Its module is looked for where steps of one's own
+are: beside the recipe, then where the command runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+from pydantic import Field, field_validator
+
+from srlm_data.config import Config
+from srlm_data.engines import Engine
+from srlm_data.errors import Missing
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+_DTYPE = (
+    "Number type of the weights and activations; auto is float32 on a CPU (so that answers do "
+    "not depend on batching) and the checkpoint's own elsewhere."
+)
+_REMOTE_CODE = "Run Python code that comes with the model's files. Only for models you trust."
+
+
+class TransformersEngine(Config):
+    """Batched generation with transformers, on a CPU or a GPU."""
+
+    kind: Literal["transformers"] = "transformers"
+    batch_size: int = Field(
+        default=64, ge=1, description="Most requests that are answered at a time."
+    )
+    dtype: Dtype = Field(default="auto", description=_DTYPE)
+    device: str = Field(
+        default="auto",
+        description="A device as torch names it; auto is the first GPU, else the CPU.",
+    )
+    trust_remote_code: bool = Field(default=False, description=_REMOTE_CODE)
+
+
+class VllmEngine(Config):
+    """Offline generation with vLLM in this process; what is unset is vLLM's own choice."""
+
+    kind: Literal["vllm"] = "vllm"
+    dtype: Dtype = Field(default="auto", description=_DTYPE)
+    max_model_len: int | None = Field(
+        default=None,
+        ge=1,
+        description="Longest prompt and answer together, in tokens; unset: the model's.",
+    )
+    max_num_seqs: int | None = Field(
+        default=None, ge=1, description="Most requests that are answered at a time."
+    )
+    gpu_memory_utilization: float = Field(
+        default=0.9, gt=0, le=1, description="Share of the GPU's memory that vLLM may take."
+    )
+    kv_cache_memory_bytes: int | None = Field(
+        default=None, ge=1, description="Size of the key-value cache in bytes; overrides the share."
+    )
+    tensor_parallel_size: int = Field(
+        default=1, ge=1, description="GPUs that hold the model together."
+    )
+    enforce_eager: bool | None = Field(
+        default=None, description="Skip compilation and CUDA graphs; unset: only on a CPU."
+    )
+    enable_prefix_caching: bool = Field(
+        default=True, description="Compute a beginning that several prompts share only once."
+    )
+    trust_remote_code: bool = Field(default=False, description=_REMOTE_CODE)
+
+
+class PluginEngine(Config):
+    """An engine of one's own; see the module for the function that opens it."""
+
+    kind: str = Field(pattern=r"^[\w.]+:\w+$", description="my_module:my_engine")
+    options: dict[str, Any] = Field({}, description="Given to the function as they stand.")
+
+    @field_validator("kind")
+    @classmethod
+    def _importable(cls, kind: str) -> str:
+        _plugin(kind)  # a misspelt name is a mistake of the recipe, not of its tenth dataset
+        return kind
+
+
+ENGINES: Final[Mapping[str, type[TransformersEngine | VllmEngine]]] = {
+    "transformers": TransformersEngine,
+    "vllm": VllmEngine,
+}
+"""Kind -> settings of the shipped engines; a kind with a colon is a :class:`PluginEngine`."""
+
+EngineSettings = TransformersEngine | VllmEngine | PluginEngine
+"""Any engine's settings, told apart by ``kind``."""
+
+
+def open_engine(
+    settings: EngineSettings,
+    model: str,
+    digest: str,
+    revision: str | None = None,
+) -> Engine:
+    """An engine with ``model`` loaded; the caller closes it.
+
+    Args:
+        settings: which engine, and how it runs.
+        model: a folder, or a Hub name.
+        digest: the model's digest, which the engine carries as ``model``.
+        revision: the pinned revision of a Hub name.
+
+    Raises:
+        Missing: a package that the engine needs is not installed.
+        EngineError: the model cannot be loaded.
+    """
+    if isinstance(settings, PluginEngine):
+        return _plugin(settings.kind)(settings.options, model, digest, revision)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the libraries say to their own authors as they load
+        try:
+            module = importlib.import_module(f"srlm_data.engines.{settings.kind}")
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package == "srlm_data":
+                raise
+            raise Missing(
+                f"engine '{settings.kind}': the package '{package}' is not installed. "
+                f"Install it with: pip install 'srlm-data[{settings.kind}]'"
+            ) from None
+        engine: Engine = module.load(settings, model, digest, revision)
+    return engine
+
+
+def _plugin(kind: str) -> Callable[..., Engine]:
+    """The function that ``my_module:my_engine`` names.
+
+    Raises:
+        ValueError: it cannot be imported.
+    """
+    module_name, _, function_name = kind.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"cannot import the engine ({error})") from None
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise ValueError(f"the module '{module_name}' has no function '{function_name}'")
+    plugin: Callable[..., Engine] = function
+    return plugin

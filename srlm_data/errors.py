@@ -1,0 +1,77 @@
+"""What can go wrong.
+
+    SrlmError                 expected: one sentence, no traceback, a non-zero exit
+    ├── RecipeError           the recipe, or a file that it names, is wrong        exit 2
+    ├── DataError             rows break a rule of their stage, or cannot be read  exit 3
+    ├── StoreError            a version is missing, damaged, or the store unusable exit 4
+    │   └── Busy              another process is building the same version         exit 5
+    ├── EngineError           text generation cannot start or cannot go on         exit 6
+    ├── TrainingError         a training run was refused or failed                 exit 7
+    └── Missing               an optional package is not installed                 exit 8
+
+Every message follows one form: ``where: what is wrong, what was found. What to do.``
+Anything else that is raised is a bug of ours and shows its traceback (exit 1).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SrlmError(Exception):
+    """An expected failure; its text is shown to the user as it stands."""
+
+    exit_code = 1
+
+
+class RecipeError(SrlmError):
+    """A recipe is wrong. ``problems`` holds every mistake found, one sentence each."""
+
+    exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DataError(SrlmError):
+    """Rows that cannot be read, or that break a rule of their stage."""
+
+    exit_code = 3
+
+
+class StoreError(SrlmError):
+    """A version that is missing or damaged, or a store that cannot be used."""
+
+    exit_code = 4
+
+
+class Busy(StoreError):
+    """Another process holds the lock of a version; the message names the holder."""
+
+    exit_code = 5
+
+
+class EngineError(SrlmError):
+    """Text generation cannot start, or cannot go on."""
+
+    exit_code = 6
+
+
+class TrainingError(SrlmError):
+    """A training run was refused before it began, or failed."""
+
+    exit_code = 7
+
+
+class Missing(SrlmError):
+    """An optional package is not installed; the message says how to get it."""
+
+    exit_code = 8
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for a misspelt ``word``, or an empty string when nothing is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,155 @@
+"""DuckDB over the store: every dataset is a view, and so is every version that a query names.
+
+iter1.pairs             the latest version
+iter1.pairs@3f2a        a version, by any unique prefix or tag
+all_judgments           the latest of every dataset of a stage, with `dataset` and `version`
+
+A damaged version hides its own dataset and the `all_` views; the rest stays queryable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from srlm_data import duck
+from srlm_data.errors import DataError, StoreError
+from srlm_data.store import Manifest, Store
+
+_TOKEN: Final = re.compile(
+    r"""
+    \b[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*'   # strings,
+  | "(?:[^"]|"")*"                                  # quoted names,
+  | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$                 # dollar-quoted strings
+  | --[^\n]* | /\*.*?\*/                            # and comments stay as they are
+  | \b(?P<recipe>[a-z]\w*)\.(?P<name>[a-z]\w*)@(?P<version>\w+)
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE | re.ASCII,
+)
+
+
+def connect(
+    store: Store | Path | str = "store", *, open_access: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection in which the store's datasets are views.
+
+    Args:
+        store: a store, or the folder of one.
+        open_access: let queries read other files and the network too; off by default.
+
+    """
+    store = store if isinstance(store, Store) else Store(Path(store))
+    connection = duck.connect()
+    stages: dict[str, list[Manifest]] = {}
+    damaged = False
+    for name in store.names():
+        try:
+            manifest = store.resolve(name)
+            _view(connection, store, manifest, name.partition(".")[2])
+        except StoreError:  # `refused` says it to whoever asks for this dataset
+            damaged = True
+            continue
+        stages.setdefault(manifest.stage, []).append(manifest)
+    # Rows of half the datasets would be a wrong answer to a question about all.
+    for stage, manifests in {} if damaged else stages.items():
+        parts = " UNION ALL ".join(
+            f"SELECT '{one.name}' AS dataset, '{one.version}' AS version, * "
+            f'FROM "{one.name.partition(".")[0]}"."{one.name.partition(".")[2]}"'
+            for one in manifests
+        )
+        connection.execute(f'CREATE VIEW "all_{stage}" AS {parts}')
+    if not open_access:
+        _close_access(connection, store)
+    return connection
+
+
+def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duckdb.DuckDBPyRelation:
+    """Begin one query; ``recipe.name@version`` in it names a version.
+
+    The rows are fetched by the caller, lazily: inside of :func:`refused`.
+
+    Raises:
+        DataError: it is not one query that reads, or DuckDB refuses it.
+        StoreError: the query names a version that is not there, or is damaged.
+    """
+
+    def name_version(match: re.Match[str]) -> str:
+        if match["recipe"] is None:
+            return match[0]
+        recipe, name = match["recipe"].lower(), match["name"].lower()
+        manifest = store.resolve(f"{recipe}.{name}@{match['version']}")
+        view = f"{name}@{manifest.version}"
+        _view(connection, store, manifest, view)
+        return f'{recipe}."{view}"'
+
+    with refused(store, query):
+        named = _TOKEN.sub(name_version, query)
+        kinds = [one.type for one in connection.extract_statements(named)]
+        # The store's folder must stay open for reading, and DuckDB would write there just as well.
+        if kinds != [duckdb.StatementType.SELECT]:
+            found = ", ".join(kind.name for kind in kinds) or "nothing"
+            raise DataError(
+                f"sql: one query that reads is wanted, found {found}. "
+                "Begin with SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, or PIVOT with IN (...)."
+            )
+        return connection.sql(named)
+
+
+@contextlib.contextmanager
+def refused(store: Store, query: str) -> Iterator[None]:
+    """Turn what DuckDB refuses, now or while rows are fetched, into a sentence.
+
+    Raises:
+        DataError: DuckDB's own words.
+        StoreError: the query asks for a dataset that is damaged.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        _refuse_damaged(store, query)
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"sql: DuckDB refuses the query, found: {said}. "
+            "'srlm-data ls' lists the datasets, 'DESCRIBE iter1.pairs' the columns of one."
+        ) from None
+
+
+def _refuse_damaged(store: Store, query: str) -> None:
+    for name in store.names():
+        if name in query.lower() or "all_" in query.lower():
+            with duck.connect() as connection:
+                _view(connection, store, store.resolve(name), "whole")
+
+
+def _view(
+    connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest, view: str
+) -> None:
+    recipe, _, _ = manifest.name.partition(".")
+    store.rows(manifest)  # refuses a version whose files are not what was written
+    files = ", ".join(
+        "'" + str(f.resolve()).replace("'", "''") + "'" for f in store.files(manifest)
+    )
+    connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{recipe}"')
+    try:
+        connection.execute(
+            f'CREATE OR REPLACE VIEW "{recipe}"."{view}" AS SELECT * FROM read_parquet([{files}])'
+        )
+    except duckdb.Error as error:
+        said = str(error).splitlines()[0]
+        raise StoreError(
+            f"{manifest.ref}: a file is damaged, DuckDB found '{said}'. "
+            "Delete the version's folder and build again."
+        ) from None
+
+
+def _close_access(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """Leave the query the store's files and nothing else: no other file, no network."""
+    folder = str((store.root / "datasets").resolve()).replace("'", "''")
+    connection.execute(f"SET allowed_directories = ['{folder}']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")

@@ -1,0 +1,406 @@
+"""A YAML file -> a typed recipe. Every mistake is found here, all at once, before a model loads.
+
+    # recipes/iter1.yaml                    the file's name is the recipe's name
+    seed: 0                                 fills every step's `seed` that is not given
+    engine: {kind: vllm}                    for every step that asks a model
+    datasets:
+      candidates:                           a dataset reads only from datasets above it,
+        step: answer                        or from another recipe in the same folder
+        prompts: prompts
+        model: seed.m1
+        n: 4
+
+Under a dataset, the keys are ``step``, the step's dataset parameters, and its config's fields.
+``engine`` may be given for one dataset too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pydantic
+
+from srlm_data import yaml_lines
+from srlm_data.config import Config
+from srlm_data.engines.settings import ENGINES, EngineSettings, PluginEngine
+from srlm_data.errors import RecipeError, did_you_mean
+from srlm_data.rows import Rows
+from srlm_data.schema import STAGES, Stage
+from srlm_data.stages import STEPS
+from srlm_data.step import Parameter, Step, find_step
+from srlm_data.yaml_lines import Document
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_TOP_KEYS: Final = ("about", "seed", "engine", "datasets")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset of a recipe.
+
+    Attributes:
+        name: ``recipe.dataset``.
+        makes: the stage of its rows.
+        inputs: parameter -> what it reads: a dataset, a list of them, or a mapping of names.
+        line: ``file:line`` where it is declared.
+    """
+
+    name: str
+    step: Step
+    config: Config
+    makes: Stage
+    inputs: Mapping[str, Dataset | list[Dataset] | dict[str, Dataset]]
+    engine: EngineSettings | None
+    line: str
+
+    def reads(self) -> Iterator[tuple[str, Dataset]]:
+        """Every dataset that it reads, with the parameter (``data[0]`` in a list)."""
+        for parameter, read in self.inputs.items():
+            if isinstance(read, Dataset):
+                yield parameter, read
+            elif isinstance(read, list):
+                yield from ((f"{parameter}[{i}]", one) for i, one in enumerate(read))
+            else:
+                yield from ((f"{parameter}.{name}", one) for name, one in read.items())
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe: ``datasets`` in the order of the file, by their short names."""
+
+    name: str
+    path: Path
+    about: str
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+
+    def flow(self) -> list[Dataset]:
+        """What a build makes, parents first: all of this recipe, and what it reads of others."""
+        ordered: dict[str, Dataset] = {}
+
+        def visit(dataset: Dataset) -> None:
+            if dataset.name not in ordered:
+                for _, read in dataset.reads():
+                    visit(read)
+                ordered[dataset.name] = dataset
+
+        for dataset in self.datasets.values():
+            visit(dataset)
+        return list(ordered.values())
+
+
+def load(
+    path: Path,
+    *,
+    steps: Mapping[str, Callable[..., Rows]] = STEPS,
+    engine: str | None = None,
+    seed: int | None = None,
+) -> Recipe:
+    """Read and check a recipe, and those that it reads from.
+
+    Args:
+        path: the YAML file.
+        steps: the shipped steps.
+        engine: a kind that replaces the recipes' own (``--engine``).
+        seed: a number that replaces the recipes' own (``--seed``).
+
+    Raises:
+        RecipeError: with one sentence for every mistake in the file.
+    """
+    return _Loader(steps, _chosen(engine) if engine else None, seed).load(path)
+
+
+class _Loader:
+    def __init__(
+        self,
+        steps: Mapping[str, Callable[..., Rows]],
+        engine: EngineSettings | None,
+        seed: int | None,
+    ) -> None:
+        self.steps = steps
+        self.engine = engine
+        self.seed = seed
+        self._loaded: dict[Path, Recipe] = {}
+        self._open: list[Path] = []
+
+    def load(self, path: Path) -> Recipe:
+        key = path.resolve()
+        if key in self._open:
+            chain = " -> ".join(one.stem for one in [*self._open, key])
+            raise RecipeError(
+                f"{path}: recipes read from each other in a circle, found {chain}. Cut one of them."
+            )
+        if key not in self._loaded:
+            self._open.append(key)
+            try:
+                self._loaded[key] = _File(self, yaml_lines.read(path)).recipe()
+            finally:
+                self._open.pop()
+        return self._loaded[key]
+
+
+class _File:
+    """Checks one file; ``problems`` gathers every mistake before any is raised."""
+
+    def __init__(self, loader: _Loader, document: Document) -> None:
+        self._loader = loader
+        self._document = document
+        self._problems: list[str] = []
+        self._datasets: dict[str, Dataset] = {}
+        self._broken: set[str] = set()
+
+    def recipe(self) -> Recipe:
+        document, data = self._document, self._document.data
+        name = document.path.stem
+        if not _NAME.fullmatch(name):
+            raise RecipeError(
+                f"{document.path}: a recipe is named by its file, in lower-case letters, digits "
+                f"and underscores, found '{name}'. Rename the file."
+            )
+        if not isinstance(data, dict):
+            raise RecipeError(
+                f"{document.path}:1: a recipe is a mapping with 'datasets', found "
+                f"{type(data).__name__}. 'srlm-data init' writes one to start from."
+            )
+        for key in data.keys() - set(_TOP_KEYS):
+            self._problem(
+                f"unknown key '{key}'.{did_you_mean(key, _TOP_KEYS)} "
+                f"A recipe has {', '.join(_TOP_KEYS)}.",
+                key,
+            )
+        datasets = data.get("datasets")
+        if not isinstance(datasets, dict) or not datasets:
+            self._problem("'datasets' must name at least one dataset. Add one.", "datasets")
+        else:
+            for short, body in datasets.items():
+                self._dataset(name, short, body)
+        if self._problems:
+            raise RecipeError(*self._problems)
+        return Recipe(name, document.path, str(data.get("about", "")), self._datasets)
+
+    def _problem(self, sentence: str, *where: str | int) -> None:
+        self._problems.append(f"{self._document.at(*where)}: {sentence}")
+
+    def _dataset(self, recipe: str, short: str, body: Any) -> None:
+        before = len(self._problems)
+        where = ("datasets", short)
+        if not _NAME.fullmatch(short):
+            self._problem(
+                f"'{short}' is no dataset's name. Use lower-case letters, digits and underscores.",
+                *where,
+            )
+        if not isinstance(body, dict) or not isinstance(body.get("step"), str):
+            self._problem(f"'{short}' must have a 'step'. Name one of 'srlm-data steps'.", *where)
+            self._broken.add(short)
+            return
+        try:
+            step = find_step(body["step"], self._loader.steps)
+        except RecipeError as error:
+            self._problem(str(error), *where, "step")
+            self._broken.add(short)
+            return
+        inputs = {
+            parameter.name: self._input(short, step, parameter, body[parameter.name])
+            for parameter in step.parameters.values()
+            if parameter.name in body
+        }
+        for parameter in step.parameters.values():
+            if parameter.required and parameter.name not in body:
+                wanted = parameter.stage.name if parameter.stage else "datasets"
+                self._problem(
+                    f"step '{step.name}' reads '{parameter.name}' ({wanted}), which is not given. "
+                    f"Add '{parameter.name}: <dataset>'.",
+                    *where,
+                )
+        config = self._config(step, body, where)
+        engine = self._engine(step, body, where)
+        if len(self._problems) > before or config is None or _unread(inputs):
+            self._broken.add(short)
+            return
+        makes = step.makes or _made_by(config, inputs)
+        self._datasets[short] = Dataset(
+            f"{recipe}.{short}", step, config, makes, inputs, engine, self._document.at(*where)
+        )
+
+    # What a dataset reads ----------------------------------------------------------------------
+
+    def _input(self, short: str, step: Step, parameter: Parameter, given: Any) -> Any:
+        where = ("datasets", short, parameter.name)
+        if parameter.form == "list" and isinstance(given, list):
+            return [self._read(step, parameter, one, *where, i) for i, one in enumerate(given)]
+        if parameter.form == "mapping":
+            if isinstance(given, dict):
+                return {k: self._read(step, parameter, v, *where, k) for k, v in given.items()}
+            self._problem(f"'{parameter.name}' maps names to datasets, found {given!r}.", *where)
+            return {}
+        read = self._read(step, parameter, given, *where)
+        return [read] if parameter.form == "list" else read
+
+    def _read(
+        self, step: Step, parameter: Parameter, given: Any, *where: str | int
+    ) -> Dataset | None:
+        if not isinstance(given, str):
+            self._problem(
+                f"'{parameter.name}' wants the name of a dataset, found {given!r}.", *where
+            )
+            return None
+        found = self._elsewhere(given, *where) if "." in given else self._above(given, *where)
+        if found and parameter.stage and found.makes is not parameter.stage:
+            self._problem(
+                f"step '{step.name}' reads {parameter.stage.name} as '{parameter.name}', found "
+                f"'{given}', which is {found.makes.name}. "
+                f"Name a dataset of {parameter.stage.name}.",
+                *where,
+            )
+        return found
+
+    def _above(self, given: str, *where: str | int) -> Dataset | None:
+        if given in self._datasets:
+            return self._datasets[given]
+        declared = self._document.data["datasets"]
+        if given in self._broken:
+            return None  # its own mistake is reported already
+        if given in declared:
+            self._problem(
+                f"'{given}' is not above this line. "
+                f"A recipe reads down the page: move '{given}' up.",
+                *where,
+            )
+        else:
+            self._problem(f"no dataset '{given}'.{did_you_mean(given, self._datasets)}", *where)
+        return None
+
+    def _elsewhere(self, given: str, *where: str | int) -> Dataset | None:
+        stem, _, short = given.partition(".")
+        file = self._document.path.with_name(f"{stem}.yaml")
+        if not file.is_file():
+            near = did_you_mean(stem, [one.stem for one in file.parent.glob("*.yaml")])
+            self._problem(f"no recipe '{stem}' beside this one ({file.name}).{near}", *where)
+            return None
+        try:
+            other = self._loader.load(file)
+        except RecipeError as error:
+            self._problems.extend(p for p in error.problems if p not in self._problems)
+            return None
+        if short not in other.datasets:
+            self._problem(
+                f"recipe '{stem}' has no dataset '{short}'.{did_you_mean(short, other.datasets)}",
+                *where,
+            )
+        return other.datasets.get(short)
+
+    # What it is set to -------------------------------------------------------------------------
+
+    def _config(self, step: Step, body: dict[str, Any], where: tuple[str, str]) -> Config | None:
+        given = {k: v for k, v in body.items() if k not in {"step", "engine", *step.parameters}}
+        fields = step.config.model_fields
+        for key in given.keys() - fields.keys():
+            known = [*fields, *step.parameters, "step", "engine"]
+            self._problem(
+                f"step '{step.name}' has no '{key}'.{did_you_mean(key, known)} "
+                f"'srlm-data steps {step.name}' shows what it takes.",
+                *where, key,
+            )  # fmt: skip
+        given = {key: value for key, value in given.items() if key in fields}
+        seed = self._document.data.get("seed") if self._loader.seed is None else self._loader.seed
+        if "seed" in fields and seed is not None:
+            given.setdefault("seed", seed)
+        try:
+            return step.config.model_validate(given, context={"base": self._document.path.parent})
+        except pydantic.ValidationError as error:
+            self._invalid(error, *where)
+            return None
+
+    def _engine(self, step: Step, body: dict[str, Any], where: tuple[str, str]) -> Any:
+        if "engine" not in step.resources:
+            if "engine" in body:
+                self._problem(
+                    f"step '{step.name}' asks no model. Remove 'engine'.", *where, "engine"
+                )
+            return None
+        at: tuple[str, ...] = (*where, "engine") if "engine" in body else ("engine",)
+        given = body.get("engine", self._document.data.get("engine", {"kind": "vllm"}))
+        chosen = self._loader.engine
+        if chosen and not (isinstance(given, dict) and given.get("kind") == chosen.kind):
+            return chosen
+        before = len(self._problems)
+        try:
+            return _engine_settings(given)
+        except pydantic.ValidationError as error:
+            self._invalid(error, *at)
+        except LookupError as error:
+            self._problem(error.args[0], *at, "kind")
+        # The engine of the whole recipe is checked by every step: say it once.
+        self._problems[before:] = [
+            p for p in self._problems[before:] if p not in self._problems[:before]
+        ]
+        return None
+
+    def _invalid(self, error: pydantic.ValidationError, *where: str | int) -> None:
+        for one in error.errors(include_url=False):
+            message = one["msg"].removeprefix("Value error, ").rstrip(".")
+            if not one["loc"]:  # about several fields at once: the message names them
+                self._problem(f"{message}.", *where)
+                continue
+            name = ".".join(str(part) for part in one["loc"])
+            found = "" if one["type"] == "missing" else f", found {one['input']!r:.80}"
+            self._problem(f"'{name}': {_lower(message)}{found}.", *where, *one["loc"])
+
+
+def _engine_settings(given: Any) -> EngineSettings:
+    """The settings of an ``engine`` section.
+
+    Raises:
+        LookupError: there is no engine of its kind.
+        pydantic.ValidationError: its settings are not those of its kind.
+    """
+    kind = given.get("kind") if isinstance(given, dict) else None
+    if not isinstance(kind, str):
+        raise LookupError(
+            f"an engine has a 'kind', found {given!r:.80}. Write 'engine: {{kind: vllm}}'."
+        )
+    settings = PluginEngine if ":" in kind else ENGINES.get(kind)
+    if settings is None:
+        raise LookupError(
+            f"unknown engine '{kind}'.{did_you_mean(kind, ENGINES)} The kinds are "
+            f"{', '.join(ENGINES)}; an engine of your own is written my_module:my_engine."
+        )
+    return settings.model_validate(given)
+
+
+def _chosen(kind: str) -> EngineSettings:
+    """The engine that the command line names, with its default settings."""
+    try:
+        return _engine_settings({"kind": kind})
+    except pydantic.ValidationError as error:
+        said = _lower(error.errors()[0]["msg"].removeprefix("Value error, "))
+        raise RecipeError(f"--engine: {said}, found '{kind}'. Name another one.") from None
+    except LookupError as error:
+        raise RecipeError(f"--engine: {error.args[0]}") from None
+
+
+def _unread(inputs: Mapping[str, Any]) -> bool:
+    """Whether an input was not found; its mistake is told where it was made."""
+    for read in inputs.values():
+        several = read.values() if isinstance(read, dict) else read
+        if read is None or (isinstance(read, dict | list) and None in several):
+            return True
+    return False
+
+
+def _made_by(config: Config, inputs: Mapping[str, Any]) -> Stage:
+    """The stage of a step whose config decides it (``stage``), else that of its first input."""
+    stage = getattr(config, "stage", None)
+    if stage is not None:
+        return STAGES[stage]
+    first = next(iter(inputs.values()))
+    first = next(iter(first.values())) if isinstance(first, dict) else first
+    makes: Stage = first.makes
+    return makes
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

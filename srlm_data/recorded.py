@@ -1,0 +1,136 @@
+"""An engine that asks only what was never answered, and records what comes back."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Final
+
+from srlm_data.engines import Completion, Engine, Request
+from srlm_data.journal import Answers
+
+LOOKAHEAD: Final = 16_384
+"""Requests looked up at a time; a lookup scans the model's sealed answers once."""
+
+
+@dataclass
+class Usage:
+    """What a step spent.
+
+    ``calls`` were asked of the engine now; ``reused`` were already answered. Tokens count both, for
+    they are what the rows cost; ``seconds`` is the time spent waiting for the engine now.
+    """
+
+    calls: int = 0
+    reused: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    seconds: float = 0.0
+    total: int | None = field(default=None, repr=False)
+
+    def add(self, completion: Completion, *, reused: bool) -> None:
+        """Count one completion."""
+        self.reused += reused
+        self.calls += not reused
+        self.failed += completion.finish_reason == "error"
+        self.prompt_tokens += completion.prompt_tokens
+        self.completion_tokens += completion.completion_tokens
+        self.cached_tokens += completion.cached_tokens
+
+    def cost(self) -> dict[str, float]:
+        """The figures for a manifest."""
+        return {
+            "calls": self.calls,
+            "reused": self.reused,
+            "failed": self.failed,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "cached_tokens": self.cached_tokens,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class RecordedEngine:
+    """The engine that the build hands to a step.
+
+    Args:
+        model: digest of the model that answers.
+        open_engine: starts the real engine; called only if something is left to ask.
+        answers: where answers are looked up and kept.
+        watch: told the usage whenever it has changed, for a progress bar.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        open_engine: Callable[[], Engine],
+        answers: Answers,
+        watch: Callable[[Usage], None],
+    ) -> None:
+        self._model = model
+        self._open_engine = open_engine
+        self._answers = answers
+        self._watch = watch
+        self.usage = Usage()
+
+    @property
+    def model(self) -> str:
+        """Digest of the model that answers."""
+        return self._model
+
+    def generate(
+        self, requests: Iterable[Request], *, total: int | None = None
+    ) -> Iterator[Completion]:
+        """Known answers at once, the rest as the engine finishes them."""
+        self.usage.total = (self.usage.total or 0) + total if total is not None else None
+        windows = self._windows(iter(requests))
+        for answered, missing in windows:
+            yield from answered
+            if missing:
+                break
+        else:
+            return  # everything was known: the engine is never started
+        known: deque[Completion] = deque()
+        started = time.perf_counter()
+        asked = chain(missing, self._missing(windows, known))
+        for completion in self._open_engine().generate(asked, total=total):
+            self.usage.seconds += time.perf_counter() - started
+            self._answers.keep(self._model, completion)
+            self.usage.add(completion, reused=False)
+            self._watch(self.usage)
+            yield completion
+            yield from _drain(known)
+            started = time.perf_counter()
+        self._answers.flush()
+        yield from _drain(known)
+
+    def _windows(
+        self, requests: Iterator[Request]
+    ) -> Iterator[tuple[list[Completion], list[Request]]]:
+        while window := list(islice(requests, LOOKAHEAD)):
+            found = self._answers.find(self._model, window)
+            for completion in found.values():
+                self.usage.add(completion, reused=True)
+            self._watch(self.usage)
+            yield list(found.values()), [one for one in window if one.id not in found]
+
+    @staticmethod
+    def _missing(
+        windows: Iterator[tuple[list[Completion], list[Request]]], known: deque[Completion]
+    ) -> Iterator[Request]:
+        for answered, missing in windows:
+            known.extend(answered)
+            yield from missing
+
+    def close(self) -> None:
+        """Nothing: the build owns the engine and may use it for the next step."""
+
+
+def _drain(known: deque[Completion]) -> Iterator[Completion]:
+    while known:
+        yield known.popleft()

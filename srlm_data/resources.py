@@ -1,0 +1,111 @@
+"""What a build lends its steps: the engine that answers, the workshop that trains."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from srlm_data import checkpoints, shards
+from srlm_data.engines import Engine
+from srlm_data.engines.settings import EngineSettings, open_engine
+from srlm_data.errors import DataError, Missing
+from srlm_data.journal import Answers
+from srlm_data.recorded import RecordedEngine, Usage
+from srlm_data.rows import Rows
+from srlm_data.store import Store
+
+
+class Engines:
+    """The one engine that is open, kept for the next step as long as the model is the same."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._key: tuple[EngineSettings, str] | None = None
+        self._engine: Engine | None = None
+
+    def recorded(
+        self,
+        settings: EngineSettings,
+        models: Rows,
+        answers: Answers,
+        watch: Callable[[Usage], None],
+    ) -> RecordedEngine:
+        """An engine for one step; the real one is opened when it is first asked something.
+
+        Raises:
+            DataError: ``models`` is not one model.
+        """
+        rows = models.table().to_pylist()
+        if len(rows) != 1:
+            raise DataError(f"{models.name}: a step asks one model, found {len(rows)}. Select one.")
+        digest, location = rows[0]["model"], rows[0]["location"]
+        return RecordedEngine(
+            digest, lambda: self._open(settings, location, digest), answers, watch
+        )
+
+    def _open(self, settings: EngineSettings, location: str, digest: str) -> Engine:
+        key = (settings, digest)
+        if self._engine is None or self._key != key:
+            self.close()
+            place = checkpoints.locate(location, self._store.root)
+            self._engine = open_engine(settings, place.name, digest, place.revision)
+            self._key = key
+        return self._engine
+
+    def close(self) -> None:
+        """Release the open engine, if there is one."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self._key = None
+
+
+class StoreWorkshop:
+    """Where a training step works; its scratch folder survives a kill."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._scratch = store.root / "models" / ".work" / name
+
+    @property
+    def scratch(self) -> Path:
+        """The scratch folder, the same for the same version."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        return self._scratch
+
+    def keep(self, directory: Path) -> tuple[str, str]:
+        """Move a finished checkpoint to its place by digest."""
+        digest = checkpoints.digest(directory)
+        final = self._store.root / "models" / digest
+        if not final.exists():
+            for file in directory.rglob("*"):
+                if file.is_file():
+                    shards.sync(file)
+            with contextlib.suppress(FileExistsError):
+                directory.rename(final)
+            shards.sync(final.parent)
+        return digest, f"store:models/{digest}"
+
+    def resolve(self, location: str) -> Path:
+        """The folder of a checkpoint; one on the Hub is downloaded at its pinned revision.
+
+        Raises:
+            Missing: it is on the Hub, and huggingface_hub is not installed.
+        """
+        place = checkpoints.locate(location, self._store.root)
+        if place.revision is None:
+            return Path(place.name)
+        try:
+            hub = importlib.import_module("huggingface_hub")
+        except ModuleNotFoundError:
+            raise Missing(
+                f"{location}: the model is on the Hub and 'huggingface_hub' is not installed. "
+                "Install it with: pip install 'srlm-data[hub]'"
+            ) from None
+        return Path(hub.snapshot_download(place.name, revision=place.revision))
+
+    def clear(self) -> None:
+        """Remove the scratch folder; what is kept is kept."""
+        shutil.rmtree(self._scratch, ignore_errors=True)

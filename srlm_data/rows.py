@@ -1,0 +1,175 @@
+"""Rows on their way through a step: lazy Arrow with a declared stage.
+
+A step reads :class:`Rows` and gives :class:`Rows`. What it reads lies in a version's Parquet
+files, or in memory in a test or a notebook; what it gives is a stream of record batches that
+the commit drains once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from srlm_data import schema
+from srlm_data.errors import StoreError
+from srlm_data.schema import Stage
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars
+
+BATCH = 8192
+"""Rows of a record batch where a step makes rows one by one."""
+
+
+class Rows:
+    """Rows of one stage.
+
+    Attributes:
+        stage: their shape and rules.
+        drops: reason -> count of what the step left out; complete once the rows are drained.
+        notes: anything else worth keeping in the manifest (plain JSON).
+        name: ``recipe.dataset@version`` where the rows come from a version, else ``memory``.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        source: Callable[[], Iterator[pa.RecordBatch]],
+        *,
+        files: Sequence[Path] = (),
+        drops: Counter[str] | None = None,
+        notes: dict[str, Any] | None = None,
+        name: str = "memory",
+    ) -> None:
+        self.stage = stage
+        self.files = tuple(files)
+        self.drops: Counter[str] = Counter() if drops is None else drops
+        self.notes: dict[str, Any] = {} if notes is None else notes
+        self.name = name
+        self._source = source
+
+    @classmethod
+    def of(cls, stage: Stage, rows: Iterable[Mapping[str, Any]] | pa.Table) -> Rows:
+        """Rows held in memory, from dicts or a table; missing nullable columns become null."""
+        table = rows if isinstance(rows, pa.Table) else _table(stage, list(rows))
+        table = table.select(stage.schema.names).cast(stage.schema)
+        return cls(stage, lambda: iter(table.to_batches()))
+
+    @classmethod
+    def of_files(cls, stage: Stage, files: Sequence[Path], name: str) -> Rows:
+        """Rows of Parquet files, read lazily."""
+
+        def read() -> Iterator[pa.RecordBatch]:
+            try:
+                for file in files:
+                    with pq.ParquetFile(file) as parquet:
+                        for batch in parquet.iter_batches(BATCH):
+                            yield batch.cast(stage.schema)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise StoreError(
+                    f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify' says "
+                    "which one; delete the version's folder and build again."
+                ) from None
+
+        return cls(stage, read, files=files, name=name)
+
+    @classmethod
+    def stream(
+        cls,
+        stage: Stage,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        drops: Counter[str] | None = None,
+        notes: dict[str, Any] | None = None,
+    ) -> Rows:
+        """Rows made one by one, gathered into record batches as they come."""
+        source = iter(rows)
+
+        def read() -> Iterator[pa.RecordBatch]:
+            while part := list(islice(source, BATCH)):
+                yield from _table(stage, part).to_batches()
+
+        return cls(stage, read, drops=drops, notes=notes)
+
+    @classmethod
+    def reading(
+        cls,
+        stage: Stage,
+        reader: Iterable[pa.RecordBatch],
+        *,
+        drops: Counter[str] | None = None,
+        notes: dict[str, Any] | None = None,
+    ) -> Rows:
+        """Rows of a record-batch reader (a DuckDB result, say), cast to the stage as they come."""
+
+        def read() -> Iterator[pa.RecordBatch]:
+            for batch in reader:
+                yield batch.select(stage.schema.names).cast(stage.schema)
+
+        return cls(stage, read, drops=drops, notes=notes)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows as record batches of the stage's schema."""
+        return self._source()
+
+    def dicts(self) -> Iterator[dict[str, Any]]:
+        """The rows as dicts, a batch at a time in memory: for steps that write text."""
+        for batch in self.batches():
+            yield from batch.to_pylist()
+
+    def table(self) -> pa.Table:
+        """All rows in memory."""
+        return pa.Table.from_batches(self.batches(), schema=self.stage.schema)
+
+    def count(self) -> int:
+        """How many rows there are (from the files' footers where there are files)."""
+        if self.files:
+            return sum(int(pq.read_metadata(file).num_rows) for file in self.files)
+        return sum(batch.num_rows for batch in self.batches())
+
+    def scan(self) -> polars.LazyFrame:
+        """The rows as a Polars LazyFrame."""
+        import polars
+
+        if self.files:
+            return polars.scan_parquet(list(self.files))
+        frame = polars.from_arrow(self.table())
+        assert isinstance(frame, polars.DataFrame)
+        return frame.lazy()
+
+    def view(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Make the rows queryable as ``name`` in ``connection``, out of core where in files."""
+        if self.files:
+            connection.read_parquet([str(file) for file in self.files]).create_view(name)
+        else:
+            connection.register(name, self.table())
+
+
+def _table(stage: Stage, rows: list[Mapping[str, Any]]) -> pa.Table:
+    names = stage.schema.names
+    unknown = {key for row in rows for key in row} - set(names)
+    if unknown:
+        raise TypeError(f"{stage.name} has no column {sorted(unknown)}; it has {names}")
+    columns = [
+        pa.array([row.get(name) for row in rows], type=stage.schema.field(name).type)
+        for name in names
+    ]
+    return pa.Table.from_arrays(columns, schema=stage.schema)
+
+
+Messages = Annotated[Rows, schema.MESSAGES]
+Examples = Annotated[Rows, schema.EXAMPLES]
+Prompts = Annotated[Rows, schema.PROMPTS]
+Candidates = Annotated[Rows, schema.CANDIDATES]
+Judgments = Annotated[Rows, schema.JUDGMENTS]
+Comparisons = Annotated[Rows, schema.COMPARISONS]
+Pairs = Annotated[Rows, schema.PAIRS]
+Models = Annotated[Rows, schema.MODELS]
+Metrics = Annotated[Rows, schema.METRICS]

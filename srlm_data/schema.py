@@ -1,0 +1,252 @@
+"""The row shape of each stage, and the rules that hold for its rows.
+
+    messages -> ift, ranked -> prompts -> candidates -> judgments -> pairs -> models
+
+A stage is an Arrow schema, the column that identifies a row, the columns that name its
+parents, and checks written as SQL conditions. A commit runs the checks; a row that breaks
+one never reaches a version.
+
+Conversations are lists of ``{role, content}``, the form that chat templates and TRL take.
+They are the one list that rows hold, with the ids of a prompt's few-shot examples: everything
+that is repeated (candidates, judgements) is one row each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypedDict
+
+import pyarrow as pa
+
+
+class Message(TypedDict):
+    """One turn of a conversation: ``role`` is system, user, assistant or tool."""
+
+    role: str
+    content: str
+
+
+CONVERSATION: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+STATES: Final = ("parsed", "unparsed", "out_of_range", "truncated", "error")
+"""What became of a judgement. Only ``parsed`` has a score; every other state keeps its text."""
+
+COMPARISON_STATES: Final = ("parsed", "unparsed", "truncated", "error", "unscored", "identical")
+"""What became of a comparison. ``identical`` answers are a tie that nobody was asked about;
+``unscored`` ones had no score to compare. Only ``parsed`` and ``identical`` name a winner."""
+
+MAX_SCORE: Final = 5
+"""The additive judge prompt gives 0 to 5 points (paper, section 2.2 and figure 2)."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the rows of a dataset are.
+
+    Attributes:
+        name: the stage's plural noun.
+        schema: the declared Arrow schema; rows are cast to it on write.
+        id: the column that identifies a row: unique, never null, derived from content.
+        parents: column -> stage; each non-null value must be an id of an input of that stage.
+        checks: sentence -> SQL condition that must be true of every row.
+        order: the columns that a version's rows are sorted by, then by id. Answers come back as
+            they finish; the order of a version must not hang on that, for training follows it.
+        content: the columns that decide a version's content hash (all of them when empty).
+    """
+
+    name: str
+    schema: pa.Schema
+    id: str
+    parents: Mapping[str, str] = field(default_factory=dict)
+    checks: Mapping[str, str] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    content: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    """A schema whose columns are nullable only where the type is wrapped by ``_maybe``."""
+    return pa.schema(
+        [
+            kind.with_name(name)
+            if isinstance(kind, pa.Field)
+            else pa.field(name, kind, nullable=False)
+            for name, kind in columns.items()
+        ]
+    )
+
+
+def _maybe(kind: pa.DataType) -> pa.Field:
+    return pa.field("", kind, nullable=True)
+
+
+_TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.float64(), pa.bool_()
+
+# What every model-made row keeps of the answer that it came from; null for human rows.
+_ANSWERED: Final = {
+    "model": _maybe(_TEXT),  # digest of the model that wrote the row
+    "answer_key": _maybe(_TEXT),  # the request in the answer store
+    "finish_reason": _maybe(_TEXT),  # stop, length or error
+    "prompt_tokens": _maybe(_INT),
+    "completion_tokens": _maybe(_INT),
+}
+
+MESSAGES: Final = Stage(
+    "messages",
+    _schema(
+        message_id=_TEXT, parent_id=_maybe(_TEXT), tree_id=_TEXT, role=_TEXT, text=_TEXT,
+        lang=_maybe(_TEXT), rank=_maybe(_INT), review_result=_maybe(_BOOL), deleted=_BOOL,
+        synthetic=_BOOL,
+    ),
+    id="message_id",
+    order=("tree_id",),
+    checks={"a role is prompter or assistant": "role IN ('prompter', 'assistant')"},
+)  # fmt: skip
+
+EXAMPLES: Final = Stage(
+    "examples",
+    _schema(
+        example_id=_TEXT, kind=_TEXT, prompt=CONVERSATION, completion=CONVERSATION,
+        prompt_id=_TEXT, source_id=_maybe(_TEXT), score=_maybe(_FLOAT),
+    ),
+    id="example_id",
+    checks={
+        "a kind is ift or eft": "kind IN ('ift', 'eft')",
+        "a prompt and a completion are not empty": "len(prompt) > 0 AND len(completion) > 0",
+    },
+)  # fmt: skip
+
+PROMPTS: Final = Stage(
+    "prompts",
+    _schema(
+        prompt_id=_TEXT, prompt=CONVERSATION, source=_TEXT, few_shot=_maybe(pa.list_(_TEXT)),
+        **_ANSWERED,
+    ),
+    id="prompt_id",
+    checks={"a prompt is not empty": "len(prompt) > 0"},
+)  # fmt: skip
+
+CANDIDATES: Final = Stage(
+    "candidates",
+    _schema(
+        candidate_id=_TEXT, prompt_id=_TEXT, prompt=CONVERSATION, response=_TEXT,
+        sample=_INT, source=_TEXT, rank=_maybe(_INT), split=_maybe(_TEXT), **_ANSWERED,
+    ),
+    id="candidate_id",
+    order=("prompt_id", "sample"),
+    parents={"prompt_id": "prompts"},
+    checks={
+        "a source is human or model": "source IN ('human', 'model')",
+        "a model's answer names its model": "source = 'human' OR model IS NOT NULL",
+        "a split is train, eval or absent": "split IS NULL OR split IN ('train', 'eval')",
+    },
+)  # fmt: skip
+
+JUDGMENTS: Final = Stage(
+    "judgments",
+    _schema(
+        judgment_id=_TEXT, candidate_id=_TEXT, prompt_id=_TEXT, repeat=_INT, state=_TEXT,
+        score=_maybe(_FLOAT), text=_TEXT, template=_TEXT, **_ANSWERED,
+    ),
+    id="judgment_id",
+    order=("prompt_id", "candidate_id", "repeat"),
+    parents={"candidate_id": "candidates"},
+    checks={
+        f"a state is one of {', '.join(STATES)}": f"state IN {STATES}",
+        "a score exists exactly when the state is parsed": (
+            "(state = 'parsed') = (score IS NOT NULL)"
+        ),
+        f"a score is between 0 and {MAX_SCORE}": (
+            f"score IS NULL OR score BETWEEN 0 AND {MAX_SCORE}"
+        ),
+    },
+)  # fmt: skip
+
+COMPARISONS: Final = Stage(
+    "comparisons",
+    _schema(
+        comparison_id=_TEXT, prompt_id=_TEXT, first_id=_TEXT, second_id=_TEXT, first_model=_TEXT,
+        second_model=_TEXT, swapped=_BOOL, state=_TEXT, winner=_maybe(_TEXT),
+        first_score=_maybe(_FLOAT), second_score=_maybe(_FLOAT), first_length=_INT,
+        second_length=_INT, text=_TEXT, template=_TEXT, **_ANSWERED,
+    ),
+    id="comparison_id",
+    order=("prompt_id", "swapped"),
+    parents={"first_id": "candidates", "second_id": "candidates"},
+    checks={
+        f"a state is one of {', '.join(COMPARISON_STATES)}": f"state IN {COMPARISON_STATES}",
+        "a winner is first, second or tie": (
+            "winner IS NULL OR winner IN ('first', 'second', 'tie')"
+        ),
+        "a winner exists exactly when the state is parsed or identical": (
+            "(state IN ('parsed', 'identical')) = (winner IS NOT NULL)"
+        ),
+    },
+)  # fmt: skip
+
+PAIRS: Final = Stage(
+    "pairs",
+    _schema(
+        pair_id=_TEXT, prompt_id=_TEXT, prompt=CONVERSATION, chosen=CONVERSATION,
+        rejected=CONVERSATION, chosen_id=_TEXT, rejected_id=_TEXT, chosen_score=_maybe(_FLOAT),
+        rejected_score=_maybe(_FLOAT), margin=_maybe(_FLOAT), model=_maybe(_TEXT),
+    ),
+    id="pair_id",
+    order=("prompt_id",),
+    parents={"chosen_id": "candidates", "rejected_id": "candidates"},
+    checks={
+        "chosen and rejected differ": "chosen <> rejected AND chosen_id <> rejected_id",
+        "the chosen answer scores higher": "margin IS NULL OR margin > 0",
+    },
+)  # fmt: skip
+
+MODELS: Final = Stage(
+    "models",
+    _schema(
+        model=_TEXT, base=_maybe(_TEXT), reference=_maybe(_TEXT), method=_TEXT, location=_TEXT,
+        parameters=_maybe(pa.int64()), examples=_maybe(pa.int64()), dropped=_maybe(pa.int64()),
+        steps=_maybe(pa.int64()), loss=_maybe(_FLOAT), seconds=_maybe(_FLOAT),
+    ),
+    id="model",
+    checks={"a method is known": "method IN ('checkpoint', 'sft', 'dpo')"},
+    content=("model",),
+)  # fmt: skip
+
+METRICS: Final = Stage(
+    "metrics",
+    _schema(
+        metric_id=_TEXT, model=_TEXT, versus=_maybe(_TEXT), metric=_TEXT, value=_maybe(_FLOAT),
+        low=_maybe(_FLOAT), high=_maybe(_FLOAT), n=pa.int64(),
+    ),
+    id="metric_id",
+)  # fmt: skip
+
+STAGES: Final = {
+    stage.name: stage
+    for stage in (
+        MESSAGES, EXAMPLES, PROMPTS, CANDIDATES, JUDGMENTS, COMPARISONS, PAIRS, MODELS, METRICS,
+    )
+}  # fmt: skip
+
+
+def row_id(*parts: object) -> str:
+    """A stable id of 32 hex digits, derived from ``parts`` (anything that JSON can hold).
+
+    The same parts give the same id on every machine and in every version of Python; the
+    boundary between parts counts, so ``row_id("ab", "c")`` differs from ``row_id("a", "bc")``.
+
+    Raises:
+        TypeError: a part is not plain JSON; nothing is ever turned into a string silently.
+    """
+    payload = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(payload.encode(), digest_size=16).hexdigest()
+
+
+def prompt_id(prompt: Sequence[Message]) -> str:
+    """The id of a conversation, whoever wrote it: the same text is the same prompt."""
+    return row_id("prompt", [[turn["role"], turn["content"]] for turn in prompt])

@@ -1,0 +1,241 @@
+"""Rows into Parquet files, and the rules of their stage checked on the way out.
+
+One writer, one declared schema: zstd, content-defined chunking (so that an upload of a slightly
+changed dataset sends little) and a page index. Memory stays below a row group, whatever the size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from srlm_data import duck
+from srlm_data.errors import DataError
+from srlm_data.rowhash import RowHash
+from srlm_data.rows import Rows
+from srlm_data.schema import Stage
+
+GROUP_ROWS: Final = 65_536
+GROUP_BYTES: Final = 64 << 20
+SHARD_BYTES: Final = 512 << 20
+"""Size of a shard in memory, before compression."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A Parquet file of a version, its path relative to the version's folder."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """What :func:`write` made."""
+
+    rows: int
+    content: str
+    files: list[File]
+
+
+def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
+    """Drain ``rows`` into ``folder/data`` and check them.
+
+    Raises:
+        DataError: a null where none may be, a repeated id, an orphan, or a failed check.
+    """
+    stage = rows.stage
+    content = RowHash(list(stage.content or stage.schema.names))
+    drafts: list[tuple[Path, int]] = []
+    ordered = _ordered(_checked(rows.batches(), stage), folder / "unordered", stage)
+    for number, shard in enumerate(_shards(_groups(ordered, content, stage))):
+        draft = folder / "data" / f"{number:05d}.parquet"
+        drafts.append((draft, _write_shard(draft, stage, shard)))
+    if not drafts:  # no rows is a result too, with a schema
+        drafts.append((folder / "data" / "00000.parquet", 0))
+        _write_shard(drafts[0][0], stage, iter(()))
+    files = []
+    for number, (draft, count) in enumerate(drafts):
+        final = draft.with_name(f"train-{number:05d}-of-{len(drafts):05d}.parquet")
+        draft.rename(final)
+        path = final.relative_to(folder).as_posix()
+        files.append(File(path, count, final.stat().st_size, digest(final)))
+    _check(stage, [folder / file.path for file in files], list(parents))
+    sync(folder / "data")
+    return Written(sum(file.rows for file in files), content.hexdigest(), files)
+
+
+def _groups(
+    batches: Iterator[pa.RecordBatch], content: RowHash, stage: Stage
+) -> Iterator[pa.Table]:
+    """Row groups, hashed; a group ends by rows or by bytes, whichever comes first."""
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        content.update(batch)
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            yield pa.Table.from_batches(held, schema=stage.schema)
+            held, rows, size = [], 0, 0
+    if rows:
+        yield pa.Table.from_batches(held, schema=stage.schema)
+
+
+def _checked(batches: Iterator[pa.RecordBatch], stage: Stage) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for column in stage.schema:
+            count = batch.column(column.name).null_count
+            if count and not column.nullable:
+                raise DataError(
+                    f"{stage.name}: '{column.name}' may not be null, found {count} nulls. "
+                    "Fix the step that made these rows."
+                )
+        yield batch
+
+
+def _ordered(
+    batches: Iterator[pa.RecordBatch], spill: Path, stage: Stage
+) -> Iterator[pa.RecordBatch]:
+    """The rows in the order of their stage: in memory if few, else through a file and DuckDB."""
+    order = [*stage.order, stage.id]
+    held: list[pa.RecordBatch] = []
+    size = 0
+    while size < GROUP_BYTES and (batch := next(batches, None)) is not None:
+        held.append(batch)
+        size += batch.nbytes
+    if size < GROUP_BYTES:
+        table = pa.Table.from_batches(held, schema=stage.schema)
+        yield from table.sort_by([(column, "ascending") for column in order]).to_batches()
+        return
+    spill.mkdir()
+    with pq.ParquetWriter(spill / "rows.parquet", stage.schema, compression="zstd") as writer:
+        for batch in chain(held, batches):
+            writer.write_batch(batch)
+    with duck.connect(spill) as connection:
+        columns = ", ".join(f'"{column}"' for column in order)
+        read = connection.read_parquet(str(spill / "rows.parquet")).order(columns)
+        for batch in read.to_arrow_reader(8192):
+            yield batch.select(stage.schema.names).cast(stage.schema)
+    shutil.rmtree(spill)
+
+
+def _shards(groups: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
+    """Cut a stream of row groups into shards; each must be drained before the next is taken."""
+    for first in groups:
+
+        def shard(group: pa.Table = first) -> Iterator[pa.Table]:
+            yield group
+            size = group.nbytes
+            while size < SHARD_BYTES and (following := next(groups, None)) is not None:
+                yield following
+                size += following.nbytes
+
+        yield shard()
+
+
+def _write_shard(path: Path, stage: Stage, groups: Iterator[pa.Table]) -> int:
+    count = 0
+    with pq.ParquetWriter(
+        path,
+        stage.schema,
+        compression="zstd",
+        use_content_defined_chunking=True,
+        write_page_index=True,
+    ) as writer:
+        for group in groups:
+            writer.write_table(group, row_group_size=max(group.num_rows, 1))
+            count += group.num_rows
+    sync(path)
+    return count
+
+
+def _check(stage: Stage, files: list[Path], parents: list[Rows]) -> None:
+    with duck.connect() as connection:
+        connection.read_parquet([str(file) for file in files]).create_view("made")
+        repeated = connection.execute(
+            f'SELECT "{stage.id}", count(*) FROM made GROUP BY 1 HAVING count(*) > 1 LIMIT 1'
+        ).fetchone()
+        if repeated:
+            raise DataError(
+                f"{stage.name}: '{stage.id}' must be unique, found {repeated[0]} "
+                f"{repeated[1]} times. Drop repeated rows before they are written."
+            )
+        for sentence, condition in stage.checks.items():
+            broken = connection.execute(
+                f'SELECT "{stage.id}" FROM made WHERE ({condition}) IS NOT true LIMIT 1'
+            ).fetchone()
+            if broken:
+                raise DataError(
+                    f"{stage.name}: {sentence}, found row {broken[0]} that breaks this. "
+                    "Fix the step that made it."
+                )
+        for column, parent in stage.parents.items():
+            _refuse_orphans(
+                connection, stage, column, [r for r in parents if r.stage.name == parent]
+            )
+
+
+def _refuse_orphans(
+    connection: duckdb.DuckDBPyConnection, stage: Stage, column: str, parents: list[Rows]
+) -> None:
+    if not parents:  # human replies, say, come without a prompts dataset
+        return
+    for number, parent in enumerate(parents):
+        parent.view(connection, f"{column}_{number}")
+    known = " UNION ALL ".join(
+        f'SELECT "{parent.stage.id}" AS id FROM {column}_{number}'
+        for number, parent in enumerate(parents)
+    )
+    orphan = connection.execute(
+        f'SELECT "{column}" FROM made WHERE "{column}" IS NOT NULL '
+        f'AND "{column}" NOT IN ({known}) LIMIT 1'
+    ).fetchone()
+    if orphan:
+        raise DataError(
+            f"{stage.name}: every '{column}' must be in what the step read, found the orphan "
+            f"{orphan[0]}. Join by id, never by position."
+        )
+
+
+def content(rows: Rows) -> str:
+    """The content hash of rows, as a commit of them would record it."""
+    total = RowHash(list(rows.stage.content or rows.stage.schema.names))
+    for batch in rows.batches():
+        total.update(batch)
+    return total.hexdigest()
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hex digits."""
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_synced(file: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it."""
+    with file.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has a file's bytes, or a folder's entries (names, not their bytes)."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

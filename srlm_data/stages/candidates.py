@@ -1,0 +1,101 @@
+"""prompts -> candidates: N answers to each prompt, by the model that is trained (section 2.2)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from srlm_data.asking import answered, ask
+from srlm_data.config import Config, Expected
+from srlm_data.engines import Completion, Engine, Request, Sampling, request_seed
+from srlm_data.rows import Candidates, Models, Prompts, Rows
+from srlm_data.schema import CANDIDATES, row_id
+
+
+class Answer(Config):
+    """How many answers are drawn, and how."""
+
+    n: int = Field(4, ge=1, description="Answers a prompt (paper: 4).")
+    temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
+    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
+    max_tokens: int = Field(1024, ge=1, description="Longest answer, in tokens.")
+    stop: tuple[str, ...] = Field((), description="Texts that end an answer.")
+    cut_off: Literal["drop", "keep"] = Field(
+        "drop",
+        description="What becomes of an answer that reached max_tokens. Kept, it can be chosen, "
+        "and its model learns to stop in the middle of a sentence.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the requests.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """``n`` calls a prompt, and at most as many rows."""
+        prompts = rows.get("prompts")
+        answers = None if prompts is None else prompts * self.n
+        return Expected(answers, answers)
+
+
+def answer(config: Answer, prompts: Prompts, model: Models, engine: Engine) -> Candidates:
+    """Draw N answers to every prompt from a model.
+
+    Each answer has a seed of its own, from the prompt and the sample's index: raising N adds
+    samples and changes none. Rows come as answers finish.
+
+    Drops: ``error`` (the request failed), ``empty`` (nothing but white space), ``cut_off``.
+
+    Raises:
+        DataError: ``model`` is not the model that the engine has loaded.
+        EngineError: the engine cannot go on.
+    """
+    sampling = Sampling(config.temperature, config.top_p, config.max_tokens, config.stop)
+    drops: Counter[str] = Counter()
+
+    def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
+        for prompt in prompts.dicts():
+            for sample in range(config.n):
+                identity = prompt["prompt_id"]
+                request = Request(
+                    id=f"{identity}/{sample}",
+                    messages=tuple(prompt["prompt"]),
+                    sampling=sampling,
+                    seed=request_seed(config.seed, identity, sample),
+                )
+                yield (
+                    request,
+                    {"prompt_id": identity, "prompt": prompt["prompt"], "sample": sample},
+                )
+
+    def rows() -> Iterator[dict[str, Any]]:
+        total = prompts.count() * config.n
+        for about, completion in ask(engine, model, asked(), total=total):
+            if reason := _unusable(config, completion):
+                drops[reason] += 1
+                continue
+            yield {
+                **about,
+                "candidate_id": row_id(
+                    "candidate",
+                    about["prompt_id"],
+                    engine.model,
+                    about["sample"],
+                    completion.text,
+                ),
+                "response": completion.text,
+                "source": "model",
+                **answered(engine, completion),
+            }
+
+    return Rows.stream(CANDIDATES, rows(), drops=drops)
+
+
+def _unusable(config: Answer, completion: Completion) -> str | None:
+    """The reason to drop an answer, or None."""
+    if completion.finish_reason == "error":
+        return "error"
+    if not completion.text.strip():
+        return "empty"
+    if completion.finish_reason == "length" and config.cut_off == "drop":
+        return "cut_off"
+    return None

@@ -1,0 +1,167 @@
+"""candidates -> judgments: the model scores answers with the additive judge prompt (section 2.2).
+
+Each candidate is judged several times; each judgement is a row with its text, its state and, only
+where the state is ``parsed``, its score. :func:`read_score` says what is read as a score.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from pydantic import Field, field_validator
+
+from srlm_data.asking import answered, ask
+from srlm_data.config import Config, Expected, Template
+from srlm_data.conversations import render, user
+from srlm_data.engines import Engine, Request, Sampling, request_seed
+from srlm_data.rows import Candidates, Judgments, Models, Rows
+from srlm_data.schema import JUDGMENTS, MAX_SCORE, row_id
+
+_PLACEHOLDERS: Final = frozenset({"prompt", "response"})
+
+
+class Judge(Config):
+    """How answers are judged."""
+
+    repeats: int = Field(3, ge=1, description="Judgements a candidate (paper: 3, their mean).")
+    template: Template = Field(
+        default="judge",
+        validate_default=True,
+        description="Prompt of the judge, with {prompt} and {response}.",
+    )
+    temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
+    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
+    max_tokens: int = Field(512, ge=1, description="Longest judgement, in tokens.")
+    seed: int = Field(0, ge=0, description="Seed of the requests.")
+
+    @field_validator("template")
+    @classmethod
+    def _placeholders(cls, template: Template) -> Template:
+        if template.placeholders != _PLACEHOLDERS:
+            raise ValueError(
+                f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
+                f"a judge fills {sorted(_PLACEHOLDERS)}"
+            )
+        return template
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """``repeats`` calls and rows a candidate."""
+        candidates = rows.get("candidates")
+        judgments = None if candidates is None else candidates * self.repeats
+        return Expected(judgments, judgments)
+
+
+def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) -> Judgments:
+    """Let a model judge every candidate, several times.
+
+    The prompt is filled in as :func:`srlm_data.conversations.render` writes it. No judgement is
+    dropped: one that failed or has no score keeps its text and says so in its state, which the
+    notes count as ``states``.
+
+    Raises:
+        DataError: ``model`` is not the model that the engine has loaded.
+        EngineError: the engine cannot go on.
+    """
+    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
+    template = row_id(config.template.text)
+    states: Counter[str] = Counter()
+
+    def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
+        for candidate in candidates.dicts():
+            identity = candidate["candidate_id"]
+            text = config.template.fill(
+                prompt=render(candidate["prompt"]), response=candidate["response"]
+            )
+            about = {"candidate_id": identity, "prompt_id": candidate["prompt_id"]}
+            for repeat in range(config.repeats):
+                seed = request_seed(config.seed, identity, repeat)
+                request = Request(f"{identity}/{repeat}", tuple(user(text)), sampling, seed)
+                yield request, about | {"repeat": repeat}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        total = candidates.count() * config.repeats
+        for about, completion in ask(engine, model, asked(), total=total):
+            verdict = read_score(completion.text, completion.finish_reason)
+            states[verdict.state] += 1
+            yield {
+                **about,
+                "judgment_id": row_id(
+                    "judgment", about["candidate_id"], engine.model, template,
+                    about["repeat"], completion.text,
+                ),
+                "state": verdict.state,
+                "score": verdict.score,
+                "text": completion.text,
+                "template": template,
+                **answered(engine, completion),
+            }  # fmt: skip
+
+    # The counter is filled while the rows are drained, and read after.
+    return Rows.stream(JUDGMENTS, rows(), notes={"states": states})
+
+
+class Verdict(NamedTuple):
+    """What was read from a judgement: one of ``schema.STATES``, and a score if ``parsed``."""
+
+    state: str
+    score: float | None = None
+
+
+# A line that begins with "Score:", perhaps behind a list mark, a heading or emphasis. A quoted
+# line ("> Score: 5") does not count: it is somebody else's. The quantifiers are possessive, so
+# that there is one way to match and time stays linear. \uff1a, \uff0e and \uff0f are the
+# full-width colon, full stop and slash; \u2212 and \u2013 are other minus signs.
+_SCORE_LINE: Final = re.compile(
+    r"^[ \t#*_`\-]*+score[ \t*_`]*+[:\uff1a](?P<value>[^\r\n]*+)(?P<end>[\r\n]?)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NUMBER: Final = re.compile(
+    r"""[ \t*_`"'(\[]*+
+        (?P<sign>[-\u2212\u2013+]?)[ \t]*+
+        (?P<whole>\d++)(?:[.\uff0e](?P<fraction>\d++))?+(?![^\W_])
+        (?:[ \t*_`]*+ (?:[/\uff0f]|\(?(?:out[ ])?of[ ]) [ \t*_`]*+ (?P<scale>\d++)(?![^\W_]))?+
+        (?P<rest>.*)""",
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+
+
+def read_score(text: str, finish_reason: str) -> Verdict:
+    """Read the score of a completion of the judge. Takes time linear in the text.
+
+    The last line that begins with ``Score:`` decides, whatever it says; scores elsewhere in the
+    text (in a sentence, in a quoted line) are none. Case, Markdown around it, full-width digits,
+    colon and slash do not matter.
+
+    - ``Score: 4``, ``**Score:** 4``, ``Score: 4/5``, ``Score: 4 out of 5``, ``Score: 4 (good)``
+      are 4; ``Score: 3.5`` is 3.5.
+    - ``Score: 10``, ``Score: -1`` and scores of another scale (``Score: 4/10``) are
+      ``out_of_range``.
+    - What is no one number is ``unparsed``: ``Score: <total points>``, ``Score: four``,
+      ``Score: 3 or 4``, ``Score: 3 + 1 = 4``, ``Score: 3,5``; so is a text without such a line.
+    - A completion that was cut off (``finish_reason`` ``length``) is ``truncated`` if it has no
+      such line, or was cut within it: the next character might have been another digit.
+    - A failed request (``finish_reason`` ``error``) is ``error``.
+    """
+    if finish_reason == "error":
+        return Verdict("error")
+    last = None
+    for last in _SCORE_LINE.finditer(text):  # noqa: B007 - the last one is what is wanted
+        pass
+    cut = finish_reason == "length"
+    if last is None:
+        return Verdict("truncated" if cut else "unparsed")
+    if cut and not last["end"]:
+        return Verdict("truncated")
+    number = _NUMBER.match(last["value"])
+    if number is None or re.search(r"\d", number["rest"]):
+        return Verdict("unparsed")
+    # Python reads the decimal digits of every script; a number this long is no score anyway.
+    whole, fraction, scale = number["whole"], (number["fraction"] or "0")[:15], number["scale"]
+    score = float(f"{whole}.{fraction}") if len(whole) < 10 else float("inf")
+    other_scale = scale is not None and (len(scale) > 9 or int(scale) != MAX_SCORE)
+    if other_scale or score > MAX_SCORE or (number["sign"] not in ("", "+")):
+        return Verdict("out_of_range")
+    return Verdict("parsed", score)

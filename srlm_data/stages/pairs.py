@@ -1,0 +1,125 @@
+"""candidates, judgments -> pairs: the best answer against the worst one (paper, section 2.2)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from srlm_data import duck
+from srlm_data.config import Config, Expected
+from srlm_data.rows import Candidates, Judgments, Pairs, Rows
+from srlm_data.schema import MAX_SCORE, PAIRS
+
+
+class Pair(Config):
+    """How two answers of a prompt become a pair."""
+
+    rule: Literal["best_worst"] = Field(
+        "best_worst", description="Which answers meet: the highest mean score and the lowest."
+    )
+    min_margin: float = Field(
+        0, ge=0, le=MAX_SCORE, description="Least difference of the two mean scores."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the choice among equally good or bad answers.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most a pair for every two candidates."""
+        known = rows.get("candidates")
+        return Expected(None if known is None else known // 2)
+
+
+def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
+    """Pair each prompt's best answer with its worst, by the mean of the parsed judgements.
+
+    A judgement without a score counts for nothing: an answer with none that parsed is unscored,
+    never 0. Candidates of one prompt with the same text are one answer, and its score is the mean
+    of all their judgements: what the judge says of a text must not hang on which copy it saw.
+    Among equally good (or bad) answers a hash of the seed and the candidate's id chooses, so that
+    neither the first sample nor the length is favoured.
+
+    Every prompt becomes a pair or is dropped under the first reason that applies:
+    ``fewer_than_two_scored`` (candidates), ``identical_texts`` (all of them say the same),
+    ``equal_scores``, ``margin_too_small``. The notes count ``prompts``, ``unscored_candidates`` and
+    ``judgments_of_other_candidates``.
+    """
+    drops: Counter[str] = Counter()
+    notes: dict[str, Any] = {}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with duck.connect() as connection:
+            candidates.view(connection, "candidates")
+            judgments.view(connection, "judgments")
+            for statement in (_SCORED, _EXTREMES, _DECIDED):
+                connection.execute(statement.format(seed=config.seed, margin=config.min_margin))
+            counts = "SELECT reason, count(*) FROM decided WHERE reason IS NOT NULL GROUP BY reason"
+            drops.update(dict(connection.sql(counts).fetchall()))
+            [figures] = connection.sql(_NOTES).to_arrow_table().to_pylist()
+            notes.update(figures)
+            yield from connection.sql(_PAIRS).to_arrow_reader(8192)
+
+    return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
+
+
+# Decimals add up to the same mean in whatever order the threads take them; floats do not.
+_SCORED = """
+    CREATE TEMP TABLE scored AS
+    SELECT prompt_id, candidate_id, response, count(score) AS n,
+           sum(score::DECIMAL(12, 9)) AS total,
+           md5(concat_ws('/', {seed}, candidate_id)) AS tie_break
+    FROM candidates
+    LEFT JOIN (SELECT candidate_id, score FROM judgments WHERE state = 'parsed')
+        USING (candidate_id)
+    GROUP BY ALL
+"""
+
+_EXTREMES = """
+    CREATE TEMP TABLE extremes AS
+    WITH answers AS (
+        SELECT prompt_id, response, count(*) AS copies, sum(total) / sum(n) AS score,
+               arg_max(candidate_id, tie_break) AS candidate_id, max(tie_break) AS tie_break
+        FROM scored WHERE n > 0 GROUP BY prompt_id, response
+    )
+    SELECT prompt_id, coalesce(sum(copies), 0) AS n_scored, count(response) AS n_texts,
+           max(score) AS chosen_score, min(score) AS rejected_score,
+           round(max(score) - min(score), 9) AS margin,
+           arg_max(candidate_id, (score, tie_break)) FILTER (score IS NOT NULL) AS chosen_id,
+           arg_min(candidate_id, (score, tie_break)) FILTER (score IS NOT NULL) AS rejected_id
+    FROM (SELECT DISTINCT prompt_id FROM candidates) LEFT JOIN answers USING (prompt_id)
+    GROUP BY prompt_id
+"""
+
+_DECIDED = """
+    CREATE TEMP TABLE decided AS
+    SELECT *, CASE
+             WHEN n_scored < 2 THEN 'fewer_than_two_scored'
+             WHEN n_texts < 2 THEN 'identical_texts'
+             WHEN margin = 0 THEN 'equal_scores'
+             WHEN margin < {margin} THEN 'margin_too_small'
+           END AS reason
+    FROM extremes
+"""
+
+_NOTES = """
+    SELECT (SELECT count(*) FROM decided) AS prompts,
+           (SELECT count(*) FROM scored WHERE n = 0) AS unscored_candidates,
+           (SELECT count(*) FROM judgments ANTI JOIN candidates USING (candidate_id))
+               AS judgments_of_other_candidates
+"""
+
+_PAIRS = """
+    SELECT md5(concat_ws('/', 'pair', chosen_id, rejected_id)) AS pair_id,
+           decided.prompt_id, best.prompt,
+           [{'role': 'assistant', 'content': best.response}] AS chosen,
+           [{'role': 'assistant', 'content': worst.response}] AS rejected,
+           chosen_id, rejected_id, chosen_score, rejected_score, margin,
+           CASE WHEN best.model = worst.model THEN best.model END AS model
+    FROM decided
+    JOIN candidates AS best ON best.candidate_id = chosen_id
+    JOIN candidates AS worst ON worst.candidate_id = rejected_id
+    WHERE reason IS NULL
+    ORDER BY decided.prompt_id
+"""

@@ -1,0 +1,332 @@
+"""examples -> prompts: new prompts in the manner of the seed (paper, section 2.2 and A.5).
+
+``self_instruct`` shows a model some seed prompts and some of those it made before, and filters what
+it adds, after Self-Instruct. ``read_prompts`` takes a pool that was made elsewhere.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final, Literal
+
+from pydantic import Field, field_validator
+
+from srlm_data.asking import answered, ask
+from srlm_data.config import Config, Expected, Template
+from srlm_data.conversations import render, user
+from srlm_data.engines import Completion, Engine, Request, Sampling, request_seed
+from srlm_data.errors import DataError
+from srlm_data.novelty import Novelty
+from srlm_data.records import Records, turns
+from srlm_data.rows import Examples, Models, Prompts, Rows
+from srlm_data.schema import PROMPTS, prompt_id
+
+BLOCKED: Final = (
+    "image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps",
+    "draw", "plot", "go to",
+)  # fmt: skip
+"""Words of prompts that a model without eyes and hands cannot answer (Self-Instruct)."""
+
+_BLOCKED: Final = re.compile(rf"\b(?:{'|'.join(BLOCKED)})\b", re.IGNORECASE)
+_NUMBERED: Final = re.compile(r"\s*(\d{1,6})[.):](?!\d)\s*(.*)")
+_ANSWER: Final = re.compile(r"\s(?:answer|response|output|assistant):", re.IGNORECASE)
+
+
+def too_short(text: str) -> bool:
+    """Three words or fewer."""
+    return len(text.split()) <= 3
+
+
+def too_long(text: str) -> bool:
+    """More than 150 words."""
+    return len(text.split()) > 150
+
+
+def blocked_word(text: str) -> bool:
+    """One of ``BLOCKED``, as a word of its own."""
+    return _BLOCKED.search(text) is not None
+
+
+def starts_with_write_a_program(text: str) -> bool:
+    """The beginning that Self-Instruct found too often."""
+    return text.lower().startswith("write a program")
+
+
+def starts_with_punctuation(text: str) -> bool:
+    """Punctuation at the beginning."""
+    return text[0] in string.punctuation
+
+
+def starts_with_non_ascii(text: str) -> bool:
+    """A character outside ASCII at the beginning."""
+    return not text[0].isascii()
+
+
+FILTERS: Final[tuple[Callable[[str], bool], ...]] = (
+    too_short, too_long, blocked_word, starts_with_write_a_program, starts_with_punctuation,
+    starts_with_non_ascii,
+)  # fmt: skip
+"""What is wrong with a prompt by itself; each is a reason of the same name."""
+
+
+class SelfInstruct(Config):
+    """How many prompts are made, and from which examples."""
+
+    n: int = Field(ge=1, description="How many new prompts are wanted.")
+    seed_shots: int = Field(6, ge=1, description="Seed prompts that are shown (paper: 6).")
+    own_shots: int = Field(
+        2, ge=0, description="Prompts made before that are shown (paper: 2); seed ones until then."
+    )
+    template: Template = Field(
+        default="self_instruct",
+        validate_default=True,
+        description="What is asked, with {examples}, a numbered list of one line each.",
+    )
+    keep: Literal["first", "all"] = Field(
+        "first", description="Which prompts of a completion are looked at."
+    )
+    max_similarity: float = Field(
+        0.7, gt=0, le=1, description="Highest ROUGE-L F1 with a seed or new prompt (paper: 0.7)."
+    )
+    temperature: float = Field(0.6, ge=0, description="Sampling temperature (paper: 0.6).")
+    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
+    max_tokens: int = Field(256, ge=1, description="Longest completion, in tokens.")
+    stop: tuple[str, ...] = Field((), description="Texts that end a completion.")
+    round_size: int = Field(
+        128, ge=1, description="Requests that are made before new prompts are shown as examples."
+    )
+    max_requests: int = Field(100_000, ge=1, description="Give up after so many requests.")
+    seed: int = Field(0, ge=0, description="Seed of the examples' choice and of the requests.")
+
+    @field_validator("template")
+    @classmethod
+    def _placeholders(cls, template: Template) -> Template:
+        if template.placeholders != {"examples"}:
+            raise ValueError(
+                f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
+                "self-instruction fills ['examples']"
+            )
+        return template
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """``n`` rows, from at least as many calls."""
+        return Expected(self.n, self.n)
+
+
+def self_instruct(
+    config: SelfInstruct, examples: Examples, model: Models, engine: Engine
+) -> Prompts:
+    """Let a model add prompts to a list of seed prompts, until there are ``n`` new ones.
+
+    Requests go out in rounds. The examples shown in a round are drawn from the IFT examples and
+    from what earlier rounds gave, and answers are looked at in the order of the requests, so the
+    result does not hang on which answer came first. White space in a shown prompt is collapsed, as
+    the list has a prompt a line; seed prompts of several turns or that are too long are not shown,
+    but new prompts must differ from them as well.
+
+    Drops: ``error``, ``empty``, ``cut_off`` (the completion ended within the prompt),
+    ``copied_context`` (an example that was shown), the names of ``FILTERS``, ``duplicate`` (of a
+    seed or new prompt, letter by letter), ``not_novel`` (too like one by ROUGE-L), ``not_needed``
+    (``n`` were there before). The notes count ``requests`` and ``seed_prompts``.
+
+    Raises:
+        DataError: there are fewer seed prompts than are to be shown, or ``model`` is not the model
+            that the engine has loaded.
+        EngineError: the engine cannot go on.
+    """
+    drops: Counter[str] = Counter()
+    notes: dict[str, Any] = {}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        pool = _Pool(config, examples)
+        requests = 0
+        while len(pool.own) < config.n and requests < config.max_requests:
+            left = min(config.n - len(pool.own), config.max_requests - requests)
+            numbers = range(requests, requests + min(config.round_size, left))
+            requests = numbers.stop
+            asked = [(_request(config, number, shown), (number, shown))
+                     for number in numbers for shown in [pool.draw(number)]]  # fmt: skip
+            answers = sorted(
+                ask(engine, model, asked, total=len(asked)), key=lambda answer: answer[0][0]
+            )
+            for (_, shown), completion in answers:
+                for text, reason in _read(config, completion, shown):
+                    if dropped := reason or pool.refuse(text):
+                        drops[dropped] += 1
+                        continue
+                    yield pool.add(text) | {
+                        "few_shot": [shot.id for shot in shown], **answered(engine, completion)
+                    }  # fmt: skip
+        notes.update(requests=requests, seed_prompts=len(pool.seed))
+
+    return Rows.stream(PROMPTS, rows(), drops=drops, notes=notes)
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """A prompt that may be shown as an example, on one line."""
+
+    id: str
+    text: str
+
+
+class _Pool:
+    """The seed prompts, those made so far, and what decides whether another one is taken."""
+
+    def __init__(self, config: SelfInstruct, examples: Examples) -> None:
+        self._config = config
+        self._novelty = Novelty(config.max_similarity)
+        self._known: set[str] = set()
+        self.seed: list[_Shot] = []
+        self.own: list[_Shot] = []
+        for row in examples.dicts():
+            if row["kind"] == "ift" and row["prompt_id"] not in self._known:
+                self._known.add(row["prompt_id"])
+                text = _one_line(render(row["prompt"]))
+                self._novelty.add(text)
+                if len(row["prompt"]) == 1 and text and not too_long(text):
+                    self.seed.append(_Shot(row["prompt_id"], text))
+        self.seed.sort(key=lambda shot: shot.id)  # the draw must not hang on the order of rows
+        wanted = config.seed_shots + config.own_shots
+        if len(self.seed) < wanted:
+            raise DataError(
+                f"self_instruct: {wanted} seed prompts are wanted to show as examples, found "
+                f"{len(self.seed)} IFT prompts of one turn and at most 150 words. "
+                "Give it more examples or show fewer."
+            )
+
+    def draw(self, number: int) -> list[_Shot]:
+        """The examples of a request: some of one's own, the rest from the seed, shuffled."""
+        config = self._config
+        chance = random.Random(request_seed(config.seed, "few-shot", number))
+        own = config.own_shots if len(self.own) >= config.own_shots else 0
+        shown = chance.sample(self.own, own)
+        shown += chance.sample(self.seed, config.seed_shots + config.own_shots - own)
+        chance.shuffle(shown)
+        return shown
+
+    def refuse(self, text: str) -> str | None:
+        """The reason not to take a prompt, or None."""
+        for wrong in FILTERS:
+            if wrong(text):
+                return wrong.__name__
+        if len(self.own) == self._config.n:
+            return "not_needed"
+        if prompt_id(user(text)) in self._known:
+            return "duplicate"
+        return None if self._novelty.is_novel(text) else "not_novel"
+
+    def add(self, text: str) -> dict[str, Any]:
+        """Take a prompt; the columns of its row that do not come from the answer."""
+        identity = prompt_id(user(text))
+        self._known.add(identity)
+        self._novelty.add(text)
+        self.own.append(_Shot(identity, text))
+        return {"prompt_id": identity, "prompt": user(text), "source": "self_instruct"}
+
+
+def _request(config: SelfInstruct, number: int, shown: Sequence[_Shot]) -> Request:
+    listed = "\n".join(f"{place}. {shot.text}" for place, shot in enumerate(shown, start=1))
+    return Request(
+        id=str(number),
+        messages=tuple(user(config.template.fill(examples=listed))),
+        sampling=Sampling(config.temperature, config.top_p, config.max_tokens, config.stop),
+        seed=request_seed(config.seed, "self_instruct", number),
+    )
+
+
+def _read(
+    config: SelfInstruct, completion: Completion, shown: Sequence[_Shot]
+) -> Iterator[tuple[str, str | None]]:
+    """The prompts of a completion, each with the reason to drop it, if there is one already."""
+    if completion.finish_reason == "error":
+        yield "", "error"
+        return
+    context = {shot.text.casefold() for shot in shown}
+    found = new_prompts(completion.text, after=len(shown))
+    if not found:
+        yield "", "cut_off" if completion.finish_reason == "length" else "empty"
+    for text, complete in found:
+        if text.casefold() in context:
+            yield text, "copied_context"  # a model may first repeat the list that it was shown
+            continue
+        cut = completion.finish_reason == "length" and not complete
+        yield text, "cut_off" if cut else None
+        if config.keep == "first":
+            return
+
+
+def new_prompts(text: str, after: int) -> list[tuple[str, bool]]:
+    """The prompts that a model added to a list of ``after`` ones, without their numbers.
+
+    A prompt is one line, as in the list that the model saw. The first one is the line with the
+    next number, or else the first line with text; further ones must be numbered on from there.
+    All other lines are the model talking or going on to answer, and are left out; so is what
+    follows the next number or an ``Answer:`` on the same line.
+
+    Returns:
+        Each prompt, and whether it is complete: whether anything came after it.
+    """
+    lines = text.splitlines()
+    marks = [_NUMBERED.match(line) for line in lines]
+    with_text = (place for place, line in enumerate(lines) if line.strip())
+    expected = (place for place, mark in enumerate(marks) if mark and int(mark[1]) == after + 1)
+    first = next(expected, next(with_text, len(lines)))
+    number: int | None = None
+    found = []
+    for line, mark, place in zip(lines[first:], marks[first:], count(first + 1), strict=False):
+        if number is None:
+            number = int(mark[1]) if mark else after + 1
+        elif mark and int(mark[1]) == number + 1:
+            number += 1
+        else:
+            continue
+        whole = _one_line(mark[2] if mark else line)
+        prompt = re.split(rf"\s{number + 1}[.):](?:\s|$)", whole, maxsplit=1)[0]
+        prompt = _ANSWER.split(prompt, maxsplit=1)[0].strip()
+        if prompt:
+            goes_on = place < len(lines) or prompt != whole or text.endswith("\n")
+            found.append((prompt, goes_on))
+    return found
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+class ReadPrompts(Records):
+    """Where the prompts are."""
+
+    column: str = Field("prompt", description="Column of the prompt: a text or a conversation.")
+
+
+def read_prompts(config: ReadPrompts) -> Prompts:
+    """Read prompts that were made elsewhere, from files or the Hub.
+
+    Drops: ``empty``, ``duplicate``.
+
+    Raises:
+        DataError: the column is missing, or is neither a text nor a conversation.
+    """
+    drops: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        seen: set[str] = set()
+        for where, record in config.read():
+            prompt = turns(record, config.column, "user", where)
+            identity = prompt_id(prompt)
+            if not any(turn["content"].strip() for turn in prompt):
+                drops["empty"] += 1
+            elif identity in seen:
+                drops["duplicate"] += 1
+            else:
+                seen.add(identity)
+                yield {"prompt_id": identity, "prompt": prompt, "source": "given"}
+
+    return Rows.stream(PROMPTS, rows(), drops=drops)

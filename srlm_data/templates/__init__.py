@@ -1,0 +1,58 @@
+"""Prompt templates: text files with ``{placeholders}``, never strings in code.
+
+A template is filled in one pass, so braces in model text are text. Wherever ``response`` is
+fenced by ``<response>`` tags, the same tags inside a filled-in text are defused: an answer
+cannot close its fence and speak to the judge from outside.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_FENCE = re.compile(r"<(?=\s*/?\s*response\s*>)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template's ``name`` (for messages) and its ``text`` (its identity)."""
+
+    name: str
+    text: str
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """The names that :meth:`fill` wants."""
+        return frozenset(_PLACEHOLDER.findall(self.text))
+
+    def fill(self, **values: str) -> str:
+        """The text with every placeholder replaced, in one pass.
+
+        Raises:
+            LookupError: a placeholder has no value, or a value has no placeholder.
+        """
+        if values.keys() != self.placeholders:
+            raise LookupError(
+                f"template '{self.name}' has the placeholders {sorted(self.placeholders)}, "
+                f"found values for {sorted(values)}"
+            )
+        return _PLACEHOLDER.sub(lambda match: _FENCE.sub("&lt;", values[match[1]]), self.text)
+
+
+def shipped() -> list[str]:
+    """Names of the templates that come with the package."""
+    return sorted(file.stem for file in Path(__file__).parent.glob("*.txt"))
+
+
+def load(name: str, base: Path = Path()) -> Template:
+    """A shipped template by its name, or a text file by its path relative to ``base``.
+
+    Raises:
+        LookupError: there is neither.
+    """
+    file = Path(__file__).parent / f"{name}.txt" if name in shipped() else base / name
+    if not file.is_file():
+        raise LookupError(f"no template '{name}': neither a file nor one of {shipped()}")
+    return Template(name, file.read_text(encoding="utf-8").rstrip("\n"))

@@ -1,0 +1,123 @@
+"""The embedded world as steps of a recipe: ``step: srlm_data.world.steps:world_messages``.
+
+They come in by the door that every user's own step takes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field
+
+from srlm_data import checkpoints, schema
+from srlm_data.checkpoints import Workshop
+from srlm_data.config import Config, Expected
+from srlm_data.conversations import render, user
+from srlm_data.open_assistant import messages_of_tree
+from srlm_data.rows import Candidates, Judgments, Messages, Models, Prompts, Rows
+from srlm_data.world import Oracle, held_out_prompts, trees
+
+M0: Final = Path(__file__).parent / "m0"
+
+
+class WorldMessages(Config):
+    """How many trees of the world are made."""
+
+    n: int = Field(600, ge=1, description="How many trees.")
+    seed: int = Field(0, ge=0, description="Seed of prompts, replies and their order.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """A tree has a prompt and at most four replies."""
+        return Expected(5 * self.n)
+
+
+def world_messages(config: WorldMessages) -> Messages:
+    """Make message trees of the embedded world, read as an Open Assistant export would be."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for tree in trees(seed=config.seed, n=config.n):
+            yield from messages_of_tree(tree)
+
+    return Rows.stream(schema.MESSAGES, rows())
+
+
+class PretrainedM0(Config):
+    """The shipped weights decide this model; there is nothing to set."""
+
+    def identity(self) -> dict[str, Any]:
+        """The digest of the shipped weights."""
+        return {"model": checkpoints.digest(M0)}
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """One model."""
+        return Expected(1)
+
+
+def pretrained_m0(config: PretrainedM0, workshop: Workshop) -> Models:  # noqa: ARG001 - has no fields
+    """Copy the shipped M0 into the store: it stands in for a pretrained base model."""
+    copy = workshop.scratch / "m0"
+    shutil.copytree(M0, copy, dirs_exist_ok=True)
+    digest, location = workshop.keep(copy)
+    return Rows.of(schema.MODELS, [{"model": digest, "method": "checkpoint", "location": location}])
+
+
+class WorldPrompts(Config):
+    """How many held-out prompts are drawn."""
+
+    n: int = Field(256, ge=1, description="How many prompts.")
+    seed: int = Field(0, ge=0, description="Seed of the draw.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """``n`` prompts."""
+        return Expected(self.n)
+
+
+def world_prompts(config: WorldPrompts) -> Prompts:
+    """Draw prompts for evaluation, over all things; none of them is in the trees of any seed."""
+    prompts = [user(text) for text in held_out_prompts(seed=config.seed, n=config.n)]
+    rows = [
+        {"prompt_id": schema.prompt_id(prompt), "prompt": prompt, "source": "held_out"}
+        for prompt in prompts
+    ]
+    return Rows.of(schema.PROMPTS, rows)
+
+
+class Consult(Config):
+    """The oracle scores 0 to 5; there is nothing to set."""
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most a score for each candidate."""
+        return Expected(rows.get("candidates"))
+
+
+def consult_oracle(config: Consult, candidates: Candidates) -> Judgments:  # noqa: ARG001 - has no fields
+    """Score answers by the world's truth: to measure with, never to train on.
+
+    A prompt that the oracle does not understand is dropped as ``prompt_not_understood``.
+    """
+    drops: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        oracle = Oracle()
+        for candidate in candidates.dicts():
+            score = oracle.quality(render(candidate["prompt"]), candidate["response"])
+            if score is None:
+                drops["prompt_not_understood"] += 1
+                continue
+            yield {
+                "judgment_id": schema.row_id("oracle", candidate["candidate_id"]),
+                "candidate_id": candidate["candidate_id"],
+                "prompt_id": candidate["prompt_id"],
+                "repeat": 0,
+                "state": "parsed",
+                "score": score,
+                "text": f"Score: {score}",
+                "template": "oracle",
+                "model": "oracle",
+            }
+
+    return Rows.stream(schema.JUDGMENTS, rows(), drops=drops)

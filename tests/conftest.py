@@ -1,0 +1,90 @@
+"""What all tests share: the checkout, the shared data, and the real command in a new project.
+
+Nothing here or in any test reaches the network or the user's own folders.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # spinning threads starve the tests' own children
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kills", type=int, default=12, metavar="N",
+        help="how often the kill tests send SIGKILL (1000 by hand)",
+    )  # fmt: skip
+
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real Open Assistant trees, which lie beside the checkout and not in it."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the Open Assistant trees in ../shared/data, which are not there")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """An empty folder in which ``cli`` runs."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def cli_env(tmp_path: Path) -> dict[str, str]:
+    """The environment of a real command: this checkout's code, and a home of its own."""
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SRLM_")}
+    # Wide and plain, so that a test reads sentences and not a terminal's line breaks.
+    env |= {
+        "COLUMNS": "200",
+        "HOME": str(home),
+        "NO_COLOR": "1",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+    }
+    return env
+
+
+@pytest.fixture
+def cli(project: Path, cli_env: dict[str, str]) -> Cli:
+    """Run the real command: ``cli("plan", "recipe.yaml")``; its folder is ``project``."""
+
+    def run(
+        *args: str | Path, cwd: Path = project, timeout: float = 240
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "srlm_data", *map(str, args)]
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env=cli_env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,113 @@
+"""vLLM as it is installed: slow to import, so these stand apart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from srlm_data.engines import Completion, Engine, Request, Sampling
+from srlm_data.engines.settings import TransformersEngine, VllmEngine, open_engine
+from srlm_data.errors import EngineError
+from tests.test_engines import GREEDY, WARM, ask, texts
+from tests.tiny import tiny_model
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("vllm")
+
+SETTINGS = VllmEngine(max_num_seqs=8, kv_cache_memory_bytes=64 << 20)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def engine(model: Path) -> Iterator[Engine]:
+    opened = open_engine(SETTINGS, str(model), "digest")
+    yield opened
+    opened.close()
+
+
+def test_every_request_is_answered_once_and_in_bounded_numbers(engine: Engine) -> None:
+    pulled = 0
+
+    def counted() -> Iterator[Request]:
+        nonlocal pulled
+        for request in ask(60):
+            pulled += 1
+            yield request
+
+    done = []
+    for completion in engine.generate(counted()):
+        done.append(completion)
+        assert pulled - len(done) <= 16
+    assert len(texts(done)) == len(done) == 60
+    assert {completion.finish_reason for completion in done} <= {"stop", "length"}
+    assert engine.model == "digest"
+
+
+def test_texts_do_not_depend_on_order_or_on_what_was_asked_before(engine: Engine) -> None:
+    asked = ask(40)
+    expected = texts(engine.generate(asked))
+    assert texts(engine.generate(asked[::-1])) == expected
+    assert texts(engine.generate(asked[:1]))["r0"] == expected["r0"]
+
+
+def test_greedy_answers_are_those_of_the_other_engine(engine: Engine, model: Path) -> None:
+    other = open_engine(TransformersEngine(), str(model), "digest")
+
+    def seen(done: Completion) -> tuple[object, ...]:
+        whole = done.text.rstrip("\N{REPLACEMENT CHARACTER}")  # random bytes can end mid-character
+        return whole, done.finish_reason, done.prompt_tokens, done.completion_tokens
+
+    asked = ask(20, GREEDY)
+    theirs = {done.request.id: seen(done) for done in other.generate(asked)}
+    assert {done.request.id: seen(done) for done in engine.generate(asked)} == theirs
+    text = max((done[0] for done in theirs.values()), key=lambda found: len(str(found)))
+    stopping = ask(20, Sampling(0.0, 1.0, 24, stop=(str(text)[5:8],)))
+    theirs = {done.request.id: seen(done) for done in other.generate(stopping)}
+    assert {done.request.id: seen(done) for done in engine.generate(stopping)} == theirs
+
+
+def test_a_shared_beginning_is_computed_once(engine: Engine) -> None:
+    rubric = "Review the question and the response, then give points of five. " * 12
+    asked = [
+        Request(f"{i}", ({"role": "user", "content": f"{rubric} {i}"},), WARM, i) for i in range(12)
+    ]
+    assert sum(done.cached_tokens > 0 for done in engine.generate(asked)) > 0
+
+
+def test_prompts_that_are_too_long_fail_alone(engine: Engine) -> None:
+    text = "one two three " * 400
+    long = [Request(f"long{i}", ({"role": "user", "content": text},), WARM, 1) for i in range(40)]
+    done = {completion.request.id: completion for completion in engine.generate([*long, *ask(3)])}
+    assert len(done) == 43
+    assert "the longest sequence is 512" in str(done["long0"].error)
+    assert {done[f"r{i}"].finish_reason for i in range(3)} <= {"stop", "length"}
+
+
+def test_stopping_early_leaves_nothing_behind(engine: Engine) -> None:
+    stream = engine.generate(ask(60))
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    done = list(engine.generate(ask(5)))
+    assert sorted(completion.request.id for completion in done) == [f"r{i}" for i in range(5)]
+
+
+def test_one_model_after_another_in_one_process(
+    engine: Engine, model: Path, tmp_path: Path
+) -> None:
+    asked = ask(6)
+    first = texts(engine.generate(asked))
+    engine.close()
+    for seed in (1, 2, 0):
+        folder = tiny_model(tmp_path / str(seed), seed=seed)
+        other = open_engine(SETTINGS, str(folder), f"digest {seed}")
+        assert (texts(other.generate(asked)) == first) == (seed == 0)
+        other.close()
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="cannot be loaded"):
+        open_engine(SETTINGS, str(tmp_path), "digest")

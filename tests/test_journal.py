@@ -1,0 +1,113 @@
+"""Answers: recorded as they come, found again by what decides them, kept through a kill."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from srlm_data.engines import Completion, Request, Sampling
+from srlm_data.errors import StoreError
+from srlm_data.journal import Answers, answer_key
+
+SAMPLING = Sampling(0.7, 0.9, 16)
+
+
+def request(text="hi", seed=1, sampling=SAMPLING):
+    return Request(f"{text}-{seed}", ({"role": "user", "content": text},), sampling, seed)
+
+
+def completion(of, text="answer", reason="stop"):
+    return Completion(of, text, reason, 3, 2, 1)
+
+
+def test_an_answer_is_found_in_the_journal_and_after_sealing(tmp_path):
+    with Answers(tmp_path, "step") as answers:
+        answers.keep("m", completion(request()))
+        answers.flush()
+        assert answers.find("m", [request()])["hi-1"].text == "answer"
+        answers.seal()
+    assert not list((tmp_path / "journal").glob("*.sqlite*"))
+    with Answers(tmp_path, "other") as answers:
+        found = answers.find("m", [request(), request("new")])
+    assert found == {"hi-1": completion(request())}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("m2", request()),
+        ("m", request("ho")),
+        ("m", request(seed=2)),
+        ("m", request(sampling=Sampling(0.8, 0.9, 16))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 17))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, ("\n",)))),
+    ],
+)
+def test_whatever_decides_an_answer_is_in_its_key(other):
+    assert answer_key(*other) != answer_key("m", request())
+
+
+def test_a_failed_request_is_no_answer_and_is_asked_again(tmp_path):
+    with Answers(tmp_path, "step") as answers:
+        answers.keep("m", completion(request(), "", "error"))
+        answers.flush()
+        assert answers.find("m", [request()]) == {}
+
+
+def test_answers_survive_sigkill(tmp_path):
+    writer = subprocess.Popen(
+        [
+            sys.executable, "-c",
+            "import sys, pathlib\nsys.path.insert(0, sys.argv[2])\n"
+            "from test_journal import *\n"
+            "answers = Answers(pathlib.Path(sys.argv[1]), 'step')\n"
+            "for i in range(50):\n"
+            "    answers.keep('m', completion(request(seed=i)))\n"
+            "answers.flush()\nprint('flushed', flush=True)\nsys.stdin.read()",
+            str(tmp_path), str(Path(__file__).parent),
+        ],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert writer.stdout
+    assert writer.stdout.readline() == "flushed\n"
+    writer.send_signal(signal.SIGKILL)
+    writer.communicate()
+    with Answers(tmp_path, "next") as answers:
+        assert len(answers.find("m", [request(seed=i) for i in range(60)])) == 50
+        answers.seal()  # takes what the dead writer left
+    assert not list((tmp_path / "journal").glob("*.sqlite*"))
+    with Answers(tmp_path, "next") as answers:
+        assert len(answers.find("m", [request(seed=i) for i in range(60)])) == 50
+
+
+def test_a_living_writers_journal_is_read_but_not_sealed(tmp_path):
+    with Answers(tmp_path, "one") as writer:
+        writer.keep("m", completion(request()))
+        writer.flush()
+        with Answers(tmp_path, "two") as other:
+            assert other.find("m", [request()])
+            other.seal()
+        assert len(list((tmp_path / "journal").glob("*.sqlite"))) == 1
+
+
+def test_a_damaged_journal_is_one_clear_sentence(tmp_path):
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "x.sqlite").write_bytes(b"not a database, whatever its name says" * 99)
+    with (
+        Answers(tmp_path, "step") as answers,
+        pytest.raises(StoreError, match="the journal is damaged"),
+    ):
+        answers.find("m", [request()])
+
+
+def test_a_writer_that_died_before_its_first_answer_is_no_harm(tmp_path):
+    (tmp_path / "journal").mkdir()
+    sqlite3.connect(tmp_path / "journal" / "x.sqlite").close()
+    (tmp_path / "journal" / "x.sqlite").touch()
+    with Answers(tmp_path, "step") as answers:
+        assert answers.find("m", [request()]) == {}
+        answers.seal()
+    assert not list((tmp_path / "journal").glob("*.sqlite"))

@@ -1,0 +1,51 @@
+"""Direct preference optimisation with TRL's DPOTrainer.
+
+    python train/dpo.py job.yaml
+    accelerate launch --config_file train/configs/deepspeed.yaml train/dpo.py job.yaml
+
+Rows are ``prompt``, ``chosen`` and ``rejected``, all conversations. The reference model is always
+named and always loaded on its own: an adapter that is switched off would give the reference's
+log-probabilities with dropout still on.
+"""
+
+from __future__ import annotations
+
+from job import Job
+from run import run
+from transformers import AutoModelForCausalLM
+from trl import DPOConfig, DPOTrainer
+
+from srlm_data.training import Dpo
+
+
+def trainer(job: Job[Dpo]) -> DPOTrainer:
+    """A trainer over the job's pairs; pairs that ``max_length`` makes equal are dropped."""
+    arguments = DPOConfig(beta=job.settings.beta, **job.arguments())
+    rows = job.rows("prompt", "chosen", "rejected")
+    made = DPOTrainer(
+        model=str(job.model),
+        ref_model=AutoModelForCausalLM.from_pretrained(job.reference, dtype=job.settings.dtype),
+        args=arguments,
+        train_dataset=rows,
+        eval_dataset=job.validation_rows("prompt", "chosen", "rejected"),
+        processing_class=job.tokenizer,
+        peft_config=job.lora(),
+    )
+    if cut := len(rows) - len(made.train_dataset):
+        job.drops["the prompt fills max_length"] = cut
+    limit = job.settings.max_length
+    tokenized = made.train_dataset
+    made.train_dataset = tokenized.filter(
+        lambda row: (
+            (row["prompt_ids"] + row["chosen_ids"])[:limit]
+            != (row["prompt_ids"] + row["rejected_ids"])[:limit]
+        ),
+        desc="Dropping pairs that truncation makes equal",
+    )
+    if equal := len(tokenized) - len(made.train_dataset):
+        job.drops["chosen and rejected are equal once cut to max_length"] = equal
+    return made
+
+
+if __name__ == "__main__":
+    run(Dpo, trainer)

@@ -1,0 +1,271 @@
+"""A training job: what a YAML asks for, as the arguments that TRL takes."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import datasets
+import torch
+import yaml
+from pydantic import Field, ValidationError
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+from srlm_data.config import Config
+from srlm_data.errors import TrainingError, did_you_mean
+from srlm_data.training import Training
+
+Settings = TypeVar("Settings", bound=Training)
+
+
+class Paths(Config):
+    """What a YAML names beside the settings; a relative path starts at the YAML's folder."""
+
+    model: str = Field(description="folder of the model to start from, or hub/name@revision")
+    reference: str | None = Field(None, description="the reference model; DPO has no default")
+    data: list[str] = Field(min_length=1, description="Parquet files, or folders of versions")
+    validation: list[str] = Field([], description="the same, never trained on")
+    output: str = Field(description="folder of this job")
+
+
+@dataclass
+class Job(Generic[Settings]):
+    """A YAML that was read and found good.
+
+    Attributes:
+        settings: what decides the weights, and how the run is spread over a machine.
+        base: folder that relative paths start at.
+        paths: as the YAML has them.
+        drops: reason -> rows that are not trained on; filled while the trainer is made.
+    """
+
+    settings: Settings
+    base: Path
+    paths: Paths
+    drops: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def output(self) -> Path:
+        """The job's own folder."""
+        return self.base / self.paths.output
+
+    @cached_property
+    def model(self) -> Path:
+        """Folder of the model to start from."""
+        return self._folder(self.paths.model)
+
+    @cached_property
+    def reference(self) -> Path:
+        """Folder of the reference model.
+
+        Raises:
+            TrainingError: the YAML names none.
+        """
+        if self.paths.reference is None:
+            raise TrainingError(
+                "reference: DPO needs a reference model, found none. "
+                "Name one; the paper's is the model that training starts from."
+            )
+        return self._folder(self.paths.reference)
+
+    def _folder(self, name: str) -> Path:
+        if (self.base / name).is_dir():
+            return self.base / name
+        repository, _, revision = name.partition("@")
+        if repository.count("/") != 1 or not revision:
+            raise TrainingError(
+                f"'{name}': there is no such folder, and it is no hub/name@revision. "
+                "Correct the path, or pin the revision."
+            )
+        from huggingface_hub import snapshot_download
+
+        patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+
+    @cached_property
+    def data(self) -> list[Path]:
+        """The Parquet files to train on."""
+        return self._parquet(self.paths.data)
+
+    @cached_property
+    def validation(self) -> list[Path]:
+        """The Parquet files to validate on."""
+        return self._parquet(self.paths.validation)
+
+    def _parquet(self, names: list[str]) -> list[Path]:
+        files: list[Path] = []
+        for path in (self.base / name for name in names):
+            found = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+            if not found or not found[0].is_file():
+                raise TrainingError(f"'{path}': there are no Parquet files. Correct the path.")
+            files += found
+        return files
+
+    def rows(self, *columns: str) -> datasets.Dataset:
+        """The rows to train on, memory-mapped."""
+        return self._rows(self.data, columns)
+
+    def validation_rows(self, *columns: str) -> datasets.Dataset | None:
+        """The rows to validate on; None where the YAML names none."""
+        return self._rows(self.validation, columns) if self.validation else None
+
+    def _rows(self, files: list[Path], columns: tuple[str, ...]) -> datasets.Dataset:
+        rows = datasets.load_dataset(
+            "parquet",
+            data_files=[str(file) for file in files],
+            columns=list(columns),
+            split="train",
+            cache_dir=str(self.output / "cache"),
+        )
+        if not len(rows):
+            raise TrainingError(f"'{files[0]}': there are no rows. Name data that has some.")
+        return rows
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's own tokenizer and chat template.
+
+        Raises:
+            TrainingError: there is no chat template, so conversations have no text.
+        """
+        tokenizer = AutoTokenizer.from_pretrained(self.model)
+        if not tokenizer.chat_template:
+            raise TrainingError(
+                f"'{self.paths.model}': the tokenizer has no chat template. "
+                "Put a chat_template.jinja beside it."
+            )
+        return tokenizer
+
+    @cached_property
+    def dropouts(self) -> dict[str, float]:
+        """The model's own value of every dropout that its config has."""
+        found = AutoConfig.from_pretrained(self.model).to_dict().items()
+        return {
+            name: value
+            for name, value in found
+            if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float | int)
+        }
+
+    def loading(self) -> dict[str, Any]:
+        """How the model is loaded: in the wanted type, with the wanted dropout.
+
+        Raises:
+            TrainingError: dropout is wanted and the model has none to set.
+        """
+        if self.settings.dropout and not self.dropouts:
+            raise TrainingError(
+                f"dropout {self.settings.dropout:g}: the model's config has no dropout to set. "
+                "Write dropout: 0."
+            )
+        return {
+            "dtype": self.settings.dtype,
+            **dict.fromkeys(self.dropouts, self.settings.dropout),
+        }
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that SFTConfig and DPOConfig share.
+
+        Raises:
+            TrainingError: the batch cannot be shared out evenly.
+        """
+        settings = self.settings
+        gpu = torch.cuda.is_available()
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        share = settings.device_batch or math.ceil(settings.batch_size / processes)
+        if settings.batch_size % (share * processes):
+            raise TrainingError(
+                f"batch_size {settings.batch_size}: it is no multiple of {share} rows a process "
+                f"times {processes} processes. Change device_batch or the number of processes."
+            )
+        bf16, recompute = settings.bf16, settings.gradient_checkpointing
+        return {
+            "output_dir": str(self.output / "checkpoints"),
+            "model_init_kwargs": self.loading(),
+            "disable_dropout": False,
+            "max_length": settings.max_length,
+            "learning_rate": settings.learning_rate,
+            **_schedule(settings),
+            "per_device_train_batch_size": share,
+            "per_device_eval_batch_size": share,
+            "gradient_accumulation_steps": settings.batch_size // (share * processes),
+            "num_train_epochs": settings.epochs,
+            "max_steps": settings.max_steps or -1,
+            "seed": settings.seed,
+            "bf16": gpu and torch.cuda.is_bf16_supported() if bf16 is None else bf16,
+            "gradient_checkpointing": gpu if recompute is None else recompute,
+            "dataloader_pin_memory": gpu,
+            "eval_strategy": "steps" if self.validation else "no",
+            "eval_steps": settings.save_every,
+            "save_steps": settings.save_every,
+            "save_total_limit": 2,
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,  # it would replace a NaN by the mean and go on
+            "report_to": "none",
+        }
+
+    def lora(self) -> Any:
+        """PEFT's config, or None when every weight is trained."""
+        wanted = self.settings.lora
+        if wanted is None:
+            return None
+        from peft import LoraConfig
+
+        return LoraConfig(
+            r=wanted.rank,
+            lora_alpha=wanted.alpha,
+            lora_dropout=wanted.dropout,
+            target_modules=wanted.targets,
+            task_type="CAUSAL_LM",
+        )
+
+
+def _schedule(settings: Training) -> dict[str, Any]:
+    floor = settings.final_learning_rate
+    if floor == settings.learning_rate:
+        return {"lr_scheduler_type": "constant"}
+    if settings.schedule == "cosine":
+        return {
+            "lr_scheduler_type": "cosine_with_min_lr",
+            "lr_scheduler_kwargs": {"min_lr": floor},
+        }
+    return {
+        "lr_scheduler_type": "polynomial",
+        "lr_scheduler_kwargs": {"lr_end": floor, "power": 1.0},
+    }
+
+
+def read(file: Path, kind: type[Settings]) -> Job[Settings]:
+    """Read a job's YAML.
+
+    Raises:
+        TrainingError: it cannot be read, or holds mistakes; all of them are named.
+    """
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise TrainingError(f"{file}: cannot read it, found '{error}'.") from None
+    if not isinstance(found, dict):
+        raise TrainingError(f"{file}: settings are wanted, found {type(found).__name__}.")
+    known = [*Paths.model_fields, *kind.model_fields]
+    problems = [
+        f"{file}: unknown key '{key}'.{did_you_mean(str(key), known)}"
+        for key in found
+        if key not in known
+    ]
+    parts: list[Any] = []
+    for part in (kind, Paths):
+        values = {key: value for key, value in found.items() if key in part.model_fields}
+        try:
+            parts.append(part.model_validate(values))
+        except ValidationError as error:
+            problems += [
+                f"{file}: {'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}."
+                for one in error.errors()
+            ]
+    if problems:
+        raise TrainingError("\n".join(problems))
+    return Job(parts[0], file.parent, parts[1])

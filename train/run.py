@@ -1,0 +1,209 @@
+"""What happens around TRL's trainer: settings, resuming, the finished checkpoint and its card.
+
+A job's output folder holds
+
+    model/          the finished checkpoint: it is there when, and only when, training is done
+    checkpoints/    what a killed run goes on from
+    settings.json   what decides the weights; another job is refused the folder
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import model_card
+import safetensors
+from accelerate import PartialState
+from job import Job, Settings, read
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from srlm_data.checkpoints import digest
+from srlm_data.errors import SrlmError, TrainingError
+
+SETTINGS: Final = "settings.json"
+
+
+class Progress(ProgressCallback):  # type: ignore[misc]
+    """A bar that shows the loss, where the Trainer's own prints every log in full."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Show the newest loss beside the bar."""
+        if self.training_bar is not None and logs and "loss" in logs:
+            self.training_bar.set_postfix(loss=f"{float(logs['loss']):.4f}", refresh=False)
+
+
+def run(kind: type[Settings], trainer: Callable[[Job[Settings]], Trainer]) -> None:
+    """Train as the YAML named on the command line says; ends the process on an expected error."""
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: python {sys.argv[0]} job.yaml")
+    try:
+        job = read(Path(sys.argv[1]), kind)
+        with _alone(job.output):
+            identity = _identity(job)
+            if (job.output / "model").is_dir():
+                print(f"{job.output / 'model'} is finished: nothing to do.")
+            else:
+                _train(job, identity, trainer)
+    except SrlmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Hold the output folder; wait for the end of a run that was left behind by its parent."""
+    if int(os.environ.get("RANK", "0")):
+        yield
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _train(
+    job: Job[Settings], identity: dict[str, Any], make: Callable[[Job[Settings]], Trainer]
+) -> None:
+    trainer = make(job)
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if trainer.args.world_size != started:  # each would train alone and overwrite the others
+        raise TrainingError(
+            f"launch: {started} processes were started and {trainer.args.world_size} works with "
+            "the others. Use accelerate launch; where there is no GPU, set ACCELERATE_USE_CPU=true."
+        )
+    rows = len(trainer.train_dataset)
+    if not rows:
+        raise TrainingError(f"no row is left to train on, dropped {job.drops}. Raise max_length.")
+    for callback in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(Progress)
+    if PartialState().is_main_process:
+        _write_json(job.output / SETTINGS, identity)
+    last = _last_checkpoint(job.output / "checkpoints")
+    print(f"{rows} rows, dropped {job.drops or 'none'}; {_starts(last)}", flush=True)
+    outcome = trainer.train(resume_from_checkpoint=last)
+    curve = trainer.state.log_history
+    losses = [entry["loss"] for entry in curve if "loss" in entry][-10:]
+    loss = sum(losses) / len(losses)
+    if not math.isfinite(loss):
+        raise TrainingError(f"the loss is {loss} in the end. Lower learning_rate.")
+    folder = _save(job, trainer)
+    if PartialState().is_main_process:
+        summary = {
+            **identity,
+            "examples": rows,
+            "dropped": job.drops,
+            "steps": trainer.state.global_step,
+            "loss": loss,
+            "seconds": outcome.metrics["train_runtime"],
+            "parameters": _parameters(folder),
+        }
+        _write_json(folder / "training.json", summary)
+        with (folder / "metrics.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(entry) + "\n" for entry in curve)
+        (folder / "README.md").write_text(model_card.text(summary), encoding="utf-8")
+        folder.rename(job.output / "model")
+        shutil.rmtree(job.output / "cache", ignore_errors=True)
+    PartialState().wait_for_everyone()
+
+
+def _starts(last: str | None) -> str:
+    return f"resuming from {Path(last).name}" if last else "starting from the first step"
+
+
+def _identity(job: Job[Settings]) -> dict[str, Any]:
+    """What decides the weights.
+
+    Raises:
+        TrainingError: the output folder belongs to a run in which something else decided them.
+    """
+    identity = {
+        "method": type(job.settings).__name__.lower(),
+        "base": digest(job.model),
+        "reference": digest(job.reference) if job.paths.reference is not None else None,
+        "data": [_named(file) for file in job.data],
+        "settings": job.settings.identity(),
+    }
+    kept = job.output / SETTINGS
+    if kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) != identity:
+        raise TrainingError(
+            f"{job.output}: it holds another training run, whose {kept.name} differs. "
+            "Name another output, or delete this one."
+        )
+    return identity
+
+
+def _named(file: Path) -> dict[str, str]:
+    """A data file as a card may name it: its dataset version where it has one, and its bytes."""
+    with file.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    versions = [one for one in file.resolve().parents if (one / "manifest.json").is_file()]
+    name = f"{versions[0].parent.name}@{versions[0].name}" if versions else file.name
+    return {"name": name, "file": file.name, "sha256": sha256}
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end: the trainer's state is written last."""
+    for checkpoint in sorted(
+        folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True
+    ):
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            continue
+        return str(checkpoint)
+    return None
+
+
+def _save(job: Job[Settings], trainer: Trainer) -> Path:
+    """Write the finished checkpoint, full and as safetensors, under a provisional name."""
+    folder = job.output / ".model"
+    if PartialState().is_main_process:
+        shutil.rmtree(folder, ignore_errors=True)
+    PartialState().wait_for_everyone()
+    for name, value in job.dropouts.items():
+        setattr(trainer.accelerator.unwrap_model(trainer.model).config, name, value)
+    if job.settings.lora is None:
+        trainer.save_model(str(folder))
+    else:
+        trainer.save_model(str(job.output / "adapter"))
+        if PartialState().is_main_process:
+            _merge(job, folder)
+    if PartialState().is_main_process:
+        job.tokenizer.save_pretrained(folder)
+        (folder / "training_args.bin").unlink(missing_ok=True)  # it holds this machine's paths
+    return folder
+
+
+def _merge(job: Job[Settings], folder: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(job.model, dtype=job.settings.dtype)
+    adapted = PeftModel.from_pretrained(base, str(job.output / "adapter"))
+    adapted.merge_and_unload().save_pretrained(folder)
+
+
+def _parameters(folder: Path) -> int:
+    """How many weights a checkpoint's safetensors files hold."""
+    count = 0
+    for file in folder.glob("*.safetensors"):
+        with safetensors.safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - a safetensors file is no mapping
+                count += math.prod(tensors.get_slice(name).get_shape())
+    return count
+
+
+def _write_json(file: Path, value: Any) -> None:
+    file.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
