@@ -23,9 +23,9 @@ from srlm_data.store import Store
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SMALLER = {
-    "seed.yaml": (("n: 800", "n: 400"), ("n: 2000", "n: 120")),
-    "iter1.yaml": (("n: 600", "n: 160"),),
-    "iter2.yaml": (("n: 1200", "n: 320"),),
+    "seed.yaml": (("n: 1200", "n: 560"), ("n: 2000", "n: 120")),
+    "iter1.yaml": (("n: 1200", "n: 160"),),
+    "iter2.yaml": (("n: 3600", "n: 320"),),
 }
 
 
