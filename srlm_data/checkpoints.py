@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from srlm_data.errors import RecipeError, StoreError
+from srlm_data.errors import Damaged, RecipeError, StoreError
 from srlm_data.schema import row_id
 
 _BLOCK = 1 << 22
@@ -127,7 +127,8 @@ def locate(location: str, store: Path) -> Place:
     ``hub:name@revision`` a Hub model.
 
     Raises:
-        StoreError: the form is unknown, or the folder is not there.
+        Damaged: the folder is not there.
+        StoreError: the form is unknown.
     """
     kind, _, rest = location.partition(":")
     if kind == "hub":
@@ -138,7 +139,7 @@ def locate(location: str, store: Path) -> Place:
         directory = store / rest if kind == "store" else Path(rest)
         if directory.is_dir():
             return Place(str(directory))
-        raise StoreError(
+        raise Damaged(
             f"model '{location}': there is no folder {directory}. Build the model again, or put "
             "its folder back."
         )
