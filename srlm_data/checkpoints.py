@@ -101,6 +101,14 @@ def digest(directory: Path) -> str:
     )
 
 
+def is_whole(directory: Path, wanted: str) -> bool:
+    """Whether the folder holds the model that the digest names."""
+    try:
+        return digest(directory) == wanted
+    except RecipeError:
+        return False
+
+
 def hub_digest(name: str, revision: str) -> str:
     """The digest of a model that is named instead of read: a Hub id or a remote model's name.
 

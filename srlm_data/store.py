@@ -221,10 +221,21 @@ class Store:
             rows = self.rows(manifest, proven=proven)
             if manifest.stage == MODELS.name:
                 for row in rows.dicts():
-                    checkpoints.locate(row["location"], self.root)
+                    self._refuse_model(row["location"], row["model"], proven)
         except Damaged as damaged:
             return str(damaged)
         return None
+
+    def _refuse_model(self, location: str, digest: str, proven: bool) -> None:
+        place = Path(checkpoints.locate(location, self.root).name)
+        # A folder outside of the store is hashed when its recipe is read.
+        if proven and location.startswith("store:") and place not in self._proven:
+            if not checkpoints.is_whole(place, digest):
+                raise Damaged(
+                    f"model '{location}': its files are not what was trained. "
+                    "Build its recipe again, which makes it anew."
+                )
+            self._proven.add(place)
 
     def folder(self, name: str, version: str) -> Path:
         """Where a version lies."""
