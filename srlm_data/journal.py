@@ -232,7 +232,9 @@ def _open(file: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         if file.exists():
             raise
-        return sqlite3.connect(":memory:")
+        journal = sqlite3.connect(":memory:")
+    # A changed byte need not be UTF-8: it is for the row's checksum to find.
+    journal.text_factory = lambda text: text.decode(errors="replace")
     return journal
 
 
@@ -255,6 +257,26 @@ def _seal(root: Path, file: Path) -> None:
                 final = root / "answers" / model / f"{file.stem}.parquet"
                 sealed.write(final, _whole(file, rows))
         remove(file)
+
+
+def read(file: Path) -> Iterator[sealed.Row]:
+    """Every row of a journal, good or not.
+
+    Raises:
+        StoreError: it cannot be read to its end.
+    """
+    with _reading(file) as journal:
+        yield from journal.execute("SELECT * FROM answers")
+
+
+def good_rows(file: Path) -> list[sealed.Row]:
+    """The rows of a damaged journal that can still be read and are what was recorded."""
+    kept: list[sealed.Row] = []
+    with contextlib.suppress(StoreError):
+        for row in read(file):
+            if sealed.is_whole(row):
+                kept.append(row)
+    return kept
 
 
 def remove(file: Path) -> None:

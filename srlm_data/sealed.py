@@ -112,7 +112,18 @@ def good_rows(file: Path) -> list[Row]:
 
 
 def _tuples(part: pa.RecordBatch | pa.Table) -> Iterator[Row]:
-    return zip(*(part.column(name).to_pylist() for name in COLUMNS), strict=True)
+    return zip(*(_values(part.column(name)) for name in COLUMNS), strict=True)
+
+
+def _values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    if column.type != pa.string():
+        values: list[Any] = column.to_pylist()
+        return values
+    # A changed byte need not be UTF-8: it is for the row's checksum to find.
+    return [
+        None if text is None else text.decode(errors="replace")
+        for text in column.cast(pa.binary()).to_pylist()
+    ]
 
 
 def write(final: Path, rows: Iterable[Row]) -> None:
