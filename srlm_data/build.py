@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 
 from srlm_data import access, disk, shards
 from srlm_data.errors import Busy, RecipeError, did_you_mean
-from srlm_data.journal import Answers
+from srlm_data.journal import Answers, seal_left
 from srlm_data.plan import Planned, identity_of, plan_one
 from srlm_data.recipe import Dataset, Recipe
 from srlm_data.recorded import Usage
@@ -115,8 +115,17 @@ class _Build:
                         self._known[dataset.name] = self._one(dataset)
             finally:
                 self._engines.close()
-            _write_lock(recipe, self._known, self._store)
+            self._leave(recipe)
         return self._known
+
+    def _leave(self, recipe: Recipe) -> None:
+        """Tidy up and write the lock file; what is read-only, and had all, goes without."""
+        try:
+            seal_left(self._store.root)
+            _write_lock(recipe, self._known, self._store)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
 
     def _one(self, dataset: Dataset) -> Manifest:
         planned = plan_one(dataset, self._store, self._known, self._rows())
@@ -270,7 +279,7 @@ def _packages() -> dict[str, str]:
 
 
 def _write_lock(recipe: Recipe, known: dict[str, Manifest], store: Store) -> None:
-    """Beside the recipe, what it was last built to; a folder that is read-only goes without."""
+    """Beside the recipe, what it was last built to."""
     lock = {
         name: {"version": one.version, "content": one.content, "rows": one.rows}
         for name, one in sorted(known.items())
@@ -279,11 +288,7 @@ def _write_lock(recipe: Recipe, known: dict[str, Manifest], store: Store) -> Non
     file = recipe.path.with_suffix(".lock")
     if file.is_file() and file.read_text() == text:
         return
-    try:
-        with store.lock(f"{recipe.name}.recipe", wait=True):
-            draft = file.with_name(f".{file.name}.draft")
-            shards.write_synced(draft, text.encode())
-            draft.replace(file)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
+    with store.lock(f"{recipe.name}.recipe", wait=True):
+        draft = file.with_name(f".{file.name}.draft")
+        shards.write_synced(draft, text.encode())
+        draft.replace(file)

@@ -68,11 +68,10 @@ def examine(root: Path) -> None:
     folder = root / ".check"
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier examination that was killed
     folder.mkdir()
-    try:
-        for lacks in filter(None, (_lacks_locks(folder), _lacks_renames(folder))):
-            raise unfit(root, lacks)
-    finally:
+    for lacks in filter(None, (_lacks_locks(folder), _lacks_renames(folder))):
         shutil.rmtree(folder, ignore_errors=True)
+        raise unfit(root, lacks)
+    shutil.rmtree(folder)
 
 
 def _lacks_locks(folder: Path) -> str | None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from srlm_data import sealed
+from srlm_data import disk, sealed
 from srlm_data.engines import Completion, Request
 from srlm_data.errors import Busy, StoreError
 from srlm_data.locks import locked
@@ -156,23 +156,21 @@ class Answers:
 
     def _write_held(self) -> None:
         try:
-            journal = self._open_own()
-            with journal:
+            with disk.refusals(self._file), self._open_own() as journal:
                 journal.executemany(
                     "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?,?)", self._held
                 )
-        except (OSError, sqlite3.OperationalError) as error:
+        except sqlite3.OperationalError as error:
             raise StoreError(
                 f"{self._file}: the answers cannot be written, found '{error}'. "
-                "Make room for them and build again."
+                "See to the disk (is it full?) and build again."
             ) from None
 
     def seal(self) -> None:
         """Move the journal's answers into Parquet, with those that dead writers left behind."""
         self.flush()
         self._close()
-        for file in journals(self._root):
-            _seal(self._root, file)
+        seal_left(self._root)
 
     def _close(self) -> None:
         try:
@@ -196,10 +194,11 @@ class Answers:
         return self._journal
 
 
-def journals(root: Path) -> list[Path]:
-    """Every journal, and those of which a killed writer or sealer has left a trace."""
+def seal_left(root: Path) -> None:
+    """Seal every journal that no living process writes, and what a killed sealer has left."""
     stems = {file.name.partition(".")[0] for file in (root / "journal").glob("*")}
-    return [root / "journal" / f"{stem}.sqlite" for stem in sorted(stems)]
+    for stem in sorted(stems):
+        _seal(root, root / "journal" / f"{stem}.sqlite")
 
 
 @contextlib.contextmanager

@@ -83,6 +83,8 @@ class _Terminated(BaseException):
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    # Once: what runs on the way out is not to be stopped half-way by an impatient supervisor.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Terminated
 
 
