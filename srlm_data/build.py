@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
@@ -10,13 +11,15 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from srlm_data import access, disk, shards
 from srlm_data.errors import Busy, RecipeError, did_you_mean
-from srlm_data.journal import Answers
+from srlm_data.journal import Answers, seal_left
 from srlm_data.plan import Planned, identity_of, plan_one
 from srlm_data.recipe import Dataset, Recipe
 from srlm_data.recorded import Usage
@@ -105,43 +108,80 @@ class _Build:
 
     def run(self, recipe: Recipe, only: Sequence[str]) -> dict[str, Manifest]:
         wanted = _wanted(recipe, only)
-        try:
-            for dataset in recipe.flow():
-                if dataset.name in wanted:
-                    self._known[dataset.name] = self._one(dataset)
-        finally:
-            self._engines.close()
-        _write_lock(recipe, self._known)
+        with disk.refusals(self._store.root), self._kept():
+            try:
+                for dataset in recipe.flow():
+                    if dataset.name in wanted:
+                        self._known[dataset.name] = self._one(dataset)
+            finally:
+                self._engines.close()
+            self._leave(recipe)
         return self._known
+
+    def _leave(self, recipe: Recipe) -> None:
+        """Tidy up and write the lock file; what is read-only, and had all, goes without."""
+        try:
+            seal_left(self._store.root)
+            _write_lock(recipe, self._known, self._store)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
 
     def _one(self, dataset: Dataset) -> Manifest:
         planned = plan_one(dataset, self._store, self._known, self._rows())
+        if planned.action == "build" and self._mend(dataset):
+            planned = plan_one(dataset, self._store, self._known, self._rows())
         assert planned.version, "parents first: nothing is left to wait for"
         if planned.action == "build":
             with self._lock(f"{dataset.name}.{planned.version}"):
                 if not self._store.has(dataset.name, planned.version):
+                    return self._make(dataset, planned)
+                if self._store.fault(dataset.name, planned.version):
+                    self._store.put_aside(self._store.folder(dataset.name, planned.version))
                     return self._make(dataset, planned)
         manifest = self._store.manifest(dataset.name, planned.version)
         self._store.point(dataset.name, planned.version)
         self._watcher.reused(manifest)
         return manifest
 
+    def _mend(self, dataset: Dataset) -> bool:
+        """Hash what a dataset is about to read, and make anew what is damaged; whether any was."""
+        mended = False
+        for read in {read.name: read for _, read in dataset.reads()}.values():
+            version = self._known[read.name].version
+            if not self._store.fault(read.name, version, proven=True):
+                continue
+            with self._lock(f"{read.name}.{version}"):
+                # Another build may have been faster.
+                if fault := self._store.fault(read.name, version, proven=True):
+                    self._watcher.waiting(fault)
+                    self._store.put_aside(self._store.folder(read.name, version))
+            self._known[read.name] = self._one(read)
+            mended = True
+        return mended
+
     def _rows(self) -> dict[str, int | None]:
         return {name: manifest.rows for name, manifest in self._known.items()}
 
+    def _kept(self) -> AbstractContextManager[None]:
+        """No collection deletes anything while this build runs."""
+        root = self._store.root
+        return self._patient(lambda wait: access.shared(root, wait=wait))
+
+    def _lock(self, name: str) -> AbstractContextManager[None]:
+        return self._patient(lambda wait: self._store.lock(name, wait=wait))
+
     @contextlib.contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        lock = self._store.lock(name)
-        try:
-            lock.__enter__()
-        except Busy as busy:
-            if not self._wait:
-                raise
-            self._watcher.waiting(str(busy))
-            lock = self._store.lock(name, wait=True)
-            lock.__enter__()
+    def _patient(self, lock: Callable[[bool], AbstractContextManager[None]]) -> Iterator[None]:
+        """Take a lock at once, or say who has it and wait, unless the user would rather not."""
         with contextlib.ExitStack() as stack:
-            stack.push(lock)
+            try:
+                stack.enter_context(lock(False))
+            except Busy as busy:
+                if not self._wait:
+                    raise
+                self._watcher.waiting(str(busy))
+                stack.enter_context(lock(True))
             yield
 
     def _make(self, dataset: Dataset, planned: Planned) -> Manifest:
@@ -238,18 +278,17 @@ def _packages() -> dict[str, str]:
     return found
 
 
-def _write_lock(recipe: Recipe, known: dict[str, Manifest]) -> None:
-    """Beside the recipe, what it was last built to; a folder that is read-only goes without."""
+def _write_lock(recipe: Recipe, known: dict[str, Manifest], store: Store) -> None:
+    """Beside the recipe, what it was last built to."""
     lock = {
         name: {"version": one.version, "content": one.content, "rows": one.rows}
         for name, one in sorted(known.items())
     }
     text = json.dumps(lock, indent=2) + "\n"
     file = recipe.path.with_suffix(".lock")
-    with contextlib.suppress(PermissionError, FileNotFoundError):
-        if file.read_text() == text:
-            return
-    with contextlib.suppress(PermissionError):
-        draft = file.with_name(f".{file.name}.{os.getpid()}")
-        draft.write_text(text)
+    if file.is_file() and file.read_text() == text:
+        return
+    with store.lock(f"{recipe.name}.recipe", wait=True):
+        draft = file.with_name(f".{file.name}.draft")
+        shards.write_synced(draft, text.encode())
         draft.replace(file)

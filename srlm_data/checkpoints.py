@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from srlm_data.errors import RecipeError, StoreError
+from srlm_data.errors import Damaged, RecipeError, StoreError
 from srlm_data.schema import row_id
 
 _BLOCK = 1 << 22
@@ -101,6 +101,14 @@ def digest(directory: Path) -> str:
     )
 
 
+def is_whole(directory: Path, wanted: str) -> bool:
+    """Whether the folder holds the model that the digest names."""
+    try:
+        return digest(directory) == wanted
+    except RecipeError:
+        return False
+
+
 def hub_digest(name: str, revision: str) -> str:
     """The digest of a model that is named instead of read: a Hub id or a remote model's name.
 
@@ -127,7 +135,8 @@ def locate(location: str, store: Path) -> Place:
     ``hub:name@revision`` a Hub model.
 
     Raises:
-        StoreError: the form is unknown, or the folder is not there.
+        Damaged: the folder is not there.
+        StoreError: the form is unknown.
     """
     kind, _, rest = location.partition(":")
     if kind == "hub":
@@ -138,7 +147,7 @@ def locate(location: str, store: Path) -> Place:
         directory = store / rest if kind == "store" else Path(rest)
         if directory.is_dir():
             return Place(str(directory))
-        raise StoreError(
+        raise Damaged(
             f"model '{location}': there is no folder {directory}. Build the model again, or put "
             "its folder back."
         )

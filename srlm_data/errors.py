@@ -4,6 +4,7 @@
     ├── RecipeError           the recipe, or a file that it names, is wrong        exit 2
     ├── DataError             rows break a rule of their stage, or cannot be read  exit 3
     ├── StoreError            a version is missing, damaged, or the store unusable exit 4
+    │   ├── Damaged           bytes of the store are not what was written          exit 4
     │   └── Busy              another process is building the same version         exit 5
     ├── EngineError           text generation cannot start or cannot go on         exit 6
     ├── TrainingError         a training run was refused or failed                 exit 7
@@ -45,6 +46,10 @@ class StoreError(SrlmError):
     """A version that is missing or damaged, or a store that cannot be used."""
 
     exit_code = 4
+
+
+class Damaged(StoreError):
+    """Bytes of the store are not what was written; what they held can be made again."""
 
 
 class Busy(StoreError):

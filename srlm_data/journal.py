@@ -1,48 +1,44 @@
 """Every answer that a model was ever paid for, kept and never asked for again.
 
     <store>/journal/<writer>.sqlite       answers of a step that is running, safe against a kill
-    <store>/answers/<model>/<id>.parquet  the same answers after their step has finished
+    <store>/answers/<model>/<id>.parquet  the same answers after their step has finished (`sealed`)
 
 An answer is found again by its key: the model's digest, the messages, the sampling parameters and
 the request's own seed. So a killed build goes on where it was, raising N asks only for the new
 samples, and a change of parser or of pairing rule asks for nothing.
 
 A Parquet file that is being written has no rows after a kill; SQLite with a write-ahead log and
-full synchronisation keeps every transaction. One file a writer, so that writers never wait.
+full synchronisation keeps every transaction. One file a writer, so that writers never wait. Every
+row has a checksum, for SQLite has none: a changed byte is found, never taken for an answer.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Final
 from urllib.parse import quote
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from srlm_data import duck, shards
+from srlm_data import disk, sealed
 from srlm_data.engines import Completion, Request
-from srlm_data.errors import StoreError
-
-SCHEMA: Final = pa.schema([
-    ("key", pa.string()), ("model", pa.string()), ("text", pa.string()),
-    ("finish_reason", pa.string()), ("prompt_tokens", pa.int32()),
-    ("completion_tokens", pa.int32()), ("cached_tokens", pa.int32()), ("step", pa.string()),
-])  # fmt: skip
+from srlm_data.errors import Busy, StoreError
+from srlm_data.locks import locked
 
 FLUSH_SECONDS: Final = 0.2
 """How long an answer may wait in memory; a kill loses at most this and what is in flight."""
 
 FLUSH_ROWS: Final = 2048
+_TABLE: Final = (
+    "CREATE {} TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, model TEXT, text TEXT, "
+    "finish_reason TEXT, prompt_tokens INT, completion_tokens INT, cached_tokens INT, "
+    "step TEXT, checksum TEXT) WITHOUT ROWID"
+)
 _LOOKUP: Final = 500  # SQLite's limit of parameters is 999 in old builds
 
 
@@ -74,7 +70,8 @@ class Answers:
         self._guard = threading.RLock()
         self._timer: threading.Timer | None = None
         self._journal: sqlite3.Connection | None = None
-        self._lock: IO[str] | None = None
+        self._lock = contextlib.ExitStack()
+        self._refused: StoreError | None = None
         self._file = root / "journal" / f"{uuid.uuid4().hex}.sqlite"
 
     def __enter__(self) -> Answers:
@@ -95,43 +92,39 @@ class Answers:
         for request in requests:
             wanted.setdefault(answer_key(model, request), []).append(request)
         return {
-            request.id: Completion(request, *fields)
-            for key, *fields in self._rows(model, list(wanted))
+            request.id: Completion(request, *answer)
+            for key, _, *answer, _, _ in self._rows(model, list(wanted))
             for request in wanted[key]
         }
 
-    def _rows(self, model: str, keys: list[str]) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, model: str, keys: list[str]) -> Iterator[sealed.Row]:
         # Journals first: one that is sealed meanwhile is then found among the Parquet files.
-        columns = "key, text, finish_reason, prompt_tokens, completion_tokens, cached_tokens"
         for file in sorted((self._root / "journal").glob("*.sqlite")):
-            with contextlib.closing(_open(file)) as journal:
-                for start in range(0, len(keys) if _begun(journal) else 0, _LOOKUP):
+            with _reading(file) as journal:
+                for start in range(0, len(keys), _LOOKUP):
                     part = keys[start : start + _LOOKUP]
                     marks = ",".join("?" * len(part))
-                    yield from journal.execute(
-                        f"SELECT {columns} FROM answers WHERE key IN ({marks})",
-                        part,
+                    yield from _whole(
+                        file,
+                        journal.execute(f"SELECT * FROM answers WHERE key IN ({marks})", part),
                     )
-        sealed = [str(file) for file in (self._root / "answers" / model).glob("*.parquet")]
-        if sealed:
-            with duck.connect() as connection:
-                connection.register("wanted", pa.table({"key": keys}))
-                connection.read_parquet(sealed).create_view("answers")
-                yield from connection.execute(
-                    f"SELECT {columns} FROM answers SEMI JOIN wanted USING (key)"
-                ).fetchall()
+        yield from sealed.find(self._root / "answers" / model, keys)
 
     def keep(self, model: str, completion: Completion) -> None:
-        """Record an answer. A failed request is not an answer: the next build asks it again."""
+        """Record an answer. A failed request is not an answer: the next build asks it again.
+
+        Raises:
+            StoreError: answers that came before cannot be written, so no more should be paid for.
+        """
         if completion.finish_reason == "error":
             return
         with self._guard:
-            self._held.append((
+            self._held.append(sealed.with_checksum(
                 answer_key(model, completion.request), model, completion.text,
                 completion.finish_reason, completion.prompt_tokens, completion.completion_tokens,
                 completion.cached_tokens, self._step,
             ))  # fmt: skip
-            if len(self._held) >= FLUSH_ROWS:
+            if self._refused or len(self._held) >= FLUSH_ROWS:
                 self.flush()
             elif self._timer is None:
                 # A timer, not a look at the clock: the next answer may be a long batch away.
@@ -140,9 +133,11 @@ class Answers:
                 self._timer.start()
 
     def _flush_later(self) -> None:
-        # What cannot be written stays held: the step's own thread fails at its next flush.
-        with contextlib.suppress(StoreError):
+        # What cannot be written stays held: the step's own thread fails at the next answer.
+        try:
             self.flush()
+        except StoreError as error:
+            self._refused = error
 
     def flush(self) -> None:
         """Wait until the disk has every answer recorded so far.
@@ -157,108 +152,133 @@ class Answers:
             if self._held:
                 self._write_held()
                 self._held.clear()
+                self._refused = None
 
     def _write_held(self) -> None:
         try:
-            journal = self._open_own()
-            with journal:
+            with disk.refusals(self._file), self._open_own() as journal:
                 journal.executemany(
-                    "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?)", self._held
+                    "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?,?)", self._held
                 )
-        except (OSError, sqlite3.OperationalError) as error:
+        except sqlite3.OperationalError as error:
             raise StoreError(
                 f"{self._file}: the answers cannot be written, found '{error}'. "
-                "Make room for them and build again."
+                "See to the disk (is it full?) and build again."
             ) from None
 
     def seal(self) -> None:
         """Move the journal's answers into Parquet, with those that dead writers left behind."""
         self.flush()
         self._close()
-        for file in sorted((self._root / "journal").glob("*.sqlite")):
-            _seal(self._root, file)
+        seal_left(self._root)
 
     def _close(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
-        if self._lock is not None:
+        try:
+            if self._journal is not None:
+                self._journal.close()
+        finally:
+            self._journal = None
             self._lock.close()
-        self._journal = self._lock = None
 
     def _open_own(self) -> sqlite3.Connection:
         if self._journal is None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.close()  # of an attempt that the disk refused
             # Its writer holds this lock as long as it lives; nobody else seals the journal then.
-            if self._lock is None:
-                self._lock = self._file.with_suffix(".lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock.enter_context(locked(self._file.with_suffix(".lock"), wait=True))
             # The timer's thread writes too, one thread at a time.
             journal = sqlite3.connect(self._file, check_same_thread=False)
             journal.execute("PRAGMA journal_mode=WAL")
             journal.execute("PRAGMA synchronous=FULL")
-            journal.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, model TEXT, text TEXT, "
-                "finish_reason TEXT, prompt_tokens INT, completion_tokens INT, cached_tokens INT, "
-                "step TEXT) WITHOUT ROWID"
-            )
+            journal.execute(_TABLE.format(""))
             self._journal = journal
         return self._journal
 
 
+def seal_left(root: Path) -> None:
+    """Seal every journal that no living process writes, and what a killed sealer has left."""
+    stems = {file.name.partition(".")[0] for file in (root / "journal").glob("*")}
+    for stem in sorted(stems):
+        _seal(root, root / "journal" / f"{stem}.sqlite")
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[sqlite3.Connection]:
+    """A journal for reading; one without rows when it was just begun, or sealed meanwhile.
+
+    Raises:
+        Damaged: it is no journal any more.
+        StoreError: it cannot be read now.
+    """
+    try:
+        with contextlib.closing(_open(file)) as journal:
+            if not journal.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                journal.execute(_TABLE.format("TEMP"))  # killed before the table was made
+            yield journal
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"{file}: the journal cannot be read, found '{error}'. "
+            "See to the disk and build again; what it holds is not lost."
+        ) from None
+    except sqlite3.DatabaseError as error:
+        raise sealed.damaged(file, f"'{error}'") from None
+
+
 def _open(file: Path) -> sqlite3.Connection:
-    """A journal that exists, for reading; an empty one in memory when it was just sealed."""
     try:
         # mode=rw: never create what another process has sealed and removed meanwhile.
         journal = sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)
-        _begun(journal)
+        journal.execute("SELECT count(*) FROM sqlite_master")
     except sqlite3.OperationalError:
         if file.exists():
             raise
-        return sqlite3.connect(":memory:")
-    except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"{file}: the journal is damaged, found '{error}'. Move it away and build again: "
-            "what it held will be asked anew."
-        ) from None
+        journal = sqlite3.connect(":memory:")
+    # A changed byte need not be UTF-8: it is for the row's checksum to find.
+    journal.text_factory = lambda text: text.decode(errors="replace")
     return journal
 
 
-def _begun(journal: sqlite3.Connection) -> bool:
-    """Whether the writer lived long enough to make the table."""
-    return bool(journal.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+def _whole(file: Path, rows: Iterable[sealed.Row]) -> Iterator[sealed.Row]:
+    for row in rows:
+        if not sealed.is_whole(row):
+            raise sealed.damaged(file, "a row that does not fit its checksum")
+        yield row
 
 
 def _seal(root: Path, file: Path) -> None:
     """Turn one journal into Parquet files, one a model, unless its writer lives."""
-    lock = file.with_suffix(".lock")
-    with lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        with contextlib.closing(_open(file)) as journal:
-            models = _begun(journal) and journal.execute("SELECT DISTINCT model FROM answers")
-            for (model,) in list(models or ()):
+    with contextlib.suppress(Busy), locked(file.with_suffix(".lock")):
+        with _reading(file) as journal:
+            for (model,) in journal.execute("SELECT DISTINCT model FROM answers").fetchall():
                 rows = journal.execute(
                     "SELECT * FROM answers WHERE model = ? ORDER BY key", (model,)
                 )
                 # Named after the journal: sealed twice, after a kill, it writes the same file.
-                _write(root / "answers" / model / f"{file.stem}.parquet", rows)
-        for leftover in (file, *file.parent.glob(f"{file.name}-*"), lock):
-            leftover.unlink(missing_ok=True)
+                final = root / "answers" / model / f"{file.stem}.parquet"
+                sealed.write(final, _whole(file, rows))
+        remove(file)
 
 
-def _write(final: Path, rows: Iterable[tuple[object, ...]]) -> None:
-    final.parent.mkdir(parents=True, exist_ok=True)
-    draft = final.with_suffix(".draft")
-    source = iter(rows)
-    with pq.ParquetWriter(draft, SCHEMA, compression="zstd") as writer:
-        while part := list(islice(source, 65_536)):
-            columns = [
-                pa.array(column, type=field.type)
-                for column, field in zip(zip(*part, strict=True), SCHEMA, strict=True)
-            ]
-            writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
-    shards.sync(draft)
-    draft.replace(final)
-    shards.sync(final.parent)
+def read(file: Path) -> Iterator[sealed.Row]:
+    """Every row of a journal, good or not.
+
+    Raises:
+        StoreError: it cannot be read to its end.
+    """
+    with _reading(file) as journal:
+        yield from journal.execute("SELECT * FROM answers")
+
+
+def good_rows(file: Path) -> list[sealed.Row]:
+    """The rows of a damaged journal that can still be read and are what was recorded."""
+    kept: list[sealed.Row] = []
+    with contextlib.suppress(StoreError):
+        for row in read(file):
+            if sealed.is_whole(row):
+                kept.append(row)
+    return kept
+
+
+def remove(file: Path) -> None:
+    """Delete a journal; without the file itself, what is left of it says nothing to anybody."""
+    for leftover in (file, *file.parent.glob(f"{file.name}-*")):
+        leftover.unlink(missing_ok=True)

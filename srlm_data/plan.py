@@ -90,6 +90,8 @@ def plan_one(
     identity = identity_of(dataset, contents)
     version = version_of(identity)
     if store.has(dataset.name, version):
+        if fault := store.fault(dataset.name, version):
+            return Planned(dataset, "build", version, (fault,), expected)
         return Planned(dataset, "reuse", version, (), expected)
     return Planned(dataset, "build", version, _reasons(dataset, identity, store, known), expected)
 

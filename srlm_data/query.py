@@ -143,7 +143,7 @@ def _view(
         said = str(error).splitlines()[0]
         raise StoreError(
             f"{manifest.ref}: a file is damaged, DuckDB found '{said}'. "
-            "Delete the version's folder and build again."
+            "'srlm-data verify --quarantine' puts the version aside; build again then."
         ) from None
 
 

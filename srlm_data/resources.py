@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import importlib
 import shutil
 from collections.abc import Callable
@@ -73,18 +73,30 @@ class StoreWorkshop:
     def scratch(self) -> Path:
         """The scratch folder, the same for the same version."""
         self._scratch.mkdir(parents=True, exist_ok=True)
+        for path in self._scratch.iterdir():
+            if path.is_symlink() and not path.exists():  # to a model that was put aside since
+                path.unlink()
         return self._scratch
 
     def keep(self, directory: Path) -> tuple[str, str]:
-        """Move a finished checkpoint to its place by digest."""
+        """Move a finished checkpoint to its place by digest; a link to it stays in the scratch.
+
+        A build that is killed before its version is there finds the link, and trains nothing anew.
+        """
         digest = checkpoints.digest(directory)
         final = self._store.root / "models" / digest
+        if final.exists() and not checkpoints.is_whole(final, digest):
+            self._store.put_aside(final)
         if not final.exists():
-            for file in directory.rglob("*"):
-                if file.is_file():
-                    shards.sync(file)
-            with contextlib.suppress(FileExistsError):
+            for path in (*directory.rglob("*"), directory):
+                shards.sync(path)
+            try:
                 directory.rename(final)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                directory.symlink_to(final.resolve())
             shards.sync(final.parent)
         return digest, f"store:models/{digest}"
 

@@ -74,8 +74,8 @@ class Rows:
                             yield batch.cast(stage.schema)
             except (pa.ArrowInvalid, OSError) as error:
                 raise StoreError(
-                    f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify' says "
-                    "which one; delete the version's folder and build again."
+                    f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify "
+                    "--quarantine' puts the version aside; build again then."
                 ) from None
 
         return cls(stage, read, files=files, name=name)

@@ -4,38 +4,42 @@
                                     /<version>/manifest.json
                                               /data/train-00000-of-0000N.parquet
     <store>/models/<digest>/   <store>/answers/   <store>/journal/   <store>/locks/
+    <store>/store.json         the file system was found good for a store
 
 A version's name is the hash of what decided its rows; its manifest keeps that whole payload, and a
 hash of the rows themselves. A version is written outside its final place, synced, and renamed: it
 exists completely or not at all. Nothing in it ever changes; ``refs.json`` says which version is
 the latest and which have tags.
+
+What a disk or a stray program has changed is never taken for data. Manifests and names carry their
+checksum. A file of rows is hashed before a build reads it, and before anybody does when it was
+touched after its manifest; else only its size is looked at, so that a query starts at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
+import itertools
 import json
-import os
 import re
-import shutil
-import socket
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from srlm_data import shards
-from srlm_data.errors import Busy, StoreError, did_you_mean
+from srlm_data import access, checked_json, checkpoints, refs, shards
+from srlm_data.access import FORMAT
+from srlm_data.errors import Damaged, StoreError, did_you_mean
 from srlm_data.rows import Rows
-from srlm_data.schema import STAGES
+from srlm_data.schema import MODELS, STAGES
 
-FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 _VERSION_DIGITS: Final = 16
+_MEND: Final = "Build its recipe again, which puts this version aside and makes it anew."
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Manifest:
     def json(self) -> bytes:
         """The manifest as it lies in the version's folder."""
         flat = {**vars(self), "inputs": list(map(vars, self.inputs))}
-        return _json({**flat, "files": list(map(vars, self.files))})
+        return checked_json.dumps({**flat, "files": list(map(vars, self.files))})
 
 
 def version_of(identity: Mapping[str, Any]) -> str:
@@ -100,6 +104,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._proven: set[Path] = set()  # files that this process has hashed or written itself
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -107,7 +112,7 @@ class Store:
         """Every dataset that has a version, sorted."""
         folder = self.root / "datasets"
         found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        return [name for name in found if self.refs(name)]
+        return [name for name in found if (folder / name / refs.NAME).is_file()]
 
     def versions(self, name: str) -> list[str]:
         """Every version of a dataset, sorted by their names (which say nothing of age)."""
@@ -122,17 +127,7 @@ class Store:
 
     def refs(self, name: str) -> dict[str, str]:
         """``latest`` and the tags of a dataset -> version."""
-        file = self._dataset(name) / "refs.json"
-        try:
-            refs: dict[str, str] = json.loads(file.read_text())
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise StoreError(
-                f"{file}: the references are damaged, found {error}. "
-                "Build the recipe again to write them anew."
-            ) from None
-        return refs
+        return refs.read(self._dataset(name))
 
     def resolve(self, ref: str) -> Manifest:
         """The version that ``name``, ``name@latest``, ``name@tag`` or ``name@3f2a`` means.
@@ -141,13 +136,13 @@ class Store:
             StoreError: there is no such dataset or version, or a prefix fits several.
         """
         name, _, wanted = ref.partition("@")
-        refs = self.refs(name)
-        if not refs:
+        named = self.refs(name)
+        if not named:
             raise StoreError(
                 f"{self.root}: no dataset '{name}'.{did_you_mean(name, self.names())} "
                 "'srlm-data ls' lists what there is."
             )
-        version = refs.get(wanted or "latest")
+        version = named.get(wanted or "latest")
         if version is None:
             fitting = [have for have in self.versions(name) if wanted and have.startswith(wanted)]
             if len(fitting) != 1:
@@ -162,45 +157,93 @@ class Store:
         """A version's manifest.
 
         Raises:
-            StoreError: it is missing or damaged.
+            Damaged: it is not what was written.
+            StoreError: it is missing, or a newer srlm-data has written it.
         """
-        file = self._dataset(name) / version / "manifest.json"
+        file = self.folder(name, version) / "manifest.json"
         try:
-            raw = json.loads(file.read_text())
-            raw["inputs"] = [Input(**item) for item in raw["inputs"]]
-            raw["files"] = [shards.File(**item) for item in raw["files"]]
-            manifest = Manifest(**raw)
+            raw = checked_json.loads(file.read_bytes())
         except FileNotFoundError:
             raise StoreError(
                 f"{file}: no such version. 'srlm-data log {name}' lists them."
             ) from None
-        except (ValueError, TypeError, KeyError) as error:
+        except ValueError as error:
+            raise Damaged(f"{file}: the manifest is damaged, found {error}. {_MEND}") from None
+        if raw["format"] > FORMAT:
             raise StoreError(
-                f"{file}: the manifest is damaged, found {error}. "
-                "Delete the folder and build again."
-            ) from None
-        return manifest
+                f"{file}: format {raw['format']} is not known, {FORMAT} is the newest that is. "
+                "Install a newer srlm-data."
+            )
+        raw["inputs"] = [Input(**item) for item in raw["inputs"]]
+        raw["files"] = [shards.File(**item) for item in raw["files"]]
+        return Manifest(**raw)
 
-    def rows(self, manifest: Manifest) -> Rows:
+    def rows(self, manifest: Manifest, *, proven: bool = False) -> Rows:
         """The rows of a version, read lazily from its files.
 
+        Args:
+            manifest: the version.
+            proven: hash every byte first, once in a process; see the module for when it is needed.
+
         Raises:
-            StoreError: a file is missing or has not the size that was written.
+            Damaged: a file is missing, has not the size that was written, or other bytes.
         """
-        files = self.files(manifest)
-        for file, entry in zip(files, manifest.files, strict=True):
-            size = file.stat().st_size if file.is_file() else None
-            if size != entry.bytes:
-                found = "nothing" if size is None else f"{size} bytes"
-                raise StoreError(
-                    f"{manifest.ref}: {entry.path} is damaged, {entry.bytes} bytes were written "
-                    f"and {found} found. Delete the version's folder and build again."
+        self._refuse_damaged(manifest, proven)
+        return Rows.of_files(STAGES[manifest.stage], self.files(manifest), manifest.ref)
+
+    def _refuse_damaged(self, manifest: Manifest, proven: bool) -> None:
+        seal = self.folder(manifest.name, manifest.version) / "manifest.json"
+        sealed = seal.stat()
+        touched = False
+        for file, entry in zip(self.files(manifest), manifest.files, strict=True):
+            found = file.stat() if file.is_file() else None
+            fault = None
+            if found is None or found.st_size != entry.bytes:
+                size = f"{found.st_size} bytes" if found else "nothing"
+                fault = f"{entry.bytes} bytes were written and {size} found"
+            else:
+                later = found.st_ctime_ns > sealed.st_ctime_ns
+                if (proven or later) and file not in self._proven:
+                    touched |= later
+                    fault = None if shards.digest(file) == entry.sha256 else "other bytes found"
+            if fault:
+                raise Damaged(f"{manifest.ref}: {entry.path} is damaged, {fault}. {_MEND}")
+            if proven:
+                self._proven.add(file)
+        if touched:  # by a copy or a backup: it is whole, so nobody need hash it again
+            with contextlib.suppress(OSError):
+                seal.chmod(sealed.st_mode)
+
+    def fault(self, name: str, version: str, *, proven: bool = False) -> str | None:
+        """Why a version that is there cannot be used, or None: damage, or a model that is gone."""
+        try:
+            manifest = self.manifest(name, version)
+            rows = self.rows(manifest, proven=proven)
+            if manifest.stage == MODELS.name:
+                for row in rows.dicts():
+                    self._refuse_model(row["location"], row["model"], proven)
+        except Damaged as damaged:
+            return str(damaged)
+        return None
+
+    def _refuse_model(self, location: str, digest: str, proven: bool) -> None:
+        place = Path(checkpoints.locate(location, self.root).name)
+        # A folder outside of the store is hashed when its recipe is read.
+        if proven and location.startswith("store:") and place not in self._proven:
+            if not checkpoints.is_whole(place, digest):
+                raise Damaged(
+                    f"model '{location}': its files are not what was trained. "
+                    "Build its recipe again, which makes it anew."
                 )
-        return Rows.of_files(STAGES[manifest.stage], files, manifest.ref)
+            self._proven.add(place)
+
+    def folder(self, name: str, version: str) -> Path:
+        """Where a version lies."""
+        return self._dataset(name) / version
 
     def files(self, manifest: Manifest) -> list[Path]:
         """The Parquet files of a version."""
-        folder = self._dataset(manifest.name) / manifest.version
+        folder = self.folder(manifest.name, manifest.version)
         return [folder / entry.path for entry in manifest.files]
 
     def verify(self, manifest: Manifest) -> list[str]:
@@ -213,6 +256,15 @@ class Store:
                 faults.append(f"{manifest.ref}: {entry.path} is missing.")
             elif shards.digest(file) != entry.sha256:
                 faults.append(f"{manifest.ref}: {entry.path} is not what was written.")
+        folder = self.folder(manifest.name, manifest.version)
+        known = {"manifest.json", *(entry.path for entry in manifest.files)}
+        faults += [
+            f"{manifest.ref}: {path} is there and was not written by a build."
+            for path in sorted(
+                file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
+            )
+            if path not in known
+        ]
         if not faults and shards.content(self.rows(manifest)) != manifest.content:
             faults.append(f"{manifest.ref}: the rows do not hash to the manifest's content.")
         return faults
@@ -244,7 +296,8 @@ class Store:
             StoreError: another process published other rows under the same identity.
         """
         version = version_of(identity)
-        with self._staging() as staging:
+        with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
+            (staging / "data").mkdir()
             parents = [self.rows(manifest) for _, manifest in inputs]
             written = shards.write(staging, rows, parents)
             manifest = Manifest(
@@ -264,28 +317,8 @@ class Store:
             shards.write_synced(staging / "manifest.json", manifest.json())
             shards.sync(staging)
             self._publish(staging, manifest)
-        self.point(name, version)
+            self.point(name, version)
         return manifest
-
-    @contextlib.contextmanager
-    def _staging(self) -> Iterator[Path]:
-        """A folder to write a version in, gone afterwards.
-
-        Its writer holds a kernel lock on it. A folder that nobody holds was left by a writer that
-        was killed; the next one removes it.
-        """
-        folder = self.root / ".staging" / uuid.uuid4().hex
-        with self.lock("staging", wait=True):  # nobody sees a folder before its writer holds it
-            for left in folder.parent.glob("*"):
-                _remove_unheld(left)
-            (folder / "data").mkdir(parents=True)
-            handle = os.open(folder, os.O_RDONLY)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(handle)
 
     def _publish(self, staging: Path, manifest: Manifest) -> None:
         final = self._dataset(manifest.name) / manifest.version
@@ -308,36 +341,30 @@ class Store:
         if self.refs(name).get(ref) == version:
             return
         with self.lock(f"{name}.refs", wait=True):
-            refs = {**self.refs(name), ref: version}
-            file = self._dataset(name) / "refs.json"
-            draft = file.with_name(".refs.draft")  # one name, so that a kill leaves one at most
-            shards.write_synced(draft, _json(refs))
-            draft.replace(file)
-            shards.sync(file.parent)
+            refs.write(self._dataset(name), {**self.refs(name), ref: version})
 
-    @contextlib.contextmanager
-    def lock(self, name: str, *, wait: bool = False) -> Iterator[None]:
+    def put_aside(self, path: Path) -> Path:
+        """Move what is damaged out of the way, into ``quarantine/``; nothing is deleted.
+
+        Returns:
+            Where it lies now.
+        """
+        base = self.root / "quarantine" / path.relative_to(self.root)
+        base.parent.mkdir(parents=True, exist_ok=True)
+        numbered = (base.with_name(f"{base.name}.{n}") for n in itertools.count(2))
+        aside = next(one for one in itertools.chain([base], numbered) if not one.exists())
+        path.rename(aside)
+        shards.sync(path.parent)
+        self._proven = {file for file in self._proven if not file.is_relative_to(path)}
+        return aside
+
+    def lock(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
         """Hold a kernel lock; it dies with its holder, so it is never stale.
 
         Raises:
             Busy: somebody else holds it and ``wait`` is false; the message names the holder.
         """
-        file = self.root / "locks" / f"{name}.lock"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                handle.seek(0)
-                holder = handle.read().strip() or "another process"
-                raise Busy(
-                    f"{name}: it is being built by {holder}. Wait for it, or stop it."
-                ) from None
-            handle.seek(0)
-            handle.truncate()
-            handle.write(f"process {os.getpid()} on {socket.gethostname()}")
-            handle.flush()
-            yield
+        return access.one(self.root, name, wait=wait)
 
     def _dataset(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -346,21 +373,3 @@ class Store:
                 "A name is recipe.dataset, in lower-case letters, digits and underscores."
             )
         return self.root / "datasets" / name
-
-
-def _remove_unheld(folder: Path) -> None:
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:  # published meanwhile
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except BlockingIOError:
-        pass
-    finally:
-        os.close(handle)
-
-
-def _json(value: object) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

@@ -21,8 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # spinning threads starve the tes
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--kills", type=int, default=12, metavar="N",
-        help="how often the kill tests send SIGKILL (1000 by hand)",
+        "--kills", type=int, default=200, metavar="N",
+        help="how often the kill test sends SIGKILL (1000 by hand)",
     )  # fmt: skip
 
 

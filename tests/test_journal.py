@@ -98,7 +98,7 @@ def test_a_damaged_journal_is_one_clear_sentence(tmp_path):
     (tmp_path / "journal" / "x.sqlite").write_bytes(b"not a database, whatever its name says" * 99)
     with (
         Answers(tmp_path, "step") as answers,
-        pytest.raises(StoreError, match="the journal is damaged"),
+        pytest.raises(StoreError, match=r"x\.sqlite: answers are damaged"),
     ):
         answers.find("m", [request()])
 

@@ -185,6 +185,6 @@ def test_a_damaged_version_is_one_sentence_and_hides_no_other_dataset(
         (folder / "manifest.json").write_text("{")
     assert ask(store, "SELECT count(*) FROM toy.prompts") == [(6,)]
     for query in ("FROM toy.model", "FROM toy.model@latest", "FROM all_models"):
-        with pytest.raises(StoreError, match=r"damaged.* build again") as caught:
+        with pytest.raises(StoreError, match=r"damaged.* Build its recipe again") as caught:
             ask(store, query)
         assert "\n" not in str(caught.value)

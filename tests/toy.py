@@ -97,6 +97,7 @@ class ToyEngine:
         window: requests in flight.
         kill_at: the answer, counted from 1, at which its own process gets SIGKILL.
         fail_at: the answer at which the engine cannot go on.
+        hang_at: the answer that never comes.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class ToyEngine:
         window: int = 4,
         kill_at: int | None = None,
         fail_at: int | None = None,
+        hang_at: int | None = None,
     ) -> None:
         self.model = model
         self._log = Path(log)
@@ -116,6 +118,7 @@ class ToyEngine:
         self._window = window
         self._kill_at = kill_at
         self._fail_at = fail_at
+        self._hang_at = hang_at
         self._count = 0
 
     def generate(
@@ -129,6 +132,8 @@ class ToyEngine:
                 if self._count == self._kill_at:
                     time.sleep(self._pause)
                     os.kill(os.getpid(), signal.SIGKILL)
+                if self._count == self._hang_at:
+                    time.sleep(3600)
                 if self._count == self._fail_at:
                     raise EngineError("engine: the toy is broken. Mend it and build again.")
                 line = {

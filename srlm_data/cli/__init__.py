@@ -14,7 +14,8 @@ from typing import NoReturn
 
 import click
 
-from srlm_data.cli.looking import log, ls, show, sql, tag, verify
+from srlm_data.cli.keeping import gc, tag, verify
+from srlm_data.cli.looking import log, ls, show, sql
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
 from srlm_data.errors import SrlmError
@@ -47,7 +48,7 @@ def cli(context: click.Context, root: Path) -> None:
 
 
 for command in (
-    build, evaluate, plan, ls, show, log, sql, verify, tag, steps, init, doctor,
+    build, evaluate, plan, ls, show, log, sql, verify, tag, gc, steps, init, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -82,6 +83,8 @@ class _Terminated(BaseException):
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    # Once: what runs on the way out is not to be stopped half-way by an impatient supervisor.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Terminated
 
 

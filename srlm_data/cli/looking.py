@@ -1,4 +1,4 @@
-"""The commands that look at a store: ls, show, log, sql, verify; and tag, which names a version."""
+"""The commands that look at a store: ls, show, log, sql."""
 
 from __future__ import annotations
 
@@ -113,34 +113,3 @@ def sql(store: Store, query: str | None, file: Path | None, form: str) -> None:
             print_csv(answer)
         else:
             print_json_lines(answer)
-
-
-@click.command()
-@click.argument("refs", nargs=-1)
-@pass_store
-def verify(store: Store, refs: tuple[str, ...]) -> None:
-    """Read and hash every byte of versions (of all, when none is named); name every fault."""
-    manifests = (
-        [store.resolve(ref) for ref in refs]
-        if refs
-        else [store.manifest(name, v) for name in store.names() for v in store.versions(name)]
-    )
-    faults = [fault for manifest in manifests for fault in store.verify(manifest)]
-    if faults:
-        raise StoreError("\n".join(faults))
-    click.echo(f"{len(manifests)} version(s), every byte as it was written")
-
-
-@click.command()
-@click.argument("ref")
-@click.argument("name")
-@pass_store
-def tag(store: Store, ref: str, name: str) -> None:
-    """Give a version a NAME, so that recipe.dataset@NAME means it."""
-    manifest = store.resolve(ref)
-    if not (name.isascii() and name.isidentifier()) or name == "latest":
-        raise click.UsageError(
-            f"'{name}' cannot be a tag. Use letters, digits and underscores, a letter first."
-        )
-    store.point(manifest.name, manifest.version, name)
-    click.echo(f"{manifest.name}@{name} is {manifest.version}")

@@ -1,27 +1,34 @@
 """Python imports this before anything else, in a process that a kill test has started.
 
 It counts the moments at which files are about to change (and those just before and after a sync)
-and sends SIGKILL to its own process at the one that KILL_AT numbers, from 1. Nothing of the kind is
-in the product. KILL_COUNT names a file for the number of moments of a process that has lived.
+and lets something happen at one of them: a signal to its own process, or an error of the disk.
+Nothing of the kind is in the product.
 """
 
-import atexit
 import os
 import signal
 import sys
-from pathlib import Path
 
 EVENTS = {"fcntl.flock", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "sqlite3.connect"}
 
-at = int(os.environ.get("KILL_AT", "0"))
 moments = 0
+at = 0
+happens = ""
+
+
+def arm(moment_at: int, what: str) -> None:
+    """At this moment, from 1 and counted from now: KILL, TERM, INT, or an error's number."""
+    global at, happens, moments
+    moments, at, happens = 0, moment_at, what
 
 
 def moment() -> None:
     global moments  # noqa: PLW0603
     moments += 1
     if moments == at:
-        os.kill(os.getpid(), signal.SIGKILL)
+        if happens.isdigit():
+            raise OSError(int(happens), os.strerror(int(happens)))
+        os.kill(os.getpid(), getattr(signal, f"SIG{happens}"))
 
 
 def hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -42,5 +49,3 @@ def synced(handle: int, sync=os.fsync) -> None:
 
 sys.addaudithook(hook)
 os.fsync = synced
-if "KILL_COUNT" in os.environ:
-    atexit.register(lambda: Path(os.environ["KILL_COUNT"]).write_text(str(moments)))

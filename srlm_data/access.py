@@ -1,0 +1,128 @@
+"""Who may write to a store, and when.
+
+    <store>/locks/<name>.lock    one version, or one dataset's names, in the making
+    <store>/locks/store.lock     shared by all who write; a collection that deletes has it alone
+    <store>/store.json           the file system was found fit for a store
+
+Readers need no lock: what they read never changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from srlm_data import checked_json, disk, shards
+from srlm_data.errors import Busy
+from srlm_data.locks import locked
+
+FORMAT: Final = 1
+_STAGING: Final = "staging."
+
+
+@contextlib.contextmanager
+def one(root: Path, name: str, *, wait: bool = False) -> Iterator[None]:
+    """Be the only one who works on what ``name`` stands for.
+
+    Raises:
+        Busy: somebody else does and ``wait`` is false; the message names the holder.
+    """
+    _prepare(root)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(root / "locks" / f"{name}.lock", wait=wait))
+        except Busy as holder:
+            raise Busy(f"{name}: it is being built by {holder}. Wait for it, or stop it.") from None
+        yield
+
+
+@contextlib.contextmanager
+def shared(root: Path, *, wait: bool = True) -> Iterator[None]:
+    """Keep everything that is in the store in it: no collection deletes anything meanwhile.
+
+    Raises:
+        Busy: a collection is deleting and ``wait`` is false.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            _prepare(root)
+            stack.enter_context(locked(_gate(root), shared=True, wait=wait))
+        except Busy as holder:
+            raise Busy(f"{root}: {holder} is deleting what no name needs. Wait for it.") from None
+        except OSError as error:
+            # Where nothing can be written nothing is deleted; a build may find that all is there.
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+        yield
+
+
+@contextlib.contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Be the only one who writes to the store, to delete from it.
+
+    Raises:
+        Busy: somebody is writing.
+    """
+    _prepare(root)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(_gate(root)))
+        except Busy as holder:
+            raise Busy(
+                f"{root}: it is in use, the last to begin was {holder}. Delete when nobody builds."
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def staging(root: Path, name: str) -> Iterator[Path]:
+    """A folder outside of everybody's sight, gone afterwards.
+
+    Its writer holds a lock of its name. A folder whose lock is free was left by a writer that was
+    killed; the next one removes it.
+    """
+    folder = root / ".staging" / name
+    with one(root, _STAGING + name):
+        for left in left_in_staging(root):
+            # A living writer's lock is taken.
+            with contextlib.suppress(Busy), one(root, _STAGING + left):
+                shutil.rmtree(root / ".staging" / left, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def left_in_staging(root: Path) -> list[str]:
+    """The names of all that is staged now, by the living and the dead."""
+    locks = (root / "locks").glob(f"{_STAGING}*.lock")
+    names = {path.name.removeprefix(_STAGING).removesuffix(".lock") for path in locks}
+    return sorted(names | {path.name for path in (root / ".staging").glob("*")})
+
+
+def _gate(root: Path) -> Path:
+    return root / "locks" / "store.lock"
+
+
+def _prepare(root: Path) -> None:
+    """Before the first write ever: is this file system fit for a store?"""
+    seal = root / "store.json"
+    if seal.is_file():
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(root / "locks" / "check.lock", wait=True))
+        except OSError as error:
+            if error.errno in disk.REFUSALS:
+                raise
+            raise disk.unfit(root, f"a file cannot be locked there ('{error.strerror}')") from None
+        if not seal.is_file():
+            disk.examine(root)
+            draft = root / ".store.draft"
+            shards.write_synced(draft, checked_json.dumps({"format": FORMAT}))
+            draft.replace(seal)

@@ -1,0 +1,42 @@
+"""``refs.json`` of a dataset: which version is the latest, and which have tags.
+
+It is all that ever changes about a dataset. It is replaced as a whole, so that a reader sees the
+old or the new one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from srlm_data import checked_json, shards
+from srlm_data.errors import Damaged
+
+NAME: Final = "refs.json"
+
+
+def read(folder: Path) -> dict[str, str]:
+    """``latest`` and tags -> version; empty when nothing was ever built there.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
+    file = folder / NAME
+    try:
+        refs: dict[str, str] = checked_json.loads(file.read_bytes())["refs"]
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise Damaged(
+            f"{file}: the names of the versions are damaged, found {error}. 'srlm-data verify "
+            "--quarantine' puts the file aside; build again then, and give tags again."
+        ) from None
+    return refs
+
+
+def write(folder: Path, refs: dict[str, str]) -> None:
+    """Replace the names; the caller holds their lock."""
+    draft = folder / ".refs.draft"  # one name, so that a kill leaves one at most
+    shards.write_synced(draft, checked_json.dumps({"refs": refs}))
+    draft.replace(folder / NAME)
+    shards.sync(folder)
