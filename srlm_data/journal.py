@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import re
 import sqlite3
 import threading
 import uuid
@@ -38,6 +39,8 @@ SCHEMA: Final = pa.schema([
     ("finish_reason", pa.string()), ("prompt_tokens", pa.int32()),
     ("completion_tokens", pa.int32()), ("cached_tokens", pa.int32()), ("step", pa.string()),
 ])  # fmt: skip
+
+_DIGEST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # it names a folder
 
 FLUSH_SECONDS: Final = 0.2
 """How long an answer may wait in memory; a kill loses at most this and what is in flight."""
@@ -112,7 +115,7 @@ class Answers:
                         f"SELECT {columns} FROM answers WHERE key IN ({marks})",
                         part,
                     )
-        sealed = [str(file) for file in (self._root / "answers" / model).glob("*.parquet")]
+        sealed = [str(file) for file in _sealed(self._root, model).glob("*.parquet")]
         if sealed:
             with duck.connect() as connection:
                 connection.register("wanted", pa.table({"key": keys}))
@@ -243,9 +246,23 @@ def _seal(root: Path, file: Path) -> None:
                     "SELECT * FROM answers WHERE model = ? ORDER BY key", (model,)
                 )
                 # Named after the journal: sealed twice, after a kill, it writes the same file.
-                _write(root / "answers" / model / f"{file.stem}.parquet", rows)
+                _write(_sealed(root, model) / f"{file.stem}.parquet", rows)
         for leftover in (file, *file.parent.glob(f"{file.name}-*"), lock):
             leftover.unlink(missing_ok=True)
+
+
+def _sealed(root: Path, model: str) -> Path:
+    """The folder of a model's answers.
+
+    Raises:
+        StoreError: the model's digest is no name for a folder, or climbs out of this one.
+    """
+    if not _DIGEST.fullmatch(model):
+        raise StoreError(
+            f"model {model!r:.60}: a digest is at most 100 letters, digits, '_', '-' and '.', a "
+            "letter or a digit first. Give the model another one, or move its journal away."
+        )
+    return root / "answers" / model
 
 
 def _write(final: Path, rows: Iterable[tuple[object, ...]]) -> None:

@@ -34,7 +34,9 @@ from srlm_data.rows import Rows
 from srlm_data.schema import STAGES
 
 FORMAT: Final = 1
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}(\.[a-z][a-z0-9_]{0,99})?")
+_VERSION: Final = re.compile(r"[0-9a-f]{16}")
+_FILE: Final = re.compile(r"data/train-\d{5}-of-\d{5}\.parquet")
 _VERSION_DIGITS: Final = 16
 
 
@@ -107,14 +109,15 @@ class Store:
         """Every dataset that has a version, sorted."""
         folder = self.root / "datasets"
         found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        return [name for name in found if self.refs(name)]
+        return [name for name in found if _NAME.fullmatch(name) and self.refs(name)]
 
     def versions(self, name: str) -> list[str]:
         """Every version of a dataset, sorted by their names (which say nothing of age)."""
         folder = self._dataset(name)
         if not folder.is_dir():
             return []
-        return sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+        found = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+        return [version for version in found if _VERSION.fullmatch(version)]
 
     def has(self, name: str, version: str) -> bool:
         """Whether this version is there, complete."""
@@ -124,10 +127,13 @@ class Store:
         """``latest`` and the tags of a dataset -> version."""
         file = self._dataset(name) / "refs.json"
         try:
-            refs: dict[str, str] = json.loads(file.read_text())
+            refs: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+            for ref, version in refs.items():
+                if not _VERSION.fullmatch(version):
+                    raise ValueError(f"'{ref}' for {version!r:.60}, which is no version")
         except FileNotFoundError:
             return {}
-        except ValueError as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise StoreError(
                 f"{file}: the references are damaged, found {error}. "
                 "Build the recipe again to write them anew."
@@ -166,10 +172,11 @@ class Store:
         """
         file = self._dataset(name) / version / "manifest.json"
         try:
-            raw = json.loads(file.read_text())
+            raw = json.loads(file.read_text(encoding="utf-8"))
             raw["inputs"] = [Input(**item) for item in raw["inputs"]]
             raw["files"] = [shards.File(**item) for item in raw["files"]]
             manifest = Manifest(**raw)
+            _refuse_foreign(manifest, name, version)
         except FileNotFoundError:
             raise StoreError(
                 f"{file}: no such version. 'srlm-data log {name}' lists them."
@@ -189,6 +196,7 @@ class Store:
         """
         files = self.files(manifest)
         for file, entry in zip(files, manifest.files, strict=True):
+            _refuse_link(file, file.parent, *file.parents[1:3])
             size = file.stat().st_size if file.is_file() else None
             if size != entry.bytes:
                 found = "nothing" if size is None else f"{size} bytes"
@@ -289,6 +297,7 @@ class Store:
 
     def _publish(self, staging: Path, manifest: Manifest) -> None:
         final = self._dataset(manifest.name) / manifest.version
+        _refuse_link(final.parent)
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
             staging.rename(final)
@@ -311,6 +320,7 @@ class Store:
             refs = {**self.refs(name), ref: version}
             file = self._dataset(name) / "refs.json"
             draft = file.with_name(".refs.draft")  # one name, so that a kill leaves one at most
+            _refuse_link(draft, file.parent)
             shards.write_synced(draft, _json(refs))
             draft.replace(file)
             shards.sync(file.parent)
@@ -324,6 +334,7 @@ class Store:
         """
         file = self.root / "locks" / f"{name}.lock"
         file.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_link(file)
         with file.open("a+") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -346,6 +357,35 @@ class Store:
                 "A name is recipe.dataset, in lower-case letters, digits and underscores."
             )
         return self.root / "datasets" / name
+
+
+def _refuse_foreign(manifest: Manifest, name: str, version: str) -> None:
+    """A manifest speaks of the version that it lies in, and of files in there.
+
+    Raises:
+        ValueError: it does not, so somebody put it there by hand.
+    """
+    if (manifest.name, manifest.version) != (name, version):
+        raise ValueError(f"the manifest of {manifest.name}@{manifest.version}")
+    if manifest.stage not in STAGES:
+        raise ValueError(f"the stage {manifest.stage!r:.60}, which is none")
+    for entry in manifest.files:
+        if not _FILE.fullmatch(entry.path):
+            raise ValueError(f"the file {entry.path!r:.60}, which is no part of a version")
+
+
+def _refuse_link(*paths: Path) -> None:
+    """A store holds no links below its folders: what they lead to is nobody's version.
+
+    Raises:
+        StoreError: one of ``paths`` is a link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise StoreError(
+                f"{path}: it is a link, and a store follows none. "
+                "Put what it leads to in its place."
+            )
 
 
 def _remove_unheld(folder: Path) -> None:
