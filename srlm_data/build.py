@@ -23,6 +23,7 @@ from srlm_data.journal import Answers, seal_left
 from srlm_data.plan import Planned, identity_of, plan_one
 from srlm_data.recipe import Dataset, Recipe
 from srlm_data.recorded import Usage
+from srlm_data.redaction import redacted
 from srlm_data.resources import Engines, StoreWorkshop
 from srlm_data.store import Manifest, Store
 
@@ -251,11 +252,16 @@ def _made(seconds: float) -> dict[str, Any]:
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
-        "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "argv": [_plain(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": _packages(),
     }
+
+
+def _plain(word: str) -> str:
+    """A word of the command line without secrets, as text: a path may hold bytes that are none."""
+    return redacted(word.encode(errors="backslashreplace").decode())
 
 
 def _commit() -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,9 @@ _WITHOUT_EFFECT = frozenset({
     "_name_or_path", "_attn_implementation", "_attn_implementation_autoset", "dtype",
     "initializer_range", "torch_dtype", "transformers_version", "use_cache",
 })  # fmt: skip
+
+_IN_STORE = re.compile(r"models/[A-Za-z0-9_-]+")
+_MAX_HEADER = 100_000_000  # bytes; the format's own limit
 
 _NO_PIN = frozenset({"", "main", "master", "head", "latest"})
 
@@ -143,7 +147,7 @@ def locate(location: str, store: Path) -> Place:
         name, _, revision = rest.rpartition("@")
         if name and revision:
             return Place(name, revision)
-    elif kind in ("store", "path") and rest:
+    elif (kind == "store" and _IN_STORE.fullmatch(rest)) or (kind == "path" and rest):
         directory = store / rest if kind == "store" else Path(rest)
         if directory.is_dir():
             return Place(str(directory))
@@ -174,7 +178,13 @@ def _tensors(directory: Path) -> list[_Tensor]:
 def _weight_files(directory: Path) -> list[Path]:
     """The safetensors files that loaders read: those of the index, else ``model.safetensors``."""
     index = _read_json(directory / "model.safetensors.index.json")
-    names = sorted(set(index.get("weight_map", {}).values())) or ["model.safetensors"]
+    weight_map = index.get("weight_map", {})
+    if not isinstance(weight_map, dict) or not all(map(_is_weight_file, weight_map.values())):
+        raise RecipeError(
+            f"{directory}: model.safetensors.index.json names something else than safetensors "
+            "files of this folder. Download the model again, from a place that you trust."
+        )
+    names = sorted(set(weight_map.values())) or ["model.safetensors"]
     missing = [name for name in names if not (directory / name).is_file()]
     if not missing:
         return [directory / name for name in names]
@@ -192,6 +202,11 @@ def _weight_files(directory: Path) -> list[Path]:
     raise RecipeError(f"{directory}: no model.safetensors. Save the model with save_pretrained.")
 
 
+def _is_weight_file(name: Any) -> bool:
+    """Whether an index may name it: a safetensors file beside it, never one elsewhere."""
+    return isinstance(name, str) and name.endswith(".safetensors") and name == Path(name).name
+
+
 def _header(file: Path) -> Iterator[_Tensor]:
     """The tensors that a safetensors file declares.
 
@@ -202,19 +217,19 @@ def _header(file: Path) -> Iterator[_Tensor]:
     with file.open("rb") as stream:
         prefix = stream.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else total
-        if 8 + length > total:
+        if length > _MAX_HEADER or 8 + length > total:
             raise damaged
         try:
             header: dict[str, Any] = json.loads(stream.read(length))
-        except ValueError:
+            header.pop("__metadata__", None)
+            for name, entry in header.items():
+                dtype, shape = str(entry["dtype"]), list(entry["shape"])
+                start, end = map(int, entry["data_offsets"])
+                if not 0 <= start <= end <= total - 8 - length:
+                    raise damaged
+                yield _Tensor(name, dtype, shape, file, 8 + length + start, end - start)
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
             raise damaged from None
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        start, end = entry["data_offsets"]
-        if 8 + length + end > total:
-            raise damaged
-        yield _Tensor(name, entry["dtype"], entry["shape"], file, 8 + length + start, end - start)
 
 
 def _tensor_hash(tensor: _Tensor) -> str:

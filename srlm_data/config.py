@@ -8,6 +8,7 @@ instead of files, and nothing that only says how fast or where the step runs.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -47,7 +48,11 @@ class Config(BaseModel):
     """The first parameter of every step. ``revision`` is bumped by hand when its rows change."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,  # neither is JSON, so neither can be part of an identity
     )
     revision: ClassVar[int] = 1
 
@@ -106,10 +111,10 @@ class Source:
             return value
         if not isinstance(value, str | Path):
             raise ValueError(f"a file name is wanted, found {value!r}")
-        path = (_base(info) / value).resolve()
-        if not path.is_file():
+        path = _base(info) / value
+        if not os.path.isfile(path):  # noqa: PTH113 - says no to a name that is no name
             raise ValueError(f"no such file: '{value}'")
-        return cls(path)
+        return cls(path.resolve())
 
 
 def _base(info: ValidationInfo) -> Path:

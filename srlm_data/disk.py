@@ -51,6 +51,20 @@ def refusals(where: Path) -> Iterator[None]:
         ) from error
 
 
+def refuse_links(*paths: Path) -> None:
+    """A store holds no links below its folders: what they lead to is nobody's version.
+
+    Raises:
+        StoreError: one of ``paths`` is a link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise StoreError(
+                f"{path}: it is a link, and a store follows none. "
+                "Put what it leads to in its place."
+            )
+
+
 def unfit(root: Path, lacks: str) -> StoreError:
     """Why a store cannot lie in ``root``."""
     return StoreError(

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import sqlite3
 import threading
 import uuid
@@ -29,6 +30,8 @@ from srlm_data import disk, sealed
 from srlm_data.engines import Completion, Request
 from srlm_data.errors import Busy, StoreError
 from srlm_data.locks import locked
+
+_DIGEST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # it names a folder
 
 FLUSH_SECONDS: Final = 0.2
 """How long an answer may wait in memory; a kill loses at most this and what is in flight."""
@@ -108,7 +111,7 @@ class Answers:
                         file,
                         journal.execute(f"SELECT * FROM answers WHERE key IN ({marks})", part),
                     )
-        yield from sealed.find(self._root / "answers" / model, keys)
+        yield from sealed.find(_answers(self._root, model), keys)
 
     def keep(self, model: str, completion: Completion) -> None:
         """Record an answer. A failed request is not an answer: the next build asks it again.
@@ -253,9 +256,23 @@ def _seal(root: Path, file: Path) -> None:
                     "SELECT * FROM answers WHERE model = ? ORDER BY key", (model,)
                 )
                 # Named after the journal: sealed twice, after a kill, it writes the same file.
-                final = root / "answers" / model / f"{file.stem}.parquet"
+                final = _answers(root, model) / f"{file.stem}.parquet"
                 sealed.write(final, _whole(file, rows))
         remove(file)
+
+
+def _answers(root: Path, model: str) -> Path:
+    """The folder of a model's answers.
+
+    Raises:
+        StoreError: the model's digest is no name for a folder, or climbs out of this one.
+    """
+    if not _DIGEST.fullmatch(model):
+        raise StoreError(
+            f"model {model!r:.60}: a digest is at most 100 letters, digits, '_', '-' and '.', a "
+            "letter or a digit first. Give the model another one, or move its journal away."
+        )
+    return root / "answers" / model
 
 
 def read(file: Path) -> Iterator[sealed.Row]:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from srlm_data import disk
 from srlm_data.errors import Busy
 
 _HELD: set[int] = set()
@@ -26,6 +27,7 @@ def locked(file: Path, *, shared: bool = False, wait: bool = False) -> Iterator[
         Busy: somebody else holds it and ``wait`` is false; the message is who.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
+    disk.refuse_links(file)
     handle = _acquire(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX), wait)
     _HELD.add(handle)
     try:

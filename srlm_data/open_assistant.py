@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from srlm_data.errors import DataError
-from srlm_data.records import text, wrong_type
+from srlm_data.records import brief, text, wrong_type
 
 
 def messages_of(record: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
@@ -18,8 +18,8 @@ def messages_of(record: Mapping[str, Any], where: str) -> Iterator[dict[str, Any
     if "prompt" in record and "message_id" not in record:
         yield from messages_of_tree(record, where)
     elif "message_id" in record:
-        tree, parent = text(record, "message_tree_id", where), record.get("parent_id")
-        yield _message(record, where, tree, parent)
+        tree = text(record, "message_tree_id", where)
+        yield _message(record, where, tree, _text_or_none(record, "parent_id", where))
     else:
         raise DataError(
             f"{where}: neither a message tree ('prompt') nor a message ('message_id'), found the "
@@ -46,13 +46,13 @@ def messages_of_tree(tree: Mapping[str, Any], where: str = "tree") -> Iterator[d
         record, parent = waiting.pop()
         if not isinstance(record, Mapping):
             raise DataError(
-                f"{where}: a message is an object, found {record!r:.60}. Mend the record."
+                f"{where}: a message is an object, found {brief(record)}. Mend the record."
             )
         message = _message(record, where, tree_id, parent)
         if record.get("parent_id", parent) != parent:
             raise DataError(
                 f"{where}: message '{message['message_id']}' names the parent "
-                f"'{record['parent_id']}' but hangs on '{parent}'. Mend the record."
+                f"{brief(record['parent_id'])} but hangs on '{parent}'. Mend the record."
             )
         yield message
         replies = record.get("replies") or []
@@ -61,7 +61,6 @@ def messages_of_tree(tree: Mapping[str, Any], where: str = "tree") -> Iterator[d
         waiting += [(reply, message["message_id"]) for reply in reversed(replies)]
 
 
-_OPTIONAL: Final[Mapping[str, type]] = {"lang": str, "review_result": bool}
 _FLAGS: Final = ("deleted", "synthetic")
 _ROLES: Final = ("prompter", "assistant")
 
@@ -73,20 +72,22 @@ def _message(
     row |= {"tree_id": tree, "parent_id": parent, "role": record.get("role")}
     if row["role"] not in _ROLES:
         raise DataError(
-            f"{where}: 'role' is one of {_ROLES}, found {row['role']!r}. Mend the record."
+            f"{where}: 'role' is one of {_ROLES}, found {brief(row['role'])}. Mend the record."
         )
     row["rank"] = _rank(record.get("rank"), where)
-    for name, kind in _OPTIONAL.items():
-        row[name] = record.get(name)
-        if row[name] is not None and not isinstance(row[name], kind):
-            raise wrong_type(where, name, kind.__name__, row[name])
+    row["lang"] = _text_or_none(record, "lang", where)
+    row["review_result"] = record.get("review_result")
+    if not isinstance(row["review_result"], bool | None):
+        raise wrong_type(where, "review_result", "bool", row["review_result"])
     for name in _FLAGS:
         row[name] = record.get(name) or False
         if not isinstance(row[name], bool):
             raise wrong_type(where, name, "bool", row[name])
-    if parent is not None and not isinstance(parent, str):
-        raise wrong_type(where, "parent_id", "str", parent)
     return row
+
+
+def _text_or_none(record: Mapping[str, Any], name: str, where: str) -> str | None:
+    return None if record.get(name) is None else text(record, name, where)
 
 
 def _rank(value: object, where: str) -> int | None:

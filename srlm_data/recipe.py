@@ -28,13 +28,15 @@ from srlm_data import yaml_lines
 from srlm_data.config import Config
 from srlm_data.engines.settings import ENGINES, EngineSettings, PluginEngine
 from srlm_data.errors import RecipeError, did_you_mean
+from srlm_data.redaction import redacted, remember
 from srlm_data.rows import Rows
 from srlm_data.schema import STAGES, Stage
 from srlm_data.stages import STEPS
 from srlm_data.step import Parameter, Step, find_step
 from srlm_data.yaml_lines import Document
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")  # two of them make a folder's name
+_INPUT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOP_KEYS: Final = ("about", "seed", "engine", "datasets")
 
 
@@ -157,8 +159,8 @@ class _File:
         name = document.path.stem
         if not _NAME.fullmatch(name):
             raise RecipeError(
-                f"{document.path}: a recipe is named by its file, in lower-case letters, digits "
-                f"and underscores, found '{name}'. Rename the file."
+                f"{document.path}: a recipe is named by its file, in at most 100 lower-case "
+                f"letters, digits and underscores, found '{name}'. Rename the file."
             )
         if not isinstance(data, dict):
             raise RecipeError(
@@ -189,7 +191,8 @@ class _File:
         where = ("datasets", short)
         if not _NAME.fullmatch(short):
             self._problem(
-                f"'{short}' is no dataset's name. Use lower-case letters, digits and underscores.",
+                f"'{short}' is no dataset's name. "
+                "Use at most 100 lower-case letters, digits and underscores.",
                 *where,
             )
         if not isinstance(body, dict) or not isinstance(body.get("step"), str):
@@ -229,10 +232,19 @@ class _File:
 
     def _input(self, short: str, step: Step, parameter: Parameter, given: Any) -> Any:
         where = ("datasets", short, parameter.name)
+        if parameter.form != "one" and given in ([], {}):
+            self._problem(f"'{parameter.name}' names no dataset. Name one at least.", *where)
+            return None
         if parameter.form == "list" and isinstance(given, list):
             return [self._read(step, parameter, one, *where, i) for i, one in enumerate(given)]
         if parameter.form == "mapping":
             if isinstance(given, dict):
+                for name in given:
+                    if not _INPUT_NAME.fullmatch(name):
+                        self._problem(
+                            f"'{name}' cannot name an input. Use letters, digits and underscores.",
+                            *where, name,
+                        )  # fmt: skip
                 return {k: self._read(step, parameter, v, *where, k) for k, v in given.items()}
             self._problem(f"'{parameter.name}' maps names to datasets, found {given!r}.", *where)
             return {}
@@ -275,13 +287,13 @@ class _File:
 
     def _elsewhere(self, given: str, *where: str | int) -> Dataset | None:
         stem, _, short = given.partition(".")
-        file = self._document.path.with_name(f"{stem}.yaml")
-        if not file.is_file():
-            near = did_you_mean(stem, [one.stem for one in file.parent.glob("*.yaml")])
-            self._problem(f"no recipe '{stem}' beside this one ({file.name}).{near}", *where)
+        beside = {file.stem: file for file in self._document.path.parent.glob("*.yaml")}
+        if stem not in beside:
+            near = did_you_mean(stem, beside)
+            self._problem(f"no recipe '{stem}' beside this one ({stem}.yaml).{near}", *where)
             return None
         try:
-            other = self._loader.load(file)
+            other = self._loader.load(beside[stem])
         except RecipeError as error:
             self._problems.extend(p for p in error.problems if p not in self._problems)
             return None
@@ -305,6 +317,13 @@ class _File:
                 *where, key,
             )  # fmt: skip
         given = {key: value for key, value in given.items() if key in fields}
+        for key, value in given.items():
+            if redacted(str(value)) != str(value):
+                self._problem(
+                    f"'{key}' holds a key or a token, and settings are written into every version. "
+                    "Let the step read it from the environment.",
+                    *where, key,
+                )  # fmt: skip
         seed = self._document.data.get("seed") if self._loader.seed is None else self._loader.seed
         if "seed" in fields and seed is not None:
             given.setdefault("seed", seed)
@@ -358,6 +377,8 @@ def _engine_settings(given: Any) -> EngineSettings:
         pydantic.ValidationError: its settings are not those of its kind.
     """
     kind = given.get("kind") if isinstance(given, dict) else None
+    if isinstance(given, dict):
+        remember(given)  # before a mistake in it is quoted
     if not isinstance(kind, str):
         raise LookupError(
             f"an engine has a 'kind', found {given!r:.80}. Write 'engine: {{kind: vllm}}'."

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import re
+import reprlib
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,10 @@ from srlm_data.errors import DataError, Missing, did_you_mean
 from srlm_data.schema import Message
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+_LINE_BYTES = 1 << 28  # a record; a packed file of a megabyte can hold a line of gigabytes
+_ROLES = ("system", "user", "assistant", "tool")
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -72,7 +77,12 @@ def _of_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     number = 0
     try:
         with _open(path) as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(iter(lambda: file.readline(_LINE_BYTES), b""), start=1):
+                if len(line) == _LINE_BYTES:
+                    raise DataError(
+                        f"{path}:{number}: a line has less than {_LINE_BYTES:,} bytes, found more. "
+                        "Write one JSON object a line."
+                    )
                 if line.strip():
                     yield f"{path}:{number}", _record(line, f"{path}:{number}")
     except (OSError, EOFError, zlib.error) as error:
@@ -108,7 +118,8 @@ def _of_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 for record in batch.to_pylist():
                     number += 1
                     yield f"{path}: row {number}", record
-    except (OSError, pa.ArrowException) as error:
+    # ValueError, OverflowError: text that is not UTF-8, a time that Python does not have.
+    except (OSError, pa.ArrowException, ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a Parquet file, found '{error}'. Check the file.") from None
 
 
@@ -165,12 +176,22 @@ def turns(record: Mapping[str, Any], column: str, role: str, where: str) -> list
         return [{"role": role, "content": text(record, column, where)}]
     if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
         raise wrong_type(where, column, "a text or a list of {role, content}", value)
-    return [
+    said: list[Message] = [
         {"role": text(turn, "role", where), "content": text(turn, "content", where)}
         for turn in value
     ]
+    # A chat template writes a role among its own marks, so no other text may come in its place.
+    for turn in said:
+        if turn["role"] not in _ROLES:
+            raise wrong_type(where, "role", f"one of {_ROLES}", turn["role"])
+    return said
 
 
 def wrong_type(where: str, name: str, wanted: str, found: object) -> DataError:
     """The error of a field that has another type than ``wanted``."""
-    return DataError(f"{where}: '{name}' must be {wanted}, found {found!r:.60}. Mend the record.")
+    return DataError(f"{where}: '{name}' must be {wanted}, found {brief(found)}. Mend the record.")
+
+
+def brief(value: object) -> str:
+    """A value in at most 60 characters, however long or deep it is."""
+    return f"{_SHORT.repr(value):.60}"

@@ -6,13 +6,15 @@ old or the new one.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
-from srlm_data import checked_json, shards
+from srlm_data import checked_json, disk, shards
 from srlm_data.errors import Damaged
 
 NAME: Final = "refs.json"
+VERSION: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def read(folder: Path) -> dict[str, str]:
@@ -24,9 +26,12 @@ def read(folder: Path) -> dict[str, str]:
     file = folder / NAME
     try:
         refs: dict[str, str] = checked_json.loads(file.read_bytes())["refs"]
+        for ref, version in refs.items():
+            if not VERSION.fullmatch(version):
+                raise ValueError(f"'{ref}' for {version!r:.60}, which is no version")
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Damaged(
             f"{file}: the names of the versions are damaged, found {error}. 'srlm-data verify "
             "--quarantine' puts the file aside; build again then, and give tags again."
@@ -37,6 +42,7 @@ def read(folder: Path) -> dict[str, str]:
 def write(folder: Path, refs: dict[str, str]) -> None:
     """Replace the names; the caller holds their lock."""
     draft = folder / ".refs.draft"  # one name, so that a kill leaves one at most
+    disk.refuse_links(draft, folder)
     shards.write_synced(draft, checked_json.dumps({"refs": refs}))
     draft.replace(folder / NAME)
     shards.sync(folder)

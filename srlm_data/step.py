@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from typing import Annotated, Any, Final, Union
 from srlm_data.checkpoints import Workshop
 from srlm_data.config import Config
 from srlm_data.engines import Engine
+from srlm_data.engines.settings import PLUGIN
 from srlm_data.errors import RecipeError, did_you_mean
 from srlm_data.rows import Rows
 from srlm_data.schema import Stage
@@ -125,8 +127,8 @@ def find_step(name: str, shipped: Mapping[str, Callable[..., Any]]) -> Step:
     """
     if name in shipped:
         return read_signature(name, shipped[name])
-    module_name, colon, function_name = name.partition(":")
-    if not colon:
+    module_name, _, function_name = name.partition(":")
+    if not re.fullmatch(PLUGIN, name):
         raise RecipeError(
             f"unknown step '{name}'.{did_you_mean(name, shipped)} 'srlm-data steps' lists them; "
             "a step of your own is written my_module:my_step."
@@ -138,6 +140,13 @@ def find_step(name: str, shipped: Mapping[str, Callable[..., Any]]) -> Step:
     except AttributeError:
         raise RecipeError(
             f"step '{name}': module '{module_name}' has no function '{function_name}'."
+        ) from None
+    try:
+        inspect.signature(function)
+    except (TypeError, ValueError):
+        raise RecipeError(
+            f"step '{name}': a step is a function with a signature, found "
+            f"{function!r:.60}. Name one."
         ) from None
     return read_signature(name, function)
 

@@ -31,13 +31,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from srlm_data import access, checked_json, checkpoints, refs, shards
+from srlm_data import access, checked_json, checkpoints, disk, refs, shards
 from srlm_data.access import FORMAT
 from srlm_data.errors import Damaged, StoreError, did_you_mean
 from srlm_data.rows import Rows
 from srlm_data.schema import MODELS, STAGES
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}(\.[a-z][a-z0-9_]{0,99})?")
+_FILE: Final = re.compile(r"data/train-\d{5}-of-\d{5}\.parquet")
 _VERSION_DIGITS: Final = 16
 _MEND: Final = "Build its recipe again, which puts this version aside and makes it anew."
 
@@ -112,14 +113,19 @@ class Store:
         """Every dataset that has a version, sorted."""
         folder = self.root / "datasets"
         found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        return [name for name in found if (folder / name / refs.NAME).is_file()]
+        return [
+            name
+            for name in found
+            if _NAME.fullmatch(name) and (folder / name / refs.NAME).is_file()
+        ]
 
     def versions(self, name: str) -> list[str]:
         """Every version of a dataset, sorted by their names (which say nothing of age)."""
         folder = self._dataset(name)
         if not folder.is_dir():
             return []
-        return sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+        found = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+        return [version for version in found if refs.VERSION.fullmatch(version)]
 
     def has(self, name: str, version: str) -> bool:
         """Whether this version is there, complete."""
@@ -174,9 +180,14 @@ class Store:
                 f"{file}: format {raw['format']} is not known, {FORMAT} is the newest that is. "
                 "Install a newer srlm-data."
             )
-        raw["inputs"] = [Input(**item) for item in raw["inputs"]]
-        raw["files"] = [shards.File(**item) for item in raw["files"]]
-        return Manifest(**raw)
+        try:
+            raw["inputs"] = [Input(**item) for item in raw["inputs"]]
+            raw["files"] = [shards.File(**item) for item in raw["files"]]
+            manifest = Manifest(**raw)
+            _refuse_foreign(manifest, name, version)
+        except (ValueError, TypeError, KeyError) as error:
+            raise Damaged(f"{file}: the manifest is damaged, found {error}. {_MEND}") from None
+        return manifest
 
     def rows(self, manifest: Manifest, *, proven: bool = False) -> Rows:
         """The rows of a version, read lazily from its files.
@@ -196,6 +207,7 @@ class Store:
         sealed = seal.stat()
         touched = False
         for file, entry in zip(self.files(manifest), manifest.files, strict=True):
+            disk.refuse_links(file, file.parent, *file.parents[1:3])
             found = file.stat() if file.is_file() else None
             fault = None
             if found is None or found.st_size != entry.bytes:
@@ -322,6 +334,7 @@ class Store:
 
     def _publish(self, staging: Path, manifest: Manifest) -> None:
         final = self._dataset(manifest.name) / manifest.version
+        disk.refuse_links(final.parent)
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
             staging.rename(final)
@@ -373,3 +386,18 @@ class Store:
                 "A name is recipe.dataset, in lower-case letters, digits and underscores."
             )
         return self.root / "datasets" / name
+
+
+def _refuse_foreign(manifest: Manifest, name: str, version: str) -> None:
+    """A manifest speaks of the version that it lies in, and of files in there.
+
+    Raises:
+        ValueError: it does not, so somebody put it there by hand.
+    """
+    if (manifest.name, manifest.version) != (name, version):
+        raise ValueError(f"the manifest of {manifest.name}@{manifest.version}")
+    if manifest.stage not in STAGES:
+        raise ValueError(f"the stage {manifest.stage!r:.60}, which is none")
+    for entry in manifest.files:
+        if not _FILE.fullmatch(entry.path):
+            raise ValueError(f"the file {entry.path!r:.60}, which is no part of a version")

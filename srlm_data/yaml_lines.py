@@ -98,10 +98,11 @@ def _plain(path: Path, node: yaml.Node, where: Where, lines: dict[Where, int]) -
     if isinstance(node, yaml.MappingNode):
         found: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
-            key = _scalar(key_node)
+            key = _scalar(path, key_node) if isinstance(key_node, yaml.ScalarNode) else None
             line = key_node.start_mark.line + 1
             if not isinstance(key, str):
-                raise RecipeError(f"{path}:{line}: a key must be a word, found {key!r}. Quote it.")
+                what = repr(key) if isinstance(key_node, yaml.ScalarNode) else "a collection"
+                raise RecipeError(f"{path}:{line}: a key must be a word, found {what}. Quote it.")
             if key in found:
                 raise RecipeError(
                     f"{path}:{line}: '{key}' is given twice. "
@@ -112,8 +113,19 @@ def _plain(path: Path, node: yaml.Node, where: Where, lines: dict[Where, int]) -
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_plain(path, one, (*where, i), lines) for i, one in enumerate(node.value)]
-    return _scalar(node)
+    return _scalar(path, node)
 
 
-def _scalar(node: yaml.Node) -> Any:
-    return yaml.constructor.SafeConstructor().construct_object(node, deep=True)
+def _scalar(path: Path, node: yaml.Node) -> str | int | float | bool | None:
+    """Text, a number, a truth value or nothing; what PyYAML cannot make of a node is a mistake."""
+    try:
+        value = yaml.constructor.SafeConstructor().construct_object(node)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        value = object()  # "!!int five", 5,000 digits, the 99th of a month: PyYAML trips over them
+    if not isinstance(value, str | int | float | bool | None):
+        kind = node.tag.rpartition(":")[2]
+        raise RecipeError(
+            f"{path}:{node.start_mark.line + 1}: a value is text, a number, true, false or null, "
+            f"found the {kind} {node.value!r:.80}. Quote it."
+        )
+    return value

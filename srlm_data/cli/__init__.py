@@ -5,11 +5,12 @@ Every command imports what it needs when it runs: `srlm-data --help` must not wa
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 import click
@@ -18,6 +19,7 @@ from srlm_data.cli.keeping import gc, tag, verify
 from srlm_data.cli.looking import log, ls, show, sql
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
+from srlm_data.cli.terminal import visible
 from srlm_data.errors import SrlmError
 
 EXIT_CODES = """\b
@@ -56,6 +58,10 @@ for command in (
 def main() -> NoReturn:
     """Run the command line; an expected failure is one sentence and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    sys.excepthook = _bug
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a closed one is None
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     code = 0
     try:
         # Not cli(): click ends with 1 at a closed pipe, and 1 is our word for a bug.
@@ -65,8 +71,7 @@ def main() -> NoReturn:
     except click.exceptions.Exit as done:  # after --help and --version
         code = done.exit_code
     except click.ClickException as error:
-        error.show()
-        code = 2
+        code = _click_says(error)
     except SrlmError as error:
         code = _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -89,6 +94,27 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG0
 
 
 def _fail(sentence: str, code: int) -> int:
-    for line in sentence.splitlines():
-        click.echo(f"error: {line}", err=True)
+    from srlm_data.redaction import redacted
+
+    for line in redacted(sentence).rstrip("\n").split("\n"):
+        click.echo(f"error: {visible(line)}", err=True)
     return code
+
+
+def _click_says(error: click.ClickException) -> int:
+    from srlm_data.redaction import redacted
+
+    said = io.StringIO()
+    error.show(said)
+    click.echo(visible(redacted(said.getvalue())), nl=False, err=True)
+    return 2
+
+
+def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback, as Python shows it, without keys and tokens."""
+    from traceback import format_exception
+
+    from srlm_data.redaction import redacted
+
+    said = "".join(format_exception(kind, error, trace))
+    click.echo(visible(redacted(said)), nl=False, err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srlm_data.cli.options import json_option, manifest_row, pass_store, print_json
+from srlm_data.cli.terminal import visible
 from srlm_data.errors import StoreError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def log(store: Store, name: str, as_json: bool) -> None:
             f"{one.version}  {one.made.get('at', '')}  {one.rows:,} {one.stage}"
             f"{'  <- ' + ', '.join(named) if named else ''}"
         )
-        click.echo(f"    {' '.join(one.made.get('argv', []))}")
+        click.echo(f"    {visible(' '.join(one.made.get('argv', [])))}")
         for read in one.inputs:
             click.echo(f"    read {read.parameter}: {read.name}@{read.version[:8]}")
 
@@ -108,7 +109,7 @@ def sql(store: Store, query: str | None, file: Path | None, form: str) -> None:
     answer = run(connection, store, text)
     with refused(store, text):
         if form == "table":
-            click.echo(str(answer))
+            click.echo(visible(str(answer)))
         elif form == "csv":
             print_csv(answer)
         else:

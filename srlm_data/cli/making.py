@@ -19,6 +19,7 @@ from srlm_data.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from srlm_data.plan import Planned
     from srlm_data.recipe import Recipe
     from srlm_data.store import Store
 
@@ -87,7 +88,9 @@ def evaluate(store: Store, recipe: Path, engine: str | None, seed: int | None, q
 @pass_store
 def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_json: bool) -> None:
     """Say what a build of RECIPE would do, and why; run nothing, load nothing."""
+    from srlm_data.cli.terminal import visible
     from srlm_data.plan import plan as plan_recipe
+    from srlm_data.redaction import redacted
 
     planned = plan_recipe(_load(recipe, engine, seed), store)
     if as_json:
@@ -95,6 +98,7 @@ def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_js
             {
                 "dataset": one.dataset.name, "action": one.action, "version": one.version,
                 "reasons": one.reasons, "rows": one.expected.rows, "calls": one.expected.calls,
+                "trust_remote_code": _runs_model_code(one),
             }
             for one in planned
         ])  # fmt: skip
@@ -107,7 +111,9 @@ def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_js
             size = calls = ""
         click.echo(f"{mark} {one.dataset.name}  {one.dataset.step.name}{size}{calls}")
         for reason in one.reasons:
-            click.echo(f"      {reason}")
+            click.echo(f"      {visible(redacted(reason))}")
+        if _runs_model_code(one):
+            click.echo("      runs Python code that comes with the model (trust_remote_code)")
     asked = [one.expected.calls for one in planned if one.action != "reuse"]
     more = " and those that nobody can tell yet" if None in asked else ""
     todo = sum(one.action != "reuse" for one in planned)
@@ -115,6 +121,11 @@ def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_js
         f"{todo} of {len(planned)} datasets to build, at most {sum(filter(None, asked)):,} model "
         f"calls{more} (answers that are kept are not asked again)"
     )
+
+
+def _runs_model_code(planned: Planned) -> bool:
+    engine = planned.dataset.engine
+    return planned.action != "reuse" and bool(getattr(engine, "trust_remote_code", False))
 
 
 def _calls(calls: int | None) -> str:
@@ -127,5 +138,6 @@ def _load(recipe: Path, engine: str | None, seed: int | None) -> Recipe:
     from srlm_data.recipe import load
 
     # A step of one's own is looked for beside the recipe, then where the command runs.
-    sys.path[:0] = [str(recipe.resolve().parent), str(Path.cwd())]
+    # Behind what is installed: a duckdb.py in a stranger's folder is not the one that we import.
+    sys.path += [str(recipe.resolve().parent), str(Path.cwd())]
     return load(recipe, engine=engine, seed=seed)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from srlm_data.cli.terminal import json_text
 
 if TYPE_CHECKING:
     from srlm_data.store import Manifest
@@ -44,4 +45,4 @@ def manifest_row(manifest: Manifest) -> dict[str, Any]:
 
 def print_json(value: object) -> None:
     """Print a value as JSON; dates and the like become text."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(json_text(value, indent=2))

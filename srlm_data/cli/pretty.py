@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from pydantic_core import PydanticUndefined
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from srlm_data.cli.terminal import json_text, visible
 from srlm_data.errors import DataError
 from srlm_data.rows import BATCH
 from srlm_data.step import Step
@@ -21,6 +21,9 @@ from srlm_data.store import Manifest
 
 if TYPE_CHECKING:
     import duckdb
+
+_SHOWN: Final = 4_000
+"""Characters of a cell that are laid out for a reader; megabytes would take minutes."""
 
 
 def show_rows(manifest: Manifest, rows: list[dict[str, Any]]) -> None:
@@ -39,7 +42,7 @@ def show_rows(manifest: Manifest, rows: list[dict[str, Any]]) -> None:
         table.add_column(overflow="fold")
         for column, value in row.items():
             # Text(), never markup: brackets that a model wrote are text.
-            table.add_row(column, Text(_cell(value)))
+            table.add_row(column, Text(visible(_short(_cell(value)))))
         console.print()
         console.print(table)
 
@@ -48,6 +51,13 @@ def _cell(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "\n".join(f"{turn['role']}: {turn['content']}" for turn in value)
     return "" if value is None else str(value)
+
+
+def _short(text: str) -> str:
+    """A text that fits a screen or two, and how much of it there is."""
+    if len(text) <= _SHOWN:
+        return text
+    return f"{text[:_SHOWN]}\n... ({len(text):,} characters; --json has them all)"
 
 
 def show_step(step: Step, *, whole: bool) -> None:
@@ -74,10 +84,20 @@ def show_step(step: Step, *, whole: bool) -> None:
 
 def print_csv(answer: duckdb.DuckDBPyRelation) -> None:
     """Print rows as CSV, a batch at a time in memory; lists and structs are JSON in their cells."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    # Python quotes a cell for the characters of its line end: with both, a lone one is kept whole.
+    writer = csv.writer(_Lines(), lineterminator="\r\n")
     writer.writerow(answer.columns)
     for row in _rows(answer):
-        writer.writerow([_json(cell) if isinstance(cell, list | dict) else cell for cell in row])
+        cells = [json_text(cell) if isinstance(cell, list | dict) else cell for cell in row]
+        writer.writerow(cells)
+
+
+class _Lines:
+    """Takes the lines of a CSV writer and prints them with the line end of this system."""
+
+    def write(self, line: str) -> int:
+        """Print one line, which ends in CR LF."""
+        return sys.stdout.write(line.removesuffix("\r\n") + "\n")
 
 
 def print_json_lines(answer: duckdb.DuckDBPyRelation) -> None:
@@ -91,13 +111,9 @@ def print_json_lines(answer: duckdb.DuckDBPyRelation) -> None:
     if twice:
         raise DataError(f"sql: two columns are named '{twice}'. Name one anew: {twice} AS other.")
     for row in _rows(answer):
-        click.echo(_json(dict(zip(names, row, strict=True))))
+        click.echo(json_text(dict(zip(names, row, strict=True))))
 
 
 def _rows(answer: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
     for batch in answer.to_arrow_reader(BATCH):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

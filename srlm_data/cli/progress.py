@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srlm_data.cli.terminal import visible
 from srlm_data.plan import Planned
 from srlm_data.recorded import Usage
+from srlm_data.redaction import redacted
 from srlm_data.store import Manifest
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class Told:
 
     def _say(self, line: str) -> None:
         if not self._quiet:
-            click.echo(line, err=True)
+            click.echo(visible(redacted(line)), err=True)
 
 
 def _cost(manifest: Manifest) -> str:

@@ -19,7 +19,7 @@ def steps(name: str | None, as_json: bool) -> None:
     from srlm_data.stages import STEPS
     from srlm_data.step import find_step
 
-    sys.path.insert(0, str(Path.cwd()))  # where a step of one's own is looked for
+    sys.path.append(str(Path.cwd()))  # where a step of one's own is looked for
     found = [find_step(one, STEPS) for one in ([name] if name else STEPS)]
     if as_json:
         print_json([

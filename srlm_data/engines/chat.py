@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import uuid
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from jinja2 import TemplateError
 
 from srlm_data.engines import Completion, Request
 from srlm_data.errors import EngineError
+from srlm_data.schema import Message
 
 
 class Prompts:
@@ -15,6 +19,11 @@ class Prompts:
 
     The template writes the beginning-of-text token, so the tokenizer must not add another:
     engines are given tokens, never text.
+
+    What separates turns is the template's alone. ``<|im_end|>`` in a message is ten characters that
+    somebody wrote: a tokenizer would make the one token of it that ends the turn, and an answer
+    could so speak to its judge in a turn of its own. Here it is read as the characters it is. A
+    prompt without such a text has the tokens that ``apply_chat_template`` gives.
     """
 
     def __init__(self, tokenizer: Any, model: str, longest: int) -> None:
@@ -30,15 +39,18 @@ class Prompts:
             )
         self._tokenizer = tokenizer
         self._longest = longest
+        added = tokenizer.added_tokens_decoder.values()
+        special = {token.content for token in added if token.special}
+        named = {token.content for token in added if token.content in str(tokenizer.chat_template)}
+        self._marks = _any_of(special | named)
+        # In an assistant's turn a template may look for its own marks, to leave out what was only
+        # thought: "<think>" is no special token, and stays.
+        self._marks_of_assistant = _any_of(special)
 
     def tokens(self, request: Request) -> list[int] | Completion:
         """The prompt's tokens, or a failed completion when there can be no answer."""
         try:
-            tokens: list[int] = self._tokenizer.apply_chat_template(
-                [dict(turn) for turn in request.messages],
-                add_generation_prompt=True,
-                return_dict=False,
-            )
+            tokens = self._tokens(request.messages)
         except TemplateError as error:
             return failed(request, 0, f"the chat template refuses the conversation: {error}")
         if len(tokens) >= self._longest:
@@ -49,6 +61,52 @@ class Prompts:
                 "prompt and answer together",
             )
         return tokens
+
+    def _tokens(self, messages: Iterable[Message]) -> list[int]:
+        name = uuid.uuid4().hex  # what stands for a mark, so that no message can have it
+        marks: list[str] = []
+
+        def stand_in(match: re.Match[str]) -> str:
+            marks.append(match[0])
+            return f"\ue000{name}:{len(marks) - 1}\ue001"
+
+        turns = []
+        for turn in messages:
+            own = turn["role"] == "assistant"
+            pattern = self._marks_of_assistant if own else self._marks
+            turns.append({**turn, "content": pattern.sub(stand_in, turn["content"])})
+        if not marks:
+            whole: list[int] = self._tokenizer.apply_chat_template(
+                turns, add_generation_prompt=True, return_dict=False
+            )
+            return whole
+        text = self._tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, tokenize=False
+        )
+        pieces = re.split(f"\ue000{name}:([0-9]+)\ue001", text)
+        tokens = self._encode(pieces[0])
+        for index, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+            tokens += [*self._spelled(marks[int(index)]), *self._encode(piece)]
+        return tokens
+
+    def _spelled(self, mark: str) -> Iterator[int]:
+        """A mark as the characters it is: without its first one, the rest is no mark."""
+        yield from self._encode(mark[:1])
+        rest = mark[1:]
+        while inner := self._marks.search(rest):
+            yield from self._encode(rest[: inner.start() + 1])
+            rest = rest[inner.start() + 1 :]
+        yield from self._encode(rest)
+
+    def _encode(self, text: str) -> list[int]:
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return tokens
+
+
+def _any_of(texts: set[str]) -> re.Pattern[str]:
+    """A pattern of any of the texts, the longest first; of nothing where there is none."""
+    longest_first = sorted(filter(str.strip, texts), key=lambda text: (-len(text), text))
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def failed(request: Request, prompt_tokens: int, reason: str) -> Completion:

@@ -26,6 +26,9 @@ from srlm_data.engines import Engine
 from srlm_data.errors import Missing
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+PLUGIN: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+"""How a recipe names a function of one's own: ``my_module:my_engine``, ``my_module:my_step``."""
+
 _DTYPE = (
     "Number type of the weights and activations; auto is float32 on a CPU (so that answers do "
     "not depend on batching) and the checkpoint's own elsewhere."
@@ -82,7 +85,7 @@ class VllmEngine(Config):
 class PluginEngine(Config):
     """An engine of one's own; see the module for the function that opens it."""
 
-    kind: str = Field(pattern=r"^[\w.]+:\w+$", description="my_module:my_engine")
+    kind: str = Field(pattern=f"^{PLUGIN}$", description="my_module:my_engine")
     options: dict[str, Any] = Field({}, description="Given to the function as they stand.")
 
     @field_validator("kind")

@@ -9,7 +9,6 @@ Two answers of the same text are a tie, and nobody is asked about them.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -24,6 +23,7 @@ from srlm_data.config import Config, Expected, Template
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
+from srlm_data.pleas import folded
 from srlm_data.rows import Candidates, Comparisons, Judgments, Models, Rows
 from srlm_data.schema import COMPARISONS, row_id
 
@@ -202,12 +202,13 @@ def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
     and full-width letters do not matter. ``Verdict: A``, ``**Verdict:** A`` and ``Verdict: [[A]]``
     are ``a``; what is no one of the three (``Verdict: A or B``) is ``unparsed``, and so is a text
     without such a line. A completion that was cut off before that line ended is ``truncated``, a
-    failed request is ``error``.
+    failed request is ``error``. Takes time linear in the text.
     """
     if finish_reason == "error":
         return "error", None
     last = None
-    for last in _VERDICT_LINE.finditer(unicodedata.normalize("NFKC", text)):  # noqa: B007
+    # Not NFKC: it takes a time that is quadratic in a run of combining marks.
+    for last in _VERDICT_LINE.finditer(folded(text)):  # noqa: B007 - the last one is wanted
         pass
     if finish_reason == "length" and (last is None or not last["end"]):
         return "truncated", None

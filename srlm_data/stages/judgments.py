@@ -17,6 +17,7 @@ from srlm_data.asking import answered, ask
 from srlm_data.config import Config, Expected, Template
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
+from srlm_data.pleas import find_pleas
 from srlm_data.rows import Candidates, Judgments, Models, Rows
 from srlm_data.schema import JUDGMENTS, MAX_SCORE, row_id
 
@@ -59,7 +60,8 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
 
     The prompt is filled in as :func:`srlm_data.conversations.render` writes it. No judgement is
     dropped: one that failed or has no score keeps its text and says so in its state, which the
-    notes count as ``states``.
+    notes count as ``states``. They count the answers, too, that plead with their judge
+    (``pleading_answers``, by kind; see :mod:`srlm_data.pleas`).
 
     Raises:
         DataError: ``model`` is not the model that the engine has loaded.
@@ -68,10 +70,13 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
+    pleading: Counter[str] = Counter()
 
     def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
         for candidate in candidates.dicts():
             identity = candidate["candidate_id"]
+            kinds = find_pleas(candidate["response"])
+            pleading.update(kinds, any=bool(kinds))
             text = config.template.fill(
                 prompt=render(candidate["prompt"]), response=candidate["response"]
             )
@@ -99,8 +104,9 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                 **answered(engine, completion),
             }  # fmt: skip
 
-    # The counter is filled while the rows are drained, and read after.
-    return Rows.stream(JUDGMENTS, rows(), notes={"states": states})
+    # The counters are filled while the rows are drained, and read after.
+    notes = {"states": states, "pleading_answers": pleading}
+    return Rows.stream(JUDGMENTS, rows(), notes=notes)
 
 
 class Verdict(NamedTuple):

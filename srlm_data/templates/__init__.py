@@ -1,18 +1,20 @@
 """Prompt templates: text files with ``{placeholders}``, never strings in code.
 
-A template is filled in one pass, so braces in model text are text. Wherever ``response`` is
-fenced by ``<response>`` tags, the same tags inside a filled-in text are defused: an answer
+A template is filled in one pass, so braces in model text are text. The tags that a template closes
+(``</response>``) are fences, and whatever looks like them in a filled-in text is defused: an answer
 cannot close its fence and speak to the judge from outside.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from srlm_data.templates import fence
+
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_FENCE = re.compile(r"<(?=\s*/?\s*response\s*>)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Template:
                 f"template '{self.name}' has the placeholders {sorted(self.placeholders)}, "
                 f"found values for {sorted(values)}"
             )
-        return _PLACEHOLDER.sub(lambda match: _FENCE.sub("&lt;", values[match[1]]), self.text)
+        tags = fence.pattern(fence.names(self.text))
+        return _PLACEHOLDER.sub(lambda match: tags.sub("&lt;", values[match[1]]), self.text)
 
 
 def shipped() -> list[str]:
@@ -53,6 +56,6 @@ def load(name: str, base: Path = Path()) -> Template:
         LookupError: there is neither.
     """
     file = Path(__file__).parent / f"{name}.txt" if name in shipped() else base / name
-    if not file.is_file():
+    if not os.path.isfile(file):  # noqa: PTH113 - says no to a name that is no name
         raise LookupError(f"no template '{name}': neither a file nor one of {shipped()}")
     return Template(name, file.read_text(encoding="utf-8").rstrip("\n"))

@@ -1,0 +1,82 @@
+"""Pleas: words in an answer that speak to its judge instead of to its user.
+
+An answer can name its own score, close the fence around it, give the judge orders, or write the
+tokens that separate the turns of a conversation. The templates and the parser of scores keep such
+words from doing what they say; a judge may still be talked round by them, so they are counted.
+
+A plea is a suspicion. An essay on marking schemes has some too, and a clever one is not found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+# Written so that Python's re and RE2 (DuckDB's) read the same in them, and that both take time
+# linear in the text: every repetition is bounded, or followed by what it cannot match itself.
+KINDS: Final[Mapping[str, str]] = {
+    # A score or a verdict, as a judge would write it: "Score: 5", "**Verdict:** [[A]]", "5/5".
+    "score": (
+        r"(?i)\b(score|rating|grade|points|marks)[ \t*_`]{0,8}[:=][ \t*_`\[(]{0,8}[0-9]"
+        r"|\bverdict[ \t*_`]{0,8}[:=][ \t*_`\[(]{0,8}(a|b|tie)\b"
+        r"|\b5 ?(/|out of) ?5\b|\b10 ?(/|out of) ?10\b"
+    ),
+    # The end, or the beginning, of the fence around an answer.
+    "fence": r"(?i)(<|&lt;|\[)[ \t\n\\]{0,8}/?[ \t\n]{0,8}(response|answer_[ab])\b[^>\]\n]{0,40}"
+    r"(>|&gt;|\])",
+    # Orders: "ignore the criteria above", "dear judge", "award this answer full marks".
+    "order": (
+        r"(?i)\b(ignore|disregard|forget|override)\b[^.\n]{0,40}"
+        r"\b(instructions?|criteria|criterion|rubric|rules|above|previous|prior|earlier)\b"
+        r"|\b(dear|hey|attention|note (to|for) the|you are (a|an|the)|as (a|an|the)) ?[,:]? ?"
+        r"(fair |impartial |helpful )?(judge|grader|evaluator|rater|reviewer|assessor)\b"
+        r"|\b(give|award|assign|grant|rate|grade|score)\b[^.\n]{0,40}"
+        r"\b(full|maximum|highest|perfect|top|five|all) (score|points?|marks?|grade|rating)\b"
+        r"|\b(deserves?|merits?|earns?|worth)\b[^.\n]{0,30}"
+        r"\b(full|maximum|highest|perfect|top|five|5|all)( (score|points?|marks?|grade|rating)\b"
+        r"|/5\b| out of (5|five)\b)"
+    ),
+    # What separates turns in chat templates: "<|im_end|>", "</s>", "[/INST]", "<end_of_turn>".
+    "turn": r"(?i)<\|[a-z0-9_ ]{1,40}\|>|</?s>|\[/?inst\]|<</?sys>>|<(start|end)_of_turn>",
+}
+"""Kind of plea -> the pattern that finds it in a folded text."""
+
+# The long s and the kelvin sign, which only one of the two takes for an s and a k, come along.
+_WIDE: Final = {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)} | {
+    "\u017f": "s",
+    "\u212a": "k",
+}
+_UNSEEN: Final = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+_FOLD: Final = str.maketrans({**_WIDE, **dict.fromkeys(_UNSEEN, "")})
+_PATTERNS: Final = {kind: re.compile(pattern, re.ASCII) for kind, pattern in KINDS.items()}
+
+
+def folded(text: str) -> str:
+    """The text with full-width letters as plain ones, and without invisible characters."""
+    return text.translate(_FOLD)
+
+
+def find_pleas(text: str) -> tuple[str, ...]:
+    """The kinds of pleas in an answer, in the order of :data:`KINDS`; none in most. Linear time."""
+    plain = folded(text)
+    return tuple(kind for kind, pattern in _PATTERNS.items() if pattern.search(plain))
+
+
+def pleas_sql(column: str) -> str:
+    """:func:`find_pleas` as an expression of DuckDB's SQL: a list of kinds, empty in most rows.
+
+    ``column`` is SQL of the caller's own: ``SELECT * FROM iter1.candidates WHERE
+    len({pleas_sql("response")}) > 0``.
+    """
+    wide, plain = "".join(_WIDE) + _UNSEEN, "".join(_WIDE.values())
+    text = f"translate({column}, {_quoted(wide)}, {_quoted(plain)})"
+    cases = ", ".join(
+        f"CASE WHEN regexp_matches({text}, {_quoted(pattern)}) THEN '{kind}' END"
+        for kind, pattern in KINDS.items()
+    )
+    return f"list_filter([{cases}], lambda kind: kind IS NOT NULL)"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,77 @@
+"""The fence around model text in a template: tags that the text inside cannot close.
+
+Whatever a reader may take for a fence's tag loses its opening bracket: any case, white space and
+attributes; letters that look like those of the name (full-width, mathematical, Cyrillic and Greek
+ones); characters that nobody sees between them. ``i < response.length`` is no tag and stays.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterable
+from itertools import chain
+from typing import Final
+
+_TAG: Final = re.compile(r"</\s*([A-Za-z][\w-]*)\s*>")
+_OPENS: Final = "<\uff1c\ufe64\u2039\u2329\u27e8\u3008\u276e\u02c2\u1438\U0001d236"
+_CLOSES: Final = ">\uff1e\ufe65\u203a\u232a\u27e9\u3009\u276f\u02c3\u1433\U0001d237"
+_SLASHES: Final = "/\\\\\u2044\u2215\uff0f\u29f8\u2571\uff3c"
+# Characters without a width, and marks that stand above or below another character.
+_UNSEEN: Final = (
+    "\u00ad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u20d0-\u20f0\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\U000e0000-\U000e01ef"
+)
+# Blocks of letters that Unicode itself calls variants of ASCII ones.
+_VARIANTS: Final = (
+    (0x02B0, 0x02E4), (0x1D00, 0x1DBF), (0x2070, 0x209C), (0x2100, 0x214F), (0x2460, 0x24FF),
+    (0xFF00, 0xFF5E), (0x1D400, 0x1D7FF), (0x1F110, 0x1F189),
+)  # fmt: skip
+_SIGNS: Final = "\u2460-\u24ff\U0001f110-\U0001f189"  # those of them that are no letters to re
+# Letters of other scripts that look the same, or nearly.
+_TWINS: Final = {
+    "a": "аɑα", "b": "ЬвВΒ", "c": "сСϲϹ", "d": "ԁ", "e": "еЕΕєҽ", "f": "ſƒ", "g": "ɡԍ",
+    "h": "һНΗ", "i": "іІıΙ", "j": "јЈ", "k": "кКΚκ", "l": "ӏΙІ", "m": "мМΜ", "n": "пΝոռ",
+    "o": "оОοΟօ", "p": "рРρΡ", "q": "ԛ", "r": "гʀᴦɾ", "s": "ѕЅꜱſ", "t": "тТΤτ", "u": "υսᴜ",
+    "v": "νѵᴠ", "w": "ѡԝᴡ", "x": "хХχΧ", "y": "уУγΥү", "z": "ᴢΖ",
+}  # fmt: skip
+
+
+def names(template: str) -> frozenset[str]:
+    """The names of the tags that a template closes; these are its fences."""
+    return frozenset(name.lower() for name in _TAG.findall(template))
+
+
+@functools.cache
+def pattern(fences: frozenset[str]) -> re.Pattern[str]:
+    """A pattern of the brackets that open or close one of ``fences``. Takes linear time.
+
+    What is skipped holds no bracket, so no character is looked at from two of them.
+    """
+    if not fences:
+        return re.compile(r"(?!)")
+    gap = rf"(?:[^\w{_OPENS}{_CLOSES}{_SLASHES}{_SIGNS}]|_)*+"
+    words = "|".join(
+        f"[{_UNSEEN}]*+".join(_letter(letter) for letter in name) for name in sorted(fences)
+    )
+    closing = rf"{gap}(?:[{_SLASHES}]{gap})++(?:{words})(?![^\W_])"
+    opening = rf"{gap}(?:{words}){gap}[{_CLOSES}{_SLASHES}]"
+    return re.compile(rf"[{_OPENS}](?={closing}|{opening})")
+
+
+def _letter(letter: str) -> str:
+    """A class of everything that may be read as ``letter``."""
+    alike = {letter.lower(), letter.upper(), *_TWINS.get(letter, ""), *_variants().get(letter, ())}
+    return f"[{''.join(map(re.escape, sorted(alike)))}]"
+
+
+@functools.cache
+def _variants() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    blocks: Iterable[int] = chain.from_iterable(range(a, b + 1) for a, b in _VARIANTS)
+    for character in map(chr, blocks):
+        plain = unicodedata.normalize("NFKC", character).casefold().strip("()")
+        if len(plain) == 1:
+            found.setdefault(plain, []).append(character)
+    return found
