@@ -17,6 +17,7 @@ import click
 from srlm_data.cli.looking import log, ls, show, sql, tag, verify
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
+from srlm_data.cli.report import report
 from srlm_data.errors import SrlmError
 
 EXIT_CODES = """\b
@@ -47,7 +48,7 @@ def cli(context: click.Context, root: Path) -> None:
 
 
 for command in (
-    build, evaluate, plan, ls, show, log, sql, verify, tag, steps, init, doctor,
+    build, evaluate, plan, ls, show, log, sql, verify, tag, report, steps, init, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 
