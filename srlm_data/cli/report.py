@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     show_default=True, help="The page; it is replaced if it is there.",
 )  # fmt: skip
 @click.option(
-    "--map-points", type=click.IntRange(min=0), default=1500, show_default=True,
+    "--map-points", type=click.IntRange(min=0), default=1000, show_default=True,
     help="Prompts on the map, at most; 0 leaves the map out.",
 )  # fmt: skip
 @pass_store

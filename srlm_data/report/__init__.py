@@ -29,7 +29,7 @@ _NEEDED: Final = {
 }
 
 
-def write(store: Store, names: Sequence[str], file: Path, *, map_points: int = 1500) -> None:
+def write(store: Store, names: Sequence[str], file: Path, *, map_points: int = 1000) -> None:
     """Write the page.
 
     Args:

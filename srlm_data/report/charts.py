@@ -13,7 +13,6 @@ from typing import Any, Final
 import altair
 
 from srlm_data.report.figures import Figures
-from srlm_data.schema import STATES
 
 _HEIGHT: Final = 220
 _INK, _MUTED, _GRID = "var(--ink)", "var(--muted)", "var(--grid)"
@@ -58,7 +57,10 @@ def grouped(
         altair.Chart(altair.Data(values=rows))
         .mark_bar(cornerRadiusEnd=2)
         .encode(
-            x=altair.X(f"{x}:O", title=title, axis=altair.Axis(labelOverlap=True, labelAngle=0)),
+            x=altair.X(
+                f"{x}:O", title=title, axis=altair.Axis(labelOverlap=True, labelAngle=0),
+                scale=altair.Scale(domain=_steps([row[x] for row in rows])),
+            ),
             xOffset=altair.XOffset("flow:N", sort=list(flows)),
             y=_share(counted),
             color=_colour("flow", flows),
@@ -72,33 +74,11 @@ def grouped(
     return _finished(chart)
 
 
-def states_of(rows: Figures, flows: Sequence[str]) -> dict[str, Any]:
-    """One bar an iteration, in parts for the states."""
-    chart = (
-        altair.Chart(altair.Data(values=rows))
-        .mark_bar(cornerRadius=1)
-        .encode(
-            y=altair.Y("flow:N", sort=list(flows), title=None),
-            x=altair.X(
-                "share:Q", title="share of judgements", axis=altair.Axis(format="%"),
-                scale=altair.Scale(domain=[0, 1]),
-            ),
-            color=_colour("state", STATES, "states"),
-            tooltip=[
-                altair.Tooltip("flow:N", title="iteration"), altair.Tooltip("state:N"),
-                altair.Tooltip("judgements:Q", format=","),
-                altair.Tooltip("share:Q", format=".3%"),
-            ],
-        )
-    )  # fmt: skip
-    return _finished(chart, max(120, 44 * len(flows) + 20))
-
-
 def by_length(rows: Figures, flows: Sequence[str]) -> dict[str, Any]:
     """A line an iteration: the mean score of ever longer answers."""
     chart = (
         altair.Chart(altair.Data(values=rows))
-        .mark_line(point=True, interpolate="monotone")
+        .mark_line(point=True, strokeJoin="round")
         .encode(
             x=altair.X("length:Q", title="characters (tenths of the answers)", scale=_loose()),
             y=altair.Y("score:Q", title="mean score", scale=_loose()),
@@ -119,7 +99,7 @@ def longer(rows: Figures, flows: Sequence[str]) -> dict[str, Any]:
     """A line an iteration: by how much chosen is longer, with zero marked."""
     shares = (
         altair.Chart(altair.Data(values=rows))
-        .mark_line(point=True, interpolate="monotone")
+        .mark_line(point=True, strokeJoin="round")
         .encode(
             x=altair.X("longer:Q", title="← rejected longer · characters · chosen longer →"),
             y=_share("pairs"),
@@ -149,17 +129,14 @@ def metric(points: Figures, models: Sequence[str]) -> dict[str, Any]:
         altair.Tooltip("n:Q", format=","),
     ]  # fmt: skip
     y = altair.Y("value:Q", title=None, scale=_loose(), axis=altair.Axis(tickCount=4))
-    bar = base.mark_rule(strokeWidth=5, opacity=0.35).encode(
-        y=altair.Y("low:Q", title=None, scale=_loose()), y2="high:Q"
-    )
-    return _finished(
-        altair.layer(
-            bar,
-            base.mark_line(strokeWidth=1.5).encode(y=y),
-            base.mark_circle(size=55, opacity=1).encode(y=y, tooltip=tooltip),
-        ),
-        130,
-    )
+    layers = [
+        base.mark_line(strokeWidth=1.5).encode(y=y),
+        base.mark_circle(size=55, opacity=1).encode(y=y, tooltip=tooltip),
+    ]
+    if any(point["low"] is not None for point in points):
+        low = altair.Y("low:Q", title=None, scale=_loose())
+        layers.insert(0, base.mark_rule(strokeWidth=5, opacity=0.35).encode(y=low, y2="high:Q"))
+    return _finished(altair.layer(*layers), 130)
 
 
 def scatter(rows: Figures, kinds: Sequence[str]) -> dict[str, Any]:
@@ -187,7 +164,6 @@ def duels(rows: Figures, labels: Sequence[str]) -> dict[str, Any]:
             tooltip=[
                 altair.Tooltip("duel:N"), altair.Tooltip("outcome:N"),
                 altair.Tooltip("share:Q", format=".1%"), altair.Tooltip("prompts:Q", format=","),
-                altair.Tooltip("win_rate:Q", format=".1%", title="win rate"),
             ],
         )
     )  # fmt: skip
@@ -200,12 +176,28 @@ def _share(counted: str) -> altair.Y:
 
 
 def _colour(field: str, domain: Sequence[str], palette: str | None = None) -> altair.Color:
-    """A colour for every value: the page's own, under the palette's name in its stylesheet."""
+    """A colour for every value, the page's own.
+
+    A palette is named in the stylesheet and brings a legend; without one, the colours are those of
+    the labels above the chart, which are its legend.
+    """
     scale = altair.Scale(domain=list(domain))
     if palette:
         scale.range = [f"var(--{palette}-{place})" for place in range(len(domain))]
-    legend = altair.Legend(title=None) if len(domain) > 1 else None
+    legend = altair.Legend(title=None) if palette else None
     return altair.Color(f"{field}:N", scale=scale, legend=legend)
+
+
+def _steps(values: Sequence[float]) -> list[float]:
+    """Every step from the least value to the greatest, so that a gap shows as one.
+
+    The steps are whole points, or halves or quarters where a value needs them.
+    """
+    step = next((step for step in (1.0, 0.5) if all(one % step == 0 for one in values)), 0.25)
+    if not values:
+        return []
+    first, last = round(min(values) / step), round(max(values) / step)
+    return [place * step for place in range(first, last + 1)]
 
 
 def _loose() -> altair.Scale:

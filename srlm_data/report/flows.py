@@ -88,9 +88,8 @@ def subject_of(store: Store, names: Sequence[str]) -> Subject:
         metrics |= {one.ref: one for one in measured}
         costs |= {one.ref: one for one in found}
     flows = tuple(_flow(store, label, end) for label, end in ends.items())
-    return Subject(
-        tuple(names), flows, tuple(metrics.values()), tuple(costs.values()), _models(store)
-    )
+    models = _models(store, [*ends.values(), *metrics.values()])
+    return Subject(tuple(names), flows, tuple(metrics.values()), tuple(costs.values()), models)
 
 
 def _label(name: str, end: Manifest, ends: int) -> str:
@@ -129,14 +128,19 @@ def _parent(store: Store, manifest: Manifest, stage: Stage) -> Manifest | None:
     return next((one for one in parents(store, manifest) if one.stage == stage.name), None)
 
 
-def _models(store: Store) -> dict[str, str]:
-    made = [store.resolve(name) for name in store.names()]
-    made = [one for one in made if one.stage == MODELS.name]
-    # A model comes after those that it was trained from.
-    made.sort(key=lambda one: (len(list(ancestors(store, one))), one.name))
-    short = [one.name.partition(".")[2].upper() for one in made]
+def _models(store: Store, ends: Sequence[Manifest]) -> dict[str, str]:
+    """The models that the versions hang on; one comes after those that it was trained from."""
+    made = {
+        one.ref: one
+        for end in ends
+        for one in ancestors(store, end)
+        if one.stage == MODELS.name
+    }  # fmt: skip
+    depths = {ref: len(list(ancestors(store, one))) for ref, one in made.items()}
+    ordered = sorted(made.values(), key=lambda one: (depths[one.ref], one.ref))
+    short = [one.name.partition(".")[2].upper() for one in ordered]
     names: dict[str, str] = {}
-    for one, name in zip(made, short, strict=True):
+    for one, name in zip(ordered, short, strict=True):
         for row in store.rows(one).dicts():
             names.setdefault(row["model"], name if short.count(name) == 1 else one.name)
     return names

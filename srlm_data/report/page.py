@@ -11,21 +11,25 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from srlm_data.findings import LOOKED_FOR, findings
 from srlm_data.report import figures, panels
 from srlm_data.report.charts import THEME
+from srlm_data.report.figures import Figures
 from srlm_data.report.flows import Subject
 from srlm_data.report.funnel import funnel
 from srlm_data.report.panels import Panel, number, percent
 from srlm_data.report.prompt_map import prompt_map
 from srlm_data.report.samples import KINDS, pairs_to_look_at
+from srlm_data.schema import STATES
 from srlm_data.store import Manifest, Store
 
 _HERE: Final = Path(__file__).parent
@@ -39,45 +43,83 @@ def page_of(store: Store, subject: Subject, *, map_points: int) -> str:
     flows = subject.flows
     labels = [flow.label for flow in flows]
     with figures.opened(store, flows) as connection:
-        overview = sorted(
-            figures.overview(connection), key=lambda one: labels.index(str(one["flow"]))
-        )
-        states = figures.states(connection)
-        rewards = figures.agreement(connection)
-        judge = panels.score_panels(overview, figures.scores(connection), states, rewards, labels)
-        lengths = panels.length_panels(
-            overview, figures.score_by_length(connection), figures.longer(connection), labels
-        )
-        clear = panels.margin_panel(overview, figures.margins(connection), labels)
-        places = prompt_map(connection, store, flows, map_points) if map_points else []
+        counted = _count(connection, labels)
+        places = prompt_map(connection, store, flows, map_points) if map_points and flows else []
         pairs = pairs_to_look_at(connection)
     metrics = [row for one in subject.metrics for row in store.rows(one).dicts()]
-    charts = [
-        _section("judge", "The judge", judge),
-        _section("answers", "Length and margin", [*lengths, *clear]),
-        _section("prompts", "Prompts", panels.map_panel(places, labels), grid="one"),
-        _section(
-            "models", "The models", panels.metric_panels(metrics, subject.models), grid="small",
-            note="With intervals where there are any; from left to right as the models were made.",
-        ),
-        _section("duels", "Against each other", panels.duel_panel(metrics, subject.models), "one"),
+    overview = counted["overview"]
+    funnels = [
+        (flow.label, funnel(flow, _counts(counted["states"], flow.label))) for flow in flows
     ]  # fmt: skip
-    charts = [section for section in charts if section["panels"]]
     shown = {
-        "title": f"What became of {_list(subject.names)}",
-        "about": _about(overview, subject),
-        "measures": _measures(overview),
-        "findings": [],
-        "looked": False,
-        "funnels": [(flow.label, funnel(flow, _counts(states, flow.label))) for flow in flows],
-        "charts": charts,
+        "title": _list(subject.names),
+        "about": _about(overview),
+        "measures": _measures(overview, counted["states"]),
+        "looked_for": LOOKED_FOR,
+        "findings": [
+            {"dataset": version.name, "sentence": one.sentence}
+            for version in {one.ref: one for flow in flows for one in flow.chain}.values()
+            for one in findings(store, version)
+        ],
+        "funnels": funnels,
+        "charts": [
+            section for section in _sections(counted, places, metrics, labels, subject.models)
+            if section["panels"]
+        ],
         "labels": labels,
         "kinds": [(kind, told) for kind, (_, told) in KINDS.items()],
         "pairs": pairs,
         "costs": _costs(subject.costs),
         "total": _total(subject.costs),
-    }
+    }  # fmt: skip
     return _filled(shown)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, labels: Sequence[str]) -> dict[str, Figures]:
+    """Every figure of the page, iterations in the order of their labels."""
+    counts = (
+        figures.overview, figures.scores, figures.states, figures.agreement,
+        figures.score_by_length, figures.longer, figures.margins,
+    )  # fmt: skip
+    counted = {count.__name__: count(connection) for count in counts}
+    counted["overview"].sort(key=lambda one: labels.index(one["flow"]))
+    return counted
+
+
+def _sections(
+    counted: Mapping[str, Figures], places: Figures, metrics: Figures,
+    labels: Sequence[str], names: Mapping[str, str],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The sections of charts, in order; one whose figures are not there has no panels."""
+    overview = counted["overview"]
+
+    def panel(make: Callable[..., Panel], what: str) -> list[Panel]:
+        return [make(overview, counted[what], labels)] if counted[what] else []
+
+    return [
+        _section(
+            "judge", "The judge",
+            [
+                *panel(panels.score_panel, "scores"),
+                *panel(panels.agreement_panel, "agreement"),
+                *panel(panels.length_panel, "score_by_length"),
+            ],
+        ),
+        _section(
+            "shape", "The pairs",
+            [
+                *panel(panels.margin_panel, "margins"),
+                *panel(panels.longer_panel, "longer"),
+            ],
+        ),
+        _section("map", "The prompts", [panels.map_panel(places, labels)] if places else [], "one"),
+        _section(
+            "models", "The models", panels.metric_panels(metrics, names), "small",
+            "From left to right as the models were made; bands are intervals, where there are any. "
+            + panels.steady_metrics(metrics, names),
+        ),
+        _section("duels", "Head to head", panels.duel_panels(metrics, names), "one"),
+    ]  # fmt: skip
 
 
 def _section(
@@ -89,15 +131,13 @@ def _section(
 # ---------------------------------------------------------------------------------- words
 
 
-def _about(overview: figures.Figures, subject: Subject) -> str:
+def _about(overview: Figures) -> str:
     parts = [
         f"{one['flow']}: {one['answers'] or 0:,} answers, judged {one['judgements']:,} times"
         + (f", became {one['pairs']:,} pairs" if one["pairs"] else "")
         for one in overview
     ]
-    if subject.metrics:
-        parts.append(f"{len(subject.metrics)} dataset(s) of metrics")
-    return "; ".join(parts) + "."
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _list(names: Sequence[str]) -> str:
@@ -108,10 +148,9 @@ def _list(names: Sequence[str]) -> str:
 _MEASURES: Final = (
     ("answers", lambda one: number(one["answers"], 0)),
     ("judgements", lambda one: number(one["judgements"], 0)),
-    ("judgements with a score", lambda one: percent(one["parse_rate"], 2)),
     ("mean score", lambda one: number(one["mean_score"])),
     ("share of the most common score", lambda one: percent(one["modal_share"])),
-    ("answers whose judgements all agree", lambda one: percent(one["agreement"])),
+    ("answers whose scores are all equal", lambda one: percent(one["agreement"])),
     ("characters an answer", lambda one: number(one["length"], 1)),
     ("pairs", lambda one: number(one["pairs"], 0)),
     ("margin of a pair, in points", lambda one: number(one["margin"])),
@@ -119,19 +158,29 @@ _MEASURES: Final = (
 )
 
 
-def _measures(overview: figures.Figures) -> dict[str, Any]:
-    return {
-        "labels": [one["flow"] for one in overview],
-        "rows": [
-            {"name": name, "cells": [measure(one) for one in overview]}
-            for name, measure in _MEASURES
-        ]
-        if overview
-        else [],
-    }
+def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
+    """The table of single figures; of the states that a judgement can have, those that occur."""
+    if not overview:
+        return {"labels": [], "rows": []}
+    rows = [
+        {"name": name, "cells": [measure(one) for one in overview]} for name, measure in _MEASURES
+    ]
+    occurring = {one["state"] for one in states}
+    parse_states = [
+        {
+            "name": f"judgements: {_words(state)}",
+            "cells": [
+                percent(_counts(states, one["flow"]).get(state, 0) / one["judgements"], 2)
+                for one in overview
+            ],
+        }
+        for state in STATES
+        if state in occurring
+    ]
+    return {"labels": [one["flow"] for one in overview], "rows": rows[:2] + parse_states + rows[2:]}
 
 
-def _counts(states: figures.Figures, flow: str) -> dict[str, int]:
+def _counts(states: Figures, flow: str) -> dict[str, int]:
     return {one["state"]: one["judgements"] for one in states if one["flow"] == flow}
 
 

@@ -82,7 +82,7 @@ def _places(texts: Sequence[str]) -> list[tuple[float, float]]:
     else:
         words = words.toarray()
     places: list[tuple[float, float]] = (
-        TSNE(init="random", perplexity=min(30.0, (len(texts) - 1) / 3), random_state=0)
+        TSNE(perplexity=min(30.0, (len(texts) - 1) / 3), max_iter=500, random_state=0)
         .fit_transform(words)
         .tolist()
     )
