@@ -50,9 +50,11 @@ def write(store: Store, names: Sequence[str], file: Path, *, map_points: int = 1
                 "Run: pip install 'srlm-data[report]'."
             )
     from srlm_data.report.flows import subject_of
+
+    subject = subject_of(store, names)  # a misspelt name is told before Altair is loaded
     from srlm_data.report.page import page_of
 
-    page = page_of(store, subject_of(store, names), map_points=map_points)
+    page = page_of(store, subject, map_points=map_points)
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as error:

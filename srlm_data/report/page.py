@@ -26,7 +26,7 @@ from srlm_data.report.charts import THEME
 from srlm_data.report.figures import Figures
 from srlm_data.report.flows import Subject
 from srlm_data.report.funnel import funnel
-from srlm_data.report.panels import Panel, number, percent
+from srlm_data.report.panels import Panel, Row, number, percent
 from srlm_data.report.prompt_map import prompt_map
 from srlm_data.report.samples import KINDS, pairs_to_look_at
 from srlm_data.schema import STATES
@@ -145,7 +145,7 @@ def _list(names: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-_MEASURES: Final = (
+_MEASURES: Final[tuple[tuple[str, Callable[[Row], str]], ...]] = (
     ("answers", lambda one: number(one["answers"], 0)),
     ("judgements", lambda one: number(one["judgements"], 0)),
     ("mean score", lambda one: number(one["mean_score"])),
