@@ -221,8 +221,12 @@ def test_a_report_is_written_and_what_is_not_there_is_a_sentence(
     written = cli(*where, "report", "one", "-o", "page.html", "--map-points", "0")
     assert written.returncode == 0, written.stderr
     assert written.stdout == "wrote page.html\n"
+    [warning] = written.stderr.splitlines()
+    assert warning.startswith("warning: one.judgments: 11.9 %")
+    assert "of the judgements have no score, most of them are 'unparsed'" in warning
     text = (project / "page.html").read_text(encoding="utf-8")
     assert "one.pairs" in text
+    assert warning.split(": ")[2].split(", most")[0] in text
     assert 'id="prompt-map"' not in text
 
     absent = cli(*where, "report", "ones")

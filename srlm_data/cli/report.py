@@ -28,5 +28,7 @@ def report(store: Store, names: tuple[str, ...], output: Path, map_points: int) 
     """Write one offline HTML page about built recipes, in the order of RECIPE..."""
     from srlm_data.report import write
 
-    write(store, names, output, map_points=map_points)
+    for dataset, found in write(store, names, output, map_points=map_points).items():
+        for finding in found:
+            click.echo(f"warning: {dataset}: {finding.sentence}", err=True)
     click.echo(f"wrote {output}")

@@ -100,7 +100,8 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
             FROM judgments JOIN judged USING (flow) GROUP BY flow
         ), answered AS (
             SELECT flow, count(*) AS answers, avg(length) AS length,
-                   corr(score, length) AS score_by_length,
+                   CASE WHEN isfinite(corr(score, length)) THEN corr(score, length) END
+                       AS score_by_length,
                    count(*) FILTER (scored > 1) AS repeated,
                    count(*) FILTER (scored > 1 AND least = greatest)
                        / nullif(count(*) FILTER (scored > 1), 0) AS agreement

@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import duckdb
@@ -20,7 +22,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from srlm_data.findings import LOOKED_FOR, findings
+from srlm_data.findings import LOOKED_FOR, Finding
 from srlm_data.report import figures, panels
 from srlm_data.report.charts import THEME
 from srlm_data.report.figures import Figures
@@ -38,15 +40,21 @@ _BUNDLE: Final = "window.vegaEmbed = vegaEmbed;"
 _SPENT: Final = ("calls", "reused", "prompt_tokens", "completion_tokens")
 
 
-def page_of(store: Store, subject: Subject, *, map_points: int) -> str:
-    """The whole page as HTML."""
+def page_of(
+    store: Store,
+    subject: Subject,
+    found: Mapping[str, Sequence[Finding]] = MappingProxyType({}),
+    *,
+    map_points: int,
+) -> str:
+    """The whole page as HTML, with what was ``found`` of each dataset."""
     flows = subject.flows
     labels = [flow.label for flow in flows]
     with figures.opened(store, flows) as connection:
         counted = _count(connection, labels)
         places = prompt_map(connection, store, flows, map_points) if map_points and flows else []
         pairs = pairs_to_look_at(connection)
-    metrics = [row for one in subject.metrics for row in store.rows(one).dicts()]
+    metrics = [_finite(row) for one in subject.metrics for row in store.rows(one).dicts()]
     overview = counted["overview"]
     funnels = [
         (flow.label, funnel(flow, _counts(counted["states"], flow.label))) for flow in flows
@@ -57,9 +65,9 @@ def page_of(store: Store, subject: Subject, *, map_points: int) -> str:
         "measures": _measures(overview, counted["states"]),
         "looked_for": LOOKED_FOR,
         "findings": [
-            {"dataset": version.name, "sentence": one.sentence}
-            for version in {one.ref: one for flow in flows for one in flow.chain}.values()
-            for one in findings(store, version)
+            {"dataset": dataset, "sentence": one.sentence}
+            for dataset, some in found.items()
+            for one in some
         ],
         "funnels": funnels,
         "charts": [
@@ -180,6 +188,14 @@ def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
     return {"labels": [one["flow"] for one in overview], "rows": rows[:2] + parse_states + rows[2:]}
 
 
+def _finite(row: Row) -> Row:
+    """A metric's row without what is no number: a step of a user's may give any float."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+
+
 def _counts(states: Figures, flow: str) -> dict[str, int]:
     return {one["state"]: one["judgements"] for one in states if one["flow"] == flow}
 
@@ -195,7 +211,7 @@ def _costs(versions: Sequence[Manifest]) -> list[dict[str, Any]]:
             "spent": [f"{one.cost[kind]:,}" if kind in one.cost else "" for kind in _SPENT],
             "at": str(one.made.get("at", ""))[:16].replace("T", " "),
         }
-        for one in versions
+        for one in sorted(versions, key=lambda one: str(one.made.get("at", "")))
     ]
 
 

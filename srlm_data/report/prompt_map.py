@@ -47,7 +47,7 @@ def prompt_map(
         return []
     places = _places([row["text"] for row in rows])
     return [
-        {"kind": row["kind"], "text": row["text"][:160], "x": round(x, 2), "y": round(y, 2)}
+        {"kind": row["kind"], "text": _ends(row["text"]), "x": round(x, 2), "y": round(y, 2)}
         for row, (x, y) in zip(rows, places, strict=True)
     ]
 
@@ -87,3 +87,8 @@ def _places(texts: Sequence[str]) -> list[tuple[float, float]]:
         .tolist()
     )
     return places
+
+
+def _ends(text: str) -> str:
+    """The beginning and the end of a text: a judge's prompt begins with the rules, always."""
+    return text if len(text) <= 240 else f"{text[:100]} … {text[-140:]}"
