@@ -13,7 +13,7 @@ from srlm_data.errors import DataError
 from srlm_data.rows import Rows
 
 # metric -> label, factor, decimals; in the order of the rows.
-_ROWS: Final = {
+ROWS: Final = {
     "leaderboard.win_rate": ("AlpacaEval win %", 1, 2),
     "leaderboard.length_controlled_winrate": ("AlpacaEval length-controlled win %", 1, 2),
     "leaderboard.avg_length": ("AlpacaEval mean length", 1, 0),
@@ -39,7 +39,7 @@ _ROWS: Final = {
     "distinct_2": ("answers: distinct-2", 1, 3),
     "identical_answers": ("answers: identical %", 100, 1),
 }
-_DUEL: Final = {
+DUEL: Final = {
     "wins": ("wins %", 100, 1),
     "ties": ("ties %", 100, 1),
     "losses": ("losses %", 100, 1),
@@ -75,25 +75,25 @@ def paper_table(
                     "Show one dataset of each kind."
                 )
     # A figure against a baseline elsewhere is the model's own; only a duel is between two columns.
-    single = {(m, name): row for (m, _, name), row in cells.items() if name not in _DUEL}
+    single = {(m, name): row for (m, _, name), row in cells.items() if name not in DUEL}
     others = sorted(
-        {name for _, name in single if name not in _ROWS and not name.startswith("leaderboard.")}
+        {name for _, name in single if name not in ROWS and not name.startswith("leaderboard.")}
     )
-    rows = _ROWS | {name: (name, 1, 3) for name in others}
+    rows = ROWS | {name: (name, 1, 3) for name in others}
     models = _in_order(names, {model for model, name in single if name in rows})
     main = [["", *(_label(names, model) for model in models)]]
     for name, form in rows.items():
         if any((model, name) in single for model in models):
             figures = (_cell(single.get((model, name)), form, intervals) for model in models)
             main.append([form[0], *figures])
-    met = {(model, versus) for model, versus, name in cells if versus and name in _DUEL}
+    met = {(model, versus) for model, versus, name in cells if versus and name in DUEL}
     order = _in_order(names, {model for pair in met for model in pair})
-    duels = [["head to head", *(form[0] for form in _DUEL.values()), "prompts"]]
+    duels = [["head to head", *(form[0] for form in DUEL.values()), "prompts"]]
     for model, versus in sorted(met, key=lambda duel: (order.index(duel[1]), order.index(duel[0]))):
         judged = cells.get((model, versus, "win_rate"))
         duels.append([
             f"{_label(names, model)} v {_label(names, versus)}",
-            *(_cell(cells.get((model, versus, n)), f, intervals) for n, f in _DUEL.items()),
+            *(_cell(cells.get((model, versus, n)), f, intervals) for n, f in DUEL.items()),
             str(judged["n"]) if judged else "",
         ])  # fmt: skip
     return "\n\n".join(_aligned(table) for table in (main, duels) if len(table) > 1)

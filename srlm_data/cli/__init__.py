@@ -19,6 +19,7 @@ from srlm_data.cli.keeping import gc, tag, verify
 from srlm_data.cli.looking import log, ls, show, sql
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
+from srlm_data.cli.report import report
 from srlm_data.cli.terminal import visible
 from srlm_data.errors import SrlmError
 
@@ -50,7 +51,10 @@ def cli(context: click.Context, root: Path) -> None:
 
 
 for command in (
-    build, evaluate, plan, ls, show, log, sql, verify, tag, gc, steps, init, doctor,
+    build, evaluate, plan,
+    ls, show, log, sql, report,
+    verify, tag, gc,
+    steps, init, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 

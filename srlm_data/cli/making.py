@@ -10,6 +10,7 @@ import click
 
 from srlm_data.cli.options import (
     engine_option,
+    findings_row,
     json_option,
     manifest_row,
     pass_store,
@@ -42,13 +43,16 @@ def build(
     from srlm_data.cli.progress import Told
 
     loaded = _load(recipe, engine, seed)
-    told = Told(quiet=quiet or as_json)
+    told = Told(store, quiet=quiet or as_json, looks=as_json or not quiet)
     try:
         made = build_recipe(loaded, store, only=datasets, wait=not no_wait, watcher=told)
     finally:
         told.stop()
     if as_json:
-        print_json([manifest_row(manifest) for manifest in made.values()])
+        print_json([
+            manifest_row(manifest) | {"findings": findings_row(told.findings.get(name))}
+            for name, manifest in made.items()
+        ])  # fmt: skip
 
 
 @click.command("eval")
@@ -65,7 +69,7 @@ def evaluate(store: Store, recipe: Path, engine: str | None, seed: int | None, q
     from srlm_data.schema import METRICS, MODELS
 
     loaded = _load(recipe, engine, seed)
-    told = Told(quiet=quiet)
+    told = Told(store, quiet=quiet, looks=not quiet)
     try:
         made = build_recipe(loaded, store, watcher=told)
     finally:

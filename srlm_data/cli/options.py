@@ -12,6 +12,7 @@ import click
 from srlm_data.cli.terminal import json_text
 
 if TYPE_CHECKING:
+    from srlm_data.findings import Finding
     from srlm_data.store import Manifest
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
@@ -41,6 +42,15 @@ def manifest_row(manifest: Manifest) -> dict[str, Any]:
         "rows": manifest.rows, "content": manifest.content, "drops": manifest.drops,
         "cost": manifest.cost, "made": manifest.made,
     }  # fmt: skip
+
+
+def findings_row(found: list[Finding] | None) -> list[dict[str, Any]] | None:
+    """What `--json` says of a version's findings; None where nobody looked, as it was reused."""
+    if found is None:
+        return None
+    return [
+        {"kind": one.kind, "sentence": one.sentence, "figures": dict(one.figures)} for one in found
+    ]
 
 
 def print_json(value: object) -> None:

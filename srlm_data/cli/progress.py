@@ -12,17 +12,26 @@ from srlm_data.cli.terminal import visible
 from srlm_data.plan import Planned
 from srlm_data.recorded import Usage
 from srlm_data.redaction import redacted
-from srlm_data.store import Manifest
+from srlm_data.store import Manifest, Store
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from srlm_data.findings import Finding
+
 
 class Told:
-    """A build watcher for a person. The bar is drawn on a terminal only; lines go everywhere."""
+    """A build watcher for a person. The bar is drawn on a terminal only; lines go everywhere.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    Attributes:
+        findings: dataset -> what is worth knowing of the version that was just built.
+    """
+
+    def __init__(self, store: Store, *, quiet: bool = False, looks: bool = True) -> None:
+        self.findings: dict[str, list[Finding]] = {}
+        self._store = store
         self._quiet = quiet
+        self._looks = looks
         self._draws = sys.stderr.isatty() and not quiet
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -69,13 +78,19 @@ class Told:
         self._say(f"  = {manifest.ref}  {manifest.rows:,} {manifest.stage}, as built before")
 
     def built(self, manifest: Manifest) -> None:
-        """Say what was made, what was dropped and what it cost."""
+        """Say what was made, what was dropped, what it cost and what is worth knowing of it."""
         self.stop()
         seconds = manifest.made.get("seconds", 0)
         made = f"{manifest.rows:,} {manifest.stage} in {seconds:.1f} s"
         self._say(f"  + {manifest.ref}  {made}{_cost(manifest)}")
         for reason, count in manifest.drops.items():
             self._say(f"      dropped {count:,}: {reason}")
+        if self._looks:
+            from srlm_data.findings import findings
+
+            self.findings[manifest.name] = findings(self._store, manifest)
+            for finding in self.findings[manifest.name]:
+                self._say(f"      warning: {finding.sentence}")
 
     def stop(self) -> None:
         """Take the bar away."""

@@ -1,0 +1,74 @@
+"""One offline HTML page about the data of some recipes: what became of it, and what it looks like.
+
+    flows        which versions the page is about
+    funnel       what became of the prompts, and why
+    figures      what DuckDB counts in the versions, however many rows there are
+    samples      pairs to look at, with their judgements
+    prompt_map   where the prompts lie
+    panels       a sentence and a chart for each question
+    charts       the charts, drawn by Altair
+    page         all of it as one file
+
+Every row is aggregated in DuckDB, which spills to disk beyond ``figures.MEMORY``: what reaches
+Python is as large as the page, not as the data.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from srlm_data.errors import DataError, Missing
+from srlm_data.findings import Finding, findings
+from srlm_data.store import Store
+
+_NEEDED: Final = {
+    "altair": "altair",
+    "jinja2": "jinja2",
+    "sklearn": "scikit-learn",
+    "vl_convert": "vl-convert-python",
+}
+
+
+def write(
+    store: Store, names: Sequence[str], file: Path, *, map_points: int = 1000
+) -> dict[str, list[Finding]]:
+    """Write the page.
+
+    Args:
+        store: where the versions lie.
+        names: recipes (``iter1``), or single datasets or versions of pairs or judgements.
+        file: the page; it is replaced if it is there.
+        map_points: how many prompts the map shows at most; 0 leaves it out.
+
+    Returns:
+        Dataset -> what is worth knowing of it, which the page says too.
+
+    Raises:
+        Missing: a package of the extra ``report`` is not installed.
+        StoreError: the store does not have what is named, or it is damaged.
+        DataError: what is named holds nothing to report, or the file cannot be written.
+    """
+    for module, package in _NEEDED.items():
+        if importlib.util.find_spec(module) is None:
+            raise Missing(
+                f"report: the package '{package}' is not installed. "
+                "Run: pip install 'srlm-data[report]'."
+            )
+    from srlm_data.report.flows import subject_of
+
+    subject = subject_of(store, names)  # a misspelt name is told before Altair is loaded
+    from srlm_data.report.page import page_of
+
+    versions = {one.ref: one for flow in subject.flows for one in flow.chain}
+    found = {one.name: findings(store, one) for one in versions.values()}
+    page = page_of(store, subject, found, map_points=map_points)
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{file}: cannot be written, found '{error.strerror}'. Name another file with -o."
+        ) from None
+    return found

@@ -1,0 +1,304 @@
+"""The page as one file: what was counted, filled into the template, with all that it needs inside.
+
+The page's own policy forbids it every request, and every script and style but its own, which it
+names by their hashes. Model text is escaped where it is text, and JSON where it is data.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import duckdb
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from srlm_data.findings import LOOKED_FOR, Finding
+from srlm_data.report import figures, panels
+from srlm_data.report.charts import THEME
+from srlm_data.report.figures import Figures
+from srlm_data.report.flows import Subject
+from srlm_data.report.funnel import funnel
+from srlm_data.report.panels import Panel, Row, number, percent
+from srlm_data.report.prompt_map import prompt_map
+from srlm_data.report.samples import KINDS, pairs_to_look_at
+from srlm_data.schema import STATES
+from srlm_data.store import Manifest, Store
+
+_HERE: Final = Path(__file__).parent
+_VEGA_LITE: Final = "6.4"
+_BUNDLE: Final = "window.vegaEmbed = vegaEmbed;"
+_SPENT: Final = ("calls", "reused", "prompt_tokens", "completion_tokens")
+
+
+def page_of(
+    store: Store,
+    subject: Subject,
+    found: Mapping[str, Sequence[Finding]] = MappingProxyType({}),
+    *,
+    map_points: int,
+) -> str:
+    """The whole page as HTML, with what was ``found`` of each dataset."""
+    flows = subject.flows
+    labels = [flow.label for flow in flows]
+    with figures.opened(store, flows) as connection:
+        counted = _count(connection, labels)
+        places = prompt_map(connection, store, flows, map_points) if map_points and flows else []
+        pairs = pairs_to_look_at(connection)
+    metrics = [_finite(row) for one in subject.metrics for row in store.rows(one).dicts()]
+    overview = counted["overview"]
+    funnels = [
+        (flow.label, funnel(flow, _counts(counted["states"], flow.label))) for flow in flows
+    ]  # fmt: skip
+    shown = {
+        "title": _list(subject.names),
+        "about": _about(overview),
+        "measures": _measures(overview, counted["states"]),
+        "looked_for": LOOKED_FOR,
+        "findings": [
+            {"dataset": dataset, "sentence": one.sentence}
+            for dataset, some in found.items()
+            for one in some
+        ],
+        "funnels": funnels,
+        "charts": [
+            section for section in _sections(counted, places, metrics, labels, subject.models)
+            if section["panels"]
+        ],
+        "labels": labels,
+        "kinds": [(kind, told) for kind, (_, told) in KINDS.items()],
+        "pairs": pairs,
+        "costs": _costs(subject.costs),
+        "total": _total(subject.costs),
+    }  # fmt: skip
+    return _filled(shown)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, labels: Sequence[str]) -> dict[str, Figures]:
+    """Every figure of the page, iterations in the order of their labels."""
+    counts = (
+        figures.overview, figures.scores, figures.states, figures.agreement,
+        figures.score_by_length, figures.longer, figures.margins,
+    )  # fmt: skip
+    counted = {count.__name__: count(connection) for count in counts}
+    counted["overview"].sort(key=lambda one: labels.index(one["flow"]))
+    return counted
+
+
+def _sections(
+    counted: Mapping[str, Figures], places: Figures, metrics: Figures,
+    labels: Sequence[str], names: Mapping[str, str],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The sections of charts, in order; one whose figures are not there has no panels."""
+    overview = counted["overview"]
+
+    def panel(make: Callable[..., Panel], what: str) -> list[Panel]:
+        return [make(overview, counted[what], labels)] if counted[what] else []
+
+    return [
+        _section(
+            "judge", "The judge",
+            [
+                *panel(panels.score_panel, "scores"),
+                *panel(panels.agreement_panel, "agreement"),
+                *panel(panels.length_panel, "score_by_length"),
+            ],
+        ),
+        _section(
+            "shape", "The pairs",
+            [
+                *panel(panels.margin_panel, "margins"),
+                *panel(panels.longer_panel, "longer"),
+            ],
+        ),
+        _section("map", "The prompts", [panels.map_panel(places, labels)] if places else [], "one"),
+        _section(
+            "models", "The models", panels.metric_panels(metrics, names), "small",
+            "From left to right as the models were made; bands are intervals, where there are any. "
+            + panels.steady_metrics(metrics, names),
+        ),
+        _section("duels", "Head to head", panels.duel_panels(metrics, names), "one"),
+    ]  # fmt: skip
+
+
+def _section(
+    name: str, title: str, found: Sequence[Panel], grid: str = "", note: str = ""
+) -> dict[str, Any]:
+    return {"id": name, "name": title, "panels": found, "grid": grid, "note": note}
+
+
+# ---------------------------------------------------------------------------------- words
+
+
+def _about(overview: Figures) -> str:
+    parts = [
+        f"{one['flow']}: {one['answers'] or 0:,} answers, judged {one['judgements']:,} times"
+        + (f", became {one['pairs']:,} pairs" if one["pairs"] else "")
+        for one in overview
+    ]
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _list(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+_MEASURES: Final[tuple[tuple[str, Callable[[Row], str]], ...]] = (
+    ("answers", lambda one: number(one["answers"], 0)),
+    ("judgements", lambda one: number(one["judgements"], 0)),
+    ("mean score", lambda one: number(one["mean_score"])),
+    ("share of the most common score", lambda one: percent(one["modal_share"])),
+    ("answers whose scores are all equal", lambda one: percent(one["agreement"])),
+    ("characters an answer", lambda one: number(one["length"], 1)),
+    ("pairs", lambda one: number(one["pairs"], 0)),
+    ("margin of a pair, in points", lambda one: number(one["margin"])),
+    ("pairs whose chosen answer is longer", lambda one: percent(one["longer_chosen"])),
+)
+
+
+def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
+    """The table of single figures; of the states that a judgement can have, those that occur."""
+    if not overview:
+        return {"labels": [], "rows": []}
+    rows = [
+        {"name": name, "cells": [measure(one) for one in overview]} for name, measure in _MEASURES
+    ]
+    occurring = {one["state"] for one in states}
+    parse_states = [
+        {
+            "name": f"judgements: {_words(state)}",
+            "cells": [
+                percent(_counts(states, one["flow"]).get(state, 0) / one["judgements"], 2)
+                for one in overview
+            ],
+        }
+        for state in STATES
+        if state in occurring
+    ]
+    return {"labels": [one["flow"] for one in overview], "rows": rows[:2] + parse_states + rows[2:]}
+
+
+def _finite(row: Row) -> Row:
+    """A metric's row without what is no number: a step of a user's may give any float."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+
+
+def _counts(states: Figures, flow: str) -> dict[str, int]:
+    return {one["state"]: one["judgements"] for one in states if one["flow"] == flow}
+
+
+def _costs(versions: Sequence[Manifest]) -> list[dict[str, Any]]:
+    longest = max((float(one.made.get("seconds", 0)) for one in versions), default=0) or 1
+    return [
+        {
+            "ref": f"{one.name}@{one.version[:8]}",
+            "rows": one.rows,
+            "share": 100 * float(one.made.get("seconds", 0)) / longest,
+            "seconds": number(one.made.get("seconds"), 1),
+            "spent": [f"{one.cost[kind]:,}" if kind in one.cost else "" for kind in _SPENT],
+            "at": str(one.made.get("at", ""))[:16].replace("T", " "),
+        }
+        for one in sorted(versions, key=lambda one: str(one.made.get("at", "")))
+    ]
+
+
+def _total(versions: Sequence[Manifest]) -> dict[str, Any]:
+    return {
+        "seconds": number(sum(float(one.made.get("seconds", 0)) for one in versions), 1),
+        "spent": [f"{sum(one.cost.get(kind, 0) for one in versions):,}" for kind in _SPENT],
+    }
+
+
+# ---------------------------------------------------------------------------------- HTML
+
+
+def _filled(shown: dict[str, Any]) -> str:
+    style, script = (
+        (_HERE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js")
+    )
+    library = vl_convert.javascript_bundle(snippet=_BUNDLE, vl_version=_VEGA_LITE)
+    drawn = [panel for section in shown["charts"] for panel in section["panels"]]
+    sections = [
+        ("glance", "At a glance", shown["measures"]["rows"]),
+        ("funnel", "Funnel", shown["funnels"]),
+        *((one["id"], one["name"], True) for one in shown["charts"]),
+        ("pairs", "Pairs", shown["pairs"]),
+        ("versions", "Versions", True),
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"visible": visible, "words": _words, "brief": _brief}
+    page: str = environment.get_template("page.html.jinja").render(
+        shown,
+        sections=[(name, title) for name, title, there in sections if there],
+        policy=_policy(style, library, script),
+        style=Markup(style),  # noqa: S704 - ours, from a file of the package
+        library=Markup(library),  # noqa: S704 - Vega's, from the package vl-convert
+        script=Markup(script),  # noqa: S704 - ours
+        data=inert_json({
+            "theme": THEME, "panels": [{"id": one.id, "chart": one.chart} for one in drawn],
+        }),
+    )  # fmt: skip
+    return page
+
+
+def _policy(style: str, *scripts: str) -> str:
+    """A content security policy: nothing is loaded, and only these very texts are obeyed."""
+
+    def sources(*texts: str) -> str:
+        digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()) for one in texts]
+        return " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+
+    return (
+        f"default-src 'none'; script-src {sources(*scripts)}; style-src {sources(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def inert_json(value: object) -> Markup:
+    """JSON that is safe inside of a script element: no text in it can close the element."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - no character that HTML knows is left
+
+
+def visible(text: str) -> str:
+    """A text whose invisible orders are spelt out: control characters, and what turns lines."""
+    return "".join(
+        f"[U+{ord(one):04X}]"
+        if (unicodedata.category(one) in ("Cc", "Zl", "Zp") and one not in "\n\t")
+        or unicodedata.bidirectional(one) in _TURNING
+        else one
+        for one in text
+    )
+
+
+_TURNING: Final = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _brief(ref: str) -> str:
+    """A reference with a version that is as long as a reader needs."""
+    return re.sub(r"@(\w{8})\w+$", r"@\1", ref)
