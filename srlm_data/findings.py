@@ -14,6 +14,7 @@ import duckdb
 
 from srlm_data import duck
 from srlm_data.ancestry import answers_before, parents
+from srlm_data.pleas import pleas_sql
 from srlm_data.schema import CANDIDATES, JUDGMENTS, PAIRS
 from srlm_data.store import Manifest, Store
 
@@ -43,21 +44,6 @@ PAIRED: Final = 0.2
 
 LONGER: Final = 0.7
 """Share of pairs whose chosen answer is longer above which length is what is rewarded."""
-
-# What an answer says when it speaks to the judge: a score line, points out of five, praise that is
-# asked for, rules to be forgotten, the fence. Case does not matter. These are hints, not proof.
-SPEAKS_TO_THE_JUDGE: Final = "|".join(
-    [
-        r"(^|\n)[ \t#*_>-]*(final |total )?score[ \t*_]*(:|is\b|=)",
-        r"\b[0-5](\.\d+)? ?(/|out of) ?5\b",
-        r"\b(give|award|assign|rate|score|grade)\b[^.\n]{0,40}\b(5|five|full|maximum|highest|perfect)"
-        r"\b[^.\n]{0,20}\b(points?|scores?|marks?|grades?|stars?)\b",
-        r"\b(ignore|disregard|forget)\b[^.\n]{0,40}\b(instructions?|criteria|rubric|above|previous)\b",
-        r"\b(dear|attention|note to( the)?|hey|hello) (judge|grader|evaluator|reviewer)\b",
-        r"<\s*/?\s*response\s*>",
-    ]
-)
-
 
 LOOKED_FOR: Final[Mapping[str, str]] = {
     "unread_judgements": f"more than {UNREAD:.0%} of the judgements without a score",
@@ -160,19 +146,18 @@ def _repeats(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
 def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     one = _figures(
         connection,
-        """
+        f"""
         WITH scored AS (
             SELECT candidate_id, avg(score) AS score FROM judgments GROUP BY candidate_id
         ), told AS (
-            SELECT score, regexp_matches(response, $1, 'i') AS speaks
+            SELECT score, len({pleas_sql("response")}) > 0 AS speaks
             FROM scored JOIN candidates USING (candidate_id)
-        ), bar AS (SELECT quantile_disc(score, $2) AS top FROM told)
+        ), bar AS (SELECT quantile_disc(score, $1) AS top FROM told)
         SELECT count(*) AS answers, count(*) FILTER (speaks) AS speak,
                count(*) FILTER (score >= top) AS best,
                count(*) FILTER (speaks AND score >= top) AS best_speak
         FROM told, bar
         """,
-        SPEAKS_TO_THE_JUDGE,
         TOP,
     )
     if one["speak"] and one["speak"] / one["answers"] >= ADDRESSED:
