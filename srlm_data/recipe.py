@@ -346,7 +346,9 @@ class _File:
                 self._problem(f"{message}.", *where)
                 continue
             name = ".".join(str(part) for part in one["loc"])
-            found = "" if one["type"] == "missing" else f", found {one['input']!r:.80}"
+            # A key may have been put where none belongs, or into an address: it is not repeated.
+            untold = one["type"] == "missing" or "key" in name or "url" in name
+            found = "" if untold else f", found {one['input']!r:.80}"
             self._problem(f"'{name}': {_lower(message)}{found}.", *where, *one["loc"])
 
 

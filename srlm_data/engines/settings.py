@@ -79,6 +79,43 @@ class VllmEngine(Config):
     trust_remote_code: bool = Field(default=False, description=_REMOTE_CODE)
 
 
+class OpenaiEngine(Config):
+    """A server that speaks OpenAI's API. The key comes from the environment and stays there."""
+
+    kind: Literal["openai"] = "openai"
+    base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^@\s]+$",
+        description="Address of the API, up to /v1; unset: OPENAI_BASE_URL, else OpenAI's own.",
+    )
+    served_name: str | None = Field(
+        default=None,
+        description="What the server calls the model; unset: a remote model's own name, and the "
+        "digest of a checkpoint (--served-model-name of vLLM).",
+    )
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY",
+        pattern=r"^[A-Z_][A-Z0-9_]*$",
+        description="Environment variable of the key; never the key itself.",
+    )
+    concurrency: int = Field(default=64, ge=1, description="Most requests that are sent at a time.")
+    timeout: float = Field(default=600, gt=0, description="Seconds that one try may take.")
+    retries: int = Field(
+        default=5, ge=0, description="Further tries of a request that may itself be at fault."
+    )
+    patience: float = Field(
+        default=900,
+        ge=0,
+        description="Seconds for which a server that is away or busy is waited for.",
+    )
+    failure_budget: float = Field(
+        default=0.1, ge=0, le=1, description="Share of failed requests that ends the run."
+    )
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens", description="What the server calls the longest answer."
+    )
+
+
 class PluginEngine(Config):
     """An engine of one's own; see the module for the function that opens it."""
 
@@ -92,13 +129,14 @@ class PluginEngine(Config):
         return kind
 
 
-ENGINES: Final[Mapping[str, type[TransformersEngine | VllmEngine]]] = {
+ENGINES: Final[Mapping[str, type[TransformersEngine | VllmEngine | OpenaiEngine]]] = {
     "transformers": TransformersEngine,
     "vllm": VllmEngine,
+    "openai": OpenaiEngine,
 }
 """Kind -> settings of the shipped engines; a kind with a colon is a :class:`PluginEngine`."""
 
-EngineSettings = TransformersEngine | VllmEngine | PluginEngine
+EngineSettings = TransformersEngine | VllmEngine | OpenaiEngine | PluginEngine
 """Any engine's settings, told apart by ``kind``."""
 
 
