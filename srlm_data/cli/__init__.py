@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import click
 
+from srlm_data.cli.costs import cost
 from srlm_data.cli.looking import log, ls, show, sql, tag, verify
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
@@ -47,7 +48,7 @@ def cli(context: click.Context, root: Path) -> None:
 
 
 for command in (
-    build, evaluate, plan, ls, show, log, sql, verify, tag, steps, init, doctor,
+    build, evaluate, plan, ls, show, log, cost, sql, verify, tag, steps, init, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 
