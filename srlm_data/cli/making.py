@@ -19,6 +19,7 @@ from srlm_data.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from srlm_data.forecast import Forecast
     from srlm_data.recipe import Recipe
     from srlm_data.store import Store
 
@@ -83,18 +84,28 @@ def evaluate(store: Store, recipe: Path, engine: str | None, seed: int | None, q
 @recipe_argument
 @engine_option
 @seed_option
+@click.option(
+    "--tokens-per-second", type=click.FloatRange(min=0, min_open=True), metavar="N",
+    help="Tokens that your engines write a second; gives hours.",
+)  # fmt: skip
 @json_option
 @pass_store
-def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_json: bool) -> None:
-    """Say what a build of RECIPE would do, and why; run nothing, load nothing."""
+def plan(
+    store: Store, recipe: Path, engine: str | None, seed: int | None,
+    tokens_per_second: float | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Say what a build of RECIPE would do, why, and what it would take; run nothing."""
+    from srlm_data import forecast as forecasting
     from srlm_data.plan import plan as plan_recipe
 
     planned = plan_recipe(_load(recipe, engine, seed), store)
+    forecasts = forecasting.forecast(planned, store)
     if as_json:
         print_json([
             {
                 "dataset": one.dataset.name, "action": one.action, "version": one.version,
                 "reasons": one.reasons, "rows": one.expected.rows, "calls": one.expected.calls,
+                "forecast": vars(forecasts.get(one.dataset.name, forecasting.NOTHING)),
             }
             for one in planned
         ])  # fmt: skip
@@ -102,7 +113,7 @@ def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_js
     for one in planned:
         mark = {"reuse": "=", "build": "+", "wait": "?"}[one.action]
         size = "" if one.expected.rows is None else f"  <= {one.expected.rows:,} rows"
-        calls = _calls(one.expected.calls)
+        calls = _calls(one.expected.calls) + _tokens(forecasts.get(one.dataset.name))
         if one.action == "reuse":
             size = calls = ""
         click.echo(f"{mark} {one.dataset.name}  {one.dataset.step.name}{size}{calls}")
@@ -115,6 +126,23 @@ def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_js
         f"{todo} of {len(planned)} datasets to build, at most {sum(filter(None, asked)):,} model "
         f"calls{more} (answers that are kept are not asked again)"
     )
+    whole = [one for one in forecasts.values() if one.completion_tokens]
+    if whole:
+        written = sum(one.completion_tokens or 0 for one in whole)
+        line = f"about {sum(one.calls or 0 for one in whole):,.0f} calls, "
+        line += f"{sum(one.prompt_tokens or 0 for one in whole):,.0f} tokens in, {written:,.0f} out"
+        if tokens_per_second:
+            hours = written / tokens_per_second / 3600
+            line += f": {hours:,.2f} hours at {tokens_per_second:,g} tokens a second"
+        click.echo(line)
+
+
+def _tokens(forecast: Forecast | None) -> str:
+    if forecast is None or not forecast.calls or not forecast.completion_tokens:
+        return ""
+    most = "at most " if forecast.basis == "guessed" else ""
+    read = "" if forecast.prompt_tokens is None else f"{forecast.prompt_tokens:,.0f} tokens in, "
+    return f"; about {forecast.calls:,.0f} calls, {read}{most}{forecast.completion_tokens:,.0f} out"
 
 
 def _calls(calls: int | None) -> str:

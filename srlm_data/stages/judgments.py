@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import Field, field_validator
 
 from srlm_data.asking import answered, ask
-from srlm_data.config import Config, Expected, Template
+from srlm_data.config import Config, Expected, Lengths, Template
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.rows import Candidates, Judgments, Models, Rows
@@ -52,6 +52,11 @@ class Judge(Config):
         candidates = rows.get("candidates")
         judgments = None if candidates is None else candidates * self.repeats
         return Expected(judgments, judgments)
+
+    def characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+        """A call reads the template, filled with a prompt and its answer."""
+        filled = lengths.get("candidates")
+        return None if filled is None else len(self.template.text) + sum(filled)
 
 
 def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) -> Judgments:
