@@ -72,7 +72,7 @@ class Config(BaseModel):
         """Rows and model calls to expect, given the row count of each dataset parameter."""
         return Expected(None)
 
-    def characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
         """Mean characters of what one call reads, given how long each parameter's texts are."""
         return None
 

@@ -131,7 +131,7 @@ class _Oracle:
         if planned.version:
             spent = Ledger(self.store.root, f"{planned.dataset.name}@{planned.version}").earlier
             left = max(0.0, calls - spent["calls"] + spent["failed"])
-        characters = config.characters(self._lengths(planned))
+        characters = config.prompt_characters(self._lengths(planned))
         most = getattr(config, "max_tokens", None)
         if before is None:
             read = characters / CHARACTERS_PER_TOKEN * left if characters is not None else None
@@ -158,7 +158,7 @@ class _Oracle:
             for read in before.inputs
         }
         config = planned.dataset.config
-        found = config.characters(lengths)
+        found = config.prompt_characters(lengths)
         now, then = config.identity().get("template"), before.identity["config"].get("template")
         if found is not None and isinstance(now, dict) and isinstance(then, dict):
             found += len(then["text"]) - len(now["text"])

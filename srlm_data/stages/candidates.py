@@ -36,7 +36,7 @@ class Answer(Config):
         answers = None if prompts is None else prompts * self.n
         return Expected(answers, answers)
 
-    def characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
         """A call reads a prompt."""
         return lengths["prompts"].prompt if "prompts" in lengths else None
 

@@ -77,7 +77,7 @@ class Compare(CompareScores):
         prompts = _least(rows)
         return Expected(None) if prompts is None else Expected(2 * prompts, 2 * prompts)
 
-    def characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
         """A call reads the template, filled with a prompt and two answers."""
         first, second = lengths.get("first"), lengths.get("second")
         if first is None or second is None:

@@ -53,7 +53,7 @@ class Judge(Config):
         judgments = None if candidates is None else candidates * self.repeats
         return Expected(judgments, judgments)
 
-    def characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
         """A call reads the template, filled with a prompt and its answer."""
         filled = lengths.get("candidates")
         return None if filled is None else len(self.template.text) + sum(filled)

@@ -119,7 +119,7 @@ class SelfInstruct(Config):
         """``n`` rows, from at least as many calls."""
         return Expected(self.n, self.n)
 
-    def characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
         """A call reads the template with its examples, taken to be as long as the seed's."""
         if "examples" not in lengths:
             return None
