@@ -211,6 +211,14 @@ def test_a_prompt_that_is_too_long_fails_alone(engine: Engine) -> None:
     assert {done[f"r{i}"].finish_reason for i in range(3)} <= {"stop", "length"}
 
 
+def test_an_engine_that_cannot_guide_an_answer_says_so(engine: Engine) -> None:
+    guided = ask(2, Sampling(0.7, 0.9, 16, pattern="Score: [0-5]"))
+    with pytest.raises(
+        EngineError, match=r"cannot hold an answer to a pattern. .* 'guided: false'"
+    ):
+        list(engine.generate(guided))
+
+
 def test_an_answer_ends_where_the_model_does(engine: Engine) -> None:
     near = Request("near", ({"role": "user", "content": "e\n" * 250},), WARM, 3)
     endless = Request("near", near.messages, Sampling(1.0, 1.0, 10_000), 3)

@@ -15,6 +15,7 @@ from srlm_data.cli.options import (
     pass_store,
     print_json,
     recipe_argument,
+    replicas_option,
     seed_option,
 )
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @recipe_argument
 @click.argument("datasets", nargs=-1)
 @engine_option
+@replicas_option
 @seed_option
 @click.option("--no-wait", is_flag=True, help="Fail when another process builds the same version.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless it fails.")
@@ -35,13 +37,13 @@ if TYPE_CHECKING:
 @pass_store
 def build(
     store: Store, recipe: Path, datasets: tuple[str, ...], engine: str | None,
-    seed: int | None, no_wait: bool, quiet: bool, as_json: bool,
+    replicas: int | None, seed: int | None, no_wait: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Build what is missing of RECIPE (or only DATASETS of it, with what they read)."""
     from srlm_data.build import build as build_recipe
     from srlm_data.cli.progress import Told
 
-    loaded = _load(recipe, engine, seed)
+    loaded = _load(recipe, engine, seed, replicas)
     told = Told(quiet=quiet or as_json)
     try:
         made = build_recipe(loaded, store, only=datasets, wait=not no_wait, watcher=told)
@@ -54,17 +56,21 @@ def build(
 @click.command("eval")
 @recipe_argument
 @engine_option
+@replicas_option
 @seed_option
 @click.option("-q", "--quiet", is_flag=True, help="Print the table alone.")
 @pass_store
-def evaluate(store: Store, recipe: Path, engine: str | None, seed: int | None, quiet: bool) -> None:
+def evaluate(
+    store: Store, recipe: Path, engine: str | None, replicas: int | None, seed: int | None,
+    quiet: bool,
+) -> None:  # fmt: skip
     """Build RECIPE, then print its metrics as one table: models in columns, as in the paper."""
     from srlm_data.build import build as build_recipe
     from srlm_data.cli.progress import Told
     from srlm_data.evaluation_table import paper_table
     from srlm_data.schema import METRICS, MODELS
 
-    loaded = _load(recipe, engine, seed)
+    loaded = _load(recipe, engine, seed, replicas)
     told = Told(quiet=quiet)
     try:
         made = build_recipe(loaded, store, watcher=told)
@@ -151,9 +157,13 @@ def _calls(calls: int | None) -> str:
     return f", {calls:,} model calls" if calls else ""
 
 
-def _load(recipe: Path, engine: str | None, seed: int | None) -> Recipe:
+def _load(
+    recipe: Path, engine: str | None, seed: int | None, replicas: int | None = None
+) -> Recipe:
     from srlm_data.recipe import load
 
+    if replicas is not None and engine != "ray":
+        raise click.UsageError("--replicas is for '--engine ray': give both.")
     # A step of one's own is looked for beside the recipe, then where the command runs.
     sys.path[:0] = [str(recipe.resolve().parent), str(Path.cwd())]
-    return load(recipe, engine=engine, seed=seed)
+    return load(recipe, engine=engine, replicas=replicas, seed=seed)

@@ -49,7 +49,7 @@ class TransformersEngine(Config):
 
 
 class VllmEngine(Config):
-    """Offline generation with vLLM in this process; what is unset is vLLM's own choice."""
+    """Offline generation with vLLM on this machine; what is unset is vLLM's own choice."""
 
     kind: Literal["vllm"] = "vllm"
     dtype: Dtype = Field(default="auto", description=_DTYPE)
@@ -70,6 +70,9 @@ class VllmEngine(Config):
     tensor_parallel_size: int = Field(
         default=1, ge=1, description="GPUs that hold the model together."
     )
+    data_parallel_size: int = Field(
+        default=1, ge=1, description="Copies of the model that answer side by side."
+    )
     enforce_eager: bool | None = Field(
         default=None, description="Skip compilation and CUDA graphs; unset: only on a CPU."
     )
@@ -77,6 +80,27 @@ class VllmEngine(Config):
         default=True, description="Compute a beginning that several prompts share only once."
     )
     trust_remote_code: bool = Field(default=False, description=_REMOTE_CODE)
+
+
+class RayEngine(Config):
+    """Replicas of the vLLM engine over a Ray cluster; the model's files are on every host."""
+
+    kind: Literal["ray"] = "ray"
+    replicas: int = Field(default=1, ge=1, description="Copies of the model, each in an actor.")
+    address: str | None = Field(
+        default=None,
+        description="A running cluster (auto, or host:port); unset: one on this machine alone.",
+    )
+    cpus: float = Field(default=1, gt=0, description="CPU cores that a replica takes.")
+    gpus: float | None = Field(
+        default=None,
+        ge=0,
+        description="GPUs that a replica takes; unset: as many as vllm wants, if there are any.",
+    )
+    restarts: int = Field(
+        default=5, ge=0, description="Replicas that may die, and are replaced, in one run."
+    )
+    vllm: VllmEngine = Field(default=VllmEngine(), description="How each replica runs.")
 
 
 class OpenaiEngine(Config):
@@ -129,14 +153,15 @@ class PluginEngine(Config):
         return kind
 
 
-ENGINES: Final[Mapping[str, type[TransformersEngine | VllmEngine | OpenaiEngine]]] = {
+ENGINES: Final[Mapping[str, type[TransformersEngine | VllmEngine | RayEngine | OpenaiEngine]]] = {
     "transformers": TransformersEngine,
     "vllm": VllmEngine,
+    "ray": RayEngine,
     "openai": OpenaiEngine,
 }
 """Kind -> settings of the shipped engines; a kind with a colon is a :class:`PluginEngine`."""
 
-EngineSettings = TransformersEngine | VllmEngine | OpenaiEngine | PluginEngine
+EngineSettings = TransformersEngine | VllmEngine | RayEngine | OpenaiEngine | PluginEngine
 """Any engine's settings, told apart by ``kind``."""
 
 

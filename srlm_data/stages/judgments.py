@@ -21,6 +21,8 @@ from srlm_data.rows import Candidates, Judgments, Models, Rows
 from srlm_data.schema import JUDGMENTS, MAX_SCORE, row_id
 
 _PLACEHOLDERS: Final = frozenset({"prompt", "response"})
+GUIDED: Final = rf"([^\n]*\n)*Score: [0-{MAX_SCORE}]"
+"""A judgement whose last line is a score: free until then, and it cannot end before."""
 
 
 class Judge(Config):
@@ -35,6 +37,11 @@ class Judge(Config):
     temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
     max_tokens: int = Field(512, ge=1, description="Longest judgement, in tokens.")
+    guided: bool = Field(
+        False,
+        description="Let a judgement end only with a score line; for the engines vllm, ray and "
+        "openai (a server of vLLM).",
+    )
     seed: int = Field(0, ge=0, description="Seed of the requests.")
 
     @field_validator("template")
@@ -70,7 +77,8 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         DataError: ``model`` is not the model that the engine has loaded.
         EngineError: the engine cannot go on.
     """
-    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
+    pattern = GUIDED if config.guided else None
+    sampling = Sampling(config.temperature, config.top_p, config.max_tokens, pattern=pattern)
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
 
