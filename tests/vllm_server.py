@@ -12,9 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from conftest import ROOT
-
-M0 = ROOT / "srlm_data" / "world" / "m0"
+M0 = Path(__file__).resolve().parent.parent / "srlm_data" / "world" / "m0"
 
 
 class VllmServer:
