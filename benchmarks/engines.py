@@ -3,9 +3,9 @@
     python benchmarks/engines.py            all of it, some minutes on two cores
     python benchmarks/engines.py --quick    fewer requests, to see that it runs
 
-Both sides of a ratio get the same requests, the same settings and the same model (the embedded M0),
-turn and turn about; loading it is left out. A ratio is the median over the rounds. Prints a table,
-and one line of JSON last.
+Both sides of a ratio get the same requests, the same settings and the same model, turn and turn
+about; loading it is left out. The model has 6 M random weights, so that most answers are as long as
+they may be. A ratio is the median over the rounds. Prints a table, and one line of JSON last.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ from srlm_data.rows import Rows
 from srlm_data.stages.candidates import Answer, answer
 from srlm_data.stages.judgments import Judge, judge
 from srlm_data.store import Manifest, Store
-from srlm_data.world.steps import M0
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_A_TIME = 64
@@ -53,10 +52,10 @@ RECIPE = """\
 seed: SEED
 engine: {kind: vllm, max_num_seqs: 64, kv_cache_memory_bytes: 536870912}
 datasets:
-  m0: {step: checkpoint, path: M0}
+  m0: {step: checkpoint, path: model}
   prompts: {step: 'srlm_data.world.steps:world_prompts', n: PROMPTS}
-  candidates: {step: answer, prompts: prompts, model: m0, n: 4, max_tokens: 48, cut_off: keep}
-  judgments: {step: judge, candidates: candidates, model: m0, repeats: 3, max_tokens: 48}
+  candidates: {step: answer, prompts: prompts, model: m0, n: 4, max_tokens: 64, cut_off: keep}
+  judgments: {step: judge, candidates: candidates, model: m0, repeats: 3, max_tokens: 64}
 """
 
 
@@ -115,10 +114,10 @@ def requests_of(store: Store, model: Rows, seed: int) -> dict[str, list[Request]
     collect.model = row["model"]
     found = {}
     prompts = store.rows(store.resolve("bench.prompts"))
-    answer(Answer(n=4, max_tokens=48, seed=seed), prompts, model, collect).table()
+    answer(Answer(n=4, max_tokens=64, seed=seed), prompts, model, collect).table()
     found["candidates"] = collect.asked
     candidates = store.rows(store.resolve("bench.candidates"))
-    judge(Judge(max_tokens=48, seed=seed), candidates, model, collect).table()
+    judge(Judge(max_tokens=64, seed=seed), candidates, model, collect).table()
     found["judgments"] = collect.asked
     return found
 
@@ -134,7 +133,7 @@ def through_a_build(folder: Path, prompts: int, rounds: int) -> tuple[list[Ratio
     asked: dict[str, list[Request]] = {}
     for number in range(rounds):
         text = RECIPE.replace("SEED", str(number)).replace("PROMPTS", str(prompts))
-        (folder / "bench.yaml").write_text(text.replace("path: M0", f"path: {M0}"))
+        (folder / "bench.yaml").write_text(text)
         store, clock = Store(folder / f"store{number}"), Clock()
         made = build(load(folder / "bench.yaml"), store, watcher=clock)
         for name, ratio in ratios.items():
@@ -143,14 +142,14 @@ def through_a_build(folder: Path, prompts: int, rounds: int) -> tuple[list[Ratio
             ratio.ours.append(cost["new_completion_tokens"] / seconds)
         asked = requests_of(store, store.rows(made["bench.m0"]), number)
         llm = LLM(
-            str(M0), dtype="float32", enforce_eager=True,
+            str(folder / "model"), dtype="float32", enforce_eager=True,
             max_num_seqs=AT_A_TIME, kv_cache_memory_bytes=512 << 20, enable_prefix_caching=True,
             enable_chunked_prefill=False, max_num_batched_tokens=8192, use_tqdm_on_load=False,
         )  # fmt: skip
         for name, ratio in ratios.items():
             conversations = [[dict(turn) for turn in one.messages] for one in asked[name]]
             parameters = [
-                SamplingParams(temperature=0.7, top_p=0.9, max_tokens=48, seed=one.seed)
+                SamplingParams(temperature=0.7, top_p=0.9, max_tokens=64, seed=one.seed)
                 for one in asked[name]
             ]
             started = time.perf_counter()
@@ -170,20 +169,20 @@ def speed(engine: Engine, asked: list[Request]) -> float:
     return written / (time.perf_counter() - started)
 
 
-def rate(settings: EngineSettings, asked: list[Request]) -> float:
+def rate(settings: EngineSettings, model: Path, asked: list[Request]) -> float:
     """The same, by an engine that is opened for it and warm."""
-    with closing(open_engine(settings, str(M0), "m0")) as engine:
+    with closing(open_engine(settings, str(model), "m0")) as engine:
         list(engine.generate(asked[:8]))
         return speed(engine, asked)
 
 
-def transformers_engine(asked: list[Request], rounds: int) -> Ratio:
+def transformers_engine(model: Path, asked: list[Request], rounds: int) -> Ratio:
     """Our engine over transformers, against its own `generate` in batches of the same size."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(M0, padding_side="left")
-    network = AutoModelForCausalLM.from_pretrained(M0, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
 
     def plain() -> float:
         started, written = time.perf_counter(), 0
@@ -194,7 +193,7 @@ def transformers_engine(asked: list[Request], rounds: int) -> Ratio:
             )  # fmt: skip
             with torch.inference_mode():
                 whole = network.generate(
-                    **batch, do_sample=True, temperature=0.7, top_p=0.9, max_new_tokens=48,
+                    **batch, do_sample=True, temperature=0.7, top_p=0.9, max_new_tokens=64,
                     pad_token_id=tokenizer.pad_token_id,
                 )  # fmt: skip
             answers = whole[:, batch["input_ids"].shape[1] :]
@@ -205,17 +204,18 @@ def transformers_engine(asked: list[Request], rounds: int) -> Ratio:
     plain()
     ratio = Ratio("transformers engine : its generate", [], [], wanted=1.0)
     for _ in range(rounds):
-        ratio.ours.append(rate(TransformersEngine(batch_size=AT_A_TIME), asked))
+        ratio.ours.append(rate(TransformersEngine(batch_size=AT_A_TIME), model, asked))
         ratio.theirs.append(plain())
     return ratio
 
 
-def prefix_caching(asked: list[Request], rounds: int) -> Ratio:
+def prefix_caching(model: Path, asked: list[Request], rounds: int) -> Ratio:
     """The judge's requests with and without computing the shared rubric once."""
     ratio = Ratio("judging with prefix caching : without", [], [])
     for _ in range(rounds):
-        ratio.ours.append(rate(VLLM, asked))
-        ratio.theirs.append(rate(VLLM.model_copy(update={"enable_prefix_caching": False}), asked))
+        without = VLLM.model_copy(update={"enable_prefix_caching": False})
+        ratio.ours.append(rate(VLLM, model, asked))
+        ratio.theirs.append(rate(without, model, asked))
     return ratio
 
 
@@ -223,10 +223,10 @@ def openai_engine(folder: Path, asked: list[Request], rounds: int) -> Ratio:
     """Our client of a vLLM server, against vLLM's own benchmark client, both greedy."""
     from vllm_server import VllmServer
 
-    greedy = [Request(one.id, one.messages, Sampling(0.0, 1.0, 48), one.seed) for one in asked]
+    greedy = [Request(one.id, one.messages, Sampling(0.0, 1.0, 64), one.seed) for one in asked]
     lines = [json.dumps({"prompt": one.messages[-1]["content"]}) for one in greedy]
     (folder / "prompts.jsonl").write_text("\n".join(lines) + "\n")
-    server = VllmServer(folder / "server.log")
+    server = VllmServer(folder / "server.log", model=folder / "model")
     server.start()
     ratio = Ratio("openai engine : vLLM's benchmark client", [], [], wanted=0.95)
     try:
@@ -250,10 +250,10 @@ def benchmark_client(folder: Path, address: str, count: int) -> float:
         "parser = FlexibleArgumentParser(); add_cli_args(parser); main(parser.parse_args())"
     )
     command = [
-        sys.executable, "-c", code, "--backend", "openai-chat", "--model", M0,
+        sys.executable, "-c", code, "--backend", "openai-chat", "--model", folder / "model",
         "--served-model-name", "m0", "--base-url", address.removesuffix("/v1"),
         "--endpoint", "/v1/chat/completions", "--dataset-name", "custom",
-        "--dataset-path", folder / "prompts.jsonl", "--custom-output-len", 48,
+        "--dataset-path", folder / "prompts.jsonl", "--custom-output-len", 64,
         "--skip-chat-template", "--num-prompts", count, "--max-concurrency", AT_A_TIME,
         "--temperature", 0, "--disable-tqdm", "--save-result", "--result-dir", folder,
         "--result-filename", "client.json",
@@ -293,12 +293,12 @@ def journal_cost(folder: Path, rows: int, rounds: int) -> Ratio:
     return ratio
 
 
-def replicas(asked: list[Request], rounds: int) -> Ratio:
+def replicas(model: Path, asked: list[Request], rounds: int) -> Ratio:
     """Two replicas against one."""
     ratio = Ratio("two replicas by Ray : one", [], [])
     for _ in range(rounds):
-        ratio.theirs.append(rate(RayEngine(replicas=1, vllm=VLLM), asked))
-        ratio.ours.append(rate(RayEngine(replicas=2, vllm=VLLM), asked))
+        ratio.theirs.append(rate(RayEngine(replicas=1, vllm=VLLM), model, asked))
+        ratio.ours.append(rate(RayEngine(replicas=2, vllm=VLLM), model, asked))
     return ratio
 
 
@@ -310,16 +310,19 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "tests"))  # the server that the tests start
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other core is the disk's and the reader's
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    prompts, rounds = (24, 1) if quick else (256, 3)
+    prompts, rounds = (16, 1) if quick else (128, 3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        from tiny import tiny_model
+
+        model = tiny_model(folder / "model", length=2048, width=256, layers=12, spread=0.02)
         ratios, asked = through_a_build(folder, prompts, rounds)
         candidates, judgments = asked["candidates"], asked["judgments"]
-        ratios.append(transformers_engine(candidates, rounds))
-        ratios.append(prefix_caching(judgments[: len(candidates)], rounds))
+        ratios.append(transformers_engine(model, candidates, rounds))
+        ratios.append(prefix_caching(model, judgments[: len(candidates)], rounds))
         ratios.append(openai_engine(folder, candidates, rounds))
         ratios.append(journal_cost(folder, 2_000 if quick else 50_000, rounds))
-        ratios.append(replicas(candidates, 1))
+        ratios.append(replicas(model, candidates, 1))
     click.echo(f"{'ours : theirs':<48} {'ours':>9} {'theirs':>9} {'unit':<9} {'ratio':>6} wanted")
     for one in ratios:
         ours, theirs = statistics.median(one.ours), statistics.median(one.theirs)

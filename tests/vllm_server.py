@@ -18,12 +18,13 @@ M0 = Path(__file__).resolve().parent.parent / "srlm_data" / "world" / "m0"
 class VllmServer:
     """A server that can be killed and started again at the same address."""
 
-    def __init__(self, log: Path, name: str = "m0") -> None:
+    def __init__(self, log: Path, model: Path = M0, name: str = "m0") -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port: int = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{self._port}/v1"
         self._log = log
+        self._model = model
         self._name = name
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -31,7 +32,7 @@ class VllmServer:
         """Begin to start it; it is not up yet."""
         command = [
             sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-            "--model", M0, "--served-model-name", self._name, "--port", self._port,
+            "--model", self._model, "--served-model-name", self._name, "--port", self._port,
             "--dtype", "float32", "--enforce-eager", "--kv-cache-memory-bytes", 256 << 20,
             # A CPU's generator cannot read the prompt of a seeded request in chunks.
             "--no-enable-chunked-prefill", "--max-num-batched-tokens", 8192,

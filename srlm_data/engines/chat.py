@@ -8,6 +8,7 @@ from jinja2 import TemplateError
 
 from srlm_data.engines import Completion, Request
 from srlm_data.errors import EngineError
+from srlm_data.schema import Message
 
 
 class Prompts:
@@ -30,9 +31,12 @@ class Prompts:
             )
         self._tokenizer = tokenizer
         self._longest = longest
+        self._last: tuple[tuple[Message, ...], list[int]] = ((), [])
 
     def tokens(self, request: Request) -> list[int] | Completion:
         """The prompt's tokens, or a failed completion when there can be no answer."""
+        if request.messages == self._last[0]:  # the samples of a prompt come one after another
+            return self._last[1]
         try:
             tokens: list[int] = self._tokenizer.apply_chat_template(
                 [dict(turn) for turn in request.messages],
@@ -48,6 +52,7 @@ class Prompts:
                 f"the prompt has {len(tokens)} tokens; the longest sequence is {self._longest}, "
                 "prompt and answer together",
             )
+        self._last = (request.messages, tokens)
         return tokens
 
 
