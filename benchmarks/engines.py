@@ -4,7 +4,7 @@
     python benchmarks/engines.py --quick    fewer requests, to see that it runs
 
 Both sides of a ratio get the same requests, the same settings and the same model, turn and turn
-about; loading it is left out. The model has 6 M random weights, so that most answers are as long as
+about; loading it is left out. The model has 7 M random weights, so that most answers are as long as
 they may be. A ratio is the median over the rounds. Prints a table, and one line of JSON last.
 """
 
