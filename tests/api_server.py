@@ -23,11 +23,13 @@ class Api:
     Attributes:
         faults: user text -> what to do instead of answering, one for each try, in order.
         always: what to do instead of answering, for every request.
+        loading: whether it does not even list its models.
         bodies, headers: of every request for a completion, in order.
     """
 
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     always: Fault | None = None
+    loading: bool = False
     delay: float = 0.0
     address: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -96,6 +98,9 @@ class Handler(BaseHTTPRequestHandler):
                 api.flying -= 1
 
     def do_GET(self) -> None:
+        if self.server.api.loading:
+            self.json(503, {"error": {"message": "loading"}})
+            return
         self.json(200, {"object": "list", "data": [{"id": "served", "object": "model"}]})
 
     def json(self, status: int, value: object, **headers: str) -> None:

@@ -186,13 +186,26 @@ def test_a_hopeless_run_is_stopped_by_its_budget(api: Api) -> None:
 
 
 def test_a_server_that_is_away_for_longer_than_its_patience_ends_the_run(api: Api) -> None:
-    api.always = status(503, "loading")
+    api.always, api.loading = status(503, "loading"), True
     began = time.monotonic()
     with pytest.raises(EngineError, match=r"it has answered nothing for .* s, found: HTTP 503"):
         run(api.address, ask("a", "b"), patience=0.4)
     assert 0.2 < time.monotonic() - began < 5
     with pytest.raises(EngineError, match="it cannot be reached"):
         run("http://127.0.0.1:1/v1", ask("a"), patience=0.1)
+
+
+def test_a_request_that_a_gateway_gives_up_is_a_failed_row(api: Api) -> None:
+    api.faults = {"slow": [status(504, "gave up")] * 999}
+    done = run(api.address, ask("a", "slow", "b"), patience=0.3)
+    assert done["slow"].error == "HTTP 504, gave up"
+    assert (done["a"].text, done["b"].text) == ("echo a", "echo b")
+
+
+def test_a_quota_that_is_used_up_ends_the_run(api: Api) -> None:
+    api.always = status(429, "no credit is left")
+    with pytest.raises(EngineError, match="found: HTTP 429, no credit is left"):
+        run(api.address, ask("a"), patience=0.2)
 
 
 @pytest.mark.parametrize(

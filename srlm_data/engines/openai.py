@@ -145,15 +145,27 @@ class Openai:
                 if fault.trouble is Trouble.FATAL:
                     raise EngineError(f"{self._where}: {reason}. {await self._advice(fault)}")
                 if fault.trouble is Trouble.REFUSED or failures > self._settings.retries:
-                    return Completion(request, "", "error", 0, 0, error=reason, retries=tries - 1)
+                    return _failed(request, reason, tries)
                 wait = pause(tries, fault.retry_after)
-                silent = now - max(self._heard, since)
-                if fault.trouble is Trouble.AWAY and silent + wait > self._settings.patience:
-                    raise EngineError(
-                        f"{self._where}: it has answered nothing for {silent:,.0f} s, found: "
-                        f"{reason}. What was answered is kept: start it and build again."
-                    )
+                if fault.trouble is Trouble.AWAY:
+                    waited, silent = now + wait - since, now + wait - max(self._heard, since)
+                    patience, busy = self._settings.patience, fault.status == 429
+                    if silent > patience and (busy or not await self._is_there()):
+                        raise EngineError(
+                            f"{self._where}: it has answered nothing for {now - since:,.0f} s, "
+                            f"found: {reason}. What was answered is kept: build again when it does."
+                        )
+                    if waited > patience and not busy:  # it is there, but not for this request
+                        return _failed(request, reason, tries)
                 await asyncio.sleep(wait)
+
+    async def _is_there(self) -> bool:
+        """Whether the server answers the cheapest question."""
+        try:
+            await self._client.models.list()
+        except (openai.OpenAIError, ValueError):
+            return False
+        return True
 
     async def _try(self, request: Request, tries: int) -> Completion:
         async with asyncio.timeout(self._settings.timeout):
@@ -194,6 +206,10 @@ class Openai:
         )
 
 
+def _failed(request: Request, reason: str, tries: int) -> Completion:
+    return Completion(request, "", "error", 0, 0, error=reason, retries=tries - 1)
+
+
 def _completion(request: Request, answer: Any, retries: int) -> Completion:
     """A completion from a server's answer.
 
@@ -209,6 +225,8 @@ def _completion(request: Request, answer: Any, retries: int) -> Completion:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an answer without {error}") from None
     if reason not in ("stop", "length"):
-        error_text = f"the server ended it with '{reason}'"
-        return Completion(request, "", "error", *tokens, error=error_text, retries=retries)
+        return Completion(
+            request, "", "error", *tokens, error=f"the server ended it with '{reason}'",
+            retries=retries,
+        )  # fmt: skip
     return Completion(request, text, reason, *tokens, cached_tokens=cached, retries=retries)

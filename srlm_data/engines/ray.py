@@ -48,14 +48,20 @@ def load(
     Raises:
         EngineError: the cluster is too small, or a replica cannot load the model.
     """
-    if not ray.is_initialized():
+    mine = not ray.is_initialized()
+    if mine:
         local: dict[str, Any] = {} if settings.address else {"include_dashboard": False}
         try:
             ray.init(address=settings.address, logging_level="ERROR", log_to_driver=False, **local)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise EngineError(f"engine 'ray': the cluster cannot be reached: {error}") from error
-    needs = _needs(settings)
-    return Ray(settings, needs, (settings.vllm, model, digest, revision), digest)
+    try:
+        needs = _needs(settings)
+        return Ray(settings, needs, (settings.vllm, model, digest, revision), digest, mine)
+    except EngineError:
+        if mine:
+            ray.shutdown()
+        raise
 
 
 def _needs(settings: RayEngine) -> dict[str, float]:
@@ -122,9 +128,15 @@ class Ray:
     """An engine over many. Satisfies :class:`srlm_data.engines.Engine`."""
 
     def __init__(
-        self, settings: RayEngine, needs: dict[str, float], loading: tuple[Any, ...], digest: str
+        self,
+        settings: RayEngine,
+        needs: dict[str, float],
+        loading: tuple[Any, ...],
+        digest: str,
+        mine: bool,
     ) -> None:
         self._digest = digest
+        self._mine = mine
         self._loading = loading
         self._actor = ray.remote(num_cpus=needs["CPU"], num_gpus=needs["GPU"])(_Replica)
         self._restarts = settings.restarts
@@ -221,11 +233,12 @@ class Ray:
         return left
 
     def close(self) -> None:
-        """End the replicas, and the cluster if it is one of this process alone."""
+        """End the replicas, and leave the cluster if it was joined for them."""
         for link in self._links:
             ray.kill(link.actor)
         self._links = []
-        ray.shutdown()
+        if self._mine:
+            ray.shutdown()
 
 
 def _drain(again: deque[Request]) -> Iterator[Request]:

@@ -1,11 +1,12 @@
 """What is tried again when a server fails, for how long, and when a run is hopeless.
 
 A fault belongs to one of four kinds. A server that is *away* or busy (unreachable, 429, 502 to 504)
-is waited for as long as it answers anybody within ``patience``. What may be the *request's* own
-doing (500, a cut connection, a time-out, an answer that cannot be read) is tried ``retries`` times
-more and is then a failed row. What the server *refused* (other 4xx) is a failed row at once. A
-*fatal* fault (a key, a model or an address that is wrong) ends the run, and so does a budget of
-failed rows that is used up.
+is waited for, and the run ends when it has answered nobody for ``patience`` seconds; where it does
+answer others, but not this request in all that time, the request is a failed row (a gateway gave it
+up), unless the server only says to wait (429). What may be the *request's* own doing (500, a cut
+connection, a time-out, an answer that cannot be read) is tried ``retries`` times more and is then a
+failed row. What the server *refused* (other 4xx) is a failed row at once. A *fatal* fault (a key, a
+model or an address that is wrong) ends the run, and so does a budget of failed rows that is used up.
 """
 
 from __future__ import annotations
