@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from srlm_data import duck
 from srlm_data.config import Lengths
@@ -25,8 +25,6 @@ CHARACTERS_PER_TOKEN: Final = 4.0
 _SAMPLE: Final = 2048
 """Rows whose texts are measured. Ids are hashes and versions are sorted by them: a fair sample."""
 
-Basis = Literal["measured", "guessed"]
-
 
 @dataclass(frozen=True)
 class Forecast:
@@ -37,14 +35,15 @@ class Forecast:
         calls: answers that it needs and does not have yet.
         prompt_tokens: tokens that these calls read.
         completion_tokens: tokens that they write.
-        basis: ``measured`` by earlier versions, or ``guessed`` (written tokens are at most that).
+        basis: the dataset that it was measured by; None where tokens are guessed, and those
+            written are at most that.
     """
 
     rows: float | None = None
     calls: float | None = None
     prompt_tokens: float | None = None
     completion_tokens: float | None = None
-    basis: Basis = "measured"
+    basis: str | None = None
 
 
 NOTHING: Final = Forecast(calls=0.0, prompt_tokens=0.0, completion_tokens=0.0)
@@ -135,13 +134,14 @@ class _Oracle:
         most = getattr(config, "max_tokens", None)
         if before is None:
             read = characters / CHARACTERS_PER_TOKEN * left if characters is not None else None
-            return Forecast(rows, left, read, most and most * left, "guessed")
+            return Forecast(rows, left, read, most and most * left)
         read = before.cost["prompt_tokens"] / _answers(before)
         written = before.cost["completion_tokens"] / _answers(before)
         was = self._characters_of(planned, before)
         if characters and was:
             read *= characters / was
-        return Forecast(rows, left, read * left, min(written, most or written) * left)
+        written = min(written, most or written)
+        return Forecast(rows, left, read * left, written * left, before.name)
 
     def _lengths(self, planned: Planned) -> dict[str, Lengths]:
         """How long the texts are that each parameter reads."""

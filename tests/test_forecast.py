@@ -43,7 +43,7 @@ def check(loaded: Recipe, store: Store, within: float = 0.2) -> dict[str, Foreca
         assert expected.calls == pytest.approx(cost["calls"] + cost["reused"], rel=within)
         assert expected.prompt_tokens == pytest.approx(cost["prompt_tokens"], rel=within)
         assert expected.completion_tokens == pytest.approx(cost["completion_tokens"], rel=within)
-        assert expected.basis == "measured"
+        assert expected.basis == f"{loaded.name}.{short}"
     assert told(loaded, store) == {}, "nothing is left to do"
     return forecasts
 
@@ -83,6 +83,7 @@ def test_another_recipe_with_another_template_is_forecast_from_this_one(
     forecasts = told(other, store)
     made = build(other, store)
     cost = made["other.judgments"].cost
+    assert forecasts["judgments"].basis == "wordy.judgments"
     # Words are as long in the one template as in the other to a third, not to a fifth.
     assert forecasts["judgments"].prompt_tokens == pytest.approx(cost["prompt_tokens"], rel=0.35)
     assert forecasts["judgments"].completion_tokens == pytest.approx(
@@ -98,7 +99,7 @@ def test_where_nothing_was_built_written_tokens_are_bounded_and_said_to_be(tmp_p
     made = build(loaded, store)
     for short in MODEL_STEPS:
         cost, expected = made[f"wordy.{short}"].cost, forecasts[short]
-        assert expected.basis == "guessed"
+        assert expected.basis is None
         assert expected.completion_tokens >= cost["completion_tokens"]
         assert 0.5 < expected.calls / cost["calls"] < 2.5
     read = forecasts["candidates"].prompt_tokens / forecasts["candidates"].calls
@@ -138,3 +139,5 @@ def test_the_plan_tells_tokens_and_hours(cli: Cli, project: Path) -> None:
     found = {one["dataset"]: one for one in json.loads(cli("plan", "wordy.yaml", "--json").stdout)}
     assert found["wordy.model"]["forecast"]["calls"] == 0
     assert found["wordy.judgments"]["forecast"]["completion_tokens"] > 0
+    (project / "other.yaml").write_text(wordy.RECIPE.replace("seed: 3", "seed: 4"))
+    assert " out (as wordy.judgments)" in cli("plan", "other.yaml").stdout

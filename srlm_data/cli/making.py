@@ -119,7 +119,9 @@ def plan(
     for one in planned:
         mark = {"reuse": "=", "build": "+", "wait": "?"}[one.action]
         size = "" if one.expected.rows is None else f"  <= {one.expected.rows:,} rows"
-        calls = _calls(one.expected.calls) + _tokens(forecasts.get(one.dataset.name))
+        calls = _calls(one.expected.calls) + _tokens(
+            one.dataset.name, forecasts.get(one.dataset.name)
+        )
         if one.action == "reuse":
             size = calls = ""
         click.echo(f"{mark} {one.dataset.name}  {one.dataset.step.name}{size}{calls}")
@@ -143,12 +145,16 @@ def plan(
         click.echo(line)
 
 
-def _tokens(forecast: Forecast | None) -> str:
+def _tokens(name: str, forecast: Forecast | None) -> str:
     if forecast is None or not forecast.calls or not forecast.completion_tokens:
         return ""
-    most = "at most " if forecast.basis == "guessed" else ""
+    most = "" if forecast.basis else "at most "
+    alike = f" (as {forecast.basis})" if forecast.basis not in (None, name) else ""
     read = "" if forecast.prompt_tokens is None else f"{forecast.prompt_tokens:,.0f} tokens in, "
-    return f"; about {forecast.calls:,.0f} calls, {read}{most}{forecast.completion_tokens:,.0f} out"
+    return (
+        f"; about {forecast.calls:,.0f} calls, {read}{most}"
+        f"{forecast.completion_tokens:,.0f} out{alike}"
+    )
 
 
 def _calls(calls: int | None) -> str:

@@ -6,7 +6,7 @@ answer others, but not this request in all that time, the request is a failed ro
 up), unless the server only says to wait (429). What may be the *request's* own doing (500, a cut
 connection, a time-out, an answer that cannot be read) is tried ``retries`` times more and is then a
 failed row. What the server *refused* (other 4xx) is a failed row at once. A *fatal* fault (a key, a
-model or an address that is wrong) ends the run, and so does a budget of failed rows that is used up.
+model or an address that is wrong) ends the run, as does a budget of failed rows that is used up.
 """
 
 from __future__ import annotations
