@@ -64,14 +64,14 @@ def test_an_answer_has_its_text_its_tokens_and_what_was_cached(api: Api) -> None
 
 
 def test_what_is_sent_is_the_request_and_nothing_of_the_machine(api: Api) -> None:
-    sampling = Sampling(0.7, 0.9, 16, ("###",), "[0-5]")
+    sampling = Sampling(0.7, 0.9, 16, ("###",), "echo .*")
     run(api.address, ask("hi", sampling=sampling))
     run(api.address, ask("hi"), limit_field="max_completion_tokens")
     assert api.bodies == [
         {
             "model": "served", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.7,
             "top_p": 0.9, "max_tokens": 16, "seed": 100, "stop": ["###"],
-            "structured_outputs": {"regex": "[0-5]"},
+            "structured_outputs": {"regex": "echo .*"},
         },
         {
             "model": "served", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.7,
@@ -155,6 +155,16 @@ def test_an_answer_that_a_filter_ended_is_a_failed_row(api: Api) -> None:
     assert (done.finish_reason, done.text) == ("error", "")
     assert done.error == "the server ended it with 'content_filter'"
     assert (done.prompt_tokens, done.completion_tokens) == (11, 2)
+
+
+def test_an_answer_that_a_server_did_not_guide_is_a_failed_row(api: Api) -> None:
+    sampling = Sampling(0.7, 0.9, 16, pattern="Score: [0-5]")
+    api.faults = {"good": [answer(completion("Score: 4"))]}
+    done = run(api.address, ask("good", "bad", sampling=sampling))
+    assert done["good"].text == "Score: 4"
+    assert done["bad"].error == (
+        "the server does not hold answers to a pattern; set 'guided: false'"
+    )
 
 
 def test_requests_are_sent_a_bounded_number_at_a_time_and_topped_up(api: Api) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 import openai
 
@@ -23,6 +24,8 @@ from srlm_data.engines import Completion, Request
 from srlm_data.engines.retrying import Budget, Fault, Trouble, pause, trouble_of
 from srlm_data.engines.settings import OpenaiEngine
 from srlm_data.errors import EngineError, Missing
+
+_NO_KEY: Final = "(no key)"  # the client wants one, a server of one's own need not
 
 
 def load(
@@ -47,7 +50,7 @@ def load(
             "is set. Export the key, or name a server that needs none."
         )
     name = settings.served_name or (model if revision else digest)
-    return Openai(settings, address, key or "none", name, digest)
+    return Openai(settings, address, key or _NO_KEY, name, digest)
 
 
 class Openai:
@@ -201,8 +204,8 @@ class Openai:
         except (openai.OpenAIError, ValueError):
             return "Mend 'base_url': it usually ends with /v1."
         return (
-            f"It serves {', '.join(served)}: start it with --served-model-name {self._name}, or "
-            "set 'served_name' to its name for the same model."
+            f"It serves {', '.join(served[:5])}: start it with --served-model-name {self._name}, "
+            "or set 'served_name' to its name for the same model."
         )
 
 
@@ -224,9 +227,11 @@ def _completion(request: Request, answer: Any, retries: int) -> Completion:
         tokens = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an answer without {error}") from None
+    pattern, fault = request.sampling.pattern, None
     if reason not in ("stop", "length"):
-        return Completion(
-            request, "", "error", *tokens, error=f"the server ended it with '{reason}'",
-            retries=retries,
-        )  # fmt: skip
+        fault = f"the server ended it with '{reason}'"
+    elif reason == "stop" and pattern is not None and not re.fullmatch(pattern, text):
+        fault = "the server does not hold answers to a pattern; set 'guided: false'"
+    if fault:
+        return Completion(request, "", "error", *tokens, error=fault, retries=retries)
     return Completion(request, text, reason, *tokens, cached_tokens=cached, retries=retries)
