@@ -25,6 +25,7 @@ from srlm_data.recipe import Dataset, Recipe
 from srlm_data.recorded import Usage
 from srlm_data.redaction import redacted
 from srlm_data.resources import Engines, StoreWorkshop
+from srlm_data.spending import Ledger, forget
 from srlm_data.store import Manifest, Store
 
 _PACKAGES: Final = (
@@ -141,6 +142,7 @@ class _Build:
                     self._store.put_aside(self._store.folder(dataset.name, planned.version))
                     return self._make(dataset, planned)
         manifest = self._store.manifest(dataset.name, planned.version)
+        forget(self._store.root, manifest.ref)  # a kill may have come just after the commit
         self._store.point(dataset.name, planned.version)
         self._watcher.reused(manifest)
         return manifest
@@ -194,12 +196,16 @@ class _Build:
             for parameter, read in dataset.inputs.items()
         }
         usage = Usage()
-        with Answers(self._store.root, dataset.name) as answers:
+        ledger = Ledger(self._store.root, f"{dataset.name}@{planned.version}")
+
+        def watch(usage: Usage) -> None:
+            ledger.note(usage.spent)
+            self._watcher.progress(usage)
+
+        with Answers(self._store.root, dataset.name) as answers, ledger:
             if "engine" in dataset.step.resources:
                 assert dataset.engine, "the recipe gives every model step an engine"
-                engine = self._engines.recorded(
-                    dataset.engine, arguments["model"], answers, self._watcher.progress
-                )
+                engine = self._engines.recorded(dataset.engine, arguments["model"], answers, watch)
                 arguments["engine"], usage = engine, engine.usage
             workshop = StoreWorkshop(self._store, f"{dataset.name}-{planned.version}")
             if "workshop" in dataset.step.resources:
@@ -211,9 +217,10 @@ class _Build:
                 dataset.step.function(dataset.config, **arguments),
                 identity=identity_of(dataset, {p: m.content for p, m in reads}),
                 inputs=reads,
-                cost=lambda: usage.cost() if usage.calls or usage.reused else {},
-                made=lambda: _made(time.perf_counter() - started),
+                cost=lambda: usage.cost(ledger.earlier) if usage.calls or usage.reused else {},
+                made=lambda: _made(time.perf_counter() - started, dataset),
             )
+            ledger.clear()
             answers.seal()
         workshop.clear()
         self._watcher.built(manifest)
@@ -248,8 +255,9 @@ def _wanted(recipe: Recipe, only: Sequence[str]) -> set[str]:
     return wanted
 
 
-def _made(seconds: float) -> dict[str, Any]:
+def _made(seconds: float, dataset: Dataset) -> dict[str, Any]:
     return {
+        **({"engine": dataset.engine.kind} if dataset.engine else {}),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "argv": [_plain(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],

@@ -132,18 +132,28 @@ def hub_location(name: str, revision: str) -> str:
     return f"hub:{name}@{revision}"
 
 
+def remote_location(name: str, revision: str) -> str:
+    """How a model row names a model that only a server has, at a pinned revision."""
+    return f"remote:{name}@{revision}"
+
+
+def is_remote(location: str) -> bool:
+    """Whether only a server has the files of the model at ``location``."""
+    return location.startswith("remote:")
+
+
 def locate(location: str, store: Path) -> Place:
     """What an engine loads for a model row's ``location``.
 
-    ``store:models/<digest>`` is a folder of the store, ``path:/abs/dir`` any other folder and
-    ``hub:name@revision`` a Hub model.
+    ``store:models/<digest>`` is a folder of the store, ``path:/abs/dir`` any other folder,
+    ``hub:name@revision`` a Hub model and ``remote:name@revision`` one that only a server has.
 
     Raises:
         Damaged: the folder is not there.
         StoreError: the form is unknown.
     """
     kind, _, rest = location.partition(":")
-    if kind == "hub":
+    if kind in ("hub", "remote"):
         name, _, revision = rest.rpartition("@")
         if name and revision:
             return Place(name, revision)
@@ -157,7 +167,7 @@ def locate(location: str, store: Path) -> Place:
         )
     raise StoreError(
         f"model '{location}': not a place that a model can be in. It is one of "
-        "store:models/<digest>, path:/folder and hub:name@revision."
+        "store:models/<digest>, path:/folder, hub:name@revision and remote:name@revision."
     )
 
 

@@ -44,6 +44,13 @@ class Expected(NamedTuple):
     calls: int | None = 0
 
 
+class Lengths(NamedTuple):
+    """Mean characters of the texts in a dataset's rows: the conversation, and what answers it."""
+
+    prompt: float
+    response: float
+
+
 class Config(BaseModel):
     """The first parameter of every step. ``revision`` is bumped by hand when its rows change."""
 
@@ -55,6 +62,7 @@ class Config(BaseModel):
         allow_inf_nan=False,  # neither is JSON, so neither can be part of an identity
     )
     revision: ClassVar[int] = 1
+    calls_are_fewest: ClassVar[bool] = False  # what it expects to ask is a lower bound
 
     def identity(self) -> dict[str, Any]:
         """The fields that decide the rows, as plain JSON."""
@@ -68,6 +76,10 @@ class Config(BaseModel):
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """Rows and model calls to expect, given the row count of each dataset parameter."""
         return Expected(None)
+
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+        """Mean characters of what one call reads, given how long each parameter's texts are."""
+        return None
 
 
 class Source:

@@ -54,6 +54,7 @@ def answer_key(model: str, request: Request) -> str:
             [[turn["role"], turn["content"]] for turn in request.messages],
             sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop,
             request.seed,
+            *([] if sampling.pattern is None else [sampling.pattern]),
         ],
         separators=(",", ":"),
     )  # fmt: skip

@@ -99,6 +99,7 @@ def load(
     *,
     steps: Mapping[str, Callable[..., Rows]] = STEPS,
     engine: str | None = None,
+    replicas: int | None = None,
     seed: int | None = None,
 ) -> Recipe:
     """Read and check a recipe, and those that it reads from.
@@ -107,12 +108,13 @@ def load(
         path: the YAML file.
         steps: the shipped steps.
         engine: a kind that replaces the recipes' own (``--engine``).
+        replicas: how many copies of the model that engine runs (``--replicas``).
         seed: a number that replaces the recipes' own (``--seed``).
 
     Raises:
         RecipeError: with one sentence for every mistake in the file.
     """
-    return _Loader(steps, _chosen(engine) if engine else None, seed).load(path)
+    return _Loader(steps, _chosen(engine, replicas) if engine else None, seed).load(path)
 
 
 class _Loader:
@@ -343,8 +345,15 @@ class _File:
         at: tuple[str, ...] = (*where, "engine") if "engine" in body else ("engine",)
         given = body.get("engine", self._document.data.get("engine", {"kind": "vllm"}))
         chosen = self._loader.engine
-        if chosen and not (isinstance(given, dict) and given.get("kind") == chosen.kind):
-            return chosen
+        if chosen:
+            kind = given.get("kind") if isinstance(given, dict) else None
+            said = chosen.model_dump(exclude_unset=True)
+            if kind == chosen.kind:
+                given = {**given, **said}
+            elif kind == "vllm" and chosen.kind == "ray":
+                given = {**said, "vllm": given}  # each replica runs as the recipe says
+            else:
+                return chosen
         before = len(self._problems)
         try:
             return _engine_settings(given)
@@ -365,7 +374,9 @@ class _File:
                 self._problem(f"{message}.", *where)
                 continue
             name = ".".join(str(part) for part in one["loc"])
-            found = "" if one["type"] == "missing" else f", found {one['input']!r:.80}"
+            # A key may have been put where none belongs, or into an address: it is not repeated.
+            untold = one["type"] == "missing" or "key" in name or "url" in name
+            found = "" if untold else f", found {one['input']!r:.80}"
             self._problem(f"'{name}': {_lower(message)}{found}.", *where, *one["loc"])
 
 
@@ -392,10 +403,12 @@ def _engine_settings(given: Any) -> EngineSettings:
     return settings.model_validate(given)
 
 
-def _chosen(kind: str) -> EngineSettings:
+def _chosen(kind: str, replicas: int | None) -> EngineSettings:
     """The engine that the command line names, with its default settings."""
     try:
-        return _engine_settings({"kind": kind})
+        return _engine_settings(
+            {"kind": kind} if replicas is None else {"kind": kind, "replicas": replicas}
+        )
     except pydantic.ValidationError as error:
         said = _lower(error.errors()[0]["msg"].removeprefix("Value error, "))
         raise RecipeError(f"--engine: {said}, found '{kind}'. Name another one.") from None

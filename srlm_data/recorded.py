@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from types import MappingProxyType
 from typing import Final
 
 from srlm_data.engines import Completion, Engine, Request
@@ -15,22 +16,34 @@ from srlm_data.journal import Answers
 LOOKAHEAD: Final = 16_384
 """Requests looked up at a time; a lookup scans the model's sealed answers once."""
 
+_SPENT: Final = (
+    "calls", "failed", "retries", "new_prompt_tokens", "new_completion_tokens", "seconds",
+    "load_seconds", "queue_seconds",
+)  # fmt: skip
+
 
 @dataclass
 class Usage:
     """What a step spent.
 
     ``calls`` were asked of the engine now; ``reused`` were already answered. Tokens count both, for
-    they are what the rows cost; ``seconds`` is the time spent waiting for the engine now.
+    they are what the rows cost, ``new_`` ones only the calls. ``seconds`` is the time spent waiting
+    for the engine now, after the ``load_seconds`` that it took to start; ``queue_seconds`` is what
+    all calls together waited inside it. ``retries`` are tries of calls that failed before.
     """
 
     calls: int = 0
     reused: int = 0
     failed: int = 0
+    retries: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    new_prompt_tokens: int = 0
+    new_completion_tokens: int = 0
     seconds: float = 0.0
+    load_seconds: float = 0.0
+    queue_seconds: float = 0.0
     total: int | None = field(default=None, repr=False)
 
     def add(self, completion: Completion, *, reused: bool) -> None:
@@ -41,18 +54,29 @@ class Usage:
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         self.cached_tokens += completion.cached_tokens
+        if not reused:
+            self.retries += completion.retries
+            self.queue_seconds += completion.queue_seconds
+            self.new_prompt_tokens += completion.prompt_tokens
+            self.new_completion_tokens += completion.completion_tokens
 
-    def cost(self) -> dict[str, float]:
-        """The figures for a manifest."""
-        return {
-            "calls": self.calls,
-            "reused": self.reused,
-            "failed": self.failed,
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "cached_tokens": self.cached_tokens,
-            "seconds": round(self.seconds, 3),
-        }
+    def spent(self) -> dict[str, float]:
+        """What cannot be read from the answers later, and would be gone with this process."""
+        return {name: getattr(self, name) for name in _SPENT}
+
+    def cost(self, earlier: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
+        """The figures for a manifest.
+
+        Args:
+            earlier: the ``spent`` of attempts that were stopped: their calls are calls of this
+                version, though it has found their answers in the journal.
+        """
+        answered = earlier.get("calls", 0) - earlier.get("failed", 0)
+        tokens = ("prompt_tokens", "completion_tokens", "cached_tokens")
+        figures = {name: value + earlier.get(name, 0) for name, value in self.spent().items()}
+        figures |= {"reused": max(0, self.reused - answered)}
+        figures |= {name: getattr(self, name) for name in tokens}
+        return {name: round(value, 3) for name, value in figures.items()}
 
 
 class RecordedEngine:
@@ -97,8 +121,11 @@ class RecordedEngine:
             return  # everything was known: the engine is never started
         known: deque[Completion] = deque()
         started = time.perf_counter()
+        engine = self._open_engine()
+        self.usage.load_seconds += time.perf_counter() - started
+        started = time.perf_counter()
         asked = chain(missing, self._missing(windows, known))
-        for completion in self._open_engine().generate(asked, total=total):
+        for completion in engine.generate(asked, total=total):
             self.usage.seconds += time.perf_counter() - started
             self._answers.keep(self._model, completion)
             self.usage.add(completion, reused=False)

@@ -7,15 +7,18 @@ import importlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from srlm_data import checkpoints, shards
 from srlm_data.engines import Engine
 from srlm_data.engines.settings import EngineSettings, open_engine
-from srlm_data.errors import DataError, Missing
+from srlm_data.errors import DataError, EngineError, Missing, TrainingError
 from srlm_data.journal import Answers
 from srlm_data.recorded import RecordedEngine, Usage
 from srlm_data.rows import Rows
 from srlm_data.store import Store
+
+_HOLD_THE_MODEL: Final = ("transformers", "vllm", "ray")
 
 
 class Engines:
@@ -50,6 +53,11 @@ class Engines:
         key = (settings, digest)
         if self._engine is None or self._key != key:
             self.close()
+            if checkpoints.is_remote(location) and settings.kind in _HOLD_THE_MODEL:
+                raise EngineError(
+                    f"engine '{settings.kind}': it loads a model's files, found {location}, which "
+                    "only a server has. Set 'engine: {kind: openai}' for this dataset."
+                )
             place = checkpoints.locate(location, self._store.root)
             self._engine = open_engine(settings, place.name, digest, place.revision)
             self._key = key
@@ -105,7 +113,13 @@ class StoreWorkshop:
 
         Raises:
             Missing: it is on the Hub, and huggingface_hub is not installed.
+            TrainingError: only a server has it.
         """
+        if checkpoints.is_remote(location):
+            raise TrainingError(
+                f"{location}: only a server has the model's files, so it cannot be trained here. "
+                "Train a model that is in a folder or on the Hub."
+            )
         place = checkpoints.locate(location, self._store.root)
         if place.revision is None:
             return Path(place.name)

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -168,8 +169,11 @@ def test_a_folder_elsewhere_is_found_by_its_absolute_path(tmp_path: Path) -> Non
     assert checkpoints.locate(f"path:{tmp_path}", tmp_path / "store") == (str(tmp_path), None)
 
 
-def test_a_hub_location_keeps_its_revision(tmp_path: Path) -> None:
-    location = checkpoints.hub_location("org/model", "abc123")
+@pytest.mark.parametrize("named", [checkpoints.hub_location, checkpoints.remote_location])
+def test_a_named_models_location_keeps_its_revision(
+    tmp_path: Path, named: Callable[[str, str], str]
+) -> None:
+    location = named("org/model", "abc123")
     assert checkpoints.locate(location, tmp_path) == ("org/model", "abc123")
 
 

@@ -8,7 +8,14 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from srlm_data.engines import Completion, Engine, Request, Sampling, request_seed
-from srlm_data.engines.settings import EngineSettings, TransformersEngine, VllmEngine, open_engine
+from srlm_data.engines.settings import (
+    EngineSettings,
+    OpenaiEngine,
+    RayEngine,
+    TransformersEngine,
+    VllmEngine,
+    open_engine,
+)
 from srlm_data.errors import EngineError, Missing
 from tests.fakes import FakeEngine
 from tests.tiny import tiny_model
@@ -64,13 +71,20 @@ def test_settings_import_no_model_library() -> None:
     assert done.stdout.strip() in ("[]", "['numpy']"), done.stdout  # pyarrow may bring numpy
 
 
+@pytest.mark.parametrize(
+    ("settings", "package"),
+    [(VllmEngine(), "vllm"), (RayEngine(), "ray"), (OpenaiEngine(), "openai")],
+    ids=["vllm", "ray", "openai"],
+)
 def test_a_missing_package_is_named_with_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, settings: EngineSettings, package: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, "srlm_data.engines.vllm", raising=False)
-    monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(Missing, match=r"'vllm' is not installed.*pip install 'srlm-data\[vllm\]'"):
-        open_engine(VllmEngine(), "x", "digest")
+    for module in (f"srlm_data.engines.{package}", "srlm_data.engines.retrying"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    said = rf"'{package}' is not installed.*pip install 'srlm-data\[{package}\]'"
+    with pytest.raises(Missing, match=said):
+        open_engine(settings, "x", "digest")
 
 
 def test_the_fake_honours_the_protocol_and_answers_out_of_order() -> None:
@@ -209,6 +223,14 @@ def test_a_prompt_that_is_too_long_fails_alone(engine: Engine) -> None:
     assert "the longest sequence is 512" in str(done["long"].error)
     assert done["long"].text == ""
     assert {done[f"r{i}"].finish_reason for i in range(3)} <= {"stop", "length"}
+
+
+def test_an_engine_that_cannot_guide_an_answer_says_so(engine: Engine) -> None:
+    guided = ask(2, Sampling(0.7, 0.9, 16, pattern="Score: [0-5]"))
+    with pytest.raises(
+        EngineError, match=r"cannot hold an answer to a pattern. .* 'guided: false'"
+    ):
+        list(engine.generate(guided))
 
 
 def test_an_answer_ends_where_the_model_does(engine: Engine) -> None:

@@ -8,6 +8,7 @@ import pytest
 from srlm_data.engines import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine, VllmEngine, open_engine
 from srlm_data.errors import EngineError
+from srlm_data.stages.judgments import GUIDED, read_score
 from tests.test_engines import GREEDY, WARM, ask, texts
 from tests.tiny import tiny_model
 
@@ -78,6 +79,38 @@ def test_a_shared_beginning_is_computed_once(engine: Engine) -> None:
     assert sum(done.cached_tokens > 0 for done in engine.generate(asked)) > 0
 
 
+def test_the_chat_template_is_applied_once(engine: Engine, model: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    for done in engine.generate(ask(10)):
+        turns = [dict(turn) for turn in done.request.messages]
+        text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        assert text.count(tokenizer.bos_token) == 1
+        assert done.prompt_tokens == len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def test_a_guided_judgement_can_end_only_with_a_score(engine: Engine) -> None:
+    guided = ask(24, Sampling(1.0, 1.0, 64, pattern=GUIDED))
+    done = list(engine.generate(guided))
+    ended = [one for one in done if one.finish_reason == "stop"]
+    assert ended
+    assert {read_score(one.text, "stop").state for one in ended} == {"parsed"}
+
+
+def test_a_pattern_that_is_none_fails_alone(engine: Engine) -> None:
+    bad = Request("bad", ask(1)[0].messages, Sampling(1.0, 1.0, 8, pattern="(["), 1)
+    done = {one.request.id: one for one in engine.generate([bad, *ask(3)])}
+    assert "vLLM refused it" in str(done["bad"].error)
+    assert {done[f"r{i}"].finish_reason for i in range(3)} <= {"stop", "length"}
+
+
+def test_the_time_in_the_queue_is_told(engine: Engine) -> None:
+    waited = [one.queue_seconds for one in engine.generate(ask(40))]
+    assert min(waited) >= 0
+    assert max(waited) > 0
+
+
 def test_prompts_that_are_too_long_fail_alone(engine: Engine) -> None:
     text = "one two three " * 400
     long = [Request(f"long{i}", ({"role": "user", "content": text},), WARM, 1) for i in range(40)]
@@ -106,6 +139,23 @@ def test_one_model_after_another_in_one_process(
         other = open_engine(SETTINGS, str(folder), f"digest {seed}")
         assert (texts(other.generate(asked)) == first) == (seed == 0)
         other.close()
+
+
+def test_copies_in_processes_of_their_own_write_the_same_texts(model: Path, tmp_path: Path) -> None:
+    asked = ask(40)
+    alone = open_engine(SETTINGS, str(model), "digest")
+    expected = texts(alone.generate(asked))
+    alone.close()
+    settings = SETTINGS.model_copy(update={"data_parallel_size": 2})
+    engine = open_engine(settings, str(model), "digest")
+    try:
+        assert texts(engine.generate(iter(asked))) == expected
+        stream = engine.generate(ask(60))
+        next(stream)
+        stream.close()  # type: ignore[attr-defined]
+        assert texts(engine.generate(asked)) == expected
+    finally:
+        engine.close()
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

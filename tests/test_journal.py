@@ -44,6 +44,7 @@ def test_an_answer_is_found_in_the_journal_and_after_sealing(tmp_path):
         ("m", request(sampling=Sampling(0.8, 0.9, 16))),
         ("m", request(sampling=Sampling(0.7, 0.9, 17))),
         ("m", request(sampling=Sampling(0.7, 0.9, 16, ("\n",)))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, pattern="Score: [0-5]"))),
     ],
 )
 def test_whatever_decides_an_answer_is_in_its_key(other):

@@ -1,5 +1,6 @@
 """Judging: what is read as a score, and what becomes of everything else."""
 
+import re
 import time
 from collections import Counter
 
@@ -14,7 +15,7 @@ from srlm_data.conversations import render, user
 from srlm_data.engines import Completion, request_seed
 from srlm_data.errors import DataError, EngineError
 from srlm_data.rows import Rows
-from srlm_data.stages.judgments import Judge, Verdict, judge, read_score
+from srlm_data.stages.judgments import GUIDED, Judge, Verdict, judge, read_score
 
 
 @pytest.mark.parametrize(
@@ -284,3 +285,14 @@ def test_the_shipped_template_puts_criteria_first_and_the_score_last():
     assert places == sorted(places)
     assert text.endswith("\nScore: <total points>")
     assert read_score(text, "stop") == Verdict("unparsed")
+
+
+def test_a_guided_judge_asks_for_texts_that_end_with_a_score():
+    engine = FakeEngine(lambda request: "Good.\nScore: 4")
+    rows = list(judge(Judge(guided=True), candidates("a"), models(), engine).dicts())
+    assert {request.sampling.pattern for request in engine.asked} == {GUIDED}
+    assert Judge().identity() != Judge(guided=True).identity()
+    assert re.fullmatch(GUIDED, "Two lines.\n\nScore: 0")
+    assert not re.fullmatch(GUIDED, "Score: 6")
+    assert not re.fullmatch(GUIDED, "Score: 4 and more")
+    assert [row["score"] for row in rows] == [4, 4, 4]

@@ -17,10 +17,12 @@ from pydantic import ValidationError
 
 from conftest import ROOT
 from srlm_data import checkpoints, training
-from srlm_data.errors import TrainingError
+from srlm_data.errors import RecipeError, TrainingError
+from srlm_data.resources import StoreWorkshop
 from srlm_data.rows import Rows
 from srlm_data.schema import EXAMPLES, MODELS, PAIRS, PROMPTS, prompt_id
 from srlm_data.stages.models import Checkpoint, checkpoint, dpo, sft
+from srlm_data.store import Store
 from srlm_data.training import Dpo, Sft
 from tiny import tiny_model
 
@@ -161,12 +163,23 @@ def test_a_checkpoint_is_named_by_its_weights_and_not_by_its_folder(tmp_path: Pa
     assert rows[0]["location"] == f"path:{first.resolve()}"
 
 
+def test_a_remote_model_is_named_with_the_version_that_is_meant(tmp_path: Path) -> None:
+    row = checkpoint(Checkpoint(remote="big@2026-04-14")).table().to_pylist()[0]
+    assert row["location"] == "remote:big@2026-04-14"
+    other = checkpoint(Checkpoint(remote="big@2026-05-01")).table().to_pylist()[0]
+    assert row["model"] != other["model"]
+    with pytest.raises(RecipeError, match="the revision 'latest' can change"):
+        checkpoint(Checkpoint(remote="big@latest"))
+    with pytest.raises(TrainingError, match="only a server has the model's files"):
+        StoreWorkshop(Store(tmp_path), "x").resolve(row["location"])
+
+
 def test_a_hub_model_is_named_with_the_commit_that_is_meant() -> None:
     row = checkpoint(Checkpoint(hub="org/name@0123abcd")).table().to_pylist()[0]
     assert row["location"] == "hub:org/name@0123abcd"
     with pytest.raises(ValidationError):
         Checkpoint(hub="org/name")
-    with pytest.raises(ValidationError, match="one of the two"):
+    with pytest.raises(ValidationError, match="one of the three"):
         Checkpoint()
     with pytest.raises(ValidationError, match="no such folder: 'gone'"):
         Checkpoint.model_validate({"path": "gone"})

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import toy
 from srlm_data.errors import RecipeError
 from srlm_data.recipe import load
 
@@ -166,3 +167,18 @@ def test_checking_time_grows_linearly_with_the_file(tmp_path):
 
     seconds(10)
     assert seconds(2000) < 30 * seconds(200)
+
+
+def test_ray_takes_what_the_recipe_says_of_vllm_into_each_replica(tmp_path):
+    def engine(section, **options):
+        recipe = toy.write_recipe(tmp_path, ("seed: 3", f"seed: 3\nengine: {section}"))
+        text = recipe.read_text().replace("engine:\n  kind: toy:open_toy\n", "about:\n")
+        recipe.write_text(text.replace("  options:", "  was:"))
+        return load(recipe, **options).datasets["candidates"].engine
+
+    given = engine("{kind: vllm, max_num_seqs: 9}", engine="ray", replicas=3)
+    assert (given.kind, given.replicas, given.vllm.max_num_seqs) == ("ray", 3, 9)
+    section = "{kind: ray, replicas: 4, vllm: {max_num_seqs: 9}}"
+    given = engine(section, engine="ray", replicas=2)
+    assert (given.replicas, given.vllm.max_num_seqs) == (2, 9)
+    assert engine(section, engine="ray").replicas == engine(section).replicas == 4

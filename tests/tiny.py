@@ -25,7 +25,10 @@ Say the words in reverse order: one two three four five six seven eight nine ten
 """
 
 
-def tiny_model(folder: Path, *, seed: int = 0, length: int = 512) -> Path:
+def tiny_model(
+    folder: Path, *, seed: int = 0, length: int = 512, width: int = 64, layers: int = 2,
+    spread: float = 0.25,
+) -> Path:  # fmt: skip
     """Save a model that loads with transformers, vLLM and TRL, and give its folder back.
 
     The weights are random, so it answers with word salad; they are drawn wide, so that greedy
@@ -35,6 +38,8 @@ def tiny_model(folder: Path, *, seed: int = 0, length: int = 512) -> Path:
         folder: where to save it; made if need be.
         seed: of the weights; another seed is another model.
         length: the model's longest sequence in tokens.
+        width, layers: how large it is.
+        spread: of its weights; a small one makes all tokens about as likely.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -59,13 +64,13 @@ def tiny_model(folder: Path, *, seed: int = 0, length: int = 512) -> Path:
 
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         num_key_value_heads=1,
         max_position_embeddings=length,
-        initializer_range=0.25,
+        initializer_range=spread,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

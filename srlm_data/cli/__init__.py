@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import click
 
+from srlm_data.cli.costs import cost
 from srlm_data.cli.keeping import gc, tag, verify
 from srlm_data.cli.looking import log, ls, show, sql
 from srlm_data.cli.making import build, evaluate, plan
@@ -52,7 +53,7 @@ def cli(context: click.Context, root: Path) -> None:
 
 for command in (
     build, evaluate, plan,
-    ls, show, log, sql, report,
+    ls, show, log, cost, sql, report,
     verify, tag, gc,
     steps, init, doctor,
 ):  # fmt: skip

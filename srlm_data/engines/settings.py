@@ -52,7 +52,7 @@ class TransformersEngine(Config):
 
 
 class VllmEngine(Config):
-    """Offline generation with vLLM in this process; what is unset is vLLM's own choice."""
+    """Offline generation with vLLM on this machine; what is unset is vLLM's own choice."""
 
     kind: Literal["vllm"] = "vllm"
     dtype: Dtype = Field(default="auto", description=_DTYPE)
@@ -73,6 +73,9 @@ class VllmEngine(Config):
     tensor_parallel_size: int = Field(
         default=1, ge=1, description="GPUs that hold the model together."
     )
+    data_parallel_size: int = Field(
+        default=1, ge=1, description="Copies of the model that answer side by side."
+    )
     enforce_eager: bool | None = Field(
         default=None, description="Skip compilation and CUDA graphs; unset: only on a CPU."
     )
@@ -80,6 +83,64 @@ class VllmEngine(Config):
         default=True, description="Compute a beginning that several prompts share only once."
     )
     trust_remote_code: bool = Field(default=False, description=_REMOTE_CODE)
+
+
+class RayEngine(Config):
+    """Replicas of the vLLM engine over a Ray cluster; the model's files are on every host."""
+
+    kind: Literal["ray"] = "ray"
+    replicas: int = Field(default=1, ge=1, description="Copies of the model, each in an actor.")
+    address: str | None = Field(
+        default=None,
+        description="A running cluster (auto, or host:port); unset: one on this machine alone.",
+    )
+    cpus: float = Field(default=1, gt=0, description="CPU cores that a replica takes.")
+    gpus: float | None = Field(
+        default=None,
+        ge=0,
+        description="GPUs that a replica takes; unset: as many as vllm wants, if there are any.",
+    )
+    restarts: int = Field(
+        default=5, ge=0, description="Replicas that may die, and are replaced, in one run."
+    )
+    vllm: VllmEngine = Field(default=VllmEngine(), description="How each replica runs.")
+
+
+class OpenaiEngine(Config):
+    """A server that speaks OpenAI's API. The key comes from the environment and stays there."""
+
+    kind: Literal["openai"] = "openai"
+    base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^@\s]+$",
+        description="Address of the API, up to /v1; unset: OPENAI_BASE_URL, else OpenAI's own.",
+    )
+    served_name: str | None = Field(
+        default=None,
+        description="What the server calls the model; unset: a remote model's own name, and the "
+        "digest of a checkpoint (--served-model-name of vLLM).",
+    )
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY",
+        pattern=r"^[A-Z_][A-Z0-9_]*$",
+        description="Environment variable of the key; never the key itself.",
+    )
+    concurrency: int = Field(default=64, ge=1, description="Most requests that are sent at a time.")
+    timeout: float = Field(default=600, gt=0, description="Seconds that one try may take.")
+    retries: int = Field(
+        default=5, ge=0, description="Further tries of a request that may itself be at fault."
+    )
+    patience: float = Field(
+        default=900,
+        ge=0,
+        description="Seconds for which a server that is away or busy is waited for.",
+    )
+    failure_budget: float = Field(
+        default=0.1, ge=0, le=1, description="Share of failed requests that ends the run."
+    )
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens", description="What the server calls the longest answer."
+    )
 
 
 class PluginEngine(Config):
@@ -95,13 +156,15 @@ class PluginEngine(Config):
         return kind
 
 
-ENGINES: Final[Mapping[str, type[TransformersEngine | VllmEngine]]] = {
+ENGINES: Final[Mapping[str, type[TransformersEngine | VllmEngine | RayEngine | OpenaiEngine]]] = {
     "transformers": TransformersEngine,
     "vllm": VllmEngine,
+    "ray": RayEngine,
+    "openai": OpenaiEngine,
 }
 """Kind -> settings of the shipped engines; a kind with a colon is a :class:`PluginEngine`."""
 
-EngineSettings = TransformersEngine | VllmEngine | PluginEngine
+EngineSettings = TransformersEngine | VllmEngine | RayEngine | OpenaiEngine | PluginEngine
 """Any engine's settings, told apart by ``kind``."""
 
 

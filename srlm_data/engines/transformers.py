@@ -97,12 +97,18 @@ class Transformers:
         """Completions of ``requests``, as they finish.
 
         Raises:
-            EngineError: the device's memory is too small for a batch.
+            EngineError: the device's memory is too small for a batch, or an answer must match a
+                pattern.
         """
         source = iter(requests)
         while window := list(islice(source, self._batch_size * _WINDOW)):
             rows = []
             for request in window:
+                if request.sampling.pattern is not None:
+                    raise EngineError(
+                        "engine 'transformers': it cannot hold an answer to a pattern. Answer with "
+                        "'vllm', or set 'guided: false'."
+                    )
                 prompt = self._prompts.tokens(request)
                 if isinstance(prompt, Completion):
                     yield prompt

@@ -1,13 +1,13 @@
-"""Offline text generation with vLLM, in this process.
+"""Offline text generation with vLLM.
 
 Requests are streamed in as others finish, so that the scheduler always has enough to choose from
 and memory stays bounded; completions come out as they end. Prefix caching computes a beginning
-that prompts share (a judge's rubric) once.
+that prompts share (a judge's rubric) once. See :mod:`srlm_data.engines.vllm_cores` for where vLLM
+computes.
 """
 
 from __future__ import annotations
 
-import gc
 import itertools
 import logging
 import os
@@ -21,15 +21,15 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 
 import torch
 import transformers
-from vllm import EngineArgs, LLMEngine, SamplingParams
-from vllm.inputs import TokensPrompt
+from vllm import SamplingParams
 from vllm.platforms import current_platform
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from srlm_data.engines import Completion, Request
 from srlm_data.engines.chat import Prompts, failed
 from srlm_data.engines.settings import VllmEngine
+from srlm_data.engines.vllm_cores import Core, InProcess, Processes
 from srlm_data.errors import EngineError
 
 _CPU_TOKENS = 8192  # of one step; on a CPU also the longest sequence, unless set otherwise
@@ -46,20 +46,20 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
         if current_platform.is_cpu():
             config = transformers.AutoConfig.from_pretrained(model, **from_hub)
             arguments = _for_cpu(arguments, config.get_text_config().max_position_embeddings)
-        engine = LLMEngine.from_engine_args(
-            EngineArgs(
-                model=model,
-                revision=revision,
-                tokenizer_revision=revision,
-                load_format="safetensors",
-                use_tqdm_on_load=False,
-                disable_log_stats=True,
+        alone = current_platform.is_cpu() and settings.data_parallel_size == 1
+        core = (InProcess if alone else Processes)(
+            {
+                "model": model,
+                "revision": revision,
+                "tokenizer_revision": revision,
+                "load_format": "safetensors",
+                "use_tqdm_on_load": False,
                 **arguments,
-            )
+            }
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(f"engine 'vllm': the model {model} cannot be loaded: {error}") from error
-    return Vllm(engine, tokenizer, digest)
+    return Vllm(core, tokenizer, digest)
 
 
 def _for_cpu(arguments: dict[str, Any], longest: int) -> dict[str, Any]:
@@ -87,15 +87,17 @@ def _for_cpu(arguments: dict[str, Any], longest: int) -> dict[str, Any]:
 class Vllm:
     """An engine over vLLM. Satisfies :class:`srlm_data.engines.Engine`."""
 
-    def __init__(self, engine: Any, tokenizer: Any, digest: str) -> None:
-        config = engine.vllm_config
-        self._engine = engine
+    def __init__(self, core: Core, tokenizer: Any, digest: str) -> None:
+        config = core.config
+        self._core: Core | None = core
         self._digest = digest
         longest = config.model_config.max_model_len
         self._prompts = Prompts(tokenizer, config.model_config.model, longest)
         # Twice what is answered at a time, so that a place that gets free is filled at once.
-        self._room = 2 * config.scheduler_config.max_num_seqs
+        replicas = config.parallel_config.data_parallel_size
+        self.room: int = 2 * config.scheduler_config.max_num_seqs * replicas
         self._keys = map(str, itertools.count())
+        self._waiting: dict[str, Request] = {}
 
     @property
     def model(self) -> str:
@@ -116,42 +118,65 @@ class Vllm:
             EngineError: vLLM has died.
         """
         source = iter(requests)
-        waiting: dict[str, Request] = {}
         try:
             while True:
-                pulled = list(itertools.islice(source, self._room - len(waiting)))
-                for request in pulled:
-                    prompt = self._prompts.tokens(request)
-                    if isinstance(prompt, Completion):
-                        yield prompt
-                    else:
-                        key = next(self._keys)
-                        self._engine.add_request(
-                            key, TokensPrompt(prompt_token_ids=prompt), _parameters(request)
-                        )
-                        waiting[key] = request
-                if not pulled and not waiting:
+                pulled = list(itertools.islice(source, self.room - len(self._waiting)))
+                yield from self.add(pulled)
+                if not pulled and not self._waiting:
                     return
-                for output in self._engine.step():
-                    yield _completion(waiting.pop(output.request_id), output)
+                yield from self.finished()
+        finally:
+            self.abort()
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is to come."""
+        return bool(self._waiting)
+
+    def add(self, requests: Iterable[Request]) -> list[Completion]:
+        """Take requests; gives the completions of those that fail at once."""
+        assert self._core, "a closed engine was asked"
+        failures = []
+        for request in requests:
+            prompt = self._prompts.tokens(request)
+            if isinstance(prompt, Completion):
+                failures.append(prompt)
+            else:
+                key = next(self._keys)
+                self._waiting[key] = request
+                self._core.add(key, prompt, _parameters(request))
+        return failures
+
+    def finished(self) -> list[Completion]:
+        """What has ended since the last call; goes on with the rest.
+
+        Raises:
+            EngineError: vLLM has died.
+        """
+        if not self._waiting:
+            return []
+        assert self._core
+        try:
+            done = self._core.finished()
         except EngineDeadError as error:
-            waiting.clear()
+            self._waiting.clear()
             raise EngineError(
                 f"engine 'vllm': it has died: {error}. What was answered is kept; set "
                 "VLLM_LOGGING_LEVEL=INFO to see why, and build again."
             ) from error
-        finally:
-            if waiting:
-                self._engine.abort_request(list(waiting))
+        return [_completion(self._waiting.pop(key), output) for key, output in done]
+
+    def abort(self) -> None:
+        """Take back what is unanswered."""
+        if self._waiting and self._core:
+            self._core.abort(list(self._waiting))
+        self._waiting.clear()
 
     def close(self) -> None:
         """Release the model and the memory it holds; another model can be loaded then."""
-        if self._engine is not None:
-            self._engine.engine_core.shutdown()
-            self._engine = None
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        if self._core is not None:
+            self._core.close()
+            self._core = None
 
 
 def _parameters(request: Request) -> SamplingParams:
@@ -163,21 +188,24 @@ def _parameters(request: Request) -> SamplingParams:
         stop=list(sampling.stop),
         seed=request.seed,
         output_kind=RequestOutputKind.FINAL_ONLY,
+        structured_outputs=sampling.pattern and StructuredOutputsParams(regex=sampling.pattern),
     )
 
 
 def _completion(request: Request, output: Any) -> Completion:
-    """A completion from a finished output of vLLM."""
+    """A completion from a finished output of vLLM, or from the exception that refused it."""
+    if isinstance(output, Exception):
+        return failed(request, 0, f"vLLM refused it: {output}")
     (answer,) = output.outputs
+    times, read = output.metrics, len(output.prompt_token_ids)
     if answer.finish_reason not in ("stop", "length"):
-        return failed(
-            request, len(output.prompt_token_ids), f"vLLM ended it with '{answer.finish_reason}'"
-        )
+        return failed(request, read, f"vLLM ended it with '{answer.finish_reason}'")
     return Completion(
         request,
         answer.text,
         answer.finish_reason,
-        len(output.prompt_token_ids),
+        read,
         len(answer.token_ids),
         output.num_cached_tokens or 0,
+        queue_seconds=max(0.0, times.scheduled_ts - times.queued_ts) if times else 0.0,
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from srlm_data.asking import answered, ask
-from srlm_data.config import Config, Expected
+from srlm_data.config import Config, Expected, Lengths
 from srlm_data.engines import Completion, Engine, Request, Sampling, request_seed
 from srlm_data.rows import Candidates, Models, Prompts, Rows
 from srlm_data.schema import CANDIDATES, row_id
@@ -35,6 +35,10 @@ class Answer(Config):
         prompts = rows.get("prompts")
         answers = None if prompts is None else prompts * self.n
         return Expected(answers, answers)
+
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+        """A call reads a prompt."""
+        return lengths["prompts"].prompt if "prompts" in lengths else None
 
 
 def answer(config: Answer, prompts: Prompts, model: Models, engine: Engine) -> Candidates:

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from srlm_data import duck
 from srlm_data.asking import answered, ask
-from srlm_data.config import Config, Expected, Template
+from srlm_data.config import Config, Expected, Lengths, Template
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
@@ -76,6 +76,13 @@ class Compare(CompareScores):
         """At most two calls, and as many rows, a prompt that both sides answered."""
         prompts = _least(rows)
         return Expected(None) if prompts is None else Expected(2 * prompts, 2 * prompts)
+
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+        """A call reads the template, filled with a prompt and two answers."""
+        first, second = lengths.get("first"), lengths.get("second")
+        if first is None or second is None:
+            return None
+        return len(self.template.text) + sum(first) + second.response
 
 
 def _least(rows: Mapping[str, int | None]) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import Field, field_validator
 
 from srlm_data.asking import answered, ask
-from srlm_data.config import Config, Expected, Template
+from srlm_data.config import Config, Expected, Lengths, Template
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.pleas import find_pleas
@@ -22,6 +22,8 @@ from srlm_data.rows import Candidates, Judgments, Models, Rows
 from srlm_data.schema import JUDGMENTS, MAX_SCORE, row_id
 
 _PLACEHOLDERS: Final = frozenset({"prompt", "response"})
+GUIDED: Final = rf"([^\n]*\n)*Score: [0-{MAX_SCORE}]"
+"""A judgement whose last line is a score: free until then, and it cannot end before."""
 
 
 class Judge(Config):
@@ -36,6 +38,11 @@ class Judge(Config):
     temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
     max_tokens: int = Field(512, ge=1, description="Longest judgement, in tokens.")
+    guided: bool = Field(
+        False,
+        description="Let a judgement end only with a score line; for the engines vllm, ray and "
+        "openai (a server of vLLM).",
+    )
     seed: int = Field(0, ge=0, description="Seed of the requests.")
 
     @field_validator("template")
@@ -54,6 +61,11 @@ class Judge(Config):
         judgments = None if candidates is None else candidates * self.repeats
         return Expected(judgments, judgments)
 
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+        """A call reads the template, filled with a prompt and its answer."""
+        filled = lengths.get("candidates")
+        return None if filled is None else len(self.template.text) + sum(filled)
+
 
 def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) -> Judgments:
     """Let a model judge every candidate, several times.
@@ -67,7 +79,8 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         DataError: ``model`` is not the model that the engine has loaded.
         EngineError: the engine cannot go on.
     """
-    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
+    pattern = GUIDED if config.guided else None
+    sampling = Sampling(config.temperature, config.top_p, config.max_tokens, pattern=pattern)
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
     pleading: Counter[str] = Counter()

@@ -44,7 +44,7 @@ Folder = Annotated[
 
 
 class Checkpoint(Config):
-    """A model that exists: either ``path`` or ``hub``."""
+    """A model that exists: one of ``path``, ``hub`` and ``remote``."""
 
     path: Folder | None = Field(None, description="the folder of a model, beside the recipe")
     hub: str | None = Field(
@@ -52,22 +52,29 @@ class Checkpoint(Config):
         pattern=r"^[^@\s]+/[^@\s]+@[^@\s]+$",
         description="a model on the Hugging Face Hub, as name@commit",
     )
+    remote: str | None = Field(
+        None,
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        description="a model that only a server has, as name@version: what the server calls it, "
+        "and the version that you pin (its release date, say)",
+    )
 
     @model_validator(mode="after")
     def _names_one_model(self) -> Self:
-        if (self.path is None) == (self.hub is None):
-            raise ValueError("name a model by 'path' or by 'hub', one of the two")
+        if [self.path, self.hub, self.remote].count(None) != 2:
+            raise ValueError("name a model by 'path', 'hub' or 'remote', one of the three")
         return self
 
 
 def checkpoint(config: Checkpoint) -> Models:
-    """Name a model that exists already: a folder, or a Hub model at a pinned revision."""
+    """Name a model that exists already: a folder, a Hub model or a server's at a pinned version."""
     if config.path is not None:
         digest, location = checkpoints.digest(config.path), f"path:{config.path}"
     else:
-        name, _, revision = str(config.hub).partition("@")
+        name, _, revision = str(config.hub or config.remote).partition("@")
         digest = checkpoints.hub_digest(name, revision)
-        location = checkpoints.hub_location(name, revision)
+        locate = checkpoints.hub_location if config.hub else checkpoints.remote_location
+        location = locate(name, revision)
     return Rows.of(MODELS, [{"model": digest, "method": "checkpoint", "location": location}])
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, field_validator
 
 from srlm_data.asking import answered, ask
-from srlm_data.config import Config, Expected, Template
+from srlm_data.config import Config, Expected, Lengths, Template
 from srlm_data.conversations import render, user
 from srlm_data.engines import Completion, Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
@@ -78,6 +78,7 @@ FILTERS: Final[tuple[Callable[[str], bool], ...]] = (
 class SelfInstruct(Config):
     """How many prompts are made, and from which examples."""
 
+    calls_are_fewest = True
     n: int = Field(ge=1, description="How many new prompts are wanted.")
     seed_shots: int = Field(6, ge=1, description="Seed prompts that are shown (paper: 6).")
     own_shots: int = Field(
@@ -117,6 +118,13 @@ class SelfInstruct(Config):
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """``n`` rows, from at least as many calls."""
         return Expected(self.n, self.n)
+
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+        """A call reads the template with its examples, taken to be as long as the seed's."""
+        if "examples" not in lengths:
+            return None
+        shots = self.seed_shots + self.own_shots
+        return len(self.template.text) + shots * lengths["examples"].prompt
 
 
 def self_instruct(

@@ -1,0 +1,162 @@
+"""The constants that docs/scale.md reckons with: what one row costs, whatever the model.
+
+    python benchmarks/scale.py              half a minute
+    python benchmarks/scale.py --quick      a tenth of it
+
+An engine that answers at once stands for the model, so that all time is srlm-data's own. Times are
+of the processor, so that a busy machine gives the same. Texts are words drawn by chance. Prints a
+table, and one line of JSON last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from srlm_data.conversations import user
+from srlm_data.engines import Completion, Request, Sampling
+from srlm_data.journal import Answers
+from srlm_data.novelty import Novelty
+from srlm_data.recorded import RecordedEngine
+from srlm_data.rows import Rows
+from srlm_data.schema import MODELS, PROMPTS, prompt_id
+from srlm_data.stages.candidates import Answer, answer
+from srlm_data.stages.judgments import Judge, judge
+from srlm_data.store import Manifest, Store
+
+MODEL = "0" * 32
+WORDS = [f"{a}{b}" for a in "ab cd ef gh ij kl mn op qr st".split() for b in range(100)]
+
+
+class Instant:
+    """An engine that answers at once, so many times, with texts of so many words."""
+
+    model = MODEL
+
+    def __init__(self, answers: int, words: int, last: str = "") -> None:
+        # Made before the clock starts.
+        self._texts = [_text(number, words) + last for number in range(answers)]
+
+    def generate(
+        self, requests: Iterable[Request], *, total: int | None = None
+    ) -> Iterator[Completion]:
+        """Answer everything."""
+        for request, text in zip(requests, self._texts, strict=True):
+            yield Completion(request, text, "stop", 100, 100)
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+def _text(seed: int, words: int) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=words))
+
+
+def build(store: Store, name: str, rows: Rows, inputs: dict[str, Manifest]) -> Manifest:
+    """Commit a step's rows as a build does."""
+    return store.commit(f"scale.{name}", rows, identity={"step": name}, inputs=[*inputs.items()])
+
+
+def a_step(store: Store, name: str, engine: Instant, make: Any, inputs: Any) -> dict[str, float]:
+    """Microseconds and bytes that an answer costs, from its request to the sealed journal."""
+    started = time.process_time()
+    with Answers(store.root, name) as answers:
+        recorded = RecordedEngine(MODEL, lambda: engine, answers, lambda _: None)
+        manifest = build(store, name, make(recorded), inputs)
+        answers.seal()
+    seconds = time.process_time() - started
+    size = sum(file.bytes for file in manifest.files)
+    kept = sum(file.stat().st_size for file in store.root.glob("answers/*/*.parquet"))
+    return {
+        "us_per_row": seconds / manifest.rows * 1e6,
+        "version_bytes_per_row": size / manifest.rows,
+        "all_answers_bytes": float(kept),
+        "rows": manifest.rows,
+    }
+
+
+def steps(folder: Path, prompts: int) -> dict[str, dict[str, float]]:
+    """Candidates of 200 words and judgements of 60, for prompts of 40."""
+    store = Store(folder)
+    model = Rows.of(MODELS, [{"model": MODEL, "method": "checkpoint", "location": "path:/"}])
+    conversations = [user(_text(-number - 1, 40)) for number in range(prompts)]
+    rows = [
+        {"prompt_id": prompt_id(one), "prompt": one, "source": "scale"} for one in conversations
+    ]
+    made = build(store, "prompts", Rows.of(PROMPTS, rows), {})
+    found = {}
+    found["candidates"] = a_step(
+        store, "candidates", Instant(4 * prompts, 200),
+        lambda engine: answer(Answer(n=4), store.rows(made), model, engine), {"prompts": made},
+    )  # fmt: skip
+    candidates = store.resolve("scale.candidates")
+    found["judgments"] = a_step(
+        store, "judgments", Instant(12 * prompts, 60, "\nScore: 4"),
+        lambda engine: judge(Judge(repeats=3), store.rows(candidates), model, engine),
+        {"candidates": candidates},
+    )  # fmt: skip
+    return found
+
+
+def lookups(folder: Path) -> float:
+    """Seconds that a window of 16,384 requests takes to be looked up among the sealed answers."""
+    sampling = Sampling(0.7, 0.9, 16)
+    window = [Request(str(i), tuple(user("new")), sampling, i) for i in range(16_384)]
+    with Answers(folder, "lookup") as answers:
+        started = time.process_time()
+        assert answers.find(MODEL, window) == {}
+        return time.process_time() - started
+
+
+def novelty(prompts: int) -> float:
+    """Seconds to decide that the last thousand of so many prompts are new."""
+    pool = Novelty(0.7)
+    texts = [_text(number, 12 + number % 25) for number in range(prompts)]
+    for text in texts[:-1000]:
+        pool.add(text)
+    started = time.process_time()
+    for text in texts[-1000:]:
+        assert pool.is_novel(text)
+        pool.add(text)
+    return time.process_time() - started
+
+
+def main() -> None:
+    """Measure, and say what came out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    prompts, pool = (500, 4_000) if parser.parse_args().quick else (3_000, 20_000)
+    with tempfile.TemporaryDirectory() as name:
+        made = steps(Path(name), prompts)
+        answers = sum(step["rows"] for step in made.values())
+        window = lookups(Path(name))
+    figures = {
+        "a candidate, us": made["candidates"]["us_per_row"],
+        "a judgement, us": made["judgments"]["us_per_row"],
+        "a candidate of 200 words, bytes in its version": (
+            made["candidates"]["version_bytes_per_row"]
+        ),
+        "a judgement of 60 words, bytes in its version": (
+            made["judgments"]["version_bytes_per_row"]
+        ),
+        "the answer behind a candidate, bytes": (
+            made["candidates"]["all_answers_bytes"] / made["candidates"]["rows"]
+        ),
+        f"looking 16,384 requests up among {answers:,} answers, s": window,
+        f"a prompt's novelty among {pool:,}, us": novelty(pool) * 1000,
+    }
+    for what, figure in figures.items():
+        click.echo(f"{what:<60} {figure:>12,.3f}")
+    click.echo(json.dumps({"benchmark": "scale", "prompts": prompts, "figures": figures}))
+
+
+if __name__ == "__main__":
+    main()

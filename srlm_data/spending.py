@@ -1,0 +1,96 @@
+"""What a step that is being built has spent so far, kept through a kill.
+
+    <store>/spent/<dataset>@<version>.jsonl    a line of increments a moment, gone when it is built
+
+Answers have a journal of their own; what they cost besides tokens (seconds, retries, failures)
+would vanish with the process that waited for them. The lock of the version makes its builder the
+only writer. A line that a kill has cut is left out: at most a moment is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+FLUSH_SECONDS: Final = 0.5
+"""How long spending may wait in memory."""
+
+
+class Ledger:
+    """The spending of one version (``recipe.dataset@version``), used as a context.
+
+    Attributes:
+        earlier: what attempts that did not finish have spent.
+    """
+
+    def __init__(self, root: Path, version: str) -> None:
+        self._file = root / "spent" / f"{version}.jsonl"
+        self._totals: Callable[[], Mapping[str, float]] = dict
+        self._written: Counter[str] = Counter()
+        self._guard = threading.RLock()
+        self._timer: threading.Timer | None = None
+        self.earlier = _sums(self._file)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._flush()
+
+    def note(self, totals: Callable[[], Mapping[str, float]]) -> None:
+        """Say that this attempt's ``totals`` have changed; they are on disk in a moment."""
+        with self._guard:
+            self._totals = totals
+            if self._timer is None:
+                # A timer, not a look at the clock: the next answer may be a long batch away.
+                self._timer = threading.Timer(FLUSH_SECONDS, self._flush)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _flush(self) -> None:
+        with self._guard:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = None
+            totals = Counter(self._totals())
+            new = {key: round(totals[key] - self._written[key], 6) for key in totals}
+            if any(new.values()):
+                try:
+                    self._file.parent.mkdir(parents=True, exist_ok=True)
+                    with self._file.open("a") as file:  # the line before may be cut
+                        file.write("\n" + json.dumps({key: n for key, n in new.items() if n}))
+                except OSError:
+                    return  # the answers' journal is on the same disk, and says it in a sentence
+                self._written = totals
+
+    def clear(self) -> None:
+        """Forget it all: the version is built, and its manifest has the sums."""
+        with self._guard:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._totals = dict
+            self._file.unlink(missing_ok=True)
+
+
+def forget(root: Path, version: str) -> None:
+    """Remove the spending of a version that is built."""
+    (root / "spent" / f"{version}.jsonl").unlink(missing_ok=True)
+
+
+def _sums(file: Path) -> Counter[str]:
+    """The sums of a ledger's lines."""
+    found: Counter[str] = Counter()
+    try:
+        lines = file.read_text().splitlines()
+    except FileNotFoundError:
+        return found
+    for line in lines:
+        try:
+            found.update(json.loads(line))
+        except ValueError:
+            continue  # empty, or cut by a kill
+    return found

@@ -1,0 +1,68 @@
+"""`vllm serve` as a process of its own, on loopback, with the embedded M0."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+M0 = Path(__file__).resolve().parent.parent / "srlm_data" / "world" / "m0"
+
+
+class VllmServer:
+    """A server that can be killed and started again at the same address."""
+
+    def __init__(self, log: Path, model: Path = M0, name: str = "m0") -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port: int = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}/v1"
+        self._log = log
+        self._model = model
+        self._name = name
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin to start it; it is not up yet."""
+        command = [
+            sys.executable, "-m", "vllm.entrypoints.openai.api_server",
+            "--model", self._model, "--served-model-name", self._name, "--port", self._port,
+            "--dtype", "float32", "--enforce-eager", "--kv-cache-memory-bytes", 256 << 20,
+            # A CPU's generator cannot read the prompt of a seeded request in chunks.
+            "--no-enable-chunked-prefill", "--max-num-batched-tokens", 8192,
+            "--generation-config", "vllm", "--enable-prompt-tokens-details",
+            "--disable-uvicorn-access-log",
+        ]  # fmt: skip
+        env = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "OMP_NUM_THREADS": "1"}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(word) for word in command], env=env, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def wait(self, seconds: float = 180) -> None:
+        """Wait until it answers."""
+        health = self.address.removesuffix("/v1") + "/health"
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert self._process
+            assert self._process.poll() is None, self._log.read_text()[-2000:]
+            try:
+                with urllib.request.urlopen(health, timeout=2):  # noqa: S310 - our own address
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        raise AssertionError(self._log.read_text()[-2000:])
+
+    def kill(self) -> None:
+        """SIGKILL, to it and to the processes that it started."""
+        if self._process:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
