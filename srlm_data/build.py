@@ -209,7 +209,7 @@ def _wanted(recipe: Recipe, only: Sequence[str]) -> set[str]:
 
 def _made(seconds: float) -> dict[str, Any]:
     return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "seconds": round(seconds, 3),
         "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "commit": _commit(),

@@ -14,7 +14,8 @@ from typing import NoReturn
 
 import click
 
-from srlm_data.cli.looking import log, ls, show, sql, tag, verify
+from srlm_data.cli.asking import sql
+from srlm_data.cli.looking import log, ls, show, tag, verify
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
 from srlm_data.errors import SrlmError

@@ -1,8 +1,7 @@
-"""The commands that look at a store: ls, show, log, sql, verify; and tag, which names a version."""
+"""The commands that look at a store: ls, show, log, verify; and tag, which names a version."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -86,33 +85,6 @@ def log(store: Store, name: str, as_json: bool) -> None:
         click.echo(f"    {' '.join(one.made.get('argv', []))}")
         for read in one.inputs:
             click.echo(f"    read {read.parameter}: {read.name}@{read.version[:8]}")
-
-
-@click.command()
-@click.argument("query", required=False)
-@click.option("-f", "--file", type=click.Path(path_type=Path, exists=True), help="A .sql file.")
-@click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table",
-    show_default=True,
-)  # fmt: skip
-@pass_store
-def sql(store: Store, query: str | None, file: Path | None, form: str) -> None:
-    """Ask the store with SQL. Datasets are tables: iter1.pairs, iter1.pairs@3f2a, all_judgments."""
-    from srlm_data.cli.pretty import print_csv, print_json_lines
-    from srlm_data.query import connect, refused, run
-
-    if (query is None) == (file is None):
-        raise click.UsageError("give a QUERY or --file, one of them.")
-    text = file.read_text(encoding="utf-8") if file else str(query)
-    connection = connect(store)
-    answer = run(connection, store, text)
-    with refused(store, text):
-        if form == "table":
-            click.echo(str(answer))
-        elif form == "csv":
-            print_csv(answer)
-        else:
-            print_json_lines(answer)
 
 
 @click.command()

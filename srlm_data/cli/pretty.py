@@ -1,12 +1,8 @@
-"""Rows and steps, laid out for a reader; the rows of a query, for another program."""
+"""Rows and steps, laid out for a reader."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from pydantic_core import PydanticUndefined
@@ -14,13 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from srlm_data.errors import DataError
-from srlm_data.rows import BATCH
 from srlm_data.step import Step
 from srlm_data.store import Manifest
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 def show_rows(manifest: Manifest, rows: list[dict[str, Any]]) -> None:
@@ -70,34 +61,3 @@ def show_step(step: Step, *, whole: bool) -> None:
         click.echo(f"  {name}: {default}")
         if field.description:
             click.echo(f"      {field.description}")
-
-
-def print_csv(answer: duckdb.DuckDBPyRelation) -> None:
-    """Print rows as CSV, a batch at a time in memory; lists and structs are JSON in their cells."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(answer.columns)
-    for row in _rows(answer):
-        writer.writerow([_json(cell) if isinstance(cell, list | dict) else cell for cell in row])
-
-
-def print_json_lines(answer: duckdb.DuckDBPyRelation) -> None:
-    """Print rows as one JSON object a line, a batch at a time in memory.
-
-    Raises:
-        DataError: two columns have one name, so an object could hold but one of them.
-    """
-    names = answer.columns
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise DataError(f"sql: two columns are named '{twice}'. Name one anew: {twice} AS other.")
-    for row in _rows(answer):
-        click.echo(_json(dict(zip(names, row, strict=True))))
-
-
-def _rows(answer: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
-    for batch in answer.to_arrow_reader(BATCH):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
