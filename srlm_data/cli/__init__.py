@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from srlm_data.cli.asking import sql
+from srlm_data.cli.comparing import diff
 from srlm_data.cli.looking import log, ls, show, tag, verify
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
@@ -31,6 +32,7 @@ Exit codes:
   6  text generation cannot start or go on
   7  a training run was refused or failed
   8  an optional package is not installed
+  9  the rows of two versions differ (diff --exit-code)
   130, 143  stopped by Ctrl-C or SIGTERM; build again to go on
 """
 
@@ -48,7 +50,7 @@ def cli(context: click.Context, root: Path) -> None:
 
 
 for command in (
-    build, evaluate, plan, ls, show, log, sql, verify, tag, steps, init, doctor,
+    build, evaluate, plan, ls, show, log, sql, diff, verify, tag, steps, init, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import click
@@ -30,9 +31,17 @@ def show_rows(manifest: Manifest, rows: list[dict[str, Any]]) -> None:
         table.add_column(overflow="fold")
         for column, value in row.items():
             # Text(), never markup: brackets that a model wrote are text.
-            table.add_row(column, Text(_cell(value)))
+            table.add_row(column, Text(plain(_cell(value))))
         console.print()
         console.print(table)
+
+
+def plain(text: str) -> str:
+    """A text without the characters that a terminal obeys: what a model wrote is only shown."""
+    return "".join(
+        one if one in "\n\t" or unicodedata.category(one) != "Cc" else f"\\x{ord(one):02x}"
+        for one in text
+    )
 
 
 def _cell(value: Any) -> str:
