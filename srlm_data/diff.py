@@ -74,7 +74,8 @@ class Diff:
         causes: why, nearest first.
         environment: field -> (before, after) of what was different at the time and decides no row.
         columns: column -> (type before, type after), None where it is not there.
-        agreement: of the judgements compared, or of those that the pairs compared were made from.
+        agreement: of the judgements compared, or of those that the pairs compared were made from;
+            None where both were made from the same.
     """
 
     before: Manifest
@@ -262,11 +263,13 @@ def _agreement(
         return agreement(connection, "before", "after")
     if before.stage != PAIRS.name:
         return None
+    contents = set()
     try:
         for side, manifest in (("old", before), ("new", after)):
             read = next(one for one in manifest.inputs if one.parameter == "judgments")
+            contents.add(read.content)
             judged = store.manifest(read.name, read.version)
             store.rows(judged).view(connection, f"{side}_judgments")
     except (StopIteration, StoreError):  # pairs of another step, or judgements that are gone
         return None
-    return agreement(connection, "old_judgments", "new_judgments")
+    return agreement(connection, "old_judgments", "new_judgments") if len(contents) > 1 else None

@@ -19,6 +19,7 @@ from srlm_data.cli.comparing import diff
 from srlm_data.cli.looking import log, ls, show, tag, verify
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
+from srlm_data.cli.tracing import lineage
 from srlm_data.errors import SrlmError
 
 EXIT_CODES = """\b
@@ -50,7 +51,7 @@ def cli(context: click.Context, root: Path) -> None:
 
 
 for command in (
-    build, evaluate, plan, ls, show, log, sql, diff, verify, tag, steps, init, doctor,
+    build, evaluate, plan, ls, show, log, sql, diff, lineage, verify, tag, steps, init, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -55,12 +55,12 @@ def write_answer(
         writers[form](answer, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    with _complete(output) as to:
+    with complete(output) as to:
         writers[form](answer, to)
 
 
 @contextlib.contextmanager
-def _complete(output: Path) -> Iterator[IO[bytes]]:
+def complete(output: Path) -> Iterator[IO[bytes]]:
     """A file to write, which takes its name only once it is whole."""
     draft = output.with_name(f".{output.name}.{os.getpid()}")
     try:

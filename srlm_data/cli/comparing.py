@@ -60,8 +60,9 @@ def _told(found: Diff) -> Iterator[str]:
     if found.columns:
         yield "\ncolumns"
         yield from _changes(found.columns, "  ")
-    if not found.equal:
-        yield from _rows(found)
+    if found.equal:
+        return
+    yield from _rows(found)
     yield from _figures("scores", found.scores)
     yield from _states(found.states)
     yield from _figures("lengths, in characters", found.lengths)
