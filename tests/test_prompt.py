@@ -25,7 +25,6 @@ from srlm_data.recipe import load
 from srlm_data.store import Store
 
 Converse = Callable[[str], "tuple[str, str]"]
-PROMPT_OPENS = "\x1b[?2004h"
 CTRL_C, CTRL_D, ENTER = "\x03", "\x04", "\r"
 
 
@@ -151,12 +150,12 @@ def test_only_columns_of_the_tables_in_the_query_are_offered(store: Store) -> No
     assert offered(store, "") == []
 
 
-def read_until(terminal: int, wanted: str, after: str = "", seconds: float = 60) -> str:
-    """Read till the last line begins with ``wanted``: typed before, it would not be a key yet."""
+def to_the_prompt(terminal: int, seconds: float = 60) -> str:
+    """Read till the prompt is open for keys; what is typed earlier might be taken for nothing."""
     seen, end = "", time.monotonic() + seconds
-    while f"{PROMPT_OPENS}{wanted}" not in seen.rpartition(after)[2]:
+    while "srlm>" not in seen.partition("\x1b[?2004h")[2]:
         ready, _, _ = select.select([terminal], [], [], max(0, end - time.monotonic()))
-        assert ready, f"no '{wanted}' on the terminal, only: {seen!r}"
+        assert ready, f"no prompt on the terminal, only: {seen!r}"
         seen += os.read(terminal, 65536).decode(errors="replace")
     return seen
 
@@ -171,15 +170,15 @@ def test_on_a_terminal_the_prompt_opens_answers_and_leaves(
         env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
     ) as asking:  # fmt: skip
         os.close(theirs)
-        read_until(ours, "srlm>")
-        os.write(ours, b"SELECT 6 * 7 AS answer;\r")
-        assert "42" in read_until(ours, "srlm>", after="SELECT")
-        os.write(ours, b"nonsense\x03")
-        read_until(ours, "srlm>", after="nonsense")
-        os.write(ours, b"SELEC;\r")
-        assert "syntax error" in read_until(ours, "srlm>", after="SELEC;")
-        os.write(ours, b"\x04")
         try:
+            to_the_prompt(ours)
+            os.write(ours, b"SELECT 6 * 7 AS answer;\r")
+            assert "42" in to_the_prompt(ours)
+            os.write(ours, b"nonsense\x03")
+            assert "error" not in to_the_prompt(ours)
+            os.write(ours, b"SELEC;\r")
+            assert "syntax error" in to_the_prompt(ours)
+            os.write(ours, b"\x04")
             assert asking.wait(timeout=60) == 0
         finally:
             asking.kill()
