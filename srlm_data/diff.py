@@ -15,7 +15,7 @@ import duckdb
 
 from srlm_data import duck
 from srlm_data.errors import DataError, StoreError
-from srlm_data.plan import differences
+from srlm_data.plan import changes, differences
 from srlm_data.schema import JUDGMENTS, PAIRS, STAGES
 from srlm_data.shifts import (
     Agreement,
@@ -140,18 +140,12 @@ def _causes(
     if (before.ref, after.ref) in told:  # a model, say, that answered and judged
         return
     told.add((before.ref, after.ref))
-    changes = dict(differences(before.identity, after.identity))
-    old, new = ({one.parameter: one for one in side.inputs} for side in (before, after))
-    for parameter in [*old, *(name for name in new if name not in old)]:
-        if (where := f"inputs.{parameter}") in changes:
-            changes[where] = tuple(
-                f"{side[parameter].name}@{side[parameter].version}" if parameter in side else None
-                for side in (old, new)
-            )  # type: ignore[assignment]
-    if changes:
-        yield Cause(way, before.ref, after.ref, changes)
-    if "step" in changes:  # two different things, whose inputs have nothing to do with each other
+    changed = changes(before, after)
+    if changed:
+        yield Cause(way, before.ref, after.ref, changed)
+    if "step" in changed:  # two different things, whose inputs have nothing to do with each other
         return
+    old, new = ({one.parameter: one for one in side.inputs} for side in (before, after))
     for parameter in (name for name in old if name in new):
         one, other = old[parameter], new[parameter]
         if one.content == other.content:

@@ -139,7 +139,7 @@ def _box(
     ET.SubElement(group, "rect", x=str(x), y=str(y), width=str(_WIDTH), height=str(_HEIGHT), rx="5")
     where = "" if node.where is None else _short(node.where)
     kind = where if node.stage == VERSION else f"{node.stage.removesuffix('s')} {node.id[:8]}"
-    more = "".join(f"  +{count:,} {role}" for role, count in hidden.items())
+    more = "".join(f" +{count:,} {role}" for role, count in hidden.items())
     lines = (("kind", kind + more), ("", node.text), ("where", "" if kind == where else where))
     for number, (style, text) in enumerate(lines):
         line = {"class": style, "x": str(x + 8), "y": str(y + 16 + 15 * number)}

@@ -88,7 +88,8 @@ def _chance(statistic: float | None, n_before: int, n_after: int) -> float | Non
     """The asymptotic p of ``scipy.stats.ks_2samp``, from D and the sizes alone."""
     if statistic is None:
         return None
-    return float(kstwo.sf(statistic, round(n_before * n_after / (n_before + n_after))))
+    size = max(1, round(n_before * n_after / (n_before + n_after)))
+    return float(kstwo.sf(statistic, size))
 
 
 _COUNTED: Final = """

@@ -45,10 +45,11 @@ def ls(store: Store, as_json: bool) -> None:
 @json_option
 @pass_store
 def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None:
-    """Show a version (recipe.name, or recipe.name@version) and its first rows."""
+    """Show how a version (recipe.name, or recipe.name@version) was made, and its first rows."""
     from itertools import islice
 
     from srlm_data.cli.pretty import show_rows
+    from srlm_data.cli.provenance import packages, provenance, step
 
     manifest = store.resolve(ref)
     if whole:
@@ -58,7 +59,11 @@ def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None
     if as_json:
         print_json(rows)
         return
-    show_rows(manifest, rows)
+    click.echo(f"{manifest.ref}  {manifest.rows:,} {manifest.stage}")
+    click.echo(f"  made {manifest.made.get('at', '')} by {step(manifest)}")
+    for line in (*provenance(manifest), packages(manifest)):
+        click.echo(f"  {line}")
+    show_rows(rows)
 
 
 @click.command()
@@ -66,7 +71,9 @@ def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None
 @json_option
 @pass_store
 def log(store: Store, name: str, as_json: bool) -> None:
-    """Every version of a dataset, newest first: what was made, when, by which command."""
+    """Every version of a dataset, newest first: by which command, at what cost, what changed."""
+    from srlm_data.cli.provenance import changed, provenance
+
     versions = store.versions(name)
     if not versions:
         store.resolve(name)  # says that there is no such dataset
@@ -76,15 +83,14 @@ def log(store: Store, name: str, as_json: bool) -> None:
     if as_json:
         print_json([manifest_row(manifest) for manifest in manifests])
         return
-    for one in manifests:
+    for one, before in zip(manifests, [*manifests[1:], None], strict=True):
         named = [ref for ref, version in refs.items() if version == one.version]
         click.echo(
             f"{one.version}  {one.made.get('at', '')}  {one.rows:,} {one.stage}"
             f"{'  <- ' + ', '.join(named) if named else ''}"
         )
-        click.echo(f"    {' '.join(one.made.get('argv', []))}")
-        for read in one.inputs:
-            click.echo(f"    read {read.parameter}: {read.name}@{read.version[:8]}")
+        for line in (*provenance(one), *(changed(before, one) if before else ())):
+            click.echo(f"    {line}")
 
 
 @click.command()

@@ -12,18 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from srlm_data.step import Step
-from srlm_data.store import Manifest
 
 
-def show_rows(manifest: Manifest, rows: list[dict[str, Any]]) -> None:
-    """Print a version's facts, then each row as a small two-column table."""
-    click.echo(f"{manifest.ref}  {manifest.rows:,} {manifest.stage}")
-    for read in manifest.inputs:
-        click.echo(f"  read {read.parameter}: {read.name}@{read.version[:8]}")
-    for reason, count in manifest.drops.items():
-        click.echo(f"  dropped {count:,}: {reason}")
-    for key, value in manifest.cost.items():
-        click.echo(f"  {key}: {value:,}")
+def show_rows(rows: list[dict[str, Any]]) -> None:
+    """Print each row as a small two-column table."""
     console = Console()
     for row in rows:
         table = Table(show_header=False, show_edge=False, pad_edge=False)
