@@ -258,7 +258,7 @@ def _wanted(recipe: Recipe, only: Sequence[str]) -> set[str]:
 def _made(seconds: float, dataset: Dataset) -> dict[str, Any]:
     return {
         **({"engine": dataset.engine.kind} if dataset.engine else {}),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "seconds": round(seconds, 3),
         "argv": [_plain(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
         "commit": _commit(),

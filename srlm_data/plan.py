@@ -124,6 +124,19 @@ def differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, tupl
         yield where, (old, new)
 
 
+def changes(before: Manifest, after: Manifest) -> dict[str, tuple[Any, Any]]:
+    """The fields that decide two versions and differ; an input is told as ``name@version``."""
+    changed = dict(differences(before.identity, after.identity))
+    old, new = (
+        {f"inputs.{one.parameter}": f"{one.name}@{one.version}" for one in side.inputs}
+        for side in (before, after)
+    )
+    return {
+        where: (old.get(where), new.get(where)) if where in old or where in new else values
+        for where, values in changed.items()
+    }
+
+
 def _brief(value: Any) -> str:
     text = "(none)" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -2,7 +2,7 @@
 
 iter1.pairs             the latest version
 iter1.pairs@3f2a        a version, by any unique prefix or tag
-all_judgments           the latest of every dataset of a stage, with `dataset` and `version`
+all_judgments           the latest of every dataset of a stage; see views.py for this and more
 
 A damaged version hides its own dataset and the `all_` views; the rest stays queryable.
 """
@@ -10,6 +10,7 @@ A damaged version hides its own dataset and the `all_` views; the rest stays que
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Final
 
 import duckdb
 
-from srlm_data import duck
+from srlm_data import duck, views
 from srlm_data.errors import DataError, StoreError
 from srlm_data.store import Manifest, Store
 
@@ -33,17 +34,28 @@ _TOKEN: Final = re.compile(
 )
 
 
-def connect(
-    store: Store | Path | str = "store", *, open_access: bool = False
-) -> duckdb.DuckDBPyConnection:
+Place = Store | Path | str | None
+"""A store, or the folder of one; None is where the command line looks: SRLM_STORE, or `store`."""
+
+
+def opened(place: Place = None) -> Store:
+    """The store at a place."""
+    if isinstance(place, Store):
+        return place
+    return Store(Path(place or os.environ.get("SRLM_STORE") or "store"))
+
+
+def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection in which the store's datasets are views.
+
+    It is DuckDB's own, so a version is named as :func:`run` does it or not at all.
 
     Args:
         store: a store, or the folder of one.
         open_access: let queries read other files and the network too; off by default.
 
     """
-    store = store if isinstance(store, Store) else Store(Path(store))
+    store = opened(store)
     connection = duck.connect()
     stages: dict[str, list[Manifest]] = {}
     damaged = False
@@ -55,14 +67,7 @@ def connect(
             damaged = True
             continue
         stages.setdefault(manifest.stage, []).append(manifest)
-    # Rows of half the datasets would be a wrong answer to a question about all.
-    for stage, manifests in {} if damaged else stages.items():
-        parts = " UNION ALL ".join(
-            f"SELECT '{one.name}' AS dataset, '{one.version}' AS version, * "
-            f'FROM "{one.name.partition(".")[0]}"."{one.name.partition(".")[2]}"'
-            for one in manifests
-        )
-        connection.execute(f'CREATE VIEW "all_{stage}" AS {parts}')
+    views.create(connection, store, stages, whole=not damaged)
     if not open_access:
         _close_access(connection, store)
     return connection
@@ -131,9 +136,7 @@ def _view(
 ) -> None:
     recipe, _, _ = manifest.name.partition(".")
     store.rows(manifest)  # refuses a version whose files are not what was written
-    files = ", ".join(
-        "'" + str(f.resolve()).replace("'", "''") + "'" for f in store.files(manifest)
-    )
+    files = ", ".join(views.quoted(str(file.resolve())) for file in store.files(manifest))
     connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{recipe}"')
     try:
         connection.execute(
@@ -149,7 +152,7 @@ def _view(
 
 def _close_access(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
     """Leave the query the store's files and nothing else: no other file, no network."""
-    folder = str((store.root / "datasets").resolve()).replace("'", "''")
-    connection.execute(f"SET allowed_directories = ['{folder}']")
+    folder = views.quoted(str((store.root / "datasets").resolve()))
+    connection.execute(f"SET allowed_directories = [{folder}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

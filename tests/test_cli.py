@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import re
@@ -118,42 +116,6 @@ def test_log_lists_every_version_and_tags_name_them(cli: Cli, built: Path) -> No
     refused = cli("tag", "toy.pairs", "not-a-name", cwd=built)
     assert refused.returncode == 2
     assert "cannot be a tag" in refused.stderr
-
-
-def test_sql_answers_as_a_table_as_csv_and_as_json_lines(cli: Cli, built: Path) -> None:
-    query = "SELECT prompt_id, prompt, few_shot FROM toy.prompts ORDER BY ALL LIMIT 2"
-    (built / "query.sql").write_text(query)
-    assert "prompt_id" in cli("sql", "--file", "query.sql", cwd=built).stdout
-    as_csv = cli("sql", query, "--format", "csv", cwd=built).stdout
-    as_json = cli("sql", query, "--format", "json", cwd=built).stdout
-    rows = [json.loads(line) for line in as_json.splitlines()]
-    assert [row["prompt"][0]["role"] for row in rows] == ["user", "user"]
-    cells = list(csv.DictReader(io.StringIO(as_csv)))
-    assert [json.loads(cell["prompt"]) for cell in cells] == [row["prompt"] for row in rows]
-    assert [cell["few_shot"] for cell in cells] == ["", ""]
-
-
-def test_sql_refuses_files_and_writing_in_one_sentence(cli: Cli, built: Path) -> None:
-    assert "DuckDB refuses" in one_sentence(cli("sql", "SELECT * FROM '/etc/passwd'", cwd=built), 3)
-    copy = cli("sql", "COPY toy.pairs TO 'store/datasets/pairs.csv'", cwd=built)
-    assert "one query that reads is wanted, found COPY" in one_sentence(copy, 3)
-    late = cli("sql", "SELECT pair_id::INT FROM toy.pairs", "--format", "csv", cwd=built)
-    assert late.returncode == 3
-    assert "Traceback" not in late.stderr
-
-
-def test_a_reader_who_has_seen_enough_is_no_error(built: Path, cli_env: dict[str, str]) -> None:
-    query = "SELECT a.* FROM toy.judgments a, toy.judgments b, toy.judgments c"
-    command = [sys.executable, "-m", "srlm_data", "sql", "--format", "json", query]
-    with subprocess.Popen(
-        command, cwd=built, env=cli_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as writer:
-        assert writer.stdout
-        assert writer.stderr
-        assert writer.stdout.readline().startswith(b"{")
-        writer.stdout.close()
-        assert writer.stderr.read() == b""
-    assert writer.returncode == 0
 
 
 def test_steps_are_documented_by_themselves(cli: Cli) -> None:

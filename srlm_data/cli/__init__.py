@@ -15,13 +15,16 @@ from typing import NoReturn
 
 import click
 
+from srlm_data.cli.asking import sql
+from srlm_data.cli.comparing import diff
 from srlm_data.cli.costs import cost
 from srlm_data.cli.keeping import gc, tag, verify
-from srlm_data.cli.looking import log, ls, show, sql
+from srlm_data.cli.looking import log, ls, show
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
 from srlm_data.cli.report import report
 from srlm_data.cli.terminal import visible
+from srlm_data.cli.tracing import lineage
 from srlm_data.errors import SrlmError
 
 EXIT_CODES = """\b
@@ -35,6 +38,7 @@ Exit codes:
   6  text generation cannot start or go on
   7  a training run was refused or failed
   8  an optional package is not installed
+  9  the rows of two versions differ (diff --exit-code)
   130, 143  stopped by Ctrl-C or SIGTERM; build again to go on
 """
 
@@ -53,7 +57,7 @@ def cli(context: click.Context, root: Path) -> None:
 
 for command in (
     build, evaluate, plan,
-    ls, show, log, cost, sql, report,
+    ls, show, log, cost, sql, diff, lineage, report,
     verify, tag, gc,
     steps, init, doctor,
 ):  # fmt: skip

@@ -1,14 +1,12 @@
-"""The commands that look at a store: ls, show, log, sql."""
+"""The commands that look at a store: ls, show, log."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from srlm_data.cli.options import json_option, manifest_row, pass_store, print_json
-from srlm_data.cli.terminal import visible
 from srlm_data.errors import StoreError
 
 if TYPE_CHECKING:
@@ -47,10 +45,11 @@ def ls(store: Store, as_json: bool) -> None:
 @json_option
 @pass_store
 def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None:
-    """Show a version (recipe.name, or recipe.name@version) and its first rows."""
+    """Show how a version (recipe.name, or recipe.name@version) was made, and its first rows."""
     from itertools import islice
 
     from srlm_data.cli.pretty import show_rows
+    from srlm_data.cli.provenance import packages, provenance, step
 
     manifest = store.resolve(ref)
     if whole:
@@ -60,7 +59,11 @@ def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None
     if as_json:
         print_json(rows)
         return
-    show_rows(manifest, rows)
+    click.echo(f"{manifest.ref}  {manifest.rows:,} {manifest.stage}")
+    click.echo(f"  made {manifest.made.get('at', '')} by {step(manifest)}")
+    for line in (*provenance(manifest), packages(manifest)):
+        click.echo(f"  {line}")
+    show_rows(rows)
 
 
 @click.command()
@@ -68,7 +71,9 @@ def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None
 @json_option
 @pass_store
 def log(store: Store, name: str, as_json: bool) -> None:
-    """Every version of a dataset, newest first: what was made, when, by which command."""
+    """Every version of a dataset, newest first: by which command, at what cost, what changed."""
+    from srlm_data.cli.provenance import changed, provenance
+
     versions = store.versions(name)
     if not versions:
         store.resolve(name)  # says that there is no such dataset
@@ -78,39 +83,11 @@ def log(store: Store, name: str, as_json: bool) -> None:
     if as_json:
         print_json([manifest_row(manifest) for manifest in manifests])
         return
-    for one in manifests:
+    for one, before in zip(manifests, [*manifests[1:], None], strict=True):
         named = [ref for ref, version in refs.items() if version == one.version]
         click.echo(
             f"{one.version}  {one.made.get('at', '')}  {one.rows:,} {one.stage}"
             f"{'  <- ' + ', '.join(named) if named else ''}"
         )
-        click.echo(f"    {visible(' '.join(one.made.get('argv', [])))}")
-        for read in one.inputs:
-            click.echo(f"    read {read.parameter}: {read.name}@{read.version[:8]}")
-
-
-@click.command()
-@click.argument("query", required=False)
-@click.option("-f", "--file", type=click.Path(path_type=Path, exists=True), help="A .sql file.")
-@click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table",
-    show_default=True,
-)  # fmt: skip
-@pass_store
-def sql(store: Store, query: str | None, file: Path | None, form: str) -> None:
-    """Ask the store with SQL. Datasets are tables: iter1.pairs, iter1.pairs@3f2a, all_judgments."""
-    from srlm_data.cli.pretty import print_csv, print_json_lines
-    from srlm_data.query import connect, refused, run
-
-    if (query is None) == (file is None):
-        raise click.UsageError("give a QUERY or --file, one of them.")
-    text = file.read_text(encoding="utf-8") if file else str(query)
-    connection = connect(store)
-    answer = run(connection, store, text)
-    with refused(store, text):
-        if form == "table":
-            click.echo(visible(str(answer)))
-        elif form == "csv":
-            print_csv(answer)
-        else:
-            print_json_lines(answer)
+        for line in (*provenance(one), *(changed(before, one) if before else ())):
+            click.echo(f"    {line}")

@@ -43,7 +43,8 @@ def manifest_row(manifest: Manifest) -> dict[str, Any]:
     """What `--json` says of a version."""
     return {
         "name": manifest.name, "version": manifest.version, "stage": manifest.stage,
-        "rows": manifest.rows, "content": manifest.content, "drops": manifest.drops,
+        "rows": manifest.rows, "content": manifest.content, "identity": manifest.identity,
+        "inputs": list(map(vars, manifest.inputs)), "drops": manifest.drops,
         "cost": manifest.cost, "made": manifest.made,
     }  # fmt: skip
 

@@ -1,0 +1,34 @@
+"""Analyses that come with the package: a file of SQL each, to be read, run and copied.
+
+A file begins with comment lines, which are its help, and holds one query over the tables of
+``srlm-data sql``.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from pathlib import Path
+
+
+def shipped() -> dict[str, str]:
+    """Name -> what it shows, in one line."""
+    return {
+        file.stem: _about(file.read_text(encoding="utf-8"))
+        for file in sorted(Path(__file__).parent.glob("*.sql"))
+    }
+
+
+def load(name: str) -> str:
+    """The query of a name, comments and all.
+
+    Raises:
+        LookupError: there is none of that name.
+    """
+    if name not in shipped():
+        raise LookupError(name)
+    return (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _about(text: str) -> str:
+    lines = takewhile(lambda line: line.startswith("-- "), text.splitlines())
+    return " ".join(line.removeprefix("-- ") for line in lines)

@@ -1,0 +1,200 @@
+"""The prompt of `srlm-data sql`: history, completion, and queries of several lines."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.lexers import PygmentsLexer
+from pygments.lexers.sql import SqlLexer  # rich brings Pygments
+
+from srlm_data import canned, duck
+from srlm_data.cli.answers import write_answer
+from srlm_data.errors import DataError, SrlmError, did_you_mean
+from srlm_data.query import connect, refused, run
+from srlm_data.schema import STAGES
+from srlm_data.store import Store
+
+_COMMANDS: Final = {
+    ".help": "what can be said here",
+    ".tables": "every table; a dataset's versions are recipe.name@version",
+    ".canned": "the shipped analyses; with a name, run one",
+    ".quit": "leave, as Ctrl-D does",
+}
+_ROWS: Final = 40
+_WORD: Final = re.compile(r"[\w.@]*$")
+_FUNCTIONS: Final = (
+    "avg", "count", "corr", "length", "max", "median", "min", "model_name", "round", "sum",
+)  # fmt: skip
+
+
+def converse(store: Store, *, open_access: bool = False) -> None:
+    """Read queries and answer them until Ctrl-D; whatever is wrong with one, the next is read.
+
+    Every query has a connection of its own, so that what was built meanwhile is there.
+    """
+    session: PromptSession[str] = PromptSession(
+        history=_history(),
+        lexer=PygmentsLexer(SqlLexer),
+        auto_suggest=AutoSuggestFromHistory(),
+        key_bindings=_keys(),
+        multiline=True,
+        prompt_continuation="  ... ",
+    )
+    click.echo("Ask with SQL, and end with ';'. '.help' says more, Ctrl-D leaves.")
+    while True:
+        try:
+            said = session.prompt("srlm> ", completer=SqlCompleter(store)).strip()
+        except KeyboardInterrupt:  # the line is cancelled, the session is not
+            continue
+        except EOFError:
+            return
+        if said in {".quit", ".exit"}:
+            return
+        try:
+            _answer(store, said, open_access)
+        except SrlmError as error:
+            click.echo(f"error: {error}", err=True)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+
+
+def _answer(store: Store, said: str, open_access: bool) -> None:
+    word, _, rest = said.partition(" ")
+    if not said:
+        return
+    if word == ".help":
+        for name, about in _COMMANDS.items():
+            click.echo(f"{name:<9} {about}")
+    elif word == ".tables":
+        for name in tables(store):
+            click.echo(name)
+    elif word == ".canned" and not rest:
+        for name, about in canned.shipped().items():
+            click.echo(f"{name:<15} {about}")
+    elif word == ".canned":
+        _query(store, _canned(rest.strip()), open_access, rows=10_000)
+    elif word.startswith("."):
+        raise DataError(f"{word}: no such command.{did_you_mean(word, _COMMANDS)} Try '.help'.")
+    else:
+        _query(store, said, open_access, rows=_ROWS)
+
+
+def _canned(name: str) -> str:
+    try:
+        return canned.load(name)
+    except LookupError:
+        raise DataError(
+            f".canned: no analysis '{name}'.{did_you_mean(name, canned.shipped())} "
+            "'.canned' lists them."
+        ) from None
+
+
+def _query(store: Store, text: str, open_access: bool, *, rows: int) -> None:
+    with connect(store, open_access=open_access) as connection:
+        answer = run(connection, store, text)
+        with refused(store, text):
+            write_answer(answer, "table", None, rows=rows)
+
+
+def tables(store: Store) -> list[str]:
+    """Every table that a query can name without a version."""
+    return [*store.names(), *(f"all_{stage}" for stage in STAGES), "versions", "drops"]
+
+
+class SqlCompleter(Completer):
+    """Tables, their versions after an @, columns (of the tables in the query first), keywords."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tables = tables(store)
+        self._stages = {name: store.resolve(name).stage for name in _readable(store)}
+        self._stages |= {f"all_{stage}": stage for stage in STAGES}
+        with duck.connect() as connection:
+            keywords = connection.sql(
+                "SELECT upper(keyword_name) FROM duckdb_keywords() "
+                "WHERE keyword_category = 'reserved' ORDER BY 1"
+            ).fetchall()
+        self._keywords = [keyword for (keyword,) in keywords]
+
+    def get_completions(
+        self,
+        document: Document,
+        complete_event: CompleteEvent,
+    ) -> Iterator[Completion]:
+        """What may follow the word before the cursor."""
+        match = _WORD.search(document.text_before_cursor)
+        word = match[0] if match else ""
+        if not word:
+            return
+        for text in self._words(word, document.text):
+            if text.lower().startswith(word.lower()) and text != word:
+                yield Completion(text, start_position=-len(word))
+
+    def _words(self, word: str, text: str) -> Iterable[str]:
+        if text.startswith("."):
+            return _COMMANDS
+        table, at, _ = word.partition("@")
+        if at:
+            return self._versions(table)
+        if "." in word and not any(name.startswith(word) for name in self._tables):
+            alias = word.rpartition(".")[0]
+            return [f"{alias}.{column}" for column in self._columns(text)]
+        return [*self._tables, *self._columns(text), *_FUNCTIONS, *self._keywords]
+
+    def _versions(self, table: str) -> list[str]:
+        if table not in self._tables or "." not in table:
+            return []
+        refs = [*self._store.refs(table), *(one[:8] for one in self._store.versions(table))]
+        return [f"{table}@{ref}" for ref in refs]
+
+    def _columns(self, text: str) -> list[str]:
+        named = [stage for name, stage in self._stages.items() if name in text.lower()]
+        stages = dict.fromkeys(named or STAGES)
+        return list(dict.fromkeys(name for one in stages for name in STAGES[one].schema.names))
+
+
+def _readable(store: Store) -> Iterator[str]:
+    for name in store.names():
+        try:
+            store.resolve(name)
+        except SrlmError:  # a damaged dataset is not completed; a query says what is wrong with it
+            continue
+        yield name
+
+
+def _keys() -> KeyBindings:
+    """Enter ends a query at its ';' and a command at once; else it begins a new line."""
+    keys = KeyBindings()
+
+    @keys.add("enter")
+    def _(event: KeyPressEvent) -> None:
+        text = event.current_buffer.text.strip()
+        if not text or text.startswith(".") or text.endswith(";"):
+            event.current_buffer.validate_and_handle()
+        else:
+            event.current_buffer.insert_text("\n")
+
+    return keys
+
+
+def _history() -> History:
+    """The lines of earlier sessions, where the user's state is kept; none if that is read-only."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    file = state / "srlm-data" / "sql_history"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(str(file))

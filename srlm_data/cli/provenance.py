@@ -1,0 +1,56 @@
+"""How a version came to be, in lines: what show and log say of its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from srlm_data.cli.terminal import visible
+from srlm_data.gist import shortened
+from srlm_data.plan import changes
+from srlm_data.store import Manifest
+
+
+def provenance(manifest: Manifest) -> Iterator[str]:
+    """By which command, at which commit, how long, for what; what it read and left out."""
+    made = manifest.made
+    commit = f"  at commit {made['commit'][:12]}" if made.get("commit") else ""
+    yield visible(f"{' '.join(made.get('argv', []))}{commit}")
+    yield f"took {made.get('seconds', 0):,.1f} s{_cost(manifest)}"
+    for read in manifest.inputs:
+        yield f"read {read.parameter}: {read.name}@{read.version[:8]}"
+    for reason, count in manifest.drops.items():
+        yield f"dropped {count:,}: {reason}"
+
+
+def packages(manifest: Manifest) -> str:
+    """What it was made with."""
+    python = manifest.made.get("python", "unknown")
+    found = manifest.made.get("packages", {})
+    return ", ".join([f"python {python}", *(f"{name} {one}" for name, one in found.items())])
+
+
+def step(manifest: Manifest) -> str:
+    """The step and its settings, long texts shortened."""
+    identity = manifest.identity
+    settings = ", ".join(
+        f"{name} {shortened(str(value), 40)}" for name, value in identity.get("config", {}).items()
+    )
+    return visible(f"{identity.get('step', 'no step')} ({settings})")
+
+
+def changed(before: Manifest, after: Manifest) -> Iterator[str]:
+    """The fields that make a version another than the one before it."""
+    for where, sides in changes(before, after).items():
+        told = ("(none)" if one is None else shortened(str(one), 48) for one in sides)
+        yield visible(f"changed {where}: {' -> '.join(told)}")
+
+
+def _cost(manifest: Manifest) -> str:
+    cost = manifest.cost
+    if not cost:
+        return ""
+    return (
+        f", {cost.get('calls', 0):,.0f} model calls ({cost.get('reused', 0):,.0f} answers reused, "
+        f"{cost.get('failed', 0):,.0f} failed), {cost.get('prompt_tokens', 0):,.0f} tokens read, "
+        f"{cost.get('completion_tokens', 0):,.0f} written"
+    )
