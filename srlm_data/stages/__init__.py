@@ -13,6 +13,7 @@ from srlm_data.stages.eft import select_eft
 from srlm_data.stages.judgments import judge
 from srlm_data.stages.leaderboard import read_leaderboard
 from srlm_data.stages.models import checkpoint, dpo, sft
+from srlm_data.stages.opposed import oppose
 from srlm_data.stages.pairs import pair
 from srlm_data.stages.prompts import read_prompts, self_instruct
 from srlm_data.stages.reward_metrics import measure_judge
@@ -25,7 +26,7 @@ STEPS: Final[Mapping[str, Callable[..., Rows]]] = {
     for step in (
         read_messages, read_examples, read_prompts, select_ift, select_ranked, select_eft,
         checkpoint, sft, dpo,
-        self_instruct, answer, judge, pair,
+        self_instruct, answer, judge, pair, oppose,
         measure_judge, describe_answers, compare, compare_scores, win_rates, read_leaderboard,
         sql,
     )

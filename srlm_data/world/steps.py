@@ -108,16 +108,50 @@ def consult_oracle(config: Consult, candidates: Candidates) -> Judgments:  # noq
             if score is None:
                 drops["prompt_not_understood"] += 1
                 continue
-            yield {
-                "judgment_id": schema.row_id("oracle", candidate["candidate_id"]),
-                "candidate_id": candidate["candidate_id"],
-                "prompt_id": candidate["prompt_id"],
-                "repeat": 0,
-                "state": "parsed",
-                "score": score,
-                "text": f"Score: {score}",
-                "template": "oracle",
-                "model": "oracle",
-            }
+            yield _scored(candidate, "oracle", score)
 
     return Rows.stream(schema.JUDGMENTS, rows(), drops=drops)
+
+
+class CheckAnswers(Config):
+    """An answer is right or wrong; there is nothing to set."""
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most a score for each candidate."""
+        return Expected(rows.get("candidates"))
+
+
+def check_answers(config: CheckAnswers, candidates: Candidates) -> Judgments:  # noqa: ARG001 - has no fields
+    """Say whether answers are right, as a calculator would: 5 or 0, in whatever style they are.
+
+    For methods that learn from answers which can be checked (Iterative RPO), and for no other: it
+    is a glimpse of the truth. A prompt that cannot be checked is dropped as
+    ``prompt_not_understood``.
+    """
+    drops: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        oracle = Oracle()
+        for candidate in candidates.dicts():
+            right = oracle.right(render(candidate["prompt"]), candidate["response"])
+            if right is None:
+                drops["prompt_not_understood"] += 1
+            else:
+                yield _scored(candidate, "check", schema.MAX_SCORE if right else 0)
+
+    return Rows.stream(schema.JUDGMENTS, rows(), drops=drops)
+
+
+def _scored(candidate: Mapping[str, Any], judge: str, score: float) -> dict[str, Any]:
+    """A judgement by something that knows the truth."""
+    return {
+        "judgment_id": schema.row_id(judge, candidate["candidate_id"]),
+        "candidate_id": candidate["candidate_id"],
+        "prompt_id": candidate["prompt_id"],
+        "repeat": 0,
+        "state": "parsed",
+        "score": score,
+        "text": f"Score: {score}",
+        "template": judge,
+        "model": judge,
+    }
