@@ -3,7 +3,7 @@
 A rule is one SELECT of ``chosen_id`` and ``rejected_id`` from ``answers``, a row an answer::
 
     prompt_id, candidate_id, response, characters
-    score           the mean of the answer's parsed judgements
+    score           the mean of the answer's parsed judgements, to nine decimals
     best, worst     the highest and the lowest score of the prompt
     tie_break       a hash of the seed and the answer: an order of chance that can be built again
 
@@ -178,7 +178,7 @@ _ANSWERS: Final = """
     SELECT *, length(response) AS characters, max(score) OVER prompt AS best,
            min(score) OVER prompt AS worst
     FROM (
-        SELECT prompt_id, response, round(sum(total) / sum(n), 9) AS score,
+        SELECT prompt_id, response, sum(total) / sum(n) AS mean, round(mean, 9) AS score,
                arg_max(candidate_id, tie_break) AS candidate_id, max(tie_break) AS tie_break
         FROM (
             SELECT *, md5(concat_ws('/', getvariable('seed'), candidate_id)) AS tie_break
@@ -191,8 +191,8 @@ _ANSWERS: Final = """
 
 _MATCHES: Final = """
     CREATE TEMP TABLE matches AS
-    SELECT good.prompt_id, chosen_id, rejected_id, good.score AS chosen_score,
-           bad.score AS rejected_score, round(good.score - bad.score, 9) AS margin,
+    SELECT good.prompt_id, chosen_id, rejected_id, good.mean AS chosen_score,
+           bad.mean AS rejected_score, round(good.mean - bad.mean, 9) AS margin,
            margin >= getvariable('margin') AS wide
     FROM found
     JOIN answers AS good ON good.candidate_id = chosen_id
