@@ -9,6 +9,8 @@ from srlm_data.rows import Rows
 from srlm_data.stages.answer_metrics import describe_answers
 from srlm_data.stages.candidates import answer
 from srlm_data.stages.comparisons import compare, compare_scores
+from srlm_data.stages.contests import contest, score_contest
+from srlm_data.stages.disputes import take_disputed, teach_comparison
 from srlm_data.stages.eft import select_eft
 from srlm_data.stages.judgments import judge
 from srlm_data.stages.leaderboard import read_leaderboard
@@ -27,6 +29,7 @@ STEPS: Final[Mapping[str, Callable[..., Rows]]] = {
         read_messages, read_examples, read_prompts, select_ift, select_ranked, select_eft,
         checkpoint, sft, dpo,
         self_instruct, answer, judge, pair, oppose,
+        contest, score_contest, take_disputed, teach_comparison,
         measure_judge, describe_answers, compare, compare_scores, win_rates, read_leaderboard,
         sql,
     )

@@ -8,8 +8,6 @@ Two answers of the same text are a tie, and nobody is asked about them.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -26,15 +24,9 @@ from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
 from srlm_data.rows import Candidates, Comparisons, Judgments, Models, Rows
 from srlm_data.schema import COMPARISONS, row_id
+from srlm_data.verdicts import read_verdict
 
 _PLACEHOLDERS: Final = frozenset({"prompt", "answer_a", "answer_b"})
-# A line that begins with "Verdict:", perhaps behind a list mark, a heading or emphasis. A quoted
-# line ("> Verdict: A") is somebody else's. Possessive quantifiers keep the time linear.
-_VERDICT_LINE: Final = re.compile(
-    r"^[ \t#*_`\-]*+verdict[ \t*_`]*+:(?P<value>[^\r\n]*+)(?P<end>[\r\n]?)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_VERDICT: Final = re.compile(r"[\W_]*+(a|b|tie)[\W_]*+", re.IGNORECASE)
 
 
 class CompareScores(Config):
@@ -90,8 +82,8 @@ def compare(
 
     Gives two rows a prompt (one where the answers are the same text). ``swapped`` tells whether the
     second answer was shown as A; ``winner`` always speaks of ``first`` and ``second``.
-    :func:`read_verdict` says what is read as a verdict; without one there is no winner, and the
-    text is kept. The notes count the ``states``.
+    :func:`srlm_data.verdicts.read_verdict` says what is read as a verdict; without one there is no
+    winner, and the text is kept. The notes count the ``states``.
 
     Drops: ``another_sample``, ``only_first_answered``, ``only_second_answered``.
 
@@ -193,26 +185,6 @@ def compare_scores(
                 yield _row(pair, judge, template, "parsed", winner)
 
     return Rows.stream(COMPARISONS, rows(), drops=drops)
-
-
-def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
-    """Read the state of a comparison, and ``a``, ``b`` or ``tie`` if it is ``parsed``.
-
-    The last line that begins with ``Verdict:`` decides, whatever it says; case, Markdown around it
-    and full-width letters do not matter. ``Verdict: A``, ``**Verdict:** A`` and ``Verdict: [[A]]``
-    are ``a``; what is no one of the three (``Verdict: A or B``) is ``unparsed``, and so is a text
-    without such a line. A completion that was cut off before that line ended is ``truncated``, a
-    failed request is ``error``.
-    """
-    if finish_reason == "error":
-        return "error", None
-    last = None
-    for last in _VERDICT_LINE.finditer(unicodedata.normalize("NFKC", text)):  # noqa: B007
-        pass
-    if finish_reason == "length" and (last is None or not last["end"]):
-        return "truncated", None
-    verdict = _VERDICT.fullmatch(last["value"]) if last else None
-    return ("parsed", verdict[1].lower()) if verdict else ("unparsed", None)
 
 
 def _meet(

@@ -1,0 +1,35 @@
+"""The verdict of a completion that compares two answers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+# A line that begins with "Verdict:", perhaps behind a list mark, a heading or emphasis. A quoted
+# line ("> Verdict: A") is somebody else's. Possessive quantifiers keep the time linear.
+_VERDICT_LINE: Final = re.compile(
+    r"^[ \t#*_`\-]*+verdict[ \t*_`]*+:(?P<value>[^\r\n]*+)(?P<end>[\r\n]?)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_VERDICT: Final = re.compile(r"[\W_]*+(a|b|tie)[\W_]*+", re.IGNORECASE)
+
+
+def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
+    """Read the state of a comparison, and ``a``, ``b`` or ``tie`` if it is ``parsed``.
+
+    The last line that begins with ``Verdict:`` decides, whatever it says; case, Markdown around it
+    and full-width letters do not matter. ``Verdict: A``, ``**Verdict:** A`` and ``Verdict: [[A]]``
+    are ``a``; what is no one of the three (``Verdict: A or B``) is ``unparsed``, and so is a text
+    without such a line. A completion that was cut off before that line ended is ``truncated``, a
+    failed request is ``error``.
+    """
+    if finish_reason == "error":
+        return "error", None
+    last = None
+    for last in _VERDICT_LINE.finditer(unicodedata.normalize("NFKC", text)):  # noqa: B007
+        pass
+    if finish_reason == "length" and (last is None or not last["end"]):
+        return "truncated", None
+    verdict = _VERDICT.fullmatch(last["value"]) if last else None
+    return ("parsed", verdict[1].lower()) if verdict else ("unparsed", None)
