@@ -43,9 +43,12 @@ VARIANTS: Final = {
     "temporal": ("temporal.m2", "rejected answers from M0"),
     "spin": ("spin.m2", "human replies against M1's own"),
     "sppo": ("sppo.m2", "win probabilities, SPPO's hard loss"),
+    "cream": ("cream.m2", "intrinsic rewards, smoothed labels (CREAM)"),
+    "expected_score": ("expected_score.m2", "scores as expectations over the score token"),
     "outside_judge": ("outside_judge.m2", "an outside judge"),
     "outside_beside": ("outside_judge.beside_m2", "an outside judge beside M1's own"),
     "iterative_rpo": ("iterative_rpo.m2", "checked answers, DPO + NLL (sees the truth)"),
+    "meta_rewarding": ("meta_rewarding.m2", "Meta-Rewarding: judge pairs beside actor pairs"),
 }
 """Variant -> the model that it makes, and what it does otherwise than plain self-rewarding."""
 

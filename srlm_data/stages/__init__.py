@@ -12,6 +12,7 @@ from srlm_data.stages.comparisons import compare, compare_scores
 from srlm_data.stages.contests import contest, score_contest
 from srlm_data.stages.disputes import take_disputed, teach_comparison
 from srlm_data.stages.eft import select_eft
+from srlm_data.stages.intrinsic import expected_scores, intrinsic_rewards, smooth_labels
 from srlm_data.stages.judgments import judge
 from srlm_data.stages.leaderboard import read_leaderboard
 from srlm_data.stages.models import checkpoint, dpo, sft
@@ -30,6 +31,7 @@ STEPS: Final[Mapping[str, Callable[..., Rows]]] = {
         checkpoint, sft, dpo,
         self_instruct, answer, judge, pair, oppose,
         contest, score_contest, take_disputed, teach_comparison,
+        expected_scores, intrinsic_rewards, smooth_labels,
         measure_judge, describe_answers, compare, compare_scores, win_rates, read_leaderboard,
         sql,
     )
