@@ -48,6 +48,11 @@ VARIANTS: Final = {
     "outside_judge": ("outside_judge.m2", "an outside judge"),
     "outside_beside": ("outside_judge.beside_m2", "an outside judge beside M1's own"),
     "iterative_rpo": ("iterative_rpo.m2", "checked answers, DPO + NLL (sees the truth)"),
+    "dialogues": ("dialogues.m2", "prompts are conversations of several turns"),
+    "self_taught": (
+        "self_taught.m2",
+        "a judge taught without human ranks (Self-Taught Evaluators)",
+    ),
     "meta_rewarding": ("meta_rewarding.m2", "Meta-Rewarding: judge pairs beside actor pairs"),
 }
 """Variant -> the model that it makes, and what it does otherwise than plain self-rewarding."""

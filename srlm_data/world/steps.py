@@ -16,10 +16,10 @@ from pydantic import Field
 from srlm_data import checkpoints, schema
 from srlm_data.checkpoints import Workshop
 from srlm_data.config import Config, Expected
-from srlm_data.conversations import render, user
+from srlm_data.conversations import user
 from srlm_data.open_assistant import messages_of_tree
 from srlm_data.rows import Candidates, Judgments, Messages, Models, Prompts, Rows
-from srlm_data.world import Oracle, held_out_prompts, trees
+from srlm_data.world import Oracle, dialogues, held_out_prompts, trees
 
 M0: Final = Path(__file__).parent / "m0"
 
@@ -86,6 +86,19 @@ def world_prompts(config: WorldPrompts) -> Prompts:
     return Rows.of(schema.PROMPTS, rows)
 
 
+def world_dialogues(config: WorldPrompts) -> Prompts:
+    """Draw conversations that wait for an answer: a system message, earlier turns, a question.
+
+    Half of them have a system message, and some a tool's text before the question; no question is
+    one of the held-out prompts.
+    """
+    rows = [
+        {"prompt_id": schema.prompt_id(prompt), "prompt": prompt, "source": "world"}
+        for prompt in dialogues(seed=config.seed, n=config.n)
+    ]
+    return Rows.of(schema.PROMPTS, rows)
+
+
 class Consult(Config):
     """The oracle scores 0 to 5; there is nothing to set."""
 
@@ -97,6 +110,8 @@ class Consult(Config):
 def consult_oracle(config: Consult, candidates: Candidates) -> Judgments:  # noqa: ARG001 - has no fields
     """Score answers by the world's truth: to measure with, never to train on.
 
+    In a conversation, it is the last turn that asks.
+
     A prompt that the oracle does not understand is dropped as ``prompt_not_understood``.
     """
     drops: Counter[str] = Counter()
@@ -104,7 +119,7 @@ def consult_oracle(config: Consult, candidates: Candidates) -> Judgments:  # noq
     def rows() -> Iterator[dict[str, Any]]:
         oracle = Oracle()
         for candidate in candidates.dicts():
-            score = oracle.quality(render(candidate["prompt"]), candidate["response"])
+            score = oracle.quality(candidate["prompt"][-1]["content"], candidate["response"])
             if score is None:
                 drops["prompt_not_understood"] += 1
                 continue
@@ -133,7 +148,7 @@ def check_answers(config: CheckAnswers, candidates: Candidates) -> Judgments:  #
     def rows() -> Iterator[dict[str, Any]]:
         oracle = Oracle()
         for candidate in candidates.dicts():
-            right = oracle.right(render(candidate["prompt"]), candidate["response"])
+            right = oracle.right(candidate["prompt"][-1]["content"], candidate["response"])
             if right is None:
                 drops["prompt_not_understood"] += 1
             else:
