@@ -231,8 +231,11 @@ def _scores(
     ids = sorted({game[side] for game in games for side in ("first_id", "second_id")})
     place = {identity: number for number, identity in enumerate(ids)}
     wins = np.zeros((len(ids), len(ids)))
+    decided: Counter[str] = Counter()
     for game in games:
         one, two = place[game["first_id"]], place[game["second_id"]]
+        if game["winner"] is not None:
+            decided.update([game["first_id"], game["second_id"]])
         if game["winner"] == "tie":
             wins[one, two] += 0.5
             wins[two, one] += 0.5
@@ -242,8 +245,8 @@ def _scores(
     played = wins.sum(0) + wins.sum(1)
     shares = elo(wins) if config.by == "elo" else wins.sum(1) / np.maximum(played, 1e-12)
     return {
-        identity: round(MAX_SCORE * float(share), 9) if count else None
-        for identity, share, count in zip(ids, shares, played, strict=True)
+        identity: round(MAX_SCORE * float(share), 9) if decided[identity] else None
+        for identity, share in zip(ids, shares, strict=True)
     }
 
 
