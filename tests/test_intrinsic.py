@@ -1,4 +1,4 @@
-"""Scores from probabilities: read from a real model, and what becomes of labels two models doubt."""
+"""Scores from probabilities: read from a real model; and what becomes of labels in doubt."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,11 +142,9 @@ def test_an_answer_that_training_made_likelier_is_rewarded(shop):
     )
     now, before = (Reader(shop.folder / name) for name in ("m1", "m0"))
     asked = [(row["prompt"], row["response"]) for row in candidates.dicts()]
-    rewards = dict(zip(
-        [row["candidate_id"] for row in candidates.dicts()],
-        [a - b for a, b in zip(now.log_probabilities(asked), before.log_probabilities(asked), strict=True)],
-        strict=True,
-    ))  # fmt: skip
+    read = zip(now.log_probabilities(asked), before.log_probabilities(asked), strict=True)
+    ids = [row["candidate_id"] for row in candidates.dicts()]
+    rewards = dict(zip(ids, (a - b for a, b in read), strict=True))
     scored = {row["candidate_id"]: row["score"] for row in rows}
     ordered = sorted(("p0", "p1", "p2"), key=rewards.__getitem__)
     assert [scored[identity] for identity in ordered] == [0, 2.5, 5]
