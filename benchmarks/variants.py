@@ -47,6 +47,8 @@ VARIANTS: Final = {
     "expected_score": ("expected_score.m2", "scores as expectations over the score token"),
     "outside_judge": ("outside_judge.m2", "an outside judge"),
     "outside_beside": ("outside_judge.beside_m2", "an outside judge beside M1's own"),
+    "no_eft": ("no_eft.m2", "the judge is SFT, without EFT (the paper's A.3)"),
+    "positives": ("positives.m2", "SFT on the answers with a perfect score (the paper's A.4)"),
     "iterative_rpo": ("iterative_rpo.m2", "checked answers, DPO + NLL (sees the truth)"),
     "dialogues": ("dialogues.m2", "prompts are conversations of several turns"),
     "self_taught": (
@@ -98,6 +100,7 @@ def main() -> None:
         for variant in dict.fromkeys(["plain", *arguments.only]):
             click.echo(f"seed {seed}: {variant}", err=True)
             _build(recipes / f"measure_{variant}.yaml", _store(arguments.stores, seed), seed)
+        _build(recipes / "multiple_choice.yaml", _store(arguments.stores, seed), seed)
     found = {
         seed: {
             variant: figures
@@ -106,7 +109,7 @@ def main() -> None:
         }
         for seed in arguments.seeds
     }
-    text = table(found)
+    text = f"{table(found)}\n\n{judges(arguments.stores, arguments.seeds)}"
     click.echo(text)
     if arguments.write:
         before, rest = TABLE.read_text(encoding="utf-8").split(MARKS[0])
@@ -186,14 +189,17 @@ def table(found: dict[int, dict[str, Any]]) -> str:
         "| oracle, 0 to 5 | judge's accuracy % | characters | pairs | requests | tokens, M |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for variant, (_, what) in VARIANTS.items():
+    for variant, (model, what) in VARIANTS.items():
         seeds = {seed: rows[variant] for seed, rows in found.items() if variant in rows}
         if not seeds:
-            lines.append(f"| {variant} | {what} | not measured |  |  |  |  |  |  |  |")
+            lines.append(
+                f"| [{variant}](../recipes/{model.partition('.')[0]}.yaml) | {what} "
+                "| not measured |  |  |  |  |  |  |  |"
+            )
             continue
         rows = list(seeds.values())
         cells = [
-            variant,
+            f"[{variant}](../recipes/{model.partition('.')[0]}.yaml)",
             what,
             _duels(seeds),
             _verdict(rows),
@@ -205,6 +211,23 @@ def table(found: dict[int, dict[str, Any]]) -> str:
             f"{fmean(row['cost']['tokens'] for row in rows) / 1e6:.2f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def judges(stores: Path, seeds: list[int]) -> str:
+    """The SFT baseline as a judge, by the additive prompt and by the multiple-choice one."""
+    lines = ["| judge prompt, SFT baseline | pairwise accuracy % (each seed) |", "|---|---|"]
+    for name, part in (("additive", "additive_as_judge"), ("multiple choice", "as_judge")):
+        found = {}
+        for seed in seeds:
+            dataset = f"multiple_choice.{part}"
+            if dataset in Store(_store(stores, seed)).names():
+                with connect(_store(stores, seed)) as connection:
+                    found[seed] = connection.execute(
+                        f"SELECT value FROM {dataset} WHERE metric = 'pairwise_accuracy'"
+                    ).fetchall()[0][0]
+        each = ", ".join(f"{seed}: {100 * value:.1f}" for seed, value in found.items())
+        lines.append(f"| [{name}](../recipes/multiple_choice.yaml) | {each or 'not measured'} |")
     return "\n".join(lines)
 
 
