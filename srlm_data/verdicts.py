@@ -1,10 +1,14 @@
-"""The verdict of a completion that compares two answers."""
+"""Comparisons of two answers by a model: what it is asked, and the verdict of its completion."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Final
+from typing import Annotated, Final
+
+import pydantic
+
+from srlm_data.config import Template
 
 # A line that begins with "Verdict:", perhaps behind a list mark, a heading or emphasis. A quoted
 # line ("> Verdict: A") is somebody else's. Possessive quantifiers keep the time linear.
@@ -13,6 +17,20 @@ _VERDICT_LINE: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _VERDICT: Final = re.compile(r"[\W_]*+(a|b|tie)[\W_]*+", re.IGNORECASE)
+_PLACEHOLDERS: Final = frozenset({"prompt", "answer_a", "answer_b"})
+
+
+def _shows_two(template: Template) -> Template:
+    if template.placeholders != _PLACEHOLDERS:
+        raise ValueError(
+            f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
+            f"a comparison fills {sorted(_PLACEHOLDERS)}"
+        )
+    return template
+
+
+ComparisonTemplate = Annotated[Template, pydantic.AfterValidator(_shows_two)]
+"""A template that shows a prompt and two answers to it."""
 
 
 def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:

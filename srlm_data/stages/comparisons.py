@@ -10,23 +10,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import duckdb
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from srlm_data import duck
 from srlm_data.asking import answered, ask
-from srlm_data.config import Config, Expected, Template
+from srlm_data.config import Config, Expected
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
 from srlm_data.rows import Candidates, Comparisons, Judgments, Models, Rows
 from srlm_data.schema import COMPARISONS, row_id
-from srlm_data.verdicts import read_verdict
-
-_PLACEHOLDERS: Final = frozenset({"prompt", "answer_a", "answer_b"})
+from srlm_data.verdicts import ComparisonTemplate, read_verdict
 
 
 class CompareScores(Config):
@@ -44,7 +42,7 @@ class CompareScores(Config):
 class Compare(CompareScores):
     """Which answers meet, and how the judge is asked."""
 
-    template: Template = Field(
+    template: ComparisonTemplate = Field(
         default="pairwise",
         validate_default=True,
         description="Prompt of the judge, with {prompt}, {answer_a} and {answer_b}.",
@@ -53,16 +51,6 @@ class Compare(CompareScores):
     top_p: float = Field(1.0, gt=0, le=1, description="Of the judge.")
     max_tokens: int = Field(400, ge=1, description="Longest comparison, in tokens.")
     seed: int = Field(0, ge=0, description="Seed of the judge's requests.")
-
-    @field_validator("template")
-    @classmethod
-    def _placeholders(cls, template: Template) -> Template:
-        if template.placeholders != _PLACEHOLDERS:
-            raise ValueError(
-                f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
-                f"a comparison fills {sorted(_PLACEHOLDERS)}"
-            )
-        return template
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """At most two calls, and as many rows, a prompt that both sides answered."""

@@ -13,25 +13,23 @@ from itertools import combinations, groupby
 from typing import Any, Final, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from srlm_data import duck
 from srlm_data.asking import answered, ask
-from srlm_data.config import Config, Expected, Template
+from srlm_data.config import Config, Expected
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
 from srlm_data.rows import Candidates, Comparisons, Judgments, Models, Rows
 from srlm_data.schema import COMPARISONS, JUDGMENTS, MAX_SCORE, row_id
-from srlm_data.verdicts import read_verdict
-
-_PLACEHOLDERS: Final = frozenset({"prompt", "answer_a", "answer_b"})
+from srlm_data.verdicts import ComparisonTemplate, read_verdict
 
 
 class Contest(Config):
     """How the judge is asked."""
 
-    template: Template = Field(
+    template: ComparisonTemplate = Field(
         default="pairwise",
         validate_default=True,
         description="Prompt of the judge, with {prompt}, {answer_a} and {answer_b}.",
@@ -40,16 +38,6 @@ class Contest(Config):
     top_p: float = Field(1.0, gt=0, le=1, description="Of the judge.")
     max_tokens: int = Field(400, ge=1, description="Longest comparison, in tokens.")
     seed: int = Field(0, ge=0, description="Seed of the judge's requests.")
-
-    @field_validator("template")
-    @classmethod
-    def _placeholders(cls, template: Template) -> Template:
-        if template.placeholders != _PLACEHOLDERS:
-            raise ValueError(
-                f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
-                f"a comparison fills {sorted(_PLACEHOLDERS)}"
-            )
-        return template
 
 
 def contest(config: Contest, candidates: Candidates, model: Models, engine: Engine) -> Comparisons:

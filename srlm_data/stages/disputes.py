@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from srlm_data import duck
 from srlm_data.config import Config, Expected, Template
@@ -19,6 +19,7 @@ from srlm_data.conversations import assistant, render, user
 from srlm_data.errors import DataError
 from srlm_data.rows import Candidates, Examples, Judgments, Rows
 from srlm_data.schema import CANDIDATES, EXAMPLES, prompt_id, row_id
+from srlm_data.verdicts import ComparisonTemplate
 
 
 class TakeDisputed(Config):
@@ -110,22 +111,11 @@ def _candidate(config: TakeDisputed, row: Mapping[str, Any]) -> dict[str, Any]:
 class TeachComparison(Config):
     """How two judgements are shown."""
 
-    template: Template = Field(
+    template: ComparisonTemplate = Field(
         default="meta_judge",
         validate_default=True,
         description="What is asked, with {prompt}, {answer_a} and {answer_b}.",
     )
-
-    @field_validator("template")
-    @classmethod
-    def _placeholders(cls, template: Template) -> Template:
-        wanted = {"prompt", "answer_a", "answer_b"}
-        if template.placeholders != wanted:
-            raise ValueError(
-                f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
-                f"a comparison fills {sorted(wanted)}"
-            )
-        return template
 
 
 def teach_comparison(config: TeachComparison, eft: Examples, judgments: Judgments) -> Examples:
