@@ -14,15 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
 import click
 
+from srlm_data.build import build
 from srlm_data.query import connect
+from srlm_data.recipe import load
 from srlm_data.store import Store
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -133,12 +133,9 @@ def _recipes(folder: Path) -> Path:
     return folder
 
 
-def _build(recipe: Path, store: Path, seed: int) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "srlm_data", "--store", store, "build", recipe,
-         "--seed", str(seed), "--quiet"],
-        cwd=ROOT, check=True,
-    )  # fmt: skip
+def _build(file: Path, store: Path, seed: int) -> None:
+    """In this process: the model library is imported once, and not for each variant."""
+    build(load(file, seed=seed), Store(store))
 
 
 def read(root: Path, variant: str) -> dict[str, Any]:
