@@ -28,7 +28,7 @@ class Pair(Config):
         default="best_worst",
         validate_default=True,
         description="Which answers meet: best_worst, best_random, best_second, all_pairs, "
-        "length_controlled, wrap_around, or a SQL file of your own (docs/recipes.md has the table).",
+        "length_controlled, wrap_around, or a SQL file of your own (see docs/recipes.md).",
     )
     min_margin: float = Field(
         0, ge=0, le=MAX_SCORE, description="Least difference of the two mean scores."
