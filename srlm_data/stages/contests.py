@@ -62,8 +62,10 @@ def contest(config: Contest, candidates: Candidates, model: Models, engine: Engi
     def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
         for answers in _prompts(candidates):
             texts = {answer["response"]: answer for answer in reversed(answers)}
-            drops["same_text"] += len(answers) - len(texts)
-            drops["alone"] += len(texts) == 1
+            if copies := len(answers) - len(texts):
+                drops["same_text"] += copies
+            if len(texts) == 1:
+                drops["alone"] += 1
             kept = sorted(texts.values(), key=lambda answer: str(answer["candidate_id"]))
             for first, second in combinations(kept, 2):
                 for swapped in (False, True):
@@ -94,8 +96,6 @@ def contest(config: Contest, candidates: Candidates, model: Models, engine: Engi
             winner = {"a": sides[0], "b": sides[1]}.get(verdict or "", verdict)
             found = {"state": state, "winner": winner, "text": completion.text}
             yield about | found | answered(engine, completion)
-        for reason in [reason for reason, count in drops.items() if not count]:
-            del drops[reason]
 
     # The counters are filled while the rows are drained, and read after.
     notes = {"states": states, "verdicts": positions}

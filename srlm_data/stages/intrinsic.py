@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final
@@ -63,10 +62,10 @@ def expected_scores(
     """
     reader = Reader(_folder(model, workshop))
     digest = model.table()["model"][0].as_py()
-    shift: Counter[str] = Counter()
     notes: dict[str, Any] = {}
 
     def rows() -> Iterator[dict[str, Any]]:
+        shift, count = 0.0, 0
         with duck.connect() as connection:
             candidates.view(connection, "candidates")
             judgments.view(connection, "judgments")
@@ -88,13 +87,12 @@ def expected_scores(
                 for row in judged:
                     score = expected.get(row["judgment_id"])
                     if score is not None:
-                        shift["scores"] += 1
-                        notes["shift"] = notes.get("shift", 0.0) + score - row["score"]
+                        shift, count = shift + score - row["score"], count + 1
+                        score = round(score, 6)
                     del row["prompt"], row["response"]
                     identity = row_id("expected", row["judgment_id"])
-                    score = None if score is None else round(score, 6)
                     yield row | {"judgment_id": identity, "score": score}
-        notes["shift"] = round(notes.get("shift", 0.0) / max(shift["scores"], 1), 6)
+        notes["shift"] = round(shift / max(count, 1), 6)
 
     return Rows.stream(JUDGMENTS, rows(), notes=notes)
 
@@ -134,38 +132,21 @@ def intrinsic_rewards(
     The score is the answer's place among the prompt's answers, from 0 to 5; equal rewards share the
     mean place. The reward and both log-probabilities are in the text, as JSON.
     """
-    log_p: dict[str, list[float]] = {}
-    for name, models in (("model", model), ("base", base)):
-        reader = Reader(_folder(models, workshop))
-        answers = ((row["prompt"], row["response"]) for row in candidates.dicts())
-        log_p[name] = list(reader.log_probabilities(answers))
+    digest = model.table()["model"][0].as_py()
+    now, before = (_log_probabilities(one, workshop, candidates) for one in (model, base))
 
     def rows() -> Iterator[dict[str, Any]]:
-        found = zip(candidates.dicts(), log_p["model"], log_p["base"], strict=True)
-        rewarded = [
-            {
-                "candidate_id": row["candidate_id"],
-                "prompt_id": row["prompt_id"],
-                "reward": round(now - before, 6),
-                "model": round(now, 6),
-                "base": round(before, 6),
-            }
-            for row, now, before in found
-        ]
-        rewarded.sort(key=lambda row: str(row["prompt_id"]))
-        digest = model.table()["model"][0].as_py()
-        for _, group in groupby(rewarded, key=lambda row: row["prompt_id"]):
-            answers = list(group)
-            for row in answers:
-                others = [other["reward"] for other in answers if other is not row]
-                below = sum(
-                    (other < row["reward"]) + (other == row["reward"]) / 2 for other in others
-                )
-                kept = {name: row[name] for name in ("reward", "model", "base")}
+        read = zip(_in_order(candidates), now, before, strict=True)
+        for prompt, group in groupby(read, key=lambda one: one[0]["prompt_id"]):
+            answers = [(row["candidate_id"], round(p - q, 6), p, q) for row, p, q in group]
+            for identity, reward, p, q in answers:
+                others = [other for one, other, _, _ in answers if one != identity]
+                below = sum((other < reward) + (other == reward) / 2 for other in others)
+                kept = {"reward": reward, "model": round(p, 6), "base": round(q, 6)}
                 yield {
-                    "judgment_id": row_id("intrinsic", digest, row["candidate_id"], kept),
-                    "candidate_id": row["candidate_id"],
-                    "prompt_id": row["prompt_id"],
+                    "judgment_id": row_id("intrinsic", digest, identity, kept),
+                    "candidate_id": identity,
+                    "prompt_id": prompt,
                     "repeat": 0,
                     "state": "parsed",
                     "score": MAX_SCORE * below / max(len(others), 1),
@@ -175,6 +156,25 @@ def intrinsic_rewards(
                 }
 
     return Rows.stream(JUDGMENTS, rows())
+
+
+def _log_probabilities(models: Models, workshop: Workshop, candidates: Candidates) -> list[float]:
+    """Of each candidate, in order. The model is let go of afterwards: two may not fit together."""
+    reader = Reader(_folder(models, workshop))
+    answers = ((row["prompt"], row["response"]) for row in _in_order(candidates))
+    return list(reader.log_probabilities(answers))
+
+
+def _in_order(candidates: Candidates) -> Iterator[dict[str, Any]]:
+    """The answers prompt by prompt: a version's rows are so, rows in memory may not be."""
+    with duck.connect() as connection:
+        candidates.view(connection, "candidates")
+        ordered = connection.sql(
+            "SELECT candidate_id, prompt_id, prompt, response FROM candidates "
+            "ORDER BY prompt_id, candidate_id"
+        )
+        for batch in ordered.to_arrow_reader(1024):
+            yield from batch.to_pylist()
 
 
 class SmoothLabels(Config):
