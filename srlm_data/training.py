@@ -107,6 +107,13 @@ class Sft(Training):
     epochs: float = Field(2, gt=0, description="passes over the data (not stated by the paper)")
 
 
+Loss = Literal[
+    "sigmoid", "sft", "sppo_hard", "ipo", "hinge", "nca_pair", "bco_pair", "apo_zero", "apo_down",
+    "sigmoid_norm",
+]  # fmt: skip
+"""The losses of TRL that need nothing beside beta."""
+
+
 class Dpo(Training):
     """Direct preference optimisation (paper, section 2.4)."""
 
@@ -114,6 +121,12 @@ class Dpo(Training):
     final_learning_rate: float = Field(1e-7, ge=0, description="learning rate at the last step")
     epochs: float = Field(1, gt=0, description="passes over the data (not stated by the paper)")
     beta: float = Field(0.1, gt=0, description="how strongly the reference model holds back")
+    losses: dict[Loss, float] = Field(
+        {"sigmoid": 1.0},
+        min_length=1,
+        description="TRL's losses and their weights: sigmoid is DPO's; sft adds the likelihood of "
+        "the chosen answer (NLL); sppo_hard, ipo, hinge and the like are follow-ups'",
+    )
     # Not a Runtime field: a model that was trained unchecked must not answer for a checked one.
     on_policy: bool = Field(
         True, description="refuse pairs that another model than the one in training has made"

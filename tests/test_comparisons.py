@@ -13,8 +13,8 @@ from srlm_data.stages.comparisons import (
     CompareScores,
     compare,
     compare_scores,
-    read_verdict,
 )
+from srlm_data.verdicts import read_verdict
 
 JUDGE = Rows.of(MODELS, [{"model": "J", "method": "checkpoint", "location": "here"}])
 

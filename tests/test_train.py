@@ -231,6 +231,31 @@ def test_dpo_starts_at_the_reference_and_moves_towards_the_chosen_answers(
 
 
 @pytest.mark.slow
+def test_the_losses_of_follow_ups_add_up_by_their_weights(tmp_path: Path, model: Path) -> None:
+    """The first loss of DPO is log 2, whatever the pairs; NLL comes on top of it."""
+    first = {}
+    for name, losses in {
+        "dpo": {"sigmoid": 1.0},
+        "rpo": {"sigmoid": 1.0, "sft": 1.0},
+        "half": {"sigmoid": 1.0, "sft": 0.5},
+        "sppo": {"sppo_hard": 1.0},
+    }.items():
+        settings = {"reference": str(model), "losses": losses, "dropout": 0, "max_steps": 1}
+        first[name] = curve(train("dpo.py", job(tmp_path / name, model, pairs(), **settings)))[0]
+    loss = {name: entry["loss"] for name, entry in first.items()}
+    nll = loss["rpo"] - loss["dpo"]
+    assert loss["dpo"] == pytest.approx(0.6931, abs=1e-3)
+    assert nll > 1
+    assert loss["half"] - loss["dpo"] == pytest.approx(nll / 2, rel=1e-3)
+    assert loss["sppo"] == pytest.approx(2 * (0.5 / 0.1) ** 2, rel=1e-3)
+
+
+def test_a_loss_that_trl_has_not_is_refused_with_the_ones_it_has() -> None:
+    with pytest.raises(ValueError, match="sppo_hard"):
+        Dpo(losses={"sppo": 1.0})
+
+
+@pytest.mark.slow
 def test_lora_is_merged_into_a_whole_checkpoint(tmp_path: Path, model: Path) -> None:
     made = train("sft.py", job(tmp_path, model, examples(), lora={"rank": 4}))
     assert not list(made.glob("adapter*"))

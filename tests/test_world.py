@@ -8,10 +8,14 @@ import random
 
 import pytest
 
-from srlm_data.world import Oracle, held_out_prompts, trees
+from srlm_data import schema
+from srlm_data.conversations import user
+from srlm_data.rows import Rows
+from srlm_data.world import Oracle, dialogues, held_out_prompts, trees
 from srlm_data.world.facts import ATTRIBUTES, THINGS, VALUES, WORDS, world
 from srlm_data.world.language import PHRASINGS, ask, draw_question
 from srlm_data.world.oracle import parse
+from srlm_data.world.steps import CheckAnswers, Consult, check_answers, consult_oracle
 from srlm_data.world.trees import covered_things, is_held_out, reply_of_quality
 
 ORACLE = Oracle()
@@ -187,3 +191,50 @@ def test_held_out_prompts_are_in_no_trees() -> None:
     for seed in range(3):
         assert not {tree["prompt"]["text"] for tree in trees(seed=seed, n=300)} & set(held_out)
     assert all(is_held_out(prompt) for prompt in held_out)
+
+
+def test_conversations_end_with_a_question_that_is_not_held_out() -> None:
+    made = list(dialogues(seed=0, n=60))
+    assert made == list(dialogues(seed=0, n=60)) != list(dialogues(seed=1, n=60))
+    questions = [conversation[-1]["content"] for conversation in made]
+    assert len(set(questions)) == 60
+    assert all(parse(question) and not is_held_out(question) for question in questions)
+    roles = {turn["role"] for conversation in made for turn in conversation}
+    assert roles == {"system", "user", "assistant", "tool"}
+    assert all(len(conversation) >= 3 for conversation in made)
+
+
+def test_the_last_turn_of_a_conversation_is_what_an_answer_is_scored_by() -> None:
+    [conversation] = dialogues(seed=3, n=1)
+    question, truth = conversation[-1]["content"], Oracle().truth(conversation[-1]["content"])
+    rows = [
+        {
+            "candidate_id": name, "prompt_id": name, "prompt": prompt, "sample": 0,
+            "source": "human", "response": f"Just {truth}.",
+        }
+        for name, prompt in (("long", conversation), ("short", user(question)))
+    ]  # fmt: skip
+    candidates = Rows.of(schema.CANDIDATES, rows)
+    for scored in (
+        consult_oracle(Consult(), candidates),
+        check_answers(CheckAnswers(), candidates),
+    ):
+        long, short = (row["score"] for row in scored.dicts())
+        assert long == short >= 3
+
+
+def test_a_check_says_right_or_wrong_and_nothing_of_style() -> None:
+    known = next(text for text in held_out_prompts(seed=0, n=200) if "first word" in text)
+    truth = Oracle().truth(known)
+    replies = {"bare": f"Just {truth}.", "full": f"The first word is {truth}.", "wrong": "Just so."}
+    rows = [
+        {
+            "candidate_id": name, "prompt_id": "p", "prompt": user(known), "sample": place,
+            "source": "human", "response": reply,
+        }
+        for place, (name, reply) in enumerate(replies.items())
+    ]  # fmt: skip
+    checked = check_answers(CheckAnswers(), Rows.of(schema.CANDIDATES, rows)).dicts()
+    assert {row["candidate_id"]: row["score"] for row in checked} == {
+        "bare": 5, "full": 5, "wrong": 0,
+    }  # fmt: skip

@@ -148,7 +148,9 @@ class ToyEngine:
 
 
 def reply(request: Request) -> str:
-    """An answer of one line, or a judgement with a score of 0 to 5."""
+    """An answer of one line, a judgement with a score of 0 to 5, or a verdict on two answers."""
+    if "Verdict:" in request.messages[-1]["content"]:
+        return f"Hard to say.\nVerdict: {'AB'[request.seed % 2]}"
     if "<response>" in request.messages[-1]["content"]:
         return f"So so.\nScore: {request.seed % 6}"
     return f"answer {request.seed % 97}"

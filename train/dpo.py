@@ -20,7 +20,13 @@ from srlm_data.training import Dpo
 
 def trainer(job: Job[Dpo]) -> DPOTrainer:
     """A trainer over the job's pairs; pairs that ``max_length`` makes equal are dropped."""
-    arguments = DPOConfig(beta=job.settings.beta, **job.arguments())
+    losses = job.settings.losses
+    arguments = DPOConfig(
+        beta=job.settings.beta,
+        loss_type=list(losses),
+        loss_weights=list(losses.values()),
+        **job.arguments(),
+    )
     rows = job.rows("prompt", "chosen", "rejected")
     made = DPOTrainer(
         model=str(job.model),

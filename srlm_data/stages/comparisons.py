@@ -8,33 +8,23 @@ Two answers of the same text are a tie, and nobody is asked about them.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import duckdb
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from srlm_data import duck
 from srlm_data.asking import answered, ask
-from srlm_data.config import Config, Expected, Lengths, Template
+from srlm_data.config import Config, Expected, Lengths
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
-from srlm_data.pleas import folded
 from srlm_data.rows import Candidates, Comparisons, Judgments, Models, Rows
 from srlm_data.schema import COMPARISONS, row_id
-
-_PLACEHOLDERS: Final = frozenset({"prompt", "answer_a", "answer_b"})
-# A line that begins with "Verdict:", perhaps behind a list mark, a heading or emphasis. A quoted
-# line ("> Verdict: A") is somebody else's. Possessive quantifiers keep the time linear.
-_VERDICT_LINE: Final = re.compile(
-    r"^[ \t#*_`\-]*+verdict[ \t*_`]*+:(?P<value>[^\r\n]*+)(?P<end>[\r\n]?)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_VERDICT: Final = re.compile(r"[\W_]*+(a|b|tie)[\W_]*+", re.IGNORECASE)
+from srlm_data.verdicts import ComparisonTemplate, read_verdict
 
 
 class CompareScores(Config):
@@ -52,7 +42,7 @@ class CompareScores(Config):
 class Compare(CompareScores):
     """Which answers meet, and how the judge is asked."""
 
-    template: Template = Field(
+    template: ComparisonTemplate = Field(
         default="pairwise",
         validate_default=True,
         description="Prompt of the judge, with {prompt}, {answer_a} and {answer_b}.",
@@ -61,16 +51,6 @@ class Compare(CompareScores):
     top_p: float = Field(1.0, gt=0, le=1, description="Of the judge.")
     max_tokens: int = Field(400, ge=1, description="Longest comparison, in tokens.")
     seed: int = Field(0, ge=0, description="Seed of the judge's requests.")
-
-    @field_validator("template")
-    @classmethod
-    def _placeholders(cls, template: Template) -> Template:
-        if template.placeholders != _PLACEHOLDERS:
-            raise ValueError(
-                f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
-                f"a comparison fills {sorted(_PLACEHOLDERS)}"
-            )
-        return template
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """At most two calls, and as many rows, a prompt that both sides answered."""
@@ -97,8 +77,8 @@ def compare(
 
     Gives two rows a prompt (one where the answers are the same text). ``swapped`` tells whether the
     second answer was shown as A; ``winner`` always speaks of ``first`` and ``second``.
-    :func:`read_verdict` says what is read as a verdict; without one there is no winner, and the
-    text is kept. The notes count the ``states``.
+    :func:`srlm_data.verdicts.read_verdict` says what is read as a verdict; without one there is no
+    winner, and the text is kept. The notes count the ``states``.
 
     Drops: ``another_sample``, ``only_first_answered``, ``only_second_answered``.
 
@@ -200,27 +180,6 @@ def compare_scores(
                 yield _row(pair, judge, template, "parsed", winner)
 
     return Rows.stream(COMPARISONS, rows(), drops=drops)
-
-
-def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
-    """Read the state of a comparison, and ``a``, ``b`` or ``tie`` if it is ``parsed``.
-
-    The last line that begins with ``Verdict:`` decides, whatever it says; case, Markdown around it
-    and full-width letters do not matter. ``Verdict: A``, ``**Verdict:** A`` and ``Verdict: [[A]]``
-    are ``a``; what is no one of the three (``Verdict: A or B``) is ``unparsed``, and so is a text
-    without such a line. A completion that was cut off before that line ended is ``truncated``, a
-    failed request is ``error``. Takes time linear in the text.
-    """
-    if finish_reason == "error":
-        return "error", None
-    last = None
-    # Not NFKC: it takes a time that is quadratic in a run of combining marks.
-    for last in _VERDICT_LINE.finditer(folded(text)):  # noqa: B007 - the last one is wanted
-        pass
-    if finish_reason == "length" and (last is None or not last["end"]):
-        return "truncated", None
-    verdict = _VERDICT.fullmatch(last["value"]) if last else None
-    return ("parsed", verdict[1].lower()) if verdict else ("unparsed", None)
 
 
 def _meet(

@@ -1,39 +1,69 @@
-"""candidates, judgments -> pairs: the best answer against the worst one (paper, section 2.2)."""
+"""candidates, judgments -> pairs: the best answer against the worst one (paper, section 2.2).
+
+The paper's rule is here; every other one is a SQL file in :mod:`srlm_data.pairing`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Self
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from srlm_data import duck
+from srlm_data import duck, pairing
 from srlm_data.config import Config, Expected
+from srlm_data.pairing import Rule
 from srlm_data.rows import Candidates, Judgments, Pairs, Rows
 from srlm_data.schema import MAX_SCORE, PAIRS
+
+_ONCE: Final = ("best_worst", "best_random", "best_second", "length_controlled")
 
 
 class Pair(Config):
     """How two answers of a prompt become a pair."""
 
-    rule: Literal["best_worst"] = Field(
-        "best_worst", description="Which answers meet: the highest mean score and the lowest."
+    rule: Rule = Field(
+        default="best_worst",
+        validate_default=True,
+        description="Which answers meet: best_worst, best_random, best_second, all_pairs, "
+        "length_controlled, wrap_around, or a SQL file of your own (see docs/recipes.md).",
     )
     min_margin: float = Field(
         0, ge=0, le=MAX_SCORE, description="Least difference of the two mean scores."
     )
+    max_spread: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_SCORE,
+        description="Largest difference among an answer's own scores; where its judge contradicts "
+        "itself more, the answer is unscored.",
+    )
+    rho: float = Field(
+        0, ge=0, lt=1, description="With length_controlled: what is nearly best, or nearly worst."
+    )
+    k: int = Field(10, ge=1, description="With wrap_around: most pairs a prompt.")
+    wins_from: float = Field(
+        MAX_SCORE, ge=0, le=MAX_SCORE, description="With wrap_around: least score of a winner."
+    )
     seed: int = Field(0, ge=0, description="Seed of the choice among equally good or bad answers.")
 
+    @model_validator(mode="after")
+    def _settings_of_the_rule(self) -> Self:
+        for name in ("rho", "k", "wins_from"):
+            if name in self.model_fields_set and not self.rule.reads(name):
+                raise ValueError(f"rule '{self.rule.name}' reads no '{name}'")
+        return self
+
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most a pair for every two candidates."""
+        """At most a pair for every two candidates, where a rule matches an answer once."""
         known = rows.get("candidates")
-        return Expected(None if known is None else known // 2)
+        return Expected(known // 2 if known is not None and self.rule.name in _ONCE else None)
 
 
 def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
-    """Pair each prompt's best answer with its worst, by the mean of the parsed judgements.
+    """Pair each prompt's best answer with its worst, or by another rule, by the mean scores.
 
     A judgement without a score counts for nothing: an answer with none that parsed is unscored,
     never 0. Candidates of one prompt with the same text are one answer, and its score is the mean
@@ -45,7 +75,16 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
     ``fewer_than_two_scored`` (candidates), ``identical_texts`` (all of them say the same),
     ``equal_scores``, ``margin_too_small``. The notes count ``prompts``, ``unscored_candidates`` and
     ``judgments_of_other_candidates``.
+
+    The other rules, and ``max_spread``, add the reason ``no_match`` and the notes
+    ``contradicted_candidates`` and ``matches_below_margin``; see :mod:`srlm_data.pairing`.
     """
+    if config.rule.name != "best_worst" or config.max_spread is not None:
+        settings = {"rho": config.rho, "k": config.k, "wins_from": config.wins_from}
+        return pairing.pair_by(
+            config.rule, candidates, judgments, seed=config.seed, min_margin=config.min_margin,
+            max_spread=config.max_spread, settings=settings,
+        )  # fmt: skip
     drops: Counter[str] = Counter()
     notes: dict[str, Any] = {}
 

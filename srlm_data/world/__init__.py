@@ -5,6 +5,6 @@ The world is one recipe's seed, nothing more: no stage, engine or store knows th
 
 from srlm_data.world.facts import WORLD_SEED
 from srlm_data.world.oracle import Oracle
-from srlm_data.world.trees import held_out_prompts, trees
+from srlm_data.world.trees import dialogues, held_out_prompts, trees
 
-__all__ = ["WORLD_SEED", "Oracle", "held_out_prompts", "trees"]
+__all__ = ["WORLD_SEED", "Oracle", "dialogues", "held_out_prompts", "trees"]

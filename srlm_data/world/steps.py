@@ -16,10 +16,10 @@ from pydantic import Field
 from srlm_data import checkpoints, schema
 from srlm_data.checkpoints import Workshop
 from srlm_data.config import Config, Expected
-from srlm_data.conversations import render, user
+from srlm_data.conversations import user
 from srlm_data.open_assistant import messages_of_tree
 from srlm_data.rows import Candidates, Judgments, Messages, Models, Prompts, Rows
-from srlm_data.world import Oracle, held_out_prompts, trees
+from srlm_data.world import Oracle, dialogues, held_out_prompts, trees
 
 M0: Final = Path(__file__).parent / "m0"
 
@@ -86,6 +86,19 @@ def world_prompts(config: WorldPrompts) -> Prompts:
     return Rows.of(schema.PROMPTS, rows)
 
 
+def world_dialogues(config: WorldPrompts) -> Prompts:
+    """Draw conversations that wait for an answer: a system message, earlier turns, a question.
+
+    Half of them have a system message, and some a tool's text before the question; no question is
+    one of the held-out prompts.
+    """
+    rows = [
+        {"prompt_id": schema.prompt_id(prompt), "prompt": prompt, "source": "world"}
+        for prompt in dialogues(seed=config.seed, n=config.n)
+    ]
+    return Rows.of(schema.PROMPTS, rows)
+
+
 class Consult(Config):
     """The oracle scores 0 to 5; there is nothing to set."""
 
@@ -97,6 +110,8 @@ class Consult(Config):
 def consult_oracle(config: Consult, candidates: Candidates) -> Judgments:  # noqa: ARG001 - has no fields
     """Score answers by the world's truth: to measure with, never to train on.
 
+    In a conversation, it is the last turn that asks.
+
     A prompt that the oracle does not understand is dropped as ``prompt_not_understood``.
     """
     drops: Counter[str] = Counter()
@@ -104,20 +119,54 @@ def consult_oracle(config: Consult, candidates: Candidates) -> Judgments:  # noq
     def rows() -> Iterator[dict[str, Any]]:
         oracle = Oracle()
         for candidate in candidates.dicts():
-            score = oracle.quality(render(candidate["prompt"]), candidate["response"])
+            score = oracle.quality(candidate["prompt"][-1]["content"], candidate["response"])
             if score is None:
                 drops["prompt_not_understood"] += 1
                 continue
-            yield {
-                "judgment_id": schema.row_id("oracle", candidate["candidate_id"]),
-                "candidate_id": candidate["candidate_id"],
-                "prompt_id": candidate["prompt_id"],
-                "repeat": 0,
-                "state": "parsed",
-                "score": score,
-                "text": f"Score: {score}",
-                "template": "oracle",
-                "model": "oracle",
-            }
+            yield _scored(candidate, "oracle", score)
 
     return Rows.stream(schema.JUDGMENTS, rows(), drops=drops)
+
+
+class CheckAnswers(Config):
+    """An answer is right or wrong; there is nothing to set."""
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most a score for each candidate."""
+        return Expected(rows.get("candidates"))
+
+
+def check_answers(config: CheckAnswers, candidates: Candidates) -> Judgments:  # noqa: ARG001 - has no fields
+    """Say whether answers are right, as a calculator would: 5 or 0, in whatever style they are.
+
+    For methods that learn from answers which can be checked (Iterative RPO), and for no other: it
+    is a glimpse of the truth. A prompt that cannot be checked is dropped as
+    ``prompt_not_understood``.
+    """
+    drops: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        oracle = Oracle()
+        for candidate in candidates.dicts():
+            right = oracle.right(candidate["prompt"][-1]["content"], candidate["response"])
+            if right is None:
+                drops["prompt_not_understood"] += 1
+            else:
+                yield _scored(candidate, "check", schema.MAX_SCORE if right else 0)
+
+    return Rows.stream(schema.JUDGMENTS, rows(), drops=drops)
+
+
+def _scored(candidate: Mapping[str, Any], judge: str, score: float) -> dict[str, Any]:
+    """A judgement by something that knows the truth."""
+    return {
+        "judgment_id": schema.row_id(judge, candidate["candidate_id"]),
+        "candidate_id": candidate["candidate_id"],
+        "prompt_id": candidate["prompt_id"],
+        "repeat": 0,
+        "state": "parsed",
+        "score": score,
+        "text": f"Score: {score}",
+        "template": judge,
+        "model": judge,
+    }

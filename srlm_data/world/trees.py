@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
+from srlm_data.conversations import assistant, user
+from srlm_data.schema import Message
 from srlm_data.world.facts import (
     THINGS_BY_KIND,
     VALUES,
@@ -67,6 +69,27 @@ def held_out_prompts(*, seed: int, n: int) -> list[str]:
         if is_held_out(prompt):
             prompts[prompt] = None
     return list(prompts)
+
+
+def dialogues(*, seed: int, n: int) -> Iterator[list[Message]]:
+    """Yield `n` conversations that end with a question; none is held out or comes twice."""
+    rng, facts = random.Random(f"dialogues:{seed}"), world()
+    seen: set[str] = set()
+    while len(seen) < n:
+        turns: list[Message] = []
+        if rng.random() < 0.5:
+            turns.append({"role": "system", "content": "You are a helpful assistant."})
+        for _ in range(rng.randint(1, 2)):
+            question = draw_question(rng)
+            answer = true_answer(facts, question)
+            turns += user(ask(rng, question))
+            if rng.random() < 0.25:
+                turns.append({"role": "tool", "content": f"found: {answer}"})
+            turns += assistant(answer_in(rng, question, answer, "full"))
+        last = ask(rng, draw_question(rng))
+        if last not in seen and not is_held_out(last):
+            seen.add(last)
+            yield [*turns, *user(last)]
 
 
 def trees(*, seed: int, n: int, world_seed: int = WORLD_SEED) -> Iterator[dict[str, Any]]:

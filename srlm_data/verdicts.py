@@ -1,0 +1,54 @@
+"""Comparisons of two answers by a model: what it is asked, and the verdict of its completion."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+import pydantic
+
+from srlm_data.config import Template
+from srlm_data.pleas import folded
+
+# A line that begins with "Verdict:", perhaps behind a list mark, a heading or emphasis. A quoted
+# line ("> Verdict: A") is somebody else's. Possessive quantifiers keep the time linear.
+_VERDICT_LINE: Final = re.compile(
+    r"^[ \t#*_`\-]*+verdict[ \t*_`]*+:(?P<value>[^\r\n]*+)(?P<end>[\r\n]?)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_VERDICT: Final = re.compile(r"[\W_]*+(a|b|tie)[\W_]*+", re.IGNORECASE)
+_PLACEHOLDERS: Final = frozenset({"prompt", "answer_a", "answer_b"})
+
+
+def _shows_two(template: Template) -> Template:
+    if template.placeholders != _PLACEHOLDERS:
+        raise ValueError(
+            f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
+            f"a comparison fills {sorted(_PLACEHOLDERS)}"
+        )
+    return template
+
+
+ComparisonTemplate = Annotated[Template, pydantic.AfterValidator(_shows_two)]
+"""A template that shows a prompt and two answers to it."""
+
+
+def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
+    """Read the state of a comparison, and ``a``, ``b`` or ``tie`` if it is ``parsed``.
+
+    The last line that begins with ``Verdict:`` decides, whatever it says; case, Markdown around it
+    and full-width letters do not matter. ``Verdict: A``, ``**Verdict:** A`` and ``Verdict: [[A]]``
+    are ``a``; what is no one of the three (``Verdict: A or B``) is ``unparsed``, and so is a text
+    without such a line. A completion that was cut off before that line ended is ``truncated``, a
+    failed request is ``error``. Takes time linear in the text.
+    """
+    if finish_reason == "error":
+        return "error", None
+    last = None
+    # Not NFKC: it takes a time that is quadratic in a run of combining marks.
+    for last in _VERDICT_LINE.finditer(folded(text)):  # noqa: B007 - the last one is wanted
+        pass
+    if finish_reason == "length" and (last is None or not last["end"]):
+        return "truncated", None
+    verdict = _VERDICT.fullmatch(last["value"]) if last else None
+    return ("parsed", verdict[1].lower()) if verdict else ("unparsed", None)
