@@ -72,7 +72,7 @@ class Rows:
                     with pq.ParquetFile(file) as parquet:
                         for batch in parquet.iter_batches(BATCH):
                             yield batch.cast(stage.schema)
-            except (pa.ArrowInvalid, OSError) as error:
+            except (ValueError, OSError, pa.ArrowException) as error:
                 raise StoreError(
                     f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify' says "
                     "which one; delete the version's folder and build again."

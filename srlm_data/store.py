@@ -203,19 +203,13 @@ class Store:
         folder = self._dataset(manifest.name) / manifest.version
         return [folder / entry.path for entry in manifest.files]
 
+    def version(self, ref: str) -> Rows:
+        """The rows of the version that ``ref`` means; see :meth:`resolve`."""
+        return self.rows(self.resolve(ref))
+
     def verify(self, manifest: Manifest) -> list[str]:
         """Every fault of a version, one sentence each; reads and hashes every byte."""
-        faults = []
-        if version_of(manifest.identity) != manifest.version:
-            faults.append(f"{manifest.ref}: the identity does not hash to the version's name.")
-        for file, entry in zip(self.files(manifest), manifest.files, strict=True):
-            if not file.is_file():
-                faults.append(f"{manifest.ref}: {entry.path} is missing.")
-            elif shards.digest(file) != entry.sha256:
-                faults.append(f"{manifest.ref}: {entry.path} is not what was written.")
-        if not faults and shards.content(self.rows(manifest)) != manifest.content:
-            faults.append(f"{manifest.ref}: the rows do not hash to the manifest's content.")
-        return faults
+        return _faults(manifest, self.files(manifest))
 
     # Writing ---------------------------------------------------------------------------------
 
@@ -266,6 +260,40 @@ class Store:
             self._publish(staging, manifest)
         self.point(name, version)
         return manifest
+
+    def adopt(self, manifest: Manifest, folder: Path) -> None:
+        """Take in a version that another store made, if it is what its manifest says.
+
+        Args:
+            manifest: of the other store; it is trusted for nothing.
+            folder: holds its files; they are copied.
+
+        Raises:
+            StoreError: the bytes, the rows or the identity are not those of the manifest, or
+                other rows are here under this identity.
+            DataError: a row breaks a rule of its stage.
+        """
+        self._dataset(manifest.name)  # the name and the paths become places on this disk
+        shards.refuse_strange(manifest.files, manifest.ref)
+        if manifest.stage not in STAGES:
+            raise StoreError(
+                f"{manifest.ref}: its stage '{manifest.stage}' is unknown."
+                f"{did_you_mean(manifest.stage, STAGES)} Get a newer srlm-data."
+            )
+        with self._staging() as staging:
+            files = [staging / entry.path for entry in manifest.files]
+            for file in files:
+                if (folder / file.name).is_file():  # else it is a fault
+                    shutil.copyfile(folder / file.name, file)
+                    shards.sync(file)
+            faults = _faults(manifest, files)
+            if faults:
+                raise StoreError("\n".join(faults))
+            shards.check(STAGES[manifest.stage], files, [])
+            shards.sync(staging / "data")
+            shards.write_synced(staging / "manifest.json", manifest.json())
+            shards.sync(staging)
+            self._publish(staging, manifest)
 
     @contextlib.contextmanager
     def _staging(self) -> Iterator[Path]:
@@ -346,6 +374,22 @@ class Store:
                 "A name is recipe.dataset, in lower-case letters, digits and underscores."
             )
         return self.root / "datasets" / name
+
+
+def _faults(manifest: Manifest, files: list[Path]) -> list[str]:
+    faults = []
+    if version_of(manifest.identity) != manifest.version:
+        faults.append(f"{manifest.ref}: the identity does not hash to the version's name.")
+    for file, entry in zip(files, manifest.files, strict=True):
+        if not file.is_file():
+            faults.append(f"{manifest.ref}: {entry.path} is missing.")
+        elif shards.digest(file) != entry.sha256:
+            faults.append(f"{manifest.ref}: {entry.path} is not what was written.")
+    if not faults:
+        rows = Rows.of_files(STAGES[manifest.stage], files, manifest.ref)
+        if shards.content(rows) != manifest.content:
+            faults.append(f"{manifest.ref}: the rows do not hash to the manifest's content.")
+    return faults
 
 
 def _remove_unheld(folder: Path) -> None:

@@ -17,6 +17,7 @@ import click
 from srlm_data.cli.looking import log, ls, show, sql, tag, verify
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
+from srlm_data.cli.publishing import publish, pull
 from srlm_data.errors import SrlmError
 
 EXIT_CODES = """\b
@@ -30,6 +31,7 @@ Exit codes:
   6  text generation cannot start or go on
   7  a training run was refused or failed
   8  an optional package is not installed
+  9  the Hub refused, failed, or holds something else than was published
   130, 143  stopped by Ctrl-C or SIGTERM; build again to go on
 """
 
@@ -47,7 +49,7 @@ def cli(context: click.Context, root: Path) -> None:
 
 
 for command in (
-    build, evaluate, plan, ls, show, log, sql, verify, tag, steps, init, doctor,
+    build, evaluate, plan, ls, show, log, sql, verify, tag, publish, pull, steps, init, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 
