@@ -128,7 +128,7 @@ def _parents_first(chosen: Mapping[str, Manifest]) -> list[str]:
 
 def cleaned(manifest: Manifest) -> Manifest:
     """The manifest as it is published: identity and content as they are, this machine left out."""
-    made = {key: manifest.made[key] for key in _MADE if key in manifest.made}
+    made = {key: value for key, value in manifest.made.items() if key in _MADE}
     return dataclasses.replace(manifest, made=made)
 
 

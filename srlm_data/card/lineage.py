@@ -82,6 +82,18 @@ def _model_rows(store: Store, refs: list[str]) -> Iterator[tuple[str, dict[str, 
             yield from ((ref, row) for row in store.rows(manifest).dicts())
 
 
+def hub_base(store: Store, manifest: Manifest) -> str | None:
+    """The Hub model, ``name@revision``, that a model goes back to."""
+    for _, row in _model_rows(store, [manifest.ref]):
+        if on_hub := _on_hub(row["location"]):
+            return on_hub
+    for read in manifest.inputs:
+        parent = _kept(store, read.name, read.version)
+        if read.parameter == "model" and parent is not None:
+            return hub_base(store, parent)
+    return None
+
+
 def _on_hub(location: str) -> str | None:
     kind, _, place = location.partition(":")
     return place if kind == "hub" else None

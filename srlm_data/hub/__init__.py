@@ -14,7 +14,8 @@ its files to their checksums, its rows to its content, and its rows keep the rul
 
 from __future__ import annotations
 
+from srlm_data.hub.models import model, pull_model
 from srlm_data.hub.publishing import Published, Upload, dataset, publish
 from srlm_data.hub.pulling import Pulled, pull
 
-__all__ = ["Published", "Pulled", "Upload", "dataset", "publish", "pull"]
+__all__ = ["Published", "Pulled", "Upload", "dataset", "model", "publish", "pull", "pull_model"]

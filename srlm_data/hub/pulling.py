@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pydantic
@@ -15,7 +16,7 @@ from srlm_data.hub.remote import Remote
 from srlm_data.store import Manifest, Store, version_of
 
 _MANIFEST: Final = pydantic.TypeAdapter(Manifest)
-_ASK: Final = "Ask its publisher, or name another revision."
+ASK: Final = "Ask its publisher, or name another revision."
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def pull(
     """
     remote = Remote(repo, "dataset")
     commit = remote.head(revision)
-    manifests = _manifests(remote, commit)
+    manifests = read_manifests(remote, remote.fetch(commit, [f"{MANIFESTS}/*.json"]))
     if not manifests:
         raise HubError(
             f"{repo}: srlm-data published nothing there, it has no {MANIFESTS}/*.json at "
@@ -65,9 +66,12 @@ def pull(
     ]
 
 
-def _manifests(remote: Remote, commit: str) -> dict[str, Manifest]:
-    """Config -> its manifest, with the types and the identity that a manifest has."""
-    folder = remote.fetch(commit, [f"{MANIFESTS}/*.json"])
+def read_manifests(remote: Remote, folder: Path) -> dict[str, Manifest]:
+    """Config -> its manifest, of a repository's folder.
+
+    Raises:
+        HubError: one has not the types, or not the identity, that a manifest has.
+    """
     found = {}
     for file in sorted(folder.glob(f"{MANIFESTS}/*.json")):
         where = f"{remote.repo}: {MANIFESTS}/{file.name}"
@@ -77,12 +81,12 @@ def _manifests(remote: Remote, commit: str) -> dict[str, Manifest]:
             first = error.errors(include_url=False)[0]
             field = ".".join(map(str, first["loc"]))
             raise HubError(
-                f"{where}: it is damaged, found '{field}': {first['msg']}. {_ASK}"
+                f"{where}: it is damaged, found '{field}': {first['msg']}. {ASK}"
             ) from None
         if version_of(manifest.identity) != manifest.version:
-            raise HubError(f"{where}: its identity does not hash to {manifest.version}. {_ASK}")
+            raise HubError(f"{where}: its identity does not hash to {manifest.version}. {ASK}")
         if not {"step", "revision", "config"} <= manifest.identity.keys():
-            raise HubError(f"{where}: its identity names no step, revision and config. {_ASK}")
+            raise HubError(f"{where}: its identity names no step, revision and config. {ASK}")
         found[file.stem] = manifest
     return found
 
@@ -96,7 +100,7 @@ def _refuse_mixture(repo: str, manifests: list[Manifest]) -> None:
             if beside is not None and beside.content != read.content:
                 raise HubError(
                     f"{repo}: {manifest.ref} was made from other rows than those of {beside.ref} "
-                    f"beside it: one of them was exchanged. {_ASK}"
+                    f"beside it: one of them was exchanged. {ASK}"
                 )
 
 
@@ -125,11 +129,12 @@ def _take(store: Store, remote: Remote, commit: str, config: str, manifest: Mani
             )
     except StoreError as error:
         faults = "\n".join(f"{remote.repo}: {line}" for line in str(error).splitlines())
-        raise HubError(f"{faults} {_ASK}") from None
-    return Pulled(kept, new, _becomes_latest(store, kept, remote.repo))
+        raise HubError(f"{faults} {ASK}") from None
+    return Pulled(kept, new, becomes_latest(store, kept, remote.repo))
 
 
-def _becomes_latest(store: Store, manifest: Manifest, repo: str) -> bool:
+def becomes_latest(store: Store, manifest: Manifest, repo: str) -> bool:
+    """Let a pulled version be the latest of its name, unless one that was built here is."""
     latest = store.refs(manifest.name).get("latest")
     if latest is not None and latest != manifest.version:
         pulled = str(store.manifest(manifest.name, latest).made.get("pulled", ""))

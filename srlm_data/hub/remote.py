@@ -52,17 +52,19 @@ class Remote:
     def __init__(self, repo: str, kind: str) -> None:
         try:
             import huggingface_hub  # optional
+            from huggingface_hub import errors, utils
         except ImportError:
             raise Missing(
                 f"{repo}: publishing and pulling want 'huggingface_hub', which is not installed. "
                 "Install it with: pip install 'srlm-data[hub]'"
             ) from None
         if not sys.stderr.isatty():
-            huggingface_hub.utils.disable_progress_bars()
-        huggingface_hub.utils.logging.set_verbosity_error()
+            utils.disable_progress_bars()
+        utils.logging.set_verbosity_error()
         self.repo = repo
         self.kind = kind
         self._hub = huggingface_hub
+        self._errors = errors
         self._api = huggingface_hub.HfApi()
 
     @property
@@ -80,7 +82,7 @@ class Remote:
         with self._told():
             try:
                 found = self._api.repo_info(self.repo, repo_type=self.kind)
-            except self._hub.errors.RepositoryNotFoundError as error:
+            except self._errors.RepositoryNotFoundError as error:
                 if error.response.status_code != 404:
                     raise
                 self._api.create_repo(
@@ -184,7 +186,7 @@ class Remote:
             raise HubError(f"{self.repo}: {self._sentence(error, revision)}") from None
 
     def _sentence(self, error: BaseException, revision: str | None) -> str:
-        errors = self._hub.errors
+        errors = self._errors
         while isinstance(error, RuntimeError) and error.__cause__ is not None:
             error = error.__cause__  # 'Error while uploading' wraps what happened
         if isinstance(error, errors.HfHubHTTPError):
