@@ -126,10 +126,13 @@ def _parents_first(chosen: Mapping[str, Manifest]) -> list[str]:
     return list(ordered)
 
 
-def cleaned(manifest: Manifest) -> Manifest:
-    """The manifest as it is published: identity and content as they are, this machine left out."""
+def cleaned(manifest: Manifest, **notes: Any) -> Manifest:
+    """The manifest as it is published: identity and content as they are, this machine left out.
+
+    ``notes`` are added to its own.
+    """
     made = {key: value for key, value in manifest.made.items() if key in _MADE}
-    return dataclasses.replace(manifest, made=made)
+    return dataclasses.replace(manifest, made=made, notes={**manifest.notes, **notes})
 
 
 def refuse_private(texts: Iterable[tuple[str, str]]) -> None:
@@ -162,5 +165,5 @@ def refuse_private(texts: Iterable[tuple[str, str]]) -> None:
 
 
 def plain(value: Any) -> str:
-    """A value in a cell of a Markdown table, on one line."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+    """A value on one line, for a cell of a Markdown table or between backticks."""
+    return " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -150,6 +150,18 @@ class Rows:
             connection.read_parquet([str(file) for file in self.files]).create_view(name)
         else:
             connection.register(name, self.table())
+
+
+class Versions(Protocol):
+    """What the store holds already: the build lends it to a step that asks for it."""
+
+    def version(self, ref: str) -> Rows:
+        """The rows of a version, ``recipe.dataset@3f2a``.
+
+        Raises:
+            StoreError: there is no such version.
+        """
+        ...
 
 
 def _table(stage: Stage, rows: list[Mapping[str, Any]]) -> pa.Table:

@@ -36,7 +36,7 @@ def text(release: Release, store: Store, *, repo: str, tag: str, licence: str | 
     """
     known = lineage.ancestors(release, store)
     found = lineage.licences(known)
-    licences = [licence] if licence else list(dict.fromkeys(one for _, one, _ in found))
+    licences = [licence] if licence else list(dict.fromkeys(one.licence for one in found))
     sections = [
         _what(release),
         _configs(release),
@@ -160,7 +160,7 @@ def _making(release: Release) -> Iterator[str]:
         yield ""
         yield f"- step `{plain(identity['step'])}`, revision {identity['revision']}"
         settings = [
-            f"`{key} {plain(value).replace('`', '')}`"
+            f"`{key} {plain(value)}`"
             for key, value in config.items()
             if value not in (None, [], {})
         ]
@@ -194,19 +194,13 @@ def _models(release: Release, store: Store) -> Iterator[str]:
     yield "A digest covers weights, tokenizer and chat template; a base is named by its digest too."
 
 
-def _licences(found: list[tuple[str, str, str]], licence: str | None) -> Iterator[str]:
+def _licences(found: list[lineage.Licence], licence: str | None) -> Iterator[str]:
     yield "## Licences"
     yield ""
     if licence:
         yield f"Published under `{plain(licence)}`, by the word of the publisher."
         yield ""
-    if not found:
-        yield "The inputs of this data name no licence."
-        return
-    yield "| input | licence | from |"
-    yield "|---|---|---|"
-    for ref, name, origin in found:
-        yield f"| {ref} | `{plain(name)}` | {plain(origin)} |"
+    yield from lineage.licence_table(found)
 
 
 def _limits(release: Release, store: Store) -> Iterator[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from srlm_data.errors import StoreError
-from srlm_data.release import Release
+from srlm_data.release import Release, plain
 from srlm_data.store import Manifest, Store
 
 
@@ -30,6 +30,14 @@ class Model:
     wrote: tuple[str, ...]
 
 
+class Licence(NamedTuple):
+    """The licence of an input, and where that input is from."""
+
+    ref: str
+    licence: str
+    origin: str
+
+
 def ancestors(release: Release, store: Store) -> list[Manifest]:
     """The release's versions and all that they were made from, parents first.
 
@@ -40,8 +48,8 @@ def ancestors(release: Release, store: Store) -> list[Manifest]:
     def visit(manifest: Manifest) -> None:
         if manifest.ref in ordered:
             return
-        for read in manifest.inputs:
-            parent = _kept(store, read.name, read.version)
+        for name, version in _read(manifest):
+            parent = _kept(store, name, version)
             if parent is not None:
                 visit(parent)
         ordered[manifest.ref] = manifest
@@ -49,6 +57,14 @@ def ancestors(release: Release, store: Store) -> list[Manifest]:
     for part in release.parts:
         visit(part.manifest)
     return list(ordered.values())
+
+
+def _read(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Name and version of all that a version was made from."""
+    yield from ((read.name, read.version) for read in manifest.inputs)
+    if "read" in manifest.notes:  # by the step read_version
+        name, _, version = str(manifest.notes["read"]).partition("@")
+        yield name, version
 
 
 def _kept(store: Store, name: str, version: str) -> Manifest | None:
@@ -99,13 +115,31 @@ def _on_hub(location: str) -> str | None:
     return place if kind == "hub" else None
 
 
-def licences(manifests: list[Manifest]) -> list[tuple[str, str, str]]:
-    """Version, licence and origin of everything that came from outside and says so."""
-    return [
-        (one.ref, licence, _origin(one))
-        for one in manifests
-        if (licence := one.identity["config"].get("license") or one.notes.get("license"))
-    ]
+def licences(manifests: list[Manifest]) -> list[Licence]:
+    """Those of everything that came from outside and names one, each once.
+
+    A version that was pulled brings those of its own inputs along, in its notes.
+    """
+    found: dict[Licence, None] = {}
+    for one in manifests:
+        for told in one.notes.get("licences", ()):
+            if isinstance(told, list) and len(told) == len(Licence._fields):
+                found[Licence(*map(str, told))] = None
+        own = one.identity["config"].get("license") or one.notes.get("license")
+        if own:
+            found[Licence(one.ref, str(own), _origin(one))] = None
+    return list(found)
+
+
+def licence_table(found: list[Licence]) -> Iterator[str]:
+    """The lines of a card that name the licences of its inputs."""
+    if not found:
+        yield "The inputs name no licence."
+        return
+    yield "| input | licence | from |"
+    yield "|---|---|---|"
+    for one in found:
+        yield f"| {plain(one.ref)} | `{plain(one.licence)}` | {plain(one.origin)} |"
 
 
 def _origin(manifest: Manifest) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import yaml
 
+from srlm_data.card.lineage import Licence, licence_table
 from srlm_data.release import plain
 from srlm_data.store import Input
 
@@ -23,6 +24,7 @@ def text(
     title: str | None = None,
     digest: str | None = None,
     inputs: Sequence[Input] = (),
+    licences: list[Licence] | None = None,
     header: Mapping[str, Any] | None = None,
 ) -> str:
     """A README.md for the Hub.
@@ -32,6 +34,7 @@ def text(
         title: the model's version, where it has one.
         digest: of the model.
         inputs: the versions that it was made from.
+        licences: those of all that it goes back to.
         header: more for the YAML header, such as ``license`` and ``base_model``.
     """
     method = training["method"] if training else "checkpoint"
@@ -48,16 +51,22 @@ def text(
         "",
         f"# {title or f'A model trained by {TITLES[method]}'}",
         "",
-        *([f"A model trained by {TITLES[method]}.", ""] if title and training else []),
-        f"{'Trained with srlm-data and TRL' if training else 'Named by srlm-data'}, after "
+        f"{_how(method)}, after "
         "[Self-Rewarding Language Models](https://arxiv.org/abs/2401.10020).",
         "",
         *([f"- Digest of weights, tokenizer and chat template: `{digest}`"] if digest else []),
         *(_trained(training) if training else []),
         *(_made_from(inputs) if inputs else []),
+        *(["", "## Licences", "", *licence_table(licences)] if licences is not None else []),
         *(_details(training) if training else []),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _how(method: str) -> str:
+    if method in TITLES:
+        return f"Trained by {TITLES[method]} with srlm-data and TRL"
+    return "Named by srlm-data"
 
 
 def _trained(training: Mapping[str, Any]) -> Iterator[str]:

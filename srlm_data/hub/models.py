@@ -17,7 +17,7 @@ from srlm_data.errors import HubError, RecipeError, StoreError
 from srlm_data.hub.publishing import MANIFESTS, Upload
 from srlm_data.hub.pulling import ASK, Pulled, becomes_latest, read_manifests
 from srlm_data.hub.remote import Content, Remote
-from srlm_data.release import cleaned, refuse_private
+from srlm_data.release import Part, Release, cleaned, refuse_private
 from srlm_data.resources import StoreWorkshop
 from srlm_data.rows import Rows
 from srlm_data.schema import MODELS
@@ -52,16 +52,19 @@ def model(store: Store, ref: str, *, tag: str | None, licence: str | None) -> Up
             "Build it again."
         )
     del row["location"]
-    published = dataclasses.replace(cleaned(manifest), notes={**manifest.notes, "row": row})
     training = folder / "training.json"
+    inputs = lineage.licences(lineage.ancestors(Release((Part("model", manifest),)), store))
     files: dict[str, Content] = {
         **{file.name: _without_paths(file) for file in _files(folder)},
-        f"{MANIFESTS}/{manifest.name.partition('.')[2]}.json": published.json(),
+        f"{MANIFESTS}/{manifest.name.partition('.')[2]}.json": cleaned(
+            manifest, row=row, licences=inputs
+        ).json(),
         "README.md": model_card.text(
             json.loads(training.read_text(encoding="utf-8")) if training.is_file() else None,
             title=manifest.ref,
             digest=row["model"],
             inputs=manifest.inputs,
+            licences=inputs,
             header=_header(store, manifest, licence),
         ).encode(),
     }

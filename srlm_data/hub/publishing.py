@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srlm_data import card, duck
+from srlm_data.card import lineage
 from srlm_data.errors import HubError, StoreError
 from srlm_data.hub.remote import Content, Remote, known_as
 from srlm_data.release import SECRETS, Part, Release, cleaned, refuse_private
@@ -75,7 +76,11 @@ def dataset(
         _refuse_tokens(store, part)
         for path in store.files(part.manifest):
             files[f"{part.config}/{path.name}"] = path
-        files[f"{MANIFESTS}/{part.config}.json"] = cleaned(part.manifest).json()
+        inputs = lineage.licences(lineage.ancestors(Release((part,)), store))
+        own = [lineage.Licence(part.manifest.ref, licence, repo)] if licence else []
+        files[f"{MANIFESTS}/{part.config}.json"] = cleaned(
+            part.manifest, licences=[*inputs, *own]
+        ).json()
     text = card.text(release, store, repo=repo, tag=tag, licence=licence)
     files["README.md"] = text.encode()
     refuse_private(
