@@ -1,8 +1,7 @@
 """A small Hub on loopback, made to the calls of `huggingface_hub` and `datasets` alone.
 
-It holds repositories of commits (a path -> blob tree each), speaks the calls that publishing and
-pulling make (create, info, refs, tree, preupload, LFS with checksums and parts, commit on a parent,
-tag, resolve with ranges), and fails on purpose where a test asks for it.
+It speaks what publishing and pulling say: create, info, refs, tree, preupload, LFS with checksums
+and parts, commit on a parent, tag, resolve with ranges. Nothing that can be installed does.
 """
 
 from __future__ import annotations
@@ -12,111 +11,24 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs
 
-TOKEN = "hf_" + "writersWriteAllDayAndAllNight"
-"""May write; `hf_reader...` may only read."""
+from hub_http import Handler, Refused, route
+from hub_repos import READER, TOKEN, Hub, Repo
 
-READER = "hf_" + "readersReadAllDayAndAllNight"
 LARGE = (".parquet", ".safetensors")
-
-
-@dataclass
-class Repo:
-    private: bool
-    commits: dict[str, dict[str, str]] = field(default_factory=dict)
-    branches: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    messages: list[str] = field(default_factory=list)
-
-    def revision(self, name: str) -> str | None:
-        found = self.branches.get(name) or self.tags.get(name)
-        return found or (name if name in self.commits else None)
-
-
-@dataclass
-class Fault:
-    """The next ``times`` requests whose method and path match fail like this."""
-
-    pattern: str
-    status: int | None  # None: the connection is cut after the request's headers
-    times: int
-    before: Callable[[], None] | None = None
-
-
-@dataclass
-class Hub:
-    """All that the server knows.
-
-    Attributes:
-        blobs: hash -> bytes: SHA-256 of large files, git's of small ones.
-        requests: every request, as ``METHOD path``.
-        stored: how often bytes of a large file came in, by its hash.
-        part_bytes: a larger file is sent in parts of this size.
-        spoil: what is done to the bytes of large files before they are kept.
-    """
-
-    url: str = ""
-    repos: dict[str, Repo] = field(default_factory=dict)
-    blobs: dict[str, bytes] = field(default_factory=dict)
-    parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
-    requests: list[str] = field(default_factory=list)
-    stored: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    part_bytes: int = 1 << 30
-    spoil: Callable[[bytes], bytes] = staticmethod(lambda data: data)
-    lock: threading.RLock = field(default_factory=threading.RLock)
-
-    def fail(
-        self,
-        pattern: str,
-        status: int | None,
-        times: int = 1,
-        before: Callable[[], None] | None = None,
-    ) -> None:
-        self.faults.append(Fault(pattern, status, times, before))
-
-    def commit(
-        self, key: str, changes: dict[str, bytes | None], branch: str = "main", message: str = "."
-    ) -> str:
-        """Commit small files by hand (None deletes): the push of somebody else."""
-        named = {path: self._small(data) if data is not None else None
-                 for path, data in changes.items()}  # fmt: skip
-        return self.advance(key, named, branch, message)
-
-    def advance(self, key: str, changes: dict[str, str | None], branch: str, message: str) -> str:
-        with self.lock:
-            repo = self.repos[key]
-            parent = repo.branches.get(branch) or repo.branches["main"]
-            tree = {**repo.commits[parent], **{p: b for p, b in changes.items() if b}}
-            for path in [p for p, blob in changes.items() if blob is None]:
-                tree.pop(path, None)
-            oid = hashlib.sha1(f"{parent}{sorted(tree.items())}".encode()).hexdigest()
-            repo.commits[oid] = tree
-            repo.branches[branch] = oid
-            repo.messages.append(message)
-            return oid
-
-    def _small(self, data: bytes) -> str:
-        blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-        self.blobs[blob] = data
-        return blob
-
-    def files(self, key: str, revision: str = "main") -> dict[str, bytes]:
-        repo = self.repos[key]
-        return {p: self.blobs[b] for p, b in repo.commits[str(repo.revision(revision))].items()}
+_REPO = r"(?P<kind>models|datasets)/(?P<name>[^/]+/[^/]+)"
 
 
 @contextmanager
 def serve() -> Iterator[Hub]:
     """A Hub on a free port of loopback, for the length of a ``with``."""
     hub = Hub()
-    handler = type("BoundHandler", (Handler,), {"hub": hub})
+    handler = type("BoundCalls", (Calls,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     hub.url = f"http://127.0.0.1:{server.server_port}"
@@ -130,120 +42,8 @@ def serve() -> Iterator[Hub]:
         thread.join()
 
 
-class Refused(Exception):
-    def __init__(self, status: int, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code = status, message, code
-
-
-_ROUTES: list[tuple[str, re.Pattern[str], str]] = []
-
-
-def route(method: str, pattern: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def note(function: Callable[..., None]) -> Callable[..., None]:
-        _ROUTES.append((method, re.compile(pattern), function.__name__))
-        return function
-
-    return note
-
-
-_REPO = r"(?P<kind>models|datasets)/(?P<name>[^/]+/[^/]+)"
-
-
-class Handler(BaseHTTPRequestHandler):
-    hub: Hub
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
-        pass
-
-    def do_GET(self) -> None:
-        self._answer("GET")
-
-    def do_HEAD(self) -> None:
-        self._answer("HEAD")
-
-    def do_POST(self) -> None:
-        self._answer("POST")
-
-    def do_PUT(self) -> None:
-        self._answer("PUT")
-
-    def _answer(self, method: str) -> None:
-        parts = urlsplit(self.path)
-        path, self.query = unquote(parts.path), parse_qs(parts.query)
-        self.hub.requests.append(f"{method} {path}")
-        try:
-            self._fail_on_purpose(f"{method} {path}")
-            length = int(self.headers.get("Content-Length") or 0)
-            chunked = self.headers.get("Transfer-Encoding") == "chunked"
-            self.body = self._chunks() if chunked else self.rfile.read(length)
-            for wanted, pattern, name in _ROUTES:
-                match = pattern.fullmatch(path)
-                if match and wanted == ("GET" if method == "HEAD" else method):
-                    getattr(self, name)(**match.groupdict())
-                    return
-            raise Refused(404, f"no route {method} {path}")
-        except Refused as refused:
-            headers = {"X-Error-Code": refused.code} if refused.code else {}
-            self._json({"error": refused.message}, refused.status, headers)
-        except ConnectionAbortedError:
-            self.close_connection = True
-            self.connection.close()
-
-    def _fail_on_purpose(self, request: str) -> None:
-        for fault in self.hub.faults:
-            if fault.times and re.search(fault.pattern, request):
-                fault.times -= 1
-                if fault.before:
-                    fault.before()
-                if fault.status is None:
-                    raise ConnectionAbortedError
-                if fault.status:
-                    self.close_connection = True  # its body was not read
-                    raise Refused(fault.status, "as the test wants it")
-
-    def _chunks(self) -> bytes:
-        data = b""
-        while size := int(self.rfile.readline(), 16):
-            data += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return data
-
-    def _json(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        self._send(json.dumps(value).encode(), status,
-                   {"Content-Type": "application/json", **(headers or {})})  # fmt: skip
-
-    def _send(self, data: bytes, status: int, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    # Who may ----------------------------------------------------------------------------------
-
-    def _repo(self, kind: str, name: str, *, writes: bool = False) -> Repo:
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        if token and token not in {TOKEN, READER}:
-            raise Refused(401, "Invalid username or password.")
-        repo = self.hub.repos.get(f"{kind}/{name}")
-        if repo is None or (repo.private and not token):
-            raise Refused(404 if token else 401, "Repository not found", "RepoNotFound")
-        if writes and token != TOKEN:
-            raise Refused(403 if token else 401, "You need write access.")
-        return repo
-
-    def _tree(self, repo: Repo, revision: str) -> tuple[str, dict[str, str]]:
-        commit = repo.revision(revision)
-        if commit is None:
-            raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-        return commit, repo.commits[commit]
-
-    # The calls --------------------------------------------------------------------------------
+class Calls(Handler):
+    """The calls, one method each."""
 
     @route("POST", "/api/repos/create")
     def create(self) -> None:
