@@ -9,12 +9,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import toy
 from conftest import Cli
 from hub_repos import READER, TOKEN, Hub
 from srlm_data.build import build
+from srlm_data.cli import cli as command
+from srlm_data.errors import HubError, StoreError
+from srlm_data.hub import dataset
 from srlm_data.recipe import load
+from srlm_data.release import select
 from srlm_data.store import Store
 
 KEY = "datasets/ada/toy"
@@ -100,13 +105,10 @@ def test_files_of_others_stay_and_a_tag_never_moves(cli: Cli, hub: Hub, store: S
 
 def test_a_dry_run_shows_files_and_card_and_needs_no_hub(cli: Cli, store: Store) -> None:
     shown = ran(cli(*PUBLISH, "--dry-run"))  # HF_HUB_OFFLINE is set
-    tag = shown.split("@")[1].split()[0]
-    assert shown.startswith(f"ada/toy@{tag} would hold 9 files:\n")
+    upload = dataset(select(store, ["toy"]), store, repo="ada/toy", tag=None, licence=None)
+    assert shown.startswith(f"ada/toy@{upload.tag} would hold 9 files:\n")
     assert "pairs/train-00000-of-00001.parquet\n" in shown
-    assert "\nREADME.md:\n\n---\npretty_name: toy\n" in shown
-    told = json.loads(ran(cli(*PUBLISH, "--dry-run", "--json")))
-    assert told["tag"] == tag
-    assert shown.endswith(told["card"])
+    assert shown.endswith(f"\nREADME.md:\n\n{upload.card}")
 
 
 def test_a_release_is_named_by_its_content_where_no_tag_is_given(
@@ -140,27 +142,29 @@ def test_only_who_says_public_publishes_in_public(cli: Cli, hub: Hub, store: Sto
     )
 
 
-def test_models_and_mixed_versions_are_refused(cli: Cli, store: Store, project: Path) -> None:
-    said = sentence(cli("publish", "toy.model", "--repo", "ada/toy"), 4)
-    assert said.endswith("it is a model, and a dataset is wanted. Publish it by itself, "
-                         "with --type model.")  # fmt: skip
-    toy.write_recipe(project, ("n: 4", "n: 5"))
-    ran(cli("build", "toy.yaml", "candidates", "--quiet"))
-    said = sentence(cli(*PUBLISH, "--dry-run"), 4)
-    assert "was made from toy.candidates@" in said
-    assert said.endswith("Build the recipe again, or name the versions.")
-    said = sentence(cli("publish", "tory.pairs", "--repo", "ada/toy"), 4)
-    assert "no dataset 'tory.pairs'. Did you mean 'toy.pairs'?" in said
-    assert "USER/NAME, found 'toy'" in cli("publish", "toy", "--repo", "toy").stderr
-    assert "say --all" in cli("publish", "--repo", "ada/toy").stderr
+def test_what_cannot_be_published_is_told_before_anything_is_sent(store: Store) -> None:
+    runner = CliRunner()
+    for arguments, wanted in (
+        (["toy", "--repo", "toy"], "a repository is USER/NAME, found 'toy'."),
+        (["--repo", "ada/toy"], "name what to publish, or say --all."),
+        (["toy", "toy.pairs", "--repo", "ada/toy", "--type", "model"], "--type model wants one"),
+    ):
+        answer = runner.invoke(command, ["publish", *arguments])
+        assert answer.exit_code == 2
+        assert wanted in answer.output
+    with pytest.raises(StoreError, match="it is a model, and a dataset is wanted"):
+        select(store, ["toy.model"])
+    with pytest.raises(StoreError, match=r"no dataset 'tory.pairs'. Did you mean 'toy.pairs'\?"):
+        select(store, ["tory.pairs"])
 
 
-def test_a_damaged_version_is_not_published(cli: Cli, store: Store) -> None:
+def test_a_damaged_version_is_not_published(store: Store) -> None:
     [file] = store.files(store.resolve("toy.pairs"))
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
-    assert "is not what was written" in sentence(cli(*PUBLISH, "--dry-run"), 4)
+    with pytest.raises(StoreError, match="is not what was written"):
+        dataset(select(store, ["toy"]), store, repo="ada/toy", tag=None, licence=None)
 
 
 # Nothing private ------------------------------------------------------------------------------
@@ -170,48 +174,39 @@ def test_what_is_uploaded_names_no_token_no_folder_and_no_machine(
     cli: Cli, hub: Hub, store: Store, project: Path, cli_env: dict[str, str]
 ) -> None:
     home, host = cli_env["HOME"], socket.gethostname()
-    ran(cli("build", "toy.yaml", "--quiet") if toy.write_recipe(
-        project, ("n: 4", "n: 3"), ("seed: 3", f"about: {home} {host} {TOKEN}\nseed: 3")
-    ) else None)  # fmt: skip
     for manifest in map(store.resolve, toy.DATASETS):  # as a build elsewhere might have left it
         file = store.root / "datasets" / manifest.name / manifest.version / "manifest.json"
         told = json.loads(file.read_text())
-        told["made"] |= {"argv": ["srlm-data", home, TOKEN], "host": host, "user": "ada"}
+        told["made"] |= {"argv": ["srlm-data", home, TOKEN, host], "host": host, "user": "ada-l"}
         file.write_text(json.dumps(told))
     ran(cli(*PUBLISH))
     everything = [*hub.blobs.values(), *(one.encode() for one in hub.repos[KEY].messages)]
-    for private in (home, host, TOKEN, str(project), 'ada"'):
+    for private in (home, host, TOKEN, str(project), "ada-l"):
         assert not [data for data in everything if private.encode() in data], private
 
 
-@pytest.mark.parametrize("private", ["a token", "a folder", "a folder of somebody else"])
-def test_a_setting_that_holds_something_private_stops_the_publication(
-    cli: Cli, store: Store, project: Path, cli_env: dict[str, str], private: str
+def test_a_template_that_holds_a_token_stops_the_publication(
+    cli: Cli, store: Store, project: Path
 ) -> None:
-    planted = {
-        "a token": TOKEN, "a folder": f"{cli_env['HOME']}/data",
-        "a folder of somebody else": "/home/grace/data",
-    }[private]  # fmt: skip
     (project / "judge.txt").write_text(
-        f"{planted}\n{{prompt}}\n<response>\n{{response}}\n</response>\nScore: <total>\n"
+        f"{TOKEN}\n{{prompt}}\n<response>\n{{response}}\n</response>\nScore: <total>\n"
     )
-    toy.write_recipe(project, ("repeats: 2", "repeats: 1, template: judge.txt"))
-    ran(cli("build", "toy.yaml", "--quiet"))
+    change = ("repeats: 2", "repeats: 1, template: judge.txt")
+    build(load(toy.write_recipe(project, change)), store)
     said = sentence(cli(*PUBLISH, "--dry-run"))
-    assert said.startswith("toy: manifests/judgments.json: it ")
+    assert said.startswith("toy: manifests/judgments.json: it holds an access token, and would be")
     assert TOKEN not in said
 
 
-def test_rows_that_hold_a_token_are_not_published(cli: Cli, project: Path) -> None:
-    (project / "mine.jsonl").write_text(
-        json.dumps({"prompt": "My key?", "completion": f"It is {TOKEN}."}) + "\n"
-    )
+def test_rows_that_hold_a_token_are_not_published(project: Path, store: Store) -> None:
+    line = {"prompt": "My key?", "completion": f"It is {TOKEN}."}
+    (project / "mine.jsonl").write_text(json.dumps(line) + "\n")
     (project / "mine.yaml").write_text(
         "datasets:\n  ift: {step: read_examples, files: [mine.jsonl]}\n"
     )
-    ran(cli("build", "mine.yaml", "--quiet"))
-    said = sentence(cli("publish", "mine", "--repo", "ada/mine", "--dry-run"))
-    assert "1 of its rows hold what looks like an access token." in said
+    build(load(project / "mine.yaml"), store)
+    with pytest.raises(HubError, match="1 of its rows hold what looks like an access token"):
+        dataset(select(store, ["mine"]), store, repo="ada/mine", tag=None, licence=None)
 
 
 # What goes wrong ------------------------------------------------------------------------------
@@ -222,7 +217,6 @@ def test_rows_that_hold_a_token_are_not_published(cli: Cli, project: Path) -> No
     [
         ("hf_nobodysTokenNobodysTokenNobody", "the Hub knows no such login, found 401"),
         (READER, "the token may not do this, found 403"),
-        ("", "the Hub knows no such login, found 401"),
     ],
 )
 def test_a_token_that_may_not_write_is_a_sentence(
@@ -248,14 +242,14 @@ def test_a_push_that_another_one_overtook_is_refused_whole(
     assert len(hub.files(KEY)) == 11
 
 
-@pytest.mark.parametrize("status", [409, 500, 503, None])
+@pytest.mark.parametrize("status", [503, None])
 def test_a_commit_that_fails_publishes_nothing_and_sends_no_file_again(
     cli: Cli, hub: Hub, store: Store, status: int | None
 ) -> None:
     hub.fail("commit/main", status)
     said = sentence(cli(*PUBLISH))
-    wanted = {409: "another push came first, found 409", None: "the connection failed, found"}
-    assert said.startswith(f"ada/toy: {wanted.get(status, f'the Hub failed, found {status}')}")
+    wanted = f"the Hub failed, found {status}" if status else "the connection failed, found"
+    assert said.startswith(f"ada/toy: {wanted}")
     assert sorted(hub.files(KEY)) == [".gitattributes"]
     sent = len(hub.stored)
     ran(cli(*PUBLISH))

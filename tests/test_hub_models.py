@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,11 @@ import yaml
 
 from conftest import Cli
 from hub_repos import Hub
+from srlm_data.build import build
 from srlm_data.checkpoints import digest
+from srlm_data.errors import HubError
+from srlm_data.hub import model as publishable
+from srlm_data.recipe import load
 from srlm_data.store import Store
 from test_hub import ran, sentence
 from tiny import tiny_model
@@ -25,11 +28,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model(weights: Path, project: Path, cli: Cli) -> Store:
+def model(weights: Path, project: Path) -> Store:
     """A store whose mine.m0 is a model in a folder of this machine."""
     (project / "mine.yaml").write_text(f"datasets:\n  m0: {{step: checkpoint, path: {weights}}}\n")
-    ran(cli("build", "mine.yaml", "--quiet"))
-    return Store(project / "store")
+    store = Store(project / "store")
+    build(load(project / "mine.yaml"), store)
+    return store
 
 
 def test_a_model_comes_back_as_the_version_that_was_published(
@@ -70,18 +74,16 @@ def test_other_weights_do_not_come_in(cli: Cli, hub: Hub, model: Store, project:
     assert Store(project / "other").names() == []
 
 
-def test_code_and_pickles_stay_where_they_are(
-    cli: Cli, hub: Hub, model: Store, weights: Path, project: Path
-) -> None:
+def test_code_and_pickles_stay_where_they_are(model: Store, weights: Path) -> None:
     extra = {"modeling.py": b"import os", "optimizer.pt": b"\x80", ".secret.json": b"{}"}
     for name, content in extra.items():
         (weights / name).write_bytes(content)
     try:
-        told = json.loads(ran(cli(*PUBLISH, "--dry-run", "--json")))
+        files = publishable(model, "mine.m0", tag=None, licence=None).files
     finally:
         for name in extra:
             (weights / name).unlink()
-    assert not told["files"].keys() & extra.keys()
+    assert not files.keys() & extra.keys()
 
 
 def test_what_cannot_be_published_as_a_model_is_a_sentence(
@@ -90,13 +92,9 @@ def test_what_cannot_be_published_as_a_model_is_a_sentence(
     (project / "far.yaml").write_text(
         f"datasets:\n  m0: {{step: checkpoint, hub: 'ada/far@{'a' * 40}'}}\n"
     )
-    ran(cli("build", "far.yaml", "--quiet"))
-    said = sentence(cli("publish", "far.m0", "--repo", "ada/m0", "--type", "model"))
-    assert f"the model is on the Hub already, as ada/far@{'a' * 40}." in said
-    assert "--type model wants one model" in cli(
-        "publish", "far.m0", "mine.m0", "--repo", "ada/m0", "--type", "model"
-    ).stderr  # fmt: skip
-    hub.repos.clear()
+    build(load(project / "far.yaml"), model)
+    with pytest.raises(HubError, match=f"is on the Hub already, as ada/far@{'a' * 40}."):
+        publishable(model, "far.m0", tag=None, licence=None)
     ran(cli(*PUBLISH))
     hub.commit(KEY, {"manifests/m0.json": None})
     said = sentence(cli("pull", "ada/m0", "--type", "model"))

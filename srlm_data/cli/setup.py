@@ -17,6 +17,7 @@ _WANTED = (
     ("trl", "steps sft and dpo", "pip install 'srlm-data[train]'"),
     ("peft", "LoRA", "pip install 'srlm-data[train]'"),
     ("datasets", "seeds from the Hub", "pip install 'srlm-data[hub]'"),
+    ("huggingface_hub", "publish, pull, models of the Hub", "pip install 'srlm-data[hub]'"),
     ("scipy", "evaluation: rank correlations", "pip install 'srlm-data[train]'"),
 )
 

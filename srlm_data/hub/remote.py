@@ -182,7 +182,7 @@ class Remote:
             yield
         except SrlmError:
             raise
-        except (OSError, ValueError, RuntimeError) as error:
+        except (self._errors.HTTPError, OSError, ValueError, RuntimeError) as error:
             raise HubError(f"{self.repo}: {self._sentence(error, revision)}") from None
 
     def _sentence(self, error: BaseException, revision: str | None) -> str:
