@@ -14,7 +14,7 @@ from srlm_data import checkpoints, shards
 from srlm_data.card import lineage
 from srlm_data.card import model as model_card
 from srlm_data.errors import HubError, RecipeError, StoreError
-from srlm_data.hub.publishing import MANIFESTS, Upload
+from srlm_data.hub.publishing import MANIFESTS, MODEL_SUFFIXES, Upload
 from srlm_data.hub.pulling import ASK, Pulled, becomes_latest, read_manifests
 from srlm_data.hub.remote import Content, Remote
 from srlm_data.release import Part, Release, cleaned, refuse_private
@@ -22,9 +22,6 @@ from srlm_data.resources import StoreWorkshop
 from srlm_data.rows import Rows
 from srlm_data.schema import MODELS
 from srlm_data.store import Manifest, Store
-
-_SUFFIXES: Final = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".jinja")
-"""What a model is made of. Pickles, optimizer states and code are neither sent nor taken."""
 
 _SAVED_FROM: Final = ("_name_or_path", "name_or_path")
 """Keys in which transformers keeps the path that a model was loaded from."""
@@ -89,7 +86,7 @@ def _files(folder: Path) -> list[Path]:
     return [
         file
         for file in sorted(folder.iterdir())
-        if file.is_file() and file.suffix in _SUFFIXES and not file.name.startswith(".")
+        if file.is_file() and file.suffix in MODEL_SUFFIXES and not file.name.startswith(".")
     ]
 
 
@@ -124,7 +121,7 @@ def pull_model(store: Store, repo: str, revision: str | None) -> Pulled:
     """
     remote = Remote(repo, "model")
     commit = remote.head(revision)
-    folder = remote.fetch(commit, [f"*{suffix}" for suffix in _SUFFIXES])
+    folder = remote.fetch(commit, [f"*{suffix}" for suffix in MODEL_SUFFIXES])
     found = list(read_manifests(remote, folder).values())
     if len(found) != 1 or not isinstance(found[0].notes.get("row"), dict):
         raise HubError(

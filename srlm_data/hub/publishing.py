@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from srlm_data import card, duck
 from srlm_data.card import lineage
@@ -13,7 +14,10 @@ from srlm_data.hub.remote import Content, Remote, known_as
 from srlm_data.release import SECRETS, Part, Release, cleaned, refuse_private
 from srlm_data.store import Store
 
-MANIFESTS = "manifests"
+MANIFESTS: Final = "manifests"
+
+MODEL_SUFFIXES: Final = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".jinja")
+"""What a model is made of. Pickles, optimizer states and code are neither sent nor taken."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def publish(
     parent = remote.head()
     hashes = {path: known_as(content) for path, content in upload.files.items()}
     tagged = remote.tags().get(upload.tag)
-    if tagged is not None and not _same(remote.tree(tagged), hashes):
+    if tagged is not None and not _same(upload.kind, remote.tree(tagged), hashes):
         raise HubError(
             f"{repo}: the tag '{upload.tag}' names other data already, at {tagged[:12]}. "
             "A tag never moves: choose another one with --tag."
@@ -132,7 +136,7 @@ def publish(
         for path, content in upload.files.items()
         if there.get(path) not in hashes[path]
     }
-    gone = _gone(there, upload.files)
+    gone = _gone(upload.kind, there, upload.files)
     if not missing and not gone:
         if tagged is None and not pull_request:
             remote.tag(upload.tag, parent)
@@ -146,15 +150,18 @@ def publish(
     return Published(remote.address, pushed.commit, True, is_private, pushed.pull_request)
 
 
-def _same(there: Mapping[str, str], hashes: Mapping[str, tuple[str, str]]) -> bool:
+def _same(kind: str, there: Mapping[str, str], hashes: Mapping[str, tuple[str, str]]) -> bool:
     """Whether a tree holds this data; the card around it may have been written anew."""
     ours = {path for path in hashes if path != "README.md"}
-    return not _gone(there, hashes) and all(there.get(path) in hashes[path] for path in ours)
+    return not _gone(kind, there, hashes) and all(there.get(path) in hashes[path] for path in ours)
 
 
-def _gone(there: Mapping[str, str], wanted: Mapping[str, object]) -> list[str]:
+def _gone(kind: str, there: Mapping[str, str], wanted: Mapping[str, object]) -> list[str]:
     """What an earlier publication left and this one has not; files of anyone else's stay."""
-    configs = {Path(path).stem for path in there if path.startswith(f"{MANIFESTS}/")}
-    return sorted(
-        path for path in there if path not in wanted and path.split("/")[0] in {MANIFESTS, *configs}
-    )
+    if kind == "model":
+        left = [path for path in there if "/" not in path and path.endswith(MODEL_SUFFIXES)]
+    else:
+        configs = {Path(path).stem for path in there if path.startswith(f"{MANIFESTS}/")}
+        left = [path for path in there if path.split("/")[0] in configs]
+    left.extend(path for path in there if path.startswith(f"{MANIFESTS}/"))
+    return sorted({path for path in left if path not in wanted})
