@@ -216,31 +216,29 @@ def _limits(release: Release, store: Store) -> Iterator[str]:
                 f"{_share(facts['rejected_longer'], facts['pairs'])}. What a judge likes for its "
                 "length, DPO learns."
             )
-    for part in _of(release, "judgments"):
-        counts = figures.scores(store, part)
-        total = sum(n for _, n in counts)
-        if total:
-            score, n = max(counts, key=lambda one: one[1])
-            yield (
-                f"- Crowded scores, `{part.config}`: {_share(n, total)} of the scores are "
-                f"{score}. Ties among them make no pair, so the pairs are not a fair sample."
-            )
-        own = figures.own_answers(store, part)
-        if own is not None and own[0]:
-            yield (
-                f"- Self-preference, `{part.config}`: in {_share(own[1], own[0])} of the "
-                "judgements the judge is the model that wrote the answer. A model may favour its "
-                "own words, and what it cannot see it cannot mark."
-            )
-        lost = part.manifest.rows - total
-        yield (
-            f"- Unread, `{part.config}`: {_share(lost, part.manifest.rows)} of the judgements have "
-            "no score."
-        )
     yield (
         "- Nobody has checked these rows for truth, harm or private matters: texts were written by "
         "models and by the people of the seed."
     )
+    judgments = _of(release, "judgments")
+    if not judgments:
+        return
+    yield (
+        "- A score that most answers get cannot order them, and a judge may favour its own words; "
+        "what it cannot see it cannot mark:"
+    )
+    yield ""
+    yield "| judgements | most frequent score | of the judge's own answers | without a score |"
+    yield "|---|---:|---:|---:|"
+    for part in judgments:
+        counts = figures.scores(store, part)
+        total = sum(n for _, n in counts)
+        score, n = max(counts, key=lambda one: one[1], default=(0, 0))
+        crowded = f"{score}: {_share(n, total)}" if total else "none"
+        own = figures.own_answers(store, part)
+        of_its_own = _share(own[1], own[0]) if own and own[0] else "unknown"
+        lost = _share(part.manifest.rows - total, part.manifest.rows)
+        yield f"| `{part.config}` | {crowded} | {of_its_own} | {lost} |"
 
 
 def _versions(known: list[Manifest], release: Release) -> Iterator[str]:
