@@ -112,7 +112,7 @@ def _wanted(repo: str, manifests: dict[str, Manifest], only: Sequence[str]) -> l
                 f"{repo}: no dataset '{one}' there.{did_you_mean(one, [*manifests, *names])} "
                 f"It has {', '.join(names)}."
             )
-    return [names.get(one, one) for one in only] or list(manifests)
+    return list(dict.fromkeys(names.get(one, one) for one in only)) or list(manifests)
 
 
 def _take(store: Store, remote: Remote, commit: str, config: str, manifest: Manifest) -> Pulled:
