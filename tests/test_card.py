@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ import toy
 from conftest import Cli
 from srlm_data import card
 from srlm_data.build import build
-from srlm_data.card import figures
+from srlm_data.card import figures, lineage
 from srlm_data.card.header import features
 from srlm_data.card.model import text as model_card
 from srlm_data.errors import HubError, StoreError
 from srlm_data.recipe import load
 from srlm_data.release import Release, plain, refuse_private, select
-from srlm_data.schema import STAGES
+from srlm_data.rows import Rows
+from srlm_data.schema import MODELS, STAGES
 from srlm_data.store import Store
 
 
@@ -178,6 +180,14 @@ def test_private_words_are_refused(word: str) -> None:
         refuse_private([("the card", f"made by {word}/x")])
 
 
+def test_a_machines_name_is_private_unless_it_is_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "gpu-17")
+    with pytest.raises(HubError, match="it names this machine or a folder of its user, found"):
+        refuse_private([("the card", "made on gpu-17.")])
+    monkeypatch.setattr(socket, "gethostname", lambda: "judge")
+    refuse_private([("the card", "the judge is a model")])
+
+
 def test_words_that_only_look_private_pass() -> None:
     refuse_private([("the card", "hf_hub sk-learn /homework /user/ada C:\\Windows judge")])
 
@@ -187,3 +197,16 @@ def test_a_model_that_was_trained_elsewhere_has_a_card_too() -> None:
     assert head(text)["base_model"] == "a/b"
     assert "# mine.m0@3f2a\n" in text
     assert "`d1`" in text
+
+
+def test_a_models_card_names_the_hub_model_that_it_goes_back_to(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    identity = {"step": "checkpoint", "revision": 1, "config": {}}
+    row = {"model": "d0", "method": "checkpoint", "location": "hub:a/b@c1"}
+    base = store.commit("mine.m0", Rows.of(MODELS, [row]), identity=identity, inputs=[])
+    row = {"model": "d1", "base": "d0", "method": "sft", "location": "store:models/d1"}
+    tuned = store.commit(
+        "mine.m1", Rows.of(MODELS, [row]), identity={**identity, "step": "sft"},
+        inputs=[("model", base)],
+    )  # fmt: skip
+    assert lineage.hub_base(store, tuned) == "a/b@c1"

@@ -63,6 +63,11 @@ def test_a_model_comes_back_as_the_version_that_was_published(
     assert "as published before" in ran(cli(*PUBLISH, "--tag", "v1", "--license", "mit"))
     assert ", here before\n" in ran(cli("--store", "other", "pull", "ada/m0", "--type", "model"))
 
+    # What a model before it left there goes; what others put there stays.
+    hub.commit(KEY, {"model-00001-of-00002.safetensors": b"old", "notes.md": b"mine"})
+    ran(cli(*PUBLISH, "--tag", "v1", "--license", "mit"))
+    assert hub.files(KEY).keys() == {*files, "notes.md"}
+
 
 def test_other_weights_do_not_come_in(cli: Cli, hub: Hub, model: Store, project: Path) -> None:
     ran(cli(*PUBLISH))
