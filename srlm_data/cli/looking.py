@@ -83,7 +83,8 @@ def log(store: Store, name: str, as_json: bool) -> None:
             f"{one.version}  {one.made.get('at', '')}  {one.rows:,} {one.stage}"
             f"{'  <- ' + ', '.join(named) if named else ''}"
         )
-        click.echo(f"    {' '.join(one.made.get('argv', []))}")
+        argv, origin = one.made.get("argv", []), one.made.get("pulled")
+        click.echo(f"    pulled from {origin}" if origin else f"    {' '.join(argv)}")
         for read in one.inputs:
             click.echo(f"    read {read.parameter}: {read.name}@{read.version[:8]}")
 
