@@ -212,6 +212,8 @@ class _Build:
                 # A trainer wants the memory and the cores that an idle engine would hold.
                 self._engines.close()
                 arguments["workshop"] = workshop
+            if "versions" in dataset.step.resources:
+                arguments["versions"] = self._store
             manifest = self._store.commit(
                 dataset.name,
                 dataset.step.function(dataset.config, **arguments),

@@ -8,7 +8,8 @@
     │   └── Busy              another process is building the same version         exit 5
     ├── EngineError           text generation cannot start or cannot go on         exit 6
     ├── TrainingError         a training run was refused or failed                 exit 7
-    └── Missing               an optional package is not installed                 exit 8
+    ├── Missing               an optional package is not installed                 exit 8
+    └── HubError              the Hub refused, failed, or holds something else     exit 9
 
 Every message follows one form: ``where: what is wrong, what was found. What to do.``
 Anything else that is raised is a bug of ours and shows its traceback (exit 1).
@@ -74,6 +75,12 @@ class Missing(SrlmError):
     """An optional package is not installed; the message says how to get it."""
 
     exit_code = 8
+
+
+class HubError(SrlmError):
+    """The Hub refused a request, failed, or holds something else than was published."""
+
+    exit_code = 9
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -44,6 +44,11 @@ class Records(Config):
         "train", description="The split of the Hub dataset; 'train+validation' reads both."
     )
 
+    license: str | None = Field(
+        None,
+        description="Their licence, such as apache-2.0; cards of what is made of them name it.",
+    )
+
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if bool(self.files) == bool(self.hub):

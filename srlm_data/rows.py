@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,7 +72,7 @@ class Rows:
                     with pq.ParquetFile(file) as parquet:
                         for batch in parquet.iter_batches(BATCH):
                             yield batch.cast(stage.schema)
-            except (pa.ArrowInvalid, OSError) as error:
+            except (ValueError, OSError, pa.ArrowException) as error:
                 raise StoreError(
                     f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify "
                     "--quarantine' puts the version aside; build again then."
@@ -150,6 +150,18 @@ class Rows:
             connection.read_parquet([str(file) for file in self.files]).create_view(name)
         else:
             connection.register(name, self.table())
+
+
+class Versions(Protocol):
+    """What the store holds already: the build lends it to a step that asks for it."""
+
+    def version(self, ref: str) -> Rows:
+        """The rows of a version, ``recipe.dataset@3f2a``.
+
+        Raises:
+            StoreError: there is no such version.
+        """
+        ...
 
 
 def _table(stage: Stage, rows: list[Mapping[str, Any]]) -> pa.Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from srlm_data import duck
-from srlm_data.errors import DataError
+from srlm_data.errors import DataError, StoreError
 from srlm_data.rowhash import RowHash
 from srlm_data.rows import Rows
 from srlm_data.schema import Stage
@@ -29,6 +30,8 @@ GROUP_ROWS: Final = 65_536
 GROUP_BYTES: Final = 64 << 20
 SHARD_BYTES: Final = 512 << 20
 """Size of a shard in memory, before compression."""
+
+_SHARD: Final = re.compile(r"data/train-\d{5}-of-\d{5}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
         draft.rename(final)
         path = final.relative_to(folder).as_posix()
         files.append(File(path, count, final.stat().st_size, digest(final)))
-    _check(stage, [folder / file.path for file in files], list(parents))
+    check(stage, [folder / file.path for file in files], list(parents))
     sync(folder / "data")
     return Written(sum(file.rows for file in files), content.hexdigest(), files)
 
@@ -162,7 +165,12 @@ def _write_shard(path: Path, stage: Stage, groups: Iterator[pa.Table]) -> int:
     return count
 
 
-def _check(stage: Stage, files: list[Path], parents: list[Rows]) -> None:
+def check(stage: Stage, files: list[Path], parents: list[Rows]) -> None:
+    """Run the rules of a stage over Parquet files; rows must not be orphans of ``parents``.
+
+    Raises:
+        DataError: a repeated id, an orphan, or a failed check.
+    """
     with duck.connect() as connection:
         connection.read_parquet([str(file) for file in files]).create_view("made")
         repeated = connection.execute(
@@ -222,6 +230,20 @@ def digest(file: Path) -> str:
     """SHA-256 of a file's bytes, 64 hex digits."""
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def refuse_strange(files: Iterable[File], where: str) -> None:
+    """Refuse a list of files that :func:`write` would not have made; a path could lead anywhere.
+
+    Raises:
+        StoreError: a path is not that of a shard.
+    """
+    for file in files:
+        if not _SHARD.fullmatch(file.path):
+            raise StoreError(
+                f"{where}: its manifest names the file '{file.path}', and a version has only "
+                "data/train-00000-of-00001.parquet and the like. Get the version elsewhere."
+            )
 
 
 def write_synced(file: Path, data: bytes) -> None:

@@ -4,8 +4,9 @@ A step is a plain function::
 
     def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) -> Judgments
 
-Its first parameter is its config, the annotated dataset parameters are what it reads, ``engine``
-and ``workshop`` are resources that the build lends, the return annotation is what it makes.
+Its first parameter is its config, the annotated dataset parameters are what it reads, ``engine``,
+``workshop`` and ``versions`` are resources that the build lends, the return annotation is what it
+makes.
 Nothing else declares a step: no base class, no decorator.
 """
 
@@ -25,10 +26,10 @@ from srlm_data.config import Config
 from srlm_data.engines import Engine
 from srlm_data.engines.settings import PLUGIN
 from srlm_data.errors import RecipeError, did_you_mean
-from srlm_data.rows import Rows
+from srlm_data.rows import Rows, Versions
 from srlm_data.schema import Stage
 
-RESOURCES: Final = {Engine: "engine", Workshop: "workshop"}
+RESOURCES: Final = {Engine: "engine", Workshop: "workshop", Versions: "versions"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Step:
     Attributes:
         name: as a recipe writes it: ``judge``, or ``my_module:my_step``.
         makes: the stage that it makes; None where its config says so (``sql``).
-        resources: any of ``engine`` and ``workshop``.
+        resources: any of ``engine``, ``workshop`` and ``versions``.
     """
 
     name: str

@@ -24,6 +24,7 @@ import hashlib
 import itertools
 import json
 import re
+import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -38,7 +39,6 @@ from srlm_data.rows import Rows
 from srlm_data.schema import MODELS, STAGES
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}(\.[a-z][a-z0-9_]{0,99})?")
-_FILE: Final = re.compile(r"data/train-\d{5}-of-\d{5}\.parquet")
 _VERSION_DIGITS: Final = 16
 _MEND: Final = "Build its recipe again, which puts this version aside and makes it anew."
 
@@ -185,7 +185,7 @@ class Store:
             raw["files"] = [shards.File(**item) for item in raw["files"]]
             manifest = Manifest(**raw)
             _refuse_foreign(manifest, name, version)
-        except (ValueError, TypeError, KeyError) as error:
+        except (StoreError, ValueError, TypeError, KeyError) as error:
             raise Damaged(f"{file}: the manifest is damaged, found {error}. {_MEND}") from None
         return manifest
 
@@ -258,28 +258,21 @@ class Store:
         folder = self.folder(manifest.name, manifest.version)
         return [folder / entry.path for entry in manifest.files]
 
+    def version(self, ref: str) -> Rows:
+        """The rows of the version that ``ref`` means; see :meth:`resolve`."""
+        return self.rows(self.resolve(ref))
+
     def verify(self, manifest: Manifest) -> list[str]:
         """Every fault of a version, one sentence each; reads and hashes every byte."""
-        faults = []
-        if version_of(manifest.identity) != manifest.version:
-            faults.append(f"{manifest.ref}: the identity does not hash to the version's name.")
-        for file, entry in zip(self.files(manifest), manifest.files, strict=True):
-            if not file.is_file():
-                faults.append(f"{manifest.ref}: {entry.path} is missing.")
-            elif shards.digest(file) != entry.sha256:
-                faults.append(f"{manifest.ref}: {entry.path} is not what was written.")
+        faults = _faults(manifest, self.files(manifest))
         folder = self.folder(manifest.name, manifest.version)
         known = {"manifest.json", *(entry.path for entry in manifest.files)}
-        faults += [
+        there = (one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
+        return faults + [
             f"{manifest.ref}: {path} is there and was not written by a build."
-            for path in sorted(
-                file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
-            )
+            for path in sorted(there)
             if path not in known
         ]
-        if not faults and shards.content(self.rows(manifest)) != manifest.content:
-            faults.append(f"{manifest.ref}: the rows do not hash to the manifest's content.")
-        return faults
 
     # Writing ---------------------------------------------------------------------------------
 
@@ -331,6 +324,41 @@ class Store:
             self._publish(staging, manifest)
             self.point(name, version)
         return manifest
+
+    def adopt(self, manifest: Manifest, folder: Path) -> None:
+        """Take in a version that another store made, if it is what its manifest says.
+
+        Args:
+            manifest: of the other store; it is trusted for nothing.
+            folder: holds its files; they are copied.
+
+        Raises:
+            StoreError: the bytes, the rows or the identity are not those of the manifest, or
+                other rows are here under this identity.
+            DataError: a row breaks a rule of its stage.
+        """
+        self._dataset(manifest.name)  # the name and the paths become places on this disk
+        shards.refuse_strange(manifest.files, manifest.ref)
+        if manifest.stage not in STAGES:
+            raise StoreError(
+                f"{manifest.ref}: its stage '{manifest.stage}' is unknown."
+                f"{did_you_mean(manifest.stage, STAGES)} Get a newer srlm-data."
+            )
+        with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
+            (staging / "data").mkdir()
+            files = [staging / entry.path for entry in manifest.files]
+            for file in files:
+                if (folder / file.name).is_file():  # else it is a fault
+                    shutil.copyfile(folder / file.name, file)
+                    shards.sync(file)
+            faults = _faults(manifest, files)
+            if faults:
+                raise StoreError("\n".join(faults))
+            shards.check(STAGES[manifest.stage], files, [])
+            shards.sync(staging / "data")
+            shards.write_synced(staging / "manifest.json", manifest.json())
+            shards.sync(staging)
+            self._publish(staging, manifest)
 
     def _publish(self, staging: Path, manifest: Manifest) -> None:
         final = self._dataset(manifest.name) / manifest.version
@@ -388,6 +416,22 @@ class Store:
         return self.root / "datasets" / name
 
 
+def _faults(manifest: Manifest, files: list[Path]) -> list[str]:
+    faults = []
+    if version_of(manifest.identity) != manifest.version:
+        faults.append(f"{manifest.ref}: the identity does not hash to the version's name.")
+    for file, entry in zip(files, manifest.files, strict=True):
+        if not file.is_file():
+            faults.append(f"{manifest.ref}: {entry.path} is missing.")
+        elif shards.digest(file) != entry.sha256:
+            faults.append(f"{manifest.ref}: {entry.path} is not what was written.")
+    if not faults:
+        rows = Rows.of_files(STAGES[manifest.stage], files, manifest.ref)
+        if shards.content(rows) != manifest.content:
+            faults.append(f"{manifest.ref}: the rows do not hash to the manifest's content.")
+    return faults
+
+
 def _refuse_foreign(manifest: Manifest, name: str, version: str) -> None:
     """A manifest speaks of the version that it lies in, and of files in there.
 
@@ -398,6 +442,4 @@ def _refuse_foreign(manifest: Manifest, name: str, version: str) -> None:
         raise ValueError(f"the manifest of {manifest.name}@{manifest.version}")
     if manifest.stage not in STAGES:
         raise ValueError(f"the stage {manifest.stage!r:.60}, which is none")
-    for entry in manifest.files:
-        if not _FILE.fullmatch(entry.path):
-            raise ValueError(f"the file {entry.path!r:.60}, which is no part of a version")
+    shards.refuse_strange(manifest.files, f"{name}@{version}")

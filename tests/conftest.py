@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+import hub_server
+from hub_repos import TOKEN, Hub
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -66,6 +69,20 @@ def cli_env(tmp_path: Path) -> dict[str, str]:
         "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
     }
     return env
+
+
+@pytest.fixture
+def hub(cli_env: dict[str, str]) -> Iterator[Hub]:
+    """A Hub on loopback, to which the commands of ``cli`` may write."""
+    with hub_server.serve() as served:
+        cli_env |= {
+            "HF_ENDPOINT": served.url,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",  # the one on loopback has no Xet storage
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": TOKEN,
+        }
+        yield served
 
 
 @pytest.fixture

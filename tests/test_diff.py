@@ -224,7 +224,7 @@ def test_the_command_tells_it_and_exits_as_it_is_told(cli: Cli, store: Store) ->
     assert "    config.repeats: 2 -> 3" in told.stdout
     assert "answers that both have scored" in told.stdout
     different = cli(*place, "diff", "toy.pairs@first", "toy.pairs@third", "--exit-code", "--json")
-    assert different.returncode == 9
+    assert different.returncode == 10
     assert json.loads(different.stdout)["rows"]["same"] >= 0
     same = cli(*place, "diff", "toy.pairs@first", "toy.pairs@first", "--exit-code")
     assert (same.returncode, same.stderr) == (0, "")

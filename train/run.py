@@ -21,13 +21,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import model_card
 import safetensors
 from accelerate import PartialState
 from job import Job, Settings, read
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from srlm_data.card import model as model_card
 from srlm_data.checkpoints import digest
 from srlm_data.errors import SrlmError, TrainingError
 

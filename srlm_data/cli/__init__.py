@@ -22,6 +22,7 @@ from srlm_data.cli.keeping import gc, tag, verify
 from srlm_data.cli.looking import log, ls, show
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
+from srlm_data.cli.publishing import publish, pull
 from srlm_data.cli.report import report
 from srlm_data.cli.terminal import visible
 from srlm_data.cli.tracing import lineage
@@ -38,7 +39,8 @@ Exit codes:
   6  text generation cannot start or go on
   7  a training run was refused or failed
   8  an optional package is not installed
-  9  the rows of two versions differ (diff --exit-code)
+  9  the Hub refused, failed, or holds something else than was published
+  10  the rows of two versions differ (diff --exit-code)
   130, 143  stopped by Ctrl-C or SIGTERM; build again to go on
 """
 
@@ -58,7 +60,7 @@ def cli(context: click.Context, root: Path) -> None:
 for command in (
     build, evaluate, plan,
     ls, show, log, cost, sql, diff, lineage, report,
-    verify, tag, gc,
+    verify, tag, gc, publish, pull,
     steps, init, doctor,
 ):  # fmt: skip
     cli.add_command(command)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from srlm_data.shifts import Agreement, Preferences, Shift
     from srlm_data.store import Store
 
-DIFFERENT = 9  # the exit code that `--exit-code` gives
+DIFFERENT = 10  # the exit code that `--exit-code` gives
 
 
 @click.command()

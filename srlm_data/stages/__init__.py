@@ -20,16 +20,18 @@ from srlm_data.stages.models import checkpoint, dpo, sft
 from srlm_data.stages.modified import modify
 from srlm_data.stages.opposed import oppose
 from srlm_data.stages.pairs import pair
+from srlm_data.stages.preferences import read_pairs
 from srlm_data.stages.prompts import read_prompts, self_instruct
 from srlm_data.stages.reward_metrics import measure_judge
 from srlm_data.stages.seed import read_examples, read_messages, select_ift, select_ranked
 from srlm_data.stages.sql import sql
+from srlm_data.stages.versions import read_version
 from srlm_data.stages.win_rates import win_rates
 
 STEPS: Final[Mapping[str, Callable[..., Rows]]] = {
     step.__name__: step
     for step in (
-        read_messages, read_examples, read_prompts,
+        read_messages, read_examples, read_prompts, read_pairs, read_version,
         select_ift, select_ranked, select_dialogues, select_eft,
         checkpoint, sft, dpo,
         self_instruct, modify, answer, judge, pair, oppose,

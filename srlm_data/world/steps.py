@@ -22,6 +22,8 @@ from srlm_data.rows import Candidates, Judgments, Messages, Models, Prompts, Row
 from srlm_data.world import Oracle, dialogues, held_out_prompts, trees
 
 M0: Final = Path(__file__).parent / "m0"
+LICENCE: Final = "apache-2.0"
+"""The world's texts are the package's own."""
 
 
 class WorldMessages(Config):
@@ -42,7 +44,7 @@ def world_messages(config: WorldMessages) -> Messages:
         for tree in trees(seed=config.seed, n=config.n):
             yield from messages_of_tree(tree)
 
-    return Rows.stream(schema.MESSAGES, rows())
+    return Rows.stream(schema.MESSAGES, rows(), notes={"license": LICENCE})
 
 
 class PretrainedM0(Config):
