@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from srlm_data import disk, sealed
+from srlm_data import disk, sealed, wal
 from srlm_data.engines import Completion, Request
 from srlm_data.errors import Busy, StoreError
 from srlm_data.locks import locked
@@ -100,6 +100,9 @@ class Answers:
     def _rows(self, model: str, keys: list[str]) -> Iterator[sealed.Row]:
         # Journals first: one that is sealed meanwhile is then found among the Parquet files.
         for file in sorted((self._root / "journal").glob("*.sqlite")):
+            # SQLite drops the rest of a damaged log when it opens it. A living writer's is whole.
+            with contextlib.suppress(Busy), locked(file.with_suffix(".lock")):
+                _refuse_damaged_log(file)
             with _reading(file) as journal:
                 for start in range(0, len(keys), _LOOKUP):
                     part = keys[start : start + _LOOKUP]
@@ -237,6 +240,11 @@ def _open(file: Path) -> sqlite3.Connection:
     return journal
 
 
+def _refuse_damaged_log(file: Path) -> None:
+    if found := wal.fault(Path(f"{file}-wal")):
+        raise sealed.damaged(file, found)
+
+
 def _whole(file: Path, rows: Iterable[sealed.Row]) -> Iterator[sealed.Row]:
     for row in rows:
         if not sealed.is_whole(row):
@@ -247,6 +255,7 @@ def _whole(file: Path, rows: Iterable[sealed.Row]) -> Iterator[sealed.Row]:
 def _seal(root: Path, file: Path) -> None:
     """Turn one journal into Parquet files, one a model, unless its writer lives."""
     with contextlib.suppress(Busy), locked(file.with_suffix(".lock")):
+        _refuse_damaged_log(file)
         with _reading(file) as journal:
             for (model,) in journal.execute("SELECT DISTINCT model FROM answers").fetchall():
                 rows = journal.execute(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from srlm_data import access, checkpoints, journal, locks, refs, sealed, wal
+from srlm_data import checkpoints, journal, locks, refs, sealed, wal
 from srlm_data.errors import Busy, Damaged, StoreError
 from srlm_data.schema import MODELS
 from srlm_data.store import Manifest, Store
@@ -151,8 +151,3 @@ def put_aside(store: Store, fault: Fault) -> str:
         sealed.write(final, (row for row in rows if row[1] == model))
     kept = f", {len(rows):,} answers of it are kept" if fault.kind in ("answers", "journal") else ""
     return f"put aside in {aside}{kept}"
-
-
-def alone(store: Store) -> contextlib.AbstractContextManager[None]:
-    """Nobody builds while damaged things move."""
-    return access.alone(store.root)

@@ -281,6 +281,9 @@ def test_damaged_answers_are_refused_then_put_aside_and_only_they_are_asked_agai
     assert verified.wait() == 4
     (line,) = [one for one in verified.text().splitlines() if "damaged" in one]
     assert victim.name.removesuffix("-wal") in line
+    refused = project.build()
+    assert refused.wait() == 4, refused.text()
+    assert "'srlm-data verify --quarantine' keeps those that are good" in refused.text()
     put = project.run("verify", "--quarantine")
     assert put.wait() == 0, put.text()
     assert re.search(r"put aside in .*quarantine.*, \d+ answers of it are kept", put.text())
