@@ -1,7 +1,7 @@
 """Every answer that a model was ever paid for, kept and never asked for again.
 
     <store>/journal/<writer>.sqlite       answers of a step that is running, safe against a kill
-    <store>/answers/<model>/<id>.parquet  the same answers after their step has finished (`sealed`)
+    <store>/answers/<model>/...           the same answers after their step has finished (`sealed`)
 
 An answer is found again by its key: the model's digest, the messages, the sampling parameters and
 the request's own seed. So a killed build goes on where it was, raising N asks only for the new
@@ -262,8 +262,7 @@ def _seal(root: Path, file: Path) -> None:
                     "SELECT * FROM answers WHERE model = ? ORDER BY key", (model,)
                 )
                 # Named after the journal: sealed twice, after a kill, it writes the same file.
-                final = root / "answers" / model / f"{file.stem}.parquet"
-                sealed.write(final, _whole(file, rows))
+                sealed.write(root / "answers" / model, file.stem, _whole(file, rows))
         remove(file)
 
 

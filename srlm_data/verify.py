@@ -147,7 +147,7 @@ def put_aside(store: Store, fault: Fault) -> str:
             store.put_aside(leftover)
     aside = store.put_aside(fault.path)
     for model in sorted({row[1] for row in rows}):
-        final = store.root / "answers" / model / f"{fault.path.stem}.parquet"
-        sealed.write(final, (row for row in rows if row[1] == model))
+        of_model = (row for row in rows if row[1] == model)
+        sealed.write(store.root / "answers" / model, fault.path.stem.partition("-")[0], of_model)
     kept = f", {len(rows):,} answers of it are kept" if fault.kind in ("answers", "journal") else ""
     return f"put aside in {aside}{kept}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import re
 import shutil
 import signal
@@ -18,7 +19,7 @@ import pytest
 
 import toy
 from crashes import Project, durable
-from srlm_data import access, build, disk
+from srlm_data import access, build, disk, verify
 from srlm_data.errors import StoreError
 from srlm_data.recipe import load
 from srlm_data.store import Store
@@ -157,9 +158,9 @@ def test_a_file_system_that_cannot_keep_the_promises_is_refused_with_the_reason(
 # bytes that change --------------------------------------------------------------------------
 
 
-def flip(file: Path, place: float = 0.5) -> None:
+def flip(file: Path, place: float = 0.5, bit: int = 0) -> None:
     data = bytearray(file.read_bytes())
-    data[int(len(data) * place)] ^= 1
+    data[int(len(data) * place)] ^= 1 << bit
     file.write_bytes(data)
 
 
@@ -213,6 +214,28 @@ def test_verify_names_every_fault_no_command_serves_it_and_a_build_mends_it(
     assert project.run("verify").wait() == 0
     shutil.rmtree(project.root / "quarantine", ignore_errors=True)
     project.check_end()
+
+
+def test_verify_finds_a_flipped_byte_wherever_it_is(begin) -> None:
+    project: Project = begin()
+    assert project.build().wait() == 0
+    chance = random.Random(7)
+    files = sorted(
+        file
+        for part in ("datasets", "answers")
+        for file in (project.root / part).rglob("*")
+        if file.is_file()
+    )
+    assert list(verify.faults(project.store, {})) == []
+    for _ in range(60):
+        file, place = chance.choice(files), chance.random()
+        was = file.read_bytes()
+        flip(file, place, bit=chance.randrange(8))
+        found = list(verify.faults(Store(project.root), {}))
+        assert len(found) == 1, (file, place)
+        parts = {file.name, file.parent.name, file.parent.parent.name}  # the file, or its version
+        assert any(part in found[0].sentence for part in parts), found[0].sentence
+        file.write_bytes(was)
 
 
 def test_a_build_hashes_what_it_reads_and_makes_damaged_inputs_anew(begin) -> None:
