@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from srlm_data import checkpoints, journal, locks, refs, sealed, wal
+from srlm_data import access, checkpoints, journal, locks, refs, sealed, wal
 from srlm_data.errors import Busy, Damaged, StoreError
 from srlm_data.schema import MODELS
 from srlm_data.store import Manifest, Store
@@ -79,11 +79,11 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
         counts["version"] += 1
         path = folder / version
         try:
-            manifest = store.manifest(name, version)
+            found = of_version(store, store.manifest(name, version))
         except StoreError as error:
-            yield Fault("version", path, str(error))
-            continue
-        yield from of_version(store, manifest)
+            found = [Fault("version", path, str(error))]
+        if path.is_dir():  # a collection may have deleted it meanwhile
+            yield from found
     try:
         named = store.refs(name)
     except Damaged as error:
@@ -96,8 +96,19 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
             yield Fault(
                 "names", None, f"{name}@{ref}: it names {version}, which is not there. Build again."
             )
-    if versions and "latest" not in named:
+    if versions and "latest" not in named and not _in_use(store):
         yield Fault("names", None, f"{name}: it has versions and no latest one. Build it again.")
+
+
+def _in_use(store: Store) -> bool:
+    """Whether somebody writes: a version that was just published may have no name yet."""
+    try:
+        with access.alone(store.root):
+            return False
+    except Busy:
+        return True
+    except OSError:  # nobody can write there
+        return False
 
 
 def _journal_fault(file: Path) -> str | None:
