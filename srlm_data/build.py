@@ -136,10 +136,11 @@ class _Build:
         assert planned.version, "parents first: nothing is left to wait for"
         if planned.action == "build":
             with self._lock(f"{dataset.name}.{planned.version}"):
-                if not self._store.has(dataset.name, planned.version):
-                    return self._make(dataset, planned)
-                if self._store.fault(dataset.name, planned.version):
-                    self._store.put_aside(self._store.folder(dataset.name, planned.version))
+                folder = self._store.folder(dataset.name, planned.version)
+                there = self._store.has(dataset.name, planned.version)
+                if not there or self._store.fault(dataset.name, planned.version):
+                    if folder.exists():
+                        self._store.put_aside(folder)
                     return self._make(dataset, planned)
         manifest = self._store.manifest(dataset.name, planned.version)
         forget(self._store.root, manifest.ref)  # a kill may have come just after the commit

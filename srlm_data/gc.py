@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -83,8 +82,8 @@ def sweep(store: Store, recipes: Sequence[Path] = ()) -> Found:
     with access.alone(store.root):
         found = find(store, recipes)
         with access.staging(store.root, uuid.uuid4().hex) as trash:
-            for one in found.garbage:
-                _delete(one, trash)
+            for number, one in enumerate(found.garbage):
+                _delete(one, trash / str(number))
     return found
 
 
@@ -203,11 +202,9 @@ def _delete(one: Garbage, trash: Path) -> None:
     if one.kind == "lock":
         with contextlib.suppress(Busy), locks.locked(one.path):
             return  # a lock's file goes with its holder
-    # First out of sight, as it lies: a kill leaves no half of it in its place.
-    away = trash / "one"
+    # Out of sight as it lies, and deleted with the others: a kill leaves no half in its place.
     with contextlib.suppress(FileNotFoundError):  # staged folders go when the next is made
-        one.path.rename(away)
-        shutil.rmtree(away)
+        one.path.rename(trash)
 
 
 def _written(path: Path) -> int:

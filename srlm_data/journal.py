@@ -1,7 +1,7 @@
 """Every answer that a model was ever paid for, kept and never asked for again.
 
     <store>/journal/<writer>.sqlite       answers of a step that is running, safe against a kill
-    <store>/answers/<model>/<id>.parquet  the same answers after their step has finished (`sealed`)
+    <store>/answers/<model>/...           the same answers after their step has finished (`sealed`)
 
 An answer is found again by its key: the model's digest, the messages, the sampling parameters and
 the request's own seed. So a killed build goes on where it was, raising N asks only for the new
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from srlm_data import disk, sealed
+from srlm_data import disk, sealed, wal
 from srlm_data.engines import Completion, Request
 from srlm_data.errors import Busy, StoreError
 from srlm_data.locks import locked
@@ -104,6 +104,9 @@ class Answers:
     def _rows(self, model: str, keys: list[str]) -> Iterator[sealed.Row]:
         # Journals first: one that is sealed meanwhile is then found among the Parquet files.
         for file in sorted((self._root / "journal").glob("*.sqlite")):
+            # SQLite drops the rest of a damaged log when it opens it. A living writer's is whole.
+            with contextlib.suppress(Busy), locked(file.with_suffix(".lock")):
+                _refuse_damaged_log(file)
             with _reading(file) as journal:
                 for start in range(0, len(keys), _LOOKUP):
                     part = keys[start : start + _LOOKUP]
@@ -241,6 +244,11 @@ def _open(file: Path) -> sqlite3.Connection:
     return journal
 
 
+def _refuse_damaged_log(file: Path) -> None:
+    if found := wal.fault(Path(f"{file}-wal")):
+        raise sealed.damaged(file, found)
+
+
 def _whole(file: Path, rows: Iterable[sealed.Row]) -> Iterator[sealed.Row]:
     for row in rows:
         if not sealed.is_whole(row):
@@ -251,14 +259,14 @@ def _whole(file: Path, rows: Iterable[sealed.Row]) -> Iterator[sealed.Row]:
 def _seal(root: Path, file: Path) -> None:
     """Turn one journal into Parquet files, one a model, unless its writer lives."""
     with contextlib.suppress(Busy), locked(file.with_suffix(".lock")):
+        _refuse_damaged_log(file)
         with _reading(file) as journal:
             for (model,) in journal.execute("SELECT DISTINCT model FROM answers").fetchall():
                 rows = journal.execute(
                     "SELECT * FROM answers WHERE model = ? ORDER BY key", (model,)
                 )
                 # Named after the journal: sealed twice, after a kill, it writes the same file.
-                final = _answers(root, model) / f"{file.stem}.parquet"
-                sealed.write(final, _whole(file, rows))
+                sealed.write(_answers(root, model), file.stem, _whole(file, rows))
         remove(file)
 
 

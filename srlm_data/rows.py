@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from srlm_data import schema
-from srlm_data.errors import StoreError
+from srlm_data.errors import Damaged
 from srlm_data.schema import Stage
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Rows:
                         for batch in parquet.iter_batches(BATCH):
                             yield batch.cast(stage.schema)
             except (ValueError, OSError, pa.ArrowException) as error:
-                raise StoreError(
+                raise Damaged(
                     f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify "
                     "--quarantine' puts the version aside; build again then."
                 ) from None

@@ -1,6 +1,6 @@
 """Answers that are kept for good: Parquet files, each row with its own checksum.
 
-    <store>/answers/<model>/<id>.parquet
+    <store>/answers/<model>/<id>-<hash>.parquet
 
 An answer is the dearest thing in a store, so a damaged file is never given up as a whole: a byte
 that changed is found at its row, and what is still good can be written anew.
@@ -98,7 +98,9 @@ def faults(file: Path) -> str | None:
             bad = sum(not is_whole(row) for part in parquet.iter_batches() for row in _tuples(part))
     except (pa.ArrowException, OSError, KeyError) as error:
         return f"'{str(error).splitlines()[0]}'"
-    return f"{bad} rows that do not fit their checksum" if bad else None
+    if bad:
+        return f"{bad} rows that do not fit their checksum"
+    return None if _hash(file) == file.stem.rpartition("-")[2] else "a changed byte beside the rows"
 
 
 def good_rows(file: Path) -> list[Row]:
@@ -126,10 +128,10 @@ def _values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
     ]
 
 
-def write(final: Path, rows: Iterable[Row]) -> None:
-    """Write a file of answers, whole or not at all."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    draft = final.with_suffix(".draft")
+def write(folder: Path, stem: str, rows: Iterable[Row]) -> None:
+    """Write a file of answers, whole or not at all; its name begins with ``stem``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f"{stem}.draft"
     source = iter(rows)
     try:
         with pq.ParquetWriter(draft, SCHEMA, compression="zstd") as writer:
@@ -140,7 +142,11 @@ def write(final: Path, rows: Iterable[Row]) -> None:
                 ]
                 writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
         shards.sync(draft)
-        draft.replace(final)
+        draft.replace(folder / f"{stem}-{_hash(draft)}.parquet")
     finally:
         draft.unlink(missing_ok=True)
-    shards.sync(final.parent)
+    shards.sync(folder)
+
+
+def _hash(file: Path) -> str:
+    return shards.digest(file)[:16]

@@ -369,6 +369,9 @@ class Store:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+            if not self.has(manifest.name, manifest.version):  # what is left of one
+                self.put_aside(final)
+                staging.rename(final)
             there = self.manifest(manifest.name, manifest.version)
             if there.content != manifest.content:
                 raise StoreError(

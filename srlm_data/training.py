@@ -188,6 +188,8 @@ def run(
     status = _stream(command, log)
     if status:
         died = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
+        if status == -signal.SIGKILL:
+            died += " (by the kernel, if memory ran out: device_batch makes it smaller)"
         raise TrainingError(
             f"train/{name}: training {died}, found '{_telling(log, before)}'. "
             f"The whole log is {log}; the same command goes on from the last checkpoint."

@@ -79,11 +79,11 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
         counts["version"] += 1
         path = folder / version
         try:
-            manifest = store.manifest(name, version)
+            found = of_version(store, store.manifest(name, version))
         except StoreError as error:
-            yield Fault("version", path, str(error))
-            continue
-        yield from of_version(store, manifest)
+            found = [Fault("version", path, str(error))]
+        if path.is_dir():  # a collection may have deleted it meanwhile
+            yield from found
     try:
         named = store.refs(name)
     except Damaged as error:
@@ -96,8 +96,19 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
             yield Fault(
                 "names", None, f"{name}@{ref}: it names {version}, which is not there. Build again."
             )
-    if versions and "latest" not in named:
+    if versions and "latest" not in named and not _in_use(store):
         yield Fault("names", None, f"{name}: it has versions and no latest one. Build it again.")
+
+
+def _in_use(store: Store) -> bool:
+    """Whether somebody writes: a version that was just published may have no name yet."""
+    try:
+        with access.alone(store.root):
+            return False
+    except Busy:
+        return True
+    except OSError:  # nobody can write there
+        return False
 
 
 def _journal_fault(file: Path) -> str | None:
@@ -147,12 +158,7 @@ def put_aside(store: Store, fault: Fault) -> str:
             store.put_aside(leftover)
     aside = store.put_aside(fault.path)
     for model in sorted({row[1] for row in rows}):
-        final = store.root / "answers" / model / f"{fault.path.stem}.parquet"
-        sealed.write(final, (row for row in rows if row[1] == model))
+        of_model = (row for row in rows if row[1] == model)
+        sealed.write(store.root / "answers" / model, fault.path.stem.partition("-")[0], of_model)
     kept = f", {len(rows):,} answers of it are kept" if fault.kind in ("answers", "journal") else ""
     return f"put aside in {aside}{kept}"
-
-
-def alone(store: Store) -> contextlib.AbstractContextManager[None]:
-    """Nobody builds while damaged things move."""
-    return access.alone(store.root)

@@ -167,9 +167,9 @@ class Project:
         """Begin a build; something may happen to it."""
         return self._forks.start(self.folder, "build", "toy.yaml", at=at, happens=happens)
 
-    def run(self, *argv: str) -> Run:
+    def run(self, *argv: str, at: int = 0, happens: str = "") -> Run:
         """Begin any other command."""
-        return self._forks.start(self.folder, *argv)
+        return self._forks.start(self.folder, *argv, at=at, happens=happens)
 
     def check(self) -> None:
         """After any end: versions are whole, answers are kept, and none was asked twice."""

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 @pass_store
 def verify(store: Store, refs: tuple[str, ...], quarantine: bool) -> None:
     """Read and hash every byte (of REFS, or of all there is) and name every fault."""
-    from srlm_data import access
+    from srlm_data import access, disk
     from srlm_data.verify import Kind, faults, of_version, put_aside
 
     counts: dict[Kind, int] = {}
-    with access.alone(store.root) if quarantine else nullcontext():
+    alone = access.alone(store.root) if quarantine else nullcontext()
+    with disk.refusals(store.root), alone:
         if refs:
             manifests = [store.resolve(ref) for ref in refs]
             found = [fault for one in manifests for fault in of_version(store, one)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,26 @@ if TYPE_CHECKING:
 class Told:
     """A build watcher for a person. The bar is drawn on a terminal only; lines go everywhere.
 
+    Args:
+        store: where the versions lie.
+        quiet: say nothing.
+        looks: whether to look at what was built for findings.
+        patience: seconds without an answer after which it says so, while a model is at work.
+
     Attributes:
         findings: dataset -> what is worth knowing of the version that was just built.
     """
 
-    def __init__(self, store: Store, *, quiet: bool = False, looks: bool = True) -> None:
+    def __init__(
+        self, store: Store, *, quiet: bool = False, looks: bool = True, patience: float = 120.0
+    ) -> None:
         self.findings: dict[str, list[Finding]] = {}
         self._store = store
         self._quiet = quiet
         self._looks = looks
+        self._patience = patience
+        self._stalled: threading.Timer | None = None
+        self._answers = 0
         self._draws = sys.stderr.isatty() and not quiet
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -44,6 +56,9 @@ class Told:
 
     def progress(self, usage: Usage) -> None:
         """Move the bar: answers, answers a second, tokens a second, time to go."""
+        self._answers = usage.calls + usage.reused
+        if self._stalled is None and not self._quiet:
+            self._watch(0.0)
         if not self._draws:
             return
         if self._bar is None:
@@ -92,8 +107,30 @@ class Told:
             for finding in self.findings[manifest.name]:
                 self._say(f"      warning: {finding.sentence}")
 
+    def _watch(self, passed: float) -> None:
+        """Look again after a while whether an answer has come; a model that hangs says nothing."""
+        before = self._answers
+
+        def look() -> None:
+            if self._stalled is None:
+                return
+            waited = passed + self._patience if self._answers == before else 0.0
+            if waited:
+                self._say(
+                    f"  no answer for {waited:,.0f} s. A large model may take that long; "
+                    "Ctrl-C stops, and what was answered is kept"
+                )
+            self._watch(waited)
+
+        self._stalled = threading.Timer(self._patience, look)
+        self._stalled.daemon = True
+        self._stalled.start()
+
     def stop(self) -> None:
         """Take the bar away."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+        self._stalled = None
         if self._bar is not None:
             self._bar.stop()
         self._bar = self._task = None

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 import toy
-from crashes import Project, durable
+from crashes import Project, all_rows, durable
 
 
 def every_moment(moments: int, chance: random.Random) -> Iterator[int]:
@@ -89,6 +89,31 @@ def test_sigterm_at_any_moment_is_a_sentence_and_leaves_nothing_staged(begin) ->
         project.check()
         assert project.build().wait() == 0
         project.check_end()
+
+
+@pytest.mark.slow
+def test_a_collection_that_is_killed_leaves_whole_versions_and_no_build_notices(begin) -> None:
+    project: Project = begin()
+    moments = 0
+    for number in range(8):
+        for n in (5, 4):  # the first leaves versions behind that no name leads to
+            toy.write_recipe(project.folder, ("n: 4", f"n: {n}"))
+            assert project.build().wait() == 0
+        if not moments:
+            first = project.run("gc", "--delete")
+            assert first.wait() == 0
+            moments = first.moments()
+            continue
+        killed = project.run("gc", "--delete", at=number * moments // 8, happens="KILL")
+        assert killed.wait() == -signal.SIGKILL
+        for name in toy.DATASETS:
+            for version in project.store.versions(name):
+                assert project.store.verify(project.store.manifest(name, version)) == []
+        assert all_rows(project.folder) == project.whole.rows
+    assert project.run("gc", "--delete").wait() == 0
+    assert list((project.root / ".staging").iterdir()) == []
+    assert project.run("verify").wait() == 0
+    assert len(toy.asked(project.folder)) == 6 * 5 + 6 * 5 * 2
 
 
 def test_a_second_ctrl_c_does_not_end_in_a_traceback(begin) -> None:

@@ -75,7 +75,7 @@ def test_gc_verify_sql_and_builds_at_once_never_see_half_of_anything(begin) -> N
             for command in (
                 ["gc", "--delete"],
                 ["gc"],
-                ["verify", "toy.prompts", "toy.model"],
+                ["verify"],
                 ["sql", "SELECT count(*) FROM toy.judgments JOIN toy.candidates USING (prompt_id)"],
             )
         ]
