@@ -20,7 +20,6 @@ from typing import Final
 
 import atheris
 
-atheris.enabled_hooks.add("RegEx")  # what a pattern looks for is found by chance too rarely
 with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data import open_assistant, templates, yaml_lines
     from srlm_data.errors import DataError, RecipeError, SrlmError

@@ -35,14 +35,9 @@ TREES = st.recursive(
     ),
     max_leaves=20,
 )
-DEEP: Any = []
-for _ in range(900):
-    DEEP = [DEEP]
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), TREES))
-@example({"message_tree_id": "t", "prompt": DEEP})
-@example({"message_tree_id": "t", "prompt": {"message_id": "m", "text": "x", "role": DEEP}})
 @example(
     {"message_id": "m", "message_tree_id": "t", "text": "x", "role": "prompter", "lang": "\ud800"}
 )
@@ -58,6 +53,19 @@ def test_a_tree_is_rows_or_a_sentence(record: dict[str, Any]) -> None:
         sentence = ""
         assert Rows.of(MESSAGES, rows).count() == len(rows)
     assert sentence == "" or sentence.startswith("file:7: ")
+
+
+def test_a_value_nested_too_deep_to_be_printed_is_a_sentence() -> None:
+    deep: Any = []
+    for _ in range(5_000):
+        deep = [deep]
+    message = {"message_id": "m", "text": "x", "role": deep}
+    for record in (
+        {"message_tree_id": "t", "prompt": deep}, {"message_tree_id": "t", "prompt": message},
+        {"message_tree_id": deep, "prompt": {}},
+    ):  # fmt: skip
+        with pytest.raises(DataError, match="file:7: "):
+            list(messages_of(record, "file:7"))
 
 
 @pytest.mark.parametrize(
