@@ -233,11 +233,12 @@ def _header(file: Path) -> Iterator[_Tensor]:
             header: dict[str, Any] = json.loads(stream.read(length))
             header.pop("__metadata__", None)
             for name, entry in header.items():
-                dtype, shape = str(entry["dtype"]), list(entry["shape"])
                 start, end = map(int, entry["data_offsets"])
                 if not 0 <= start <= end <= total - 8 - length:
                     raise damaged
-                yield _Tensor(name, dtype, shape, file, 8 + length + start, end - start)
+                shape = [int(size) for size in entry["shape"]]
+                place = 8 + length + start
+                yield _Tensor(name, str(entry["dtype"]), shape, file, place, end - start)
         except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
             raise damaged from None
 

@@ -24,10 +24,11 @@ from srlm_data.store import Manifest, Store
 
 _TOKEN: Final = re.compile(
     r"""
-    \b[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*'   # strings,
-  | "(?:[^"]|"")*"                                  # quoted names,
-  | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$                 # dollar-quoted strings
-  | --[^\n]* | /\*.*?\*/                            # and comments stay as they are
+    \b[eE]'(?:[^'\\]|\\.|'')*+(?:'|\Z) | '(?:[^']|'')*+(?:'|\Z)  # strings,
+  | "(?:[^"]|"")*+(?:"|\Z)                                       # quoted names,
+  | \$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z)                       # dollar-quoted strings
+  | --[^\n]* | /\*.*?(?:\*/|\Z)              # and comments stay as they are; what is left open
+                                             # reaches to the end, so that time stays linear
   | \b(?P<recipe>[a-z]\w*)\.(?P<name>[a-z]\w*)@(?P<version>\w+)
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE | re.ASCII,

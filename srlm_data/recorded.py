@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Final
@@ -125,8 +125,9 @@ class RecordedEngine:
         self.usage.load_seconds += time.perf_counter() - started
         started = time.perf_counter()
         asked = chain(missing, self._missing(windows, known))
-        for completion in engine.generate(asked, total=total):
+        for given in engine.generate(asked, total=total):
             self.usage.seconds += time.perf_counter() - started
+            completion = _in_whole_characters(given)
             self._answers.keep(self._model, completion)
             self.usage.add(completion, reused=False)
             self._watch(self.usage)
@@ -156,6 +157,19 @@ class RecordedEngine:
 
     def close(self) -> None:
         """Nothing: the build owns the engine and may use it for the next step."""
+
+
+def _in_whole_characters(completion: Completion) -> Completion:
+    """Half a surrogate pair, which JSON can hold and a file cannot, as U+FFFD.
+
+    Every decoder does so to bytes that are no character, and the answer was paid for.
+    """
+    try:
+        completion.text.encode()
+    except UnicodeEncodeError:
+        whole = completion.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return replace(completion, text=whole)
+    return completion
 
 
 def _drain(known: deque[Completion]) -> Iterator[Completion]:

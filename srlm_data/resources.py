@@ -130,7 +130,11 @@ class StoreWorkshop:
                 f"{location}: the model is on the Hub and 'huggingface_hub' is not installed. "
                 "Install it with: pip install 'srlm-data[hub]'"
             ) from None
-        return Path(hub.snapshot_download(place.name, revision=place.revision))
+        # No pickles, and no code: what is not there cannot be loaded or run.
+        wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+        return Path(
+            hub.snapshot_download(place.name, revision=place.revision, allow_patterns=wanted)
+        )
 
     def clear(self) -> None:
         """Remove the scratch folder; what is kept is kept."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
 
 BATCH = 8192
 """Rows of a record batch where a step makes rows one by one."""
+
+BATCH_CHARACTERS = 1 << 25
+"""Characters after which a batch ends sooner: 8,192 rows of a megabyte would fill the memory."""
 
 
 class Rows:
@@ -70,8 +72,10 @@ class Rows:
             try:
                 for file in files:
                     with pq.ParquetFile(file) as parquet:
-                        for batch in parquet.iter_batches(BATCH):
-                            yield batch.cast(stage.schema)
+                        # Group by group: a batch over several would be as large as all of them.
+                        for group in range(parquet.num_row_groups):
+                            for batch in parquet.iter_batches(BATCH, row_groups=[group]):
+                                yield batch.cast(stage.schema)
             except (ValueError, OSError, pa.ArrowException) as error:
                 raise Damaged(
                     f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify "
@@ -90,10 +94,10 @@ class Rows:
         notes: dict[str, Any] | None = None,
     ) -> Rows:
         """Rows made one by one, gathered into record batches as they come."""
-        source = iter(rows)
+        parts = _parts(iter(rows))
 
         def read() -> Iterator[pa.RecordBatch]:
-            while part := list(islice(source, BATCH)):
+            for part in parts:
                 yield from _table(stage, part).to_batches()
 
         return cls(stage, read, drops=drops, notes=notes)
@@ -162,6 +166,29 @@ class Versions(Protocol):
             StoreError: there is no such version.
         """
         ...
+
+
+def _parts(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Rows of one batch at a time: few of them where they are long."""
+    part: list[Mapping[str, Any]] = []
+    size = 0
+    for row in rows:
+        part.append(row)
+        size += sum(_length(value) for value in row.values())
+        if len(part) == BATCH or size >= BATCH_CHARACTERS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _length(value: Any) -> int:
+    """Characters of a text or a conversation; a number is as good as nothing."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(len(turn["content"]) for turn in value if isinstance(turn, Mapping))
+    return 0
 
 
 def _table(stage: Stage, rows: list[Mapping[str, Any]]) -> pa.Table:

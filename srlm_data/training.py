@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 
 from srlm_data.config import Config, Runtime
 from srlm_data.errors import TrainingError
+from srlm_data.redaction import SECRET_NAME
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "paper-v3": {"schedule": "cosine"},
@@ -218,7 +219,8 @@ def _stream(command: Sequence[str], log: Path) -> int:
         "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads lose a factor of ten on a busy machine
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        **os.environ,
+        # Nor does it need a key: what it says goes into a log, and its checkpoints are pickles.
+        **{name: value for name, value in os.environ.items() if not SECRET_NAME.search(name)},
         "HF_HUB_OFFLINE": "1",  # everything it reads is on disk
         "PYTHONUNBUFFERED": "1",
         # The script imports this very package, installed or not.

@@ -13,6 +13,8 @@ from srlm_data.errors import RecipeError
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 20
 
+_COLLECTIONS: Final = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
 Where = tuple[str | int, ...]
 
 
@@ -95,6 +97,8 @@ def _refuse_bombs(path: Path, raw: bytes) -> None:
 def _plain(path: Path, node: yaml.Node, where: Where, lines: dict[Where, int]) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(where, line)
+    if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
+        raise RecipeError(f"{path}:{line}: tags are not taken, found '{node.tag}'. Leave it out.")
     if isinstance(node, yaml.MappingNode):
         found: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:

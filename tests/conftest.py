@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import hub_server
@@ -20,6 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # spinning threads starve the tests' own children
+
+
+# The same examples on every machine and in every run; the fuzzer is what looks further.
+hypothesis.settings.register_profile(
+    "project", derandomize=True, database=None, deadline=None, max_examples=100
+)
+hypothesis.settings.load_profile("project")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,7 +98,7 @@ def cli(project: Path, cli_env: dict[str, str]) -> Cli:
     """Run the real command: ``cli("plan", "recipe.yaml")``; its folder is ``project``."""
 
     def run(
-        *args: str | Path, cwd: Path = project, timeout: float = 240
+        *args: str | Path, cwd: Path = project, timeout: float = 240, text: bool = True
     ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "srlm_data", *map(str, args)]
         return subprocess.run(
@@ -99,7 +107,7 @@ def cli(project: Path, cli_env: dict[str, str]) -> Cli:
             env=cli_env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            text=text,
             timeout=timeout,
             check=False,
         )

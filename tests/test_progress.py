@@ -1,17 +1,20 @@
 """How a build is told."""
 
 import time
+from pathlib import Path
 
 import pytest
 
 from srlm_data.cli.progress import Told
 from srlm_data.recorded import Usage
+from srlm_data.store import Store
 
 
 def test_a_model_that_gives_no_answer_is_reported_and_one_that_does_is_not(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    told = Told(patience=0.05)
+    store = Store(tmp_path)
+    told = Told(store, patience=0.05)
     told.progress(Usage(calls=1))
     time.sleep(0.3)
     said = capsys.readouterr().err
@@ -20,7 +23,7 @@ def test_a_model_that_gives_no_answer_is_reported_and_one_that_does_is_not(
     told.stop()
     time.sleep(0.1)
     assert capsys.readouterr().err == ""
-    told = Told(patience=0.5)
+    told = Told(store, patience=0.5)
     for calls in range(20):
         told.progress(Usage(calls=calls))
         time.sleep(0.04)

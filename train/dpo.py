@@ -30,7 +30,9 @@ def trainer(job: Job[Dpo]) -> DPOTrainer:
     rows = job.rows("prompt", "chosen", "rejected")
     made = DPOTrainer(
         model=str(job.model),
-        ref_model=AutoModelForCausalLM.from_pretrained(job.reference, dtype=job.settings.dtype),
+        ref_model=AutoModelForCausalLM.from_pretrained(
+            job.reference, dtype=job.settings.dtype, use_safetensors=True
+        ),
         args=arguments,
         train_dataset=rows,
         eval_dataset=job.validation_rows("prompt", "chosen", "rejected"),

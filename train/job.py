@@ -163,6 +163,7 @@ class Job(Generic[Settings]):
             )
         return {
             "dtype": self.settings.dtype,
+            "use_safetensors": True,  # never a pickle
             **dict.fromkeys(self.dropouts, self.settings.dropout),
         }
 

@@ -190,7 +190,9 @@ def _merge(job: Job[Settings], folder: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(job.model, dtype=job.settings.dtype)
+    base = AutoModelForCausalLM.from_pretrained(
+        job.model, dtype=job.settings.dtype, use_safetensors=True
+    )
     adapted = PeftModel.from_pretrained(base, str(job.output / "adapter"))
     adapted.merge_and_unload().save_pretrained(folder)
 

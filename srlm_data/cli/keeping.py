@@ -59,12 +59,16 @@ def tag(store: Store, ref: str, name: str) -> None:
     """Give a version a NAME, so that recipe.dataset@NAME means it."""
     from srlm_data import access, disk
 
-    if not (name.isascii() and name.isidentifier()) or name == "latest":
+    if not (name.isascii() and name.isidentifier()) or name == "latest" or len(name) > 100:
         raise click.UsageError(
             f"'{name}' cannot be a tag. Use letters, digits and underscores, a letter first."
         )
     with disk.refusals(store.root), access.shared(store.root):
         manifest = store.resolve(ref)
+        if any(version.startswith(name) for version in store.versions(manifest.name)):
+            raise click.UsageError(
+                f"'{name}' names a version of its own already. Use another word."
+            )
         store.point(manifest.name, manifest.version, name)
     click.echo(f"{manifest.name}@{name} is {manifest.version}")
 

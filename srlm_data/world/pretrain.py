@@ -227,7 +227,7 @@ def pretrain(settings: Settings, out: Path, every: int = 200) -> None:
     running: dict[str, float] = {}
     first = 0
     if state.exists():
-        held = torch.load(state)
+        held = torch.load(state, weights_only=True)
         model.load_state_dict(held["model"])
         optimizer.load_state_dict(held["optimizer"])
         first = held["step"]

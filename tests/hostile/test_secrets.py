@@ -1,0 +1,161 @@
+"""Keys and tokens are in the environment, and nowhere that a build writes or says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import strange
+from srlm_data.redaction import redacted, remember
+from srlm_data.training import Sft, run
+
+TOKENS = {
+    "HF_TOKEN": "planted-hub-token-3141592653",
+    "OPENAI_API_KEY": 'planted "quoted" openai key 2718281828',
+    "MY_SERVICE_PASSWORD": "planted_password_1618033988",
+}
+OPTION = "planted-option-key-1414213562"
+SHAPED = "hf_PlantedOnTheCommandLine12345"
+PLANTED = [*TOKENS.values(), OPTION, SHAPED]
+
+
+@pytest.fixture
+def said(project: Path, cli_env: dict[str, str]) -> Iterator[list[str]]:
+    """Everything that commands have said, checked in the end with all that they left on disk."""
+    lines: list[str] = []
+    (project / "prompts.jsonl").write_text('{"prompt": "say"}\n')
+    yield lines
+    assert lines
+    written = [file.read_bytes() for file in (project / "store").rglob("*") if file.is_file()]
+    written += [file.read_bytes() for file in project.glob("*.lock")]
+    everything = b"\n".join([*written, *(line.encode() for line in lines)])
+    for token in PLANTED:
+        assert token.encode() not in everything, token
+
+
+def command(
+    said: list[str], project: Path, env: dict[str, str], *args: str
+) -> subprocess.CompletedProcess[str]:
+    answer = subprocess.run(
+        [sys.executable, "-m", "srlm_data", *args], cwd=project, env={**env, **TOKENS},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said += [answer.stdout, answer.stderr]
+    return answer
+
+
+def recipe(project: Path, **options: str) -> None:
+    given = "".join(f", {name}: '{value}'" for name, value in options.items())
+    engine = "{kind: 'strange:open_echo', options: {api_key: '%s'%s}}" % (OPTION, given)  # noqa: UP031
+    text = strange.RECIPE.replace("{kind: 'strange:open_echo'}", engine)
+    assert OPTION in text
+    (project / "strange.yaml").write_text(text)
+
+
+def test_a_build_with_keys_around_it_writes_none_of_them(
+    project: Path, cli_env: dict[str, str], said: list[str]
+) -> None:
+    recipe(project)
+    folder = project / SHAPED  # as a word of the command line, which a manifest keeps
+    folder.mkdir()
+    for name in ("strange.yaml", "prompts.jsonl"):
+        (folder / name).write_text((project / name).read_text())
+    for words in (
+        ("plan", f"{SHAPED}/strange.yaml"), ("build", f"{SHAPED}/strange.yaml"),
+        ("build", f"{SHAPED}/strange.yaml"), ("log", "strange.pairs"), ("show", "strange.pairs"),
+        ("show", "strange.pairs", "--manifest"), ("ls", "--json"), ("verify",),
+    ):  # fmt: skip
+        answer = command(said, project, cli_env, *words)
+        assert answer.returncode == 0, answer.stderr
+    assert "[a key]/strange.yaml" in command(said, project, cli_env, "log", "strange.pairs").stdout
+
+
+def test_an_engine_that_fails_with_a_key_in_its_message_is_told_without_it(
+    project: Path, cli_env: dict[str, str], said: list[str]
+) -> None:
+    recipe(project, fails=f"401 for {TOKENS['HF_TOKEN']} and {OPTION}")
+    answer = command(said, project, cli_env, "build", "strange.yaml")
+    assert answer.returncode == 6
+    assert "401 for [HF_TOKEN] and [api_key]" in answer.stderr
+
+
+def test_a_traceback_is_told_without_keys(
+    project: Path, cli_env: dict[str, str], said: list[str]
+) -> None:
+    recipe(project, breaks=f"{TOKENS['MY_SERVICE_PASSWORD']} {OPTION} {SHAPED}")
+    answer = command(said, project, cli_env, "build", "strange.yaml")
+    assert answer.returncode == 1
+    assert "Traceback" in answer.stderr
+    assert "RuntimeError: cannot log in with [MY_SERVICE_PASSWORD] [api_key] [a key]" in (
+        answer.stderr
+    )
+
+
+def test_a_misspelt_engine_setting_does_not_quote_the_key(
+    project: Path, cli_env: dict[str, str], said: list[str]
+) -> None:
+    engine = "engine: {kind: vllm, api_key: '%s'}" % OPTION  # noqa: UP031
+    text = strange.RECIPE.replace("engine: {kind: 'strange:open_echo'}", engine)
+    (project / "strange.yaml").write_text(text)
+    answer = command(said, project, cli_env, "build", "strange.yaml")
+    assert answer.returncode == 2
+    assert "[api_key]" in answer.stderr
+
+
+def test_a_key_among_a_steps_settings_is_refused_before_it_is_written(
+    project: Path, cli_env: dict[str, str], said: list[str]
+) -> None:
+    text = strange.RECIPE.replace("'toy:toy_model'", f"'toy:toy_model', weights: '{SHAPED}'")
+    assert SHAPED in text
+    (project / "strange.yaml").write_text(text)
+    answer = command(said, project, cli_env, "build", "strange.yaml")
+    assert answer.returncode == 2
+    assert "strange.yaml:3: 'weights' holds a key or a token" in answer.stderr
+    assert not (project / "store").exists()
+
+
+def test_a_trainer_is_given_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child says what it sees of the environment, into a log that stays in the store."""
+    for name, value in TOKENS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HARMLESS_SETTING", "seen")
+    child = tmp_path / "child.py"
+    child.write_text("import os, sys\nprint(dict(os.environ))\nsys.exit(3)\n")
+    settings = Sft(launch=(sys.executable, str(child)))
+    with pytest.raises(Exception, match="failed with status 3"):
+        run("sft.py", settings, tmp_path / "work", model=tmp_path, data=[])
+    log = (tmp_path / "work" / "log.txt").read_text()
+    assert "HARMLESS_SETTING" in log
+    for name, value in TOKENS.items():
+        assert name not in log
+        assert value not in log
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("hf_abcdefghijklmnopqrstuvwx", "[a key]"),
+        ("key=sk-proj-abcdefghijklmnopqrst.", "key=[a key]."),
+        ("https://user:s3cret@example.org/x", "https://[a key]@example.org/x"),
+        ("ghp_abcdefghijklmnopqrstuvwxyz0123", "[a key]"),
+        ("hf_short, sk-, https://example.org:8000/x, task-oriented-learning-of-models",) * 2,
+    ],
+)
+def test_a_secret_is_known_by_its_shape(text: str, expected: str) -> None:
+    assert redacted(text) == expected
+
+
+def test_the_longer_of_two_secrets_is_hidden_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", "abcdefgh")
+    monkeypatch.setenv("B_TOKEN", "abcdefghijkl")
+    monkeypatch.setenv("SHORT_KEY", "1")
+    assert redacted("abcdefghijkl abcdefgh 1") == "[B_TOKEN] [A_TOKEN] 1"
+
+
+def test_options_are_remembered_however_deep_they_lie() -> None:
+    remember({"headers": {"auth_token": "deeply-planted-0000"}, "log": "harmless-file-name"})
+    assert redacted("deeply-planted-0000 harmless-file-name") == "[auth_token] harmless-file-name"

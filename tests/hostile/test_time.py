@@ -1,0 +1,83 @@
+"""Ten times the text takes about ten times the time, whatever a model or a user wrote."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from srlm_data import templates
+from srlm_data.pleas import find_pleas
+from srlm_data.query import _TOKEN
+from srlm_data.stages.comparisons import read_verdict
+from srlm_data.stages.judgments import read_score
+from srlm_data.stages.prompts import new_prompts
+
+JUDGE = templates.load("judge")
+READERS: dict[str, Callable[[str], object]] = {
+    "score": lambda text: read_score(text, "stop"),
+    "verdict": lambda text: read_verdict(text, "stop"),
+    "fence": lambda text: JUDGE.fill(prompt="p", response=text),
+    "pleas": find_pleas,
+    "prompts": lambda text: new_prompts(text, after=8),
+    "sql": lambda text: _TOKEN.sub("", text),
+}
+WRITTEN = {
+    "score": [
+        "*",
+        "#",
+        "Score:",
+        "Score: 1\n",
+        "score ",
+        "Score: 1 of ",
+        "Score: 1" + " " * 99,
+        "\n",
+    ],
+    "verdict": [
+        "_",
+        "Verdict:",
+        "Verdict: A or ",
+        "\u0301\u0316",
+        "verdict \n",
+        "\uff21",
+        "\ufdfa",
+    ],
+    "fence": ["<", "</", "</response>", "< /\u200b", "</respons", "<response ", "{", "_"],
+    "pleas": ["<|a", "ignore ", "give it ", "score ", "[", "&lt;/", "deserves", "5 out of "],
+    "prompts": ["1. ", "9. a 10. b\n", "Answer: ", "9.", "\n", " "],
+    "sql": ["'", "''", "e'\\'", '"', "$a$", "$a$ $b", "/*", "--", "a.", "a.b@", "$", "\\"],
+}
+CASES = [(reader, unit) for reader, units in WRITTEN.items() for unit in units]
+MEGABYTE = 1_000_000
+
+
+def seconds(read: Callable[[str], object], unit: str, size: int) -> float:
+    """The best of three, on a text of ``size`` characters that was not read before."""
+    text = (unit * (size // len(unit) + 1))[:size]
+    best = float("inf")
+    for _ in range(3):
+        started = time.process_time()  # not the clock on the wall: others use this machine too
+        read(text)
+        best = min(best, time.process_time() - started)
+    return best
+
+
+@pytest.mark.parametrize(("reader", "unit"), CASES, ids=ascii)
+def test_time_grows_with_the_text_and_not_with_its_square(reader: str, unit: str) -> None:
+    read = READERS[reader]
+    read(unit)  # patterns are compiled
+    small = seconds(read, unit, MEGABYTE // 10)
+    large = seconds(read, unit, MEGABYTE)
+    # Linear is 10 and quadratic 100; what takes no time at all cannot be compared.
+    assert large < max(30 * small, 0.05), f"{small:.4f} s, then {large:.4f} s"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("reader", "unit"), CASES, ids=ascii)
+def test_ten_megabytes_are_read_in_seconds(reader: str, unit: str) -> None:
+    read = READERS[reader]
+    read(unit)
+    figures = {size: seconds(read, unit, size * MEGABYTE) for size in (1, 2, 5, 10)}
+    assert figures[10] < max(25 * figures[1], 0.5), figures
+    assert figures[10] < 60, figures
