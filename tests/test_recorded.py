@@ -190,4 +190,4 @@ def test_starting_the_engine_is_not_answering(tmp_path: Path) -> None:
         recording = RecordedEngine("fake", open_engine, answers, lambda usage: None)
         list(recording.generate(requests(1, 2)))
     assert recording.usage.load_seconds >= 0.3
-    assert recording.usage.seconds < 0.3
+    assert recording.usage.seconds < recording.usage.load_seconds
