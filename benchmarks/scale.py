@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, Request, Sampling
-from srlm_data.journal import Answers
+from srlm_data.journal import SCHEMA, Answers
 from srlm_data.novelty import Novelty
 from srlm_data.recorded import RecordedEngine
 from srlm_data.rows import Rows
@@ -106,13 +108,24 @@ def steps(folder: Path, prompts: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def lookups(folder: Path) -> float:
-    """Seconds that a window of 16,384 requests takes to be looked up among the sealed answers."""
+def lookups(folder: Path, answers: int) -> float:
+    """Seconds that a window of 16,384 requests takes to be looked up among sealed answers."""
+    chance = random.Random(0)
+    columns: dict[str, list[Any]] = {
+        "key": [f"{chance.getrandbits(128):032x}" for _ in range(answers)],
+        "text": ["x" * 200] * answers,
+    }
+    table = pa.table({
+        field.name: pa.array(columns.get(field.name, [None] * answers), field.type)
+        for field in SCHEMA
+    })  # fmt: skip
+    (folder / "answers" / MODEL).mkdir(parents=True)
+    pq.write_table(table, folder / "answers" / MODEL / "sealed.parquet", compression="zstd")
     sampling = Sampling(0.7, 0.9, 16)
     window = [Request(str(i), tuple(user("new")), sampling, i) for i in range(16_384)]
-    with Answers(folder, "lookup") as answers:
+    with Answers(folder, "lookup") as kept:
         started = time.process_time()
-        assert answers.find(MODEL, window) == {}
+        assert kept.find(MODEL, window) == {}
         return time.process_time() - started
 
 
@@ -133,11 +146,11 @@ def main() -> None:
     """Measure, and say what came out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    prompts, pool = (500, 4_000) if parser.parse_args().quick else (3_000, 20_000)
+    quick = parser.parse_args().quick
+    prompts, pool, sealed = (500, 4_000, 100_000) if quick else (1_500, 20_000, 2_000_000)
     with tempfile.TemporaryDirectory() as name:
-        made = steps(Path(name), prompts)
-        answers = sum(step["rows"] for step in made.values())
-        window = lookups(Path(name))
+        made = steps(Path(name) / "steps", prompts)
+        window = lookups(Path(name) / "lookups", sealed)
     figures = {
         "a candidate, us": made["candidates"]["us_per_row"],
         "a judgement, us": made["judgments"]["us_per_row"],
@@ -150,7 +163,7 @@ def main() -> None:
         "the answer behind a candidate, bytes": (
             made["candidates"]["all_answers_bytes"] / made["candidates"]["rows"]
         ),
-        f"looking 16,384 requests up among {answers:,} answers, s": window,
+        f"looking 16,384 requests up among {sealed:,} answers, s": window,
         f"a prompt's novelty among {pool:,}, us": novelty(pool) * 1000,
     }
     for what, figure in figures.items():

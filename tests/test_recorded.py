@@ -169,3 +169,25 @@ def test_usage_counts_tokens_of_new_and_known_answers_and_time_of_new_ones(tmp_p
     assert first.completion_tokens == second.completion_tokens == 4
     assert first.seconds > 0
     assert second.seconds == 0
+
+
+def test_retries_and_time_in_the_queue_are_those_of_new_answers(tmp_path: Path) -> None:
+    def slow(request: Request) -> Completion:
+        return Completion(request, "text", "stop", 5, 2, retries=2, queue_seconds=0.5)
+
+    _, first = generate(tmp_path, requests(1, 2), FakeEngine(slow))
+    assert (first.retries, first.queue_seconds, first.new_completion_tokens) == (4, 1.0, 4)
+    _, second = generate(tmp_path, requests(1, 2), None)
+    assert (second.retries, second.queue_seconds, second.new_completion_tokens) == (0, 0.0, 0)
+
+
+def test_starting_the_engine_is_not_answering(tmp_path: Path) -> None:
+    def open_engine() -> FakeEngine:
+        time.sleep(0.3)
+        return FakeEngine(echo)
+
+    with Answers(tmp_path, "step") as answers:
+        recording = RecordedEngine("fake", open_engine, answers, lambda usage: None)
+        list(recording.generate(requests(1, 2)))
+    assert recording.usage.load_seconds >= 0.3
+    assert recording.usage.seconds < recording.usage.load_seconds

@@ -188,7 +188,9 @@ def _parameters(request: Request) -> SamplingParams:
         stop=list(sampling.stop),
         seed=request.seed,
         output_kind=RequestOutputKind.FINAL_ONLY,
-        structured_outputs=sampling.pattern and StructuredOutputsParams(regex=sampling.pattern),
+        structured_outputs=(
+            None if sampling.pattern is None else StructuredOutputsParams(regex=sampling.pattern)
+        ),
     )
 
 
