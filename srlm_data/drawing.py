@@ -56,9 +56,7 @@ def html(graph: Lineage, title: str) -> str:
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     ET.SubElement(head, "meta", {"http-equiv": "Content-Security-Policy", "content": policy})
     ET.SubElement(head, "title").text = _xml(title)
-    ET.SubElement(
-        head, "style"
-    ).text = "body { margin: 0; overflow: auto; color-scheme: light dark }"
+    ET.SubElement(head, "style").text = ":root { color-scheme: light dark } body { margin: 0 }"
     ET.SubElement(page, "body").append(_draw(graph))
     return "<!doctype html>\n" + ET.tostring(page, encoding="unicode", method="html") + "\n"
 

@@ -81,17 +81,19 @@ def lineage(store: Store, what: str, *, down: bool = False, limit: int = 10) -> 
     """
     with contextlib.closing(Lookup(store)) as lookup:
         walk = _Walk(lookup, down, limit)
-        if "." in what:
+        if what.partition("@")[0] in store.names():
             walk.version(store.resolve(what))
         else:
-            walk.row(_one(lookup, what))
+            walk.row(_one(lookup, store, what))
         return walk.graph
 
 
-def _one(lookup: Lookup, what: str) -> Found:
+def _one(lookup: Lookup, store: Store, what: str) -> Found:
     found = lookup.by_prefix(what)
     whole = [one for one in found if one.id == what]
     ids = {(one.stage, one.id) for one in whole or found}
+    if not ids and "." in what:
+        store.resolve(what)  # says which dataset is near
     if not ids:
         raise StoreError(
             f"{what}: no row and no model of the store has an id that begins so. "

@@ -113,6 +113,7 @@ def refused(store: Store, query: str) -> Iterator[None]:
     Raises:
         DataError: DuckDB's own words.
         StoreError: the query asks for a dataset that is damaged.
+        KeyboardInterrupt: it was stopped by Ctrl-C.
     """
     try:
         yield
@@ -123,6 +124,10 @@ def refused(store: Store, query: str) -> Iterator[None]:
             f"sql: DuckDB refuses the query, found: {said}. "
             "'srlm-data ls' lists the datasets, 'DESCRIBE iter1.pairs' the columns of one."
         ) from None
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C, at times
+            raise
+        raise KeyboardInterrupt from None
 
 
 def _refuse_damaged(store: Store, query: str) -> None:

@@ -7,8 +7,10 @@ import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import polars
@@ -162,3 +164,18 @@ def test_a_table_obeys_no_control_character_of_a_model(cli: Cli, built: Path) ->
     answer = cli("sql", "SELECT 'a' || chr(27) || '[2J' AS text", cwd=built)
     assert r"a\e[2J" in answer.stdout
     assert "\x1b" not in answer.stdout
+
+
+def test_a_query_that_is_stopped_is_one_line_and_no_traceback(
+    built: Path, cli_env: dict[str, str]
+) -> None:
+    endless = "SELECT sum(a.range) FROM range(10000000) a, range(10000000) b"
+    with subprocess.Popen(
+        [sys.executable, "-m", "srlm_data", "sql", endless],
+        cwd=built, env=cli_env, stderr=subprocess.PIPE, text=True,
+    ) as asking:  # fmt: skip
+        time.sleep(4)  # long enough to be asked; there is nothing to be seen of it
+        asking.send_signal(signal.SIGINT)
+        assert asking.stderr
+        assert asking.stderr.read().strip() == "error: stopped. Build again to go on from here."
+    assert asking.returncode == 130

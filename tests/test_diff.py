@@ -236,8 +236,8 @@ def test_a_template_is_told_line_by_line(cli: Cli, project: Path) -> None:
     text = "Judge {prompt}\n<response>\n{response}\n</response>\nScore: <total>"
     for line in ("Be kind.", "Be strict."):
         (project / "mine.txt").write_text(f"{line}\n{text}")
-        toy.write_recipe(project, ("repeats: 2", "repeats: 2, template: mine.txt"))
-        assert cli("build", "toy.yaml", "judgments", "-q").returncode == 0
-        versions.append(Store(project / "store").resolve("toy.judgments").ref)
+        recipe = toy.write_recipe(project, ("repeats: 2", "repeats: 2, template: mine.txt"))
+        made = build(load(recipe), Store(project / "store"), only=["judgments"])
+        versions.append(made["toy.judgments"].ref)
     told = cli("diff", *versions).stdout
     assert "  config.template.text:\n    -Be kind.\n    +Be strict.\n" in told

@@ -183,6 +183,12 @@ def test_the_beginning_of_an_id_is_enough_where_it_is_only_ones(store: Store) ->
         lineage(store, "bes")
 
 
+def test_an_id_with_a_dot_is_no_dataset(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    write(store, "ranked", CANDIDATES, [answer("my.answer")])
+    assert lineage(store, "my.answer").nodes[0].id == "my.answer"
+
+
 def test_an_id_that_is_nowhere_is_one_sentence(store: Store) -> None:
     with pytest.raises(StoreError, match="nope: no row and no model of the store"):
         lineage(store, "nope")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -150,14 +151,19 @@ def test_only_columns_of_the_tables_in_the_query_are_offered(store: Store) -> No
     assert offered(store, "") == []
 
 
-def to_the_prompt(terminal: int, seconds: float = 60) -> str:
-    """Read till the prompt is open for keys; what is typed earlier might be taken for nothing."""
+def read_until(terminal: int, wanted: str, after: str = "", seconds: float = 60) -> str:
+    """Read till ``wanted`` comes, counted from the first ``after``."""
     seen, end = "", time.monotonic() + seconds
-    while "srlm>" not in seen.partition("\x1b[?2004h")[2]:
+    while wanted not in (seen.partition(after)[2] if after else seen):
         ready, _, _ = select.select([terminal], [], [], max(0, end - time.monotonic()))
-        assert ready, f"no prompt on the terminal, only: {seen!r}"
+        assert ready, f"no {wanted!r} on the terminal, only: {seen!r}"
         seen += os.read(terminal, 65536).decode(errors="replace")
     return seen
+
+
+def to_the_prompt(terminal: int) -> str:
+    """Read till the prompt is open for keys; what is typed earlier might be taken for nothing."""
+    return read_until(terminal, "srlm>", after="\x1b[?2004h")
 
 
 def test_on_a_terminal_the_prompt_opens_answers_and_leaves(
@@ -175,6 +181,11 @@ def test_on_a_terminal_the_prompt_opens_answers_and_leaves(
             os.write(ours, b"SELECT 6 * 7 AS answer;\r")
             assert "42" in to_the_prompt(ours)
             os.write(ours, b"nonsense\x03")
+            assert "error" not in to_the_prompt(ours)
+            os.write(ours, b"SELECT sum(a.range) FROM range(1000000) a, range(1000000) b;\r")
+            read_until(ours, "\x1b[?2004l")  # the prompt has closed, the query runs
+            time.sleep(1)
+            asking.send_signal(signal.SIGINT)  # as the terminal's driver does meanwhile
             assert "error" not in to_the_prompt(ours)
             os.write(ours, b"SELEC;\r")
             assert "syntax error" in to_the_prompt(ours)

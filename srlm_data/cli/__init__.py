@@ -66,6 +66,9 @@ for command in (
     cli.add_command(command)
 
 
+_STOPPED = "stopped. Build again to go on from here."
+
+
 def main() -> NoReturn:
     """Run the command line; an expected failure is one sentence and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
@@ -86,7 +89,11 @@ def main() -> NoReturn:
     except SrlmError as error:
         code = _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        code = _fail("stopped. Build again to go on from here.", 130)
+        code = _fail(_STOPPED, 130)
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C, at times
+            raise
+        code = _fail(_STOPPED, 130)
     except _Terminated:
         code = _fail("stopped by SIGTERM. Build again to go on from here.", 143)
     except BrokenPipeError:  # the reader of our output has seen enough

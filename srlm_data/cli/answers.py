@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+_GROUP: Final = 65_536  # rows of a group of Parquet: a reader's unit of work
 _ENDINGS: Final = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
@@ -111,7 +112,7 @@ def _write_json_lines(answer: duckdb.DuckDBPyRelation, to: IO[bytes]) -> None:
 def _write_parquet(answer: duckdb.DuckDBPyRelation, to: IO[bytes]) -> None:
     import pyarrow.parquet as pq
 
-    reader = answer.to_arrow_reader(BATCH)
+    reader = answer.to_arrow_reader(_GROUP)
     with pq.ParquetWriter(to, reader.schema, compression="zstd") as writer:
         for batch in _batches(reader):
             writer.write_batch(batch)

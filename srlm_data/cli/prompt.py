@@ -55,18 +55,15 @@ def converse(store: Store, *, open_access: bool = False) -> None:
     while True:
         try:
             said = session.prompt("srlm> ", completer=SqlCompleter(store)).strip()
-        except KeyboardInterrupt:  # the line is cancelled, the session is not
+            if said in {".quit", ".exit"}:
+                return
+            _answer(store, said, open_access)
+        except KeyboardInterrupt:  # what is typed or asked is cancelled, the session is not
             continue
         except EOFError:
             return
-        if said in {".quit", ".exit"}:
-            return
-        try:
-            _answer(store, said, open_access)
         except SrlmError as error:
             click.echo(f"error: {error}", err=True)
-        except KeyboardInterrupt:
-            click.echo("stopped", err=True)
 
 
 def _answer(store: Store, said: str, open_access: bool) -> None:
