@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
+LOOKING: Final = "1GB"
+"""Memory for queries that only look at data: they leave the machine to what it is there for."""
 
-def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """An in-memory database that spills into ``spill``, or where the machine keeps such files."""
-    return duckdb.connect(
-        config={
-            "temp_directory": str(spill or Path(tempfile.gettempdir()) / "srlm-data-duckdb"),
-            "python_enable_replacements": False,
-        }
-    )
+
+def connect(spill: Path | None = None, *, memory: str | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory database that spills into ``spill``, or where the machine keeps such files.
+
+    It holds ``memory`` at most (``"1GB"``) before it spills, or DuckDB's share of the machine's.
+    """
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "temp_directory": str(spill or Path(tempfile.gettempdir()) / "srlm-data-duckdb"),
+        "python_enable_replacements": False,
+    }
+    if memory:
+        config["memory_limit"] = memory
+    return duckdb.connect(config=config)

@@ -16,9 +16,6 @@ from srlm_data.report.flows import Flow
 from srlm_data.schema import CANDIDATES, JUDGMENTS, PAIRS, Stage
 from srlm_data.store import Manifest, Store
 
-MEMORY: Final = "1GB"
-"""What the queries hold at most; beyond it DuckDB spills to disk."""
-
 Figures = list[dict[str, Any]]
 
 
@@ -29,8 +26,7 @@ def opened(store: Store, flows: Sequence[Flow]) -> Iterator[duckdb.DuckDBPyConne
     ``answers`` has one row a candidate: its length, its judgements, and the least, the greatest
     and the mean of their scores. ``lengths`` has one row a pair.
     """
-    with duck.connect() as connection:
-        connection.execute(f"SET memory_limit = '{MEMORY}'")
+    with duck.connect(memory=duck.LOOKING) as connection:
         connection.execute("SET preserve_insertion_order = false")
         _union(connection, store, CANDIDATES, {one.label: one.candidates for one in flows})
         _union(connection, store, JUDGMENTS, {one.label: one.judgments for one in flows})

@@ -63,7 +63,7 @@ def agreement_panel(overview: Figures, agreement: Figures, flows: Sequence[str])
     """Whether the judge agrees with itself."""
 
     def say(one: Row) -> str:
-        return f"equal scores for {percent(one['agreement'])} of the answers"
+        return f"all equal for {percent(one['agreement'])} of answers"
 
     says = _each(overview, "agreement", say)
     chart = charts.grouped(
