@@ -46,8 +46,8 @@ def _union(
         store.rows(manifest).view(connection, view)
         parts.append(f"SELECT '{label}' AS flow, * FROM {view}")
     if not parts:
-        connection.register("none", stage.schema.empty_table())
-        parts = ["SELECT '' AS flow, * FROM none"]
+        connection.register(f"no_{stage.name}", stage.schema.empty_table())
+        parts = [f"SELECT '' AS flow, * FROM no_{stage.name}"]
     connection.execute(f"CREATE VIEW {stage.name} AS {' UNION ALL '.join(parts)}")
 
 
