@@ -46,16 +46,16 @@ LONGER: Final = 0.7
 """Share of pairs whose chosen answer is longer above which length is what is rewarded."""
 
 LOOKED_FOR: Final[Mapping[str, str]] = {
-    "unread_judgements": f"more than {UNREAD:.0%} of the judgements without a score",
-    "collapsed_scores": f"more than {COLLAPSED:.0%} of the scores alike",
-    "repeats_never_differ": f"repeats that differ for less than {DIFFER:.0%} of the answers",
+    "unread_judgements": f"more than {100 * UNREAD:g} % of the judgements without a score",
+    "collapsed_scores": f"more than {100 * COLLAPSED:g} % of the scores alike",
+    "repeats_never_differ": f"repeats that differ for less than {100 * DIFFER:g} % of the answers",
     "answers_speak_to_the_judge": (
-        f"{ADDRESSED:.1%} or more of the answers with text that looks like a score or an "
+        f"{100 * ADDRESSED:g} % or more of the answers with text that looks like a score or an "
         "instruction to the judge"
     ),
-    "length_drift": f"answers {DRIFT:.0%} longer or shorter than those of the iteration before",
-    "few_pairs": f"pairs from less than {PAIRED:.0%} of the prompts",
-    "chosen_is_longer": f"chosen longer than rejected in more than {LONGER:.0%} of the pairs",
+    "length_drift": f"answers {100 * DRIFT:g} % longer or shorter than in the iteration before",
+    "few_pairs": f"pairs from less than {100 * PAIRED:g} % of the prompts",
+    "chosen_is_longer": f"chosen longer than rejected in more than {100 * LONGER:g} % of the pairs",
 }
 """Every kind of finding, and when it is told."""
 
@@ -80,7 +80,7 @@ def findings(store: Store, manifest: Manifest) -> list[Finding]:
     look = _LOOKS.get(manifest.stage)
     if look is None:
         return []
-    with duck.connect() as connection:
+    with duck.connect(memory=duck.LOOKING) as connection:
         store.rows(manifest).view(connection, manifest.stage)
         return list(look(connection, store, manifest))
 

@@ -98,6 +98,16 @@ def test_the_page_shows_the_versions_that_the_pairs_were_made_from(store: Store)
         store.point("one.judgments", before.version)
 
 
+def test_metrics_alone_and_judgements_alone_are_reports_too(store: Store) -> None:
+    metrics = page.page_of(store, flows.subject_of(store, ["measured"]), map_points=60)
+    assert 'id="metric-0"' in metrics
+    assert 'id="funnel"' not in metrics
+    judged = page.page_of(store, flows.subject_of(store, ["one.judgments"]), map_points=0)
+    assert 'id="agreement"' in judged
+    assert 'id="margins"' not in judged
+    assert "margin of a pair" not in judged
+
+
 def test_the_funnel_accounts_for_every_prompt_and_every_judgement(store: Store) -> None:
     [flow] = flows.subject_of(store, ["one"]).flows
     judgements = store.rows(flow.judgments).table().to_pylist()

@@ -9,7 +9,7 @@
     charts       the charts, drawn by Altair
     page         all of it as one file
 
-Every row is aggregated in DuckDB, which spills to disk beyond ``figures.MEMORY``: what reaches
+Every row is aggregated in DuckDB, which spills to disk beyond ``duck.LOOKING``: what reaches
 Python is as large as the page, not as the data.
 """
 

@@ -16,9 +16,6 @@ from srlm_data.report.flows import Flow
 from srlm_data.schema import CANDIDATES, JUDGMENTS, PAIRS, Stage
 from srlm_data.store import Manifest, Store
 
-MEMORY: Final = "1GB"
-"""What the queries hold at most; beyond it DuckDB spills to disk."""
-
 Figures = list[dict[str, Any]]
 
 
@@ -29,8 +26,7 @@ def opened(store: Store, flows: Sequence[Flow]) -> Iterator[duckdb.DuckDBPyConne
     ``answers`` has one row a candidate: its length, its judgements, and the least, the greatest
     and the mean of their scores. ``lengths`` has one row a pair.
     """
-    with duck.connect() as connection:
-        connection.execute(f"SET memory_limit = '{MEMORY}'")
+    with duck.connect(memory=duck.LOOKING) as connection:
         connection.execute("SET preserve_insertion_order = false")
         _union(connection, store, CANDIDATES, {one.label: one.candidates for one in flows})
         _union(connection, store, JUDGMENTS, {one.label: one.judgments for one in flows})
@@ -50,8 +46,8 @@ def _union(
         store.rows(manifest).view(connection, view)
         parts.append(f"SELECT '{label}' AS flow, * FROM {view}")
     if not parts:
-        connection.register("none", stage.schema.empty_table())
-        parts = ["SELECT '' AS flow, * FROM none"]
+        connection.register(f"no_{stage.name}", stage.schema.empty_table())
+        parts = [f"SELECT '' AS flow, * FROM no_{stage.name}"]
     connection.execute(f"CREATE VIEW {stage.name} AS {' UNION ALL '.join(parts)}")
 
 

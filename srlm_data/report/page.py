@@ -7,6 +7,7 @@ names by their hashes. Model text is escaped where it is text, and JSON where it
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import math
@@ -28,7 +29,7 @@ from srlm_data.report.charts import THEME
 from srlm_data.report.figures import Figures
 from srlm_data.report.flows import Subject
 from srlm_data.report.funnel import funnel
-from srlm_data.report.panels import Panel, Row, number, percent
+from srlm_data.report.panels import NOTHING, Panel, Row, number, percent
 from srlm_data.report.prompt_map import prompt_map
 from srlm_data.report.samples import KINDS, pairs_to_look_at
 from srlm_data.schema import STATES
@@ -36,7 +37,6 @@ from srlm_data.store import Manifest, Store
 
 _HERE: Final = Path(__file__).parent
 _VEGA_LITE: Final = "6.4"
-_BUNDLE: Final = "window.vegaEmbed = vegaEmbed;"
 _SPENT: Final = ("calls", "reused", "prompt_tokens", "completion_tokens")
 
 
@@ -185,7 +185,11 @@ def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
         for state in STATES
         if state in occurring
     ]
-    return {"labels": [one["flow"] for one in overview], "rows": rows[:2] + parse_states + rows[2:]}
+    shown = [*rows[:2], *parse_states, *rows[2:]]
+    return {
+        "labels": [one["flow"] for one in overview],
+        "rows": [row for row in shown if set(row["cells"]) != {NOTHING}],
+    }
 
 
 def _finite(row: Row) -> Row:
@@ -229,7 +233,7 @@ def _filled(shown: dict[str, Any]) -> str:
     style, script = (
         (_HERE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js")
     )
-    library = vl_convert.javascript_bundle(snippet=_BUNDLE, vl_version=_VEGA_LITE)
+    library = _library()
     drawn = [panel for section in shown["charts"] for panel in section["panels"]]
     sections = [
         ("glance", "At a glance", shown["measures"]["rows"]),
@@ -258,6 +262,15 @@ def _filled(shown: dict[str, Any]) -> str:
         }),
     )  # fmt: skip
     return page
+
+
+@functools.cache
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, for `window.vegaEmbed`."""
+    bundle: str = vl_convert.javascript_bundle(
+        snippet="window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE
+    )
+    return bundle
 
 
 def _policy(style: str, *scripts: str) -> str:

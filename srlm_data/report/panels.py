@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from srlm_data.evaluation_table import DUEL, ROWS
 from srlm_data.report import charts
@@ -38,14 +38,18 @@ class Panel:
     chart: dict[str, Any]
 
 
+NOTHING: Final = "-"
+"""What stands where a figure does not exist."""
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """A share of 1 for a reader; a dash where there is none."""
-    return "-" if share is None else f"{100 * share:.{digits}f} %"
+    return NOTHING if share is None else f"{100 * share:.{digits}f} %"
 
 
 def number(value: float | None, digits: int = 2) -> str:
     """A number for a reader; a dash where there is none."""
-    return "-" if value is None else f"{value:,.{digits}f}"
+    return NOTHING if value is None else f"{value:,.{digits}f}"
 
 
 def score_panel(overview: Figures, scores: Figures, flows: Sequence[str]) -> Panel:
@@ -63,7 +67,7 @@ def agreement_panel(overview: Figures, agreement: Figures, flows: Sequence[str])
     """Whether the judge agrees with itself."""
 
     def say(one: Row) -> str:
-        return f"equal scores for {percent(one['agreement'])} of the answers"
+        return f"all equal for {percent(one['agreement'])} of answers"
 
     says = _each(overview, "agreement", say)
     chart = charts.grouped(
