@@ -1,22 +1,35 @@
 """DuckDB connections that leave nothing lying about.
 
 An in-memory database spills into ``.tmp`` of the folder that the command runs in, unless it is told
-where else; and it takes any Python variable for a table, unless it is told not to.
+where else; it takes any Python variable for a table, unless it is told not to; and it takes four
+fifths of the machine's memory before it spills at all.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import duckdb
+
+MEMORY: Final = 768 << 20
+MEMORY_A_THREAD: Final = 256 << 20
+"""What queries may hold before they spill: a build shares the machine with a model."""
 
 
 def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """An in-memory database that spills into ``spill``, or where the machine keeps such files."""
     return duckdb.connect(
         config={
+            "memory_limit": f"{_memory()}B",
             "temp_directory": str(spill or Path(tempfile.gettempdir()) / "srlm-data-duckdb"),
             "python_enable_replacements": False,
         }
     )
+
+
+def _memory() -> int:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(MEMORY + MEMORY_A_THREAD * (os.cpu_count() or 1), machine * 4 // 5)

@@ -21,7 +21,9 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import quote
@@ -48,17 +50,32 @@ _LOOKUP: Final = 500  # SQLite's limit of parameters is 999 in old builds
 
 def answer_key(model: str, request: Request) -> str:
     """The identity of an answer: 32 hex digits over all that decides its text."""
-    sampling = request.sampling
-    payload = json.dumps(
-        [
-            model,
-            [[turn["role"], turn["content"]] for turn in request.messages],
-            sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop,
-            request.seed,
-        ],
-        separators=(",", ":"),
-    )  # fmt: skip
-    return hashlib.blake2b(payload.encode(), digest_size=16).hexdigest()
+    if request.keyed is None or request.keyed[0] != model:
+        _work_out_keys(model, [request])
+    assert request.keyed
+    return request.keyed[1]
+
+
+def _work_out_keys(model: str, requests: Iterable[Request]) -> None:
+    """Put the key of each request on it, where it is looked up three times on its way."""
+    quoted = encode_basestring_ascii
+    begin = f"[{quoted(model)},["
+    messages, turns = None, ""
+    for request in requests:
+        if request.messages is not messages:  # one judge prompt, say, is asked several times
+            messages = request.messages
+            pairs = ((quoted(turn["role"]), quoted(turn["content"])) for turn in messages)
+            turns = ",".join(f"[{role},{content}]" for role, content in pairs)
+        how = request.sampling
+        sampling = _sampling(how.temperature, how.top_p, how.max_tokens, how.stop)
+        payload = f"{begin}{turns}],{sampling},{request.seed}]"
+        key = hashlib.blake2b(payload.encode(), digest_size=16).hexdigest()
+        object.__setattr__(request, "keyed", (model, key))
+
+
+@lru_cache(typed=True)  # 1 and 1.0 are equal, and are written differently
+def _sampling(*fields: object) -> str:
+    return json.dumps(fields, separators=(",", ":"))[1:-1]
 
 
 class Answers:
@@ -92,6 +109,7 @@ class Answers:
         Reads every journal, its own and other writers', and the sealed answers of the model.
         """
         wanted: dict[str, list[Request]] = {}
+        _work_out_keys(model, requests)
         for request in requests:
             wanted.setdefault(answer_key(model, request), []).append(request)
         return {
@@ -117,6 +135,10 @@ class Answers:
             with duck.connect() as connection:
                 connection.register("wanted", pa.table({"key": keys}))
                 connection.read_parquet(sealed).create_view("answers")
+                # Most windows of a new step find nothing: the keys alone say so, not the texts.
+                any_known = "SELECT 1 FROM answers SEMI JOIN wanted USING (key) LIMIT 1"
+                if not connection.execute(any_known).fetchone():
+                    return
                 yield from connection.execute(
                     f"SELECT {columns} FROM answers SEMI JOIN wanted USING (key)"
                 ).fetchall()
@@ -199,7 +221,7 @@ class Answers:
             journal.execute(
                 "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, model TEXT, text TEXT, "
                 "finish_reason TEXT, prompt_tokens INT, completion_tokens INT, cached_tokens INT, "
-                "step TEXT) WITHOUT ROWID"
+                "step TEXT)"
             )
             self._journal = journal
         return self._journal
@@ -239,9 +261,7 @@ def _seal(root: Path, file: Path) -> None:
         with contextlib.closing(_open(file)) as journal:
             models = _begun(journal) and journal.execute("SELECT DISTINCT model FROM answers")
             for (model,) in list(models or ()):
-                rows = journal.execute(
-                    "SELECT * FROM answers WHERE model = ? ORDER BY key", (model,)
-                )
+                rows = journal.execute("SELECT * FROM answers WHERE model = ?", (model,))
                 # Named after the journal: sealed twice, after a kill, it writes the same file.
                 _write(root / "answers" / model / f"{file.stem}.parquet", rows)
         for leftover in (file, *file.parent.glob(f"{file.name}-*"), lock):
