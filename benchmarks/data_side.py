@@ -16,7 +16,8 @@ import argparse
 import json
 
 import click
-from data import echo, journal, novelty, pairs, startup
+
+from benchmarks.data import echo, journal, novelty, pairs, startup
 
 PARTS = {
     "novelty": novelty.figures,

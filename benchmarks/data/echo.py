@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.measure import BENCHMARKS, Figure, Run, paired, run
+from benchmarks.data.measure import BENCHMARKS, Figure, Run, paired, run
 
 
 def ours(prompts: int) -> Run:

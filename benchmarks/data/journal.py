@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.measure import Figure, call
-
+from benchmarks.data.measure import Figure, call
 from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.journal import Answers
 

@@ -53,7 +53,7 @@ class Run:
 
 def run(command: Sequence[str | Path], **environment: str) -> Run:
     """Run a command; memory is the peak of it and all its children together."""
-    paths = [str(path) for path in (ROOT, BENCHMARKS, BENCHMARKS / "echo")]
+    paths = [str(path) for path in (ROOT, BENCHMARKS / "echo")]
     paths += filter(None, [os.environ.get("PYTHONPATH")])
     # As installed: with the bytecode of our modules at hand.
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}

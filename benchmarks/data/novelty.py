@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from data.measure import Figure, call
 
+from benchmarks.data.measure import Figure, call
 from srlm_data.novelty import Novelty, tokens
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.measure import Figure, call, paired
-
+from benchmarks.data.measure import Figure, call, paired
 from srlm_data import duck, schema
 from srlm_data.rows import Rows
 from srlm_data.stages.pairs import Pair, pair
@@ -43,7 +42,7 @@ BY_HAND = """
     FROM extremes
     JOIN candidates AS best ON best.candidate_id = chosen_id
     JOIN candidates AS worst ON worst.candidate_id = rejected_id
-    ORDER BY prompt_id
+    ORDER BY extremes.prompt_id
 """
 """The least that makes pairs: equal answers are not merged, and ties fall as they may."""
 
@@ -59,12 +58,12 @@ BY_HAND_THE_SAME = """
         SELECT prompt_id, max((score, tie)) AS best, min((score, tie)) AS worst
         FROM answers GROUP BY 1 HAVING best[1] > worst[1]
     )
-    SELECT prompt_id, best[1] AS high, worst[1] AS low, one.prompt, one.response AS chosen,
+    SELECT extremes.prompt_id, best[1] AS high, worst[1] AS low, one.prompt, one.response AS chosen,
            other.response AS rejected
     FROM extremes
     JOIN candidates AS one ON one.candidate_id = substr(best[2], 33)
     JOIN candidates AS other ON other.candidate_id = substr(worst[2], 33)
-    ORDER BY prompt_id
+    ORDER BY extremes.prompt_id
 """
 """The same pairs as ours: equal answers merged, ties broken by the same hash."""
 

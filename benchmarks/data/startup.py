@@ -8,8 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.measure import BENCHMARKS, Figure, Run, call, paired, run
-
+from benchmarks.data.measure import BENCHMARKS, Figure, Run, call, paired, run
 from srlm_data import schema
 from srlm_data.rows import Rows
 from srlm_data.store import Store
