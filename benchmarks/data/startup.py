@@ -29,12 +29,17 @@ def imported(*arguments: str) -> list[str]:
 
 
 def fill(folder: str, versions: int) -> None:
-    """Ten datasets of as many versions as make ``versions`` together."""
+    """Ten more datasets that have ``versions`` together; all but the first of each are copies."""
     store = Store(Path(folder))
     model = Rows.of(schema.MODELS, [{"model": "m", "method": "checkpoint", "location": "path:/"}])
-    for number in range(versions):
-        name = f"other.data{number % 10}"
-        store.commit(name, model, identity={"number": number}, inputs=[])
+    for number in range(10):
+        made = store.commit(f"other.data{number}", model, identity={"number": number}, inputs=[])
+        first = store.root / "datasets" / made.name / made.version
+        for copy in range(versions // 10 - 1):
+            version = f"{copy:016x}"
+            shutil.copytree(first, first.with_name(version))
+            manifest = first.with_name(version) / "manifest.json"
+            manifest.write_text(manifest.read_text().replace(made.version, version))
 
 
 def ours(store: Path, *arguments: str | Path) -> Run:
