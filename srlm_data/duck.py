@@ -1,7 +1,8 @@
 """DuckDB connections that leave nothing lying about.
 
 An in-memory database spills into ``.tmp`` of the folder that the command runs in, unless it is told
-where else; and it takes any Python variable for a table, unless it is told not to.
+where else; it takes any Python variable for a table, unless it is told not to; and it takes four
+fifths of the machine's memory before it spills at all.
 """
 
 from __future__ import annotations
@@ -18,16 +19,25 @@ _SPILL: Final = f"srlm-data-duckdb-{os.getuid()}"  # another user's folder is cl
 LOOKING: Final = "1GB"
 """Memory for queries that only look at data: they leave the machine to what it is there for."""
 
+MEMORY: Final = 768 << 20
+MEMORY_A_THREAD: Final = 256 << 20
+"""What other queries may hold before they spill: a build shares the machine with a model."""
+
 
 def connect(spill: Path | None = None, *, memory: str | None = None) -> duckdb.DuckDBPyConnection:
     """An in-memory database that spills into ``spill``, or where the machine keeps such files.
 
-    It holds ``memory`` at most (``"1GB"``) before it spills, or DuckDB's share of the machine's.
+    It holds ``memory`` (``"1GB"``) at most before it spills, or what a build can spare.
     """
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "temp_directory": str(spill or Path(tempfile.gettempdir()) / _SPILL),
-        "python_enable_replacements": False,
-    }
-    if memory:
-        config["memory_limit"] = memory
-    return duckdb.connect(config=config)
+    return duckdb.connect(
+        config={
+            "memory_limit": memory or f"{_memory()}B",
+            "temp_directory": str(spill or Path(tempfile.gettempdir()) / _SPILL),
+            "python_enable_replacements": False,
+        }
+    )
+
+
+def _memory() -> int:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(MEMORY + MEMORY_A_THREAD * (os.cpu_count() or 1), machine * 4 // 5)

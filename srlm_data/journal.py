@@ -22,6 +22,8 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -40,25 +42,40 @@ FLUSH_ROWS: Final = 2048
 _TABLE: Final = (
     "CREATE {} TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, model TEXT, text TEXT, "
     "finish_reason TEXT, prompt_tokens INT, completion_tokens INT, cached_tokens INT, "
-    "step TEXT, checksum TEXT) WITHOUT ROWID"
+    "step TEXT, checksum TEXT)"
 )
 _LOOKUP: Final = 500  # SQLite's limit of parameters is 999 in old builds
 
 
 def answer_key(model: str, request: Request) -> str:
     """The identity of an answer: 32 hex digits over all that decides its text."""
-    sampling = request.sampling
-    payload = json.dumps(
-        [
-            model,
-            [[turn["role"], turn["content"]] for turn in request.messages],
-            sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop,
-            request.seed,
-            *([] if sampling.pattern is None else [sampling.pattern]),
-        ],
-        separators=(",", ":"),
-    )  # fmt: skip
-    return hashlib.blake2b(payload.encode(), digest_size=16).hexdigest()
+    if request.keyed is None or request.keyed[0] != model:
+        _work_out_keys(model, [request])
+    assert request.keyed
+    return request.keyed[1]
+
+
+def _work_out_keys(model: str, requests: Iterable[Request]) -> None:
+    """Put the key of each request on it, where it is looked up three times on its way."""
+    quoted = encode_basestring_ascii
+    begin = f"[{quoted(model)},["
+    messages, turns = None, ""
+    for request in requests:
+        if request.messages is not messages:  # one judge prompt, say, is asked several times
+            messages = request.messages
+            pairs = ((quoted(turn["role"]), quoted(turn["content"])) for turn in messages)
+            turns = ",".join(f"[{role},{content}]" for role, content in pairs)
+        how = request.sampling
+        sampling = _sampling(how.temperature, how.top_p, how.max_tokens, how.stop)
+        pattern = "" if how.pattern is None else f",{quoted(how.pattern)}"
+        payload = f"{begin}{turns}],{sampling},{request.seed}{pattern}]"
+        key = hashlib.blake2b(payload.encode(), digest_size=16).hexdigest()
+        object.__setattr__(request, "keyed", (model, key))
+
+
+@lru_cache(typed=True)  # 1 and 1.0 are equal, and are written differently
+def _sampling(*fields: object) -> str:
+    return json.dumps(fields, separators=(",", ":"))[1:-1]
 
 
 class Answers:
@@ -93,6 +110,7 @@ class Answers:
         Reads every journal, its own and other writers', and the sealed answers of the model.
         """
         wanted: dict[str, list[Request]] = {}
+        _work_out_keys(model, requests)
         for request in requests:
             wanted.setdefault(answer_key(model, request), []).append(request)
         return {
@@ -262,9 +280,7 @@ def _seal(root: Path, file: Path) -> None:
         _refuse_damaged_log(file)
         with _reading(file) as journal:
             for (model,) in journal.execute("SELECT DISTINCT model FROM answers").fetchall():
-                rows = journal.execute(
-                    "SELECT * FROM answers WHERE model = ? ORDER BY key", (model,)
-                )
+                rows = journal.execute("SELECT * FROM answers WHERE model = ?", (model,))
                 # Named after the journal: sealed twice, after a kill, it writes the same file.
                 sealed.write(_answers(root, model), file.stem, _whole(file, rows))
         remove(file)

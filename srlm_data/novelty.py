@@ -1,19 +1,33 @@
 """Whether a prompt is new: exact ROUGE-L F1 against every prompt that is there already.
 
-The decision is that of google's ``rouge-score`` without its stemmer, after which Self-Instruct
-filters, but in whole numbers: an F1 of exactly the threshold is still new.
+The decisions are those of google's ``rouge-score`` without its stemmer, after which Self-Instruct
+filters, to the last bit: an F1 is rounded as it is there.
 """
 
 from __future__ import annotations
 
 import re
+from array import array
+from collections.abc import Hashable, Iterator, Sequence
 from fractions import Fraction
-from typing import Final
+from itertools import chain, pairwise
+from typing import Final, TypeAlias
 
+import numpy as np
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
+from srlm_data.overlap import Ints, OverlapIndex, Texts
+
 _TOKEN: Final = re.compile(r"[a-z0-9]+")
+BATCH: Final = 8192
+"""Texts that are looked at together; this bounds the memory that a long list takes."""
+
+_CHARACTERS: Final = 0x110000
+_TIMES: Final = 40  # bits that a word's number has at most
+
+Coded: TypeAlias = "str | array[int]"
+"""A text with one character a word, or one number where there are more words than characters."""
 
 
 def tokens(text: str) -> list[str]:
@@ -24,44 +38,104 @@ def tokens(text: str) -> list[str]:
 class Novelty:
     """A growing pool of texts, and whether another text is like one of them.
 
-    Two texts of ``a`` and ``b`` words are alike when ``2 * LCS / (a + b) > threshold``, where LCS
-    is the length of their longest common subsequence of words. That is so exactly when few enough
-    words must be deleted and inserted to get from one to the other; as this is at least
-    ``|a - b|``, texts are kept by length and most lengths are never compared.
+    Two texts are alike when the F1 of ``LCS / a`` and ``LCS / b`` is above the threshold, where
+    ``a`` and ``b`` are their words and LCS the length of their longest common subsequence of words.
+    An index of the pool says which texts can have so many words in common, and rapidfuzz compares
+    those, so that a pool of a million prompts is asked in a moment.
 
     A text without a word (another script, say) is like nothing, as in ``rouge-score``.
     """
 
     def __init__(self, threshold: float) -> None:
-        self._threshold = Fraction(str(threshold))
-        self._by_length: dict[int, list[str]] = {}
-        self._codes: dict[str, str] = {}
+        self._threshold = threshold
+        # F1 is 2 LCS / (a + b), but for its rounding: at the threshold it may go either way.
+        self._index = OverlapIndex(Fraction(str(threshold)) / 2)
+        self._pool: list[Coded] = []
+        self._numbers = _Numbers()
+        self._names = _Numbers()
 
-    def add(self, text: str) -> None:
-        """Put a text into the pool."""
-        if coded := self._code(text):
-            self._by_length.setdefault(len(coded), []).append(coded)
+    def add(self, texts: Sequence[str]) -> None:
+        """Put texts into the pool, whatever they are like."""
+        for start in range(0, len(texts), BATCH):
+            coded, words = self._read(texts[start : start + BATCH])
+            self._take(coded, words, np.arange(len(coded)))
 
-    def is_novel(self, text: str) -> bool:
-        """Whether no text of the pool is alike."""
-        coded = self._code(text)
-        return not coded or not any(
-            self._alike(coded, length, pool) for length, pool in self._by_length.items()
-        )
+    def sift(self, texts: Sequence[str]) -> list[bool]:
+        """Which texts are new, in order: one that is joins the pool before the next is looked at.
 
-    def _alike(self, coded: str, length: int, pool: list[str]) -> bool:
-        # 2 LCS = a + b - edits, so "F1 > threshold" is "edits < (1 - threshold) (a + b)".
-        bound = (1 - self._threshold) * (len(coded) + length)
-        edits = -(-bound.numerator // bound.denominator) - 1  # the largest whole number below
-        if abs(len(coded) - length) > edits:
-            return False
-        near = process.extractOne(coded, pool, scorer=Indel.distance, score_cutoff=edits)
-        return near is not None
-
-    def _code(self, text: str) -> str:
-        """The text with one character a word: rapidfuzz compares strings several times faster.
-
-        There are 1.1 million characters, far more than a pool of prompts has words.
+        The more texts at a time, the less each takes.
         """
-        codes = self._codes
-        return "".join(codes.setdefault(word, chr(len(codes))) for word in tokens(text))
+        parts = (self._sift(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH))
+        return list(chain.from_iterable(parts))
+
+    def _sift(self, texts: Sequence[str]) -> list[bool]:
+        coded, words = self._read(texts)
+        refused = np.zeros(len(texts), dtype=np.bool_)
+        for rows, numbers in self._index.candidates(words, refused):
+            for one, _ in self._alike(coded, rows, self._pool, numbers):
+                refused[one] = True
+        earlier: dict[int, list[int]] = {}
+        for rows, others in self._index.among(words, np.flatnonzero(~refused)):
+            for one, other in self._alike(coded, rows, coded, others):
+                earlier.setdefault(one, []).append(other)
+        for one in sorted(earlier):
+            refused[one] = not all(refused[other] for other in earlier[one])
+        self._take(coded, words, np.flatnonzero(~refused))
+        return [not one for one in refused.tolist()]
+
+    def _take(self, coded: Sequence[Coded], words: Texts, rows: Ints) -> None:
+        self._pool += [coded[row] for row in rows]
+        self._index.add(words, rows)
+
+    def _alike(
+        self, ones: Sequence[Coded], rows: Ints, others: Sequence[Coded], numbers: Ints
+    ) -> Iterator[tuple[int, int]]:
+        """Those pairs of ``ones[row]`` and ``others[number]``, sorted by row, that are alike."""
+        bounds = np.flatnonzero(np.diff(rows, prepend=-1, append=-1)).tolist()
+        for start, stop in pairwise(bounds):
+            row, found = int(rows[start]), numbers[start:stop]
+            one, near = ones[row], [others[number] for number in found]
+            edits = process.cdist([one], near, scorer=Indel.distance, dtype=np.int64)[0]
+            lengths = np.array([len(other) for other in near])
+            common = (len(one) + lengths - edits) / 2
+            precision, recall = common / len(one), common / lengths
+            with np.errstate(invalid="ignore"):  # nothing in common: 0 / 0 is above nothing
+                f1 = 2 * precision * recall / (precision + recall)
+            for number in found[f1 > self._threshold].tolist():
+                yield row, number
+
+    def _read(self, texts: Sequence[str]) -> tuple[list[Coded], Texts]:
+        """Texts in the order of their words, and as sets of numbered words."""
+        split = [tokens(text) for text in texts]
+        lengths = np.array([len(words) for words in split], dtype=np.int64)
+        number = self._numbers.__getitem__
+        flat = np.fromiter(map(number, chain.from_iterable(split)), np.int64, lengths.sum())
+        ends = np.cumsum(lengths)
+        bounds = zip((ends - lengths).tolist(), ends.tolist(), strict=True)
+        coded = [_coded(flat[start:stop]) for start, stop in bounds]
+        # The n-th time that a text has a word is a word of its own.
+        order = np.lexsort((flat, np.repeat(np.arange(len(texts)), lengths)))
+        starts = np.diff(flat[order], prepend=-1) != 0
+        starts[(ends - lengths)[lengths > 0]] = True
+        places = np.arange(len(flat))
+        flat[order] += places - np.maximum.accumulate(np.where(starts, places, 0)) << _TIMES
+        # New words are numbered by how frequent they are here: common ones get low numbers.
+        kinds, which, counts = np.unique(flat, return_inverse=True, return_counts=True)
+        common_first = np.argsort(-counts, kind="stable")
+        names = np.empty_like(kinds)
+        names[common_first] = list(map(self._names.__getitem__, kinds[common_first].tolist()))
+        return coded, Texts(lengths, names[which])
+
+
+class _Numbers(dict[Hashable, int]):
+    """Numbers things as they are first seen."""
+
+    def __missing__(self, thing: Hashable) -> int:
+        self[thing] = number = len(self)
+        return number
+
+
+def _coded(words: Ints) -> Coded:
+    if words.max(initial=0) < _CHARACTERS:
+        return words.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    return array("L", words.tolist())

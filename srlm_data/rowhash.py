@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 
 class RowHash:
@@ -39,28 +38,28 @@ class RowHash:
 
     def _array(self, key: str, array: pa.Array) -> None:
         kind = array.type
-        self._feed(f"{key}:valid:{kind}", _bytes(pc.cast(array.is_valid(), pa.uint8())))
+        self._feed(f"{key}:valid:{kind}", _bytes(array.is_valid().cast(pa.uint8())))
         if pa.types.is_string(kind):
-            filled = pc.fill_null(array, "") if array.null_count else array
-            self._feed(f"{key}:lengths", _bytes(pc.binary_length(filled)))
-            self._feed(f"{key}:values", _text(filled))
+            lengths, text = _text(array.fill_null("") if array.null_count else array)
+            self._feed(f"{key}:lengths", lengths)
+            self._feed(f"{key}:values", text)
         elif pa.types.is_list(kind):
-            lengths = pc.fill_null(pc.list_value_length(array), 0)
+            lengths = array.value_lengths().fill_null(0)
             self._feed(f"{key}:lengths", _bytes(lengths))
-            self._array(f"{key}[]", pc.list_flatten(array))
+            self._array(f"{key}[]", array.flatten())
         elif pa.types.is_struct(kind):
             # flatten() hands each child the nulls of its parent.
             for field, child in zip(kind, array.flatten(), strict=True):
                 self._array(f"{key}.{field.name}", child)
         elif pa.types.is_boolean(kind):
-            self._feed(f"{key}:values", _bytes(pc.cast(pc.fill_null(array, False), pa.uint8())))
+            self._feed(f"{key}:values", _bytes(array.fill_null(False).cast(pa.uint8())))
         elif pa.types.is_floating(kind):
-            numbers = pc.fill_null(array, 0.0).to_numpy(zero_copy_only=False)
+            numbers = array.fill_null(0.0).to_numpy(zero_copy_only=False)
             # One NaN and one zero: both have several bit patterns.
             canonical = np.where(np.isnan(numbers), np.nan, numbers + 0.0)
             self._feed(f"{key}:values", canonical.astype("<f8").tobytes())
         elif pa.types.is_integer(kind):
-            self._feed(f"{key}:values", _bytes(pc.cast(pc.fill_null(array, 0), pa.int64())))
+            self._feed(f"{key}:values", _bytes(array.fill_null(0).cast(pa.int64())))
         else:
             raise TypeError(f"a column of type {kind} has no canonical form; no stage declares one")
 
@@ -69,9 +68,10 @@ def _bytes(numbers: pa.Array) -> bytes:
     return bytes(numbers.to_numpy(zero_copy_only=False).tobytes())
 
 
-def _text(array: pa.StringArray) -> memoryview | bytes:
+def _text(array: pa.StringArray) -> tuple[bytes, memoryview | bytes]:
+    """The lengths of texts in bytes, and their bytes."""
     _, offsets, values = array.buffers()
     if values is None or not len(array):
-        return b""
+        return bytes(4 * len(array)), b""
     bounds = np.frombuffer(offsets, dtype=np.int32)[array.offset :][: len(array) + 1]
-    return memoryview(values)[int(bounds[0]) : int(bounds[-1])]
+    return np.diff(bounds).tobytes(), memoryview(values)[int(bounds[0]) : int(bounds[-1])]

@@ -123,10 +123,14 @@ class Rows:
         """The rows as record batches of the stage's schema."""
         return self._source()
 
-    def dicts(self) -> Iterator[dict[str, Any]]:
-        """The rows as dicts, a batch at a time in memory: for steps that write text."""
+    def dicts(self, *columns: str) -> Iterator[dict[str, Any]]:
+        """The rows as dicts, a batch at a time in memory: for steps that write text.
+
+        Args:
+            columns: the ones that are wanted; all of them where none is named.
+        """
         for batch in self.batches():
-            yield from batch.to_pylist()
+            yield from (batch.select(columns) if columns else batch).to_pylist()
 
     def table(self) -> pa.Table:
         """All rows in memory."""
@@ -193,7 +197,7 @@ def _length(value: Any) -> int:
 
 def _table(stage: Stage, rows: list[Mapping[str, Any]]) -> pa.Table:
     names = stage.schema.names
-    unknown = {key for row in rows for key in row} - set(names)
+    unknown = set().union(*rows).difference(names)
     if unknown:
         raise TypeError(f"{stage.name} has no column {sorted(unknown)}; it has {names}")
     columns = [

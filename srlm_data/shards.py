@@ -208,8 +208,8 @@ def _refuse_orphans(
         for number, parent in enumerate(parents)
     )
     orphan = connection.execute(
-        f'SELECT "{column}" FROM made WHERE "{column}" IS NOT NULL '
-        f'AND "{column}" NOT IN ({known}) LIMIT 1'
+        f'SELECT "{column}" FROM made ANTI JOIN ({known}) AS known ON made."{column}" = known.id '
+        f'WHERE "{column}" IS NOT NULL LIMIT 1'
     ).fetchone()
     if orphan:
         raise DataError(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis import settings
 
 import hub_server
 from hub_repos import TOKEN, Hub
@@ -21,6 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # spinning threads starve the tests' own children
+
+# A deadline of milliseconds says more about the machine than about the code.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 # The same examples on every machine and in every run; the fuzzer is what looks further.

@@ -3,16 +3,17 @@
 import json
 import random
 import re
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fakes import FakeEngine
-from srlm_data import schema, templates
+from srlm_data import overlap, schema, templates
 from srlm_data.conversations import assistant, user
 from srlm_data.engines import Completion
 from srlm_data.errors import DataError
@@ -259,32 +260,80 @@ def common_subsequence(one, two):
     return row[-1]
 
 
-def alike(one, two):
-    """ROUGE-L F1 above 0.7, in whole numbers: 2 LCS / (a + b) > 7 / 10."""
+def alike(one, two, threshold):
+    """ROUGE-L F1 above the threshold, rounded step by step as rouge-score rounds it."""
     a, b = re.findall("[a-z0-9]+", one.lower()), re.findall("[a-z0-9]+", two.lower())
-    return 20 * common_subsequence(a, b) > 7 * (len(a) + len(b))
+    common = common_subsequence(a, b)
+    if not common:
+        return False
+    precision, recall = common / len(a), common / len(b)
+    return 2 * precision * recall / (precision + recall) > threshold
 
 
-TEXTS = st.lists(st.sampled_from(["tea", "Tea,", "is", "a-b", "7", "é", "?"]), max_size=12).map(
-    " ".join
+def texts(longest):
+    words = ["tea", "Tea,", "is", "a-b", "7", "é", "?", "x y", "z"]
+    return st.lists(st.sampled_from(words), max_size=longest).map(" ".join)
+
+
+@given(
+    st.lists(texts(12), max_size=6),
+    st.lists(st.lists(texts(12), max_size=6), max_size=4),
+    st.sampled_from([0.05, 0.3, 0.5, 0.7, 0.75, 0.9, 1.0]),
+    st.sampled_from([1, 3, overlap.AT_A_TIME]),
 )
+@example(["a b c d e f g x y z"], [["a b c d e f g u v w"]], 0.7, 1)  # exactly 0.7
+@example([" ".join("abcdefgxy")], [[" ".join("abcdefguvwz")]], 0.7, 1)  # 0.7, rounded up
+@example([""], [["", ""]], 0.7, 1)
+def test_novelty_decides_as_the_textbook_does(pool, batches, threshold, at_a_time):
+    novelty = Novelty(threshold)
+    novelty.add(pool)
+    known = list(pool)
+    for batch in batches:
+        expected = []
+        for text in batch:
+            expected.append(not any(alike(text, one, threshold) for one in known))
+            known += [text] if expected[-1] else []
+        with mock.patch.object(overlap, "AT_A_TIME", at_a_time):
+            assert novelty.sift(batch) == expected
 
 
-@given(st.lists(TEXTS, max_size=6), TEXTS)
-@example(["a b c d e f g x y z"], "a b c d e f g u v w")  # exactly 0.7
-@example([""], "")
-def test_novelty_decides_as_the_textbook_does(pool, text):
+@given(st.integers(0, 2**32), st.floats(0.4, 0.95), st.integers(3, 300))
+@settings(max_examples=30)
+def test_novelty_decides_as_the_textbook_does_for_long_texts_in_many_segments(
+    seed, threshold, vocabulary
+):
+    chance = random.Random(seed)
+    known, novelty = [], Novelty(threshold)
+    for size in (16, 3, 1, 9, 5, 2):
+        batch = []
+        for _ in range(size):
+            words = [f"w{int(vocabulary ** chance.random())}" for _ in range(chance.randint(0, 60))]
+            if known and chance.random() < 0.6:  # an edit of one that is there
+                words = chance.choice(known).split()
+                for _ in range(chance.randint(0, len(words) // 2)):
+                    words[chance.randrange(len(words))] = f"w{chance.randint(1, vocabulary)}"
+            batch.append(" ".join(words))
+        expected = []
+        for text in batch:
+            expected.append(not any(alike(text, one, threshold) for one in known))
+            known += [text] if expected[-1] else []
+        assert novelty.sift(batch) == expected
+
+
+def test_a_similarity_of_exactly_the_threshold_is_novel_unless_rounding_lifts_it():
     novelty = Novelty(0.7)
-    for known in pool:
-        novelty.add(known)
-    assert novelty.is_novel(text) == (not any(alike(text, known) for known in pool))
+    novelty.add(["a b c d e f g x y z"])
+    assert novelty.sift(["a b c d e f g u v w", "a b c d e f g x v w"]) == [True, False]
+    # Seven words of nine and of eleven: 0.7000000000000001 in floating point, as in rouge-score.
+    novelty.add([" ".join("hijklmnop")])
+    assert novelty.sift([" ".join("hijklmnqrst")]) == [False]
 
 
-def test_a_similarity_of_exactly_the_threshold_is_novel():
+def test_more_words_than_there_are_characters_are_still_told_apart(monkeypatch):
+    monkeypatch.setattr("srlm_data.novelty._CHARACTERS", 4)
     novelty = Novelty(0.7)
-    novelty.add("a b c d e f g x y z")
-    assert novelty.is_novel("a b c d e f g u v w")
-    assert not novelty.is_novel("a b c d e f g x v w")
+    novelty.add(["a b c d", "e f g h i"])
+    assert novelty.sift(["a b c x", "e f g h j", "k l m n o"]) == [False, False, True]
 
 
 def test_words_are_runs_of_ascii_letters_and_digits_in_lower_case():
@@ -293,5 +342,5 @@ def test_words_are_runs_of_ascii_letters_and_digits_in_lower_case():
 
 def test_a_text_without_words_is_like_nothing():
     novelty = Novelty(0.7)
-    novelty.add("你好吗")
-    assert novelty.is_novel("你好吗")
+    novelty.add(["你好吗"])
+    assert novelty.sift(["你好吗"]) == [True]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from srlm_data.findings import Finding
+
+REDRAW_SECONDS: Final = 0.1
+"""A bar that moves with every answer would take longer than many an answer."""
 
 
 class Told:
@@ -47,7 +50,7 @@ class Told:
         self._draws = sys.stderr.isatty() and not quiet
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._started = 0.0
+        self._started = self._drawn = 0.0
 
     def begin(self, planned: Planned) -> None:
         """Say what is being built and why."""
@@ -59,8 +62,10 @@ class Told:
         self._answers = usage.calls + usage.reused
         if self._stalled is None and not self._quiet:
             self._watch(0.0)
-        if not self._draws:
+        now = time.perf_counter()
+        if not self._draws or now - self._drawn < REDRAW_SECONDS:
             return
+        self._drawn = now
         if self._bar is None:
             # Only here: a build that asks no model does not wait for rich.
             from rich.console import Console
@@ -74,7 +79,7 @@ class Told:
             self._bar.start()
             self._task = self._bar.add_task("", total=usage.total, speed="")
         assert self._task is not None
-        passed = max(time.perf_counter() - self._started, 1e-9)
+        passed = max(now - self._started, 1e-9)
         done = usage.calls + usage.reused
         self._bar.update(
             self._task,

@@ -8,9 +8,9 @@ for them, so that a stream of any length goes through in bounded memory.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii
 from typing import Protocol
 
 from srlm_data.schema import Message
@@ -41,12 +41,14 @@ class Request:
         messages: the conversation, before the chat template.
         sampling: how to draw.
         seed: of this request alone, so that rows do not depend on batching or resuming.
+        keyed: the model and the key that an answer is kept under, once it was worked out.
     """
 
     id: str
     messages: tuple[Message, ...]
     sampling: Sampling
     seed: int
+    keyed: tuple[str, str] | None = field(default=None, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Completion:
 
 def request_seed(run: int, row: str, sample: int) -> int:
     """The seed of a request (63 bits): from the run's seed, its row's id, the sample's index."""
-    payload = json.dumps([run, row, sample]).encode()
+    payload = f"[{run}, {encode_basestring_ascii(row)}, {sample}]".encode()
     return int.from_bytes(hashlib.blake2b(payload, digest_size=8).digest()) >> 1
 
 

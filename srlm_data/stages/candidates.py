@@ -57,12 +57,12 @@ def answer(config: Answer, prompts: Prompts, model: Models, engine: Engine) -> C
     drops: Counter[str] = Counter()
 
     def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
-        for prompt in prompts.dicts():
+        for prompt in prompts.dicts("prompt_id", "prompt"):
+            identity, messages = prompt["prompt_id"], tuple(prompt["prompt"])
             for sample in range(config.n):
-                identity = prompt["prompt_id"]
                 request = Request(
                     id=f"{identity}/{sample}",
-                    messages=tuple(prompt["prompt"]),
+                    messages=messages,
                     sampling=sampling,
                     seed=request_seed(config.seed, identity, sample),
                 )

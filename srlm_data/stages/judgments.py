@@ -86,17 +86,18 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     pleading: Counter[str] = Counter()
 
     def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
-        for candidate in candidates.dicts():
+        for candidate in candidates.dicts("candidate_id", "prompt_id", "prompt", "response"):
             identity = candidate["candidate_id"]
             kinds = find_pleas(candidate["response"])
             pleading.update(kinds, any=bool(kinds))
             text = config.template.fill(
                 prompt=render(candidate["prompt"]), response=candidate["response"]
             )
+            messages = tuple(user(text))
             about = {"candidate_id": identity, "prompt_id": candidate["prompt_id"]}
             for repeat in range(config.repeats):
                 seed = request_seed(config.seed, identity, repeat)
-                request = Request(f"{identity}/{repeat}", tuple(user(text)), sampling, seed)
+                request = Request(f"{identity}/{repeat}", messages, sampling, seed)
                 yield request, about | {"repeat": repeat}
 
     def rows() -> Iterator[dict[str, Any]]:

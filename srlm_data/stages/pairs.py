@@ -92,61 +92,56 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
         with duck.connect() as connection:
             candidates.view(connection, "candidates")
             judgments.view(connection, "judgments")
-            for statement in (_SCORED, _EXTREMES, _DECIDED):
-                connection.execute(statement.format(seed=config.seed, margin=config.min_margin))
+            connection.execute(_DECIDED.format(seed=config.seed, margin=config.min_margin))
             counts = "SELECT reason, count(*) FROM decided WHERE reason IS NOT NULL GROUP BY reason"
             drops.update(dict(connection.sql(counts).fetchall()))
-            [figures] = connection.sql(_NOTES).to_arrow_table().to_pylist()
-            notes.update(figures)
+            figures = connection.sql(_NOTES)
+            notes.update(zip(figures.columns, figures.fetchall()[0], strict=True))
             yield from connection.sql(_PAIRS).to_arrow_reader(8192)
 
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
 
 
-# Decimals add up to the same mean in whatever order the threads take them; floats do not.
-_SCORED = """
-    CREATE TEMP TABLE scored AS
-    SELECT prompt_id, candidate_id, response, count(score) AS n,
-           sum(score::DECIMAL(12, 9)) AS total,
-           md5(concat_ws('/', {seed}, candidate_id)) AS tie_break
-    FROM candidates
-    LEFT JOIN (SELECT candidate_id, score FROM judgments WHERE state = 'parsed')
-        USING (candidate_id)
-    GROUP BY ALL
-"""
-
-_EXTREMES = """
-    CREATE TEMP TABLE extremes AS
-    WITH answers AS (
-        SELECT prompt_id, response, count(*) AS copies, sum(total) / sum(n) AS score,
-               arg_max(candidate_id, tie_break) AS candidate_id, max(tie_break) AS tie_break
-        FROM scored WHERE n > 0 GROUP BY prompt_id, response
-    )
-    SELECT prompt_id, coalesce(sum(copies), 0) AS n_scored, count(response) AS n_texts,
-           max(score) AS chosen_score, min(score) AS rejected_score,
-           round(max(score) - min(score), 9) AS margin,
-           arg_max(candidate_id, (score, tie_break)) FILTER (score IS NOT NULL) AS chosen_id,
-           arg_min(candidate_id, (score, tie_break)) FILTER (score IS NOT NULL) AS rejected_id
-    FROM (SELECT DISTINCT prompt_id FROM candidates) LEFT JOIN answers USING (prompt_id)
-    GROUP BY prompt_id
-"""
-
+# One row a prompt, in one pass over either input. Decimals add up to the same mean in whatever
+# order the threads take them; floats do not. A hash breaks ties, and the id follows it.
 _DECIDED = """
     CREATE TEMP TABLE decided AS
-    SELECT *, CASE
+    WITH means AS (
+        SELECT candidate_id, count(*) AS judgments,
+               count(score) FILTER (state = 'parsed') AS n,
+               sum(score::DECIMAL(12, 9)) FILTER (state = 'parsed') AS total
+        FROM judgments GROUP BY candidate_id
+    ),
+    answers AS (
+        SELECT prompt_id, count(*) FILTER (n > 0) AS scored, count(*) AS copies,
+               sum(judgments) AS judgments, sum(total) / sum(n) AS score,
+               max(md5(concat_ws('/', {seed}, candidate_id)) || candidate_id) FILTER (n > 0) AS tie
+        FROM candidates LEFT JOIN means USING (candidate_id)
+        GROUP BY prompt_id, hash(response), len(response)
+    ),
+    extremes AS (
+        SELECT prompt_id, sum(scored) AS n_scored, sum(copies) - sum(scored) AS n_unscored,
+               coalesce(sum(judgments), 0) AS judgments, count(score) AS n_texts,
+               max((score, tie)) FILTER (score IS NOT NULL) AS best,
+               min((score, tie)) FILTER (score IS NOT NULL) AS worst
+        FROM answers GROUP BY prompt_id
+    )
+    SELECT prompt_id, n_unscored, judgments, best[1] AS chosen_score, worst[1] AS rejected_score,
+           substr(best[2], 33) AS chosen_id, substr(worst[2], 33) AS rejected_id,
+           round(best[1] - worst[1], 9) AS margin, CASE
              WHEN n_scored < 2 THEN 'fewer_than_two_scored'
              WHEN n_texts < 2 THEN 'identical_texts'
-             WHEN margin = 0 THEN 'equal_scores'
-             WHEN margin < {margin} THEN 'margin_too_small'
+             WHEN round(best[1] - worst[1], 9) = 0 THEN 'equal_scores'
+             WHEN round(best[1] - worst[1], 9) < {margin} THEN 'margin_too_small'
            END AS reason
     FROM extremes
 """
 
 _NOTES = """
-    SELECT (SELECT count(*) FROM decided) AS prompts,
-           (SELECT count(*) FROM scored WHERE n = 0) AS unscored_candidates,
-           (SELECT count(*) FROM judgments ANTI JOIN candidates USING (candidate_id))
+    SELECT count(*) AS prompts, coalesce(sum(n_unscored), 0)::BIGINT AS unscored_candidates,
+           ((SELECT count(*) FROM judgments) - coalesce(sum(judgments), 0))::BIGINT
                AS judgments_of_other_candidates
+    FROM decided
 """
 
 _PAIRS = """

@@ -75,6 +75,11 @@ FILTERS: Final[tuple[Callable[[str], bool], ...]] = (
 """What is wrong with a prompt by itself; each is a reason of the same name."""
 
 
+def flaw(text: str) -> str | None:
+    """The first of ``FILTERS`` that a prompt does not pass, or None."""
+    return next((wrong.__name__ for wrong in FILTERS if wrong(text)), None)
+
+
 class SelfInstruct(Config):
     """How many prompts are made, and from which examples."""
 
@@ -163,14 +168,19 @@ def self_instruct(
             answers = sorted(
                 ask(engine, model, asked, total=len(asked)), key=lambda answer: answer[0][0]
             )
-            for (_, shown), completion in answers:
-                for text, reason in _read(config, completion, shown):
-                    if dropped := reason or pool.refuse(text):
-                        drops[dropped] += 1
-                        continue
-                    yield pool.add(text) | {
-                        "few_shot": [shot.id for shot in shown], **answered(engine, completion)
-                    }  # fmt: skip
+            found = [
+                (text, reason or flaw(text), shown, completion)
+                for (_, shown), completion in answers
+                for text, reason in _read(config, completion, shown)
+            ]
+            novel = iter(pool.sift([text for text, reason, *_ in found if not reason]))
+            for text, reason, shown, completion in found:
+                if dropped := reason or pool.refuse(text, novel=next(novel)):
+                    drops[dropped] += 1
+                    continue
+                yield pool.add(text) | {
+                    "few_shot": [shot.id for shot in shown], **answered(engine, completion)
+                }  # fmt: skip
         notes.update(requests=requests, seed_prompts=len(pool.seed))
 
     return Rows.stream(PROMPTS, rows(), drops=drops, notes=notes)
@@ -193,13 +203,15 @@ class _Pool:
         self._known: set[str] = set()
         self.seed: list[_Shot] = []
         self.own: list[_Shot] = []
+        texts = []
         for row in examples.dicts():
             if row["kind"] == "ift" and row["prompt_id"] not in self._known:
                 self._known.add(row["prompt_id"])
                 text = _one_line(render(row["prompt"]))
-                self._novelty.add(text)
+                texts.append(text)
                 if len(row["prompt"]) == 1 and text and not too_long(text):
                     self.seed.append(_Shot(row["prompt_id"], text))
+        self._novelty.add(texts)
         self.seed.sort(key=lambda shot: shot.id)  # the draw must not hang on the order of rows
         wanted = config.seed_shots + config.own_shots
         if len(self.seed) < wanted:
@@ -219,22 +231,22 @@ class _Pool:
         chance.shuffle(shown)
         return shown
 
-    def refuse(self, text: str) -> str | None:
-        """The reason not to take a prompt, or None."""
-        for wrong in FILTERS:
-            if wrong(text):
-                return wrong.__name__
+    def sift(self, texts: Sequence[str]) -> list[bool]:
+        """Which of the texts are unlike all before them; they are added to those looked at."""
+        return self._novelty.sift(texts)
+
+    def refuse(self, text: str, *, novel: bool) -> str | None:
+        """The reason not to take a prompt that has no flaw by itself, or None."""
         if len(self.own) == self._config.n:
             return "not_needed"
         if prompt_id(user(text)) in self._known:
             return "duplicate"
-        return None if self._novelty.is_novel(text) else "not_novel"
+        return None if novel else "not_novel"
 
     def add(self, text: str) -> dict[str, Any]:
         """Take a prompt; the columns of its row that do not come from the answer."""
         identity = prompt_id(user(text))
         self._known.add(identity)
-        self._novelty.add(text)
         self.own.append(_Shot(identity, text))
         return {"prompt_id": identity, "prompt": user(text), "source": "self_instruct"}
 

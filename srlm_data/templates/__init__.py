@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from srlm_data.templates import fence
@@ -24,10 +25,20 @@ class Template:
     name: str
     text: str
 
-    @property
+    @cached_property
     def placeholders(self) -> frozenset[str]:
         """The names that :meth:`fill` wants."""
-        return frozenset(_PLACEHOLDER.findall(self.text))
+        return frozenset(self._parts[1::2])
+
+    @cached_property
+    def _parts(self) -> list[str]:
+        """Text and names of placeholders in turn; the text is read once, not for every answer."""
+        return _PLACEHOLDER.split(self.text)
+
+    @cached_property
+    def _tags(self) -> re.Pattern[str]:
+        """What may not stand in a text that is filled in: whatever looks like a fence's tag."""
+        return fence.pattern(fence.names(self.text))
 
     def fill(self, **values: str) -> str:
         """The text with every placeholder replaced, in one pass.
@@ -40,8 +51,10 @@ class Template:
                 f"template '{self.name}' has the placeholders {sorted(self.placeholders)}, "
                 f"found values for {sorted(values)}"
             )
-        tags = fence.pattern(fence.names(self.text))
-        return _PLACEHOLDER.sub(lambda match: tags.sub("&lt;", values[match[1]]), self.text)
+        tags = self._tags
+        parts = self._parts.copy()
+        parts[1::2] = [tags.sub("&lt;", values[name]) for name in parts[1::2]]
+        return "".join(parts)
 
 
 def shipped() -> list[str]:
