@@ -157,7 +157,14 @@ class Store:
                     f"{name}: no version '{wanted}', {found}. 'srlm-data log {name}' lists them."
                 )
             version = fitting[0]
-        return self.manifest(name, version)
+        try:
+            return self.manifest(name, version)
+        except Damaged:
+            raise
+        except StoreError:
+            if self.refs(name) == named:
+                raise
+            return self.resolve(ref)  # the name moved on, and a collection took the old version
 
     def manifest(self, name: str, version: str) -> Manifest:
         """A version's manifest.
@@ -204,6 +211,8 @@ class Store:
 
     def _refuse_damaged(self, manifest: Manifest, proven: bool) -> None:
         seal = self.folder(manifest.name, manifest.version) / "manifest.json"
+        if not seal.is_file():
+            self.manifest(manifest.name, manifest.version)  # says that it is gone
         sealed = seal.stat()
         touched = False
         for file, entry in zip(self.files(manifest), manifest.files, strict=True):
@@ -239,7 +248,12 @@ class Store:
         return None
 
     def _refuse_model(self, location: str, digest: str, proven: bool) -> None:
-        place = Path(checkpoints.locate(location, self.root).name)
+        try:
+            place = Path(checkpoints.locate(location, self.root).name)
+        except Damaged:
+            raise
+        except StoreError:  # a place that only the engine of this model may know
+            return
         # A folder outside of the store is hashed when its recipe is read.
         if proven and location.startswith("store:") and place not in self._proven:
             if not checkpoints.is_whole(place, digest):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from srlm_data.build import build
 from srlm_data.errors import Busy, RecipeError, StoreError
 from srlm_data.recipe import load
 from srlm_data.rows import Rows
-from srlm_data.store import Store
+from srlm_data.store import Manifest, Store
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +181,24 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_stages_does_not(
     assert names(gc.sweep(store)) == [("staging", "half"), ("lock", "staging.half")]
     assert list((store.root / ".staging").iterdir()) == []
     assert list((store.root / "locks").iterdir()) == []
+
+
+def test_a_reader_follows_a_name_that_moves_on_while_it_looks(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = store.resolve("toy.pairs").version
+    (old,) = set(store.versions("toy.pairs")) - {new}
+    store.point("toy.pairs", old)
+    manifest = store.manifest
+
+    def meanwhile(name: str, version: str) -> Manifest:
+        """A build names another version, and a collection takes the one that was just found."""
+        if version == old:
+            store.point("toy.pairs", new)
+            shutil.rmtree(store.folder(name, old), ignore_errors=True)
+        return manifest(name, version)
+
+    monkeypatch.setattr(store, "manifest", meanwhile)
+    assert store.resolve("toy.pairs").version == new
+    with pytest.raises(StoreError, match="no such version"):
+        store.rows(replace(manifest("toy.pairs", new), version=old))
