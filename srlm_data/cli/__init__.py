@@ -35,7 +35,7 @@ Exit codes:
   2  the recipe or the command line is wrong
   3  rows break a rule, or cannot be read
   4  a version is missing or damaged, or the store cannot be used
-  5  another process builds the same version (with --no-wait)
+  5  another process is at work there (with --no-wait, gc --delete, verify --quarantine)
   6  text generation cannot start or go on
   7  a training run was refused or failed
   8  an optional package is not installed
