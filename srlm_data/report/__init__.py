@@ -7,7 +7,8 @@
     prompt_map   where the prompts lie
     panels       a sentence and a chart for each question
     charts       the charts, drawn by Altair
-    page         all of it as one file
+    page         all of it, in order
+    markup       one file of HTML that loads nothing and obeys nobody
 
 Every row is aggregated in DuckDB, which spills to disk beyond ``duck.LOOKING``: what reaches
 Python is as large as the page, not as the data.

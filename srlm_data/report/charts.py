@@ -158,7 +158,9 @@ def duels(rows: Figures, labels: Sequence[str]) -> dict[str, Any]:
         .mark_bar(cornerRadius=1)
         .encode(
             y=altair.Y("duel:N", sort=list(labels), title=None),
-            x=altair.X("share:Q", title="share of prompts", axis=altair.Axis(format="%")),
+            x=altair.X(
+                "share:Q", title="share of prompts", axis=altair.Axis(format="%", tickCount=5)
+            ),
             color=_colour("outcome", ["wins", "ties", "losses"], "outcomes"),
             order=altair.Order("place:Q"),
             tooltip=[

@@ -1,42 +1,26 @@
-"""The page as one file: what was counted, filled into the template, with all that it needs inside.
-
-The page's own policy forbids it every request, and every script and style but its own, which it
-names by their hashes. Model text is escaped where it is text, and JSON where it is data.
-"""
+"""What a page shows: everything that was counted, in the order in which it is read."""
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-import json
 import math
-import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 import duckdb
-import jinja2
-import vl_convert
-from markupsafe import Markup
 
 from srlm_data.findings import LOOKED_FOR, Finding
 from srlm_data.report import figures, panels
-from srlm_data.report.charts import THEME
 from srlm_data.report.figures import Figures
 from srlm_data.report.flows import Subject
 from srlm_data.report.funnel import funnel
+from srlm_data.report.markup import filled, words
 from srlm_data.report.panels import NOTHING, Panel, Row, number, percent
 from srlm_data.report.prompt_map import prompt_map
 from srlm_data.report.samples import KINDS, pairs_to_look_at
 from srlm_data.schema import STATES
 from srlm_data.store import Manifest, Store
 
-_HERE: Final = Path(__file__).parent
-_VEGA_LITE: Final = "6.4"
 _SPENT: Final = ("calls", "reused", "prompt_tokens", "completion_tokens")
 
 
@@ -80,7 +64,7 @@ def page_of(
         "costs": _costs(subject.costs),
         "total": _total(subject.costs),
     }  # fmt: skip
-    return _filled(shown)
+    return filled(shown)
 
 
 def _count(connection: duckdb.DuckDBPyConnection, labels: Sequence[str]) -> dict[str, Figures]:
@@ -176,7 +160,7 @@ def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
     occurring = {one["state"] for one in states}
     parse_states = [
         {
-            "name": f"judgements: {_words(state)}",
+            "name": f"judgements: {words(state)}",
             "cells": [
                 percent(_counts(states, one["flow"]).get(state, 0) / one["judgements"], 2)
                 for one in overview
@@ -224,94 +208,3 @@ def _total(versions: Sequence[Manifest]) -> dict[str, Any]:
         "seconds": number(sum(float(one.made.get("seconds", 0)) for one in versions), 1),
         "spent": [f"{sum(one.cost.get(kind, 0) for one in versions):,}" for kind in _SPENT],
     }
-
-
-# ---------------------------------------------------------------------------------- HTML
-
-
-def _filled(shown: dict[str, Any]) -> str:
-    style, script = (
-        (_HERE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js")
-    )
-    library = _library()
-    drawn = [panel for section in shown["charts"] for panel in section["panels"]]
-    sections = [
-        ("glance", "At a glance", shown["measures"]["rows"]),
-        ("funnel", "Funnel", shown["funnels"]),
-        *((one["id"], one["name"], True) for one in shown["charts"]),
-        ("pairs", "Pairs", shown["pairs"]),
-        ("versions", "Versions", True),
-    ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"visible": visible, "words": _words, "brief": _brief}
-    page: str = environment.get_template("page.html.jinja").render(
-        shown,
-        sections=[(name, title) for name, title, there in sections if there],
-        policy=_policy(style, library, script),
-        style=Markup(style),  # noqa: S704 - ours, from a file of the package
-        library=Markup(library),  # noqa: S704 - Vega's, from the package vl-convert
-        script=Markup(script),  # noqa: S704 - ours
-        data=inert_json({
-            "theme": THEME, "panels": [{"id": one.id, "chart": one.chart} for one in drawn],
-        }),
-    )  # fmt: skip
-    return page
-
-
-@functools.cache
-def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, for `window.vegaEmbed`."""
-    bundle: str = vl_convert.javascript_bundle(
-        snippet="window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE
-    )
-    return bundle
-
-
-def _policy(style: str, *scripts: str) -> str:
-    """A content security policy: nothing is loaded, and only these very texts are obeyed."""
-
-    def sources(*texts: str) -> str:
-        digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()) for one in texts]
-        return " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
-
-    return (
-        f"default-src 'none'; script-src {sources(*scripts)}; style-src {sources(style)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def inert_json(value: object) -> Markup:
-    """JSON that is safe inside of a script element: no text in it can close the element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - no character that HTML knows is left
-
-
-def visible(text: str) -> str:
-    """A text whose invisible orders are spelt out: control characters, and what turns lines."""
-    return "".join(
-        f"[U+{ord(one):04X}]"
-        if (unicodedata.category(one) in ("Cc", "Zl", "Zp") and one not in "\n\t")
-        or unicodedata.bidirectional(one) in _TURNING
-        else one
-        for one in text
-    )
-
-
-_TURNING: Final = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _brief(ref: str) -> str:
-    """A reference with a version that is as long as a reader needs."""
-    return re.sub(r"@(\w{8})\w+$", r"@\1", ref)
