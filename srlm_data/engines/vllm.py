@@ -29,7 +29,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from srlm_data.engines import Completion, Request
 from srlm_data.engines.chat import Prompts, failed
 from srlm_data.engines.settings import VllmEngine
-from srlm_data.engines.vllm_cores import Core, InProcess, Processes
+from srlm_data.engines.vllm_cores import Core, Offline, Parallel
 from srlm_data.errors import EngineError
 
 _CPU_TOKENS = 8192  # of one step; on a CPU also the longest sequence, unless set otherwise
@@ -46,8 +46,7 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
         if current_platform.is_cpu():
             config = transformers.AutoConfig.from_pretrained(model, **from_hub)
             arguments = _for_cpu(arguments, config.get_text_config().max_position_embeddings)
-        alone = current_platform.is_cpu() and settings.data_parallel_size == 1
-        core = (InProcess if alone else Processes)(
+        core = (Offline if settings.data_parallel_size == 1 else Parallel)(
             {
                 "model": model,
                 "revision": revision,

@@ -1,9 +1,10 @@
-"""vLLM's two ways to run behind one small interface: add, finished, abort, close.
+"""vLLM's two engines behind one small interface: add, finished, abort, close.
 
-``InProcess`` computes while :meth:`finished` is called: on a CPU, where further processes take ten
-seconds to start and gain nothing. ``Processes`` computes all the time, in processes of its own, so
-that a GPU waits for nobody: not for the disk, not for the step that reads the answers. It spreads
-requests over data-parallel replicas.
+``Offline`` is the one of its ``LLM`` class. With a GPU its core computes in a process of its own,
+and waits for nobody as long as its queue holds requests: not for the disk, not for the step that
+reads the answers. On a CPU, where a further process takes ten seconds to start and gains nothing,
+it computes while :meth:`Core.finished` is called. ``Parallel`` is the one of its server, which
+spreads requests over data-parallel copies of the model.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Core(Protocol):
         ...
 
 
-class InProcess:
-    """vLLM in this process and thread."""
+class Offline:
+    """One copy of the model."""
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         self._engine: Any = LLMEngine.from_engine_args(EngineArgs(**arguments))
@@ -70,7 +71,7 @@ class InProcess:
             self._refused.append((key, error))
 
     def finished(self) -> list[Finished]:
-        """Compute one step."""
+        """Compute a step, or wait for the core to have done one."""
         done, self._refused = self._refused, []
         if self._engine.has_unfinished_requests():
             done += [(output.request_id, output) for output in self._engine.step()]
@@ -87,8 +88,8 @@ class InProcess:
         _release()
 
 
-class Processes:
-    """vLLM in processes of its own; a thread talks to them."""
+class Parallel:
+    """Several copies, in processes of their own; a thread talks to them."""
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         self._engine: Any = AsyncLLM.from_engine_args(
