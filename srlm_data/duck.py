@@ -21,13 +21,16 @@ MEMORY_A_THREAD: Final = 256 << 20
 
 def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """An in-memory database that spills into ``spill``, or where the machine keeps such files."""
-    return duckdb.connect(
+    connection = duckdb.connect(
         config={
             "memory_limit": f"{_memory()}B",
             "temp_directory": str(spill or Path(tempfile.gettempdir()) / "srlm-data-duckdb"),
             "python_enable_replacements": False,
         }
     )
+    # After two seconds it would be written to stdout, where `--json` goes.
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def _memory() -> int:
