@@ -29,13 +29,16 @@ def connect(spill: Path | None = None, *, memory: str | None = None) -> duckdb.D
 
     It holds ``memory`` (``"1GB"``) at most before it spills, or what a build can spare.
     """
-    return duckdb.connect(
+    connection = duckdb.connect(
         config={
             "memory_limit": memory or f"{_memory()}B",
             "temp_directory": str(spill or Path(tempfile.gettempdir()) / _SPILL),
             "python_enable_replacements": False,
         }
     )
+    # After two seconds it would be written to stdout, where `--json` goes.
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def _memory() -> int:

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 import toy
+from srlm_data import duck
 from srlm_data.build import build
 from srlm_data.errors import DataError, StoreError
 from srlm_data.query import connect, refused, run
@@ -188,3 +189,9 @@ def test_a_damaged_version_is_one_sentence_and_hides_no_other_dataset(
         with pytest.raises(StoreError, match=r"damaged.* Build its recipe again") as caught:
             ask(store, query)
         assert "\n" not in str(caught.value)
+
+
+def test_a_long_query_draws_no_progress_bar_on_standard_output():
+    with duck.connect() as connection:
+        [(drawn,)] = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
+    assert not drawn

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,7 +44,7 @@ class Figure:
 
 @dataclass
 class Run:
-    """What a child process took; ``said`` is the JSON that it printed last."""
+    """What a child process took; ``said`` is what it printed, or returned."""
 
     seconds: float
     processor: float
@@ -75,12 +75,11 @@ def run(command: Sequence[str | Path], **environment: str) -> Run:
     seconds = time.perf_counter() - started
     if status:
         sys.exit(f"{' '.join(map(str, command))}: ended with status {status}\n{said}")
-    lines = [line for line in said.splitlines() if line.startswith(("{", "["))]
     return Run(
         seconds,
         used.ru_utime + used.ru_stime,
         max(peak[0], used.ru_maxrss / 1024),
-        json.loads(lines[-1]) if lines else None,
+        said,
     )
 
 
@@ -90,7 +89,8 @@ def call(function: Callable[..., Any], *arguments: Any) -> Run:
         f"import json; from {function.__module__} import {function.__name__} as work; "
         f"print(json.dumps(work(*{arguments!r})))"
     )
-    return run([sys.executable, "-c", code])
+    done = run([sys.executable, "-c", code])
+    return replace(done, said=json.loads(done.said.splitlines()[-1]))
 
 
 def paired(one: Callable[[], Run], other: Callable[[], Run], times: int) -> dict[str, Any]:
