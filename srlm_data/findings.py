@@ -13,10 +13,10 @@ from typing import Any, Final
 import duckdb
 
 from srlm_data import duck
-from srlm_data.ancestry import answers_before, parents
 from srlm_data.pleas import pleas_sql
 from srlm_data.schema import CANDIDATES, JUDGMENTS, PAIRS
 from srlm_data.store import Manifest, Store
+from srlm_data.store.ancestry import answers_before, parents
 
 FEWEST: Final = 50
 """Rows below which a share says too little to warn of it."""

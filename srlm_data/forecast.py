@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from srlm_data import duck
+from srlm_data.answers.spending import Ledger
 from srlm_data.config import Lengths
 from srlm_data.plan import Planned
 from srlm_data.schema import STAGES, Stage
-from srlm_data.spending import Ledger
 from srlm_data.store import Manifest, Store
 
 CHARACTERS_PER_TOKEN: Final = 4.0

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from srlm_data import access, locks, refs
+from srlm_data.disk import locks
 from srlm_data.errors import Busy, RecipeError
 from srlm_data.schema import MODELS
-from srlm_data.store import Manifest, Store
+from srlm_data.store import Manifest, Store, access, refs
 
 Kind = Literal["version", "model", "work", "staging", "lock"]
 

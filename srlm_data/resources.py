@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from srlm_data import checkpoints, shards
+from srlm_data import checkpoints, disk
+from srlm_data.answers.journal import Answers
+from srlm_data.answers.recorded import RecordedEngine, Usage
 from srlm_data.engines import Engine
 from srlm_data.engines.settings import EngineSettings, open_engine
 from srlm_data.errors import DataError, EngineError, Missing, TrainingError
-from srlm_data.journal import Answers
-from srlm_data.recorded import RecordedEngine, Usage
 from srlm_data.rows import Rows
 from srlm_data.store import Store
 
@@ -97,7 +97,7 @@ class StoreWorkshop:
             self._store.put_aside(final)
         if not final.exists():
             for path in (*directory.rglob("*"), directory):
-                shards.sync(path)
+                disk.sync(path)
             try:
                 directory.rename(final)
             except OSError as error:
@@ -105,7 +105,7 @@ class StoreWorkshop:
                     raise
             else:
                 directory.symlink_to(final.resolve())
-            shards.sync(final.parent)
+            disk.sync(final.parent)
         return digest, f"store:models/{digest}"
 
     def resolve(self, location: str) -> Path:

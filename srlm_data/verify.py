@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from srlm_data import access, checkpoints, journal, locks, refs, sealed, wal
+from srlm_data import checkpoints
+from srlm_data.answers import journal, sealed, wal
+from srlm_data.disk import locks
 from srlm_data.errors import Busy, Damaged, StoreError
 from srlm_data.schema import MODELS
-from srlm_data.store import Manifest, Store
+from srlm_data.store import Manifest, Store, access, refs
 
 Kind = Literal["version", "names", "model", "answers", "journal"]
 KINDS: Final[tuple[Kind, ...]] = ("version", "names", "model", "answers", "journal")

@@ -12,13 +12,13 @@ import pytest
 
 import toy
 from conftest import Cli
-from srlm_data import spending
+from srlm_data.answers import spending
+from srlm_data.answers.recorded import Usage
+from srlm_data.answers.spending import Ledger
 from srlm_data.build import build
 from srlm_data.costs import datasets, models, pairs
 from srlm_data.errors import StoreError
 from srlm_data.recipe import load
-from srlm_data.recorded import Usage
-from srlm_data.spending import Ledger
 from srlm_data.store import Store
 
 

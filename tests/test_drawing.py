@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from srlm_data.drawing import html, svg
 from srlm_data.lineage import Edge, Lineage, Node
+from srlm_data.lineage.drawing import html, svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "</text><script>alert(1)</script>&\x00\x1b[2J\ud800 \"'"

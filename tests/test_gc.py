@@ -16,12 +16,12 @@ import pytest
 
 import toy
 from conftest import Cli
-from srlm_data import access, gc, schema
+from srlm_data import gc, schema
 from srlm_data.build import build
 from srlm_data.errors import Busy, RecipeError, StoreError
 from srlm_data.recipe import load
 from srlm_data.rows import Rows
-from srlm_data.store import Manifest, Store
+from srlm_data.store import Manifest, Store, access
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from srlm_data.answers.journal import Answers, answer_key
 from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.errors import StoreError
-from srlm_data.journal import Answers, answer_key
 
 SAMPLING = Sampling(0.7, 0.9, 16)
 

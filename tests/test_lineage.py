@@ -14,8 +14,8 @@ from conftest import Cli
 from srlm_data.build import build
 from srlm_data.conversations import user
 from srlm_data.errors import DataError, StoreError
-from srlm_data.gist import gist
 from srlm_data.lineage import Lineage, lineage
+from srlm_data.lineage.gist import gist
 from srlm_data.recipe import load
 from srlm_data.rows import Rows
 from srlm_data.schema import (

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from srlm_data.answers.recorded import Usage
 from srlm_data.cli.progress import Told
-from srlm_data.recorded import Usage
 from srlm_data.store import Store
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from fakes import FakeEngine
-from srlm_data import journal, recorded
+from srlm_data.answers import journal, recorded
+from srlm_data.answers.journal import Answers
+from srlm_data.answers.recorded import RecordedEngine, Usage
 from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.errors import EngineError, StoreError
-from srlm_data.journal import Answers
-from srlm_data.recorded import RecordedEngine, Usage
 
 
 def requests(*seeds: int) -> list[Request]:

@@ -10,11 +10,11 @@ import polars
 import pytest
 
 from srlm_data import rows as rows_module
-from srlm_data import schema, shards
+from srlm_data import schema
 from srlm_data.errors import Busy, DataError, StoreError
 from srlm_data.rows import Rows
 from srlm_data.schema import prompt_id
-from srlm_data.store import Store
+from srlm_data.store import Store, shards
 
 
 def prompt(text):

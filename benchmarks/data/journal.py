@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.data.measure import Figure, call
+from srlm_data.answers.journal import Answers
 from srlm_data.engines import Completion, Request, Sampling
-from srlm_data.journal import Answers
 
 
 def keep_and_seal(rows: int) -> dict[str, float]:

@@ -90,7 +90,7 @@ def _changes(changes: Mapping[str, tuple[Any, Any]], indent: str) -> Iterator[st
 
 
 def _value(where: str, value: Any) -> str:
-    from srlm_data.gist import shortened
+    from srlm_data.lineage.gist import shortened
 
     if value is None:
         return "(none)"
@@ -104,7 +104,7 @@ def _short(ref: str) -> str:
 
 def _rows(found: Diff) -> Iterator[str]:
     from srlm_data.cli.terminal import visible
-    from srlm_data.gist import gist, shortened
+    from srlm_data.lineage.gist import gist, shortened
     from srlm_data.schema import STAGES
 
     rows, stage = found.rows, STAGES[found.before.stage]

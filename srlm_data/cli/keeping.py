@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @pass_store
 def verify(store: Store, refs: tuple[str, ...], quarantine: bool) -> None:
     """Read and hash every byte (of REFS, or of all there is) and name every fault."""
-    from srlm_data import access, disk
+    from srlm_data import disk
+    from srlm_data.store import access
     from srlm_data.verify import Kind, faults, of_version, put_aside
 
     counts: dict[Kind, int] = {}
@@ -57,7 +58,8 @@ _THINGS = {
 @pass_store
 def tag(store: Store, ref: str, name: str) -> None:
     """Give a version a NAME, so that recipe.dataset@NAME means it."""
-    from srlm_data import access, disk
+    from srlm_data import disk
+    from srlm_data.store import access
 
     if not (name.isascii() and name.isidentifier()) or name == "latest" or len(name) > 100:
         raise click.UsageError(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from srlm_data.answers.recorded import Usage
 from srlm_data.cli.terminal import visible
 from srlm_data.plan import Planned
-from srlm_data.recorded import Usage
 from srlm_data.redaction import redacted
 from srlm_data.store import Manifest, Store
 

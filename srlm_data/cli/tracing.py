@@ -54,7 +54,7 @@ def lineage(
 
 def _draw(graph: Lineage, what: str, output: Path) -> None:
     from srlm_data.cli.answers import complete
-    from srlm_data.drawing import html, svg
+    from srlm_data.lineage.drawing import html, svg
 
     text = svg(graph) if output.suffix == ".svg" else html(graph, f"Lineage of {what}")
     with complete(output) as to:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from srlm_data import checkpoints, shards
+from srlm_data import checkpoints
 from srlm_data.card import lineage
 from srlm_data.card import model as model_card
 from srlm_data.errors import HubError, RecipeError, StoreError
@@ -21,7 +21,7 @@ from srlm_data.release import Part, Release, cleaned, refuse_private
 from srlm_data.resources import StoreWorkshop
 from srlm_data.rows import Rows
 from srlm_data.schema import MODELS
-from srlm_data.store import Manifest, Store
+from srlm_data.store import Manifest, Store, shards
 
 _SAVED_FROM: Final = ("_name_or_path", "name_or_path")
 """Keys in which transformers keeps the path that a model was loaded from."""

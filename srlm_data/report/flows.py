@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from srlm_data.ancestry import ancestors, nearest, parents
 from srlm_data.errors import StoreError, did_you_mean
 from srlm_data.schema import (
     CANDIDATES,
@@ -22,6 +21,7 @@ from srlm_data.schema import (
     Stage,
 )
 from srlm_data.store import Manifest, Store
+from srlm_data.store.ancestry import ancestors, nearest, parents
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import duckdb
 
-from srlm_data.ancestry import ancestors
 from srlm_data.report.figures import Figures, fetch
 from srlm_data.report.flows import Flow
 from srlm_data.schema import EXAMPLES
 from srlm_data.store import Manifest, Store
+from srlm_data.store.ancestry import ancestors
 
 _FEWEST = 12  # with fewer prompts than this there is nothing to see, and t-SNE has no neighbours
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from srlm_data.asking import answered, ask
+from srlm_data.answers.asking import answered, ask
 from srlm_data.config import Config, Expected, Lengths
 from srlm_data.engines import Completion, Engine, Request, Sampling, request_seed
 from srlm_data.rows import Candidates, Models, Prompts, Rows

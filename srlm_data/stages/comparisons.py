@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from srlm_data import duck
-from srlm_data.asking import answered, ask
+from srlm_data.answers.asking import answered, ask
 from srlm_data.config import Config, Expected, Lengths
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from srlm_data import duck
-from srlm_data.asking import answered, ask
+from srlm_data.answers.asking import answered, ask
 from srlm_data.config import Config, Expected
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from srlm_data.asking import answered, ask
+from srlm_data.answers.asking import answered, ask
 from srlm_data.config import Config, Expected, Template
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 import toy
 from conftest import Cli
 from srlm_data import checkpoints
+from srlm_data.answers.journal import Answers
 from srlm_data.build import build
 from srlm_data.errors import RecipeError, StoreError
-from srlm_data.journal import Answers
 from srlm_data.query import connect, refused, run
 from srlm_data.recipe import load
 from srlm_data.store import Store

@@ -19,10 +19,10 @@ import pytest
 
 import toy
 from crashes import Project, durable
-from srlm_data import access, build, disk, verify
+from srlm_data import build, disk, verify
 from srlm_data.errors import StoreError
 from srlm_data.recipe import load
-from srlm_data.store import Store
+from srlm_data.store import Store, access
 
 
 @contextmanager
@@ -256,7 +256,7 @@ def test_a_build_hashes_what_it_reads_and_makes_damaged_inputs_anew(begin) -> No
 
 
 def test_a_copied_store_is_hashed_once_and_served(begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    from srlm_data import shards
+    from srlm_data.store import shards
 
     project: Project = begin()
     assert project.build().wait() == 0
@@ -264,7 +264,7 @@ def test_a_copied_store_is_hashed_once_and_served(begin, monkeypatch: pytest.Mon
     for file in copy.rglob("*.parquet"):  # copied after its manifest
         file.chmod(0o600)
     hashed: list[Path] = []
-    digest = shards.digest
+    digest = disk.digest
     monkeypatch.setattr(shards, "digest", lambda file: hashed.append(file) or digest(file))
     for _ in range(2):
         store = Store(copy)

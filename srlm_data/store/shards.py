@@ -6,8 +6,6 @@ changed dataset sends little) and a page index. Memory stays below a row group, 
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -20,11 +18,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from srlm_data import duck
+from srlm_data import disk, duck
 from srlm_data.errors import DataError, StoreError
-from srlm_data.rowhash import RowHash
 from srlm_data.rows import Rows
 from srlm_data.schema import Stage
+from srlm_data.store.rowhash import RowHash
 
 GROUP_ROWS: Final = 65_536
 GROUP_BYTES: Final = 64 << 20
@@ -74,9 +72,9 @@ def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
         final = draft.with_name(f"train-{number:05d}-of-{len(drafts):05d}.parquet")
         draft.rename(final)
         path = final.relative_to(folder).as_posix()
-        files.append(File(path, count, final.stat().st_size, digest(final)))
+        files.append(File(path, count, final.stat().st_size, disk.digest(final)))
     check(stage, [folder / file.path for file in files], list(parents))
-    sync(folder / "data")
+    disk.sync(folder / "data")
     return Written(sum(file.rows for file in files), content.hexdigest(), files)
 
 
@@ -161,7 +159,7 @@ def _write_shard(path: Path, stage: Stage, groups: Iterator[pa.Table]) -> int:
         for group in groups:
             writer.write_table(group, row_group_size=max(group.num_rows, 1))
             count += group.num_rows
-    sync(path)
+    disk.sync(path)
     return count
 
 
@@ -226,12 +224,6 @@ def content(rows: Rows) -> str:
     return total.hexdigest()
 
 
-def digest(file: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hex digits."""
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 def refuse_strange(files: Iterable[File], where: str) -> None:
     """Refuse a list of files that :func:`write` would not have made; a path could lead anywhere.
 
@@ -244,20 +236,3 @@ def refuse_strange(files: Iterable[File], where: str) -> None:
                 f"{where}: its manifest names the file '{file.path}', and a version has only "
                 "data/train-00000-of-00001.parquet and the like. Get the version elsewhere."
             )
-
-
-def write_synced(file: Path, data: bytes) -> None:
-    """Write a file and wait until the disk has it."""
-    with file.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk has a file's bytes, or a folder's entries (names, not their bytes)."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,8 +10,8 @@ from itertools import chain, islice
 from types import MappingProxyType
 from typing import Final
 
+from srlm_data.answers.journal import Answers
 from srlm_data.engines import Completion, Engine, Request
-from srlm_data.journal import Answers
 
 LOOKAHEAD: Final = 16_384
 """Requests looked up at a time; a lookup scans the model's sealed answers once."""

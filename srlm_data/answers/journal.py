@@ -28,10 +28,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from srlm_data import disk, sealed, wal
+from srlm_data import disk
+from srlm_data.answers import sealed, wal
+from srlm_data.disk.locks import locked
 from srlm_data.engines import Completion, Request
 from srlm_data.errors import Busy, StoreError
-from srlm_data.locks import locked
 
 _DIGEST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # it names a folder
 

@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from srlm_data import checked_json, disk, shards
+from srlm_data import disk
+from srlm_data.disk import checked_json
 from srlm_data.errors import Damaged
 
 NAME: Final = "refs.json"
@@ -43,6 +44,6 @@ def write(folder: Path, refs: dict[str, str]) -> None:
     """Replace the names; the caller holds their lock."""
     draft = folder / ".refs.draft"  # one name, so that a kill leaves one at most
     disk.refuse_links(draft, folder)
-    shards.write_synced(draft, checked_json.dumps({"refs": refs}))
+    disk.write_synced(draft, checked_json.dumps({"refs": refs}))
     draft.replace(folder / NAME)
-    shards.sync(folder)
+    disk.sync(folder)

@@ -13,8 +13,8 @@ from statistics import mean
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from srlm_data.gist import shortened
 from srlm_data.lineage import VERSION, Lineage, Node
+from srlm_data.lineage.gist import shortened
 
 _WIDTH, _HEIGHT = 250, 52  # of a box
 _GAP, _ROW, _EDGE = 110, 66, 16  # between columns; from box to box; around it all

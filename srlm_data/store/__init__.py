@@ -20,84 +20,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import itertools
-import json
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from srlm_data import access, checked_json, checkpoints, disk, refs, shards
-from srlm_data.access import FORMAT
+from srlm_data import checkpoints, disk
 from srlm_data.errors import Damaged, StoreError, did_you_mean
 from srlm_data.rows import Rows
 from srlm_data.schema import MODELS, STAGES
+from srlm_data.store import access, manifests, refs, shards
+from srlm_data.store.manifests import Input, Manifest, version_of
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}(\.[a-z][a-z0-9_]{0,99})?")
-_VERSION_DIGITS: Final = 16
-_MEND: Final = "Build its recipe again, which puts this version aside and makes it anew."
 
-
-@dataclass(frozen=True)
-class Input:
-    """What a version was made from: the parameter that read it, and the version read."""
-
-    parameter: str
-    name: str
-    version: str
-    content: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """All there is to know about a version; see the module for where it lies.
-
-    Attributes:
-        identity: the payload whose hash is ``version``.
-        content: hash of the rows, whatever their files look like.
-        drops: reason -> count of what the step left out.
-        cost: calls, tokens and seconds that the model steps spent.
-        made: when, by which command, commit and package versions; never part of identity.
-    """
-
-    name: str
-    version: str
-    stage: str
-    identity: dict[str, Any]
-    inputs: list[Input]
-    rows: int
-    content: str
-    files: list[shards.File]
-    drops: dict[str, int] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-    cost: dict[str, float] = field(default_factory=dict)
-    made: dict[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
-
-    @property
-    def ref(self) -> str:
-        """``name@version``."""
-        return f"{self.name}@{self.version}"
-
-    def json(self) -> bytes:
-        """The manifest as it lies in the version's folder."""
-        flat = {**vars(self), "inputs": list(map(vars, self.inputs))}
-        return checked_json.dumps({**flat, "files": list(map(vars, self.files))})
-
-
-def version_of(identity: Mapping[str, Any]) -> str:
-    """The version that an identity payload names: 16 hex digits.
-
-    Raises:
-        TypeError, ValueError: the payload holds something that is not plain JSON.
-    """
-    payload = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(payload.encode()).hexdigest()[:_VERSION_DIGITS]
+__all__ = ["Input", "Manifest", "Store", "version_of"]
 
 
 class Store:
@@ -173,28 +114,7 @@ class Store:
             Damaged: it is not what was written.
             StoreError: it is missing, or a newer srlm-data has written it.
         """
-        file = self.folder(name, version) / "manifest.json"
-        try:
-            raw = checked_json.loads(file.read_bytes())
-        except FileNotFoundError:
-            raise StoreError(
-                f"{file}: no such version. 'srlm-data log {name}' lists them."
-            ) from None
-        except ValueError as error:
-            raise Damaged(f"{file}: the manifest is damaged, found {error}. {_MEND}") from None
-        if raw["format"] > FORMAT:
-            raise StoreError(
-                f"{file}: format {raw['format']} is not known, {FORMAT} is the newest that is. "
-                "Install a newer srlm-data."
-            )
-        try:
-            raw["inputs"] = [Input(**item) for item in raw["inputs"]]
-            raw["files"] = [shards.File(**item) for item in raw["files"]]
-            manifest = Manifest(**raw)
-            _refuse_foreign(manifest, name, version)
-        except (StoreError, ValueError, TypeError, KeyError) as error:
-            raise Damaged(f"{file}: the manifest is damaged, found {error}. {_MEND}") from None
-        return manifest
+        return manifests.read(self.folder(name, version) / "manifest.json", name, version)
 
     def rows(self, manifest: Manifest, *, proven: bool = False) -> Rows:
         """The rows of a version, read lazily from its files.
@@ -226,9 +146,9 @@ class Store:
                 later = found.st_ctime_ns > sealed.st_ctime_ns
                 if (proven or later) and file not in self._proven:
                     touched |= later
-                    fault = None if shards.digest(file) == entry.sha256 else "other bytes found"
+                    fault = None if disk.digest(file) == entry.sha256 else "other bytes found"
             if fault:
-                raise Damaged(f"{manifest.ref}: {entry.path} is damaged, {fault}. {_MEND}")
+                raise Damaged(f"{manifest.ref}: {entry.path} is damaged, {fault}. {manifests.MEND}")
             if proven:
                 self._proven.add(file)
         if touched:  # by a copy or a backup: it is whole, so nobody need hash it again
@@ -278,7 +198,7 @@ class Store:
 
     def verify(self, manifest: Manifest) -> list[str]:
         """Every fault of a version, one sentence each; reads and hashes every byte."""
-        faults = _faults(manifest, self.files(manifest))
+        faults = manifests.faults(manifest, self.files(manifest))
         folder = self.folder(manifest.name, manifest.version)
         known = {"manifest.json", *(entry.path for entry in manifest.files)}
         there = (one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
@@ -333,8 +253,8 @@ class Store:
                 cost=cost(),
                 made=made(),
             )
-            shards.write_synced(staging / "manifest.json", manifest.json())
-            shards.sync(staging)
+            disk.write_synced(staging / "manifest.json", manifest.json())
+            disk.sync(staging)
             self._publish(staging, manifest)
             self.point(name, version)
         return manifest
@@ -364,14 +284,14 @@ class Store:
             for file in files:
                 if (folder / file.name).is_file():  # else it is a fault
                     shutil.copyfile(folder / file.name, file)
-                    shards.sync(file)
-            faults = _faults(manifest, files)
+                    disk.sync(file)
+            faults = manifests.faults(manifest, files)
             if faults:
                 raise StoreError("\n".join(faults))
             shards.check(STAGES[manifest.stage], files, [])
-            shards.sync(staging / "data")
-            shards.write_synced(staging / "manifest.json", manifest.json())
-            shards.sync(staging)
+            disk.sync(staging / "data")
+            disk.write_synced(staging / "manifest.json", manifest.json())
+            disk.sync(staging)
             self._publish(staging, manifest)
 
     def _publish(self, staging: Path, manifest: Manifest) -> None:
@@ -392,7 +312,7 @@ class Store:
                     f"{manifest.ref}: another process published other rows under this identity. "
                     "A step is not reproducible: bump its revision, or find what it depends on."
                 ) from None
-        shards.sync(final.parent)
+        disk.sync(final.parent)
 
     def point(self, name: str, version: str, ref: str = "latest") -> None:
         """Let ``latest``, or a tag, name this version from now on."""
@@ -412,7 +332,7 @@ class Store:
         numbered = (base.with_name(f"{base.name}.{n}") for n in itertools.count(2))
         aside = next(one for one in itertools.chain([base], numbered) if not one.exists())
         path.rename(aside)
-        shards.sync(path.parent)
+        disk.sync(path.parent)
         self._proven = {file for file in self._proven if not file.is_relative_to(path)}
         return aside
 
@@ -431,32 +351,3 @@ class Store:
                 "A name is recipe.dataset, in lower-case letters, digits and underscores."
             )
         return self.root / "datasets" / name
-
-
-def _faults(manifest: Manifest, files: list[Path]) -> list[str]:
-    faults = []
-    if version_of(manifest.identity) != manifest.version:
-        faults.append(f"{manifest.ref}: the identity does not hash to the version's name.")
-    for file, entry in zip(files, manifest.files, strict=True):
-        if not file.is_file():
-            faults.append(f"{manifest.ref}: {entry.path} is missing.")
-        elif shards.digest(file) != entry.sha256:
-            faults.append(f"{manifest.ref}: {entry.path} is not what was written.")
-    if not faults:
-        rows = Rows.of_files(STAGES[manifest.stage], files, manifest.ref)
-        if shards.content(rows) != manifest.content:
-            faults.append(f"{manifest.ref}: the rows do not hash to the manifest's content.")
-    return faults
-
-
-def _refuse_foreign(manifest: Manifest, name: str, version: str) -> None:
-    """A manifest speaks of the version that it lies in, and of files in there.
-
-    Raises:
-        ValueError: it does not, so somebody put it there by hand.
-    """
-    if (manifest.name, manifest.version) != (name, version):
-        raise ValueError(f"the manifest of {manifest.name}@{manifest.version}")
-    if manifest.stage not in STAGES:
-        raise ValueError(f"the stage {manifest.stage!r:.60}, which is none")
-    shards.refuse_strange(manifest.files, f"{name}@{version}")

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from srlm_data.errors import DataError, StoreError
-from srlm_data.gist import gist
-from srlm_data.lookup import Found, Lookup
-from srlm_data.references import REFERENCES, Reference
+from srlm_data.lineage.gist import gist
+from srlm_data.lineage.lookup import Found, Lookup
+from srlm_data.lineage.references import REFERENCES, Reference
 from srlm_data.store import Manifest, Store
 
 VERSION: Final = "version"

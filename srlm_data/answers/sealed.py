@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from srlm_data import duck, shards
+from srlm_data import disk, duck
 from srlm_data.errors import Damaged
 
 COLUMNS: Final = (
@@ -145,12 +145,12 @@ def write(folder: Path, stem: str, rows: Iterable[Row]) -> None:
                     for column, field in zip(zip(*part, strict=True), SCHEMA, strict=True)
                 ]
                 writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
-        shards.sync(draft)
+        disk.sync(draft)
         draft.replace(folder / f"{stem}-{_hash(draft)}.parquet")
     finally:
         draft.unlink(missing_ok=True)
-    shards.sync(folder)
+    disk.sync(folder)
 
 
 def _hash(file: Path) -> str:
-    return shards.digest(file)[:16]
+    return disk.digest(file)[:16]

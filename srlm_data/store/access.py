@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from srlm_data import checked_json, disk, shards
+from srlm_data import disk
+from srlm_data.disk import checked_json
+from srlm_data.disk.locks import locked
 from srlm_data.errors import Busy
-from srlm_data.locks import locked
 
 FORMAT: Final = 1
 _STAGING: Final = "staging."
@@ -124,5 +125,5 @@ def _prepare(root: Path) -> None:
         if not seal.is_file():
             disk.examine(root)
             draft = root / ".store.draft"
-            shards.write_synced(draft, checked_json.dumps({"format": FORMAT}))
+            disk.write_synced(draft, checked_json.dumps({"format": FORMAT}))
             draft.replace(seal)

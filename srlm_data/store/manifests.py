@@ -1,0 +1,136 @@
+"""The manifest of a version: all there is to know about it, in a file that knows its checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from srlm_data import disk
+from srlm_data.disk import checked_json
+from srlm_data.errors import Damaged, StoreError
+from srlm_data.rows import Rows
+from srlm_data.schema import STAGES
+from srlm_data.store import shards
+from srlm_data.store.access import FORMAT
+
+_VERSION_DIGITS: Final = 16
+MEND: Final = "Build its recipe again, which puts this version aside and makes it anew."
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a version was made from: the parameter that read it, and the version read."""
+
+    parameter: str
+    name: str
+    version: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All there is to know about a version; see the module for where it lies.
+
+    Attributes:
+        identity: the payload whose hash is ``version``.
+        content: hash of the rows, whatever their files look like.
+        drops: reason -> count of what the step left out.
+        cost: calls, tokens and seconds that the model steps spent.
+        made: when, by which command, commit and package versions; never part of identity.
+    """
+
+    name: str
+    version: str
+    stage: str
+    identity: dict[str, Any]
+    inputs: list[Input]
+    rows: int
+    content: str
+    files: list[shards.File]
+    drops: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def ref(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    def json(self) -> bytes:
+        """The manifest as it lies in the version's folder."""
+        flat = {**vars(self), "inputs": list(map(vars, self.inputs))}
+        return checked_json.dumps({**flat, "files": list(map(vars, self.files))})
+
+
+def version_of(identity: Mapping[str, Any]) -> str:
+    """The version that an identity payload names: 16 hex digits.
+
+    Raises:
+        TypeError, ValueError: the payload holds something that is not plain JSON.
+    """
+    payload = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(payload.encode()).hexdigest()[:_VERSION_DIGITS]
+
+
+def read(file: Path, name: str, version: str) -> Manifest:
+    """The manifest of a version, out of its file.
+
+    Raises:
+        Damaged: it is not what was written.
+        StoreError: it is missing, or a newer srlm-data has written it.
+    """
+    try:
+        raw = checked_json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise StoreError(f"{file}: no such version. 'srlm-data log {name}' lists them.") from None
+    except ValueError as error:
+        raise Damaged(f"{file}: the manifest is damaged, found {error}. {MEND}") from None
+    if raw["format"] > FORMAT:
+        raise StoreError(
+            f"{file}: format {raw['format']} is not known, {FORMAT} is the newest that is. "
+            "Install a newer srlm-data."
+        )
+    try:
+        raw["inputs"] = [Input(**item) for item in raw["inputs"]]
+        raw["files"] = [shards.File(**item) for item in raw["files"]]
+        manifest = Manifest(**raw)
+        _refuse_foreign(manifest, name, version)
+    except (StoreError, ValueError, TypeError, KeyError) as error:
+        raise Damaged(f"{file}: the manifest is damaged, found {error}. {MEND}") from None
+    return manifest
+
+
+def faults(manifest: Manifest, files: Sequence[Path]) -> list[str]:
+    """Every fault of a version whose files are these, one sentence each; hashes every byte."""
+    found = []
+    if version_of(manifest.identity) != manifest.version:
+        found.append(f"{manifest.ref}: the identity does not hash to the version's name.")
+    for file, entry in zip(files, manifest.files, strict=True):
+        if not file.is_file():
+            found.append(f"{manifest.ref}: {entry.path} is missing.")
+        elif disk.digest(file) != entry.sha256:
+            found.append(f"{manifest.ref}: {entry.path} is not what was written.")
+    if not found:
+        rows = Rows.of_files(STAGES[manifest.stage], files, manifest.ref)
+        if shards.content(rows) != manifest.content:
+            found.append(f"{manifest.ref}: the rows do not hash to the manifest's content.")
+    return found
+
+
+def _refuse_foreign(manifest: Manifest, name: str, version: str) -> None:
+    """A manifest speaks of the version that it lies in, and of files in there.
+
+    Raises:
+        ValueError: it does not, so somebody put it there by hand.
+    """
+    if (manifest.name, manifest.version) != (name, version):
+        raise ValueError(f"the manifest of {manifest.name}@{manifest.version}")
+    if manifest.stage not in STAGES:
+        raise ValueError(f"the stage {manifest.stage!r:.60}, which is none")
+    shards.refuse_strange(manifest.files, f"{name}@{version}")
