@@ -1,155 +1,34 @@
-"""A YAML file -> a typed recipe. Every mistake is found here, all at once, before a model loads.
-
-    # recipes/iter1.yaml                    the file's name is the recipe's name
-    seed: 0                                 fills every step's `seed` that is not given
-    engine: {kind: vllm}                    for every step that asks a model
-    datasets:
-      candidates:                           a dataset reads only from datasets above it,
-        step: answer                        or from another recipe in the same folder
-        prompts: prompts
-        model: seed.m1
-        n: 4
-
-Under a dataset, the keys are ``step``, the step's dataset parameters, and its config's fields.
-``engine`` may be given for one dataset too.
-"""
+"""One recipe's file, checked: every mistake is gathered before any is told."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import pydantic
 
-from srlm_data import yaml_lines
 from srlm_data.config import Config
-from srlm_data.engines.settings import ENGINES, EngineSettings, PluginEngine
 from srlm_data.errors import RecipeError, did_you_mean
-from srlm_data.redaction import redacted, remember
-from srlm_data.rows import Rows
+from srlm_data.recipe.engine import engine_settings, lower
+from srlm_data.recipe.model import Dataset, Recipe
+from srlm_data.redaction import redacted
 from srlm_data.schema import STAGES, Stage
-from srlm_data.stages import STEPS
 from srlm_data.step import Parameter, Step, find_step
 from srlm_data.yaml_lines import Document
+
+if TYPE_CHECKING:
+    from srlm_data.recipe import Loader
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")  # two of them make a folder's name
 _INPUT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOP_KEYS: Final = ("about", "seed", "engine", "datasets")
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """One dataset of a recipe.
+class File:
+    """Checks one file; every mistake is gathered before any is raised."""
 
-    Attributes:
-        name: ``recipe.dataset``.
-        makes: the stage of its rows.
-        inputs: parameter -> what it reads: a dataset, a list of them, or a mapping of names.
-        line: ``file:line`` where it is declared.
-    """
-
-    name: str
-    step: Step
-    config: Config
-    makes: Stage
-    inputs: Mapping[str, Dataset | list[Dataset] | dict[str, Dataset]]
-    engine: EngineSettings | None
-    line: str
-
-    def reads(self) -> Iterator[tuple[str, Dataset]]:
-        """Every dataset that it reads, with the parameter (``data[0]`` in a list)."""
-        for parameter, read in self.inputs.items():
-            if isinstance(read, Dataset):
-                yield parameter, read
-            elif isinstance(read, list):
-                yield from ((f"{parameter}[{i}]", one) for i, one in enumerate(read))
-            else:
-                yield from ((f"{parameter}.{name}", one) for name, one in read.items())
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A checked recipe: ``datasets`` in the order of the file, by their short names."""
-
-    name: str
-    path: Path
-    about: str
-    datasets: Mapping[str, Dataset] = field(default_factory=dict)
-
-    def flow(self) -> list[Dataset]:
-        """What a build makes, parents first: all of this recipe, and what it reads of others."""
-        ordered: dict[str, Dataset] = {}
-
-        def visit(dataset: Dataset) -> None:
-            if dataset.name not in ordered:
-                for _, read in dataset.reads():
-                    visit(read)
-                ordered[dataset.name] = dataset
-
-        for dataset in self.datasets.values():
-            visit(dataset)
-        return list(ordered.values())
-
-
-def load(
-    path: Path,
-    *,
-    steps: Mapping[str, Callable[..., Rows]] = STEPS,
-    engine: str | None = None,
-    replicas: int | None = None,
-    seed: int | None = None,
-) -> Recipe:
-    """Read and check a recipe, and those that it reads from.
-
-    Args:
-        path: the YAML file.
-        steps: the shipped steps.
-        engine: a kind that replaces the recipes' own (``--engine``).
-        replicas: how many copies of the model that engine runs (``--replicas``).
-        seed: a number that replaces the recipes' own (``--seed``).
-
-    Raises:
-        RecipeError: with one sentence for every mistake in the file.
-    """
-    return _Loader(steps, _chosen(engine, replicas) if engine else None, seed).load(path)
-
-
-class _Loader:
-    def __init__(
-        self,
-        steps: Mapping[str, Callable[..., Rows]],
-        engine: EngineSettings | None,
-        seed: int | None,
-    ) -> None:
-        self.steps = steps
-        self.engine = engine
-        self.seed = seed
-        self._loaded: dict[Path, Recipe] = {}
-        self._open: list[Path] = []
-
-    def load(self, path: Path) -> Recipe:
-        key = path.resolve()
-        if key in self._open:
-            chain = " -> ".join(one.stem for one in [*self._open, key])
-            raise RecipeError(
-                f"{path}: recipes read from each other in a circle, found {chain}. Cut one of them."
-            )
-        if key not in self._loaded:
-            self._open.append(key)
-            try:
-                self._loaded[key] = _File(self, yaml_lines.read(path)).recipe()
-            finally:
-                self._open.pop()
-        return self._loaded[key]
-
-
-class _File:
-    """Checks one file; ``problems`` gathers every mistake before any is raised."""
-
-    def __init__(self, loader: _Loader, document: Document) -> None:
+    def __init__(self, loader: Loader, document: Document) -> None:
         self._loader = loader
         self._document = document
         self._problems: list[str] = []
@@ -157,6 +36,11 @@ class _File:
         self._broken: set[str] = set()
 
     def recipe(self) -> Recipe:
+        """The recipe that the file holds.
+
+        Raises:
+            RecipeError: with one sentence for every mistake.
+        """
         document, data = self._document, self._document.data
         name = document.path.stem
         if not _NAME.fullmatch(name):
@@ -356,7 +240,7 @@ class _File:
                 return chosen
         before = len(self._problems)
         try:
-            return _engine_settings(given)
+            return engine_settings(given)
         except pydantic.ValidationError as error:
             self._invalid(error, *at)
         except LookupError as error:
@@ -377,43 +261,7 @@ class _File:
             # A key may have been put where none belongs, or into an address: it is not repeated.
             untold = one["type"] == "missing" or "key" in name or "url" in name
             found = "" if untold else f", found {one['input']!r:.80}"
-            self._problem(f"'{name}': {_lower(message)}{found}.", *where, *one["loc"])
-
-
-def _engine_settings(given: Any) -> EngineSettings:
-    """The settings of an ``engine`` section.
-
-    Raises:
-        LookupError: there is no engine of its kind.
-        pydantic.ValidationError: its settings are not those of its kind.
-    """
-    kind = given.get("kind") if isinstance(given, dict) else None
-    if isinstance(given, dict):
-        remember(given)  # before a mistake in it is quoted
-    if not isinstance(kind, str):
-        raise LookupError(
-            f"an engine has a 'kind', found {given!r:.80}. Write 'engine: {{kind: vllm}}'."
-        )
-    settings = PluginEngine if ":" in kind else ENGINES.get(kind)
-    if settings is None:
-        raise LookupError(
-            f"unknown engine '{kind}'.{did_you_mean(kind, ENGINES)} The kinds are "
-            f"{', '.join(ENGINES)}; an engine of your own is written my_module:my_engine."
-        )
-    return settings.model_validate(given)
-
-
-def _chosen(kind: str, replicas: int | None) -> EngineSettings:
-    """The engine that the command line names, with its default settings."""
-    try:
-        return _engine_settings(
-            {"kind": kind} if replicas is None else {"kind": kind, "replicas": replicas}
-        )
-    except pydantic.ValidationError as error:
-        said = _lower(error.errors()[0]["msg"].removeprefix("Value error, "))
-        raise RecipeError(f"--engine: {said}, found '{kind}'. Name another one.") from None
-    except LookupError as error:
-        raise RecipeError(f"--engine: {error.args[0]}") from None
+            self._problem(f"'{name}': {lower(message)}{found}.", *where, *one["loc"])
 
 
 def _unread(inputs: Mapping[str, Any]) -> bool:
@@ -434,7 +282,3 @@ def _made_by(config: Config, inputs: Mapping[str, Any]) -> Stage:
     first = next(iter(first.values())) if isinstance(first, dict) else first
     makes: Stage = first.makes
     return makes
-
-
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
