@@ -65,12 +65,11 @@ demo: setup  ## build recipes/iter1.yaml: from a human seed to preference pairs,
 	@echo; echo "What M1 thinks of its own answers, 0 to 5:"; echo
 	@$(BIN)/srlm-data sql "$(SCORES)"
 	@echo "Look next:"
+	@echo "  $(BIN)/srlm-data report iter1           one page to look at: report.html"
 	@echo "  $(BIN)/srlm-data show iter1.pairs       the pairs themselves"
-	@echo "  $(BIN)/srlm-data log iter1.pairs        what made them, and from what"
-	@echo "  $(BIN)/srlm-data plan recipes/iter2.yaml"
-	@echo "                                      what the second iteration would do"
+	@echo "  $(BIN)/srlm-data lineage iter1.pairs    what they were made from, back to the seed"
 	@echo "  $(BIN)/srlm-data eval recipes/loop.yaml"
-	@echo "                                      SFT, M1, M2 and M3 side by side"
+	@echo "                                      the whole loop: SFT, M1, M2 and M3 side by side"
 	@echo "  ./store/datasets/                   Parquet, for DuckDB, Polars, datasets and TRL"
 
 # ------------------------------------------------------------------------------------- checks
