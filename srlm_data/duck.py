@@ -19,7 +19,7 @@ _SPILL: Final = f"srlm-data-duckdb-{os.getuid()}"  # another user's folder is cl
 LOOKING: Final = "1GB"
 """Memory for queries that only look at data: they leave the machine to what it is there for."""
 
-MEMORY: Final = 768 << 20
+MEMORY: Final = 1 << 30
 MEMORY_A_THREAD: Final = 256 << 20
 """What other queries may hold before they spill: a build shares the machine with a model."""
 

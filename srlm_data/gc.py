@@ -127,7 +127,7 @@ def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest
 
 def _unnamed_yet(store: Store) -> Iterator[tuple[str, str]]:
     """Versions that a build has published and, killed then, not named."""
-    for folder in (store.root / "datasets").glob("*"):
+    for folder in store.folders():
         since = _written(folder / refs.NAME)
         for version in store.versions(folder.name):
             if _written(folder / version) > since:
@@ -135,8 +135,8 @@ def _unnamed_yet(store: Store) -> Iterator[tuple[str, str]]:
 
 
 def _versions(store: Store, kept: set[tuple[str, str]]) -> Iterator[Garbage]:
-    for folder in sorted((store.root / "datasets").glob("*")):
-        for path in sorted(one for one in folder.iterdir() if one.is_dir()):
+    for folder in store.folders():
+        for path in refs.version_folders(folder):
             if (folder.name, path.name) not in kept:
                 name = f"{folder.name}@{path.name}"
                 yield Garbage("version", name, path, _bytes(path), "no name leads to it")

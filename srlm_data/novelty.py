@@ -41,7 +41,7 @@ class Novelty:
     Two texts are alike when the F1 of ``LCS / a`` and ``LCS / b`` is above the threshold, where
     ``a`` and ``b`` are their words and LCS the length of their longest common subsequence of words.
     An index of the pool says which texts can have so many words in common, and rapidfuzz compares
-    those, so that a pool of a million prompts is asked in a moment.
+    those, however large the pool is.
 
     A text without a word (another script, say) is like nothing, as in ``rouge-score``.
     """

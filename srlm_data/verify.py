@@ -44,7 +44,7 @@ class Fault:
 def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
     """Every fault of a store; ``counts`` is how much of each kind was read."""
     counts.update(dict.fromkeys(KINDS, 0))
-    for folder in sorted((store.root / "datasets").glob("*")):
+    for folder in store.folders():
         yield from _of_dataset(store, folder.name, counts)
     for folder in sorted((store.root / "models").glob("[!.]*")):
         counts["model"] += 1
@@ -78,7 +78,7 @@ def of_version(store: Store, manifest: Manifest) -> list[Fault]:
 
 def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fault]:
     folder = store.root / "datasets" / name
-    versions = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    versions = [path.name for path in refs.version_folders(folder)]
     for version in versions:
         counts["version"] += 1
         path = folder / version

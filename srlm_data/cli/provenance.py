@@ -14,7 +14,8 @@ def provenance(manifest: Manifest) -> Iterator[str]:
     """By which command, at which commit, how long, for what; what it read and left out."""
     made = manifest.made
     commit = f"  at commit {made['commit'][:12]}" if made.get("commit") else ""
-    yield visible(f"{' '.join(made.get('argv', []))}{commit}")
+    how = f"pulled from {made['pulled']}" if "pulled" in made else " ".join(made.get("argv", []))
+    yield visible(f"{how}{commit}")
     yield f"took {made.get('seconds', 0):,.1f} s{_cost(manifest)}"
     for read in manifest.inputs:
         yield f"read {read.parameter}: {read.name}@{read.version[:8]}"

@@ -90,6 +90,7 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
 
     def batches() -> Iterator[pa.RecordBatch]:
         with duck.connect() as connection:
+            connection.execute("SET preserve_insertion_order = false")  # the pairs are sorted
             candidates.view(connection, "candidates")
             judgments.view(connection, "judgments")
             connection.execute(_DECIDED.format(seed=config.seed, margin=config.min_margin))

@@ -52,13 +52,12 @@ class Store:
 
     def names(self) -> list[str]:
         """Every dataset that has a version, sorted."""
-        folder = self.root / "datasets"
-        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        return [
-            name
-            for name in found
-            if _NAME.fullmatch(name) and (folder / name / refs.NAME).is_file()
-        ]
+        return [path.name for path in self.folders() if (path / refs.NAME).is_file()]
+
+    def folders(self) -> list[Path]:
+        """The folders of datasets, with and without a version; what else lies there is nobody's."""
+        found = sorted((self.root / "datasets").glob("*"))
+        return [path for path in found if path.is_dir() and _NAME.fullmatch(path.name)]
 
     def versions(self, name: str) -> list[str]:
         """Every version of a dataset, sorted by their names (which say nothing of age)."""

@@ -47,3 +47,8 @@ def write(folder: Path, refs: dict[str, str]) -> None:
     disk.write_synced(draft, checked_json.dumps({"refs": refs}))
     draft.replace(folder / NAME)
     disk.sync(folder)
+
+
+def version_folders(folder: Path) -> list[Path]:
+    """The folders of a dataset's versions, whole or not; what else lies there is nobody's."""
+    return sorted(one for one in folder.iterdir() if one.is_dir() and VERSION.fullmatch(one.name))

@@ -19,6 +19,7 @@ from conftest import Cli
 from srlm_data import checkpoints
 from srlm_data.answers.journal import Answers
 from srlm_data.build import build
+from srlm_data.disk import checked_json
 from srlm_data.errors import RecipeError, StoreError
 from srlm_data.query import connect, refused, run
 from srlm_data.recipe import load
@@ -43,7 +44,8 @@ def folder_of(store: Store, name: str = "toy.pairs") -> Path:
 
 
 def change(file: Path, **values: Any) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+    """A stranger who knows how such a file is written writes it with other values."""
+    file.write_bytes(checked_json.dumps({**checked_json.loads(file.read_bytes()), **values}))
 
 
 @pytest.mark.parametrize(
@@ -76,8 +78,8 @@ def ask(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> list
 
 @pytest.mark.parametrize("version", ["../../../etc", "/etc", "", 7, None, ["x"], "ABCDEF01" * 2])
 def test_references_name_versions_and_nothing_else(store: Store, version: Any) -> None:
-    change(store.root / "datasets" / "toy.pairs" / "refs.json", latest=version)
-    with pytest.raises(StoreError, match="the references are damaged"):
+    change(store.root / "datasets" / "toy.pairs" / "refs.json", refs={"latest": version})
+    with pytest.raises(StoreError, match="the names of the versions are damaged"):
         store.resolve("toy.pairs")
 
 
