@@ -38,17 +38,17 @@ def model_names(store: Store) -> dict[str, str]:
     earlier: dict[str, str] = {}
     latest: dict[str, str] = {}
     for name in store.names():
-        refs = store.refs(name)
         for version in store.versions(name):
             try:
                 manifest = store.manifest(name, version)
                 if manifest.stage != MODELS.name:
                     break  # all versions of a dataset are of one stage
                 digests = [row["model"] for row in store.rows(manifest).dicts()]
+                named = store.refs(name)["latest"] == version
             except StoreError:  # a damaged model has no name; its rows are as good as they were
                 continue
             for digest in digests:
-                if version == refs["latest"]:
+                if named:
                     latest.setdefault(digest, name)
                 else:
                     earlier.setdefault(digest, f"{name}@{version[:8]}")

@@ -166,8 +166,16 @@ def test_a_table_obeys_no_control_character_of_a_model(cli: Cli, built: Path) ->
     assert "\x1b" not in answer.stdout
 
 
-def test_a_query_that_is_stopped_is_one_line_and_no_traceback(
-    built: Path, cli_env: dict[str, str]
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, "error: stopped. Build again to go on from here."),
+        (signal.SIGTERM, -signal.SIGTERM, ""),
+    ],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_query_that_is_stopped_ends_at_once_without_a_traceback(
+    built: Path, cli_env: dict[str, str], number: int, code: int, said: str
 ) -> None:
     endless = "SELECT sum(a.range) FROM range(10000000) a, range(10000000) b"
     with subprocess.Popen(
@@ -175,7 +183,7 @@ def test_a_query_that_is_stopped_is_one_line_and_no_traceback(
         cwd=built, env=cli_env, stderr=subprocess.PIPE, text=True,
     ) as asking:  # fmt: skip
         time.sleep(4)  # long enough to be asked; there is nothing to be seen of it
-        asking.send_signal(signal.SIGINT)
+        asking.send_signal(number)
         assert asking.stderr
-        assert asking.stderr.read().strip() == "error: stopped. Build again to go on from here."
-    assert asking.returncode == 130
+        assert asking.stderr.read().strip() == said
+    assert asking.returncode == code

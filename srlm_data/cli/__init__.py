@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import NoReturn
 
 import click
@@ -24,6 +23,7 @@ from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
 from srlm_data.cli.publishing import publish, pull
 from srlm_data.cli.report import report
+from srlm_data.cli.stopping import Terminated
 from srlm_data.cli.terminal import visible
 from srlm_data.cli.tracing import lineage
 from srlm_data.errors import SrlmError
@@ -71,7 +71,6 @@ _STOPPED = "stopped. Build again to go on from here."
 
 def main() -> NoReturn:
     """Run the command line; an expected failure is one sentence and an exit code."""
-    signal.signal(signal.SIGTERM, _terminated)
     sys.excepthook = _bug
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a closed one is None
@@ -94,21 +93,11 @@ def main() -> NoReturn:
         if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C, at times
             raise
         code = _fail(_STOPPED, 130)
-    except _Terminated:
+    except Terminated:
         code = _fail("stopped by SIGTERM. Build again to go on from here.", 143)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
-
-
-class _Terminated(BaseException):
-    """SIGTERM, so that every `finally` on the way out runs: answers are flushed, locks go."""
-
-
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-    # Once: what runs on the way out is not to be stopped half-way by an impatient supervisor.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Terminated
 
 
 def _fail(sentence: str, code: int) -> int:

@@ -44,7 +44,9 @@ def build(
     """Build what is missing of RECIPE (or only DATASETS of it, with what they read)."""
     from srlm_data.build import build as build_recipe
     from srlm_data.cli.progress import Told
+    from srlm_data.cli.stopping import stop_tidily
 
+    stop_tidily()
     loaded = _load(recipe, engine, seed, replicas)
     told = Told(store, quiet=quiet or as_json, looks=as_json or not quiet)
     try:
@@ -72,9 +74,11 @@ def evaluate(
     """Build RECIPE, then print its metrics as one table: models in columns, as in the paper."""
     from srlm_data.build import build as build_recipe
     from srlm_data.cli.progress import Told
+    from srlm_data.cli.stopping import stop_tidily
     from srlm_data.evaluation_table import paper_table
     from srlm_data.schema import METRICS, MODELS
 
+    stop_tidily()
     loaded = _load(recipe, engine, seed, replicas)
     told = Told(store, quiet=quiet, looks=not quiet)
     try:
