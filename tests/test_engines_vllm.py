@@ -141,23 +141,6 @@ def test_one_model_after_another_in_one_process(
         other.close()
 
 
-def test_copies_in_processes_of_their_own_write_the_same_texts(model: Path, tmp_path: Path) -> None:
-    asked = ask(40)
-    alone = open_engine(SETTINGS, str(model), "digest")
-    expected = texts(alone.generate(asked))
-    alone.close()
-    settings = SETTINGS.model_copy(update={"data_parallel_size": 2})
-    engine = open_engine(settings, str(model), "digest")
-    try:
-        assert texts(engine.generate(iter(asked))) == expected
-        stream = engine.generate(ask(60))
-        next(stream)
-        stream.close()  # type: ignore[attr-defined]
-        assert texts(engine.generate(asked)) == expected
-    finally:
-        engine.close()
-
-
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="cannot be loaded"):
         open_engine(SETTINGS, str(tmp_path), "digest")
