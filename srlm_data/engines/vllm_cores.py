@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from vllm import EngineArgs, LLMEngine, SamplingParams
+from vllm.exceptions import VLLMClientError
 from vllm.inputs import TokensPrompt
 
 Finished = tuple[str, Any]
@@ -59,7 +60,7 @@ class Offline:
         """Take a request."""
         try:
             self._engine.add_request(key, TokensPrompt(prompt_token_ids=tokens), parameters)
-        except ValueError as error:
+        except (ValueError, VLLMClientError) as error:
             self._refused.append((key, error))
 
     def finished(self) -> list[Finished]:
