@@ -8,7 +8,6 @@ import pytest
 from srlm_data.engines import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine, VllmEngine, open_engine
 from srlm_data.errors import EngineError
-from srlm_data.stages.judgments import GUIDED, read_score
 from tests.test_engines import GREEDY, WARM, ask, texts
 from tests.tiny import tiny_model
 
@@ -88,16 +87,6 @@ def test_the_chat_template_is_applied_once(engine: Engine, model: Path) -> None:
         text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         assert text.count(tokenizer.bos_token) == 1
         assert done.prompt_tokens == len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def test_a_guided_answer_can_end_only_as_its_pattern_does(engine: Engine) -> None:
-    short = list(engine.generate(ask(24, Sampling(1.0, 1.0, 64, pattern="Score: [0-5]"))))
-    assert {read_score(one.text, one.finish_reason).state for one in short} == {"parsed"}
-    free = list(engine.generate(ask(24, Sampling(1.0, 1.0, 64, pattern=GUIDED))))
-    assert {read_score(one.text, one.finish_reason).state for one in free} <= {
-        "parsed", "truncated", "out_of_range", "unparsed",
-    }  # fmt: skip
-    assert {one.finish_reason for one in free} <= {"stop", "length"}
 
 
 def test_a_pattern_that_is_none_fails_alone(engine: Engine) -> None:
