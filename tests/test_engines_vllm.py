@@ -8,7 +8,6 @@ import pytest
 from srlm_data.engines import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine, VllmEngine, open_engine
 from srlm_data.errors import EngineError
-from srlm_data.stages.judgments import GUIDED, read_score
 from tests.test_engines import GREEDY, WARM, ask, texts
 from tests.tiny import tiny_model
 
@@ -90,14 +89,6 @@ def test_the_chat_template_is_applied_once(engine: Engine, model: Path) -> None:
         assert done.prompt_tokens == len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def test_a_guided_judgement_can_end_only_with_a_score(engine: Engine) -> None:
-    guided = ask(24, Sampling(1.0, 1.0, 64, pattern=GUIDED))
-    done = list(engine.generate(guided))
-    ended = [one for one in done if one.finish_reason == "stop"]
-    assert ended
-    assert {read_score(one.text, "stop").state for one in ended} == {"parsed"}
-
-
 def test_a_pattern_that_is_none_fails_alone(engine: Engine) -> None:
     bad = Request("bad", ask(1)[0].messages, Sampling(1.0, 1.0, 8, pattern="(["), 1)
     done = {one.request.id: one for one in engine.generate([bad, *ask(3)])}
@@ -139,23 +130,6 @@ def test_one_model_after_another_in_one_process(
         other = open_engine(SETTINGS, str(folder), f"digest {seed}")
         assert (texts(other.generate(asked)) == first) == (seed == 0)
         other.close()
-
-
-def test_copies_in_processes_of_their_own_write_the_same_texts(model: Path, tmp_path: Path) -> None:
-    asked = ask(40)
-    alone = open_engine(SETTINGS, str(model), "digest")
-    expected = texts(alone.generate(asked))
-    alone.close()
-    settings = SETTINGS.model_copy(update={"data_parallel_size": 2})
-    engine = open_engine(settings, str(model), "digest")
-    try:
-        assert texts(engine.generate(iter(asked))) == expected
-        stream = engine.generate(ask(60))
-        next(stream)
-        stream.close()  # type: ignore[attr-defined]
-        assert texts(engine.generate(asked)) == expected
-    finally:
-        engine.close()
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

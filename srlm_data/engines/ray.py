@@ -73,8 +73,7 @@ def _needs(settings: RayEngine) -> dict[str, float]:
     there = ray.cluster_resources()
     gpus = settings.gpus
     if gpus is None:
-        copies = settings.vllm.tensor_parallel_size * settings.vllm.data_parallel_size
-        gpus = copies if there.get("GPU") else 0
+        gpus = settings.vllm.tensor_parallel_size if there.get("GPU") else 0
     needs = {"CPU": settings.cpus, "GPU": gpus}
     for kind, each in needs.items():
         if each * settings.replicas > there.get(kind, 0):

@@ -73,9 +73,6 @@ class VllmEngine(Config):
     tensor_parallel_size: int = Field(
         default=1, ge=1, description="GPUs that hold the model together."
     )
-    data_parallel_size: int = Field(
-        default=1, ge=1, description="Copies of the model that answer side by side."
-    )
     enforce_eager: bool | None = Field(
         default=None, description="Skip compilation and CUDA graphs; unset: only on a CPU."
     )
