@@ -14,7 +14,7 @@ from scipy import stats
 
 import toy
 from conftest import Cli
-from srlm_data import duck
+from srlm_data import disk, duck
 from srlm_data.build import build
 from srlm_data.diff import Diff, diff
 from srlm_data.errors import DataError
@@ -116,7 +116,7 @@ def test_a_column_of_another_type_or_none_is_told(tmp_path: Path) -> None:
         )
     Path(f"{file}.new").rename(file)
     after.files[0] = after.files[0].__class__(
-        **vars(after.files[0]) | {"bytes": file.stat().st_size}
+        **vars(after.files[0]) | {"bytes": file.stat().st_size, "sha256": disk.digest(file)}
     )
     found = diff(store, before, after)
     assert found.columns == {"finish_reason": ("VARCHAR", None), "score": ("DOUBLE", "FLOAT")}

@@ -16,6 +16,7 @@ from conftest import Cli
 from hub_repos import READER, TOKEN, Hub
 from srlm_data.build import build
 from srlm_data.cli import cli as command
+from srlm_data.disk import checked_json
 from srlm_data.errors import HubError, StoreError
 from srlm_data.hub import dataset
 from srlm_data.recipe import load
@@ -176,9 +177,9 @@ def test_what_is_uploaded_names_no_token_no_folder_and_no_machine(
     home, host = cli_env["HOME"], socket.gethostname()
     for manifest in map(store.resolve, toy.DATASETS):  # as a build elsewhere might have left it
         file = store.root / "datasets" / manifest.name / manifest.version / "manifest.json"
-        told = json.loads(file.read_text())
+        told = checked_json.loads(file.read_bytes())
         told["made"] |= {"argv": ["srlm-data", home, TOKEN, host], "host": host, "user": "ada-l"}
-        file.write_text(json.dumps(told))
+        file.write_bytes(checked_json.dumps(told))
     ran(cli(*PUBLISH))
     everything = [*hub.blobs.values(), *(one.encode() for one in hub.repos[KEY].messages)]
     for private in (home, host, TOKEN, str(project), "ada-l"):

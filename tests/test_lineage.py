@@ -252,7 +252,7 @@ def test_the_command_draws_a_tree_in_which_a_model_can_only_be_quoted(
     assert "├── chosen: candidate best  toy.candidates@" in told
     assert "written by: model m1  toy.m1@" in told
     assert "(told above)" in told
-    assert "[bold]x[/bold] \\x1b[2J" in told
+    assert "[bold]x[/bold] \N{SYMBOL FOR ESCAPE}[2J" in told
     assert "\x1b" not in told
     down = cli("--store", store.root, "lineage", "prompt1", "--down", "--limit", "1").stdout
     assert "answered by: 2 more" in down

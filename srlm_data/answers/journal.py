@@ -40,10 +40,12 @@ FLUSH_SECONDS: Final = 0.2
 """How long an answer may wait in memory; a kill loses at most this and what is in flight."""
 
 FLUSH_ROWS: Final = 2048
+# Without a row id the keys lie with the rows. An index beside them could be damaged unseen, for
+# only rows have a checksum, and answers that are there would be asked again.
 _TABLE: Final = (
     "CREATE {} TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, model TEXT, text TEXT, "
     "finish_reason TEXT, prompt_tokens INT, completion_tokens INT, cached_tokens INT, "
-    "step TEXT, checksum TEXT)"
+    "step TEXT, checksum TEXT) WITHOUT ROWID"
 )
 _LOOKUP: Final = 500  # SQLite's limit of parameters is 999 in old builds
 

@@ -256,8 +256,6 @@ def test_a_build_hashes_what_it_reads_and_makes_damaged_inputs_anew(begin) -> No
 
 
 def test_a_copied_store_is_hashed_once_and_served(begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    from srlm_data.store import shards
-
     project: Project = begin()
     assert project.build().wait() == 0
     copy = Path(shutil.copytree(project.root, project.folder / "copy"))
@@ -265,7 +263,7 @@ def test_a_copied_store_is_hashed_once_and_served(begin, monkeypatch: pytest.Mon
         file.chmod(0o600)
     hashed: list[Path] = []
     digest = disk.digest
-    monkeypatch.setattr(shards, "digest", lambda file: hashed.append(file) or digest(file))
+    monkeypatch.setattr(disk, "digest", lambda file: hashed.append(file) or digest(file))
     for _ in range(2):
         store = Store(copy)
         assert store.rows(store.resolve("toy.pairs")).count() == 6
