@@ -184,6 +184,9 @@ def test_a_query_that_is_stopped_ends_at_once_without_a_traceback(
     ) as asking:  # fmt: skip
         time.sleep(4)  # long enough to be asked; there is nothing to be seen of it
         asking.send_signal(number)
-        assert asking.stderr
-        assert asking.stderr.read().strip() == said
+        try:
+            _, told = asking.communicate(timeout=60)
+        finally:
+            asking.kill()
+        assert told.strip() == said
     assert asking.returncode == code

