@@ -19,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import duckdb
+import numpy as np
+import numpy.typing as npt
 
 from srlm_data.query import connect
+from srlm_data.stages.reward_metrics import MeasureJudge, agree
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("sft", "m1", "m2", "m3")
@@ -67,6 +71,7 @@ def read(store: Path) -> dict[str, Any]:
         pairs = dict(
             connection.execute("SELECT dataset, count(*) FROM all_pairs GROUP BY 1").fetchall()
         )
+        change = judge_change(connection, "m3", "m1")
     found = {(model, versus, name): values for model, versus, name, *values in figures}
 
     def of(model: str, name: str, versus: str = "") -> list[float]:
@@ -82,6 +87,7 @@ def read(store: Path) -> dict[str, Any]:
     return {
         "duels": duels,
         "pairwise_accuracy": judges,
+        "judge_m3_over_m1": change,
         "modal_share": {model: of(model, "modal_share")[0] for model in MODELS},
         "answer_quality": {model: of(model, "answer_mean_score")[0] for model in MODELS},
         "answer_characters": {model: of(model, "characters")[0] for model in MODELS},
@@ -89,6 +95,38 @@ def read(store: Path) -> dict[str, Any]:
         "passed": all(duels[duel]["win_rate"][1] > 0.5 for duel in ("m2 v m1", "m3 v m2"))
         and judges["m3"] >= judges["m1"],
     }
+
+
+def judge_change(
+    connection: duckdb.DuckDBPyConnection, model: str, before: str
+) -> tuple[float, float, float]:
+    """How much more accurate a judge is than another one, with a 95 % interval.
+
+    Both have judged the same replies, so the prompts are drawn anew for both together: the interval
+    of the difference is narrower than those of the two accuracies.
+    """
+    config = MeasureJudge()
+
+    def right(name: str) -> npt.NDArray[np.float64]:
+        prompts = connection.execute(f"""
+            SELECT list(rank ORDER BY candidate_id), list(mean ORDER BY candidate_id)
+            FROM loop.ranked LEFT JOIN (
+              SELECT candidate_id, round(avg(score), 9) AS mean FROM loop.{name}_judgments
+              GROUP BY candidate_id
+            ) USING (candidate_id) GROUP BY prompt_id ORDER BY prompt_id
+        """).fetchall()
+        agreed = [agree(config, ranks, scores) for ranks, scores in prompts]
+        return np.array([[one.right, one.pairs] for one in agreed])
+
+    after, first = right(model), right(before)
+    draws = np.random.default_rng(0).integers(0, len(after), (2000, len(after)))
+
+    def accuracy(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        accuracies: npt.NDArray[np.float64] = counts[..., 0].sum(-1) / counts[..., 1].sum(-1)
+        return accuracies
+
+    low, high = np.quantile(accuracy(after[draws]) - accuracy(first[draws]), [0.025, 0.975])
+    return float(accuracy(after) - accuracy(first)), float(low), float(high)
 
 
 def table(result: dict[str, Any]) -> str:
@@ -110,6 +148,8 @@ def table(result: dict[str, Any]) -> str:
         lines.append(
             f"{duel:<10} win/tie/loss % {split:<20} win rate {value:.1f} [{low:.1f}, {high:.1f}]"
         )
+    change, low, high = (100 * value for value in result["judge_m3_over_m1"])
+    lines.append(f"judge, M3 over M1: {change:+.1f} points of accuracy [{low:+.1f}, {high:+.1f}]")
     pairs = ", ".join(f"{name} {count:,}" for name, count in sorted(result["pairs"].items()))
     lines += [f"pairs: {pairs}", f"passed: {result['passed']}", ""]
     return "\n".join(lines)
