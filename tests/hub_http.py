@@ -57,6 +57,8 @@ class Handler(BaseHTTPRequestHandler):
             length = int(self.headers.get("Content-Length") or 0)
             chunked = self.headers.get("Transfer-Encoding") == "chunked"
             self.body = self._chunks() if chunked else self.rfile.read(length)
+            if len(self.body) < length:  # who sent it is gone
+                raise ConnectionAbortedError
             for wanted, pattern, name in _ROUTES:
                 match = pattern.fullmatch(path)
                 if match and wanted == ("GET" if method == "HEAD" else method):

@@ -1,0 +1,61 @@
+"""A publication that is killed at any of its requests is published whole by the next, once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import toy
+from conftest import Cli
+from hub_repos import Hub
+from srlm_data.build import build
+from srlm_data.recipe import load
+from srlm_data.store import Store
+
+KEY = "datasets/ada/toy"
+PUBLISH = ("publish", "toy", "--repo", "ada/toy", "--tag", "v1")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "repos/create",
+        "preupload",
+        r"info/lfs/objects/batch",
+        "PUT ",
+        "/verify",
+        "/commit/",
+        "/tag/",
+    ],
+)
+def test_a_publication_that_is_killed_is_whole_after_the_next(
+    cli: Cli, hub: Hub, project: Path, cli_env: dict[str, str], moment: str
+) -> None:
+    build(load(toy.write_recipe(project)), Store(project / "store"))
+    running: list[subprocess.Popen[bytes]] = []
+    hub.fail(moment, None, before=lambda: running[0].kill())  # noqa: PLW0108 - it runs by then
+    running.append(
+        subprocess.Popen(
+            [sys.executable, "-m", "srlm_data", *PUBLISH],
+            cwd=project, env=cli_env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+    )  # fmt: skip
+    assert running[0].wait(timeout=120) == -9
+    for repo in hub.repos.values():  # a reader sees nothing of it, or all
+        assert repo.messages in ([], ["."], [".", "Publish toy (v1)"])
+    stored = len(hub.stored)
+
+    again = cli(*PUBLISH)
+    assert again.returncode == 0, again.stderr
+    repo = hub.repos[KEY]
+    assert repo.messages == [".", "Publish toy (v1)"]
+    assert repo.tags == {"v1": repo.branches["main"]}
+    for name in ("candidates", "judgments", "pairs", "prompts"):
+        store = Store(project / "store")
+        [file] = store.files(store.resolve(f"toy.{name}"))
+        path = f"{name}/train-00000-of-00001.parquet"
+        assert hub.files(KEY, "v1")[path] == file.read_bytes()
+    assert len(hub.stored) == len(set(hub.stored)) >= stored  # no bytes came in twice
