@@ -5,13 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
-from srlm_data import templates
-from srlm_data.conversations import user
 from srlm_data.engines import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine, VllmEngine, open_engine
 from srlm_data.errors import EngineError
-from srlm_data.stages.judgments import GUIDED, read_score
 from tests.test_engines import GREEDY, WARM, ask, texts
 from tests.tiny import tiny_model
 
@@ -98,26 +94,6 @@ def test_a_pattern_that_is_none_fails_alone(engine: Engine) -> None:
     done = {one.request.id: one for one in engine.generate([bad, *ask(3)])}
     assert "vLLM refused it" in str(done["bad"].error)
     assert {done[f"r{i}"].finish_reason for i in range(3)} <= {"stop", "length"}
-
-
-def test_a_guided_judgement_ends_with_a_score_however_many_are_under_way() -> None:
-    """By a model that knows what a judgement is; it may reach the score line before its limit."""
-    m0 = ROOT / "srlm_data" / "world" / "m0"
-    prompt = templates.load("judge_brief").fill(
-        prompt="What colour is the hat?", response="The hat is red."
-    )
-    guided = Sampling(0.7, 0.9, 64, pattern=GUIDED)
-    asked = [Request(str(seed), tuple(user(prompt)), guided, seed) for seed in range(48)]
-    engine = open_engine(SETTINGS, str(m0), "m0")
-    try:
-        done = list(engine.generate(asked))
-    finally:
-        engine.close()
-    assert len(done) == 48
-    assert {read_score(one.text, one.finish_reason).state for one in done} <= {
-        "parsed", "truncated"
-    }  # fmt: skip
-    assert sum(one.finish_reason == "stop" for one in done) > 40
 
 
 def test_the_time_in_the_queue_is_told(engine: Engine) -> None:

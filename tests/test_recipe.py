@@ -166,7 +166,8 @@ def test_checking_time_grows_linearly_with_the_file(tmp_path):
         return time.perf_counter() - started
 
     seconds(10)
-    assert seconds(2000) < 30 * seconds(200)
+    fewest = {count: min(seconds(count) for _ in range(3)) for count in (200, 2000)}
+    assert fewest[2000] < 30 * fewest[200]
 
 
 def test_ray_takes_what_the_recipe_says_of_vllm_into_each_replica(tmp_path):
