@@ -7,6 +7,7 @@ fifths of the machine's memory before it spills at all.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -36,8 +37,10 @@ def connect(spill: Path | None = None, *, memory: str | None = None) -> duckdb.D
             "python_enable_replacements": False,
         }
     )
-    # After two seconds it would be written to stdout, where `--json` goes.
-    connection.execute("SET enable_progress_bar = false")
+    # After two seconds it would be written to stdout, where `--json` goes. A notebook without
+    # ipywidgets has none, and DuckDB refuses to turn off what is not there.
+    with contextlib.suppress(duckdb.InvalidInputException):
+        connection.execute("SET enable_progress_bar = false")
     return connection
 
 
