@@ -26,7 +26,6 @@ SMALLER = {
     "seed.yaml": (("n: 1200", "n: 560"), ("n: 2000", "n: 120")),
     "iter1.yaml": (("n: 1200", "n: 160"),),
     "iter2.yaml": (("n: 3600", "n: 320"),),
-    "meta_rewarding.yaml": (("repeats: 5", "repeats: 3"),),
     "dialogues.yaml": (("n: 600", "n: 60"),),
 }
 
@@ -147,21 +146,6 @@ def test_trl_takes_the_pairs_as_they_are(world, loop):
         processing_class=AutoTokenizer.from_pretrained(folder),
     )  # fmt: skip
     assert trainer.train().global_step == 1
-
-
-def test_meta_rewarding_trains_on_pairs_of_answers_and_of_judgements(world, loop):
-    done(srlm_data(world, "build", "meta_rewarding.yaml"))
-    store = Store(world / "store")
-    asked = [
-        row["prompt"][-1]["content"]
-        for row in store.rows(store.resolve("meta_rewarding.pairs")).dicts()
-    ]
-    judge_pairs = sum(text.startswith("Score the response") for text in asked)
-    assert 10 < judge_pairs < len(asked) - 10
-    states = store.resolve("meta_rewarding.meta_judgments").notes["states"]
-    assert states["parsed"] > 0.95 * sum(states.values())
-    [m2] = store.rows(store.resolve("meta_rewarding.m2")).table().to_pylist()
-    assert m2["examples"] == len(asked)
 
 
 def test_conversations_are_answered_judged_and_trained_on_as_they_are(world, loop):
