@@ -64,7 +64,7 @@ demo: setup  ## build recipes/iter1.yaml: from a human seed to preference pairs,
 	@$(BIN)/srlm-data ls
 	@echo; echo "What M1 thinks of its own answers, 0 to 5:"; echo
 	@$(BIN)/srlm-data sql "$(SCORES)"
-	@echo "Look next:"
+	@echo; echo "Look next:"
 	@echo "  $(BIN)/srlm-data report iter1           one page to look at: report.html"
 	@echo "  $(BIN)/srlm-data show iter1.pairs       the pairs themselves"
 	@echo "  $(BIN)/srlm-data lineage iter1.pairs    what they were made from, back to the seed"
