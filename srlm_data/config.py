@@ -149,3 +149,20 @@ Template = Annotated[
     pydantic.WithJsonSchema({"type": "string"}),
 ]
 """A shipped template's name, or a text file beside the recipe; its text is its identity."""
+
+
+def fills(who: str, *names: str) -> pydantic.AfterValidator:
+    """Marks a template whose placeholders ``who`` fills are ``names``, these and no others.
+
+    ``template: Annotated[Template, fills("a judge", "prompt", "response")]``
+    """
+
+    def check(template: templates.Template) -> templates.Template:
+        if template.placeholders != set(names):
+            raise ValueError(
+                f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
+                f"{who} fills {sorted(names)}"
+            )
+        return template
+
+    return pydantic.AfterValidator(check)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-import pydantic
+from pydantic import Field
 
-from srlm_data.config import Template
+from srlm_data.config import Config, Template, fills
 from srlm_data.pleas import folded
 
 # A line that begins with "Verdict:", perhaps behind a list mark, a heading or emphasis. A quoted
@@ -17,20 +17,24 @@ _VERDICT_LINE: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _VERDICT: Final = re.compile(r"[\W_]*+(a|b|tie)[\W_]*+", re.IGNORECASE)
-_PLACEHOLDERS: Final = frozenset({"prompt", "answer_a", "answer_b"})
 
 
-def _shows_two(template: Template) -> Template:
-    if template.placeholders != _PLACEHOLDERS:
-        raise ValueError(
-            f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
-            f"a comparison fills {sorted(_PLACEHOLDERS)}"
-        )
-    return template
-
-
-ComparisonTemplate = Annotated[Template, pydantic.AfterValidator(_shows_two)]
+ComparisonTemplate = Annotated[Template, fills("a comparison", "prompt", "answer_a", "answer_b")]
 """A template that shows a prompt and two answers to it."""
+
+
+class Comparing(Config):
+    """How a model is asked to compare two answers."""
+
+    template: ComparisonTemplate = Field(
+        default="pairwise",
+        validate_default=True,
+        description="Prompt of the judge, with {prompt}, {answer_a} and {answer_b}.",
+    )
+    temperature: float = Field(0.0, ge=0, description="Of the judge; 0 is greedy.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Of the judge.")
+    max_tokens: int = Field(400, ge=1, description="Longest comparison, in tokens.")
+    seed: int = Field(0, ge=0, description="Seed of the judge's requests.")
 
 
 def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:

@@ -43,6 +43,28 @@ class RuleText:
         return f"getvariable('{setting}')" in self.text
 
 
+def rows_of(matches: str, chosen: str = "candidates", rejected: str = "candidates") -> str:
+    """The query that makes the rows of pairs.
+
+    Args:
+        matches: a query of ``prompt_id``, the two ids, the two scores and the ``margin``.
+        chosen: the view in which the chosen answers are.
+        rejected: the view in which the rejected ones are.
+    """
+    return f"""
+        SELECT md5(concat_ws('/', 'pair', chosen_id, rejected_id)) AS pair_id,
+               matches.prompt_id, good.prompt,
+               [{{'role': 'assistant', 'content': good.response}}] AS chosen,
+               [{{'role': 'assistant', 'content': bad.response}}] AS rejected,
+               chosen_id, rejected_id, chosen_score, rejected_score, margin,
+               CASE WHEN good.model = bad.model THEN good.model END AS model
+        FROM ({matches}) AS matches
+        JOIN {chosen} AS good ON good.candidate_id = chosen_id
+        JOIN {rejected} AS bad ON bad.candidate_id = rejected_id
+        ORDER BY matches.prompt_id, pair_id
+    """
+
+
 def shipped() -> list[str]:
     """Names of the rules that come with the package."""
     return sorted(file.stem for file in Path(__file__).parent.glob("*.sql"))
@@ -122,7 +144,7 @@ def pair_by(
             drops.update(dict(connection.sql(counts).fetchall()))
             [figures] = connection.sql(_NOTES).to_arrow_table().to_pylist()
             notes.update(figures)
-            yield from connection.sql(_PAIRS).to_arrow_reader(8192)
+            yield from connection.sql(rows_of("FROM matches WHERE wide")).to_arrow_reader(8192)
 
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
 
@@ -228,18 +250,4 @@ _NOTES: Final = """
            (SELECT count(*) FROM matches WHERE NOT wide) AS matches_below_margin,
            (SELECT count(*) FROM judgments ANTI JOIN candidates USING (candidate_id))
                AS judgments_of_other_candidates
-"""
-
-_PAIRS: Final = """
-    SELECT md5(concat_ws('/', 'pair', chosen_id, rejected_id)) AS pair_id,
-           matches.prompt_id, good.prompt,
-           [{'role': 'assistant', 'content': good.response}] AS chosen,
-           [{'role': 'assistant', 'content': bad.response}] AS rejected,
-           chosen_id, rejected_id, chosen_score, rejected_score, margin,
-           CASE WHEN good.model = bad.model THEN good.model END AS model
-    FROM matches
-    JOIN candidates AS good ON good.candidate_id = chosen_id
-    JOIN candidates AS bad ON bad.candidate_id = rejected_id
-    WHERE wide
-    ORDER BY matches.prompt_id, pair_id
 """

@@ -24,7 +24,7 @@ from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
 from srlm_data.rows import Candidates, Comparisons, Judgments, Models, Rows
 from srlm_data.schema import COMPARISONS, row_id
-from srlm_data.verdicts import ComparisonTemplate, read_verdict
+from srlm_data.verdicts import Comparing, read_verdict
 
 
 class CompareScores(Config):
@@ -39,18 +39,8 @@ class CompareScores(Config):
         return Expected(_least(rows))
 
 
-class Compare(CompareScores):
+class Compare(Comparing, CompareScores):
     """Which answers meet, and how the judge is asked."""
-
-    template: ComparisonTemplate = Field(
-        default="pairwise",
-        validate_default=True,
-        description="Prompt of the judge, with {prompt}, {answer_a} and {answer_b}.",
-    )
-    temperature: float = Field(0.0, ge=0, description="Of the judge; 0 is greedy.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Of the judge.")
-    max_tokens: int = Field(400, ge=1, description="Longest comparison, in tokens.")
-    seed: int = Field(0, ge=0, description="Seed of the judge's requests.")
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """At most two calls, and as many rows, a prompt that both sides answered."""

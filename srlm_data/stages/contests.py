@@ -23,21 +23,11 @@ from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
 from srlm_data.rows import Candidates, Comparisons, Judgments, Models, Rows
 from srlm_data.schema import COMPARISONS, JUDGMENTS, MAX_SCORE, row_id
-from srlm_data.verdicts import ComparisonTemplate, read_verdict
+from srlm_data.verdicts import Comparing, read_verdict
 
 
-class Contest(Config):
+class Contest(Comparing):
     """How the judge is asked."""
-
-    template: ComparisonTemplate = Field(
-        default="pairwise",
-        validate_default=True,
-        description="Prompt of the judge, with {prompt}, {answer_a} and {answer_b}.",
-    )
-    temperature: float = Field(0.0, ge=0, description="Of the judge; 0 is greedy.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Of the judge.")
-    max_tokens: int = Field(400, ge=1, description="Longest comparison, in tokens.")
-    seed: int = Field(0, ge=0, description="Seed of the judge's requests.")
 
 
 def contest(config: Contest, candidates: Candidates, model: Models, engine: Engine) -> Comparisons:

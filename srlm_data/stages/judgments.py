@@ -9,19 +9,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from srlm_data.answers.asking import answered, ask
-from srlm_data.config import Config, Expected, Lengths, Template
+from srlm_data.config import Config, Expected, Lengths, Template, fills
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.pleas import find_pleas
 from srlm_data.rows import Candidates, Judgments, Models, Rows
 from srlm_data.schema import JUDGMENTS, MAX_SCORE, row_id
 
-_PLACEHOLDERS: Final = frozenset({"prompt", "response"})
 GUIDED: Final = rf"([^\n]*\n)*Score: [0-{MAX_SCORE}]"
 """A judgement whose last line is a score: free until then, and it cannot end before."""
 
@@ -30,7 +29,7 @@ class Judge(Config):
     """How answers are judged."""
 
     repeats: int = Field(3, ge=1, description="Judgements a candidate (paper: 3, their mean).")
-    template: Template = Field(
+    template: Annotated[Template, fills("a judge", "prompt", "response")] = Field(
         default="judge",
         validate_default=True,
         description="Prompt of the judge, with {prompt} and {response}.",
@@ -44,16 +43,6 @@ class Judge(Config):
         "openai (a server of vLLM).",
     )
     seed: int = Field(0, ge=0, description="Seed of the requests.")
-
-    @field_validator("template")
-    @classmethod
-    def _placeholders(cls, template: Template) -> Template:
-        if template.placeholders != _PLACEHOLDERS:
-            raise ValueError(
-                f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
-                f"a judge fills {sorted(_PLACEHOLDERS)}"
-            )
-        return template
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """``repeats`` calls and rows a candidate."""

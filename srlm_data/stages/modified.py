@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from srlm_data.answers.asking import answered, ask
-from srlm_data.config import Config, Expected, Template
+from srlm_data.config import Config, Expected, Template, fills
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.rows import Models, Prompts, Rows
@@ -27,7 +27,7 @@ _MARK = re.compile(r"\s*(?:[-*]|\d{1,6}[.):])\s+")
 class Modify(Config):
     """How instructions are modified."""
 
-    template: Template = Field(
+    template: Annotated[Template, fills("a modification", "prompt")] = Field(
         default="modify",
         validate_default=True,
         description="What is asked, with {prompt}; the first line of the completion is taken.",
@@ -36,16 +36,6 @@ class Modify(Config):
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling.")
     max_tokens: int = Field(256, ge=1, description="Longest completion, in tokens.")
     seed: int = Field(0, ge=0, description="Seed of the requests.")
-
-    @field_validator("template")
-    @classmethod
-    def _placeholders(cls, template: Template) -> Template:
-        if template.placeholders != {"prompt"}:
-            raise ValueError(
-                f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
-                "a modification fills ['prompt']"
-            )
-        return template
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """A call and at most a row for each prompt."""

@@ -17,6 +17,7 @@ from pydantic import Field
 from srlm_data import duck
 from srlm_data.config import Config, Expected
 from srlm_data.errors import DataError
+from srlm_data.pairing import rows_of
 from srlm_data.rows import Candidates, Judgments, Pairs, Rows
 from srlm_data.schema import MAX_SCORE, PAIRS
 
@@ -83,7 +84,9 @@ def oppose(
             counts = "SELECT reason, count(*) FROM met WHERE reason IS NOT NULL GROUP BY reason"
             drops.update(dict(connection.sql(counts).fetchall()))
             [(notes["prompts"],)] = connection.sql("SELECT count(*) FROM met").fetchall()
-            yield from connection.sql(_PAIRS).to_arrow_reader(8192)
+            yield from connection.sql(
+                rows_of("FROM met WHERE reason IS NULL", "chosen", "rejected")
+            ).to_arrow_reader(8192)
 
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
 
@@ -125,18 +128,4 @@ _MET: Final = """
              WHEN margin < getvariable('margin') THEN 'margin_too_small'
            END AS reason
     FROM chosen_answer AS good FULL JOIN rejected_answer AS bad USING (prompt_id)
-"""
-
-_PAIRS: Final = """
-    SELECT md5(concat_ws('/', 'pair', chosen_id, rejected_id)) AS pair_id,
-           met.prompt_id, good.prompt,
-           [{'role': 'assistant', 'content': good.response}] AS chosen,
-           [{'role': 'assistant', 'content': bad.response}] AS rejected,
-           chosen_id, rejected_id, chosen_score, rejected_score, margin,
-           CASE WHEN good.model = bad.model THEN good.model END AS model
-    FROM met
-    JOIN chosen AS good ON good.candidate_id = chosen_id
-    JOIN rejected AS bad ON bad.candidate_id = rejected_id
-    WHERE reason IS NULL
-    ORDER BY met.prompt_id
 """

@@ -98,7 +98,9 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
             drops.update(dict(connection.sql(counts).fetchall()))
             figures = connection.sql(_NOTES)
             notes.update(zip(figures.columns, figures.fetchall()[0], strict=True))
-            yield from connection.sql(_PAIRS).to_arrow_reader(8192)
+            yield from connection.sql(
+                pairing.rows_of("FROM decided WHERE reason IS NULL")
+            ).to_arrow_reader(8192)
 
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
 
@@ -143,18 +145,4 @@ _NOTES = """
            ((SELECT count(*) FROM judgments) - coalesce(sum(judgments), 0))::BIGINT
                AS judgments_of_other_candidates
     FROM decided
-"""
-
-_PAIRS = """
-    SELECT md5(concat_ws('/', 'pair', chosen_id, rejected_id)) AS pair_id,
-           decided.prompt_id, best.prompt,
-           [{'role': 'assistant', 'content': best.response}] AS chosen,
-           [{'role': 'assistant', 'content': worst.response}] AS rejected,
-           chosen_id, rejected_id, chosen_score, rejected_score, margin,
-           CASE WHEN best.model = worst.model THEN best.model END AS model
-    FROM decided
-    JOIN candidates AS best ON best.candidate_id = chosen_id
-    JOIN candidates AS worst ON worst.candidate_id = rejected_id
-    WHERE reason IS NULL
-    ORDER BY decided.prompt_id
 """

@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from srlm_data.answers.asking import answered, ask
-from srlm_data.config import Config, Expected, Lengths, Template
+from srlm_data.config import Config, Expected, Lengths, Template, fills
 from srlm_data.conversations import render, user
 from srlm_data.engines import Completion, Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
@@ -89,7 +89,7 @@ class SelfInstruct(Config):
     own_shots: int = Field(
         2, ge=0, description="Prompts made before that are shown (paper: 2); seed ones until then."
     )
-    template: Template = Field(
+    template: Annotated[Template, fills("self-instruction", "examples")] = Field(
         default="self_instruct",
         validate_default=True,
         description="What is asked, with {examples}, a numbered list of one line each.",
@@ -109,16 +109,6 @@ class SelfInstruct(Config):
     )
     max_requests: int = Field(100_000, ge=1, description="Give up after so many requests.")
     seed: int = Field(0, ge=0, description="Seed of the examples' choice and of the requests.")
-
-    @field_validator("template")
-    @classmethod
-    def _placeholders(cls, template: Template) -> Template:
-        if template.placeholders != {"examples"}:
-            raise ValueError(
-                f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
-                "self-instruction fills ['examples']"
-            )
-        return template
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """``n`` rows, from at least as many calls."""
