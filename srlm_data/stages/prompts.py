@@ -12,7 +12,6 @@ import string
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -284,13 +283,13 @@ def new_prompts(text: str, after: int) -> list[tuple[str, bool]]:
         Each prompt, and whether it is complete: whether anything came after it.
     """
     lines = text.splitlines()
-    marks = [_NUMBERED.match(line) for line in lines]
+    # Marks are not kept: a million of them, in a long text, cost more than they are.
+    expected = (place for place, line in enumerate(lines) if _number(line) == after + 1)
     with_text = (place for place, line in enumerate(lines) if line.strip())
-    expected = (place for place, mark in enumerate(marks) if mark and int(mark[1]) == after + 1)
-    first = next(expected, next(with_text, len(lines)))
     number: int | None = None
     found = []
-    for line, mark, place in zip(lines[first:], marks[first:], count(first + 1), strict=False):
+    for place in range(next(expected, next(with_text, len(lines))), len(lines)):
+        line, mark = lines[place], _NUMBERED.match(lines[place])
         if number is None:
             number = int(mark[1]) if mark else after + 1
         elif mark and int(mark[1]) == number + 1:
@@ -301,9 +300,15 @@ def new_prompts(text: str, after: int) -> list[tuple[str, bool]]:
         prompt = re.split(rf"\s{number + 1}[.):](?:\s|$)", whole, maxsplit=1)[0]
         prompt = _ANSWER.split(prompt, maxsplit=1)[0].strip()
         if prompt:
-            goes_on = place < len(lines) or prompt != whole or text.endswith("\n")
+            goes_on = place + 1 < len(lines) or prompt != whole or text.endswith("\n")
             found.append((prompt, goes_on))
     return found
+
+
+def _number(line: str) -> int | None:
+    """The number that a line begins with, as one of a list."""
+    mark = _NUMBERED.match(line)
+    return int(mark[1]) if mark else None
 
 
 def _one_line(text: str) -> str:

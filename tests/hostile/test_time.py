@@ -78,6 +78,6 @@ def test_time_grows_with_the_text_and_not_with_its_square(reader: str, unit: str
 def test_ten_megabytes_are_read_in_seconds(reader: str, unit: str) -> None:
     read = READERS[reader]
     read(unit)
-    figures = {size: seconds(read, unit, size * MEGABYTE, 4 // size or 1) for size in (1, 2, 5, 10)}
+    figures = {size: seconds(read, unit, size * MEGABYTE) for size in (1, 2, 5, 10)}
     assert figures[10] < max(25 * figures[1], 0.5), figures
     assert figures[10] < 60, figures
