@@ -14,13 +14,15 @@ from typing import Any, Final
 SECRET_NAME: Final = re.compile(
     r"(token|key|secret|password|passwd|passphrase|credentials?)s?$", re.IGNORECASE
 )
+TOKENS: Final = (
+    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{30,}"
+    r"|gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}"
+    r"|xox[abp]-[A-Za-z0-9-]{10,})"
+)
+"""What access tokens look like, for Python's and for DuckDB's regular expressions."""
 _SHAPES: Final = re.compile(
-    r"""
-    \b(?: hf_[A-Za-z0-9]{16,} | sk-[A-Za-z0-9_-]{16,} | AKIA[0-9A-Z]{16} | AIza[0-9A-Za-z_-]{30,}
-        | gh[oprsu]_[A-Za-z0-9]{20,} | github_pat_\w{20,} | glpat-[\w-]{16,} | xox[abp]-[\w-]{10,} )
-    | (?<=://)[^/\s:@]{1,100}:[^/\s@]{1,200}(?=@)
-    """,
-    re.VERBOSE | re.ASCII,
+    TOKENS + r"|(?<=://)[^/\s:@]{1,100}:[^/\s@]{1,200}(?=@)",  # and a password in an address
+    re.ASCII,
 )
 _SHORTEST: Final = 8
 """A shorter value (``KEY=1``) is no secret, and hiding it would riddle every sentence."""

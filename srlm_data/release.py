@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from srlm_data.errors import HubError, StoreError
+from srlm_data.redaction import TOKENS
 from srlm_data.store import Manifest, Store, version_of
 
 _MADE: Final = ("at", "seconds", "commit", "python", "packages")
 """What is told of how a version was made. The command line is not: it holds paths."""
 
-SECRETS: Final = (
-    r"\b(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[A-Z0-9]{16})\b"
-)
-"""What access tokens look like, for Python's and for DuckDB's regular expressions."""
 _FOLDERS: Final = re.compile(r"(?:/home|/Users|[A-Z]:\\+Users)[/\\]+[\w.-]+")
 
 
@@ -151,7 +148,7 @@ def refuse_private(texts: Iterable[tuple[str, str]]) -> None:
     if re.search(r"[\d.-]", host):  # a host that is called "judge" is a word like any other
         private.append(re.compile(rf"\b{re.escape(host)}\b"))
     for what, text in texts:
-        if re.search(SECRETS, text):
+        if re.search(TOKENS, text):
             raise HubError(
                 f"{what}: it holds an access token, and would be published. "
                 "Take it out of the recipe, revoke it, and build again."

@@ -11,7 +11,8 @@ from srlm_data import card, duck
 from srlm_data.card import lineage
 from srlm_data.errors import HubError, StoreError
 from srlm_data.hub.remote import Content, Remote, known_as
-from srlm_data.release import SECRETS, Part, Release, cleaned, refuse_private
+from srlm_data.redaction import TOKENS
+from srlm_data.release import Part, Release, cleaned, refuse_private
 from srlm_data.store import Store
 
 MANIFESTS: Final = "manifests"
@@ -99,7 +100,7 @@ def _refuse_tokens(store: Store, part: Part) -> None:
     with duck.connect() as connection:
         store.rows(part.manifest).view(connection, "rows")
         found = connection.execute(
-            "SELECT count(*) FROM rows WHERE regexp_matches(rows::VARCHAR, ?)", [SECRETS]
+            "SELECT count(*) FROM rows WHERE regexp_matches(rows::VARCHAR, ?)", [TOKENS]
         ).fetchone()
     if found and found[0]:
         raise HubError(
