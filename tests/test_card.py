@@ -172,8 +172,8 @@ def test_versions_that_were_not_made_from_each_other_are_not_published_together(
     "word",
     [
         "hf_" + "a" * 30, "sk-" + "b" * 30, "ghp_" + "c" * 36,
-        "github_pat_" + "d" * 30, "glpat-" + "e" * 20, "AKIA" + "F" * 16, "/home" + "/ada", "/Users/ada",
-        "C:\\Users\\ada",
+        "github_pat_" + "d" * 30, "glpat-" + "e" * 20, "AKIA" + "F" * 16,
+        "/home" + "/ada", "/Users/ada", "C:\\Users\\ada",
     ],
 )  # fmt: skip
 def test_private_words_are_refused(word: str) -> None:
