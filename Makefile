@@ -37,7 +37,8 @@ $(VENV)/.pinned: requirements/ci.txt
 	@echo "setup 2/4: torch"
 	@$(PIP) install -c requirements/ci.txt torch uv
 	@echo "setup 3/4: everything else, pinned"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements/ci.txt \
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode \
+	    -r requirements/ci.txt \
 	  || $(PIP) install --no-deps -r requirements/ci.txt
 	@touch $@
 

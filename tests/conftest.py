@@ -74,6 +74,7 @@ def cli_env(tmp_path: Path) -> dict[str, str]:
     home = tmp_path / "home"
     home.mkdir()
     env = {name: value for name, value in os.environ.items() if not name.startswith("SRLM_")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # some machines set it; nobody compiles every time
     # Wide and plain, so that a test reads sentences and not a terminal's line breaks.
     env |= {
         "COLUMNS": "200",
