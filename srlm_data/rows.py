@@ -196,8 +196,10 @@ def _length(value: Any) -> int:
 
 
 def _in_schema(stage: Stage, batch: pa.RecordBatch) -> pa.RecordBatch:
-    # A cast loads Arrow's compute functions, which a build with nothing to do never needs.
-    return batch if batch.schema.equals(stage.schema) else batch.cast(stage.schema)
+    # Parquet calls the elements of a list otherwise, so the metadata counts. Where nothing differs,
+    # no cast: it loads Arrow's compute functions, which a build with nothing to do never needs.
+    same = batch.schema.equals(stage.schema, check_metadata=True)
+    return batch if same else batch.cast(stage.schema)
 
 
 def _table(stage: Stage, rows: list[Mapping[str, Any]]) -> pa.Table:
