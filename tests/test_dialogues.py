@@ -6,13 +6,14 @@ import pytest
 
 from fakes import FakeEngine
 from srlm_data import schema
+from srlm_data.open_assistant import messages_of_tree
 from srlm_data.rows import Rows
 from srlm_data.stages.candidates import Answer, answer
 from srlm_data.stages.dialogues import SelectDialogues, select_dialogues
 from srlm_data.stages.eft import SelectEft, select_eft
 from srlm_data.stages.judgments import Judge, judge
 from srlm_data.stages.pairs import Pair, pair
-from srlm_data.stages.seed import ReadMessages, messages_of_tree, read_messages
+from srlm_data.stages.seed import ReadMessages, read_messages
 from srlm_data.stages.sql import Sql, sql
 from test_seed import reply, tree
 

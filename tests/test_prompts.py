@@ -1,12 +1,10 @@
 """Self-instruction: what is asked, what is read from an answer, what is filtered and why."""
 
-import json
 import random
 import re
 from unittest import mock
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -19,12 +17,8 @@ from srlm_data.engines import Completion
 from srlm_data.errors import DataError
 from srlm_data.novelty import Novelty, tokens
 from srlm_data.rows import Rows
-from srlm_data.stages import prompts as stage
 from srlm_data.stages.prompts import (
-    ReadPrompts,
     SelfInstruct,
-    new_prompts,
-    read_prompts,
     self_instruct,
 )
 
@@ -138,19 +132,6 @@ def test_each_filter_has_its_own_reason(text, reason):
     assert made.drops == {reason: 3}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "What is green tea?",
-        "word " * 149 + "end",
-        "Explain mapping and imagery to me",
-        "Go tomorrow or stay?",
-    ],
-)
-def test_what_is_just_within_the_filters_passes(text):
-    assert not [wrong.__name__ for wrong in stage.FILTERS if wrong(text)]
-
-
 def test_a_prompt_that_was_cut_off_is_dropped_but_not_one_before_the_cut():
     def cut(text):
         return lambda request: Completion(request, text, "length", 9, 9)
@@ -189,30 +170,6 @@ def test_all_prompts_of_an_answer_are_taken_where_so_wished_but_no_more_than_n()
     assert len({row["answer_key"] for row in rows}) == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("9. Why is tea hot?", [("Why is tea hot?", False)]),
-        ("Why is tea hot?", [("Why is tea hot?", False)]),
-        ("\n\n 9)  Why is\ttea hot?\n", [("Why is tea hot?", True)]),
-        ("9. Why?\nBecause.\n1. Heat\n2. Fire", [("Why?", True)]),
-        ("9. Why?\n\n10. How?\n11. When", [("Why?", True), ("How?", True), ("When", False)]),
-        ("9. Why? 10. How?", [("Why?", True)]),
-        ("Why? 10. How?", [("Why?", True)]),
-        ("9. In 1999. 12. or so, why?", [("In 1999. 12. or so, why?", False)]),
-        ("9. Why? Answer: because", [("Why?", True)]),
-        ("Sure, here is one:\n9. Why?", [("Why?", False)]),
-        ("Why?\n1. Heat\n2. Fire", [("Why?", True)]),
-        ("3.5 or 4?", [("3.5 or 4?", False)]),
-        ("1. Why?\n2. How?", [("Why?", True), ("How?", False)]),
-        ("9.", []),
-        ("", []),
-    ],
-)
-def test_new_prompts_are_read_line_by_line_and_cut_where_the_model_goes_on(text, found):
-    assert new_prompts(text, after=8) == found
-
-
 def test_seed_prompts_are_shown_on_one_line_and_only_ift_ones():
     seed = [*(said(number) for number in range(-8, 0)), "Two\n\nlines of a\tprompt"]
     both = Rows.of(
@@ -234,19 +191,6 @@ def test_too_few_seed_prompts_are_refused():
 def test_a_template_without_the_examples_is_refused():
     with pytest.raises(ValidationError, match="self-instruction fills"):
         SelfInstruct(n=1, template=templates.Template("mine", "Write a prompt."))
-
-
-def test_a_pool_made_elsewhere_is_read_from_any_column(tmp_path):
-    file = tmp_path / "pool.jsonl"
-    file.write_text("".join(json.dumps({"q": text}) + "\n" for text in ["Hi", "Hi", " ", "Ho"]))
-    made = read_prompts(ReadPrompts(files=[file], column="q"))
-    assert [row["prompt"] for row in made.dicts()] == [user("Hi"), user("Ho")]
-    assert made.drops == {"duplicate": 1, "empty": 1}
-    pq.write_table(pa.table({"prompt": [user("Hi")]}), tmp_path / "pool.parquet")
-    [row] = read_prompts(ReadPrompts(files=[tmp_path / "pool.parquet"])).dicts()
-    assert row["prompt_id"] == schema.prompt_id(user("Hi"))
-    with pytest.raises(DataError, match="no column 'prompt', found"):
-        read_prompts(ReadPrompts(files=[file])).table()
 
 
 def common_subsequence(one, two):

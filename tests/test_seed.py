@@ -10,16 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from srlm_data import schema
-from srlm_data.conversations import user
 from srlm_data.errors import DataError, Missing
+from srlm_data.open_assistant import messages_of_tree
 from srlm_data.rows import Rows
 from srlm_data.stages.seed import (
-    ReadExamples,
     ReadMessages,
     SelectIft,
     SelectRanked,
-    messages_of_tree,
-    read_examples,
     read_messages,
     select_ift,
     select_ranked,
@@ -293,35 +290,3 @@ def test_a_prompt_in_ift_is_excluded_by_its_text_whatever_its_id():
     made = select_ranked(SelectRanked(), again, ift)
     assert made.table().num_rows == 0
     assert made.drops == {"in_ift": 2}
-
-
-def test_examples_of_ones_own_are_read_from_columns_of_any_name(tmp_path):
-    file = lines(tmp_path / "own.jsonl", [
-        {"question": "What is tea?", "answer": "A drink."},
-        {"question": "What is tea?", "answer": "A drink."},
-        {"question": " ", "answer": "A drink."},
-        {"question": "What is rum?", "answer": ""},
-    ])  # fmt: skip
-    made = read_examples(ReadExamples(files=[file], prompt="question", completion="answer"))
-    [row] = made.dicts()
-    assert row["prompt"] == user("What is tea?")
-    assert row["completion"] == [{"role": "assistant", "content": "A drink."}]
-    assert row["prompt_id"] == schema.prompt_id(user("What is tea?"))
-    assert made.drops == {"duplicate": 1, "empty_prompt": 1, "empty_completion": 1}
-
-
-def test_conversations_of_ones_own_are_split_before_the_last_answer(tmp_path):
-    answered = [*user("Hi"), {"role": "assistant", "content": "Hello"}]
-    pq.write_table(pa.table({"messages": [answered, user("Hi")]}), tmp_path / "own.parquet")
-    made = read_examples(ReadExamples(files=[tmp_path / "own.parquet"], messages="messages"))
-    [row] = made.dicts()
-    assert (row["prompt"], row["completion"]) == (answered[:1], answered[1:])
-    assert made.drops == {"no_answer": 1}
-
-
-def test_a_missing_or_unfit_column_of_ones_own_is_named(tmp_path):
-    file = lines(tmp_path / "own.jsonl", [{"promt": "Hi", "completion": 3}])
-    with pytest.raises(DataError, match=r"own.jsonl:1: there is no column 'prompt'.*mean 'promt'"):
-        read_examples(ReadExamples(files=[file])).table()
-    with pytest.raises(DataError, match=r"'completion' must be a text or a list.*found 3"):
-        read_examples(ReadExamples(files=[file], prompt="promt")).table()

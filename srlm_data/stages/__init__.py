@@ -13,6 +13,7 @@ from srlm_data.stages.contests import contest, score_contest
 from srlm_data.stages.dialogues import select_dialogues
 from srlm_data.stages.disputes import take_disputed, teach_comparison
 from srlm_data.stages.eft import select_eft
+from srlm_data.stages.given import read_examples, read_prompts
 from srlm_data.stages.intrinsic import expected_scores, intrinsic_rewards, smooth_labels
 from srlm_data.stages.judgments import judge
 from srlm_data.stages.leaderboard import read_leaderboard
@@ -21,9 +22,9 @@ from srlm_data.stages.modified import modify
 from srlm_data.stages.opposed import oppose
 from srlm_data.stages.pairs import pair
 from srlm_data.stages.preferences import read_pairs
-from srlm_data.stages.prompts import read_prompts, self_instruct
+from srlm_data.stages.prompts import self_instruct
 from srlm_data.stages.reward_metrics import measure_judge
-from srlm_data.stages.seed import read_examples, read_messages, select_ift, select_ranked
+from srlm_data.stages.seed import read_messages, select_ift, select_ranked
 from srlm_data.stages.sql import sql
 from srlm_data.stages.versions import read_version
 from srlm_data.stages.win_rates import win_rates

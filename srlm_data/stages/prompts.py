@@ -1,18 +1,16 @@
 """examples -> prompts: new prompts in the manner of the seed (paper, section 2.2 and A.5).
 
 ``self_instruct`` shows a model some seed prompts and some of those it made before, and filters what
-it adds, after Self-Instruct. ``read_prompts`` takes a pool that was made elsewhere.
+it adds, after Self-Instruct.
 """
 
 from __future__ import annotations
 
 import random
-import re
-import string
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -22,61 +20,9 @@ from srlm_data.conversations import render, user
 from srlm_data.engines import Completion, Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
 from srlm_data.novelty import Novelty
-from srlm_data.records import Records, turns
+from srlm_data.prompt_lists import flaw, new_prompts, one_line, too_long
 from srlm_data.rows import Examples, Models, Prompts, Rows
 from srlm_data.schema import PROMPTS, prompt_id
-
-BLOCKED: Final = (
-    "image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps",
-    "draw", "plot", "go to",
-)  # fmt: skip
-"""Words of prompts that a model without eyes and hands cannot answer (Self-Instruct)."""
-
-_BLOCKED: Final = re.compile(rf"\b(?:{'|'.join(BLOCKED)})\b", re.IGNORECASE)
-_NUMBERED: Final = re.compile(r"\s*(\d{1,6})[.):](?!\d)\s*(.*)")
-_ANSWER: Final = re.compile(r"\s(?:answer|response|output|assistant):", re.IGNORECASE)
-
-
-def too_short(text: str) -> bool:
-    """Three words or fewer."""
-    return len(text.split()) <= 3
-
-
-def too_long(text: str) -> bool:
-    """More than 150 words."""
-    return len(text.split()) > 150
-
-
-def blocked_word(text: str) -> bool:
-    """One of ``BLOCKED``, as a word of its own."""
-    return _BLOCKED.search(text) is not None
-
-
-def starts_with_write_a_program(text: str) -> bool:
-    """The beginning that Self-Instruct found too often."""
-    return text.lower().startswith("write a program")
-
-
-def starts_with_punctuation(text: str) -> bool:
-    """Punctuation at the beginning."""
-    return text[0] in string.punctuation
-
-
-def starts_with_non_ascii(text: str) -> bool:
-    """A character outside ASCII at the beginning."""
-    return not text[0].isascii()
-
-
-FILTERS: Final[tuple[Callable[[str], bool], ...]] = (
-    too_short, too_long, blocked_word, starts_with_write_a_program, starts_with_punctuation,
-    starts_with_non_ascii,
-)  # fmt: skip
-"""What is wrong with a prompt by itself; each is a reason of the same name."""
-
-
-def flaw(text: str) -> str | None:
-    """The first of ``FILTERS`` that a prompt does not pass, or None."""
-    return next((wrong.__name__ for wrong in FILTERS if wrong(text)), None)
 
 
 class SelfInstruct(Config):
@@ -133,9 +79,10 @@ def self_instruct(
     but new prompts must differ from them as well.
 
     Drops: ``error``, ``empty``, ``cut_off`` (the completion ended within the prompt),
-    ``copied_context`` (an example that was shown), the names of ``FILTERS``, ``duplicate`` (of a
-    seed or new prompt, letter by letter), ``not_novel`` (too like one by ROUGE-L), ``not_needed``
-    (``n`` were there before). The notes count ``requests`` and ``seed_prompts``.
+    ``copied_context`` (an example that was shown), the names of ``prompt_lists.FILTERS``,
+    ``duplicate`` (of a seed or new prompt, letter by letter), ``not_novel`` (too like one by
+    ROUGE-L), ``not_needed`` (``n`` were there before). The notes count ``requests`` and
+    ``seed_prompts``.
 
     Raises:
         DataError: there are fewer seed prompts than are to be shown, or ``model`` is not the model
@@ -196,7 +143,7 @@ class _Pool:
         for row in examples.dicts():
             if row["kind"] == "ift" and row["prompt_id"] not in self._known:
                 self._known.add(row["prompt_id"])
-                text = _one_line(render(row["prompt"]))
+                text = one_line(render(row["prompt"]))
                 texts.append(text)
                 if len(row["prompt"]) == 1 and text and not too_long(text):
                     self.seed.append(_Shot(row["prompt_id"], text))
@@ -269,79 +216,3 @@ def _read(
         yield text, "cut_off" if cut else None
         if config.keep == "first":
             return
-
-
-def new_prompts(text: str, after: int) -> list[tuple[str, bool]]:
-    """The prompts that a model added to a list of ``after`` ones, without their numbers.
-
-    A prompt is one line, as in the list that the model saw. The first one is the line with the
-    next number, or else the first line with text; further ones must be numbered on from there.
-    All other lines are the model talking or going on to answer, and are left out; so is what
-    follows the next number or an ``Answer:`` on the same line.
-
-    Returns:
-        Each prompt, and whether it is complete: whether anything came after it.
-    """
-    lines = text.splitlines()
-    # Marks are not kept: a million of them, in a long text, cost more than they are.
-    expected = (place for place, line in enumerate(lines) if _number(line) == after + 1)
-    with_text = (place for place, line in enumerate(lines) if line.strip())
-    number: int | None = None
-    found = []
-    for place in range(next(expected, next(with_text, len(lines))), len(lines)):
-        line, mark = lines[place], _NUMBERED.match(lines[place])
-        if number is None:
-            number = int(mark[1]) if mark else after + 1
-        elif mark and int(mark[1]) == number + 1:
-            number += 1
-        else:
-            continue
-        whole = _one_line(mark[2] if mark else line)
-        prompt = re.split(rf"\s{number + 1}[.):](?:\s|$)", whole, maxsplit=1)[0]
-        prompt = _ANSWER.split(prompt, maxsplit=1)[0].strip()
-        if prompt:
-            goes_on = place + 1 < len(lines) or prompt != whole or text.endswith("\n")
-            found.append((prompt, goes_on))
-    return found
-
-
-def _number(line: str) -> int | None:
-    """The number that a line begins with, as one of a list."""
-    mark = _NUMBERED.match(line)
-    return int(mark[1]) if mark else None
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-class ReadPrompts(Records):
-    """Where the prompts are."""
-
-    column: str = Field("prompt", description="Column of the prompt: a text or a conversation.")
-
-
-def read_prompts(config: ReadPrompts) -> Prompts:
-    """Read prompts that were made elsewhere, from files or the Hub.
-
-    Drops: ``empty``, ``duplicate``.
-
-    Raises:
-        DataError: the column is missing, or is neither a text nor a conversation.
-    """
-    drops: Counter[str] = Counter()
-
-    def rows() -> Iterator[dict[str, Any]]:
-        seen: set[str] = set()
-        for where, record in config.read():
-            prompt = turns(record, config.column, "user", where)
-            identity = prompt_id(prompt)
-            if not any(turn["content"].strip() for turn in prompt):
-                drops["empty"] += 1
-            elif identity in seen:
-                drops["duplicate"] += 1
-            else:
-                seen.add(identity)
-                yield {"prompt_id": identity, "prompt": prompt, "source": "given"}
-
-    return Rows.stream(PROMPTS, rows(), drops=drops)

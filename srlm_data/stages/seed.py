@@ -2,7 +2,6 @@
 
 ``read_messages`` reads Open Assistant exports; ``select_ift`` takes the best human reply to each
 first prompt, ``select_ranked`` the prompts with several ranked replies, to teach judging (EFT).
-``read_examples`` brings instruction data of your own instead.
 
 The two selections go through the assistant's messages: each becomes a row or is counted under the
 first reason that applies, so rows and drops always add up to the messages there were. Ranks start
@@ -22,15 +21,10 @@ from pydantic import Field, model_validator
 from srlm_data import duck
 from srlm_data.config import Config, Expected
 from srlm_data.conversations import assistant, user
-from srlm_data.open_assistant import messages_of, messages_of_tree
-from srlm_data.records import Records, turns
+from srlm_data.open_assistant import messages_of
+from srlm_data.records import Records
 from srlm_data.rows import BATCH, Candidates, Examples, Messages, Rows
-from srlm_data.schema import CANDIDATES, EXAMPLES, MESSAGES, Message, prompt_id, row_id
-
-__all__ = [
-    "ReadExamples", "ReadMessages", "SelectIft", "SelectRanked", "messages_of_tree",
-    "read_examples", "read_messages", "select_ift", "select_ranked",
-]  # fmt: skip
+from srlm_data.schema import CANDIDATES, EXAMPLES, MESSAGES, example_id, prompt_id, row_id
 
 
 class ReadMessages(Records):
@@ -111,7 +105,14 @@ def select_ift(config: SelectIft, messages: Messages) -> Examples:
             query = f"SELECT message_id, prompt, response FROM kept ORDER BY {order}"
             for row in _dicts(connection, query):
                 prompt, completion = user(row["prompt"]), assistant(row["response"])
-                yield _example(prompt, completion, row["message_id"])
+                yield {
+                    "example_id": example_id(prompt, completion),
+                    "kind": "ift",
+                    "prompt": prompt,
+                    "completion": completion,
+                    "prompt_id": prompt_id(prompt),
+                    "source_id": row["message_id"],
+                }
 
     return Rows.stream(EXAMPLES, rows(), drops=drops, notes=notes)
 
@@ -261,73 +262,3 @@ def _dropped(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 def _dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
     for batch in connection.sql(query).to_arrow_reader(BATCH):
         yield from batch.to_pylist()
-
-
-class ReadExamples(Records):
-    """Where the examples are, and which of their columns count."""
-
-    prompt: str = Field("prompt", description="Column of the prompt: a text or a conversation.")
-    completion: str = Field("completion", description="Column of the answer, in the same forms.")
-    messages: str | None = Field(
-        None,
-        description="Column of whole conversations, instead of prompt and completion; the last "
-        "turn must be the assistant's and is the answer.",
-    )
-
-
-def read_examples(config: ReadExamples) -> Examples:
-    """Read instruction examples (IFT) of your own, from files or the Hub.
-
-    Drops: ``empty_prompt``, ``empty_completion``, ``no_answer`` (a conversation that does not end
-    with the assistant), ``duplicate`` (prompt and completion are those of an earlier record).
-
-    Raises:
-        DataError: a column is missing, or is neither a text nor a conversation.
-    """
-    drops: Counter[str] = Counter()
-
-    def rows() -> Iterator[dict[str, Any]]:
-        seen: set[str] = set()
-        for where, record in config.read():
-            prompt, completion = _sides(config, record, where)
-            example = _example(prompt, completion, None)
-            if not completion or completion[-1]["role"] != "assistant":
-                drops["no_answer"] += 1
-            elif not any(turn["content"].strip() for turn in prompt):
-                drops["empty_prompt"] += 1
-            elif not completion[-1]["content"].strip():
-                drops["empty_completion"] += 1
-            elif example["example_id"] in seen:
-                drops["duplicate"] += 1
-            else:
-                seen.add(example["example_id"])
-                yield example
-
-    return Rows.stream(EXAMPLES, rows(), drops=drops)
-
-
-def _sides(
-    config: ReadExamples, record: Mapping[str, Any], where: str
-) -> tuple[list[Message], list[Message]]:
-    if config.messages is not None:
-        conversation = turns(record, config.messages, "user", where)
-        return conversation[:-1], conversation[-1:]
-    return (
-        turns(record, config.prompt, "user", where),
-        turns(record, config.completion, "assistant", where),
-    )
-
-
-def _example(
-    prompt: list[Message], completion: list[Message], source: str | None
-) -> dict[str, Any]:
-    identity = prompt_id(prompt)
-    said = [[turn["role"], turn["content"]] for turn in completion]
-    return {
-        "example_id": row_id("ift", identity, said),
-        "kind": "ift",
-        "prompt": prompt,
-        "completion": completion,
-        "prompt_id": identity,
-        "source_id": source,
-    }

@@ -24,6 +24,7 @@ with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data import open_assistant, templates, yaml_lines
     from srlm_data.errors import DataError, RecipeError, SrlmError
     from srlm_data.pleas import find_pleas
+    from srlm_data.prompt_lists import new_prompts
     from srlm_data.query import _TOKEN
     from srlm_data.recipe import load
     from srlm_data.records import _record, turns
@@ -31,7 +32,6 @@ with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data.schema import COMPARISON_STATES, MESSAGES, STATES
     from srlm_data.stages.comparisons import read_verdict
     from srlm_data.stages.judgments import read_score
-    from srlm_data.stages.prompts import new_prompts
 
 FINISHES: Final = ("stop", "length", "error")
 JUDGE: Final = templates.load("judge")

@@ -9,10 +9,10 @@ import pytest
 
 from srlm_data import templates
 from srlm_data.pleas import find_pleas
+from srlm_data.prompt_lists import new_prompts
 from srlm_data.query import _TOKEN
 from srlm_data.stages.comparisons import read_verdict
 from srlm_data.stages.judgments import read_score
-from srlm_data.stages.prompts import new_prompts
 
 JUDGE = templates.load("judge")
 READERS: dict[str, Callable[[str], object]] = {
