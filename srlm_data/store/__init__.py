@@ -10,15 +10,10 @@ A version's name is the hash of what decided its rows; its manifest keeps that w
 hash of the rows themselves. A version is written outside its final place, synced, and renamed: it
 exists completely or not at all. Nothing in it ever changes; ``refs.json`` says which version is
 the latest and which have tags.
-
-What a disk or a stray program has changed is never taken for data. Manifests and names carry their
-checksum. A file of rows is hashed before a build reads it, and before anybody does when it was
-touched after its manifest; else only its size is looked at, so that a query starts at once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import itertools
 import re
@@ -29,12 +24,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from srlm_data import checkpoints, disk
+from srlm_data import disk
 from srlm_data.errors import Damaged, StoreError, did_you_mean
 from srlm_data.rows import Rows
 from srlm_data.schema import MODELS, STAGES
 from srlm_data.store import access, manifests, refs, shards
 from srlm_data.store.manifests import Input, Manifest, version_of
+from srlm_data.store.proof import Proof
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}(\.[a-z][a-z0-9_]{0,99})?")
 
@@ -46,7 +42,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._proven: set[Path] = set()  # files that this process has hashed or written itself
+        self._proof = Proof(root)
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -120,39 +116,17 @@ class Store:
 
         Args:
             manifest: the version.
-            proven: hash every byte first, once in a process; see the module for when it is needed.
+            proven: hash every byte first, once in a process; :mod:`srlm_data.store.proof` says when
+                it is needed.
 
         Raises:
             Damaged: a file is missing, has not the size that was written, or other bytes.
         """
-        self._refuse_damaged(manifest, proven)
-        return Rows.of_files(STAGES[manifest.stage], self.files(manifest), manifest.ref)
-
-    def _refuse_damaged(self, manifest: Manifest, proven: bool) -> None:
-        seal = self.folder(manifest.name, manifest.version) / "manifest.json"
-        if not seal.is_file():
+        folder = self.folder(manifest.name, manifest.version)
+        if not (folder / "manifest.json").is_file():
             self.manifest(manifest.name, manifest.version)  # says that it is gone
-        sealed = seal.stat()
-        touched = False
-        for file, entry in zip(self.files(manifest), manifest.files, strict=True):
-            disk.refuse_links(file, file.parent, *file.parents[1:3])
-            found = file.stat() if file.is_file() else None
-            fault = None
-            if found is None or found.st_size != entry.bytes:
-                size = f"{found.st_size} bytes" if found else "nothing"
-                fault = f"{entry.bytes} bytes were written and {size} found"
-            else:
-                later = found.st_ctime_ns > sealed.st_ctime_ns
-                if (proven or later) and file not in self._proven:
-                    touched |= later
-                    fault = None if disk.digest(file) == entry.sha256 else "other bytes found"
-            if fault:
-                raise Damaged(f"{manifest.ref}: {entry.path} is damaged, {fault}. {manifests.MEND}")
-            if proven:
-                self._proven.add(file)
-        if touched:  # by a copy or a backup: it is whole, so nobody need hash it again
-            with contextlib.suppress(OSError):
-                seal.chmod(sealed.st_mode)
+        self._proof.refuse_damaged(folder, manifest, proven=proven)
+        return Rows.of_files(STAGES[manifest.stage], self.files(manifest), manifest.ref)
 
     def fault(self, name: str, version: str, *, proven: bool = False) -> str | None:
         """Why a version that is there cannot be used, or None: damage, or a model that is gone."""
@@ -161,26 +135,10 @@ class Store:
             rows = self.rows(manifest, proven=proven)
             if manifest.stage == MODELS.name:
                 for row in rows.dicts():
-                    self._refuse_model(row["location"], row["model"], proven)
+                    self._proof.refuse_damaged_model(row["location"], row["model"], proven=proven)
         except Damaged as damaged:
             return str(damaged)
         return None
-
-    def _refuse_model(self, location: str, digest: str, proven: bool) -> None:
-        try:
-            place = Path(checkpoints.locate(location, self.root).name)
-        except Damaged:
-            raise
-        except StoreError:  # a place that only the engine of this model may know
-            return
-        # A folder outside of the store is hashed when its recipe is read.
-        if proven and location.startswith("store:") and place not in self._proven:
-            if not checkpoints.is_whole(place, digest):
-                raise Damaged(
-                    f"model '{location}': its files are not what was trained. "
-                    "Build its recipe again, which makes it anew."
-                )
-            self._proven.add(place)
 
     def folder(self, name: str, version: str) -> Path:
         """Where a version lies."""
@@ -332,7 +290,7 @@ class Store:
         aside = next(one for one in itertools.chain([base], numbered) if not one.exists())
         path.rename(aside)
         disk.sync(path.parent)
-        self._proven = {file for file in self._proven if not file.is_relative_to(path)}
+        self._proof.forget(path)
         return aside
 
     def lock(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
