@@ -43,6 +43,10 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    @property
+    def tokens(self) -> Path:
+        return self.root / "tokens"
+
     def keep(self, directory: Path) -> tuple[str, str]:
         digest = checkpoints.digest(directory)
         shutil.move(directory, self.root / digest)
@@ -233,7 +237,7 @@ from pathlib import Path
 from srlm_data import training
 training.script = lambda name: Path(sys.argv[1]) / "stand_in.py"
 scratch = Path(sys.argv[1])
-training.run("sft.py", training.Sft(), scratch, model=scratch, data=[])
+training.run("sft.py", training.Sft(), scratch, tokens=scratch, model=scratch, data=[])
 """
 
 
