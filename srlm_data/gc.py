@@ -205,9 +205,10 @@ def _left_behind(store: Store) -> Iterator[Garbage]:
 
 
 def _free(lock: Path) -> bool:
+    """Whether nobody holds a lock, alone or with others."""
     try:
         with lock.open() as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except FileNotFoundError:

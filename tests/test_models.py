@@ -206,6 +206,8 @@ def test_sft_and_then_dpo_make_models_with_their_lineage(tmp_path: Path, bench: 
     assert second["parameters"] == 98_624
     assert second["loss"] == pytest.approx(0.69, abs=0.3)
     assert second["dropped"] == 0
+    # Both lists of examples are the same rows, and the pairs are others: tokens of two.
+    assert len(list(bench.tokens.glob("*/tokens.arrow"))) == 2
 
 
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:

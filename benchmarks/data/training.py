@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -12,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.measure import ROOT, Figure, Run, call
+from benchmarks.data.measure import ROOT, Figure, call
 
 TEMPLATE = (
     "{%- for message in messages %}"
@@ -31,6 +34,7 @@ def write(folder: str, rows: int) -> dict[str, int]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    Path(folder).mkdir()
     chance = np.random.default_rng(0)
     syllables = [one + two for one in "bcdfghjklmnprstvwz" for two in "aeiou"]
     words = np.array(["".join(chance.choice(syllables, 1 + n % 4)) for n in range(50_000)])
@@ -56,6 +60,7 @@ def write(folder: str, rows: int) -> dict[str, int]:
                 writer.write_batch(batch)
                 size[method] += batch.nbytes
     _model(Path(folder) / "model", [turn["content"] for [turn] in columns["prompt"]])
+    shutil.copytree(f"{folder}/model", f"{folder}/next")
     return size
 
 
@@ -92,14 +97,15 @@ def _model(folder: Path, texts: list[str]) -> None:
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
-def start(folder: str, method: str, tokens: str, whose: str) -> dict[str, Any]:
-    """Start a training and stop before its first step; what was imported before is not counted.
+def start(folder: str, method: str, tokens: str, whose: str, model: str) -> dict[str, Any]:
+    """Start a training up to its first step; what was imported before is not counted.
 
     Args:
         folder: what :func:`write` has filled.
         method: ``sft`` or ``dpo``.
         tokens: what is kept between runs: our tokens, or the cache of ``datasets``.
         whose: ``ours`` is the script of ``train/``; ``trl`` is TRL given the rows.
+        model: ``model``, or ``next`` for a copy of it.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # as a build starts a training
     sys.path.insert(0, str(ROOT / "train"))
@@ -113,105 +119,98 @@ def start(folder: str, method: str, tokens: str, whose: str) -> dict[str, Any]:
 
     from srlm_data.training import Dpo, Sft
 
-    class Stop(TrainerCallback):  # type: ignore[misc]
-        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            began.append((time.perf_counter(), time.process_time()))
-            control.should_training_stop = True
+    class Began(Exception):
+        pass
 
-    rows, model = f"{folder}/{method}.parquet", f"{folder}/model"
+    class Stop(TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            raise Began
+
+    def theirs(asked: job.Job[Any]) -> Any:
+        arguments = asked.arguments()
+        given: Any = {"processing_class": asked.tokenizer}
+        given["train_dataset"] = datasets.load_dataset(
+            "parquet", data_files=[rows], columns=["prompt", *ANSWERS[method]], split="train",
+            cache_dir=tokens,
+        )  # fmt: skip
+        if method == "dpo":
+            reference = AutoModelForCausalLM.from_pretrained(asked.reference)
+            return DPOTrainer(str(asked.model), reference, DPOConfig(**arguments), **given)
+        del arguments["disable_dropout"]
+        arguments["completion_only_loss"] = True
+        return SFTTrainer(str(asked.model), SFTConfig(**arguments), **given)
+
+    rows = f"{folder}/{method}.parquet"
     with tempfile.TemporaryDirectory(prefix="srlm-start-") as output:
         file = Path(output) / "job.yaml"
-        settings = {"model": model, "reference": model, "data": [rows], "output": "out"}
-        settings |= {"tokens": tokens, "max_steps": 1, "batch_size": 4, "dropout": 0}
+        settings = {"model": f"{folder}/{model}", "data": [rows], "output": "out"}
+        settings |= {"tokens": tokens, "batch_size": 4, "dropout": 0}
+        settings |= {"reference": f"{folder}/{model}"} if method == "dpo" else {}
         file.write_text(yaml.safe_dump(settings))
-        began: list[tuple[float, float]] = []
-        before = time.perf_counter(), time.process_time()
+        libraries = _peak()
+        started, processor = time.perf_counter(), time.process_time()
         asked = job.read(file, {"sft": Sft, "dpo": Dpo}[method])
         with asked.holds:
-            if whose == "ours":
-                trainer = {"sft": sft.trainer, "dpo": dpo.trainer}[method](asked)
-            else:
-                wanted = ["prompt", *ANSWERS[method]]
-                given: Any = {"processing_class": asked.tokenizer}
-                given["train_dataset"] = datasets.load_dataset(
-                    "parquet", data_files=[rows], columns=wanted, split="train", cache_dir=tokens
-                )
-                arguments = asked.arguments()
-                if method == "dpo":
-                    reference = AutoModelForCausalLM.from_pretrained(model)
-                    trainer = DPOTrainer(model, reference, DPOConfig(**arguments), **given)
-                else:
-                    del arguments["disable_dropout"]
-                    arguments["completion_only_loss"] = True
-                    trainer = SFTTrainer(model, SFTConfig(**arguments), **given)
+            make = {"sft": sft.trainer, "dpo": dpo.trainer}[method] if whose == "ours" else theirs
+            trainer = make(asked)
             trainer.add_callback(Stop)
-            trainer.train()
-    kept = sum(one.stat().st_size for one in Path(tokens).rglob("*") if one.is_file())
-    return {
-        "seconds": began[0][0] - before[0],
-        "processor": began[0][1] - before[1],
-        "rows": len(trainer.train_dataset),
-        "kept": kept,
-    }
+            with contextlib.suppress(Began):
+                trainer.train()
+            return {
+                "seconds": time.perf_counter() - started,
+                "processor": time.process_time() - processor,
+                "megabytes": _peak() - libraries,
+                "rows": len(trainer.train_dataset),
+                "kept": sum(one.stat().st_size for one in Path(tokens).rglob("*") if one.is_file()),
+            }
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def figures(quick: bool) -> Iterator[Figure]:
-    """How a training starts, without tokens and with those of an earlier run."""
+    """How a training starts: without tokens, again, and with the next model."""
     rows = 2_000 if quick else 50_000
-    with (
-        tempfile.TemporaryDirectory(prefix="srlm-training-") as folder,
-        tempfile.TemporaryDirectory(prefix="srlm-training-") as small,
-    ):
-        size = call(write, folder, rows).said
-        call(write, small, rows // 5)
+    with tempfile.TemporaryDirectory(prefix="srlm-training-") as folder:
+        size = call(write, f"{folder}/many", rows).said
+        call(write, f"{folder}/few", rows // 5)
+
+        def run(method: str, whose: str, model: str, of: str = "many") -> dict[str, Any]:
+            tokens = f"{folder}/{of}/{method}-{whose}"
+            said: dict[str, Any] = call(start, f"{folder}/{of}", method, tokens, whose, model).said
+            return said
+
         for method in ANSWERS:
-            theirs, ours = (
-                [call(start, folder, method, f"{folder}/{method}-{whose}", whose) for _ in range(2)]
-                for whose in ("trl", "ours")
-            )
-            few = call(start, small, method, f"{small}/{method}-ours", "ours")
-            yield from _compared(
-                f"training: {rows:,} rows, {method}", theirs, ours, few, size[method]
-            )
+            models = ["model", "model", "next"]
+            runs = [(run(method, "trl", one), run(method, "ours", one)) for one in models]
+            few = run(method, "ours", "model", "few")
+            yield from _compared(f"training: {method}, {rows:,} rows", runs, few, size[method])
 
 
 def _compared(
-    what: str, theirs: list[Run], ours: list[Run], few: Run, size: int
+    what: str, runs: list[tuple[dict[str, Any], dict[str, Any]]], few: dict[str, Any], size: int
 ) -> Iterator[Figure]:
-    [cold, again], [made, found] = theirs, ours
-    assert made.said["rows"] == cold.said["rows"]
-
-    def seconds(run: Run) -> float:
-        return float(run.said["seconds"])
-
+    times = ["nothing kept yet", "a second time", "the next model, with the same tokenizer"]
+    for when, (theirs, ours) in zip(times, runs, strict=True):
+        yield Figure(
+            f"{what}: TRL's processor time to the first step over ours, {when}",
+            theirs["processor"] / ours["processor"], "x", ">= 1" if ours is runs[0][1] else "",
+            f"{theirs['seconds']:.1f} s against {ours['seconds']:.1f} s on the clock",
+        )  # fmt: skip
+    (theirs, ours), (_, again), _ = runs
+    assert theirs["rows"] == ours["rows"]
     yield Figure(
-        f"{what}: TRL's time to the first step over ours, nothing kept yet",
-        seconds(cold) / seconds(made), "x", ">= 1",
-        f"{seconds(cold):.1f} s against {seconds(made):.1f} s",
+        f"{what}: processor time of ours over that of the second time",
+        ours["processor"] / again["processor"], "x",
     )  # fmt: skip
     yield Figure(
-        f"{what}: the same, both for the second time",
-        seconds(again) / seconds(found), "x", "",
-        f"{seconds(again):.1f} s against {seconds(found):.1f} s",
+        f"{what}: what TRL leaves on disk, over what we do",
+        theirs["kept"] / ours["kept"], "x", ">= 1",
+        f"{theirs['kept'] / 1e6:.0f} MB against {ours['kept'] / 1e6:.0f} MB; "
+        f"the rows are {size / 1e6:.0f} MB in memory",
     )  # fmt: skip
     yield Figure(
-        f"{what}: ours for the first time over the second", seconds(made) / seconds(found), "x", ""
-    )
-    yield Figure(
-        f"{what}: what TRL keeps on disk over what we do",
-        cold.said["kept"] / made.said["kept"], "x", ">= 1",
-        f"{cold.said['kept'] / 1e6:.0f} MB against {made.said['kept'] / 1e6:.0f} MB",
-    )  # fmt: skip
-    yield Figure(
-        f"{what}: what we keep over the rows themselves, as text in memory",
-        made.said["kept"] / size, "x",
-    )  # fmt: skip
-    yield Figure(
-        f"{what}: peak memory, ours over TRL's, the libraries included",
-        made.megabytes / cold.megabytes, "x", "<= 1",
-        f"{made.megabytes:.0f} MB against {cold.megabytes:.0f} MB",
-    )  # fmt: skip
-    yield Figure(
-        f"{what}: peak memory while tokens are made, over that of a fifth of the rows",
-        made.megabytes / few.megabytes, "x",
+        f"{what}: peak memory above that of the libraries", ours["megabytes"], "MB", "",
+        f"TRL {theirs['megabytes']:.0f} MB; a fifth of the rows {few['megabytes']:.0f} MB",
     )  # fmt: skip
