@@ -1,4 +1,4 @@
-"""The data side, measured: novelty, pairs, build, journal, start.
+"""The data side, measured: novelty, pairs, build, journal, start, training.
 
     python benchmarks/data_side.py             minutes; what docs/performance.md says
     python benchmarks/data_side.py --quick     a minute; small sizes, for a look
@@ -17,7 +17,7 @@ import json
 
 import click
 
-from benchmarks.data import echo, journal, novelty, pairs, startup
+from benchmarks.data import echo, journal, novelty, pairs, startup, training
 
 PARTS = {
     "novelty": novelty.figures,
@@ -25,6 +25,7 @@ PARTS = {
     "build": echo.figures,
     "journal": journal.figures,
     "start": startup.figures,
+    "training": training.figures,
 }
 
 

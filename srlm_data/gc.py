@@ -14,16 +14,18 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from srlm_data import tokens
 from srlm_data.disk import locks
 from srlm_data.errors import Busy, RecipeError
 from srlm_data.schema import MODELS
 from srlm_data.store import Manifest, Store, access, refs
 
-Kind = Literal["version", "model", "work", "staging", "lock"]
+Kind = Literal["version", "model", "tokens", "work", "staging", "lock"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def find(store: Store, recipes: Sequence[Path] = ()) -> Found:
     garbage = [
         *_versions(store, {(one.name, one.version) for one in kept}),
         *_models(store, models),
+        *_tokens(store, {file.sha256 for one in kept for file in one.files}),
         *_work(store),
         *_left_behind(store),
     ]
@@ -148,6 +151,19 @@ def _models(store: Store, kept: set[str]) -> Iterator[Garbage]:
             yield Garbage("model", path.name, path, _bytes(path), "no kept version names it")
 
 
+def _tokens(store: Store, rows: set[str]) -> Iterator[Garbage]:
+    """Tokens of rows that nothing keeps, and ones that were never finished."""
+    for path in filter(Path.is_dir, sorted((store.root / "tokens").glob("*"))):
+        if path.name.startswith("."):
+            why = "its writer was killed"
+        elif tokens.data(path) not in rows:
+            why = "no kept version has their rows"
+        else:
+            continue
+        if _free(tokens.lock(path)):
+            yield Garbage("tokens", path.name, path, _bytes(path), why)
+
+
 def _work(store: Store) -> Iterator[Garbage]:
     """Scratch folders of training runs that nobody will go on with."""
     for path in sorted((store.root / "models" / ".work").glob("*")):
@@ -182,15 +198,17 @@ def _left_behind(store: Store) -> Iterator[Garbage]:
     for path in sorted(folder.glob("*")):
         if _free(store.root / "locks" / f"staging.{path.name}.lock"):
             yield Garbage("staging", path.name, path, _bytes(path), why)
-    for path in sorted((store.root / "locks").glob("*.lock")):
+    lock_files = [one for at in ("locks", "tokens") for one in (store.root / at).glob("*.lock")]
+    for path in sorted(lock_files):
         if path.name != "store.lock" and _free(path):
             yield Garbage("lock", path.stem, path, path.stat().st_size, why)
 
 
 def _free(lock: Path) -> bool:
+    """Whether nobody holds a lock, alone or with others."""
     try:
         with lock.open() as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except FileNotFoundError:
@@ -202,8 +220,10 @@ def _delete(one: Garbage, trash: Path) -> None:
     if one.kind == "lock":
         with contextlib.suppress(Busy), locks.locked(one.path):
             return  # a lock's file goes with its holder
+    # A training that runs alone may have begun to read tokens meanwhile.
+    unread = locks.locked(tokens.lock(one.path)) if one.kind == "tokens" else nullcontext()
     # Out of sight as it lies, and deleted with the others: a kill leaves no half in its place.
-    with contextlib.suppress(FileNotFoundError):  # staged folders go when the next is made
+    with contextlib.suppress(FileNotFoundError, Busy), unread:  # a staged folder goes with the next
         one.path.rename(trash)
 
 

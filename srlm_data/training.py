@@ -155,6 +155,7 @@ def run(
     config: Training,
     scratch: Path,
     *,
+    tokens: Path,
     model: Path,
     reference: Path | None = None,
     data: Sequence[Path],
@@ -165,6 +166,7 @@ def run(
         name: the script, ``sft.py`` or ``dpo.py``.
         config: the settings.
         scratch: the run's own folder; it holds ``config.yaml``, ``log.txt`` and checkpoints.
+        tokens: folder of the tokens that runs share.
         model: folder of the model to start from.
         reference: folder of DPO's reference model.
         data: Parquet files.
@@ -178,6 +180,7 @@ def run(
     scratch.mkdir(parents=True, exist_ok=True)
     settings = config.model_dump(mode="json", exclude={"launch"})
     settings |= {"model": str(model.resolve()), "output": str(scratch.resolve())}
+    settings |= {"tokens": str(tokens.resolve())}
     settings |= {"data": [str(file.resolve()) for file in data]}
     if reference is not None:
         settings["reference"] = str(reference.resolve())
@@ -217,7 +220,7 @@ def _stream(command: Sequence[str], log: Path) -> int:
     package = str(Path(__file__).resolve().parents[1])
     environment = {
         "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads lose a factor of ten on a busy machine
-        "TOKENIZERS_PARALLELISM": "false",
+        "TOKENIZERS_PARALLELISM": "true",  # rows are tokenized many at a time
         "HF_HUB_DISABLE_TELEMETRY": "1",
         # Nor does it need a key: what it says goes into a log, and its checkpoints are pickles.
         **{name: value for name, value in os.environ.items() if not SECRET_NAME.search(name)},

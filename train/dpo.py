@@ -10,49 +10,44 @@ log-probabilities with dropout still on.
 
 from __future__ import annotations
 
+from typing import Any
+
+from datasets import Dataset
 from job import Job
 from run import run
+from tokenizing import DPO
 from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer
 
 from srlm_data.training import Dpo
 
 
+class Trainer(DPOTrainer):
+    """TRL's, but for making tokens: it has no option to leave rows that have them as they are."""
+
+    def _prepare_dataset(self, dataset: Dataset, *args: Any) -> Dataset:
+        return dataset
+
+
 def trainer(job: Job[Dpo]) -> DPOTrainer:
     """A trainer over the job's pairs; pairs that ``max_length`` makes equal are dropped."""
     losses = job.settings.losses
-    arguments = DPOConfig(
-        beta=job.settings.beta,
-        loss_type=list(losses),
-        loss_weights=list(losses.values()),
-        **job.arguments(),
-    )
-    rows = job.rows("prompt", "chosen", "rejected")
-    made = DPOTrainer(
+    return Trainer(
         model=str(job.model),
         ref_model=AutoModelForCausalLM.from_pretrained(
             job.reference, dtype=job.settings.dtype, use_safetensors=True
         ),
-        args=arguments,
-        train_dataset=rows,
-        eval_dataset=job.validation_rows("prompt", "chosen", "rejected"),
+        args=DPOConfig(
+            beta=job.settings.beta,
+            loss_type=list(losses),
+            loss_weights=list(losses.values()),
+            **job.arguments(),
+        ),
+        train_dataset=job.rows(DPO),
+        eval_dataset=job.validation_rows(DPO),
         processing_class=job.tokenizer,
         peft_config=job.lora(),
     )
-    if cut := len(rows) - len(made.train_dataset):
-        job.drops["the prompt fills max_length"] = cut
-    limit = job.settings.max_length
-    tokenized = made.train_dataset
-    made.train_dataset = tokenized.filter(
-        lambda row: (
-            (row["prompt_ids"] + row["chosen_ids"])[:limit]
-            != (row["prompt_ids"] + row["rejected_ids"])[:limit]
-        ),
-        desc="Dropping pairs that truncation makes equal",
-    )
-    if equal := len(tokenized) - len(made.train_dataset):
-        job.drops["chosen and rejected are equal once cut to max_length"] = equal
-    return made
 
 
 if __name__ == "__main__":

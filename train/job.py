@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -13,10 +15,14 @@ import datasets
 import torch
 import yaml
 from pydantic import Field, ValidationError
+from tokenizing import Method
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
+from srlm_data import disk, tokens
+from srlm_data.checkpoints import tokenizer_digest
 from srlm_data.config import Config
 from srlm_data.errors import TrainingError, did_you_mean
+from srlm_data.tokens import Tokens
 from srlm_data.training import Training
 
 Settings = TypeVar("Settings", bound=Training)
@@ -30,6 +36,11 @@ class Paths(Config):
     data: list[str] = Field(min_length=1, description="Parquet files, or folders of versions")
     validation: list[str] = Field([], description="the same, never trained on")
     output: str = Field(description="folder of this job")
+    tokens: str | None = Field(
+        None,
+        description="folder of tokens that runs share; by default one in output, which a "
+        "finished run removes",
+    )
 
 
 @dataclass
@@ -40,13 +51,15 @@ class Job(Generic[Settings]):
         settings: what decides the weights, and how the run is spread over a machine.
         base: folder that relative paths start at.
         paths: as the YAML has them.
-        drops: reason -> rows that are not trained on; filled while the trainer is made.
+        drops: reason -> rows that are not trained on; filled when they are read.
+        holds: lets go of the tokens when it is left.
     """
 
     settings: Settings
     base: Path
     paths: Paths
-    drops: dict[str, int] = field(default_factory=dict)
+    drops: Counter[str] = field(default_factory=Counter)
+    holds: ExitStack = field(default_factory=ExitStack)
 
     @property
     def output(self) -> Path:
@@ -86,6 +99,11 @@ class Job(Generic[Settings]):
         patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
 
+    @property
+    def tokens(self) -> Path:
+        """Where tokens lie; in the job's own folder they end with its run."""
+        return self.base / self.paths.tokens if self.paths.tokens else self.output / "tokens"
+
     @cached_property
     def data(self) -> list[Path]:
         """The Parquet files to train on."""
@@ -105,25 +123,48 @@ class Job(Generic[Settings]):
             files += found
         return files
 
-    def rows(self, *columns: str) -> datasets.Dataset:
-        """The rows to train on, memory-mapped."""
-        return self._rows(self.data, columns)
+    @cached_property
+    def sha256(self) -> dict[Path, str]:
+        """The hash of each file of rows."""
+        return {file: disk.digest(file) for file in [*self.data, *self.validation]}
 
-    def validation_rows(self, *columns: str) -> datasets.Dataset | None:
-        """The rows to validate on; None where the YAML names none."""
-        return self._rows(self.validation, columns) if self.validation else None
+    def rows(self, method: Method) -> datasets.Dataset:
+        """The tokens to train on, mapped into memory; made first where no run has made them.
 
-    def _rows(self, files: list[Path], columns: tuple[str, ...]) -> datasets.Dataset:
-        rows = datasets.load_dataset(
-            "parquet",
-            data_files=[str(file) for file in files],
-            columns=list(columns),
-            split="train",
-            cache_dir=str(self.output / "cache"),
-        )
-        if not len(rows):
+        Raises:
+            TrainingError: there are no rows, or none is left.
+        """
+        return self._rows(method, self.data, self.drops)
+
+    def validation_rows(self, method: Method) -> datasets.Dataset | None:
+        """The tokens to validate on; None where the YAML names none."""
+        return self._rows(method, self.validation, Counter()) if self.validation else None
+
+    def _rows(self, method: Method, files: list[Path], drops: Counter[str]) -> datasets.Dataset:
+        tokenizer = tokenizer_digest(self.model)
+        parts = [self._tokens(method, file, tokenizer) for file in files]
+        for part in parts:
+            drops.update(part.drops)
+        if not any(part.rows for part in parts):
+            if drops:
+                raise TrainingError(
+                    f"no row is left to train on, dropped {dict(drops)}. Raise max_length."
+                )
             raise TrainingError(f"'{files[0]}': there are no rows. Name data that has some.")
-        return rows
+        return datasets.concatenate_datasets(
+            [datasets.Dataset.from_file(str(part.file)) for part in parts if part.rows]
+        )
+
+    def _tokens(self, method: Method, file: Path, tokenizer: str) -> Tokens:
+        limit = self.settings.max_length
+        made_from = method.identity(self.sha256[file], tokenizer, limit)
+        make = partial(method.batches, file, self.tokenizer, limit)
+        kept = self.holds.enter_context(tokens.held(self.tokens, made_from, method.schema, make))
+        state = "tokenized" if kept.made else "tokens are there"
+        print(f"{file.name}: {kept.rows} rows, {state}", flush=True)
+        for note, count in kept.notes.items():
+            print(f"{file.name}: {count} rows: {note}", flush=True)
+        return kept
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:

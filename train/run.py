@@ -4,13 +4,13 @@ A job's output folder holds
 
     model/          the finished checkpoint: it is there when, and only when, training is done
     checkpoints/    what a killed run goes on from
+    tokens/         of the rows, until then; unless the job names a folder that runs share
     settings.json   what decides the weights; another job is refused the folder
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import math
 import os
@@ -49,7 +49,7 @@ def run(kind: type[Settings], trainer: Callable[[Job[Settings]], Trainer]) -> No
         sys.exit(f"usage: python {sys.argv[0]} job.yaml")
     try:
         job = read(Path(sys.argv[1]), kind)
-        with _alone(job.output):
+        with _alone(job.output), job.holds:
             identity = _identity(job)
             if (job.output / "model").is_dir():
                 print(f"{job.output / 'model'} is finished: nothing to do.")
@@ -83,15 +83,13 @@ def _train(
             "the others. Use accelerate launch; where there is no GPU, set ACCELERATE_USE_CPU=true."
         )
     rows = len(trainer.train_dataset)
-    if not rows:
-        raise TrainingError(f"no row is left to train on, dropped {job.drops}. Raise max_length.")
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(Progress)
     if PartialState().is_main_process:
         _write_json(job.output / SETTINGS, identity)
     last = _last_checkpoint(job.output / "checkpoints")
-    print(f"{rows} rows, dropped {job.drops or 'none'}; {_starts(last)}", flush=True)
+    print(f"{rows} rows, dropped {dict(job.drops) or 'none'}; {_starts(last)}", flush=True)
     outcome = trainer.train(resume_from_checkpoint=last)
     curve = trainer.state.log_history
     losses = [entry["loss"] for entry in curve if "loss" in entry][-10:]
@@ -114,7 +112,8 @@ def _train(
             file.writelines(json.dumps(entry) + "\n" for entry in curve)
         (folder / "README.md").write_text(model_card.text(summary), encoding="utf-8")
         folder.rename(job.output / "model")
-        shutil.rmtree(job.output / "cache", ignore_errors=True)
+        if job.paths.tokens is None:
+            shutil.rmtree(job.tokens, ignore_errors=True)
     PartialState().wait_for_everyone()
 
 
@@ -132,7 +131,7 @@ def _identity(job: Job[Settings]) -> dict[str, Any]:
         "method": type(job.settings).__name__.lower(),
         "base": digest(job.model),
         "reference": digest(job.reference) if job.paths.reference is not None else None,
-        "data": [_named(file) for file in job.data],
+        "data": [_named(file, job.sha256[file]) for file in job.data],
         "settings": job.settings.identity(),
     }
     kept = job.output / SETTINGS
@@ -144,10 +143,8 @@ def _identity(job: Job[Settings]) -> dict[str, Any]:
     return identity
 
 
-def _named(file: Path) -> dict[str, str]:
+def _named(file: Path, sha256: str) -> dict[str, str]:
     """A data file as a card may name it: its dataset version where it has one, and its bytes."""
-    with file.open("rb") as opened:
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     versions = [one for one in file.resolve().parents if (one / "manifest.json").is_file()]
     name = f"{versions[0].parent.name}@{versions[0].name}" if versions else file.name
     return {"name": name, "file": file.name, "sha256": sha256}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from job import Job
 from run import run
+from tokenizing import SFT
 from trl import SFTConfig, SFTTrainer
 
 from srlm_data.training import Sft
@@ -19,18 +20,18 @@ def trainer(job: Job[Sft]) -> SFTTrainer:
     """A trainer over the job's examples; ones whose prompt fills ``max_length`` are dropped."""
     arguments = job.arguments()
     del arguments["disable_dropout"]  # the SFTTrainer leaves dropout alone
-    rows = job.rows("prompt", "completion")
-    made = SFTTrainer(
+    return SFTTrainer(
         model=str(job.model),
-        args=SFTConfig(completion_only_loss=True, **arguments),
-        train_dataset=rows,
-        eval_dataset=job.validation_rows("prompt", "completion"),
+        args=SFTConfig(
+            completion_only_loss=True,
+            dataset_kwargs={"skip_prepare_dataset": True},  # it comes as tokens and labels
+            **arguments,
+        ),
+        train_dataset=job.rows(SFT),
+        eval_dataset=job.validation_rows(SFT),
         processing_class=job.tokenizer,
         peft_config=job.lora(),
     )
-    if cut := len(rows) - len(made.train_dataset):
-        job.drops["the prompt fills max_length"] = cut
-    return made
 
 
 if __name__ == "__main__":

@@ -104,7 +104,14 @@ def sft(
     for examples in data:
         _no_leak(examples, held_out)
     files = [file for place, rows in enumerate(data) for file in _files(rows, workshop, place)]
-    made, training = run("sft.py", config, workshop.scratch, model=base.at(workshop), data=files)
+    made, training = run(
+        "sft.py",
+        config,
+        workshop.scratch,
+        tokens=workshop.tokens,
+        model=base.at(workshop),
+        data=files,
+    )
     return _kept(made, training, workshop, base.digest, None)
 
 
@@ -142,6 +149,7 @@ def dpo(
         "dpo.py",
         config,
         workshop.scratch,
+        tokens=workshop.tokens,
         model=base.at(workshop),
         reference=against.at(workshop),
         data=_files(pairs, workshop, 0),
