@@ -8,19 +8,13 @@ the version of the library that saved it decide nothing, so a copy is the same m
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import struct
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from srlm_data import weights
 from srlm_data.errors import Damaged, RecipeError, StoreError
 from srlm_data.schema import row_id
-
-_BLOCK = 1 << 22
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 # Keys of config.json that say how a model was saved or trained and leave its answers as they are.
 _WITHOUT_EFFECT = frozenset({
@@ -34,7 +28,6 @@ _OF_NO_TOKEN = frozenset({
 })  # fmt: skip
 
 _IN_STORE = re.compile(r"models/[A-Za-z0-9_-]+")
-_MAX_HEADER = 100_000_000  # bytes; the format's own limit
 
 _NO_PIN = frozenset({"", "main", "master", "head", "latest"})
 
@@ -68,15 +61,6 @@ class Workshop(Protocol):
         ...
 
 
-class _Tensor(NamedTuple):
-    name: str
-    dtype: str
-    shape: list[int]
-    file: Path
-    start: int
-    size: int
-
-
 def digest(directory: Path) -> str:
     """The digest of the model in ``directory``: 32 hex digits.
 
@@ -96,22 +80,16 @@ def digest(directory: Path) -> str:
             f"{directory}: a LoRA adapter is not a model by itself. Merge it into its base model "
             "(merge_and_unload of peft), save the whole, and name that folder."
         )
-    tensors = _tensors(directory)
-    with ThreadPoolExecutor() as pool:  # hashlib lets go of the interpreter's lock
-        hashes = pool.map(_tensor_hash, tensors)
-        weights = [
-            [tensor.name, tensor.dtype, tensor.shape, value]
-            for tensor, value in zip(tensors, hashes, strict=True)
-        ]
-    config = _read_json(directory / "config.json")
+    tensors = weights.hashes(directory)
+    config = weights.read_json(directory / "config.json")
     if not config:
         raise RecipeError(f"{directory}: no config.json. Save the model with save_pretrained.")
     return row_id(
         "model",
-        weights,
+        tensors,
         _tokenizer(directory),
         _with_effect(config),
-        _read_json(directory / "generation_config.json").get("eos_token_id"),
+        weights.read_json(directory / "generation_config.json").get("eos_token_id"),
     )
 
 
@@ -124,7 +102,7 @@ def tokenizer_digest(directory: Path) -> str:
     Raises:
         RecipeError: the folder has no tokenizer.
     """
-    settings = _read_json(directory / "tokenizer_config.json")
+    settings = weights.read_json(directory / "tokenizer_config.json")
     kept = {key: value for key, value in settings.items() if key not in _OF_NO_TOKEN}
     return row_id("tokenizer", _tokenizer(directory), kept)
 
@@ -195,95 +173,12 @@ def locate(location: str, store: Path) -> Place:
     )
 
 
-def _tensors(directory: Path) -> list[_Tensor]:
-    """Every tensor of the model, sorted by name."""
-    found: dict[str, _Tensor] = {}
-    for file in _weight_files(directory):
-        for tensor in _header(file):
-            if tensor.name in found:
-                raise RecipeError(
-                    f"{directory}: the tensor '{tensor.name}' is in {found[tensor.name].file.name} "
-                    f"and in {file.name}. Save the model again into an empty folder."
-                )
-            found[tensor.name] = tensor
-    return [found[name] for name in sorted(found)]
-
-
-def _weight_files(directory: Path) -> list[Path]:
-    """The safetensors files that loaders read: those of the index, else ``model.safetensors``."""
-    index = _read_json(directory / "model.safetensors.index.json")
-    weight_map = index.get("weight_map", {})
-    if not isinstance(weight_map, dict) or not all(map(_is_weight_file, weight_map.values())):
-        raise RecipeError(
-            f"{directory}: model.safetensors.index.json names something else than safetensors "
-            "files of this folder. Download the model again, from a place that you trust."
-        )
-    names = sorted(set(weight_map.values())) or ["model.safetensors"]
-    missing = [name for name in names if not (directory / name).is_file()]
-    if not missing:
-        return [directory / name for name in names]
-    if index:
-        raise RecipeError(
-            f"{directory}: {len(missing)} of {len(names)} weight files are missing, the first is "
-            f"{missing[0]}. Copy or download the whole model."
-        )
-    pickled = sorted(file.name for pattern in _PICKLED for file in directory.glob(pattern))
-    if pickled:
-        raise RecipeError(
-            f"{directory}: the weights are pickled ({pickled[0]}), and loading a pickle can run "
-            "any code. Save the model as safetensors (save_pretrained does)."
-        )
-    raise RecipeError(f"{directory}: no model.safetensors. Save the model with save_pretrained.")
-
-
-def _is_weight_file(name: Any) -> bool:
-    """Whether an index may name it: a safetensors file beside it, never one elsewhere."""
-    return isinstance(name, str) and name.endswith(".safetensors") and name == Path(name).name
-
-
-def _header(file: Path) -> Iterator[_Tensor]:
-    """The tensors that a safetensors file declares.
-
-    The format: the header's length (8 bytes, little-endian), a JSON header, then the data.
-    """
-    total = file.stat().st_size
-    damaged = RecipeError(f"{file}: not a whole safetensors file. Copy or download it again.")
-    with file.open("rb") as stream:
-        prefix = stream.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else total
-        if length > _MAX_HEADER or 8 + length > total:
-            raise damaged
-        try:
-            header: dict[str, Any] = json.loads(stream.read(length))
-            header.pop("__metadata__", None)
-            for name, entry in header.items():
-                start, end = map(int, entry["data_offsets"])
-                if not 0 <= start <= end <= total - 8 - length:
-                    raise damaged
-                shape = [int(size) for size in entry["shape"]]
-                place = 8 + length + start
-                yield _Tensor(name, str(entry["dtype"]), shape, file, place, end - start)
-        except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
-            raise damaged from None
-
-
-def _tensor_hash(tensor: _Tensor) -> str:
-    """BLAKE2b of a tensor's bytes."""
-    value, left = hashlib.blake2b(digest_size=32), tensor.size
-    with tensor.file.open("rb") as stream:
-        stream.seek(tensor.start)
-        while left and (block := stream.read(min(left, _BLOCK))):
-            value.update(block)
-            left -= len(block)
-    return value.hexdigest()
-
-
 def _tokenizer(directory: Path) -> list[Any]:
     """What turns messages into tokens: the tokenizer, its special tokens, the chat template."""
     fast, sentencepiece = directory / "tokenizer.json", directory / "tokenizer.model"
     if fast.is_file():
         # Truncation and padding are the last caller's settings, saved along by accident.
-        content: Any = _read_json(fast) | {"truncation": None, "padding": None}
+        content: Any = weights.read_json(fast) | {"truncation": None, "padding": None}
     elif sentencepiece.is_file():
         content = hashlib.blake2b(sentencepiece.read_bytes()).hexdigest()
     else:
@@ -291,7 +186,7 @@ def _tokenizer(directory: Path) -> list[Any]:
             f"{directory}: no tokenizer.json. Save the tokenizer beside the model "
             "(save_pretrained of the tokenizer)."
         )
-    settings = _read_json(directory / "tokenizer_config.json")
+    settings = weights.read_json(directory / "tokenizer_config.json")
     special = [_token(settings.get(name)) for name in ("bos_token", "eos_token")]
     return [content, special, _chat_template(directory, settings)]
 
@@ -323,16 +218,3 @@ def _with_effect(config: Any) -> Any:
         for key, value in config.items()
         if key not in _WITHOUT_EFFECT and "dropout" not in key
     }
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    """A JSON object of the model's folder; empty when the file is not there."""
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecipeError(f"{file}: not JSON ({error}). Copy or download it again.") from None
-    if not isinstance(content, dict):
-        raise RecipeError(f"{file}: a JSON object is wanted. Copy or download it again.")
-    return content
