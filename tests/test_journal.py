@@ -1,14 +1,14 @@
 """Answers: recorded as they come, found again by what decides them, kept through a kill."""
 
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from srlm_data.answers.journal import Answers, answer_key
+from srlm_data.answers.journal import Answers
+from srlm_data.answers.keys import answer_key
 from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.errors import StoreError
 
@@ -29,7 +29,7 @@ def test_an_answer_is_found_in_the_journal_and_after_sealing(tmp_path):
         answers.flush()
         assert answers.find("m", [request()])["hi-1"].text == "answer"
         answers.seal()
-    assert not list((tmp_path / "journal").glob("*.sqlite*"))
+    assert not list((tmp_path / "journal").glob("*.log"))
     with Answers(tmp_path, "other") as answers:
         found = answers.find("m", [request(), request("new")])
     assert found == {"hi-1": completion(request())}
@@ -79,7 +79,7 @@ def test_answers_survive_sigkill(tmp_path):
     with Answers(tmp_path, "next") as answers:
         assert len(answers.find("m", [request(seed=i) for i in range(60)])) == 50
         answers.seal()  # takes what the dead writer left
-    assert not list((tmp_path / "journal").glob("*.sqlite*"))
+    assert not list((tmp_path / "journal").glob("*.log"))
     with Answers(tmp_path, "next") as answers:
         assert len(answers.find("m", [request(seed=i) for i in range(60)])) == 50
 
@@ -91,24 +91,23 @@ def test_a_living_writers_journal_is_read_but_not_sealed(tmp_path):
         with Answers(tmp_path, "two") as other:
             assert other.find("m", [request()])
             other.seal()
-        assert len(list((tmp_path / "journal").glob("*.sqlite"))) == 1
+        assert len(list((tmp_path / "journal").glob("*.log"))) == 1
 
 
 def test_a_damaged_journal_is_one_clear_sentence(tmp_path):
     (tmp_path / "journal").mkdir()
-    (tmp_path / "journal" / "x.sqlite").write_bytes(b"not a database, whatever its name says" * 99)
+    (tmp_path / "journal" / "x.log").write_bytes(b"no journal, whatever its name says" * 99)
     with (
         Answers(tmp_path, "step") as answers,
-        pytest.raises(StoreError, match=r"x\.sqlite: answers are damaged"),
+        pytest.raises(StoreError, match=r"x\.log: answers are damaged"),
     ):
         answers.find("m", [request()])
 
 
 def test_a_writer_that_died_before_its_first_answer_is_no_harm(tmp_path):
     (tmp_path / "journal").mkdir()
-    sqlite3.connect(tmp_path / "journal" / "x.sqlite").close()
-    (tmp_path / "journal" / "x.sqlite").touch()
+    (tmp_path / "journal" / "x.log").touch()
     with Answers(tmp_path, "step") as answers:
         assert answers.find("m", [request()]) == {}
         answers.seal()
-    assert not list((tmp_path / "journal").glob("*.sqlite"))
+    assert not list((tmp_path / "journal").glob("*.log"))

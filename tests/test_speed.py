@@ -18,7 +18,8 @@ from rapidfuzz.distance import Indel
 
 from benchmarks.data import novelty as prompts
 from benchmarks.data import pairs
-from srlm_data.answers.journal import Answers, answer_key
+from srlm_data.answers.journal import Answers
+from srlm_data.answers.keys import answer_key
 from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.novelty import Novelty, tokens
 from srlm_data.schema import row_id

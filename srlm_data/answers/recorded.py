@@ -132,7 +132,8 @@ class RecordedEngine:
             self.usage.add(completion, reused=False)
             self._watch(self.usage)
             yield completion
-            yield from _drain(known)
+            if known:
+                yield from _drain(known)
             started = time.perf_counter()
         self._answers.flush()
         yield from _drain(known)

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
+from srlm_data import duck
 from srlm_data.answers.asking import answered, ask
 from srlm_data.config import Config, Expected, Lengths, Template, fills
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
-from srlm_data.pleas import find_pleas
+from srlm_data.pleas import pleas_sql
 from srlm_data.rows import Candidates, Judgments, Models, Rows
 from srlm_data.schema import JUDGMENTS, MAX_SCORE, row_id
 
@@ -77,8 +78,6 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
         for candidate in candidates.dicts("candidate_id", "prompt_id", "prompt", "response"):
             identity = candidate["candidate_id"]
-            kinds = find_pleas(candidate["response"])
-            pleading.update(kinds, any=bool(kinds))
             text = config.template.fill(
                 prompt=render(candidate["prompt"]), response=candidate["response"]
             )
@@ -106,10 +105,24 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                 "template": template,
                 **answered(engine, completion),
             }  # fmt: skip
+        pleading.update(_pleading(candidates))
 
     # The counters are filled while the rows are drained, and read after.
     notes = {"states": states, "pleading_answers": pleading}
     return Rows.stream(JUDGMENTS, rows(), notes=notes)
+
+
+def _pleading(candidates: Rows) -> dict[str, int]:
+    """How many answers plead with their judge: ``any`` at all, and by kind."""
+    with duck.connect() as connection:
+        candidates.view(connection, "candidates")
+        kinds = f"SELECT {pleas_sql('response')} AS kinds FROM candidates"
+        counted = f"""
+            SELECT 'any', count(*) FILTER (len(kinds) > 0) FROM ({kinds})
+            UNION ALL SELECT kind, count(*) FROM (SELECT unnest(kinds) AS kind FROM ({kinds}))
+            GROUP BY kind
+        """
+        return dict(connection.sql(counted).fetchall())
 
 
 class Verdict(NamedTuple):

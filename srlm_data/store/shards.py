@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from srlm_data import disk, duck
 from srlm_data.errors import DataError, StoreError
+from srlm_data.rowhash import RowHash
 from srlm_data.rows import Rows
 from srlm_data.schema import Stage
-from srlm_data.store.rowhash import RowHash
 
 GROUP_ROWS: Final = 65_536
 GROUP_BYTES: Final = 64 << 20
