@@ -79,7 +79,10 @@ def pleas_sql(column: str) -> str:
         f"CASE WHEN regexp_matches({text}, {_quoted(pattern)}) THEN '{kind}' END"
         for kind, pattern in KINDS.items()
     )
-    return f"list_filter([{cases}], lambda kind: kind IS NOT NULL)"
+    kinds = f"list_filter([{cases}], lambda kind: kind IS NOT NULL)"
+    # One look at a text that pleads for nothing, as most do.
+    any_kind = _quoted("|".join(f"(?:{pattern})" for pattern in KINDS.values()))
+    return f"CASE WHEN regexp_matches({text}, {any_kind}) THEN {kinds} ELSE [] END"
 
 
 def _quoted(text: str) -> str:

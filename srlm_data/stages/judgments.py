@@ -90,13 +90,14 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
 
     def rows() -> Iterator[dict[str, Any]]:
         total = candidates.count() * config.repeats
+        by = engine.model
         for about, completion in ask(engine, model, asked(), total=total):
             verdict = read_score(completion.text, completion.finish_reason)
             states[verdict.state] += 1
             yield {
                 **about,
                 "judgment_id": row_id(
-                    "judgment", about["candidate_id"], engine.model, template,
+                    "judgment", about["candidate_id"], by, template,
                     about["repeat"], completion.text,
                 ),
                 "state": verdict.state,
@@ -148,6 +149,8 @@ _NUMBER: Final = re.compile(
         (?P<rest>.*)""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
+_PLAIN: Final = {f" {n}": Verdict("parsed", float(n)) for n in range(MAX_SCORE + 1)}
+"""What most judgements say, in which nothing is to be understood."""
 
 
 def read_score(text: str, finish_reason: str) -> Verdict:
@@ -177,7 +180,12 @@ def read_score(text: str, finish_reason: str) -> Verdict:
         return Verdict("truncated" if cut else "unparsed")
     if cut and not last["end"]:
         return Verdict("truncated")
-    number = _NUMBER.match(last["value"])
+    return _PLAIN.get(last["value"]) or _verdict(last["value"])
+
+
+def _verdict(value: str) -> Verdict:
+    """Read what stands behind ``Score:``."""
+    number = _NUMBER.match(value)
     if number is None or re.search(r"\d", number["rest"]):
         return Verdict("unparsed")
     # Python reads the decimal digits of every script; a number this long is no score anyway.
