@@ -1,12 +1,17 @@
 """Answers: recorded as they come, found again by what decides them, kept through a kill."""
 
+import os
 import signal
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from srlm_data.answers import batches, journal, log, sealed
 from srlm_data.answers.journal import Answers
 from srlm_data.answers.keys import answer_key
 from srlm_data.engines import Completion, Request, Sampling
@@ -111,3 +116,64 @@ def test_a_writer_that_died_before_its_first_answer_is_no_harm(tmp_path):
         assert answers.find("m", [request()]) == {}
         answers.seal()
     assert not list((tmp_path / "journal").glob("*.log"))
+
+
+def kept(folder, count):
+    with Answers(folder, "step") as answers:
+        for seed in range(count):
+            answers.keep("m", completion(request(seed=seed), f"answer {seed}"))
+        answers.seal()
+
+
+def test_a_byte_that_changes_in_sealed_answers_costs_its_row_group_alone(tmp_path):
+    kept(tmp_path, 10_000)
+    [file] = tmp_path.glob("answers/m/*.parquet")
+    whole = bytearray(file.read_bytes())
+    for place in range(2000, len(whole) - 4000, len(whole) // 9):
+        changed = whole.copy()
+        changed[place] ^= 4
+        file.write_bytes(changed)
+        assert sealed.faults(file) == "1 of its row groups changed"
+        rows = [row for batch in sealed.good(file) for row in batch.to_pylist()]
+        assert len(rows) in (10_000 - 4096, 8192)
+        assert all(
+            row["key"] == answer_key("m", request(seed=int(row["text"][7:]))) for row in rows
+        )
+
+
+def test_an_answer_that_was_kept_twice_is_found_once(tmp_path):
+    for _ in range(2):
+        kept(tmp_path, 3)
+    with Answers(tmp_path, "step") as answers:
+        answers.keep("m", completion(request(seed=2)))
+        answers.flush()
+        assert len(answers.find("m", [request(seed=seed) for seed in range(4)])) == 3
+
+
+def test_a_strangers_batch_that_lies_about_its_lengths_is_refused(tmp_path):
+    (tmp_path / "journal").mkdir()
+    batch = batches.batch("step", [("m", completion(request(seed=seed))) for seed in (1, 2)])
+    places = pa.py_buffer(struct.pack("<3i", 0, 1 << 30, 1))
+    lies = pa.Array.from_buffers(pa.string(), 2, [None, places, pa.py_buffer(b"x")])
+    columns = [lies if name == "text" else batch.column(name) for name in batch.schema.names]
+    forged = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+    log.append(tmp_path / "journal" / "x.log", 0, batches.encoded(forged))
+    with (
+        Answers(tmp_path, "step") as answers,
+        pytest.raises(StoreError, match="a batch that changed"),
+    ):
+        answers.find("m", [request()])
+
+
+def test_a_step_waits_for_a_slow_disk_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "FLUSH_ROWS", 8)
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (time.sleep(0.02), sync(handle)))
+    waiting = 0
+    with Answers(tmp_path, "step") as answers:
+        for seed in range(100):
+            answers.keep("m", completion(request(seed=seed)))
+            waiting = max(waiting, len(answers._own._held))
+        answers.flush()
+        assert len(answers.find("m", [request(seed=seed) for seed in range(100)])) == 100
+    assert waiting <= 16
