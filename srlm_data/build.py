@@ -199,15 +199,14 @@ class _Build:
         usage = Usage()
         ledger = Ledger(self._store.root, f"{dataset.name}@{planned.version}")
 
-        def watch(usage: Usage) -> None:
-            ledger.note(usage.spent)
-            self._watcher.progress(usage)
-
         with Answers(self._store.root, dataset.name) as answers, ledger:
             if "engine" in dataset.step.resources:
                 assert dataset.engine, "the recipe gives every model step an engine"
-                engine = self._engines.recorded(dataset.engine, arguments["model"], answers, watch)
+                engine = self._engines.recorded(
+                    dataset.engine, arguments["model"], answers, self._watcher.progress
+                )
                 arguments["engine"], usage = engine, engine.usage
+                ledger.note(usage.spent)
             workshop = StoreWorkshop(self._store, f"{dataset.name}-{planned.version}")
             if "workshop" in dataset.step.resources:
                 # A trainer wants the memory and the cores that an idle engine would hold.

@@ -178,7 +178,11 @@ def _parts(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
     size = 0
     for row in rows:
         part.append(row)
-        size += sum(_length(value) for value in row.values())
+        for value in row.values():
+            if type(value) is str:
+                size += len(value)
+            elif type(value) is list:
+                size += _length(value)
         if len(part) == BATCH or size >= BATCH_CHARACTERS:
             yield part
             part, size = [], 0
@@ -186,13 +190,9 @@ def _parts(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
         yield part
 
 
-def _length(value: Any) -> int:
-    """Characters of a text or a conversation; a number is as good as nothing."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, list):
-        return sum(len(turn["content"]) for turn in value if isinstance(turn, Mapping))
-    return 0
+def _length(values: list[Any]) -> int:
+    """Characters of a conversation."""
+    return sum(len(turn["content"]) for turn in values if isinstance(turn, Mapping))
 
 
 def _in_schema(stage: Stage, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -7,18 +7,15 @@ and answers that can still be read stay where they are found.
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import sqlite3
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import pyarrow as pa
+
 from srlm_data import checkpoints
-from srlm_data.answers import journal, sealed, wal
-from srlm_data.disk import locks
+from srlm_data.answers import journal, sealed
 from srlm_data.errors import Busy, Damaged, StoreError
 from srlm_data.schema import MODELS
 from srlm_data.store import Manifest, Store, access, refs
@@ -54,9 +51,9 @@ def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
         counts["answers"] += 1
         if found := sealed.faults(file):
             yield Fault("answers", file, f"{file}: answers are damaged, found {found}.")
-    for file in sorted((store.root / "journal").glob("*.sqlite")):
+    for file in journal.in_flight(store.root):
         counts["journal"] += 1
-        if found := _journal_fault(file):
+        if found := journal.faults(file):
             yield Fault("journal", file, f"{file}: the journal is damaged, found {found}.")
 
 
@@ -115,36 +112,6 @@ def _in_use(store: Store) -> bool:
         return False
 
 
-def _journal_fault(file: Path) -> str | None:
-    """What is wrong with a journal; it is looked at in a copy, for SQLite repairs what it opens."""
-    with tempfile.TemporaryDirectory(prefix="srlm-data-") as scratch:
-        copy = Path(scratch) / file.name
-        try:
-            with locks.locked(file.with_suffix(".lock")):
-                _copy(file, copy)
-        except Busy:
-            return None  # its writer is at work, and reads it again before it seals it
-        except OSError:  # a store that cannot be written to has no writers
-            _copy(file, copy)
-        if found := wal.fault(Path(f"{copy}-wal")):
-            return found
-        try:
-            bad = sum(not sealed.is_whole(row) for row in journal.read(copy))
-            if bad:
-                return f"{bad} rows that do not fit their checksum"
-            with contextlib.closing(sqlite3.connect(copy)) as connection:
-                (state,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-            return None if state == "ok" else f"'{' '.join(state.split())}'"
-        except (StoreError, sqlite3.Error) as error:
-            return str(error).partition("found ")[2].partition(". ")[0] or f"'{error}'"
-
-
-def _copy(file: Path, copy: Path) -> None:
-    for suffix in ("", "-wal"):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(f"{file}{suffix}", f"{copy}{suffix}")
-
-
 def put_aside(store: Store, fault: Fault) -> str:
     """Move what is damaged into ``quarantine/``; what was done, a phrase.
 
@@ -153,16 +120,14 @@ def put_aside(store: Store, fault: Fault) -> str:
     """
     if fault.path is None or not fault.path.exists():
         return "nothing to put aside"
-    rows = []
+    saved: list[pa.RecordBatch] = []
     if fault.kind == "answers":
-        rows = sealed.good_rows(fault.path)
+        saved += sealed.good(fault.path)
     elif fault.kind == "journal":
-        rows = journal.good_rows(fault.path)
-        for leftover in fault.path.parent.glob(f"{fault.path.name}-*"):
-            store.put_aside(leftover)
+        saved += journal.good(fault.path)
     aside = store.put_aside(fault.path)
-    for model in sorted({row[1] for row in rows}):
-        of_model = (row for row in rows if row[1] == model)
-        sealed.write(store.root / "answers" / model, fault.path.stem.partition("-")[0], of_model)
-    kept = f", {len(rows):,} answers of it are kept" if fault.kind in ("answers", "journal") else ""
-    return f"put aside in {aside}{kept}"
+    sealed.write(store.root, fault.path.stem.partition("-")[0], saved)
+    if fault.kind not in ("answers", "journal"):
+        return f"put aside in {aside}"
+    kept = sum(batch.num_rows for batch in saved)
+    return f"put aside in {aside}, {kept:,} answers of it are kept"

@@ -214,12 +214,12 @@ def test_a_build_tells_what_it_found_once_and_a_second_build_nothing(
     cli: Cli, project: Path
 ) -> None:
     (project / "dull.py").write_text(
-        "import toy\nfrom dataclasses import replace\n"
+        "import toy\n"
         "class Dull(toy.ToyEngine):\n"
         "    def generate(self, requests, *, total=None):\n"
         "        for one in super().generate(requests, total=total):\n"
         "            judged = '<response>' in one.request.messages[-1]['content']\n"
-        "            yield replace(one, text='Score: 3') if judged else one\n"
+        "            yield one._replace(text='Score: 3') if judged else one\n"
         "def open_dull(options, model, digest, revision):\n"
         "    return Dull(digest, **options)\n"
     )

@@ -1,14 +1,19 @@
 """Answers: recorded as they come, found again by what decides them, kept through a kill."""
 
+import os
 import signal
-import sqlite3
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from srlm_data.answers.journal import Answers, answer_key
+from srlm_data.answers import batches, journal, log, sealed
+from srlm_data.answers.journal import Answers
+from srlm_data.answers.keys import answer_key
 from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.errors import StoreError
 
@@ -29,7 +34,7 @@ def test_an_answer_is_found_in_the_journal_and_after_sealing(tmp_path):
         answers.flush()
         assert answers.find("m", [request()])["hi-1"].text == "answer"
         answers.seal()
-    assert not list((tmp_path / "journal").glob("*.sqlite*"))
+    assert not list((tmp_path / "journal").glob("*.log"))
     with Answers(tmp_path, "other") as answers:
         found = answers.find("m", [request(), request("new")])
     assert found == {"hi-1": completion(request())}
@@ -79,7 +84,7 @@ def test_answers_survive_sigkill(tmp_path):
     with Answers(tmp_path, "next") as answers:
         assert len(answers.find("m", [request(seed=i) for i in range(60)])) == 50
         answers.seal()  # takes what the dead writer left
-    assert not list((tmp_path / "journal").glob("*.sqlite*"))
+    assert not list((tmp_path / "journal").glob("*.log"))
     with Answers(tmp_path, "next") as answers:
         assert len(answers.find("m", [request(seed=i) for i in range(60)])) == 50
 
@@ -91,24 +96,84 @@ def test_a_living_writers_journal_is_read_but_not_sealed(tmp_path):
         with Answers(tmp_path, "two") as other:
             assert other.find("m", [request()])
             other.seal()
-        assert len(list((tmp_path / "journal").glob("*.sqlite"))) == 1
+        assert len(list((tmp_path / "journal").glob("*.log"))) == 1
 
 
 def test_a_damaged_journal_is_one_clear_sentence(tmp_path):
     (tmp_path / "journal").mkdir()
-    (tmp_path / "journal" / "x.sqlite").write_bytes(b"not a database, whatever its name says" * 99)
+    (tmp_path / "journal" / "x.log").write_bytes(b"no journal, whatever its name says" * 99)
     with (
         Answers(tmp_path, "step") as answers,
-        pytest.raises(StoreError, match=r"x\.sqlite: answers are damaged"),
+        pytest.raises(StoreError, match=r"x\.log: answers are damaged"),
     ):
         answers.find("m", [request()])
 
 
 def test_a_writer_that_died_before_its_first_answer_is_no_harm(tmp_path):
     (tmp_path / "journal").mkdir()
-    sqlite3.connect(tmp_path / "journal" / "x.sqlite").close()
-    (tmp_path / "journal" / "x.sqlite").touch()
+    (tmp_path / "journal" / "x.log").touch()
     with Answers(tmp_path, "step") as answers:
         assert answers.find("m", [request()]) == {}
         answers.seal()
-    assert not list((tmp_path / "journal").glob("*.sqlite"))
+    assert not list((tmp_path / "journal").glob("*.log"))
+
+
+def kept(folder, count):
+    with Answers(folder, "step") as answers:
+        for seed in range(count):
+            answers.keep("m", completion(request(seed=seed), f"answer {seed}"))
+        answers.seal()
+
+
+def test_a_byte_that_changes_in_sealed_answers_costs_its_row_group_alone(tmp_path):
+    kept(tmp_path, 10_000)
+    [file] = tmp_path.glob("answers/m/*.parquet")
+    whole = bytearray(file.read_bytes())
+    for place in range(2000, len(whole) - 4000, len(whole) // 9):
+        changed = whole.copy()
+        changed[place] ^= 4
+        file.write_bytes(changed)
+        assert sealed.faults(file) == "1 of its row groups changed"
+        rows = [row for batch in sealed.good(file) for row in batch.to_pylist()]
+        assert len(rows) in (10_000 - 4096, 8192)
+        assert all(
+            row["key"] == answer_key("m", request(seed=int(row["text"][7:]))) for row in rows
+        )
+
+
+def test_an_answer_that_was_kept_twice_is_found_once(tmp_path):
+    for _ in range(2):
+        kept(tmp_path, 3)
+    with Answers(tmp_path, "step") as answers:
+        answers.keep("m", completion(request(seed=2)))
+        answers.flush()
+        assert len(answers.find("m", [request(seed=seed) for seed in range(4)])) == 3
+
+
+def test_a_strangers_batch_that_lies_about_its_lengths_is_refused(tmp_path):
+    (tmp_path / "journal").mkdir()
+    batch = batches.batch("step", [("m", completion(request(seed=seed))) for seed in (1, 2)])
+    places = pa.py_buffer(struct.pack("<3i", 0, 1 << 30, 1))
+    lies = pa.Array.from_buffers(pa.string(), 2, [None, places, pa.py_buffer(b"x")])
+    columns = [lies if name == "text" else batch.column(name) for name in batch.schema.names]
+    forged = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+    log.append(tmp_path / "journal" / "x.log", 0, batches.encoded(forged))
+    with (
+        Answers(tmp_path, "step") as answers,
+        pytest.raises(StoreError, match="a batch that changed"),
+    ):
+        answers.find("m", [request()])
+
+
+def test_a_step_waits_for_a_slow_disk_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "FLUSH_ROWS", 8)
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (time.sleep(0.02), sync(handle)))
+    waiting = 0
+    with Answers(tmp_path, "step") as answers:
+        for seed in range(100):
+            answers.keep("m", completion(request(seed=seed)))
+            waiting = max(waiting, len(answers._own._held))
+        answers.flush()
+        assert len(answers.find("m", [request(seed=seed) for seed in range(100)])) == 100
+    assert waiting <= 16

@@ -10,6 +10,7 @@ import pytest
 from srlm_data import schema
 from srlm_data.conversations import assistant, user
 from srlm_data.rows import Rows
+from srlm_data.stages import pairs
 from srlm_data.stages.pairs import Pair, pair
 
 
@@ -136,6 +137,17 @@ def test_the_order_of_the_rows_decides_nothing():
         for rows in (candidates, judgments)
     ]
     assert pair(Pair(), *turned).table() == pair(Pair(), candidates, judgments).table()
+
+
+@pytest.mark.parametrize("at_a_time", [1, 7, 40])
+def test_prompts_that_are_decided_on_in_parts_become_the_same_pairs(monkeypatch, at_a_time):
+    scores = {f"p{number}": [[5, 3], [number % 5], [1], [1, None]] for number in range(20)}
+    wanted = pair(Pair(), *made(scores))
+    rows = wanted.table()
+    monkeypatch.setattr(pairs, "_AT_A_TIME", at_a_time)
+    in_parts = pair(Pair(), *made(scores))
+    assert in_parts.table() == rows
+    assert (in_parts.drops, in_parts.notes) == (wanted.drops, wanted.notes)
 
 
 def test_the_margin_at_the_bound_is_enough_though_thirds_are_not_exact():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
+import errno
+import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -155,11 +156,11 @@ def test_what_came_before_an_engine_failed_is_kept(tmp_path: Path) -> None:
 def test_a_journal_that_cannot_be_written_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: object, **options: object) -> sqlite3.Connection:
-        raise sqlite3.OperationalError("database or disk is full")
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(journal.sqlite3, "connect", full)
-    with pytest.raises(StoreError, match="cannot be written, found 'database or disk is full'"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="the disk refuses, found 'No space left on device'"):
         generate(tmp_path, requests(1), FakeEngine(echo))
 
 

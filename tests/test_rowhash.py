@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srlm_data.store.rowhash import RowHash
+from srlm_data.rowhash import RowHash
 
 SCHEMA = pa.schema([
     ("text", pa.string()), ("number", pa.int32()), ("share", pa.float64()), ("flag", pa.bool_()),

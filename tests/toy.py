@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from srlm_data import schema
-from srlm_data.answers.journal import answer_key
+from srlm_data.answers.keys import answer_key
 from srlm_data.config import Config, Runtime
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, Request

@@ -45,7 +45,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     small, large = (70_000, 140_000) if quick else (100_000, 1_000_000)
     few, many = call(keep_and_seal, small).said, call(keep_and_seal, large).said
     yield Figure(
-        f"journal: answers a second, {large:,} of them, synced (synchronous=FULL)",
+        f"journal: answers a second, {large:,} of them, synced",
         many["rows_a_second"], "rows/s", ">= 20,000",
         f"{many['rows_a_processor_second']:,.0f} a second of one processor",
     )  # fmt: skip

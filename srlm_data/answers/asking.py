@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from srlm_data.answers.journal import answer_key
+from srlm_data.answers.keys import answer_key
 from srlm_data.engines import Completion, Engine, Request
 from srlm_data.errors import DataError, EngineError
 from srlm_data.rows import Models

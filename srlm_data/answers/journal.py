@@ -1,84 +1,39 @@
 """Every answer that a model was ever paid for, kept and never asked for again.
 
-    <store>/journal/<writer>.sqlite       answers of a step that is running, safe against a kill
+    <store>/journal/<writer>.log          answers of a step that is running, safe against a kill
     <store>/answers/<model>/...           the same answers after their step has finished (`sealed`)
 
-An answer is found again by its key: the model's digest, the messages, the sampling parameters and
-the request's own seed. So a killed build goes on where it was, raising N asks only for the new
-samples, and a change of parser or of pairing rule asks for nothing.
+An answer is found again by its key (`keys`). So a killed build goes on where it was, raising N asks
+only for the new samples, and a change of parser or of pairing rule asks for nothing.
 
-A Parquet file that is being written has no rows after a kill; SQLite with a write-ahead log and
-full synchronisation keeps every transaction. One file a writer, so that writers never wait. Every
-row has a checksum, for SQLite has none: a changed byte is found, never taken for an answer.
+A Parquet file that is being written has no rows after a kill; a log of batches, each with a
+checksum and synced before it counts, has all but the last (`log`). One log a writer, so that
+writers never wait for each other, and a thread of its own writes it while the step goes on.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import re
-import sqlite3
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-from json.encoder import encode_basestring_ascii
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
-from urllib.parse import quote
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from srlm_data import disk
-from srlm_data.answers import sealed, wal
+from srlm_data.answers import batches, keys, log, sealed
 from srlm_data.disk.locks import locked
 from srlm_data.engines import Completion, Request
-from srlm_data.errors import Busy, StoreError
-
-_DIGEST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # it names a folder
+from srlm_data.errors import Busy
 
 FLUSH_SECONDS: Final = 0.2
 """How long an answer may wait in memory; a kill loses at most this and what is in flight."""
 
 FLUSH_ROWS: Final = 2048
-# Without a row id the keys lie with the rows. An index beside them could be damaged unseen, for
-# only rows have a checksum, and answers that are there would be asked again.
-_TABLE: Final = (
-    "CREATE {} TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, model TEXT, text TEXT, "
-    "finish_reason TEXT, prompt_tokens INT, completion_tokens INT, cached_tokens INT, "
-    "step TEXT, checksum TEXT) WITHOUT ROWID"
-)
-_LOOKUP: Final = 500  # SQLite's limit of parameters is 999 in old builds
-
-
-def answer_key(model: str, request: Request) -> str:
-    """The identity of an answer: 32 hex digits over all that decides its text."""
-    if request.keyed is None or request.keyed[0] != model:
-        _work_out_keys(model, [request])
-    assert request.keyed
-    return request.keyed[1]
-
-
-def _work_out_keys(model: str, requests: Iterable[Request]) -> None:
-    """Put the key of each request on it, where it is looked up three times on its way."""
-    quoted = encode_basestring_ascii
-    begin = f"[{quoted(model)},["
-    messages, turns = None, ""
-    for request in requests:
-        if request.messages is not messages:  # one judge prompt, say, is asked several times
-            messages = request.messages
-            pairs = ((quoted(turn["role"]), quoted(turn["content"])) for turn in messages)
-            turns = ",".join(f"[{role},{content}]" for role, content in pairs)
-        how = request.sampling
-        sampling = _sampling(how.temperature, how.top_p, how.max_tokens, how.stop)
-        pattern = "" if how.pattern is None else f",{quoted(how.pattern)}"
-        payload = f"{begin}{turns}],{sampling},{request.seed}{pattern}]"
-        key = hashlib.blake2b(payload.encode(), digest_size=16).hexdigest()
-        object.__setattr__(request, "keyed", (model, key))
-
-
-@lru_cache(typed=True)  # 1 and 1.0 are equal, and are written differently
-def _sampling(*fields: object) -> str:
-    return json.dumps(fields, separators=(",", ":"))[1:-1]
+"""Answers that are written at once; as many again may wait while they are."""
 
 
 class Answers:
@@ -90,53 +45,47 @@ class Answers:
     def __init__(self, root: Path, step: str) -> None:
         self._root = root
         self._step = step
-        self._held: list[tuple[object, ...]] = []
-        self._guard = threading.RLock()
-        self._timer: threading.Timer | None = None
-        self._journal: sqlite3.Connection | None = None
-        self._lock = contextlib.ExitStack()
-        self._refused: StoreError | None = None
-        self._file = root / "journal" / f"{uuid.uuid4().hex}.sqlite"
+        self._own = self._begin()
+        self._others: dict[Path, _Journal] = {}
+        self._sealed: dict[str, sealed.Sealed] = {}
+
+    def _begin(self) -> _Writer:
+        file = self._root / "journal" / f"{uuid.uuid4().hex}.log"
+        return _Writer(_Journal(file), self._step)
 
     def __enter__(self) -> Answers:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        try:
-            self.flush()
-        finally:
-            self._close()
+        self._own.close()
 
     def find(self, model: str, requests: Sequence[Request]) -> dict[str, Completion]:
         """The answers that are already there: request id -> completion.
 
         Reads every journal, its own and other writers', and the sealed answers of the model.
         """
-        wanted: dict[str, list[Request]] = {}
-        _work_out_keys(model, requests)
-        for request in requests:
-            wanted.setdefault(answer_key(model, request), []).append(request)
+        keys.work_out(model, requests)
+        wanted = pa.array([keys.answer_key(model, request) for request in requests], pa.string())
+        found: dict[str, batches.Fields] = {}
+        for part in self._parts(model, wanted):
+            found |= batches.answers(part)
         return {
-            request.id: Completion(request, *answer)
-            for key, _, *answer, _, _ in self._rows(model, list(wanted))
-            for request in wanted[key]
+            request.id: Completion(request, *found[key])
+            for request in (requests if found else ())
+            if (key := keys.answer_key(model, request)) in found
         }
 
-    def _rows(self, model: str, keys: list[str]) -> Iterator[sealed.Row]:
+    def _parts(self, model: str, wanted: pa.Array) -> Iterator[pa.RecordBatch | pa.Table]:
         # Journals first: one that is sealed meanwhile is then found among the Parquet files.
-        for file in sorted((self._root / "journal").glob("*.sqlite")):
-            # SQLite drops the rest of a damaged log when it opens it. A living writer's is whole.
-            with contextlib.suppress(Busy), locked(file.with_suffix(".lock")):
-                _refuse_damaged_log(file)
-            with _reading(file) as journal:
-                for start in range(0, len(keys), _LOOKUP):
-                    part = keys[start : start + _LOOKUP]
-                    marks = ",".join("?" * len(part))
-                    yield from _whole(
-                        file,
-                        journal.execute(f"SELECT * FROM answers WHERE key IN ({marks})", part),
-                    )
-        yield from sealed.find(_answers(self._root, model), keys)
+        yield from self._own.journal.find(wanted)
+        for file in in_flight(self._root):
+            if file != self._own.journal.file:
+                journal = self._others.setdefault(file, _Journal(file))
+                journal.read_on()
+                yield from journal.find(wanted)
+        if model not in self._sealed:
+            self._sealed[model] = sealed.Sealed(self._root, model)
+        yield self._sealed[model].find(wanted)
 
     def keep(self, model: str, completion: Completion) -> None:
         """Record an answer. A failed request is not an answer: the next build asks it again.
@@ -144,28 +93,8 @@ class Answers:
         Raises:
             StoreError: answers that came before cannot be written, so no more should be paid for.
         """
-        if completion.finish_reason == "error":
-            return
-        with self._guard:
-            self._held.append(sealed.with_checksum(
-                answer_key(model, completion.request), model, completion.text,
-                completion.finish_reason, completion.prompt_tokens, completion.completion_tokens,
-                completion.cached_tokens, self._step,
-            ))  # fmt: skip
-            if self._refused or len(self._held) >= FLUSH_ROWS:
-                self.flush()
-            elif self._timer is None:
-                # A timer, not a look at the clock: the next answer may be a long batch away.
-                self._timer = threading.Timer(FLUSH_SECONDS, self._flush_later)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def _flush_later(self) -> None:
-        # What cannot be written stays held: the step's own thread fails at the next answer.
-        try:
-            self.flush()
-        except StoreError as error:
-            self._refused = error
+        if completion.finish_reason != "error":
+            self._own.take(model, completion)
 
     def flush(self) -> None:
         """Wait until the disk has every answer recorded so far.
@@ -173,157 +102,188 @@ class Answers:
         Raises:
             StoreError: the disk is full, or the journal cannot be written for another reason.
         """
-        with self._guard:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = None
-            if self._held:
-                self._write_held()
-                self._held.clear()
-                self._refused = None
-
-    def _write_held(self) -> None:
-        try:
-            with disk.refusals(self._file), self._open_own() as journal:
-                journal.executemany(
-                    "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?,?)", self._held
-                )
-        except sqlite3.OperationalError as error:
-            raise StoreError(
-                f"{self._file}: the answers cannot be written, found '{error}'. "
-                "See to the disk (is it full?) and build again."
-            ) from None
+        self._own.flush()
 
     def seal(self) -> None:
         """Move the journal's answers into Parquet, with those that dead writers left behind."""
-        self.flush()
-        self._close()
+        self._own.close()
         seal_left(self._root)
+        self._own = self._begin()
 
-    def _close(self) -> None:
+
+class _Batch(NamedTuple):
+    """Where a batch lies in a journal, and its keys."""
+
+    start: int
+    keys: pa.Array
+
+
+class _Journal:
+    """A journal, as far as it was read or written."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.end = 0
+        self._batches: list[_Batch] = []
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Write a batch; it counts when this returns."""
+        start, self.end = self.end, log.append(self.file, self.end, batches.encoded(batch))
+        self._batches.append(_Batch(start, batch.column("key")))
+
+    def read_on(self) -> None:
+        """Read what its writer has added since.
+
+        Raises:
+            Damaged: it is not what was written.
+        """
+        with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
+            for frame, batch in _whole(self.file, self.end):
+                self._batches.append(_Batch(frame.start, batch.column("key")))
+                self.end = frame.end
+
+    def find(self, wanted: pa.Array) -> Iterator[pa.RecordBatch]:
+        """The answers that have one of the keys."""
+        known = self._batches.copy()  # its writer may add to it meanwhile
+        hits = pc.is_in(pa.chunked_array([batch.keys for batch in known], pa.string()), wanted)
+        if not pc.any(hits).as_py():
+            return
+        passed = 0
+        for start, held in known:
+            of_batch = hits.slice(passed, len(held)).combine_chunks()
+            passed += len(held)
+            if of_batch.true_count:
+                with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
+                    yield next(_whole(self.file, start))[1].filter(of_batch)
+
+
+class _Writer:
+    """Writes a journal in a thread of its own, at the latest a moment after an answer came."""
+
+    def __init__(self, journal: _Journal, step: str) -> None:
+        self.journal = journal
+        self._step = step
+        self._held: list[tuple[str, Completion]] = []  # until the disk has them
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._hurried = False
+        self._refused: Exception | None = None
+        self._lock = contextlib.ExitStack()
+
+    def take(self, model: str, completion: Completion) -> None:
+        """Hold an answer until it is written; waits where the disk does not follow."""
+        with self._changed:
+            self._held.append((model, completion))
+            held = len(self._held)
+            if held == 1 or held % FLUSH_ROWS == 0:
+                self._wake()
+            if held >= 2 * FLUSH_ROWS:
+                self._changed.wait_for(lambda: self._refused or len(self._held) <= FLUSH_ROWS)
+            if self._refused:
+                self.flush()
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Wait until the disk has everything, or refuses it (again)."""
+        with self._changed:
+            if not self._held:
+                return
+            self._refused, self._hurried = None, True
+            self._wake()
+            self._changed.wait_for(lambda: self._refused or not self._held)
+            self._hurried = False
+            if self._refused:
+                raise self._refused
+
+    def close(self) -> None:
+        """Write what is held, and let go of the journal."""
         try:
-            if self._journal is not None:
-                self._journal.close()
+            self.flush()
         finally:
-            self._journal = None
+            with self._changed:
+                thread, self._thread = self._thread, None
+                self._changed.notify_all()
+            if thread:
+                thread.join()
             self._lock.close()
 
-    def _open_own(self) -> sqlite3.Connection:
-        if self._journal is None:
-            self._lock.close()  # of an attempt that the disk refused
-            # Its writer holds this lock as long as it lives; nobody else seals the journal then.
-            self._lock.enter_context(locked(self._file.with_suffix(".lock"), wait=True))
-            # The timer's thread writes too, one thread at a time.
-            journal = sqlite3.connect(self._file, check_same_thread=False)
-            journal.execute("PRAGMA journal_mode=WAL")
-            journal.execute("PRAGMA synchronous=FULL")
-            journal.execute(_TABLE.format(""))
-            self._journal = journal
-        return self._journal
+    def _run(self) -> None:
+        while part := self._next():
+            refused = None
+            try:
+                self._write(part)
+            except Exception as error:  # noqa: BLE001 - for the step's own thread to raise
+                refused = error
+            with self._changed:
+                self._refused = refused
+                del self._held[: 0 if refused else len(part)]
+                self._changed.notify_all()
+
+    def _next(self) -> list[tuple[str, Completion]]:
+        """Many answers, or those that have waited for a moment; none when there come no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._thread or (self._held and not self._refused))
+            self._changed.wait_for(
+                lambda: not self._thread or self._hurried or len(self._held) >= FLUSH_ROWS,
+                FLUSH_SECONDS,
+            )
+            return [] if self._refused else self._held[:FLUSH_ROWS]
+
+    def _write(self, part: list[tuple[str, Completion]]) -> None:
+        file = self.journal.file
+        with disk.refusals(file):
+            if not self.journal.end:
+                self._lock.close()  # of an attempt that the disk refused
+                # As long as its writer holds this lock, nobody else seals the journal.
+                self._lock.enter_context(locked(file.with_suffix(".lock"), wait=True))
+            self.journal.append(batches.batch(self._step, part))
 
 
 def seal_left(root: Path) -> None:
     """Seal every journal that no living process writes, and what a killed sealer has left."""
     stems = {file.name.partition(".")[0] for file in (root / "journal").glob("*")}
     for stem in sorted(stems):
-        _seal(root, root / "journal" / f"{stem}.sqlite")
-
-
-@contextlib.contextmanager
-def _reading(file: Path) -> Iterator[sqlite3.Connection]:
-    """A journal for reading; one without rows when it was just begun, or sealed meanwhile.
-
-    Raises:
-        Damaged: it is no journal any more.
-        StoreError: it cannot be read now.
-    """
-    try:
-        with contextlib.closing(_open(file)) as journal:
-            if not journal.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                journal.execute(_TABLE.format("TEMP"))  # killed before the table was made
-            yield journal
-    except sqlite3.OperationalError as error:
-        raise StoreError(
-            f"{file}: the journal cannot be read, found '{error}'. "
-            "See to the disk and build again; what it holds is not lost."
-        ) from None
-    except sqlite3.DatabaseError as error:
-        raise sealed.damaged(file, f"'{error}'") from None
-
-
-def _open(file: Path) -> sqlite3.Connection:
-    try:
-        # mode=rw: never create what another process has sealed and removed meanwhile.
-        journal = sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)
-        journal.execute("SELECT count(*) FROM sqlite_master")
-    except sqlite3.OperationalError:
-        if file.exists():
-            raise
-        journal = sqlite3.connect(":memory:")
-    # A changed byte need not be UTF-8: it is for the row's checksum to find.
-    journal.text_factory = lambda text: text.decode(errors="replace")
-    return journal
-
-
-def _refuse_damaged_log(file: Path) -> None:
-    if found := wal.fault(Path(f"{file}-wal")):
-        raise sealed.damaged(file, found)
-
-
-def _whole(file: Path, rows: Iterable[sealed.Row]) -> Iterator[sealed.Row]:
-    for row in rows:
-        if not sealed.is_whole(row):
-            raise sealed.damaged(file, "a row that does not fit its checksum")
-        yield row
-
-
-def _seal(root: Path, file: Path) -> None:
-    """Turn one journal into Parquet files, one a model, unless its writer lives."""
-    with contextlib.suppress(Busy), locked(file.with_suffix(".lock")):
-        _refuse_damaged_log(file)
-        with _reading(file) as journal:
-            for (model,) in journal.execute("SELECT DISTINCT model FROM answers").fetchall():
-                rows = journal.execute("SELECT * FROM answers WHERE model = ?", (model,))
+        file = root / "journal" / f"{stem}.log"
+        with contextlib.suppress(Busy), locked(file.with_suffix(".lock")):
+            if file.exists():
                 # Named after the journal: sealed twice, after a kill, it writes the same file.
-                sealed.write(_answers(root, model), file.stem, _whole(file, rows))
-        remove(file)
+                sealed.write(root, stem, (batch for _, batch in _whole(file)))
+                file.unlink()
 
 
-def _answers(root: Path, model: str) -> Path:
-    """The folder of a model's answers.
-
-    Raises:
-        StoreError: the model's digest is no name for a folder, or climbs out of this one.
-    """
-    if not _DIGEST.fullmatch(model):
-        raise StoreError(
-            f"model {model!r:.60}: a digest is at most 100 letters, digits, '_', '-' and '.', a "
-            "letter or a digit first. Give the model another one, or move its journal away."
-        )
-    return root / "answers" / model
+def in_flight(root: Path) -> list[Path]:
+    """The journals of a store."""
+    return sorted((root / "journal").glob("*.log"))
 
 
-def read(file: Path) -> Iterator[sealed.Row]:
-    """Every row of a journal, good or not.
-
-    Raises:
-        StoreError: it cannot be read to its end.
-    """
-    with _reading(file) as journal:
-        yield from journal.execute("SELECT * FROM answers")
+def faults(file: Path) -> str | None:
+    """What is wrong with a journal, every batch read; None when nothing is."""
+    bad = 0
+    with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
+        bad = sum(_batch(frame) is None for frame in log.frames(file))
+    return f"{bad} of its batches changed" if bad else None
 
 
-def good_rows(file: Path) -> list[sealed.Row]:
-    """The rows of a damaged journal that can still be read and are what was recorded."""
-    kept: list[sealed.Row] = []
-    with contextlib.suppress(StoreError):
-        for row in read(file):
-            if sealed.is_whole(row):
-                kept.append(row)
-    return kept
+def good(file: Path) -> Iterator[pa.RecordBatch]:
+    """The batches of a damaged journal that are what was recorded."""
+    yield from filter(None, map(_batch, log.frames(file)))
 
 
-def remove(file: Path) -> None:
-    """Delete a journal; without the file itself, what is left of it says nothing to anybody."""
-    for leftover in (file, *file.parent.glob(f"{file.name}-*")):
-        leftover.unlink(missing_ok=True)
+def _whole(file: Path, start: int = 0) -> Iterator[tuple[log.Frame, pa.RecordBatch]]:
+    for frame in log.frames(file, start):
+        batch = _batch(frame)
+        if batch is None:
+            raise sealed.damaged(file, f"a batch that changed at byte {frame.start:,}")
+        yield frame, batch
+
+
+def _batch(frame: log.Frame) -> pa.RecordBatch | None:
+    try:
+        return None if frame.payload is None else batches.decoded(frame.payload)
+    except (pa.ArrowException, OSError, ValueError):
+        return None

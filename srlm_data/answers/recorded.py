@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Final
@@ -48,17 +48,19 @@ class Usage:
 
     def add(self, completion: Completion, *, reused: bool) -> None:
         """Count one completion."""
-        self.reused += reused
-        self.calls += not reused
-        self.failed += completion.finish_reason == "error"
-        self.prompt_tokens += completion.prompt_tokens
-        self.completion_tokens += completion.completion_tokens
+        read, written = completion.prompt_tokens, completion.completion_tokens
+        self.prompt_tokens += read
+        self.completion_tokens += written
         self.cached_tokens += completion.cached_tokens
-        if not reused:
-            self.retries += completion.retries
-            self.queue_seconds += completion.queue_seconds
-            self.new_prompt_tokens += completion.prompt_tokens
-            self.new_completion_tokens += completion.completion_tokens
+        if reused:
+            self.reused += 1
+            return
+        self.calls += 1
+        self.failed += completion.finish_reason == "error"
+        self.retries += completion.retries
+        self.queue_seconds += completion.queue_seconds
+        self.new_prompt_tokens += read
+        self.new_completion_tokens += written
 
     def spent(self) -> dict[str, float]:
         """What cannot be read from the answers later, and would be gone with this process."""
@@ -132,7 +134,8 @@ class RecordedEngine:
             self.usage.add(completion, reused=False)
             self._watch(self.usage)
             yield completion
-            yield from _drain(known)
+            if known:
+                yield from _drain(known)
             started = time.perf_counter()
         self._answers.flush()
         yield from _drain(known)
@@ -164,11 +167,13 @@ def _in_whole_characters(completion: Completion) -> Completion:
 
     Every decoder does so to bytes that are no character, and the answer was paid for.
     """
+    if completion.text.isascii():
+        return completion
     try:
         completion.text.encode()
     except UnicodeEncodeError:
         whole = completion.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return replace(completion, text=whole)
+        return completion._replace(text=whole)
     return completion
 
 

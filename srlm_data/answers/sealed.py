@@ -1,55 +1,38 @@
-"""Answers that are kept for good: Parquet files, each row with its own checksum.
+"""Answers that are kept for good: Parquet files, one for each journal and model.
 
     <store>/answers/<model>/<id>-<hash>.parquet
 
-An answer is the dearest thing in a store, so a damaged file is never given up as a whole: a byte
-that changed is found at its row, and what is still good can be written anew.
+The name of a file has the hash of its bytes, which is looked at once in a process before an answer
+is taken from it. An answer is the dearest thing in a store, so a damaged file is never given up as
+a whole: each of its row groups has a hash of its rows, and what is still good is written anew.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from srlm_data import disk, duck
-from srlm_data.errors import Damaged
-
-COLUMNS: Final = (
-    "key", "model", "text", "finish_reason", "prompt_tokens", "completion_tokens",
-    "cached_tokens", "step", "checksum",
-)  # fmt: skip
-_NUMBERS: Final = {"prompt_tokens", "completion_tokens", "cached_tokens"}
-SCHEMA: Final = pa.schema([
-    (name, pa.int32() if name in _NUMBERS else pa.string()) for name in COLUMNS
-])  # fmt: skip
+from srlm_data.answers.batches import SCHEMA
+from srlm_data.errors import Damaged, StoreError
+from srlm_data.rowhash import RowHash
 
 _GROUP_ROWS: Final = 4096
-"""Rows that a page which cannot be read takes with it."""
+"""Rows that a changed byte takes with it."""
 
-Row = tuple[Any, ...]
-
-
-def with_checksum(*fields: object) -> Row:
-    """A row of :data:`COLUMNS` from all of them but the last."""
-    return (*fields, _checksum(fields))
-
-
-def is_whole(row: Sequence[object]) -> bool:
-    """Whether a row is what was recorded."""
-    return row[-1] == _checksum(row[:-1])
-
-
-def _checksum(fields: Sequence[object]) -> str:
-    return hashlib.blake2b(json.dumps(fields).encode(), digest_size=8).hexdigest()
+_DIGEST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # it names a folder
+_GROUPS: Final = b"groups"
+_UNREADABLE: Final = (pa.ArrowException, OSError, LookupError, TypeError, ValueError)
+"""What Arrow, or a footer that changed, may raise."""
 
 
 def damaged(file: Path, found: str) -> Damaged:
@@ -60,97 +43,146 @@ def damaged(file: Path, found: str) -> Damaged:
     )
 
 
-def find(folder: Path, keys: Sequence[str]) -> Iterator[Row]:
-    """The rows of a model's folder that have one of the keys.
+def folder(root: Path, model: str) -> Path:
+    """The folder of a model's answers.
 
     Raises:
-        Damaged: a file is, or a row that was wanted.
+        StoreError: the model's digest is no name for a folder, or climbs out of this one.
     """
-    files = sorted(folder.glob("*.parquet"))
-    if not files:
-        return
-    with duck.connect() as connection:
+    if not _DIGEST.fullmatch(model):
+        raise StoreError(
+            f"model {model!r:.60}: a digest is at most 100 letters, digits, '_', '-' and '.', a "
+            "letter or a digit first. Give the model another one, or move its journal away."
+        )
+    return root / "answers" / model
+
+
+class Sealed:
+    """The sealed answers of one model, looked up again and again."""
+
+    def __init__(self, root: Path, model: str) -> None:
+        self._folder = folder(root, model)
+        self._proven: set[Path] = set()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def find(self, keys: pa.Array) -> pa.Table:
+        """The answers that have one of the keys.
+
+        Raises:
+            Damaged: a file is.
+        """
+        files = sorted(self._folder.glob("*.parquet"))
+        if not files:
+            return SCHEMA.empty_table()
+        for file in set(files) - self._proven:
+            if found := faults(file):
+                raise damaged(file, found)
+            self._proven.add(file)
+        connection = self._connection = self._connection or duck.connect()
         connection.register("wanted", pa.table({"key": keys}))
         try:
             connection.read_parquet([str(file) for file in files]).create_view("answers")
             # Most windows of a new step find nothing: the keys alone say so, not the texts.
             any_known = "SELECT 1 FROM answers SEMI JOIN wanted USING (key) LIMIT 1"
-            if not connection.execute(any_known).fetchone():
-                return
-            found = connection.execute(
-                f"SELECT {', '.join(COLUMNS)} FROM answers SEMI JOIN wanted USING (key)"
-            ).fetchall()
+            if not connection.sql(any_known).fetchall():
+                return SCHEMA.empty_table()
+            return connection.sql(
+                f"SELECT {', '.join(SCHEMA.names)} FROM answers SEMI JOIN wanted USING (key)"
+            ).to_arrow_table()
         except duckdb.Error as error:
-            raise _named(files, str(error).splitlines()[0]) from None
-    if not all(map(is_whole, found)):
-        raise _named(files, "rows that do not fit their checksum")
-    yield from found
-
-
-def _named(files: Sequence[Path], found: str) -> Damaged:
-    """The refusal of the first file that is damaged."""
-    for file in files:
-        if fault := faults(file):
-            return damaged(file, fault)
-    return damaged(files[0].parent, f"'{found}'")
+            raise damaged(self._folder, f"'{str(error).splitlines()[0]}'") from None
 
 
 def faults(file: Path) -> str | None:
-    """What is wrong with a sealed file, every row read; None when nothing is."""
+    """What is wrong with a sealed file, every byte read; None when nothing is."""
+    if _is_whole(file):
+        return None
     try:
-        with pq.ParquetFile(file) as parquet:
-            bad = sum(not is_whole(row) for part in parquet.iter_batches() for row in _tuples(part))
-    except (pa.ArrowException, OSError, KeyError) as error:
-        return f"'{str(error).splitlines()[0]}'"
-    if bad:
-        return f"{bad} rows that do not fit their checksum"
-    return None if _hash(file) == file.stem.rpartition("-")[2] else "a changed byte beside the rows"
+        bad = sum(group is None for group in _groups(file))
+    except _UNREADABLE as error:
+        return f"'{str(error).partition(chr(10))[0]}'"
+    return f"{bad} of its row groups changed" if bad else "a changed byte beside the rows"
 
 
-def good_rows(file: Path) -> list[Row]:
-    """The rows of a damaged file that can still be read and are what was recorded."""
-    kept: list[Row] = []
-    with contextlib.suppress(pa.ArrowException, OSError), pq.ParquetFile(file) as parquet:
-        for group in range(parquet.num_row_groups):
-            with contextlib.suppress(pa.ArrowException, OSError, KeyError):
-                kept += filter(is_whole, _tuples(parquet.read_row_group(group)))
-    return kept
+def good(file: Path) -> Iterator[pa.RecordBatch]:
+    """What a damaged file has of the answers that were recorded."""
+    with contextlib.suppress(*_UNREADABLE):
+        for group in _groups(file):
+            yield from group.to_batches() if group is not None else ()
 
 
-def _tuples(part: pa.RecordBatch | pa.Table) -> Iterator[Row]:
-    return zip(*(_values(part.column(name)) for name in COLUMNS), strict=True)
+def _is_whole(file: Path) -> bool:
+    return disk.digest(file)[:16] == file.stem.rpartition("-")[2]
 
 
-def _values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
-    if column.type != pa.string():
-        values: list[Any] = column.to_pylist()
-        return values
-    # A changed byte need not be UTF-8: it is for the row's checksum to find.
-    return [
-        None if text is None else text.decode(errors="replace")
-        for text in column.cast(pa.binary()).to_pylist()
-    ]
+def _groups(file: Path) -> Iterator[pa.Table | None]:
+    """Each row group, or None in the place of one that is not what was written."""
+    with pq.ParquetFile(file) as parquet:
+        hashes = json.loads(parquet.metadata.metadata[_GROUPS])
+        for number in range(parquet.num_row_groups):
+            group = None
+            with contextlib.suppress(*_UNREADABLE):
+                group = parquet.read_row_group(number)
+            yield group if group is not None and _hash(group) == hashes[number] else None
 
 
-def write(folder: Path, stem: str, rows: Iterable[Row]) -> None:
-    """Write a file of answers, whole or not at all; its name begins with ``stem``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f"{stem}.draft"
-    source = iter(rows)
-    try:
-        with pq.ParquetWriter(draft, SCHEMA, compression="zstd") as writer:
-            while part := list(islice(source, _GROUP_ROWS)):
-                columns = [
-                    pa.array(column, type=field.type)
-                    for column, field in zip(zip(*part, strict=True), SCHEMA, strict=True)
-                ]
-                writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
-        disk.sync(draft)
-        draft.replace(folder / f"{stem}-{_hash(draft)}.parquet")
-    finally:
-        draft.unlink(missing_ok=True)
-    disk.sync(folder)
+def _hash(group: pa.Table) -> str:
+    total = RowHash(SCHEMA.names)
+    for batch in group.to_batches():
+        total.update(batch)
+    return total.hexdigest()
 
 
-def _hash(file: Path) -> str:
-    return disk.digest(file)[:16]
+def write(root: Path, stem: str, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write answers into a file a model, each whole or not at all; names begin with ``stem``."""
+    with contextlib.ExitStack() as stack:
+        drafts: dict[str, _Draft] = {}
+        for batch in batches:
+            models = batch.column("model")
+            for model in pc.unique(models).to_pylist():
+                if model not in drafts:
+                    drafts[model] = stack.enter_context(_Draft(folder(root, model), stem))
+                drafts[model].take(batch.filter(pc.equal(models, model)))
+        for draft in drafts.values():
+            draft.publish()
+
+
+class _Draft:
+    """A file of one model's answers in the making; nothing is left of one that is not published."""
+
+    def __init__(self, folder: Path, stem: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._stem = folder, stem
+        self._file = folder / f"{stem}.draft"
+        self._held: list[pa.RecordBatch] = []
+        self._hashes: list[str] = []
+        self._writer = pq.ParquetWriter(self._file, SCHEMA, compression="zstd")
+
+    def __enter__(self) -> _Draft:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._writer.close()
+        self._file.unlink(missing_ok=True)
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Take some answers; full row groups are written."""
+        self._held.append(batch)
+        if sum(one.num_rows for one in self._held) >= _GROUP_ROWS:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        group = pa.Table.from_batches(self._held, SCHEMA)
+        self._hashes.append(_hash(group))
+        self._writer.write_table(group, row_group_size=group.num_rows)
+        self._held.clear()
+
+    def publish(self) -> None:
+        """Give the file its name, when the disk has it."""
+        if self._held:
+            self._write_group()
+        self._writer.add_key_value_metadata({_GROUPS: json.dumps(self._hashes)})
+        self._writer.close()
+        disk.sync(self._file)
+        self._file.replace(self._folder / f"{self._stem}-{disk.digest(self._file)[:16]}.parquet")
+        disk.sync(self._folder)

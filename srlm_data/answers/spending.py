@@ -31,49 +31,51 @@ class Ledger:
         self._file = root / "spent" / f"{version}.jsonl"
         self._totals: Callable[[], Mapping[str, float]] = dict
         self._written: Counter[str] = Counter()
-        self._guard = threading.RLock()
-        self._timer: threading.Timer | None = None
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self.earlier = _sums(self._file)
 
     def __enter__(self) -> Ledger:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._end()
         self._flush()
 
     def note(self, totals: Callable[[], Mapping[str, float]]) -> None:
-        """Say that this attempt's ``totals`` have changed; they are on disk in a moment."""
-        with self._guard:
-            self._totals = totals
-            if self._timer is None:
-                # A timer, not a look at the clock: the next answer may be a long batch away.
-                self._timer = threading.Timer(FLUSH_SECONDS, self._flush)
-                self._timer.daemon = True
-                self._timer.start()
+        """Say what this attempt's ``totals`` are; whenever they change, the disk has it soon."""
+        self._totals = totals
+        if self._thread is None:
+            # A thread, not a look at the clock: the next answer may be a long batch away.
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.wait(FLUSH_SECONDS):
+            self._flush()
 
     def _flush(self) -> None:
-        with self._guard:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = None
-            totals = Counter(self._totals())
-            new = {key: round(totals[key] - self._written[key], 6) for key in totals}
-            if any(new.values()):
-                try:
-                    self._file.parent.mkdir(parents=True, exist_ok=True)
-                    with self._file.open("a") as file:  # the line before may be cut
-                        file.write("\n" + json.dumps({key: n for key, n in new.items() if n}))
-                except OSError:
-                    return  # the answers' journal is on the same disk, and says it in a sentence
-                self._written = totals
+        totals = Counter(self._totals())
+        new = {key: round(totals[key] - self._written[key], 6) for key in totals}
+        if any(new.values()):
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                with self._file.open("a") as file:  # the line before may be cut
+                    file.write("\n" + json.dumps({key: n for key, n in new.items() if n}))
+            except OSError:
+                return  # the answers' journal is on the same disk, and says it in a sentence
+            self._written = totals
+
+    def _end(self) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def clear(self) -> None:
         """Forget it all: the version is built, and its manifest has the sums."""
-        with self._guard:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._totals = dict
-            self._file.unlink(missing_ok=True)
+        self._end()
+        self._totals = dict
+        self._file.unlink(missing_ok=True)
 
 
 def forget(root: Path, version: str) -> None:

@@ -62,8 +62,7 @@ class Told:
         self._answers = usage.calls + usage.reused
         if self._stalled is None and not self._quiet:
             self._watch(0.0)
-        now = time.perf_counter()
-        if not self._draws or now - self._drawn < REDRAW_SECONDS:
+        if not self._draws or (now := time.perf_counter()) - self._drawn < REDRAW_SECONDS:
             return
         self._drawn = now
         if self._bar is None:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from srlm_data.schema import Message
 
@@ -51,8 +51,7 @@ class Request:
     keyed: tuple[str, str] | None = field(default=None, init=False, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """What came back. ``finish_reason`` is ``stop``, ``length`` or ``error``.
 
     A failed request is a completion too: empty ``text``, ``finish_reason`` ``error`` and the

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -110,8 +110,7 @@ class _Replica:
 
 def _packed(completion: Completion) -> tuple[Any, ...]:
     """A completion without the text of its request, which need not travel back."""
-    rest = (getattr(completion, one.name) for one in fields(Completion)[1:])
-    return (completion.request.id, *rest)
+    return (completion.request.id, *completion[1:])
 
 
 @dataclass

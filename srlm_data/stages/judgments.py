@@ -13,11 +13,12 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
+from srlm_data import duck
 from srlm_data.answers.asking import answered, ask
 from srlm_data.config import Config, Expected, Lengths, Template, fills
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
-from srlm_data.pleas import find_pleas
+from srlm_data.pleas import pleas_sql
 from srlm_data.rows import Candidates, Judgments, Models, Rows
 from srlm_data.schema import JUDGMENTS, MAX_SCORE, row_id
 
@@ -77,8 +78,6 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
         for candidate in candidates.dicts("candidate_id", "prompt_id", "prompt", "response"):
             identity = candidate["candidate_id"]
-            kinds = find_pleas(candidate["response"])
-            pleading.update(kinds, any=bool(kinds))
             text = config.template.fill(
                 prompt=render(candidate["prompt"]), response=candidate["response"]
             )
@@ -91,13 +90,14 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
 
     def rows() -> Iterator[dict[str, Any]]:
         total = candidates.count() * config.repeats
+        by = engine.model
         for about, completion in ask(engine, model, asked(), total=total):
             verdict = read_score(completion.text, completion.finish_reason)
             states[verdict.state] += 1
             yield {
                 **about,
                 "judgment_id": row_id(
-                    "judgment", about["candidate_id"], engine.model, template,
+                    "judgment", about["candidate_id"], by, template,
                     about["repeat"], completion.text,
                 ),
                 "state": verdict.state,
@@ -106,10 +106,24 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                 "template": template,
                 **answered(engine, completion),
             }  # fmt: skip
+        pleading.update(_pleading(candidates))
 
     # The counters are filled while the rows are drained, and read after.
     notes = {"states": states, "pleading_answers": pleading}
     return Rows.stream(JUDGMENTS, rows(), notes=notes)
+
+
+def _pleading(candidates: Rows) -> dict[str, int]:
+    """How many answers plead with their judge: ``any`` at all, and by kind."""
+    with duck.connect() as connection:
+        candidates.view(connection, "candidates")
+        kinds = f"SELECT {pleas_sql('response')} AS kinds FROM candidates"
+        counted = f"""
+            SELECT 'any', count(*) FILTER (len(kinds) > 0) FROM ({kinds})
+            UNION ALL SELECT kind, count(*) FROM (SELECT unnest(kinds) AS kind FROM ({kinds}))
+            GROUP BY kind
+        """
+        return dict(connection.sql(counted).fetchall())
 
 
 class Verdict(NamedTuple):
@@ -135,6 +149,8 @@ _NUMBER: Final = re.compile(
         (?P<rest>.*)""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
+_PLAIN: Final = {f" {n}": Verdict("parsed", float(n)) for n in range(MAX_SCORE + 1)}
+"""What most judgements say, in which nothing is to be understood."""
 
 
 def read_score(text: str, finish_reason: str) -> Verdict:
@@ -164,7 +180,12 @@ def read_score(text: str, finish_reason: str) -> Verdict:
         return Verdict("truncated" if cut else "unparsed")
     if cut and not last["end"]:
         return Verdict("truncated")
-    number = _NUMBER.match(last["value"])
+    return _PLAIN.get(last["value"]) or _verdict(last["value"])
+
+
+def _verdict(value: str) -> Verdict:
+    """Read what stands behind ``Score:``."""
+    number = _NUMBER.match(value)
     if number is None or re.search(r"\d", number["rest"]):
         return Verdict("unparsed")
     # Python reads the decimal digits of every script; a number this long is no score anyway.

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
 
+import duckdb
 import pyarrow as pa
 from pydantic import Field, model_validator
 
@@ -17,6 +18,9 @@ from srlm_data.config import Config, Expected
 from srlm_data.pairing import Rule
 from srlm_data.rows import Candidates, Judgments, Pairs, Rows
 from srlm_data.schema import MAX_SCORE, PAIRS
+
+_AT_A_TIME: Final = 1_000_000
+"""Candidates that are decided on at a time: what is known of so many needs no disk."""
 
 _ONCE: Final = ("best_worst", "best_random", "best_second", "length_controlled")
 
@@ -93,7 +97,12 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
             connection.execute("SET preserve_insertion_order = false")  # the pairs are sorted
             candidates.view(connection, "candidates")
             judgments.view(connection, "judgments")
-            connection.execute(_DECIDED.format(seed=config.seed, margin=config.min_margin))
+            connection.execute(_MEANS)
+            decided = _DECIDED.format(seed=config.seed, margin=config.min_margin)
+            connection.execute(f"CREATE TEMP TABLE decided AS {decided} LIMIT 0", ["", None])
+            for bounds in _ranges(connection, candidates.count()):
+                connection.execute(f"INSERT INTO decided {decided}", bounds)
+            connection.execute("DROP TABLE means")
             counts = "SELECT reason, count(*) FROM decided WHERE reason IS NOT NULL GROUP BY reason"
             drops.update(dict(connection.sql(counts).fetchall()))
             figures = connection.sql(_NOTES)
@@ -105,21 +114,37 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
 
 
-# One row a prompt, in one pass over either input. Decimals add up to the same mean in whatever
-# order the threads take them; floats do not. A hash breaks ties, and the id follows it.
-_DECIDED = """
-    CREATE TEMP TABLE decided AS
-    WITH means AS (
-        SELECT candidate_id, count(*) AS judgments,
-               count(score) FILTER (state = 'parsed') AS n,
-               sum(score::DECIMAL(12, 9)) FILTER (state = 'parsed') AS total
-        FROM judgments GROUP BY candidate_id
-    ),
-    answers AS (
+def _ranges(
+    connection: duckdb.DuckDBPyConnection, candidates: int
+) -> Iterator[tuple[str, str | None]]:
+    """Ranges of prompt ids, each with about as many candidates as are decided on at a time.
+
+    A version is sorted by them, so that each range reads a part of it.
+    """
+    bounds: list[str] = []
+    if candidates > _AT_A_TIME:
+        sample = connection.sql("SELECT prompt_id FROM candidates USING SAMPLE 1000 ROWS")
+        seen = sorted(prompt_id for (prompt_id,) in sample.fetchall())
+        bounds = seen[:: max(1, len(seen) * _AT_A_TIME // candidates)][1:]
+    yield from zip(["", *bounds], [*bounds, None], strict=True)
+
+
+# Decimals add up to the same mean in whatever order the threads take them; floats do not.
+_MEANS: Final = """
+    CREATE TEMP TABLE means AS
+    SELECT candidate_id, count(*) AS judgments, count(score) FILTER (state = 'parsed') AS n,
+           sum(score::DECIMAL(12, 9)) FILTER (state = 'parsed') AS total
+    FROM judgments GROUP BY candidate_id
+"""
+
+# One row a prompt, of a range of them. A hash breaks ties, and the id follows it.
+_DECIDED: Final = """
+    WITH answers AS (
         SELECT prompt_id, count(*) FILTER (n > 0) AS scored, count(*) AS copies,
                sum(judgments) AS judgments, sum(total) / sum(n) AS score,
                max(md5(concat_ws('/', {seed}, candidate_id)) || candidate_id) FILTER (n > 0) AS tie
         FROM candidates LEFT JOIN means USING (candidate_id)
+        WHERE prompt_id >= $1 AND ($2 IS NULL OR prompt_id < $2)
         GROUP BY prompt_id, hash(response), len(response)
     ),
     extremes AS (
@@ -140,7 +165,7 @@ _DECIDED = """
     FROM extremes
 """
 
-_NOTES = """
+_NOTES: Final = """
     SELECT count(*) AS prompts, coalesce(sum(n_unscored), 0)::BIGINT AS unscored_candidates,
            ((SELECT count(*) FROM judgments) - coalesce(sum(judgments), 0))::BIGINT
                AS judgments_of_other_candidates

@@ -10,9 +10,9 @@ from pydantic import Field, field_validator
 
 from srlm_data.config import Config, Expected
 from srlm_data.errors import DataError, did_you_mean
+from srlm_data.rowhash import RowHash
 from srlm_data.rows import Rows, Versions
 from srlm_data.schema import STAGES
-from srlm_data.store.rowhash import RowHash
 
 
 class ReadVersion(Config):

@@ -20,12 +20,15 @@ import pyarrow.parquet as pq
 
 from srlm_data import disk, duck
 from srlm_data.errors import DataError, StoreError
+from srlm_data.rowhash import RowHash
 from srlm_data.rows import Rows
 from srlm_data.schema import Stage
-from srlm_data.store.rowhash import RowHash
 
 GROUP_ROWS: Final = 65_536
 GROUP_BYTES: Final = 64 << 20
+SORTED_BYTES: Final = 128 << 20
+"""Rows that are sorted in memory; more of them are sorted on disk."""
+
 SHARD_BYTES: Final = 512 << 20
 """Size of a shard in memory, before compression."""
 
@@ -114,10 +117,10 @@ def _ordered(
     order = [*stage.order, stage.id]
     held: list[pa.RecordBatch] = []
     size = 0
-    while size < GROUP_BYTES and (batch := next(batches, None)) is not None:
+    while size < SORTED_BYTES and (batch := next(batches, None)) is not None:
         held.append(batch)
         size += batch.nbytes
-    if size < GROUP_BYTES:
+    if size < SORTED_BYTES:
         table = pa.Table.from_batches(held, schema=stage.schema)
         yield from table.sort_by([(column, "ascending") for column in order]).to_batches()
         return

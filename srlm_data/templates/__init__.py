@@ -51,10 +51,15 @@ class Template:
                 f"template '{self.name}' has the placeholders {sorted(self.placeholders)}, "
                 f"found values for {sorted(values)}"
             )
-        tags = self._tags
         parts = self._parts.copy()
-        parts[1::2] = [tags.sub("&lt;", values[name]) for name in parts[1::2]]
+        parts[1::2] = [self._defused(values[name]) for name in parts[1::2]]
         return "".join(parts)
+
+    def _defused(self, text: str) -> str:
+        """A text that closes no fence."""
+        if text.isascii() and "<" not in text:  # nor does it open any
+            return text
+        return self._tags.sub("&lt;", text)
 
 
 def shipped() -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 import struct
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ from hypothesis import strategies as st
 import toy
 from conftest import Cli
 from srlm_data import checkpoints
+from srlm_data.answers import batches, log
 from srlm_data.answers.journal import Answers
 from srlm_data.build import build
 from srlm_data.disk import checked_json
+from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.errors import RecipeError, StoreError
 from srlm_data.query import connect, refused, run
 from srlm_data.recipe import load
@@ -156,16 +157,10 @@ def test_a_tag_cannot_take_the_name_of_a_version(cli: Cli, store: Store) -> None
 
 @pytest.mark.parametrize("model", ["../../../outside", "/outside", "", ".hidden", "a/b", "a" * 200])
 def test_a_journal_cannot_name_a_folder_elsewhere(store: Store, model: str) -> None:
-    file = store.root / "journal" / "stranger.sqlite"
+    file = store.root / "journal" / "stranger.log"
     file.parent.mkdir(exist_ok=True)
-    with sqlite3.connect(file) as journal:
-        journal.execute(
-            "CREATE TABLE answers (key TEXT PRIMARY KEY, model TEXT, text TEXT, "
-            "finish_reason TEXT, prompt_tokens INT, completion_tokens INT, "
-            "cached_tokens INT, step TEXT) WITHOUT ROWID"
-        )
-        journal.execute("INSERT INTO answers VALUES ('k', ?, 't', 'stop', 1, 1, 0, 's')", [model])
-    journal.close()
+    completion = Completion(Request("r", (), Sampling(0.7, 0.9, 16), 0), "t", "stop", 1, 1)
+    log.append(file, 0, batches.encoded(batches.batch("s", [(model, completion)])))
     before = sorted(store.root.parent.rglob("*.parquet"))
     with Answers(store.root, "step") as answers, pytest.raises(StoreError, match="a digest is"):
         answers.seal()

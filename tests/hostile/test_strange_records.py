@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from srlm_data import records, schema
 from srlm_data.errors import DataError
 from srlm_data.open_assistant import messages_of
+from srlm_data.rowhash import RowHash
 from srlm_data.rows import Rows
 from srlm_data.schema import MESSAGES, row_id
 from srlm_data.stages.seed import ReadMessages, read_messages
-from srlm_data.store.rowhash import RowHash
 
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-EVENTS = {"fcntl.flock", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "sqlite3.connect"}
+EVENTS = {"fcntl.flock", "os.mkdir", "os.remove", "os.rename", "os.rmdir"}
 
 moments = 0
 at = 0

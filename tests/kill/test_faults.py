@@ -66,7 +66,7 @@ def test_a_disk_that_refuses_at_any_moment_is_a_sentence_and_loses_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("room", [20, 60, 100, 130], ids=lambda kib: f"{kib} KiB")
+@pytest.mark.parametrize("room", [20, 40, 60, 80], ids=lambda kib: f"{kib} KiB")
 def test_a_full_disk_stops_a_build_and_room_lets_it_go_on(begin, room: int) -> None:
     project: Project = begin()
     with mounted("-t", "tmpfs", "-o", f"size={room}k", "tmpfs", at=project.root):
@@ -273,8 +273,11 @@ def test_a_copied_store_is_hashed_once_and_served(begin, monkeypatch: pytest.Mon
 # answers ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("harm", [flip, truncate], ids=["flipped", "truncated"])
-@pytest.mark.parametrize("kind", ["sealed", "journal"])
+@pytest.mark.parametrize(
+    ("kind", "harm"),
+    [("sealed", flip), ("sealed", truncate), ("journal", flip)],
+    ids=["a sealed byte", "a sealed file cut off", "a byte of a journal"],
+)
 def test_damaged_answers_are_refused_then_put_aside_and_only_they_are_asked_again(
     begin, kind: str, harm: Callable[[Path], None]
 ) -> None:
@@ -293,15 +296,13 @@ def test_damaged_answers_are_refused_then_put_aside_and_only_they_are_asked_agai
         toy.write_recipe(project.folder, ("{log", "{kill_at: 20, pause: 1.0, log"))
         assert project.build().wait() == -signal.SIGKILL
         assert len(durable(project.folder)) == 19
-        (victim,) = project.root.glob("journal/*.sqlite-wal")
-        if harm is truncate:
-            victim = merged(victim)
+        (victim,) = project.root.glob("journal/*.log")
         toy.write_recipe(project.folder)
     harm(victim)
     verified = project.run("verify")
     assert verified.wait() == 4
     (line,) = [one for one in verified.text().splitlines() if "damaged" in one]
-    assert victim.name.removesuffix("-wal") in line
+    assert victim.name in line
     refused = project.build()
     assert refused.wait() == 4, refused.text()
     assert "'srlm-data verify --quarantine' keeps those that are good" in refused.text()
@@ -311,17 +312,6 @@ def test_damaged_answers_are_refused_then_put_aside_and_only_they_are_asked_agai
     assert project.build().wait() == 0
     assert {one.key for one in toy.asked(project.folder)} == project.whole.keys
     assert project.run("verify").wait() == 0
-
-
-def merged(log: Path) -> Path:
-    """The journal itself, with what its log held."""
-    import sqlite3
-
-    journal = log.with_name(log.name.removesuffix("-wal"))
-    connection = sqlite3.connect(journal)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    return journal
 
 
 # time ---------------------------------------------------------------------------------------
