@@ -15,5 +15,5 @@ def replicas(model: Path, folder: Path, quick: bool) -> Iterator[Ratio]:
     asked = answer_requests(64 if quick else 512)
     one, two = (RayEngine(replicas=count, vllm=VLLM) for count in (1, 2))
     yield Ratio("two replicas by Ray : one").take_turns(
-        1 if quick else 3, lambda: rate(two, model, asked), lambda: rate(one, model, asked)
+        1 if quick else 2, lambda: rate(two, model, asked), lambda: rate(one, model, asked)
     )

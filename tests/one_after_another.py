@@ -1,0 +1,85 @@
+"""Three models one after another in one process: what each wrote, and what it left behind.
+
+    python tests/one_after_another.py FOLDER
+
+Prints JSON. The second model has two copies where vLLM computes in processes of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from srlm_data.engines import Engine, Request, Sampling
+from srlm_data.engines.settings import VllmEngine, open_engine
+from tiny import tiny_model
+
+PLACES = 4
+WIDTH, LAYERS = 512, 10  # 24 M parameters: what stays of such a model shows
+
+
+def requests(count: int, tokens: int) -> list[Request]:
+    sampling = Sampling(1.0, 1.0, tokens)
+    return [
+        Request(f"r{i}", ({"role": "user", "content": f"Say {i}."},), sampling, i)
+        for i in range(count)
+    ]
+
+
+def seconds_of_reading(engine: Engine, pause: float) -> float:
+    """How long it takes to read all answers, with a pause after the first that is not counted."""
+    stream = engine.generate(requests(2 * PLACES, 100))
+    started = time.monotonic()
+    next(stream)
+    time.sleep(pause)
+    for _ in stream:
+        pass
+    return time.monotonic() - started - pause
+
+
+def family() -> list[psutil.Process]:
+    """The processes below this one, without Python's own that cleans up after all of them."""
+    below = psutil.Process().children(recursive=True)
+    return [one for one in below if "resource_tracker" not in " ".join(one.cmdline())]
+
+
+def shared_memory() -> set[str]:
+    maps = (one.memory_maps() for one in [psutil.Process(), *family()])
+    return {place.path for found in maps for place in found if place.path.startswith("/dev/shm/")}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    apart = os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "1"
+    found = []
+    for seed, copies in enumerate((1, 2 if apart else 1, 1)):
+        model = tiny_model(folder / str(seed), seed=seed, width=WIDTH, layers=LAYERS)
+        settings = VllmEngine(
+            max_num_seqs=PLACES, kv_cache_memory_bytes=64 << 20, data_parallel_size=copies
+        )
+        with closing(open_engine(settings, str(model), f"m{seed}")) as engine:
+            done = engine.generate(requests(40, 16))
+            texts = {one.request.id: one.text for one in done}
+            known: dict[str, Any] = {"copies": copies, "texts": texts}
+            if seed == 0:
+                known["at_once"] = seconds_of_reading(engine, 0)
+                known["after_a_pause"] = seconds_of_reading(engine, 2 * known["at_once"])
+            known["processes"], shared = len(family()), shared_memory()
+        known["left"] = {
+            "megabytes": psutil.Process().memory_info().rss / 2**20,
+            "processes": [one.name() for one in family()],
+            "shared": [path for path in shared if Path(path).exists()],
+        }
+        found.append(known)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
