@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,13 @@ def seconds_of_reading(engine: Engine, pause: float) -> float:
 
 
 def family() -> list[psutil.Process]:
-    """The processes below this one, without Python's own that cleans up after all of them."""
-    below = psutil.Process().children(recursive=True)
-    return [one for one in below if "resource_tracker" not in " ".join(one.cmdline())]
+    """The living processes below this one, without Python's own that cleans up after them."""
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if "resource_tracker" not in " ".join(one.cmdline()):
+                found.append(one)
+    return found
 
 
 def shared_memory() -> set[str]:
@@ -74,7 +78,7 @@ def main() -> None:
             known["processes"], shared = len(family()), shared_memory()
         known["left"] = {
             "megabytes": psutil.Process().memory_info().rss / 2**20,
-            "processes": [one.name() for one in family()],
+            "processes": [one.pid for one in family()],
             "shared": [path for path in shared if Path(path).exists()],
         }
         found.append(known)
