@@ -1,4 +1,4 @@
-"""vLLM in processes of its own, as on a GPU, and three models one after another.
+"""vLLM in processes of its own, as on a GPU, and models one after another.
 
 Each way is a process: how vLLM computes is decided once, when it is imported.
 """
@@ -20,9 +20,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 pytest.importorskip("vllm")
 
 
-def three_models(folder: Path, processes: str) -> list[Any]:
+def in_turn(folder: Path, processes: str, *copies: str) -> list[Any]:
     env = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": processes, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(ROOT / "tests" / "one_after_another.py"), str(folder)]
+    command += copies
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     found: list[Any] = json.loads(done.stdout.splitlines()[-1])
@@ -31,15 +32,15 @@ def three_models(folder: Path, processes: str) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    return three_models(tmp_path_factory.mktemp("apart"), "1")
+    return in_turn(tmp_path_factory.mktemp("apart"), "1", "1", "2")
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    return three_models(tmp_path_factory.mktemp("together"), "0")
+    return in_turn(tmp_path_factory.mktemp("together"), "0", "1", "1", "1")
 
 
-def test_three_models_in_turn_leave_no_process_and_no_shared_memory(apart: list[Any]) -> None:
+def test_models_in_turn_leave_no_process_and_no_shared_memory(apart: list[Any]) -> None:
     for model in apart:
         assert model["processes"] >= model["copies"]
         assert model["left"]["processes"] == []
@@ -57,10 +58,10 @@ def test_a_model_writes_the_same_texts_wherever_it_computes_and_in_how_many_copi
     apart: list[Any], together: list[Any]
 ) -> None:
     theirs = [model["texts"] for model in apart]
-    assert [model["copies"] for model in apart] == [1, 2, 1]
-    assert theirs == [model["texts"] for model in together]
+    assert [model["copies"] for model in apart] == [1, 2]
+    assert theirs == [model["texts"] for model in together[:2]]
     assert all(len(texts) == 40 for texts in theirs)
-    assert theirs[0] != theirs[1] != theirs[2]
+    assert theirs[0] != theirs[1]
 
 
 def test_vllm_goes_on_computing_while_nobody_reads_its_answers(apart: list[Any]) -> None:
