@@ -54,19 +54,6 @@ def family() -> list[psutil.Process]:
     return found
 
 
-def shared_memory() -> set[str]:
-    maps = (one.memory_maps() for one in [psutil.Process(), *family()])
-    return {place.path for found in maps for place in found if place.path.startswith("/dev/shm/")}
-
-
-def lasting(paths: set[str], seconds: float = 20) -> list[str]:
-    """Those that stay; Python's trackers remove what a process that was ended had open."""
-    end = time.monotonic() + seconds
-    while (left := [path for path in paths if Path(path).exists()]) and time.monotonic() < end:
-        time.sleep(0.1)
-    return left
-
-
 def main() -> None:
     folder = Path(sys.argv[1])
     found = []
@@ -82,12 +69,11 @@ def main() -> None:
             if seed == 0:
                 known["at_once"] = seconds_of_reading(engine, 0)
                 known["after_a_pause"] = seconds_of_reading(engine, 2 * known["at_once"])
-            known["processes"], shared = len(family()), shared_memory()
+            known["processes"] = len(family())
         ctypes.CDLL(None).malloc_trim(0)  # what is free but in pieces is not held
         known["left"] = {
             "megabytes": psutil.Process().memory_info().rss / 2**20,
             "processes": [one.pid for one in family()],
-            "shared": lasting(shared),
         }
         found.append(known)
     print(json.dumps(found))

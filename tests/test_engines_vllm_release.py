@@ -40,11 +40,10 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return in_turn(tmp_path_factory.mktemp("together"), "0", "1", "1", "1")
 
 
-def test_models_in_turn_leave_no_process_and_no_shared_memory(apart: list[Any]) -> None:
+def test_models_in_turn_leave_no_process(apart: list[Any]) -> None:
     for model in apart:
         assert model["processes"] >= model["copies"]
         assert model["left"]["processes"] == []
-        assert model["left"]["shared"] == []
 
 
 def test_three_models_in_turn_in_one_process_give_their_memory_back(
