@@ -1,10 +1,15 @@
 """vLLM as it is installed: slow to import, so these stand apart."""
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from srlm_data.answers import recorded
+from srlm_data.answers.journal import Answers
 from srlm_data.engines import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine, VllmEngine, open_engine
 from srlm_data.errors import EngineError
@@ -45,6 +50,77 @@ def test_every_request_is_answered_once_and_in_bounded_numbers(engine: Engine) -
     assert len(texts(done)) == len(done) == 60
     assert {completion.finish_reason for completion in done} <= {"stop", "length"}
     assert engine.model == "digest"
+
+
+class Places:
+    """A core of so many places, which counts those that a step leaves empty."""
+
+    def __init__(self, places: int) -> None:
+        self.config = SimpleNamespace(
+            model_config=SimpleNamespace(max_model_len=512, model="m"),
+            scheduler_config=SimpleNamespace(max_num_seqs=places),
+            parallel_config=SimpleNamespace(data_parallel_size=1),
+        )
+        self.given_out = False
+        self.steps = self.empty = 0
+        self._places = places
+        self._queue: deque[list[Any]] = deque()
+        self._running: list[list[Any]] = []
+
+    def add(self, key: str, tokens: list[int], parameters: Any) -> None:
+        self._queue.append([key, 1 + sum(tokens) % 7])  # key, steps to its end
+
+    def finished(self) -> list[tuple[str, Any]]:
+        while self._queue and len(self._running) < self._places:
+            self._running.append(self._queue.popleft())
+        if not self.given_out:  # at the end places must stay empty
+            self.empty += self._places - len(self._running)
+        self.steps += 1
+        for one in self._running:
+            one[1] -= 1
+        ended = [key for key, left in self._running if left == 0]
+        self._running = [one for one in self._running if one[1]]
+        answer = SimpleNamespace(text="yes", finish_reason="stop", token_ids=[1])
+        output = SimpleNamespace(
+            outputs=[answer], prompt_token_ids=[1], num_cached_tokens=0, metrics=None
+        )
+        return [(key, output) for key in ended]
+
+    def abort(self, keys: list[str]) -> None:
+        raise AssertionError("nothing was left")
+
+    def close(self) -> None:
+        pass
+
+
+def test_no_place_is_ever_empty_while_requests_are_left(
+    engine: Engine, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not between batches, and not between the windows in which kept answers are looked up."""
+    from transformers import AutoTokenizer
+
+    from srlm_data.engines.vllm import Vllm
+
+    monkeypatch.setattr(recorded, "LOOKAHEAD", 7)
+    places = Places(4)
+    inner = Vllm(places, AutoTokenizer.from_pretrained(model), "m")
+    asked = ask(200)
+
+    def source(requests: list[Request]) -> Iterator[Request]:
+        yield from requests
+        places.given_out = True
+
+    with Answers(tmp_path, "step") as answers:
+        (tmp_path / "journal").mkdir()
+        known = recorded.RecordedEngine("m", lambda: inner, answers, lambda _: None)
+        assert len(list(known.generate(asked[::3]))) == 67
+        answers.flush()
+        places.given_out, places.steps, places.empty = False, 0, 0
+        rest = recorded.RecordedEngine("m", lambda: inner, answers, lambda _: None)
+        assert len(list(rest.generate(source(asked)))) == 200
+        assert (rest.usage.calls, rest.usage.reused) == (133, 67)
+    assert places.steps > 100
+    assert places.empty == 0
 
 
 def test_texts_do_not_depend_on_order_or_on_what_was_asked_before(engine: Engine) -> None:

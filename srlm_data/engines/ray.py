@@ -32,6 +32,9 @@ MESSAGES: Final = 2
 DEATHS: Final = 3
 """A request that so many replicas died with is a failed row: it may be what kills them."""
 
+# Ray's workers run at niceness 15: beside anything else that computes, a replica would starve.
+_AS_ANY_PROCESS: Final = {"env_vars": {"RAY_worker_niceness": "0"}}
+
 _SHARES: Final = 8  # a replica's room is dealt out in so many shares, so that all get some
 
 
@@ -136,7 +139,9 @@ class Ray:
         self._digest = digest
         self._mine = mine
         self._loading = loading
-        self._actor = ray.remote(num_cpus=needs["CPU"], num_gpus=needs["GPU"])(_Replica)
+        self._actor = ray.remote(
+            num_cpus=needs["CPU"], num_gpus=needs["GPU"], runtime_env=_AS_ANY_PROCESS
+        )(_Replica)
         self._restarts = settings.restarts
         self._links = [self._start() for _ in range(settings.replicas)]
         try:

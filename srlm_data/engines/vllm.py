@@ -29,7 +29,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from srlm_data.engines import Completion, Request
 from srlm_data.engines.chat import Prompts, failed
 from srlm_data.engines.settings import VllmEngine
-from srlm_data.engines.vllm_cores import Core, Offline
+from srlm_data.engines.vllm_cores import Core, Offline, Parallel
 from srlm_data.errors import EngineError
 
 _CPU_TOKENS = 8192  # of one step; on a CPU also the longest sequence, unless set otherwise
@@ -46,7 +46,7 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
         if current_platform.is_cpu():
             config = transformers.AutoConfig.from_pretrained(model, **from_hub)
             arguments = _for_cpu(arguments, config.get_text_config().max_position_embeddings)
-        core = Offline(
+        core = (Offline if settings.data_parallel_size == 1 else Parallel)(
             {
                 "model": model,
                 "revision": revision,
@@ -93,7 +93,8 @@ class Vllm:
         longest = config.model_config.max_model_len
         self._prompts = Prompts(tokenizer, config.model_config.model, longest)
         # Twice what is answered at a time, so that a place that gets free is filled at once.
-        self.room: int = 2 * config.scheduler_config.max_num_seqs
+        copies = config.parallel_config.data_parallel_size
+        self.room: int = 2 * config.scheduler_config.max_num_seqs * copies
         self._keys = map(str, itertools.count())
         self._waiting: dict[str, Request] = {}
 
