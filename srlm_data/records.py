@@ -8,7 +8,8 @@ import json
 import re
 import reprlib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,8 @@ from pydantic import Field, model_validator
 
 from srlm_data.config import Config, Source
 from srlm_data.errors import DataError, Missing, did_you_mean
-from srlm_data.schema import Message
+from srlm_data.rows import Rows
+from srlm_data.schema import Message, Stage
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 _LINE_BYTES = 1 << 28  # a record; a packed file of a megabyte can hold a line of gigabytes
@@ -76,6 +78,33 @@ class Records(Config):
         for source in self.files:
             read = _of_parquet if source.path.suffix == ".parquet" else _of_lines
             yield from read(source.path)
+
+    def rows(
+        self, stage: Stage, made_of: Callable[[Mapping[str, Any], str], dict[str, Any] | str]
+    ) -> Rows:
+        """A row of a stage for each record; of several with one id, the first.
+
+        Args:
+            stage: of the rows.
+            made_of: the row of a record and of where it stands, or the reason to leave it out.
+
+        Drops: those reasons, ``duplicate``.
+        """
+        drops: Counter[str] = Counter()
+
+        def rows() -> Iterator[dict[str, Any]]:
+            seen: set[str] = set()
+            for where, record in self.read():
+                row = made_of(record, where)
+                if not isinstance(row, str) and row[stage.id] in seen:
+                    row = "duplicate"
+                if isinstance(row, str):
+                    drops[row] += 1
+                else:
+                    seen.add(row[stage.id])
+                    yield row
+
+        return Rows.stream(stage, rows(), drops=drops)
 
 
 def _of_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

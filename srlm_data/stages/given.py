@@ -6,14 +6,14 @@ of prompts instead of self-instruction.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import Field
 
 from srlm_data.records import Records, turns
-from srlm_data.rows import Examples, Prompts, Rows
+from srlm_data.rows import Examples, Prompts
 from srlm_data.schema import EXAMPLES, PROMPTS, Message, example_id, prompt_id
 
 
@@ -38,32 +38,24 @@ def read_examples(config: ReadExamples) -> Examples:
     Raises:
         DataError: a column is missing, or is neither a text nor a conversation.
     """
-    drops: Counter[str] = Counter()
+    return config.rows(EXAMPLES, partial(_example, config))
 
-    def rows() -> Iterator[dict[str, Any]]:
-        seen: set[str] = set()
-        for where, record in config.read():
-            prompt, completion = _sides(config, record, where)
-            identity = example_id(prompt, completion)
-            if not completion or completion[-1]["role"] != "assistant":
-                drops["no_answer"] += 1
-            elif not any(turn["content"].strip() for turn in prompt):
-                drops["empty_prompt"] += 1
-            elif not completion[-1]["content"].strip():
-                drops["empty_completion"] += 1
-            elif identity in seen:
-                drops["duplicate"] += 1
-            else:
-                seen.add(identity)
-                yield {
-                    "example_id": identity,
-                    "kind": "ift",
-                    "prompt": prompt,
-                    "completion": completion,
-                    "prompt_id": prompt_id(prompt),
-                }
 
-    return Rows.stream(EXAMPLES, rows(), drops=drops)
+def _example(config: ReadExamples, record: Mapping[str, Any], where: str) -> dict[str, Any] | str:
+    prompt, completion = _sides(config, record, where)
+    if not completion or completion[-1]["role"] != "assistant":
+        return "no_answer"
+    if not any(turn["content"].strip() for turn in prompt):
+        return "empty_prompt"
+    if not completion[-1]["content"].strip():
+        return "empty_completion"
+    return {
+        "example_id": example_id(prompt, completion),
+        "kind": "ift",
+        "prompt": prompt,
+        "completion": completion,
+        "prompt_id": prompt_id(prompt),
+    }
 
 
 def _sides(
@@ -92,19 +84,11 @@ def read_prompts(config: ReadPrompts) -> Prompts:
     Raises:
         DataError: the column is missing, or is neither a text nor a conversation.
     """
-    drops: Counter[str] = Counter()
+    return config.rows(PROMPTS, partial(_prompt, config))
 
-    def rows() -> Iterator[dict[str, Any]]:
-        seen: set[str] = set()
-        for where, record in config.read():
-            prompt = turns(record, config.column, "user", where)
-            identity = prompt_id(prompt)
-            if not any(turn["content"].strip() for turn in prompt):
-                drops["empty"] += 1
-            elif identity in seen:
-                drops["duplicate"] += 1
-            else:
-                seen.add(identity)
-                yield {"prompt_id": identity, "prompt": prompt, "source": "given"}
 
-    return Rows.stream(PROMPTS, rows(), drops=drops)
+def _prompt(config: ReadPrompts, record: Mapping[str, Any], where: str) -> dict[str, Any] | str:
+    prompt = turns(record, config.column, "user", where)
+    if not any(turn["content"].strip() for turn in prompt):
+        return "empty"
+    return {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "given"}

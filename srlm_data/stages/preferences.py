@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
 
 from srlm_data.errors import DataError
 from srlm_data.records import Records, turns, wrong_type
-from srlm_data.rows import Pairs, Rows
+from srlm_data.rows import Pairs
 from srlm_data.schema import PAIRS, Message, prompt_id, row_id
 
 
@@ -45,22 +44,12 @@ def read_pairs(config: ReadPairs) -> Pairs:
     Raises:
         DataError: a column is missing, or is neither a text nor a conversation.
     """
-    drops: Counter[str] = Counter()
 
-    def rows() -> Iterator[dict[str, Any]]:
-        seen: set[str] = set()
-        for where, record in config.read():
-            row = _pair(config, record, where)
-            reason = _reason(row)
-            if reason is None and row["pair_id"] in seen:
-                reason = "duplicate"
-            if reason is not None:
-                drops[reason] += 1
-                continue
-            seen.add(row["pair_id"])
-            yield row
+    def made_of(record: Mapping[str, Any], where: str) -> dict[str, Any] | str:
+        row = _pair(config, record, where)
+        return _reason(row) or row
 
-    return Rows.stream(PAIRS, rows(), drops=drops)
+    return config.rows(PAIRS, made_of)
 
 
 def _pair(config: ReadPairs, record: Mapping[str, Any], where: str) -> dict[str, Any]:
