@@ -259,10 +259,14 @@ def _json(part: object) -> str:
 
 def prompt_id(prompt: Sequence[Message]) -> str:
     """The id of a conversation, whoever wrote it: the same text is the same prompt."""
-    return row_id("prompt", [[turn["role"], turn["content"]] for turn in prompt])
+    return row_id("prompt", said(prompt))
 
 
 def example_id(prompt: Sequence[Message], completion: Sequence[Message]) -> str:
     """The id of an instruction example: the same texts are the same example."""
-    said = [[turn["role"], turn["content"]] for turn in completion]
-    return row_id("ift", prompt_id(prompt), said)
+    return row_id("ift", prompt_id(prompt), said(completion))
+
+
+def said(turns: Sequence[Message]) -> list[list[str]]:
+    """What an id has of a conversation: role and text of each turn."""
+    return [[turn["role"], turn["content"]] for turn in turns]

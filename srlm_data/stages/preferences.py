@@ -10,7 +10,7 @@ from pydantic import Field
 from srlm_data.errors import DataError
 from srlm_data.records import Records, turns, wrong_type
 from srlm_data.rows import Pairs
-from srlm_data.schema import PAIRS, Message, prompt_id, row_id
+from srlm_data.schema import PAIRS, Message, prompt_id, row_id, said
 
 
 class ReadPairs(Records):
@@ -61,7 +61,7 @@ def _pair(config: ReadPairs, record: Mapping[str, Any], where: str) -> dict[str,
         prompt = turns(record, config.prompt, "user", where)
     chosen, rejected = _after(prompt, chosen), _after(prompt, rejected)
     identity = prompt_id(prompt)
-    first, second = (row_id("outside", identity, _said(side)) for side in (chosen, rejected))
+    first, second = (row_id("outside", identity, said(side)) for side in (chosen, rejected))
     better = _score(record, config.chosen_score, where)
     worse = _score(record, config.rejected_score, where)
     return {
@@ -109,10 +109,6 @@ def _after(prompt: list[Message], side: list[Message]) -> list[Message]:
     if len(side) > len(prompt) and side[: len(prompt)] == prompt:
         return side[len(prompt) :]
     return side
-
-
-def _said(side: list[Message]) -> list[list[str]]:
-    return [[turn["role"], turn["content"]] for turn in side]
 
 
 def _score(record: Mapping[str, Any], column: str | None, where: str) -> float | None:
