@@ -30,13 +30,11 @@ _WRITTEN: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 def batch(step: str, answers: Sequence[tuple[str, Completion]]) -> pa.RecordBatch:
     """Answers of a step, each with its model's digest."""
     models, completions = zip(*answers, strict=True)
-    columns = [
-        [answer_key(model, one.request) for model, one in answers],
-        models,
-        *([getattr(one, name) for one in completions] for name in _ANSWER),
-        [step] * len(answers),
-    ]
-    arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
+    requests, *fields = zip(*completions, strict=True)
+    keys = [answer_key(model, one) for model, one in zip(models, requests, strict=True)]
+    columns = [keys, models, *fields[: len(_ANSWER)]]
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
+    arrays.append(pa.repeat(pa.scalar(step, pa.string()), len(answers)))
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 

@@ -172,15 +172,16 @@ class _Writer:
 
     def take(self, model: str, completion: Completion) -> None:
         """Hold an answer until it is written; waits where the disk does not follow."""
-        with self._changed:
-            self._held.append((model, completion))
-            held = len(self._held)
-            if held == 1 or held % FLUSH_ROWS == 0:
+        # Appending is atomic, and nearly always all there is to do: no lock for every answer.
+        self._held.append((model, completion))
+        held = len(self._held)
+        if held == 1 or held % FLUSH_ROWS == 0 or self._refused:
+            with self._changed:
                 self._wake()
-            if held >= 2 * FLUSH_ROWS:
-                self._changed.wait_for(lambda: self._refused or len(self._held) <= FLUSH_ROWS)
-            if self._refused:
-                self.flush()
+                if held >= 2 * FLUSH_ROWS:
+                    self._changed.wait_for(lambda: self._refused or len(self._held) <= FLUSH_ROWS)
+                if self._refused:
+                    self.flush()
 
     def _wake(self) -> None:
         if self._thread is None:

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii
 
 from srlm_data.engines import Request, Sampling
 
@@ -25,32 +24,36 @@ def answer_key(model: str, request: Request) -> str:
 def work_out(model: str, requests: Iterable[Request]) -> None:
     """Put the key of each request on it, where it is looked up three times on its way.
 
-    What is asked several times, a judge's prompt say, is quoted and hashed once.
+    What is asked several times, a judge's prompt say, is hashed once. A text is preceded by its
+    length, so that none of them can reach into the next.
     """
-    begin = f"[{encode_basestring_ascii(model)},["
     messages = sampling = None
-    asked, pattern = hashlib.blake2b(digest_size=16), ""
+    asked, pattern = hashlib.blake2b(digest_size=16), b""
     for request in requests:
         if request.messages is not messages or request.sampling is not sampling:
             messages, sampling = request.messages, request.sampling
-            turns = ",".join(
-                f"[{encode_basestring_ascii(turn['role'])},"
-                f"{encode_basestring_ascii(turn['content'])}]"
-                for turn in messages
-            )
+            asked = hashlib.blake2b(_measured(model), digest_size=16)
+            asked.update(b"%d;" % len(messages))
+            for turn in messages:
+                asked.update(_measured(turn["role"]))
+                asked.update(_measured(turn["content"]))
             how, pattern = _sampling(sampling)
-            asked = hashlib.blake2b(f"{begin}{turns}],{how},".encode(), digest_size=16)
+            asked.update(how)
         key = asked.copy()
-        key.update(f"{request.seed}{pattern}]".encode())
-        object.__setattr__(request, "keyed", (model, key.hexdigest()))
+        key.update(b"%d%b" % (request.seed, pattern))
+        request.keyed = (model, key.hexdigest())
 
 
-def _sampling(sampling: Sampling) -> tuple[str, str]:
+def _measured(text: str) -> bytes:
+    # A lone surrogate is no character, but a text of JSON's may have it.
+    said = text.encode("utf-8", "surrogatepass")
+    return b"%d:%b" % (len(said), said)
+
+
+@lru_cache
+def _sampling(sampling: Sampling) -> tuple[bytes, bytes]:
     """What stands before a request's seed, and behind it."""
-    how = _written(sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop)
-    return how, "" if sampling.pattern is None else f",{encode_basestring_ascii(sampling.pattern)}"
-
-
-@lru_cache(typed=True)  # 1 and 1.0 are equal, and are written differently
-def _written(*fields: object) -> str:
-    return json.dumps(fields, separators=(",", ":"))[1:-1]
+    # 1 and 1.0 are the same temperature, and are written differently.
+    how = (float(sampling.temperature), float(sampling.top_p), sampling.max_tokens, sampling.stop)
+    pattern = "" if sampling.pattern is None else json.dumps(sampling.pattern)
+    return json.dumps(how).encode(), pattern.encode()

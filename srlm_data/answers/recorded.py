@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
@@ -20,6 +20,10 @@ _SPENT: Final = (
     "calls", "failed", "retries", "new_prompt_tokens", "new_completion_tokens", "seconds",
     "load_seconds", "queue_seconds",
 )  # fmt: skip
+
+
+_Window = tuple[list[Completion], list[Request]]
+"""What is known of some requests, and those of which nothing is."""
 
 
 @dataclass
@@ -115,48 +119,53 @@ class RecordedEngine:
         """Known answers at once, the rest as the engine finishes them."""
         self.usage.total = (self.usage.total or 0) + total if total is not None else None
         windows = self._windows(iter(requests))
-        for answered, missing in windows:
-            yield from answered
-            if missing:
-                break
-        else:
-            return  # everything was known: the engine is never started
-        known: deque[Completion] = deque()
-        started = time.perf_counter()
-        engine = self._open_engine()
-        self.usage.load_seconds += time.perf_counter() - started
-        started = time.perf_counter()
-        asked = chain(missing, self._missing(windows, known))
-        for given in engine.generate(asked, total=total):
-            self.usage.seconds += time.perf_counter() - started
-            completion = _in_whole_characters(given)
-            self._answers.keep(self._model, completion)
-            self.usage.add(completion, reused=False)
-            self._watch(self.usage)
-            yield completion
-            if known:
-                yield from _drain(known)
-            started = time.perf_counter()
+        for known, missing in windows:
+            yield from known
+            if missing:  # the engine is never started where everything is known
+                yield from self._asked(missing, windows, total)
         self._answers.flush()
-        yield from _drain(known)
 
-    def _windows(
-        self, requests: Iterator[Request]
-    ) -> Iterator[tuple[list[Completion], list[Request]]]:
+    def _windows(self, requests: Iterator[Request]) -> Iterator[_Window]:
         while window := list(islice(requests, LOOKAHEAD)):
             found = self._answers.find(self._model, window)
             for completion in found.values():
                 self.usage.add(completion, reused=True)
             self._watch(self.usage)
-            yield list(found.values()), [one for one in window if one.id not in found]
+            missing = [one for one in window if one.id not in found] if found else window
+            yield list(found.values()), missing
 
-    @staticmethod
-    def _missing(
-        windows: Iterator[tuple[list[Completion], list[Request]]], known: deque[Completion]
-    ) -> Iterator[Request]:
-        for answered, missing in windows:
-            known.extend(answered)
+    def _asked(
+        self, missing: list[Request], windows: Iterator[_Window], total: int | None
+    ) -> Iterator[Completion]:
+        """Let the engine answer, window after window, until it has come to one that is known."""
+        usage, keep, model = self.usage, self._answers.keep, self._model
+        known: deque[Completion] = deque()
+
+        def following() -> Iterator[Request]:
             yield from missing
+            for answered, unanswered in windows:
+                known.extend(answered)
+                yield from unanswered
+                if not unanswered:
+                    # Known answers wait for the engine's next: a build that goes on where nearly
+                    # all is known would hold them all.
+                    return
+
+        started = time.perf_counter()
+        engine = self._open_engine()
+        usage.load_seconds += time.perf_counter() - started
+        started = time.perf_counter()
+        for given in engine.generate(following(), total=total):
+            usage.seconds += time.perf_counter() - started
+            completion = given if given.text.isascii() else _in_whole_characters(given)
+            keep(model, completion)
+            usage.add(completion, reused=False)
+            self._watch(usage)
+            yield completion
+            while known:
+                yield known.popleft()
+            started = time.perf_counter()
+        yield from known
 
     def close(self) -> None:
         """Nothing: the build owns the engine and may use it for the next step."""
@@ -167,16 +176,9 @@ def _in_whole_characters(completion: Completion) -> Completion:
 
     Every decoder does so to bytes that are no character, and the answer was paid for.
     """
-    if completion.text.isascii():
-        return completion
     try:
         completion.text.encode()
     except UnicodeEncodeError:
         whole = completion.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return completion._replace(text=whole)
     return completion
-
-
-def _drain(known: deque[Completion]) -> Iterator[Completion]:
-    while known:
-        yield known.popleft()

@@ -32,9 +32,10 @@ class Sampling:
     pattern: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """One completion to draw.
+    """One completion to draw; nobody changes it, though it is not frozen: that makes it four times
+    as dear, and there is one for every row.
 
     Attributes:
         id: the asking step's own handle, given back with the completion; unique in a call.
@@ -74,8 +75,16 @@ class Completion(NamedTuple):
 
 def request_seed(run: int, row: str, sample: int) -> int:
     """The seed of a request (63 bits): from the run's seed, its row's id, the sample's index."""
-    payload = f"[{run}, {encode_basestring_ascii(row)}, {sample}]".encode()
-    return int.from_bytes(hashlib.blake2b(payload, digest_size=8).digest()) >> 1
+    return next(request_seeds(run, row, range(sample, sample + 1)))
+
+
+def request_seeds(run: int, row: str, samples: Iterable[int]) -> Iterator[int]:
+    """The seeds of several samples of one row."""
+    row_of_run = hashlib.blake2b(f"[{run}, {encode_basestring_ascii(row)}, ".encode(), digest_size=8)
+    for sample in samples:
+        digest = row_of_run.copy()
+        digest.update(b"%d]" % sample)
+        yield int.from_bytes(digest.digest()) >> 1
 
 
 class Engine(Protocol):
