@@ -30,6 +30,10 @@ BATCH_CHARACTERS = 1 << 25
 """Characters after which a batch ends sooner: 8,192 rows of a megabyte would fill the memory."""
 
 
+Columns = Mapping[str, "Sequence[Any] | pa.Array"]
+"""Some rows, column by column: lists of Python values, or Arrow arrays, of one length."""
+
+
 class Rows:
     """Rows of one stage.
 
@@ -99,6 +103,23 @@ class Rows:
         def read() -> Iterator[pa.RecordBatch]:
             for part in parts:
                 yield from _table(stage, part).to_batches()
+
+        return cls(stage, read, drops=drops, notes=notes)
+
+    @classmethod
+    def columns(
+        cls,
+        stage: Stage,
+        parts: Iterable[Columns],
+        *,
+        drops: Counter[str] | None = None,
+        notes: dict[str, Any] | None = None,
+    ) -> Rows:
+        """Rows made many at a time, a record batch for each part; missing nullable columns are null."""
+
+        def read() -> Iterator[pa.RecordBatch]:
+            for part in parts:
+                yield from _of_columns(stage, part).to_batches()
 
         return cls(stage, read, drops=drops, notes=notes)
 
@@ -203,15 +224,26 @@ def _in_schema(stage: Stage, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _table(stage: Stage, rows: list[Mapping[str, Any]]) -> pa.Table:
-    names = stage.schema.names
-    unknown = set().union(*rows).difference(names)
-    if unknown:
-        raise TypeError(f"{stage.name} has no column {sorted(unknown)}; it has {names}")
-    columns = [
-        pa.array([row.get(name) for row in rows], type=stage.schema.field(name).type)
-        for name in names
+    given = set().union(*rows)
+    return _of_columns(stage, {name: [row.get(name) for row in rows] for name in given}, len(rows))
+
+
+def _of_columns(stage: Stage, columns: Columns, rows: int | None = None) -> pa.Table:
+    schema = stage.schema
+    if unknown := columns.keys() - set(schema.names):
+        raise TypeError(f"{stage.name} has no column {sorted(unknown)}; it has {schema.names}")
+    rows = len(next(iter(columns.values()))) if rows is None else rows
+    arrays = [
+        _array(columns[field.name], field.type)
+        if field.name in columns
+        else pa.nulls(rows, field.type)
+        for field in schema
     ]
-    return pa.Table.from_arrays(columns, schema=stage.schema)
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _array(column: Sequence[Any] | pa.Array, kind: pa.DataType) -> pa.Array:
+    return column if isinstance(column, pa.Array) else pa.array(column, type=kind)
 
 
 Messages = Annotated[Rows, schema.MESSAGES]

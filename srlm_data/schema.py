@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from json.encoder import encode_basestring_ascii
 from typing import Final, TypedDict
 
@@ -244,11 +245,36 @@ def row_id(*parts: object) -> str:
     Raises:
         TypeError: a part is not plain JSON; nothing is ever turned into a string silently.
     """
-    payload = ",".join(
-        # Nearly all are texts, and building an encoder takes longer than the hash.
-        [encode_basestring_ascii(part) if type(part) is str else _json(part) for part in parts]
-    )
+    payload = ",".join([_said(part) for part in parts])
     return hashlib.blake2b(f"[{payload}]".encode(), digest_size=16).hexdigest()
+
+
+def row_ids(*columns: str | Sequence[object]) -> list[str]:
+    """The ids of many rows: :func:`row_id` of each, a text standing for all of them.
+
+    ``row_ids("judgment", ["a", "b"], [0, 1])`` are the ids of ``("judgment", "a", 0)`` and of
+    ``("judgment", "b", 1)``.
+
+    Raises:
+        TypeError: a part is not plain JSON.
+        ValueError: the columns are not of one length.
+    """
+    rows = {len(column) for column in columns if not isinstance(column, str)}
+    if len(rows) != 1:
+        raise ValueError(f"ids: columns of {sorted(rows)} rows; give some, of one length")
+    said = [
+        repeat(encode_basestring_ascii(column)) if isinstance(column, str) else map(_said, column)
+        for column in columns
+    ]
+    return [
+        hashlib.blake2b(f"[{','.join(row)}]".encode(), digest_size=16).hexdigest()
+        for row in zip(*said, strict=False)
+    ]
+
+
+def _said(part: object) -> str:
+    # Nearly all are texts, and building an encoder takes longer than the hash.
+    return encode_basestring_ascii(part) if type(part) is str else _json(part)
 
 
 def _json(part: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import echo_text
 from pydantic import Field
@@ -13,6 +13,10 @@ from srlm_data.config import Config
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, Request
 from srlm_data.rows import Models, Prompts, Rows
+from srlm_data.stages.judgments import Judge
+
+JUDGMENT: Final = Judge().max_tokens
+"""By which the engine tells a judgement from an answer; it reads no texts."""
 
 
 class Model(Config):
@@ -53,8 +57,8 @@ class Echo:
     ) -> Iterator[Completion]:
         """Answer or judge, as the request's own seed says."""
         for request in requests:
-            judged = "<response>" in request.messages[-1]["content"]
-            text = (echo_text.judgment if judged else echo_text.answer)(request.seed)
+            judges = request.sampling.max_tokens == JUDGMENT
+            text = (echo_text.judgment if judges else echo_text.answer)(request.seed)
             yield Completion(request, text, "stop", 40, 60)
 
     def close(self) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, TypeVar
 
+import pyarrow as pa
 from pydantic import Field
 
-from srlm_data.answers.asking import answered, ask
+from srlm_data.answers.asking import ask, blocks
 from srlm_data.config import Config, Expected, Lengths
-from srlm_data.engines import Completion, Engine, Request, Sampling, request_seed
-from srlm_data.rows import Candidates, Models, Prompts, Rows
-from srlm_data.schema import CANDIDATES, row_id
+from srlm_data.engines import Completion, Engine, Request, Sampling, request_seeds
+from srlm_data.rows import Candidates, Columns, Models, Prompts, Rows
+from srlm_data.schema import CANDIDATES, Message, row_ids
+
+T = TypeVar("T")
 
 
 class Answer(Config):
@@ -56,42 +59,37 @@ def answer(config: Answer, prompts: Prompts, model: Models, engine: Engine) -> C
     sampling = Sampling(config.temperature, config.top_p, config.max_tokens, config.stop)
     drops: Counter[str] = Counter()
 
-    def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
+    def asked() -> Iterator[tuple[Request, tuple[str, list[Message], int]]]:
+        samples = range(config.n)
         for prompt in prompts.dicts("prompt_id", "prompt"):
             identity, messages = prompt["prompt_id"], tuple(prompt["prompt"])
-            for sample in range(config.n):
-                request = Request(
-                    id=f"{identity}/{sample}",
-                    messages=messages,
-                    sampling=sampling,
-                    seed=request_seed(config.seed, identity, sample),
-                )
-                yield (
-                    request,
-                    {"prompt_id": identity, "prompt": prompt["prompt"], "sample": sample},
-                )
+            for sample, seed in enumerate(request_seeds(config.seed, identity, samples)):
+                request = Request(f"{identity}/{sample}", messages, sampling, seed)
+                yield request, (identity, prompt["prompt"], sample)
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def answered() -> Iterator[Columns]:
         total = prompts.count() * config.n
-        for about, completion in ask(engine, model, asked(), total=total):
-            if reason := _unusable(config, completion):
-                drops[reason] += 1
-                continue
+        for block in blocks(usable(ask(engine, model, asked(), total=total))):
+            identities, conversations, samples = zip(*block.about, strict=True)
+            texts = block.texts()
             yield {
-                **about,
-                "candidate_id": row_id(
-                    "candidate",
-                    about["prompt_id"],
-                    engine.model,
-                    about["sample"],
-                    completion.text,
-                ),
-                "response": completion.text,
-                "source": "model",
-                **answered(engine, completion),
+                "candidate_id": row_ids("candidate", identities, engine.model, samples, texts),
+                "prompt_id": identities,
+                "prompt": conversations,
+                "response": texts,
+                "sample": samples,
+                "source": pa.repeat("model", len(texts)),
+                **block.answered(engine),
             }
 
-    return Rows.stream(CANDIDATES, rows(), drops=drops)
+    def usable(answers: Iterable[tuple[T, Completion]]) -> Iterator[tuple[T, Completion]]:
+        for about, completion in answers:
+            if reason := _unusable(config, completion):
+                drops[reason] += 1
+            else:
+                yield about, completion
+
+    return Rows.columns(CANDIDATES, answered(), drops=drops)
 
 
 def _unusable(config: Answer, completion: Completion) -> str | None:

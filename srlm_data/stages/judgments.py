@@ -9,18 +9,20 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Final, NamedTuple
 
+import pyarrow as pa
 from pydantic import Field
 
 from srlm_data import duck
-from srlm_data.answers.asking import answered, ask
+from srlm_data.answers.asking import ask, blocks
 from srlm_data.config import Config, Expected, Lengths, Template, fills
 from srlm_data.conversations import render, user
-from srlm_data.engines import Engine, Request, Sampling, request_seed
+from srlm_data.engines import Engine, Request, Sampling, request_seeds
 from srlm_data.pleas import pleas_sql
-from srlm_data.rows import Candidates, Judgments, Models, Rows
-from srlm_data.schema import JUDGMENTS, MAX_SCORE, row_id
+from srlm_data.rows import Candidates, Columns, Judgments, Models, Rows
+from srlm_data.schema import JUDGMENTS, MAX_SCORE, row_id, row_ids
 
 GUIDED: Final = rf"([^\n]*\n)*Score: [0-{MAX_SCORE}]"
 """A judgement whose last line is a score: free until then, and it cannot end before."""
@@ -75,42 +77,45 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     states: Counter[str] = Counter()
     pleading: Counter[str] = Counter()
 
-    def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
+    def asked() -> Iterator[tuple[Request, tuple[str, str, int]]]:
+        repeats = range(config.repeats)
         for candidate in candidates.dicts("candidate_id", "prompt_id", "prompt", "response"):
-            identity = candidate["candidate_id"]
+            identity, prompt_id = candidate["candidate_id"], candidate["prompt_id"]
             text = config.template.fill(
                 prompt=render(candidate["prompt"]), response=candidate["response"]
             )
             messages = tuple(user(text))
-            about = {"candidate_id": identity, "prompt_id": candidate["prompt_id"]}
-            for repeat in range(config.repeats):
-                seed = request_seed(config.seed, identity, repeat)
+            for repeat, seed in enumerate(request_seeds(config.seed, identity, repeats)):
                 request = Request(f"{identity}/{repeat}", messages, sampling, seed)
-                yield request, about | {"repeat": repeat}
+                yield request, (identity, prompt_id, repeat)
 
-    def rows() -> Iterator[dict[str, Any]]:
-        total = candidates.count() * config.repeats
-        by = engine.model
-        for about, completion in ask(engine, model, asked(), total=total):
-            verdict = read_score(completion.text, completion.finish_reason)
-            states[verdict.state] += 1
-            yield {
-                **about,
-                "judgment_id": row_id(
-                    "judgment", about["candidate_id"], by, template,
-                    about["repeat"], completion.text,
-                ),
-                "state": verdict.state,
-                "score": verdict.score,
-                "text": completion.text,
-                "template": template,
-                **answered(engine, completion),
-            }  # fmt: skip
-        pleading.update(_pleading(candidates))
+    def judged() -> Iterator[Columns]:
+        total, by = candidates.count() * config.repeats, engine.model
+        # The answers are searched beside the asking, not when the engine is done.
+        with ThreadPoolExecutor(1) as beside:
+            found = beside.submit(_pleading, candidates)
+            for block in blocks(ask(engine, model, asked(), total=total)):
+                identities, prompt_ids, repeats = zip(*block.about, strict=True)
+                texts = block.texts()
+                read = [read_score(one.text, one.finish_reason) for one in block.completions]
+                became, scores = zip(*read, strict=True)
+                states.update(became)
+                yield {
+                    "judgment_id": row_ids("judgment", identities, by, template, repeats, texts),
+                    "candidate_id": identities,
+                    "prompt_id": prompt_ids,
+                    "repeat": repeats,
+                    "state": became,
+                    "score": scores,
+                    "text": texts,
+                    "template": pa.repeat(template, len(texts)),
+                    **block.answered(engine),
+                }
+            pleading.update(found.result())
 
     # The counters are filled while the rows are drained, and read after.
     notes = {"states": states, "pleading_answers": pleading}
-    return Rows.stream(JUDGMENTS, rows(), notes=notes)
+    return Rows.columns(JUDGMENTS, judged(), notes=notes)
 
 
 def _pleading(candidates: Rows) -> dict[str, int]:
@@ -149,8 +154,8 @@ _NUMBER: Final = re.compile(
         (?P<rest>.*)""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-_PLAIN: Final = {f" {n}": Verdict("parsed", float(n)) for n in range(MAX_SCORE + 1)}
-"""What most judgements say, in which nothing is to be understood."""
+_PLAIN: Final = {f"{n}": Verdict("parsed", float(n)) for n in range(MAX_SCORE + 1)}
+"""The last character of most judgements, behind which nothing is to be understood."""
 
 
 def read_score(text: str, finish_reason: str) -> Verdict:
@@ -170,6 +175,8 @@ def read_score(text: str, finish_reason: str) -> Verdict:
       such line, or was cut within it: the next character might have been another digit.
     - A failed request (``finish_reason`` ``error``) is ``error``.
     """
+    if finish_reason == "stop" and text[-9:-1] == "\nScore: " and text[-1] in _PLAIN:
+        return _PLAIN[text[-1]]
     if finish_reason == "error":
         return Verdict("error")
     last = None
@@ -180,7 +187,7 @@ def read_score(text: str, finish_reason: str) -> Verdict:
         return Verdict("truncated" if cut else "unparsed")
     if cut and not last["end"]:
         return Verdict("truncated")
-    return _PLAIN.get(last["value"]) or _verdict(last["value"])
+    return _verdict(last["value"])
 
 
 def _verdict(value: str) -> Verdict:
