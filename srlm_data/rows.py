@@ -115,7 +115,7 @@ class Rows:
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Rows made many at a time, a record batch for each part; missing nullable columns are null."""
+        """Rows made many at a time, a batch a part; missing nullable columns are null."""
 
         def read() -> Iterator[pa.RecordBatch]:
             for part in parts:
@@ -144,14 +144,20 @@ class Rows:
         """The rows as record batches of the stage's schema."""
         return self._source()
 
+    def tuples(self, *columns: str) -> Iterator[tuple[Any, ...]]:
+        """The values of some columns, row by row, a batch at a time in memory."""
+        for batch in self.batches():
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+
     def dicts(self, *columns: str) -> Iterator[dict[str, Any]]:
         """The rows as dicts, a batch at a time in memory: for steps that write text.
 
         Args:
             columns: the ones that are wanted; all of them where none is named.
         """
-        for batch in self.batches():
-            yield from (batch.select(columns) if columns else batch).to_pylist()
+        names = columns or tuple(self.stage.schema.names)
+        for values in self.tuples(*names):
+            yield dict(zip(names, values, strict=True))
 
     def table(self) -> pa.Table:
         """All rows in memory."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from itertools import compress, islice
+from typing import Any, Final, Generic, TypeVar
 
 import pyarrow as pa
 
@@ -15,14 +16,49 @@ from srlm_data.rows import BATCH, BATCH_CHARACTERS, Columns, Models
 
 T = TypeVar("T")
 
+_PART: Final = 256
+"""Completions after which it is looked whether a block is full."""
 
-def ask(
+
+@dataclass(frozen=True)
+class Block(Generic[T]):
+    """Completions that came one after another, each at the place of what stood with its request.
+
+    A step that makes a row of every completion makes columns of a block: what holds for all of
+    them is worked out once.
+    """
+
+    about: list[T]
+    completions: list[Completion]
+
+    def where(self, kept: list[bool]) -> Block[T]:
+        """Those that are kept."""
+        return Block(list(compress(self.about, kept)), list(compress(self.completions, kept)))
+
+    def texts(self) -> list[str]:
+        """The text of each."""
+        return [completion.text for completion in self.completions]
+
+    def answered(self, engine: Engine) -> Columns:
+        """The columns that every model-made row keeps of the answer that it came from."""
+        model = engine.model
+        requests, _, reasons, read, written, *_ = zip(*self.completions, strict=True)
+        return {
+            "model": pa.repeat(model, len(requests)),
+            "answer_key": [answer_key(model, request) for request in requests],
+            "finish_reason": reasons,
+            "prompt_tokens": read,
+            "completion_tokens": written,
+        }
+
+
+def ask_in_blocks(
     engine: Engine, model: Models, asked: Iterable[tuple[Request, T]], *, total: int | None = None
-) -> Iterator[tuple[T, Completion]]:
+) -> Iterator[Block[T]]:
     """Put requests to an engine; give each completion with what stood beside its request.
 
-    Completions come in the order in which they finish and are matched by request id. Only what
-    is in flight is held in memory.
+    Completions come in the order in which they finish and are matched by request id. Only a block
+    of them (8,192, or fewer long ones) and what is in flight is held in memory.
 
     Raises:
         DataError: ``model`` is not one model, or not the one that the engine has loaded.
@@ -41,13 +77,17 @@ def ask(
             waiting[request.id] = about
             yield request
 
-    for completion in engine.generate(requests(), total=total):
-        if completion.request.id not in waiting:
-            raise EngineError(
-                f"engine: answered request '{completion.request.id}', which is not waiting for an "
-                "answer. This is a fault of the engine."
-            )
-        yield waiting.pop(completion.request.id), completion
+    answers = iter(engine.generate(requests(), total=total))
+    completions: list[Completion] = []
+    characters = 0
+    while part := list(islice(answers, _PART)):
+        completions += part
+        characters += sum([len(completion.text) for completion in part])
+        if len(completions) >= BATCH or characters >= BATCH_CHARACTERS:
+            yield _block(waiting, completions)
+            completions, characters = [], 0
+    if completions:
+        yield _block(waiting, completions)
     if waiting:
         raise EngineError(
             f"engine: ended with {len(waiting)} requests unanswered, the first one is "
@@ -55,55 +95,32 @@ def ask(
         )
 
 
-@dataclass(frozen=True)
-class Block(Generic[T]):
-    """Completions that came one after another, each at the place of what stood with its request.
+def _block(waiting: dict[str, T], completions: list[Completion]) -> Block[T]:
+    try:
+        about = [waiting.pop(completion.request.id) for completion in completions]
+    except KeyError as error:
+        raise EngineError(
+            f"engine: answered request {error}, which is not waiting for an answer. "
+            "This is a fault of the engine."
+        ) from None
+    return Block(about, completions)
 
-    A step that makes a row of every completion makes columns of a block: what holds for all of
-    them is worked out once.
+
+def ask(
+    engine: Engine, model: Models, asked: Iterable[tuple[Request, T]], *, total: int | None = None
+) -> Iterator[tuple[T, Completion]]:
+    """:func:`ask_in_blocks`, one by one: for steps that do not make a row of every completion.
+
+    Raises:
+        DataError: see :func:`ask_in_blocks`.
+        EngineError: likewise.
     """
-
-    about: list[T]
-    completions: list[Completion]
-
-    def texts(self) -> list[str]:
-        """The text of each."""
-        return [completion.text for completion in self.completions]
-
-    def answered(self, engine: Engine) -> Columns:
-        """The columns of :func:`answered`."""
-        reasons = [completion.finish_reason for completion in self.completions]
-        return {
-            "model": pa.repeat(engine.model, len(reasons)),
-            "answer_key": [answer_key(engine.model, one.request) for one in self.completions],
-            "finish_reason": reasons,
-            "prompt_tokens": [completion.prompt_tokens for completion in self.completions],
-            "completion_tokens": [completion.completion_tokens for completion in self.completions],
-        }
-
-
-def blocks(asked: Iterable[tuple[T, Completion]]) -> Iterator[Block[T]]:
-    """What :func:`ask` gives, in blocks: many completions, or fewer long ones."""
-    about: list[T] = []
-    completions: list[Completion] = []
-    characters = 0
-    messages: Any = None
-    for one, completion in asked:
-        about.append(one)
-        completions.append(completion)
-        characters += len(completion.text)
-        if completion.request.messages is not messages:  # held as long as the block is
-            messages = completion.request.messages
-            characters += sum(len(turn["content"]) for turn in messages)
-        if len(completions) == BATCH or characters >= BATCH_CHARACTERS:
-            yield Block(about, completions)
-            about, completions, characters = [], [], 0
-    if completions:
-        yield Block(about, completions)
+    for block in ask_in_blocks(engine, model, asked, total=total):
+        yield from zip(block.about, block.completions, strict=True)
 
 
 def answered(engine: Engine, completion: Completion) -> dict[str, Any]:
-    """The columns that every model-made row keeps of the answer that it came from."""
+    """:meth:`Block.answered` of one completion."""
     return {
         "model": engine.model,
         "answer_key": answer_key(engine.model, completion.request),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
@@ -15,6 +16,10 @@ from srlm_data.engines import Completion, Engine, Request
 
 LOOKAHEAD: Final = 16_384
 """Requests looked up at a time; a lookup scans the model's sealed answers once."""
+
+TOLD_SECONDS: Final = 0.05
+TOLD_ROWS: Final = 256
+"""How much may come before a watcher is told: nobody sees more, and telling takes its time."""
 
 _SPENT: Final = (
     "calls", "failed", "retries", "new_prompt_tokens", "new_completion_tokens", "seconds",
@@ -49,25 +54,40 @@ class Usage:
     load_seconds: float = 0.0
     queue_seconds: float = 0.0
     total: int | None = field(default=None, repr=False)
+    new: list[Completion] = field(default_factory=list, repr=False)
+    _counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def add(self, completion: Completion, *, reused: bool) -> None:
-        """Count one completion."""
-        read, written = completion.prompt_tokens, completion.completion_tokens
-        self.prompt_tokens += read
-        self.completion_tokens += written
-        self.cached_tokens += completion.cached_tokens
-        if reused:
-            self.reused += 1
+    def count(self) -> None:
+        """Count the ``new`` answers, many at once where they come fast; in any thread."""
+        with self._counting:
+            self._add(part := self.new[:], reused=False)
+            del self.new[: len(part)]
+
+    def reuse(self, completions: Collection[Completion]) -> None:
+        """Count answers that were known."""
+        with self._counting:
+            self._add(completions, reused=True)
+
+    def _add(self, completions: Collection[Completion], *, reused: bool) -> None:
+        if not completions:
             return
-        self.calls += 1
-        self.failed += completion.finish_reason == "error"
-        self.retries += completion.retries
-        self.queue_seconds += completion.queue_seconds
-        self.new_prompt_tokens += read
-        self.new_completion_tokens += written
+        _, _, reasons, read, written, cached, _, retries, queued = zip(*completions, strict=True)
+        self.prompt_tokens += sum(read)
+        self.completion_tokens += sum(written)
+        self.cached_tokens += sum(cached)
+        if reused:
+            self.reused += len(reasons)
+            return
+        self.calls += len(reasons)
+        self.failed += reasons.count("error")
+        self.retries += sum(retries)
+        self.queue_seconds += sum(queued)
+        self.new_prompt_tokens += sum(read)
+        self.new_completion_tokens += sum(written)
 
     def spent(self) -> dict[str, float]:
         """What cannot be read from the answers later, and would be gone with this process."""
+        self.count()
         return {name: getattr(self, name) for name in _SPENT}
 
     def cost(self, earlier: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
@@ -128,8 +148,7 @@ class RecordedEngine:
     def _windows(self, requests: Iterator[Request]) -> Iterator[_Window]:
         while window := list(islice(requests, LOOKAHEAD)):
             found = self._answers.find(self._model, window)
-            for completion in found.values():
-                self.usage.add(completion, reused=True)
+            self.usage.reuse(found.values())
             self._watch(self.usage)
             missing = [one for one in window if one.id not in found] if found else window
             yield list(found.values()), missing
@@ -138,7 +157,6 @@ class RecordedEngine:
         self, missing: list[Request], windows: Iterator[_Window], total: int | None
     ) -> Iterator[Completion]:
         """Let the engine answer, window after window, until it has come to one that is known."""
-        usage, keep, model = self.usage, self._answers.keep, self._model
         known: deque[Completion] = deque()
 
         def following() -> Iterator[Request]:
@@ -153,19 +171,33 @@ class RecordedEngine:
 
         started = time.perf_counter()
         engine = self._open_engine()
-        usage.load_seconds += time.perf_counter() - started
-        started = time.perf_counter()
-        for given in engine.generate(following(), total=total):
-            usage.seconds += time.perf_counter() - started
-            completion = given if given.text.isascii() else _in_whole_characters(given)
-            keep(model, completion)
-            usage.add(completion, reused=False)
-            self._watch(usage)
+        self.usage.load_seconds += time.perf_counter() - started
+        for completion in self._counted(engine.generate(following(), total=total)):
             yield completion
             while known:
                 yield known.popleft()
-            started = time.perf_counter()
         yield from known
+
+    def _counted(self, completions: Iterable[Completion]) -> Iterator[Completion]:
+        """Keep what an engine gives, and count it."""
+        usage, keep, model, clock = self.usage, self._answers.keep, self._model, time.perf_counter
+        started = told = clock()
+        try:
+            for given in completions:
+                came = clock()
+                usage.seconds += came - started
+                completion = given if given.text.isascii() else _in_whole_characters(given)
+                keep(model, completion)
+                usage.new.append(completion)
+                if came - told > TOLD_SECONDS or len(usage.new) >= TOLD_ROWS:
+                    usage.count()
+                    self._watch(usage)
+                    told = came
+                yield completion
+                started = clock()
+        finally:
+            usage.count()
+            self._watch(usage)
 
     def close(self) -> None:
         """Nothing: the build owns the engine and may use it for the next step."""

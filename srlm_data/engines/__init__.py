@@ -34,8 +34,7 @@ class Sampling:
 
 @dataclass(slots=True)
 class Request:
-    """One completion to draw; nobody changes it, though it is not frozen: that makes it four times
-    as dear, and there is one for every row.
+    """One completion to draw. Nobody changes it; frozen, it would take four times as long to make.
 
     Attributes:
         id: the asking step's own handle, given back with the completion; unique in a call.
@@ -80,7 +79,9 @@ def request_seed(run: int, row: str, sample: int) -> int:
 
 def request_seeds(run: int, row: str, samples: Iterable[int]) -> Iterator[int]:
     """The seeds of several samples of one row."""
-    row_of_run = hashlib.blake2b(f"[{run}, {encode_basestring_ascii(row)}, ".encode(), digest_size=8)
+    row_of_run = hashlib.blake2b(
+        f"[{run}, {encode_basestring_ascii(row)}, ".encode(), digest_size=8
+    )
     for sample in samples:
         digest = row_of_run.copy()
         digest.update(b"%d]" % sample)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import pyarrow as pa
 from pydantic import Field
 
-from srlm_data.answers.asking import ask, blocks
+from srlm_data.answers.asking import ask_in_blocks
 from srlm_data.config import Config, Expected, Lengths
 from srlm_data.engines import Completion, Engine, Request, Sampling, request_seeds
 from srlm_data.rows import Candidates, Columns, Models, Prompts, Rows
 from srlm_data.schema import CANDIDATES, Message, row_ids
-
-T = TypeVar("T")
 
 
 class Answer(Config):
@@ -61,17 +59,22 @@ def answer(config: Answer, prompts: Prompts, model: Models, engine: Engine) -> C
 
     def asked() -> Iterator[tuple[Request, tuple[str, list[Message], int]]]:
         samples = range(config.n)
-        for prompt in prompts.dicts("prompt_id", "prompt"):
-            identity, messages = prompt["prompt_id"], tuple(prompt["prompt"])
+        for identity, prompt in prompts.tuples("prompt_id", "prompt"):
+            messages = tuple(prompt)
             for sample, seed in enumerate(request_seeds(config.seed, identity, samples)):
                 request = Request(f"{identity}/{sample}", messages, sampling, seed)
-                yield request, (identity, prompt["prompt"], sample)
+                yield request, (identity, prompt, sample)
 
     def answered() -> Iterator[Columns]:
         total = prompts.count() * config.n
-        for block in blocks(usable(ask(engine, model, asked(), total=total))):
-            identities, conversations, samples = zip(*block.about, strict=True)
-            texts = block.texts()
+        for block in ask_in_blocks(engine, model, asked(), total=total):
+            reasons = [_unusable(config, completion) for completion in block.completions]
+            drops.update(filter(None, reasons))
+            kept = block.where([not reason for reason in reasons])
+            if not kept.completions:
+                continue
+            identities, conversations, samples = zip(*kept.about, strict=True)
+            texts = kept.texts()
             yield {
                 "candidate_id": row_ids("candidate", identities, engine.model, samples, texts),
                 "prompt_id": identities,
@@ -79,15 +82,8 @@ def answer(config: Answer, prompts: Prompts, model: Models, engine: Engine) -> C
                 "response": texts,
                 "sample": samples,
                 "source": pa.repeat("model", len(texts)),
-                **block.answered(engine),
+                **kept.answered(engine),
             }
-
-    def usable(answers: Iterable[tuple[T, Completion]]) -> Iterator[tuple[T, Completion]]:
-        for about, completion in answers:
-            if reason := _unusable(config, completion):
-                drops[reason] += 1
-            else:
-                yield about, completion
 
     return Rows.columns(CANDIDATES, answered(), drops=drops)
 

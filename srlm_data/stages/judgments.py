@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from srlm_data import duck
-from srlm_data.answers.asking import ask, blocks
+from srlm_data.answers.asking import ask_in_blocks
 from srlm_data.config import Config, Expected, Lengths, Template, fills
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seeds
@@ -79,11 +79,9 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
 
     def asked() -> Iterator[tuple[Request, tuple[str, str, int]]]:
         repeats = range(config.repeats)
-        for candidate in candidates.dicts("candidate_id", "prompt_id", "prompt", "response"):
-            identity, prompt_id = candidate["candidate_id"], candidate["prompt_id"]
-            text = config.template.fill(
-                prompt=render(candidate["prompt"]), response=candidate["response"]
-            )
+        shown = ("candidate_id", "prompt_id", "prompt", "response")
+        for identity, prompt_id, prompt, response in candidates.tuples(*shown):
+            text = config.template.fill(prompt=render(prompt), response=response)
             messages = tuple(user(text))
             for repeat, seed in enumerate(request_seeds(config.seed, identity, repeats)):
                 request = Request(f"{identity}/{repeat}", messages, sampling, seed)
@@ -94,7 +92,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         # The answers are searched beside the asking, not when the engine is done.
         with ThreadPoolExecutor(1) as beside:
             found = beside.submit(_pleading, candidates)
-            for block in blocks(ask(engine, model, asked(), total=total)):
+            for block in ask_in_blocks(engine, model, asked(), total=total):
                 identities, prompt_ids, repeats = zip(*block.about, strict=True)
                 texts = block.texts()
                 read = [read_score(one.text, one.finish_reason) for one in block.completions]
