@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,16 +108,19 @@ class _Build:
         self._watcher = watcher
         self._known: dict[str, Manifest] = {}
         self._engines = Engines(store)
+        self._beside = ThreadPoolExecutor(1, "sealing")
+        self._sealing: Future[None] | None = None
 
     def run(self, recipe: Recipe, only: Sequence[str]) -> dict[str, Manifest]:
         wanted = _wanted(recipe, only)
-        with disk.refusals(self._store.root), self._kept():
+        with disk.refusals(self._store.root), self._kept(), self._beside:
             try:
                 for dataset in recipe.flow():
                     if dataset.name in wanted:
                         self._known[dataset.name] = self._one(dataset)
             finally:
                 self._engines.close()
+            self._sealed()
             self._leave(recipe)
         return self._known
 
@@ -223,10 +227,20 @@ class _Build:
                 made=lambda: _made(time.perf_counter() - started, dataset),
             )
             ledger.clear()
-            answers.seal()
+        self._seal()
         workshop.clear()
         self._watcher.built(manifest)
         return manifest
+
+    def _seal(self) -> None:
+        """Make Parquet of the step's answers while the next one goes on."""
+        self._sealed()
+        self._sealing = self._beside.submit(seal_left, self._store.root)
+
+    def _sealed(self) -> None:
+        """Wait for the answers that are being sealed; raise what has kept them from it."""
+        if self._sealing:
+            self._sealing.result()
 
 
 def _open(store: Store, read: Any, known: dict[str, Manifest]) -> Any:

@@ -12,7 +12,7 @@ import pytest
 
 from fakes import FakeEngine
 from srlm_data.answers import journal, recorded
-from srlm_data.answers.journal import Answers
+from srlm_data.answers.journal import Answers, seal_left
 from srlm_data.answers.recorded import RecordedEngine, Usage
 from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.errors import EngineError, StoreError
@@ -37,7 +37,7 @@ def generate(
     with Answers(root, "step") as answers:
         recording = RecordedEngine("fake", open_engine, answers, lambda usage: None)
         done = list(recording.generate(iter(asked)))
-        answers.seal()
+    seal_left(root)
     return done, recording.usage
 
 

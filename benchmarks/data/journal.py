@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.data.measure import Figure, call
-from srlm_data.answers.journal import Answers
+from srlm_data.answers.journal import Answers, seal_left
 from srlm_data.engines import Completion, Request, Sampling
 
 
@@ -17,16 +17,16 @@ def keep_and_seal(rows: int) -> dict[str, float]:
     """Keep answers of about fifty words, synced as in a build, then seal them into Parquet."""
     sampling = Sampling(0.7, 0.9, 512)
     text = "some words of an answer that a model gave " * 6
-    with tempfile.TemporaryDirectory() as folder, Answers(Path(folder), "step") as answers:
-        started, processor = time.perf_counter(), time.process_time()
-        for number in range(rows):
-            turn = {"role": "user", "content": f"Question {number}"}
-            request = Request(str(number), (turn,), sampling, number)
-            answers.keep("m", Completion(request, f"{number} {text}", "stop", 30, 60))
-        answers.flush()
+    with tempfile.TemporaryDirectory() as name:
+        folder, started, processor = Path(name), time.perf_counter(), time.process_time()
+        with Answers(folder, "step") as answers:
+            for number in range(rows):
+                turn = {"role": "user", "content": f"Question {number}"}
+                request = Request(str(number), (turn,), sampling, number)
+                answers.keep("m", Completion(request, f"{number} {text}", "stop", 30, 60))
         kept, worked = time.perf_counter(), time.process_time() - processor
         before = _peak()
-        answers.seal()
+        seal_left(folder)
         return {
             "rows_a_second": rows / (kept - started),
             "rows_a_processor_second": rows / worked,

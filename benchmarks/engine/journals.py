@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.engine.turns import Ratio
-from srlm_data.answers.journal import Answers
+from srlm_data.answers.journal import Answers, seal_left
 from srlm_data.answers.recorded import RecordedEngine
 from srlm_data.engines import Completion, Request, Sampling
 
@@ -40,10 +40,11 @@ def journal_cost(model: Path, folder: Path, quick: bool) -> Iterator[Ratio]:
 
     def kept() -> float:
         started = time.perf_counter()
-        with Answers(folder / f"journal{next(numbers)}", "bench") as answers:
+        root = folder / f"journal{next(numbers)}"
+        with Answers(root, "bench") as answers:
             engine = RecordedEngine("m", Instant, answers, lambda _: None)
             assert sum(1 for _ in engine.generate(asked())) == rows
-            answers.seal()
+        seal_left(root)
         return (time.perf_counter() - started) / rows * 1e6
 
     def passed_on() -> float:

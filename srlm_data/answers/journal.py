@@ -39,19 +39,14 @@ FLUSH_ROWS: Final = 2048
 class Answers:
     """The answers of a store, read and written by one process for one step.
 
-    Used as a context; leaving it without :meth:`seal` keeps the journal for the next build.
+    Used as a context; its journal stays until :func:`seal_left` makes Parquet of it.
     """
 
     def __init__(self, root: Path, step: str) -> None:
         self._root = root
-        self._step = step
-        self._own = self._begin()
+        self._own = _Writer(_Journal(root / "journal" / f"{uuid.uuid4().hex}.log"), step)
         self._others: dict[Path, _Journal] = {}
         self._sealed: dict[str, sealed.Sealed] = {}
-
-    def _begin(self) -> _Writer:
-        file = self._root / "journal" / f"{uuid.uuid4().hex}.log"
-        return _Writer(_Journal(file), self._step)
 
     def __enter__(self) -> Answers:
         return self
@@ -103,12 +98,6 @@ class Answers:
             StoreError: the disk is full, or the journal cannot be written for another reason.
         """
         self._own.flush()
-
-    def seal(self) -> None:
-        """Move the journal's answers into Parquet, with those that dead writers left behind."""
-        self._own.close()
-        seal_left(self._root)
-        self._own = self._begin()
 
 
 class _Batch(NamedTuple):
@@ -246,7 +235,7 @@ class _Writer:
 
 
 def seal_left(root: Path) -> None:
-    """Seal every journal that no living process writes, and what a killed sealer has left."""
+    """Make Parquet of every journal that nobody writes, and of what a killed sealer has left."""
     stems = {file.name.partition(".")[0] for file in (root / "journal").glob("*")}
     for stem in sorted(stems):
         file = root / "journal" / f"{stem}.log"
