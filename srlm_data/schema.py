@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from json.encoder import encode_basestring_ascii
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 
 import pyarrow as pa
 
@@ -262,14 +262,19 @@ def row_ids(*columns: str | Sequence[object]) -> list[str]:
     rows = {len(column) for column in columns if not isinstance(column, str)}
     if len(rows) != 1:
         raise ValueError(f"ids: columns of {sorted(rows)} rows; give some, of one length")
-    said = [
-        repeat(encode_basestring_ascii(column)) if isinstance(column, str) else map(_said, column)
-        for column in columns
-    ]
     return [
         hashlib.blake2b(f"[{','.join(row)}]".encode(), digest_size=16).hexdigest()
-        for row in zip(*said, strict=False)
+        for row in zip(*map(_column_said, columns), strict=False)
     ]
+
+
+def _column_said(column: str | Sequence[object]) -> Iterable[str]:
+    if isinstance(column, str):
+        return repeat(encode_basestring_ascii(column))
+    said: Callable[[Any], str] = _said
+    if column and type(column[0]) is str:  # as nearly always; it refuses what is none among them
+        said = encode_basestring_ascii
+    return map(said, column)
 
 
 def _said(part: object) -> str:

@@ -32,8 +32,11 @@ from srlm_data.errors import Busy
 FLUSH_SECONDS: Final = 0.2
 """How long an answer may wait in memory; a kill loses at most this and what is in flight."""
 
-FLUSH_ROWS: Final = 2048
-"""Answers that are written at once; as many again may wait while they are."""
+FLUSH_ROWS: Final = 4096
+"""Answers that are written at once."""
+
+HELD_ROWS: Final = 4 * FLUSH_ROWS
+"""Answers that may wait for the disk before the step does."""
 
 
 class Answers:
@@ -167,8 +170,8 @@ class _Writer:
         if held == 1 or held % FLUSH_ROWS == 0 or self._refused:
             with self._changed:
                 self._wake()
-                if held >= 2 * FLUSH_ROWS:
-                    self._changed.wait_for(lambda: self._refused or len(self._held) <= FLUSH_ROWS)
+                if held >= HELD_ROWS:
+                    self._changed.wait_for(lambda: self._refused or len(self._held) < HELD_ROWS)
                 if self._refused:
                     self.flush()
 

@@ -63,7 +63,18 @@ class Sealed:
     def __init__(self, root: Path, model: str) -> None:
         self._folder = folder(root, model)
         self._proven: set[Path] = set()
+        self._viewed = False
         self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def _look(self) -> bool:
+        """Look for files, and hash those that are new; whether there are any."""
+        files = set(self._folder.glob("*.parquet"))
+        for file in files - self._proven:
+            if found := faults(file):
+                raise damaged(file, found)
+        self._viewed = self._viewed and files == self._proven
+        self._proven = files
+        return bool(files)
 
     def find(self, keys: pa.Array) -> pa.Table:
         """The answers that have one of the keys.
@@ -71,17 +82,15 @@ class Sealed:
         Raises:
             Damaged: a file is.
         """
-        files = sorted(self._folder.glob("*.parquet"))
-        if not files:
+        if not self._look():
             return SCHEMA.empty_table()
-        for file in set(files) - self._proven:
-            if found := faults(file):
-                raise damaged(file, found)
-            self._proven.add(file)
         connection = self._connection = self._connection or duck.connect()
         connection.register("wanted", pa.table({"key": keys}))
         try:
-            connection.read_parquet([str(file) for file in files]).create_view("answers")
+            if not self._viewed:
+                files = [str(file) for file in sorted(self._proven)]
+                connection.read_parquet(files).create_view("answers")
+                self._viewed = True
             # Most windows of a new step find nothing: the keys alone say so, not the texts.
             any_known = "SELECT 1 FROM answers SEMI JOIN wanted USING (key) LIMIT 1"
             if not connection.sql(any_known).fetchall():

@@ -119,6 +119,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
 def _pleading(candidates: Rows) -> dict[str, int]:
     """How many answers plead with their judge: ``any`` at all, and by kind."""
     with duck.connect() as connection:
+        connection.execute("SET threads = 1")  # the other cores are the model's
         candidates.view(connection, "candidates")
         kinds = f"SELECT {pleas_sql('response')} AS kinds FROM candidates"
         counted = f"""
