@@ -96,6 +96,28 @@ def test_requests_are_pulled_as_the_engine_has_room(
     assert pulled <= 5
 
 
+def test_known_answers_are_given_out_before_more_are_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorded, "LOOKAHEAD", 5)
+    generate(tmp_path, requests(*range(1, 999)), FakeEngine(echo))
+    pulled = given = 0
+
+    def source() -> Iterator[Request]:
+        nonlocal pulled
+        for request in requests(*range(1000)):
+            pulled += 1
+            yield request
+
+    engine = FakeEngine(echo)
+    with Answers(tmp_path, "step") as answers:
+        recording = RecordedEngine("fake", lambda: engine, answers, lambda usage: None)
+        for _ in recording.generate(source()):
+            given += 1
+            assert pulled <= given + 3 * 5
+    assert (given, sorted(one.seed for one in engine.asked)) == (1000, [0, 999])
+
+
 def test_a_failed_request_is_given_on_and_asked_again_the_next_time(tmp_path: Path) -> None:
     def failing(request: Request) -> str | Completion:
         if request.seed == 2:
@@ -180,6 +202,24 @@ def test_retries_and_time_in_the_queue_are_those_of_new_answers(tmp_path: Path) 
     assert (first.retries, first.queue_seconds, first.new_completion_tokens) == (4, 1.0, 4)
     _, second = generate(tmp_path, requests(1, 2), None)
     assert (second.retries, second.queue_seconds, second.new_completion_tokens) == (0, 0.0, 0)
+
+
+def test_what_was_spent_is_known_while_the_engine_is_at_work(tmp_path: Path) -> None:
+    found: list[float] = []
+
+    class Slow(FakeEngine):
+        """Three answers at once, and then it is asked what they have cost."""
+
+        def generate(
+            self, requests: Iterable[Request], *, total: int | None = None
+        ) -> Iterator[Completion]:
+            yield from super().generate(requests, total=total)
+            found.append(recording.usage.spent()["calls"])
+
+    with Answers(tmp_path, "step") as answers:
+        recording = RecordedEngine("fake", lambda: Slow(echo), answers, lambda usage: None)
+        assert len(list(recording.generate(requests(1, 2, 3)))) == 3
+    assert found == [3]
 
 
 def test_starting_the_engine_is_not_answering(tmp_path: Path) -> None:
