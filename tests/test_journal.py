@@ -167,6 +167,7 @@ def test_a_strangers_batch_that_lies_about_its_lengths_is_refused(tmp_path):
 
 def test_a_step_waits_for_a_slow_disk_and_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "FLUSH_ROWS", 8)
+    monkeypatch.setattr(journal, "HELD_ROWS", 16)
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda handle: (time.sleep(0.02), sync(handle)))
     waiting = 0
