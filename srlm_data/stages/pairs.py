@@ -126,11 +126,12 @@ def _ranges(
     A version is sorted by them, so that each range reads a part of it.
     """
     bounds: list[str] = []
-    if candidates > _AT_A_TIME:
-        rows = max(1000, 100 * candidates // _AT_A_TIME)
+    parts = -(-candidates // _AT_A_TIME)
+    if parts > 1:
+        rows = max(1000, 100 * parts)
         sample = connection.sql(f"SELECT prompt_id FROM all_candidates USING SAMPLE {rows} ROWS")
         seen = sorted(prompt_id for (prompt_id,) in sample.fetchall())
-        bounds = seen[:: max(1, len(seen) * _AT_A_TIME // candidates)][1:]
+        bounds = [seen[len(seen) * part // parts] for part in range(1, parts)]
     yield from zip(["", *bounds], [*bounds, None], strict=True)
 
 
@@ -144,15 +145,16 @@ _IN_RANGE: Final = """
 # threads take them; floats do not. A hash breaks ties, and the id follows it.
 _DECIDED: Final = """
     WITH means AS (
-        SELECT candidate_id, count(*) AS judgments, count(score) FILTER (state = 'parsed') AS n,
+        SELECT prompt_id, candidate_id, count(*) AS judgments,
+               count(score) FILTER (state = 'parsed') AS n,
                sum(score::DECIMAL(12, 9)) FILTER (state = 'parsed') AS total
-        FROM judgments GROUP BY candidate_id
+        FROM judgments GROUP BY prompt_id, candidate_id
     ),
     answers AS (
         SELECT prompt_id, count(*) FILTER (n > 0) AS scored, count(*) AS copies,
                sum(judgments) AS judgments, sum(total) / sum(n) AS score,
                max(md5(concat_ws('/', {seed}, candidate_id)) || candidate_id) FILTER (n > 0) AS tie
-        FROM candidates LEFT JOIN means USING (candidate_id)
+        FROM candidates LEFT JOIN means USING (prompt_id, candidate_id)
         GROUP BY prompt_id, hash(response), len(response)
     ),
     extremes AS (
