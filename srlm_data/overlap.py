@@ -6,12 +6,12 @@ those given some do not, and are for the caller to compare.
 
 - *An inverted index.* A word is a number, given when it is first seen: common words come early, so
   a text's highest numbers are its rarest words. Two texts with enough in common have one of the
-  first few in common, ordered so; only those are indexed, with their places, for the place of the
-  first common word bounds how many can follow.
+  first few in common, ordered so; only those are indexed. The place of the first common word bounds
+  how many can follow, and so how long the other text may be: each entry has that limit.
 - *Lengths.* The entries of a word are sorted by the length of their text, and only those lengths
   are read that can have enough in common.
 - *Fingerprints.* Each word of a text flips one of 512 bits. Two texts differ in at least as many
-  words as their fingerprints do in bits.
+  words as their fingerprints do in bits, and as fingerprints folded to half the bits do.
 
 The n-th occurrence of a word counts as a word of its own, so a text is a set. Texts are added as a
 segment of their own, and segments are merged as they grow: there are always few of them, and a text
@@ -33,7 +33,7 @@ FINGERPRINT: Final = 512
 GROWTH: Final = 4
 """A segment is merged into the one before unless that is more than so many times as large."""
 
-AT_A_TIME: Final = 1 << 18
+AT_A_TIME: Final = 1 << 16
 """Entries of the index that are looked at together; this bounds the memory of a query."""
 
 _LENGTH_BITS: Final = 20
@@ -112,13 +112,16 @@ class Segment:
     def __init__(self, texts: Texts, rows: Ints, numbers: Ints, needed: Needed) -> None:
         self.numbers = numbers
         self._lengths, self._prints = texts.lengths[rows].astype(np.int32), texts.prints[rows]
+        self._gists = _gists(self._prints)
         of, places, words = texts.first(rows, needed)
-        self._index(words << _LENGTH_BITS | np.minimum(self._lengths[of], _LONGEST), of, places)
+        lengths = self._lengths[of]
+        limits = needed.longest(lengths, lengths - places)
+        self._index(words << _LENGTH_BITS | np.minimum(lengths, _LONGEST), of, limits)
 
-    def _index(self, keys: Ints, rows: Ints, places: Ints) -> None:
+    def _index(self, keys: Ints, rows: Ints, limits: Ints) -> None:
         order = np.argsort(keys, kind="stable")  # takes no time where parts are sorted already
         self._keys, self._rows = keys[order], rows[order].astype(np.int32)
-        self._places = places[order].astype(np.int32)
+        self._limits = limits[order].astype(np.int32)
 
     def merge(self, other: Segment) -> None:
         """Take over the texts of another segment."""
@@ -126,38 +129,49 @@ class Segment:
         self.numbers = np.concatenate([self.numbers, other.numbers])
         self._lengths = np.concatenate([self._lengths, other._lengths])
         self._prints = np.concatenate([self._prints, other._prints])
+        self._gists = np.concatenate([self._gists, other._gists])
         self._index(
             np.concatenate([self._keys, other._keys]),
             rows,
-            np.concatenate([self._places, other._places]),
+            np.concatenate([self._limits, other._limits]),
         )
 
     def candidates(self, texts: Texts, asked: Ints, needed: Needed) -> Iterator[tuple[Ints, Ints]]:
         """Pairs of one of the rows that are ``asked`` and a text here, as row and number."""
         of, places, words = texts.first(asked, needed)
-        rows = asked[of]
+        rows = asked[of].astype(np.int32)
         lengths = texts.lengths[rows]
-        left = lengths - places
-        shortest, longest = needed.shortest(lengths), needed.longest(lengths, left)
+        shortest, longest = needed.shortest(lengths), needed.longest(lengths, lengths - places)
         low, high = (
             words << _LENGTH_BITS | np.minimum(length, _LONGEST) for length in (shortest, longest)
         )
-        starts = np.searchsorted(self._keys, low, side="left")
-        counts = np.searchsorted(self._keys, high, side="right") - starts
+        by_word = np.argsort(words)  # neighbours are found near each other
+        starts, counts = np.zeros_like(low), np.zeros_like(low)
+        starts[by_word] = np.searchsorted(self._keys, low[by_word], side="left")
+        counts[by_word] = np.searchsorted(self._keys, high[by_word], side="right")
+        counts -= starts
         counts[longest < shortest] = 0
+        gists, lengths = _gists(texts.prints), lengths.astype(np.int32)
         for part in _parts(counts):
+            probes = np.arange(part.start, part.stop, dtype=np.int32)
+            of = np.repeat(probes, counts[part])
             entries = np.repeat(starts[part], counts[part]) + _places(counts[part])
-            one = np.repeat(rows[part], counts[part])
-            other = self._rows[entries]
-            a, b = texts.lengths[one], self._lengths[other]
-            common = needed.common(a + b)
-            near = np.minimum(np.repeat(left[part], counts[part]), b - self._places[entries])
-            kept = near >= common
-            one, other, allowed = one[kept], other[kept], (a + b - 2 * common)[kept]
-            differ = np.bitwise_count(texts.prints[one] ^ self._prints[other])
-            kept = np.einsum("ij->i", differ, dtype=np.uint16) <= allowed
-            pairs = np.unique(one[kept] * len(self.numbers) + other[kept])
+            kept = np.flatnonzero(np.repeat(lengths[part], counts[part]) <= self._limits[entries])
+            one, other = rows[of[kept]], self._rows[entries[kept]]
+            total = texts.lengths[one] + self._lengths[other]
+            allowed = (total - 2 * needed.common(total)).astype(np.int32)
+            for ours, theirs in ((gists, self._gists), (texts.prints, self._prints)):
+                differ = np.bitwise_count(ours[one] ^ theirs[other])
+                kept = np.flatnonzero(np.einsum("ij->i", differ, dtype=np.uint16) <= allowed)
+                one, other, allowed = one[kept], other[kept], allowed[kept]
+            pairs = np.unique(one.astype(np.int64) * len(self.numbers) + other)
             yield pairs // len(self.numbers), self.numbers[pairs % len(self.numbers)]
+
+
+def _gists(prints: Ints) -> Ints:
+    """Fingerprints of half the bits: they rule out most, and take half as long to look at."""
+    gists: Ints = prints[:, ::2] ^ prints[:, 1::2]
+    return gists
 
 
 class OverlapIndex:

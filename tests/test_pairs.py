@@ -163,6 +163,16 @@ def test_judgements_of_other_candidates_are_left_alone_and_counted():
     assert rows.notes["judgments_of_other_candidates"] == 2
 
 
+@pytest.mark.parametrize("rule", ["best_worst", "all_pairs"])
+def test_a_judgement_that_names_another_prompt_scores_nothing(rule):
+    candidates, judgments = made({"p": [[5], [1], [2]]})
+    rows = judgments.table().to_pylist()
+    rows[0]["prompt_id"] = "q"  # that of the best answer
+    made_pairs = pair(Pair(rule=rule), candidates, Rows.of(schema.JUDGMENTS, rows))
+    assert [row["chosen_score"] for row in made_pairs.dicts()] == [2]
+    assert made_pairs.notes["judgments_of_other_candidates"] == 1
+
+
 def test_answers_of_two_models_name_no_model():
     ours, judgments = made({"p": [[5], [1]]})
     mixed = ours.table().to_pylist()

@@ -14,7 +14,7 @@ from srlm_data import schema
 from srlm_data.errors import Busy, DataError, StoreError
 from srlm_data.rows import Rows
 from srlm_data.schema import prompt_id
-from srlm_data.store import Store, shards
+from srlm_data.store import Store, ordering, shards
 
 
 def prompt(text):
@@ -201,6 +201,7 @@ def test_rows_lie_in_the_order_of_their_stage_however_they_came(store, monkeypat
     rows = [prompt(f"number {i}") for i in range(300)]
     first = commit(store, rows, identity={"run": 1})
     # The same rows, backwards, and too many for memory: they go through a file.
+    monkeypatch.setattr(ordering, "WINDOW_BYTES", 10_000)
     monkeypatch.setattr(shards, "GROUP_BYTES", 10_000)
     monkeypatch.setattr(rows_module, "BATCH", 50)
     second = store.commit(

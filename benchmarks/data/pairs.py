@@ -11,6 +11,7 @@ from benchmarks.data.measure import Figure, call, paired
 from srlm_data import duck, schema
 from srlm_data.rows import Rows
 from srlm_data.stages.pairs import Pair, pair
+from srlm_data.store.shards import GROUP_ROWS
 
 CANDIDATES = """
     SELECT md5('c' || i) AS candidate_id, md5('p' || (i // 4)) AS prompt_id,
@@ -69,13 +70,15 @@ BY_HAND_THE_SAME = """
 
 
 def write(folder: str, prompts: int) -> None:
-    """Four candidates a prompt, three judgements a candidate, a tenth of them without a score."""
+    """Four candidates a prompt, three judgements a candidate, a tenth of them without a score.
+
+    They lie as in a version: in the order of their prompts, in row groups of so many.
+    """
     with duck.connect() as connection:
-        connection.execute("SET preserve_insertion_order = false")
         for name, query in (("candidates", CANDIDATES), ("judgments", JUDGMENTS)):
             connection.execute(
-                f"COPY ({query.replace('?', str(prompts))}) TO '{folder}/{name}.parquet' "
-                "(COMPRESSION zstd)"
+                f"COPY ({query.replace('?', str(prompts))} ORDER BY prompt_id, candidate_id) "
+                f"TO '{folder}/{name}.parquet' (COMPRESSION zstd, ROW_GROUP_SIZE {GROUP_ROWS})"
             )
 
 

@@ -190,8 +190,8 @@ _SCORED: Final = """
         SELECT prompt_id, candidate_id, response, count(score) AS n,
                sum(score::DECIMAL(12, 9)) AS total, max(score) - min(score) AS spread
         FROM candidates
-        LEFT JOIN (SELECT candidate_id, score FROM judgments WHERE state = 'parsed')
-            USING (candidate_id)
+        LEFT JOIN (SELECT prompt_id, candidate_id, score FROM judgments WHERE state = 'parsed')
+            USING (prompt_id, candidate_id)
         GROUP BY ALL
     )
 """
@@ -250,6 +250,6 @@ _NOTES: Final = """
            (SELECT count(*) FROM scored WHERE NOT parsed) AS unscored_candidates,
            (SELECT count(*) FROM scored WHERE parsed AND NOT agreed) AS contradicted_candidates,
            (SELECT count(*) FROM matches WHERE NOT wide) AS matches_below_margin,
-           (SELECT count(*) FROM judgments ANTI JOIN candidates USING (candidate_id))
+           (SELECT count(*) FROM judgments ANTI JOIN candidates USING (prompt_id, candidate_id))
                AS judgments_of_other_candidates
 """

@@ -19,8 +19,8 @@ from srlm_data.pairing import Rule
 from srlm_data.rows import Candidates, Judgments, Pairs, Rows
 from srlm_data.schema import MAX_SCORE, PAIRS
 
-_AT_A_TIME: Final = 1_000_000
-"""Candidates that are decided on at a time: what is known of so many needs no disk."""
+_AT_A_TIME: Final = 50_000
+"""Candidates that are paired at a time, so that what is held does not grow with a dataset."""
 
 _ONCE: Final = ("best_worst", "best_random", "best_second", "length_controlled")
 
@@ -70,8 +70,9 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
     """Pair each prompt's best answer with its worst, or by another rule, by the mean scores.
 
     A judgement without a score counts for nothing: an answer with none that parsed is unscored,
-    never 0. Candidates of one prompt with the same text are one answer, and its score is the mean
-    of all their judgements: what the judge says of a text must not hang on which copy it saw.
+    never 0. One that names another prompt than its candidate does is none of that candidate.
+    Candidates of one prompt with the same text are one answer, and its score is the mean of all
+    their judgements: what the judge says of a text must not hang on which copy it saw.
     Among equally good (or bad) answers a hash of the seed and the candidate's id chooses, so that
     neither the first sample nor the length is favoured.
 
@@ -95,21 +96,25 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
     def batches() -> Iterator[pa.RecordBatch]:
         with duck.connect() as connection:
             connection.execute("SET preserve_insertion_order = false")  # the pairs are sorted
-            candidates.view(connection, "candidates")
-            judgments.view(connection, "judgments")
-            connection.execute(_MEANS)
+            candidates.view(connection, "all_candidates")
+            judgments.view(connection, "all_judgments")
+            connection.execute(_IN_RANGE.format(name="candidates"))
+            connection.execute(_IN_RANGE.format(name="judgments"))
             decided = _DECIDED.format(seed=config.seed, margin=config.min_margin)
-            connection.execute(f"CREATE TEMP TABLE decided AS {decided} LIMIT 0", ["", None])
-            for bounds in _ranges(connection, candidates.count()):
-                connection.execute(f"INSERT INTO decided {decided}", bounds)
-            connection.execute("DROP TABLE means")
-            counts = "SELECT reason, count(*) FROM decided WHERE reason IS NOT NULL GROUP BY reason"
-            drops.update(dict(connection.sql(counts).fetchall()))
-            figures = connection.sql(_NOTES)
-            notes.update(zip(figures.columns, figures.fetchall()[0], strict=True))
-            yield from connection.sql(
-                pairing.rows_of("FROM decided WHERE reason IS NULL")
-            ).to_arrow_reader(8192)
+            figures: Counter[str] = Counter()
+            for low, high in _ranges(connection, candidates.count()):
+                connection.execute("SET VARIABLE low = ?", [low])
+                connection.execute("SET VARIABLE high = ?", [high])
+                connection.execute(f"CREATE OR REPLACE TEMP TABLE decided AS {decided}")
+                drops.update(dict(connection.sql(_DROPS).fetchall()))
+                counted = connection.sql(_COUNTED)
+                figures.update(dict(zip(counted.columns, counted.fetchall()[0], strict=True)))
+                yield from connection.sql(
+                    pairing.rows_of("FROM decided WHERE reason IS NULL")
+                ).to_arrow_reader(8192)
+            [(total,)] = connection.sql("SELECT count(*) FROM all_judgments").fetchall()
+            figures["judgments_of_other_candidates"] = total - figures.pop("judgments")
+            notes.update(figures)
 
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
 
@@ -117,34 +122,40 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
 def _ranges(
     connection: duckdb.DuckDBPyConnection, candidates: int
 ) -> Iterator[tuple[str, str | None]]:
-    """Ranges of prompt ids, each with about as many candidates as are decided on at a time.
+    """Ranges of prompt ids, in order, each with about as many candidates as are paired at a time.
 
     A version is sorted by them, so that each range reads a part of it.
     """
     bounds: list[str] = []
-    if candidates > _AT_A_TIME:
-        sample = connection.sql("SELECT prompt_id FROM candidates USING SAMPLE 1000 ROWS")
+    parts = -(-candidates // _AT_A_TIME)
+    if parts > 1:
+        rows = max(1000, 100 * parts)
+        sample = connection.sql(f"SELECT prompt_id FROM all_candidates USING SAMPLE {rows} ROWS")
         seen = sorted(prompt_id for (prompt_id,) in sample.fetchall())
-        bounds = seen[:: max(1, len(seen) * _AT_A_TIME // candidates)][1:]
+        bounds = [seen[len(seen) * part // parts] for part in range(1, parts)]
     yield from zip(["", *bounds], [*bounds, None], strict=True)
 
 
-# Decimals add up to the same mean in whatever order the threads take them; floats do not.
-_MEANS: Final = """
-    CREATE TEMP TABLE means AS
-    SELECT candidate_id, count(*) AS judgments, count(score) FILTER (state = 'parsed') AS n,
-           sum(score::DECIMAL(12, 9)) FILTER (state = 'parsed') AS total
-    FROM judgments GROUP BY candidate_id
+_IN_RANGE: Final = """
+    CREATE TEMP VIEW {name} AS FROM all_{name}
+    WHERE prompt_id >= getvariable('low')
+      AND (getvariable('high') IS NULL OR prompt_id < getvariable('high'))
 """
 
-# One row a prompt, of a range of them. A hash breaks ties, and the id follows it.
+# One row a prompt, of a range of them. Decimals add up to the same mean in whatever order the
+# threads take them; floats do not. A hash breaks ties, and the id follows it.
 _DECIDED: Final = """
-    WITH answers AS (
+    WITH means AS (
+        SELECT prompt_id, candidate_id, count(*) AS judgments,
+               count(score) FILTER (state = 'parsed') AS n,
+               sum(score::DECIMAL(12, 9)) FILTER (state = 'parsed') AS total
+        FROM judgments GROUP BY prompt_id, candidate_id
+    ),
+    answers AS (
         SELECT prompt_id, count(*) FILTER (n > 0) AS scored, count(*) AS copies,
                sum(judgments) AS judgments, sum(total) / sum(n) AS score,
                max(md5(concat_ws('/', {seed}, candidate_id)) || candidate_id) FILTER (n > 0) AS tie
-        FROM candidates LEFT JOIN means USING (candidate_id)
-        WHERE prompt_id >= $1 AND ($2 IS NULL OR prompt_id < $2)
+        FROM candidates LEFT JOIN means USING (prompt_id, candidate_id)
         GROUP BY prompt_id, hash(response), len(response)
     ),
     extremes AS (
@@ -165,9 +176,10 @@ _DECIDED: Final = """
     FROM extremes
 """
 
-_NOTES: Final = """
+_DROPS: Final = "SELECT reason, count(*) FROM decided WHERE reason IS NOT NULL GROUP BY reason"
+
+_COUNTED: Final = """
     SELECT count(*) AS prompts, coalesce(sum(n_unscored), 0)::BIGINT AS unscored_candidates,
-           ((SELECT count(*) FROM judgments) - coalesce(sum(judgments), 0))::BIGINT
-               AS judgments_of_other_candidates
+           coalesce(sum(judgments), 0)::BIGINT AS judgments
     FROM decided
 """

@@ -7,10 +7,8 @@ changed dataset sends little) and a page index. Memory stays below a row group, 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -23,12 +21,10 @@ from srlm_data.errors import DataError, StoreError
 from srlm_data.rowhash import RowHash
 from srlm_data.rows import Rows
 from srlm_data.schema import Stage
+from srlm_data.store.ordering import ordered
 
 GROUP_ROWS: Final = 65_536
 GROUP_BYTES: Final = 64 << 20
-SORTED_BYTES: Final = 128 << 20
-"""Rows that are sorted in memory; more of them are sorted on disk."""
-
 SHARD_BYTES: Final = 512 << 20
 """Size of a shard in memory, before compression."""
 
@@ -63,8 +59,8 @@ def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
     stage = rows.stage
     content = RowHash(list(stage.content or stage.schema.names))
     drafts: list[tuple[Path, int]] = []
-    ordered = _ordered(_checked(rows.batches(), stage), folder / "unordered", stage)
-    for number, shard in enumerate(_shards(_groups(ordered, content, stage))):
+    inorder = ordered(_checked(rows.batches(), stage), stage, folder / "unordered")
+    for number, shard in enumerate(_shards(_groups(inorder, content, stage))):
         draft = folder / "data" / f"{number:05d}.parquet"
         drafts.append((draft, _write_shard(draft, stage, shard)))
     if not drafts:  # no rows is a result too, with a schema
@@ -108,32 +104,6 @@ def _checked(batches: Iterator[pa.RecordBatch], stage: Stage) -> Iterator[pa.Rec
                     "Fix the step that made these rows."
                 )
         yield batch
-
-
-def _ordered(
-    batches: Iterator[pa.RecordBatch], spill: Path, stage: Stage
-) -> Iterator[pa.RecordBatch]:
-    """The rows in the order of their stage: in memory if few, else through a file and DuckDB."""
-    order = [*stage.order, stage.id]
-    held: list[pa.RecordBatch] = []
-    size = 0
-    while size < SORTED_BYTES and (batch := next(batches, None)) is not None:
-        held.append(batch)
-        size += batch.nbytes
-    if size < SORTED_BYTES:
-        table = pa.Table.from_batches(held, schema=stage.schema)
-        yield from table.sort_by([(column, "ascending") for column in order]).to_batches()
-        return
-    spill.mkdir()
-    with pq.ParquetWriter(spill / "rows.parquet", stage.schema, compression="zstd") as writer:
-        for batch in chain(held, batches):
-            writer.write_batch(batch)
-    with duck.connect(spill) as connection:
-        columns = ", ".join(f'"{column}"' for column in order)
-        read = connection.read_parquet(str(spill / "rows.parquet")).order(columns)
-        for batch in read.to_arrow_reader(8192):
-            yield batch.select(stage.schema.names).cast(stage.schema)
-    shutil.rmtree(spill)
 
 
 def _shards(groups: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:

@@ -1,0 +1,56 @@
+"""Rows in the order of their stage, through a file where they are more than a window."""
+
+import random
+
+import pytest
+
+from srlm_data import duck
+from srlm_data.rows import Rows
+from srlm_data.schema import JUDGMENTS
+from srlm_data.store import ordering
+
+
+def judgments(count):
+    """Rows in order."""
+    return [
+        {
+            "judgment_id": f"j{number:05d}", "candidate_id": f"c{number // 3:05d}",
+            "prompt_id": f"p{number // 12:05d}", "repeat": number % 3, "state": "parsed",
+            "score": 1.0, "text": "Score: 1", "template": "t",
+        }
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def ordered(rows, tmp_path):
+    batches = (batch for row in rows for batch in Rows.of(JUDGMENTS, [row]).batches())
+    made = list(ordering.ordered(batches, JUDGMENTS, tmp_path / "spill"))
+    assert not (tmp_path / "spill").exists()
+    assert all(batch.schema.equals(JUDGMENTS.schema) for batch in made)
+    return [row["judgment_id"] for batch in made for row in batch.to_pylist()]
+
+
+@pytest.fixture
+def small_window(monkeypatch):
+    monkeypatch.setattr(ordering, "WINDOW_BYTES", 4_000)  # about forty rows
+
+
+@pytest.mark.parametrize("count", [0, 1, 20, 41, 600])
+def test_rows_come_in_the_order_of_their_stage_however_many(tmp_path, small_window, count):
+    rows = judgments(count)
+    shuffled = random.Random(0).sample(rows, count)
+    assert ordered(shuffled, tmp_path) == [row["judgment_id"] for row in rows]
+
+
+def test_rows_that_come_nearly_in_order_need_no_sort_of_all(tmp_path, small_window, monkeypatch):
+    rows = judgments(600)
+    chance = random.Random(0)
+    nearly = sorted(rows, key=lambda row: int(row["judgment_id"][1:]) + chance.uniform(0, 9))
+    assert nearly != rows
+    monkeypatch.delattr(duck, "connect")
+    assert ordered(nearly, tmp_path) == [row["judgment_id"] for row in rows]
+
+
+def test_one_row_that_comes_far_too_late_finds_its_place(tmp_path, small_window):
+    rows = judgments(600)
+    assert ordered(rows[1:] + rows[:1], tmp_path) == [row["judgment_id"] for row in rows]
