@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,8 +24,8 @@ from srlm_data.rows import Rows
 from srlm_data.schema import Stage
 from srlm_data.store.ordering import ordered
 
-GROUP_ROWS: Final = 65_536
-GROUP_BYTES: Final = 64 << 20
+GROUP_ROWS: Final = 32_768
+GROUP_BYTES: Final = 16 << 20
 SHARD_BYTES: Final = 512 << 20
 """Size of a shard in memory, before compression."""
 
@@ -122,16 +123,24 @@ def _shards(groups: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
 
 def _write_shard(path: Path, stage: Stage, groups: Iterator[pa.Table]) -> int:
     count = 0
-    with pq.ParquetWriter(
-        path,
-        stage.schema,
-        compression="zstd",
-        use_content_defined_chunking=True,
-        write_page_index=True,
-    ) as writer:
-        for group in groups:
-            writer.write_table(group, row_group_size=max(group.num_rows, 1))
+    with (
+        pq.ParquetWriter(
+            path,
+            stage.schema,
+            compression="zstd",
+            use_content_defined_chunking=True,
+            write_page_index=True,
+        ) as writer,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        writing: Future[None] | None = None
+        for group in groups:  # the next one is read and hashed while this one is compressed
+            if writing:
+                writing.result()
+            writing = beside.submit(writer.write_table, group, row_group_size=group.num_rows)
             count += group.num_rows
+        if writing:
+            writing.result()
     disk.sync(path)
     return count
 
