@@ -10,9 +10,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 M0 = Path(__file__).resolve().parent.parent / "srlm_data" / "world" / "m0"
+
+
+SHARED = Path("/dev/shm")
+
+
+def shared_memory() -> set[str]:
+    """Names of all shared memory of this machine that vLLM or its libraries may have made."""
+    return {one.name for one in SHARED.iterdir() if one.name.startswith(("psm_", "sem.", "vllm"))}
 
 
 class VllmServer:
@@ -63,6 +74,19 @@ class VllmServer:
     def kill(self) -> None:
         """SIGKILL, to it and to the processes that it started."""
         if self._process:
+            held = self._shared_memory()
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            for name in held:
+                (SHARED / name).unlink(missing_ok=True)
         self._process = None
+
+    def _shared_memory(self) -> set[str]:
+        """What its processes hold, for those that are killed leave it behind."""
+        assert self._process
+        server = psutil.Process(self._process.pid)
+        maps = []
+        for one in [server, *server.children(recursive=True)]:
+            with suppress(OSError):  # it has ended meanwhile
+                maps.append(Path(f"/proc/{one.pid}/maps").read_text())
+        return {name for name in shared_memory() if any(f"{SHARED}/{name}" in one for one in maps)}
