@@ -21,7 +21,7 @@ import psutil
 from srlm_data.engines import Engine, Request, Sampling
 from srlm_data.engines.settings import VllmEngine, open_engine
 from tiny import tiny_model
-from vllm_server import shared_memory
+from vllm_server import shared_memory, still_there
 
 PLACES = 4
 WIDTH, LAYERS = 512, 10  # 24 M parameters: what stays of such a model shows
@@ -59,7 +59,6 @@ def family() -> list[psutil.Process]:
 def main() -> None:
     folder = Path(sys.argv[1])
     found = []
-    before = shared_memory()
     for seed, asked in enumerate(sys.argv[2:]):
         copies, _, parts = asked.partition("x")
         model = tiny_model(folder / str(seed), seed=seed, width=WIDTH, layers=LAYERS)
@@ -77,12 +76,13 @@ def main() -> None:
                 known["at_once"] = seconds_of_reading(engine, 0)
                 known["after_a_pause"] = seconds_of_reading(engine, 2 * known["at_once"])
             known["processes"] = len(family())
-            known["shared_memory"] = len(shared_memory() - before)
+            shared = shared_memory(family())
+            known["shared_memory"] = len(shared)
         ctypes.CDLL(None).malloc_trim(0)  # what is free but in pieces is not held
         known["left"] = {
             "megabytes": psutil.Process().memory_info().rss / 2**20,
             "processes": [one.pid for one in family()],
-            "shared_memory": sorted(shared_memory() - before),
+            "shared_memory": still_there(shared),
         }
         found.append(known)
     print(json.dumps(found))

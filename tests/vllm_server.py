@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,9 +23,22 @@ M0 = Path(__file__).resolve().parent.parent / "srlm_data" / "world" / "m0"
 SHARED = Path("/dev/shm")
 
 
-def shared_memory() -> set[str]:
-    """Names of all shared memory of this machine that vLLM or its libraries may have made."""
-    return {one.name for one in SHARED.iterdir() if one.name.startswith(("psm_", "sem.", "vllm"))}
+def shared_memory(processes: Iterable[psutil.Process]) -> set[str]:
+    """Names of the shared memory that processes hold."""
+    found: set[str] = set()
+    for one in processes:
+        with suppress(OSError):  # it has ended meanwhile
+            found |= set(re.findall(f"{SHARED}/(\\S+)$", _maps(one), re.MULTILINE))
+    return found
+
+
+def still_there(names: Iterable[str]) -> list[str]:
+    """Those names that have shared memory."""
+    return sorted(name for name in names if (SHARED / name).exists())
+
+
+def _maps(process: psutil.Process) -> str:
+    return Path(f"/proc/{process.pid}/maps").read_text()
 
 
 class VllmServer:
@@ -74,19 +89,10 @@ class VllmServer:
     def kill(self) -> None:
         """SIGKILL, to it and to the processes that it started."""
         if self._process:
-            held = self._shared_memory()
+            server = psutil.Process(self._process.pid)
+            held = shared_memory([server, *server.children(recursive=True)])
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            for name in held:
+            for name in held:  # what is killed leaves it behind
                 (SHARED / name).unlink(missing_ok=True)
         self._process = None
-
-    def _shared_memory(self) -> set[str]:
-        """What its processes hold, for those that are killed leave it behind."""
-        assert self._process
-        server = psutil.Process(self._process.pid)
-        maps = []
-        for one in [server, *server.children(recursive=True)]:
-            with suppress(OSError):  # it has ended meanwhile
-                maps.append(Path(f"/proc/{one.pid}/maps").read_text())
-        return {name for name in shared_memory() if any(f"{SHARED}/{name}" in one for one in maps)}

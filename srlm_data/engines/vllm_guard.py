@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ class Guard:
     """The process that watches over what is begun in :meth:`loading`."""
 
     def __init__(self) -> None:
+        resource_tracker.ensure_running()  # Python's own, which stays: not one of vLLM's
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__, str(psutil.Process().pid)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -75,10 +77,11 @@ def main() -> None:
             return
         time.sleep(0.5)
     begun |= set(_below(begun))
-    _signal(begun, "terminate")
-    _, alive = psutil.wait_procs(begun, _GRACE)
-    _signal([*alive, *_below(alive)], "kill")
-    psutil.wait_procs(alive, _GRACE)
+    for how in ("terminate", "kill"):
+        _signal(begun, how)
+        end = time.monotonic() + _GRACE
+        while time.monotonic() < end and not all(map(_gone, begun)):
+            time.sleep(0.1)
     for name in shared:
         Path(name).unlink(missing_ok=True)
 
