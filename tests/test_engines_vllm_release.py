@@ -42,7 +42,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def in_parts(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    return in_turn(tmp_path_factory.mktemp("in_parts"), "0", "1x2")
+    return in_turn(tmp_path_factory.mktemp("in_parts"), "1", "1x2")
 
 
 def test_models_in_turn_leave_no_process_and_no_shared_memory(

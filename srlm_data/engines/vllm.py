@@ -81,8 +81,9 @@ def _begin(settings: VllmEngine, arguments: dict[str, Any]) -> tuple[Core, Guard
 
 def _for_cpu(arguments: dict[str, Any], longest: int) -> dict[str, Any]:
     """The arguments with what the CPU build needs beneath what the user has set."""
-    # One process: the two others take 10 s to start and gain nothing here.
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    if arguments["tensor_parallel_size"] == 1:
+        # One process: the two others take 10 s to start and gain nothing here.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     if arguments["tensor_parallel_size"] > len(get_visible_memory_node()):
         # It binds each part's threads to memory of its own, and ends where there is less of it.
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")

@@ -72,18 +72,20 @@ def main() -> None:
     with suppress(BrokenPipeError):  # nobody is left to hear it
         print(flush=True)
     shared |= _shared(begun) - _shared([asker])
-    while not _gone(asker):
-        if all(map(_gone, begun)):
-            return
+    while not _gone(asker) and not all(map(_gone, begun)):
         time.sleep(0.5)
-    begun |= set(_below(begun))
+    if _gone(asker):
+        _end(begun | set(_below(begun)))
+    for name in shared:  # vLLM also leaves it where it ends a process that is slow to close
+        Path(name).unlink(missing_ok=True)
+
+
+def _end(begun: set[psutil.Process]) -> None:
     for how in ("terminate", "kill"):
         _signal(begun, how)
         end = time.monotonic() + _GRACE
         while time.monotonic() < end and not all(map(_gone, begun)):
             time.sleep(0.1)
-    for name in shared:
-        Path(name).unlink(missing_ok=True)
 
 
 def _below(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
