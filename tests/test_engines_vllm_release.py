@@ -40,10 +40,25 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return in_turn(tmp_path_factory.mktemp("together"), "0", "1", "1", "1")
 
 
-def test_models_in_turn_leave_no_process(apart: list[Any]) -> None:
-    for model in apart:
+@pytest.fixture(scope="module")
+def in_parts(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    return in_turn(tmp_path_factory.mktemp("in_parts"), "1", "1x2")
+
+
+def test_models_in_turn_leave_no_process_and_no_shared_memory(
+    apart: list[Any], in_parts: list[Any]
+) -> None:
+    for model in apart + in_parts:
         assert model["processes"] >= model["copies"]
-        assert model["left"]["processes"] == []
+        assert model["shared_memory"] > 0
+        assert model["left"]["processes"] == model["left"]["shared_memory"] == []
+
+
+def test_a_model_in_two_parts_writes_what_it_writes_whole(
+    in_parts: list[Any], together: list[Any]
+) -> None:
+    assert in_parts[0]["processes"] >= 2
+    assert in_parts[0]["texts"] == together[0]["texts"]
 
 
 def test_three_models_in_turn_in_one_process_give_their_memory_back(

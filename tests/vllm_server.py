@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,9 +11,34 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 M0 = Path(__file__).resolve().parent.parent / "srlm_data" / "world" / "m0"
+
+
+SHARED = Path("/dev/shm")
+
+
+def shared_memory(processes: Iterable[psutil.Process]) -> set[str]:
+    """Names of the shared memory that processes hold."""
+    found: set[str] = set()
+    for one in processes:
+        with suppress(OSError):  # it has ended meanwhile
+            found |= set(re.findall(f"{SHARED}/(\\S+)$", _maps(one), re.MULTILINE))
+    return found
+
+
+def still_there(names: Iterable[str]) -> list[str]:
+    """Those names that have shared memory."""
+    return sorted(name for name in names if (SHARED / name).exists())
+
+
+def _maps(process: psutil.Process) -> str:
+    return Path(f"/proc/{process.pid}/maps").read_text()
 
 
 class VllmServer:
@@ -63,6 +89,10 @@ class VllmServer:
     def kill(self) -> None:
         """SIGKILL, to it and to the processes that it started."""
         if self._process:
+            server = psutil.Process(self._process.pid)
+            held = shared_memory([server, *server.children(recursive=True)])
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            for name in held:  # what is killed leaves it behind
+                (SHARED / name).unlink(missing_ok=True)
         self._process = None

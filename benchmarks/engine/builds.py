@@ -17,7 +17,6 @@ from benchmarks.engine.workload import (
     asked_for_answers,
     asked_for_judgments,
     judge_requests,
-    prompts,
 )
 from srlm_data.build import Silent, build
 from srlm_data.engines import Request
@@ -26,13 +25,22 @@ from srlm_data.recipe import load
 from srlm_data.store import Manifest, Store
 
 RECIPE = f"""\
-engine: {{kind: vllm, max_num_seqs: {AT_A_TIME}, kv_cache_memory_bytes: {CACHE_BYTES}}}
+engine: ENGINE
 datasets:
   m0: {{step: checkpoint, path: model}}
   prompts: {{step: 'srlm_data.world.steps:world_prompts', n: PROMPTS}}
   candidates: {{step: answer, prompts: prompts, model: m0, max_tokens: {TOKENS}, cut_off: keep}}
-  judgments: {{step: judge, candidates: candidates, model: m0, max_tokens: {JUDGED_IN}}}
+  judged:
+    step: sql
+    inputs: {{candidates: candidates}}
+    query: >
+      SELECT * FROM candidates WHERE prompt_id IN
+      (SELECT DISTINCT prompt_id FROM candidates ORDER BY prompt_id LIMIT JUDGED)
+  judgments: {{step: judge, candidates: judged, model: m0, max_tokens: {JUDGED_IN}}}
 """
+ENGINE = f"{{kind: vllm, max_num_seqs: {AT_A_TIME}, kv_cache_memory_bytes: {CACHE_BYTES}}}"
+STEPS = ("candidates", "judgments")
+ROUNDS = 4
 
 
 class Clock(Silent):
@@ -53,50 +61,91 @@ class Clock(Silent):
 def through_a_build(model: Path, folder: Path, quick: bool) -> Iterator[Ratio]:
     """Candidates and judgements by a build, against `LLM.chat` on the same requests.
 
-    Ours is all of the build but loading the model: keys, journal, rows, checks, Parquet. A first
-    round, which does not count, warms both sides and gives the requests.
+    Ours is all of the build but loading the model: keys, journal, rows, checks, Parquet. What of it
+    a step costs once, however long it takes, is measured by itself with an engine that answers at
+    once, and is the same for a step of seconds and one of hours.
     """
-    count, rounds = (8, 1) if quick else (48, 3)
-    recipe = folder / "bench.yaml"
-    recipe.write_text(RECIPE.replace("PROMPTS", str(count)))
-    asked = _requests(recipe, folder / "first", count)
-    _alone(model, {name: requests[:AT_A_TIME] for name, requests in asked.items()})
+    count, judged, rounds = (8, 4, 1) if quick else (192, 24, ROUNDS)
+    recipe = _recipe(folder, ENGINE, count, judged)
+    _build(_recipe(folder / "warm", ENGINE, 2, 1, model), folder / "warm" / "store")
     ratios = {
-        name: Ratio(f"{name} through a build : vLLM's LLM.chat", wanted=0.97) for name in asked
+        name: Ratio(f"{name} through a build : vLLM's LLM.chat", wanted=0.97) for name in STEPS
     }
+    asked: dict[str, list[Request]] = {}
     for number in range(rounds):
-        sides = [
-            lambda number=number: ("ours", _build(recipe, folder / f"store{number}")),
-            lambda: ("theirs", _alone(model, asked)),
-        ]
-        for side in sides[:: -1 if number % 2 else 1]:
-            whose, figures = side()
-            for name, ratio in ratios.items():
-                getattr(ratio, whose).append(figures[name])
+        place = folder / f"store{number}"
+        if number % 2:
+            theirs, ours = _alone(model, asked), _speeds(recipe, place)
+        else:
+            ours = _speeds(recipe, place)
+            asked = asked or _requests(Store(place))
+            if number == 0:
+                _alone(model, {name: requests[:AT_A_TIME] for name, requests in asked.items()})
+            theirs = _alone(model, asked)
+        for name, ratio in ratios.items():
+            ratio.ours.append(ours[name])
+            ratio.theirs.append(theirs[name])
     yield from ratios.values()
+    yield from _costs_without_a_model(model, folder, count, judged, rounds)
 
 
-def _requests(recipe: Path, place: Path, count: int) -> dict[str, list[Request]]:
-    """What the two model steps of the recipe ask."""
-    _build(recipe, place)
-    store = Store(place)
-    candidates = store.rows(store.resolve("bench.candidates"))
+def _costs_without_a_model(
+    model: Path, folder: Path, count: int, judged: int, rounds: int
+) -> Iterator[Ratio]:
+    """The same steps with an engine that answers at once, and steps of one prompt, in ms."""
+    at_once = "{kind: 'benchmarks.engine.workload:answers_at_once'}"
+    sizes = {"all": (count, judged), "one": (1, 1)}
+    seconds: dict[str, list[dict[str, float]]] = {size: [] for size in sizes}
+    for number in range(rounds + 1):
+        for size, (prompts, few) in sizes.items():
+            home = folder / f"at_once_{size}"
+            recipe = _recipe(home, at_once, prompts, few, model)
+            clock, _ = _build(recipe, home / f"store{number}")
+            seconds[size] += [clock] if number else []  # the first one warms
+    for name in STEPS:
+        whole, once = ([1000 * one[name] for one in seconds[size]] for size in sizes)
+        what = f"{name}, answered at once : of one prompt"
+        yield Ratio(what, "ms", ours=whole, theirs=once)
+
+
+def _recipe(
+    folder: Path, engine: str, prompts: int, judged: int, model: Path | None = None
+) -> Path:
+    folder.mkdir(exist_ok=True)
+    if model and not (folder / "model").exists():
+        (folder / "model").symlink_to(model)
+    text = RECIPE.replace("ENGINE", engine).replace("PROMPTS", str(prompts))
+    recipe = folder / "bench.yaml"
+    recipe.write_text(text.replace("JUDGED", str(judged)))
+    return recipe
+
+
+def _requests(store: Store) -> dict[str, list[Request]]:
+    """What the two model steps of the recipe asked."""
+    prompts, judged = (store.rows(store.resolve(f"bench.{name}")) for name in ("prompts", "judged"))
     return {
-        "candidates": asked_for_answers(prompts(count), 4, 0)[0],
-        "judgments": asked_for_judgments(candidates, 3, 0),
+        "candidates": asked_for_answers(prompts, 4, 0)[0],
+        "judgments": asked_for_judgments(judged, 3, 0),
     }
 
 
-def _build(recipe: Path, place: Path) -> dict[str, float]:
-    """Tokens a second of each model step of a build."""
+def _build(recipe: Path, place: Path) -> tuple[dict[str, float], dict[str, Manifest]]:
+    """Seconds of each step of a build, loading left out, and what it made."""
     clock = Clock()
     made = build(load(recipe), Store(place), watcher=clock)
-    speeds = {}
-    for name in ("candidates", "judgments"):
-        cost = made[f"bench.{name}"].cost
-        seconds = clock.seconds[f"bench.{name}"] - cost["load_seconds"]
-        speeds[name] = cost["new_completion_tokens"] / seconds
-    return speeds
+    seconds = {
+        name: clock.seconds[f"bench.{name}"] - made[f"bench.{name}"].cost["load_seconds"]
+        for name in STEPS
+    }
+    return seconds, made
+
+
+def _speeds(recipe: Path, place: Path) -> dict[str, float]:
+    """Tokens a second of each model step of a build."""
+    seconds, made = _build(recipe, place)
+    return {
+        name: made[f"bench.{name}"].cost["new_completion_tokens"] / seconds[name] for name in STEPS
+    }
 
 
 def _alone(model: Path, asked: dict[str, list[Request]]) -> dict[str, float]:

@@ -46,9 +46,8 @@ class Words:
     What a step asks can so be had without a model.
     """
 
-    model = "0" * 32
-
-    def __init__(self) -> None:
+    def __init__(self, model: str = "0" * 32) -> None:
+        self.model = model
         self.asked: list[Request] = []
 
     def generate(
@@ -62,6 +61,13 @@ class Words:
 
     def close(self) -> None:
         """Hold nothing."""
+
+
+def answers_at_once(
+    options: dict[str, object], model: str, digest: str, revision: str | None
+) -> Words:
+    """The same as an engine of a recipe."""
+    return Words(digest)
 
 
 def asked_for_answers(prompts: Rows, samples: int, seed: int) -> tuple[list[Request], Rows]:

@@ -21,15 +21,17 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 
 import torch
 import transformers
-from vllm import SamplingParams
+from vllm import SamplingParams, envs
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+from vllm.utils.cpu_resource_utils import get_visible_memory_node
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from srlm_data.engines import Completion, Request
 from srlm_data.engines.chat import Prompts, failed
 from srlm_data.engines.settings import VllmEngine
 from srlm_data.engines.vllm_cores import Core, Offline, Parallel
+from srlm_data.engines.vllm_guard import Guard
 from srlm_data.errors import EngineError
 
 _CPU_TOKENS = 8192  # of one step; on a CPU also the longest sequence, unless set otherwise
@@ -46,7 +48,8 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
         if current_platform.is_cpu():
             config = transformers.AutoConfig.from_pretrained(model, **from_hub)
             arguments = _for_cpu(arguments, config.get_text_config().max_position_embeddings)
-        core = (Offline if settings.data_parallel_size == 1 else Parallel)(
+        core, guard = _begin(
+            settings,
             {
                 "model": model,
                 "revision": revision,
@@ -54,17 +57,36 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
                 "load_format": "safetensors",
                 "use_tqdm_on_load": False,
                 **arguments,
-            }
+            },
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(f"engine 'vllm': the model {model} cannot be loaded: {error}") from error
-    return Vllm(core, tokenizer, digest)
+    return Vllm(core, tokenizer, digest, guard)
+
+
+def _begin(settings: VllmEngine, arguments: dict[str, Any]) -> tuple[Core, Guard | None]:
+    """Where vLLM computes, and who watches over it if that is in processes of its own."""
+    core = Offline if settings.data_parallel_size == 1 else Parallel
+    parts = settings.tensor_parallel_size * settings.data_parallel_size
+    if parts == 1 and not envs.VLLM_ENABLE_V1_MULTIPROCESSING:
+        return core(arguments), None
+    guard = Guard()
+    try:
+        with guard.loading():
+            return core(arguments), guard
+    except BaseException:
+        guard.close()
+        raise
 
 
 def _for_cpu(arguments: dict[str, Any], longest: int) -> dict[str, Any]:
     """The arguments with what the CPU build needs beneath what the user has set."""
-    # One process: the two others take 10 s to start and gain nothing here.
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    if arguments["tensor_parallel_size"] == 1:
+        # One process: the two others take 10 s to start and gain nothing here.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    if arguments["tensor_parallel_size"] > len(get_visible_memory_node()):
+        # It binds each part's threads to memory of its own, and ends where there is less of it.
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     # It says that there is no Triton, which a CPU does not need.
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
     if torch.cpu._is_amx_tile_supported():
@@ -86,9 +108,10 @@ def _for_cpu(arguments: dict[str, Any], longest: int) -> dict[str, Any]:
 class Vllm:
     """An engine over vLLM. Satisfies :class:`srlm_data.engines.Engine`."""
 
-    def __init__(self, core: Core, tokenizer: Any, digest: str) -> None:
+    def __init__(self, core: Core, tokenizer: Any, digest: str, guard: Guard | None = None) -> None:
         config = core.config
         self._core: Core | None = core
+        self._guard = guard
         self._digest = digest
         longest = config.model_config.max_model_len
         self._prompts = Prompts(tokenizer, config.model_config.model, longest)
@@ -176,6 +199,8 @@ class Vllm:
         if self._core is not None:
             self._core.close()
             self._core = None
+            if self._guard:
+                self._guard.close()
 
 
 def _parameters(request: Request) -> SamplingParams:
