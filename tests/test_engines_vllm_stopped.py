@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from conftest import ROOT
+from srlm_data.answers import journal
 from tiny import tiny_model
 from vllm_server import shared_memory, still_there
 
@@ -44,10 +45,13 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-def stop(home: Path, how: signal.Signals) -> tuple[int, list[psutil.Process], set[str]]:
+def stop(
+    home: Path, how: signal.Signals, *, only: str = ""
+) -> tuple[int, list[psutil.Process], set[str]]:
     """Stop a build and all of its group, as Ctrl-C does, when its first answers are kept.
 
-    Gives its exit code, the processes that it had begun, and the shared memory that they held.
+    With ``only``, the process of this name alone, as a machine does that runs out of memory. Gives
+    the build's exit code, the processes that it had begun, and the shared memory that they held.
     """
     tiny_model(home / "model")
     recipe = home / "stopped.yaml"
@@ -58,18 +62,22 @@ def stop(home: Path, how: signal.Signals) -> tuple[int, list[psutil.Process], se
         build = subprocess.Popen(
             [*command, str(recipe)], env=env, stdout=said, stderr=said, start_new_session=True
         )
-    journal = home / "store" / "journal"
+    kept = home / "store" / "journal"
 
     def answers() -> bool:
         assert build.poll() is None, (home / "said").read_text()
-        return any(one.stat().st_size > 1_000 for one in journal.glob("*.log"))
+        return any(one.stat().st_size > 1_000 for one in kept.glob("*.log"))
 
     try:
         wait_until(answers, 120)
         begun = psutil.Process(build.pid).children(recursive=True)
         held = shared_memory(begun)
+        for one in begun if only else ():
+            if one.name() == only:
+                one.send_signal(how)
     finally:
-        os.killpg(build.pid, how)
+        if not only:
+            os.killpg(build.pid, how)
     return build.wait(60), begun, held
 
 
@@ -83,3 +91,17 @@ def test_a_build_that_is_stopped_leaves_no_process_and_no_shared_memory(
     assert held
     wait_until(lambda: not any(map(lives, begun)), 30)
     wait_until(lambda: not still_there(held), 10)
+
+
+def test_a_core_that_is_killed_ends_the_build_in_one_sentence_and_loses_no_answer(
+    tmp_path: Path,
+) -> None:
+    ended, begun, held = stop(tmp_path, signal.SIGKILL, only="VLLM::EngineCore")
+    assert ended == 6
+    said = (tmp_path / "said").read_text()
+    assert said.count("error: engine 'vllm': it has died") == 1
+    assert "Traceback" not in said.partition("error: ")[2]
+    assert not any(map(lives, begun))
+    assert not still_there(held)
+    kept = (journal.good(file) for file in journal.in_flight(tmp_path / "store"))
+    assert sum(batch.num_rows for batches in kept for batch in batches) > 0

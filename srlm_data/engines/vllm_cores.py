@@ -14,7 +14,7 @@ import gc
 import threading
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from vllm import EngineArgs, LLMEngine, SamplingParams
@@ -22,10 +22,14 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMClientError
 from vllm.inputs import TokensPrompt
 from vllm.v1.engine.async_llm import AsyncLLM
-from vllm.v1.engine.exceptions import EngineGenerateError
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 Finished = tuple[str, Any]
 """A request's key, and vLLM's output or the exception that refused it."""
+
+
+LOOK_SECONDS: Final = 0.5
+"""How often it is looked whether a core lives."""
 
 
 class Core(Protocol):
@@ -63,6 +67,10 @@ class Offline:
         self._engine.logger_manager = None
         self.config = self._engine.vllm_config
         self._refused: list[Finished] = []
+        self._closed = threading.Event()
+        if hasattr(client := self._engine.engine_core, "outputs_queue"):
+            waking = threading.Thread(target=_wake, args=(client, self._closed), daemon=True)
+            waking.start()
 
     def add(self, key: str, tokens: list[int], parameters: SamplingParams) -> None:
         """Take a request."""
@@ -84,9 +92,18 @@ class Offline:
 
     def close(self) -> None:
         """Shut vLLM down and return its memory."""
+        self._closed.set()
         self._engine.engine_core.shutdown()
         self._engine = None
         _release()
+
+
+def _wake(client: Any, closed: threading.Event) -> None:
+    """Tell who waits for a core's outputs that it was killed: vLLM only makes a note of it."""
+    while not closed.wait(LOOK_SECONDS):
+        if client.resources.engine_dead:
+            client.outputs_queue.put(EngineDeadError())
+            return
 
 
 class Parallel:
