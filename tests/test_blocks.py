@@ -38,7 +38,7 @@ def test_blocks_end_by_rows_and_sooner_where_texts_are_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(asking, "_PART", 10)
-    monkeypatch.setattr(asking, "BATCH", 100)
+    monkeypatch.setattr(asking, "BLOCK", 100)
     engine = FakeEngine(lambda request: "x")
     sizes = [len(block.about) for block in ask_in_blocks(engine, MODEL, asked(250))]
     assert sizes == [100, 100, 50]
@@ -48,7 +48,7 @@ def test_blocks_end_by_rows_and_sooner_where_texts_are_long(
 
 
 def test_one_by_one_they_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "BATCH", 3)
+    monkeypatch.setattr(asking, "BLOCK", 3)
     engine = FakeEngine(lambda request: f"answer {request.seed}")
     for n, completion in ask(engine, MODEL, asked(20)):
         assert completion.text == f"answer {n}"

@@ -12,9 +12,12 @@ import pyarrow as pa
 from srlm_data.answers.keys import answer_key
 from srlm_data.engines import Completion, Engine, Request
 from srlm_data.errors import DataError, EngineError
-from srlm_data.rows import BATCH, BATCH_CHARACTERS, Columns, Models
+from srlm_data.rows import BATCH_CHARACTERS, Columns, Models
 
 T = TypeVar("T")
+
+BLOCK: Final = 4096
+"""Completions of a block; half a batch of rows, for each is an object here."""
 
 _PART: Final = 256
 """Completions after which it is looked whether a block is full."""
@@ -58,7 +61,7 @@ def ask_in_blocks(
     """Put requests to an engine; give each completion with what stood beside its request.
 
     Completions come in the order in which they finish and are matched by request id. Only a block
-    of them (8,192, or fewer long ones) and what is in flight is held in memory.
+    of them (4,096, or fewer long ones) and what is in flight is held in memory.
 
     Raises:
         DataError: ``model`` is not one model, or not the one that the engine has loaded.
@@ -83,7 +86,7 @@ def ask_in_blocks(
     while part := list(islice(answers, _PART)):
         completions += part
         characters += sum([len(completion.text) for completion in part])
-        if len(completions) >= BATCH or characters >= BATCH_CHARACTERS:
+        if len(completions) >= BLOCK or characters >= BATCH_CHARACTERS:
             yield _block(waiting, completions)
             completions, characters = [], 0
     if completions:
