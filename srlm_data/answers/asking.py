@@ -16,8 +16,8 @@ from srlm_data.rows import BATCH_CHARACTERS, Columns, Models
 
 T = TypeVar("T")
 
-BLOCK: Final = 4096
-"""Completions of a block; half a batch of rows, for each is an object here."""
+BLOCK: Final = 2048
+"""Completions of a block: enough for columns to pay, and each is still an object here."""
 
 _PART: Final = 256
 """Completions after which it is looked whether a block is full."""
@@ -61,7 +61,7 @@ def ask_in_blocks(
     """Put requests to an engine; give each completion with what stood beside its request.
 
     Completions come in the order in which they finish and are matched by request id. Only a block
-    of them (4,096, or fewer long ones) and what is in flight is held in memory.
+    of them (2,048, or fewer long ones) and what is in flight is held in memory.
 
     Raises:
         DataError: ``model`` is not one model, or not the one that the engine has loaded.

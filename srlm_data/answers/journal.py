@@ -35,7 +35,7 @@ FLUSH_SECONDS: Final = 0.2
 FLUSH_ROWS: Final = 4096
 """Answers that are written at once."""
 
-HELD_ROWS: Final = 2 * FLUSH_ROWS
+HELD_ROWS: Final = 4 * FLUSH_ROWS
 """Answers that may wait for the disk before the step does."""
 
 
