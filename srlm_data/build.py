@@ -7,11 +7,10 @@ import errno
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from srlm_data import disk
 from srlm_data.answers.journal import Answers, seal_left
