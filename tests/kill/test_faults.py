@@ -19,7 +19,7 @@ import pytest
 
 import toy
 from crashes import Project, durable
-from srlm_data import build, disk, verify
+from srlm_data import build, disk, made, verify
 from srlm_data.errors import StoreError
 from srlm_data.recipe import load
 from srlm_data.store import Store, access
@@ -327,7 +327,7 @@ def test_a_clock_that_jumps_back_changes_nothing_that_is_read(
 
     store = Store(tmp_path / "store")
     first = build.build(load(toy.write_recipe(tmp_path)), store)
-    monkeypatch.setattr(build, "datetime", Yesterday)
+    monkeypatch.setattr(made, "datetime", Yesterday)
     changed = toy.write_recipe(tmp_path, ("n: 4", "n: 5"))
     second = build.build(load(changed), store)
     assert second["toy.pairs"].made["at"] < first["toy.pairs"].made["at"]
