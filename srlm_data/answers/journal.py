@@ -177,8 +177,9 @@ class _Writer:
 
     def _wake(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, daemon=True)
+            thread.start()
+            self._thread = thread  # started: Ctrl-C may come between any two lines
         self._changed.notify_all()
 
     def flush(self) -> None:

@@ -47,8 +47,9 @@ class Ledger:
         self._totals = totals
         if self._thread is None:
             # A thread, not a look at the clock: the next answer may be a long batch away.
-            self._thread = threading.Thread(target=self._run, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, daemon=True)
+            thread.start()
+            self._thread = thread  # started: Ctrl-C may come between any two lines
 
     def _run(self) -> None:
         while not self._ended.wait(FLUSH_SECONDS):
