@@ -18,7 +18,7 @@ from srlm_data.answers import journal
 from tiny import tiny_model
 from vllm_server import shared_memory, still_there
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 pytest.importorskip("vllm")
 
 RECIPE = """\
@@ -69,7 +69,7 @@ def stop(
         return any(one.stat().st_size > 1_000 for one in kept.glob("*.log"))
 
     try:
-        wait_until(answers, 120)
+        wait_until(answers, 180)
         begun = psutil.Process(build.pid).children(recursive=True)
         held = shared_memory(begun)
         for one in begun if only else ():
@@ -78,7 +78,7 @@ def stop(
     finally:
         if not only:
             os.killpg(build.pid, how)
-    return build.wait(60), begun, held
+    return build.wait(90), begun, held
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
