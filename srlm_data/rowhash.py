@@ -8,10 +8,19 @@ know where one batch ends and the next begins.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+
+def hash_of(columns: list[str], batches: Iterable[pa.RecordBatch]) -> str:
+    """The :class:`RowHash` of rows that are all there."""
+    total = RowHash(columns)
+    for batch in batches:
+        total.update(batch)
+    return total.hexdigest()
 
 
 class RowHash:

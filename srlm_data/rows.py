@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import polars
 
 BATCH = 8192
-"""Rows of a record batch where a step makes rows one by one."""
+"""Rows of a record batch where a step makes rows one by one, or a query gives them."""
 
 BATCH_CHARACTERS = 1 << 25
 """Characters after which a batch ends sooner: 8,192 rows of a megabyte would fill the memory."""

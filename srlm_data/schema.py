@@ -56,7 +56,7 @@ class Stage:
         checks: sentence -> SQL condition that must be true of every row.
         order: the columns that a version's rows are sorted by, then by id. Answers come back as
             they finish; the order of a version must not hang on that, for training follows it.
-        content: the columns that decide a version's content hash (all of them when empty).
+        content: the columns that decide a version's content hash, where not all of them do.
     """
 
     name: str
@@ -66,6 +66,11 @@ class Stage:
     checks: Mapping[str, str] = field(default_factory=dict)
     order: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
+
+    @property
+    def hashed(self) -> list[str]:
+        """The columns that decide a version's content hash."""
+        return list(self.content or self.schema.names)
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import compress, islice
 from typing import Any, Final, Generic, TypeVar
 
-import pyarrow as pa
-
 from srlm_data.answers.keys import answer_key
 from srlm_data.engines import Completion, Engine, Request
 from srlm_data.errors import DataError, EngineError
@@ -47,7 +45,7 @@ class Block(Generic[T]):
         model = engine.model
         requests, _, reasons, read, written, *_ = zip(*self.completions, strict=True)
         return {
-            "model": pa.repeat(model, len(requests)),
+            "model": [model] * len(requests),
             "answer_key": [answer_key(model, request) for request in requests],
             "finish_reason": reasons,
             "prompt_tokens": read,
@@ -124,10 +122,5 @@ def ask(
 
 def answered(engine: Engine, completion: Completion) -> dict[str, Any]:
     """:meth:`Block.answered` of one completion."""
-    return {
-        "model": engine.model,
-        "answer_key": answer_key(engine.model, completion.request),
-        "finish_reason": completion.finish_reason,
-        "prompt_tokens": completion.prompt_tokens,
-        "completion_tokens": completion.completion_tokens,
-    }
+    columns = Block([None], [completion]).answered(engine)
+    return {name: values[0] for name, values in columns.items()}

@@ -38,7 +38,8 @@ class Usage:
     ``calls`` were asked of the engine now; ``reused`` were already answered. Tokens count both, for
     they are what the rows cost, ``new_`` ones only the calls. ``seconds`` is the time spent waiting
     for the engine now, after the ``load_seconds`` that it took to start; ``queue_seconds`` is what
-    all calls together waited inside it. ``retries`` are tries of calls that failed before.
+    all calls together waited inside it. ``retries`` are tries of calls that failed before. ``new``
+    are answers that have come and are not counted yet.
     """
 
     calls: int = 0

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from srlm_data import disk, duck
 from srlm_data.answers.batches import SCHEMA
 from srlm_data.errors import Damaged, StoreError
-from srlm_data.rowhash import RowHash
+from srlm_data.rowhash import hash_of
 
 _GROUP_ROWS: Final = 4096
 """Rows that a changed byte takes with it."""
@@ -136,10 +136,7 @@ def _groups(file: Path) -> Iterator[pa.Table | None]:
 
 
 def _hash(group: pa.Table) -> str:
-    total = RowHash(SCHEMA.names)
-    for batch in group.to_batches():
-        total.update(batch)
-    return total.hexdigest()
+    return hash_of(SCHEMA.names, group.to_batches())
 
 
 def write(root: Path, stem: str, batches: Iterable[pa.RecordBatch]) -> None:

@@ -27,7 +27,7 @@ from pydantic import ValidationInfo
 
 from srlm_data import duck
 from srlm_data.errors import DataError, did_you_mean
-from srlm_data.rows import Candidates, Judgments, Pairs, Rows
+from srlm_data.rows import BATCH, Candidates, Judgments, Pairs, Rows
 from srlm_data.schema import PAIRS
 
 
@@ -146,7 +146,7 @@ def pair_by(
             drops.update(dict(connection.sql(counts).fetchall()))
             [figures] = connection.sql(_NOTES).to_arrow_table().to_pylist()
             notes.update(figures)
-            yield from connection.sql(rows_of("FROM matches WHERE wide")).to_arrow_reader(8192)
+            yield from connection.sql(rows_of("FROM matches WHERE wide")).to_arrow_reader(BATCH)
 
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
 

@@ -32,7 +32,7 @@ from srlm_data import duck
 from srlm_data.config import Config, Expected, Template
 from srlm_data.conversations import assistant, render, user
 from srlm_data.errors import DataError
-from srlm_data.rows import Candidates, Examples, Judgments, Rows
+from srlm_data.rows import BATCH, Candidates, Examples, Judgments, Rows
 from srlm_data.schema import EXAMPLES, prompt_id, row_id
 
 
@@ -236,7 +236,7 @@ def _histogram(connection: duckdb.DuckDBPyConnection, condition: str) -> dict[st
 
 
 def _dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
-    for batch in connection.sql(query).to_arrow_reader(8192):
+    for batch in connection.sql(query).to_arrow_reader(BATCH):
         yield from batch.to_pylist()
 
 

@@ -22,7 +22,7 @@ from srlm_data.config import Config, Expected, Template
 from srlm_data.conversations import render, user
 from srlm_data.errors import DataError
 from srlm_data.likelihoods import Reader
-from srlm_data.rows import Candidates, Judgments, Models, Pairs, Rows
+from srlm_data.rows import BATCH, Candidates, Judgments, Models, Pairs, Rows
 from srlm_data.schema import JUDGMENTS, MAX_SCORE, PAIRS, row_id
 
 # The last number behind "Score:", and the white space before it, which tokenizers may join to it.
@@ -218,7 +218,7 @@ def smooth_labels(
             connection.execute(_TURNED)
             [(turned,)] = connection.sql("SELECT count(*) FROM turned WHERE turn").fetchall()
             notes.update(consistency=round(consistency, 6), prompts=prompts, turned=turned)
-            yield from connection.sql(_SMOOTHED).to_arrow_reader(8192)
+            yield from connection.sql(_SMOOTHED).to_arrow_reader(BATCH)
 
     return Rows.reading(PAIRS, batches(), notes=notes)
 

@@ -18,7 +18,7 @@ from srlm_data import duck
 from srlm_data.config import Config, Expected
 from srlm_data.errors import DataError
 from srlm_data.pairing import rows_of
-from srlm_data.rows import Candidates, Judgments, Pairs, Rows
+from srlm_data.rows import BATCH, Candidates, Judgments, Pairs, Rows
 from srlm_data.schema import MAX_SCORE, PAIRS
 
 
@@ -86,7 +86,7 @@ def oppose(
             [(notes["prompts"],)] = connection.sql("SELECT count(*) FROM met").fetchall()
             yield from connection.sql(
                 rows_of("FROM met WHERE reason IS NULL", "chosen", "rejected")
-            ).to_arrow_reader(8192)
+            ).to_arrow_reader(BATCH)
 
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
 

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from srlm_data import duck, pairing
 from srlm_data.config import Config, Expected
 from srlm_data.pairing import Rule
-from srlm_data.rows import Candidates, Judgments, Pairs, Rows
+from srlm_data.rows import BATCH, Candidates, Judgments, Pairs, Rows
 from srlm_data.schema import MAX_SCORE, PAIRS
 
 _AT_A_TIME: Final = 50_000
@@ -111,7 +111,7 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
                 figures.update(dict(zip(counted.columns, counted.fetchall()[0], strict=True)))
                 yield from connection.sql(
                     pairing.rows_of("FROM decided WHERE reason IS NULL")
-                ).to_arrow_reader(8192)
+                ).to_arrow_reader(BATCH)
             [(total,)] = connection.sql("SELECT count(*) FROM all_judgments").fetchall()
             figures["judgments_of_other_candidates"] = total - figures.pop("judgments")
             notes.update(figures)

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from srlm_data import duck
 from srlm_data.config import Config, Expected
 from srlm_data.errors import DataError, did_you_mean
-from srlm_data.rows import Rows
+from srlm_data.rows import BATCH, Rows
 from srlm_data.schema import STAGES, Stage
 
 
@@ -73,7 +73,7 @@ def _result(query: str, stage: Stage, inputs: dict[str, Rows]) -> Iterator[pa.Re
             _check(stage, result.columns)
             absent = [name for name in stage.schema.names if name not in result.columns]
             nulls = "".join(f", NULL AS {name}" for name in absent)
-            whole = result.project(f"*{nulls}").to_arrow_reader(8192)
+            whole = result.project(f"*{nulls}").to_arrow_reader(BATCH)
             for batch in whole:
                 yield _cast(stage, batch)
         except duckdb.Error as error:

@@ -63,7 +63,7 @@ def read_version(config: ReadVersion, versions: Versions) -> Rows:
         )
 
     def batches() -> Iterator[pa.RecordBatch]:
-        total = RowHash(list(read.stage.content or read.stage.schema.names))
+        total = RowHash(read.stage.hashed)
         for batch in read.batches():
             total.update(batch)
             yield batch

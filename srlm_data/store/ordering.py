@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from srlm_data import duck
+from srlm_data.rows import BATCH
 from srlm_data.schema import Stage
 
 WINDOW_BYTES: Final = 16 << 20
 """Rows that are held and sorted in memory."""
 
-_BATCH: Final = 8192
 _SORTING: Final = "256MB"
 """What DuckDB may hold while it sorts; millions of rows take no less time with six times that."""
 
@@ -106,8 +106,8 @@ def _key(rows: pa.Table, place: pa.Scalar, order: Sequence[str]) -> tuple[Any, .
 
 
 def _taken(rows: pa.Table, places: pa.Array) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(places), _BATCH):
-        yield from rows.take(places[start : start + _BATCH]).to_batches()
+    for start in range(0, len(places), BATCH):
+        yield from rows.take(places[start : start + BATCH]).to_batches()
 
 
 def _sorted(
@@ -115,6 +115,6 @@ def _sorted(
 ) -> Iterator[pa.RecordBatch]:
     with duck.connect(spill, memory=_SORTING) as connection:
         columns = ", ".join(f'"{column}"' for column in order)
-        rows = connection.from_arrow(reader).order(columns).to_arrow_reader(_BATCH)
+        rows = connection.from_arrow(reader).order(columns).to_arrow_reader(BATCH)
         for batch in rows:
             yield batch.select(reader.schema.names).cast(reader.schema)

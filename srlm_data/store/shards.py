@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from srlm_data import disk, duck
 from srlm_data.errors import DataError, StoreError
-from srlm_data.rowhash import RowHash
+from srlm_data.rowhash import RowHash, hash_of
 from srlm_data.rows import Rows
 from srlm_data.schema import Stage
 from srlm_data.store.ordering import ordered
@@ -59,7 +59,7 @@ def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
         DataError: a null where none may be, a repeated id, an orphan, or a failed check.
     """
     stage = rows.stage
-    content = RowHash(list(stage.content or stage.schema.names))
+    content = RowHash(stage.hashed)
     drafts: list[tuple[Path, int]] = []
     inorder = ordered(_checked(rows.batches(), stage), stage, folder / "unordered")
     for number, shard in enumerate(_shards(_groups(inorder, content, stage))):
@@ -211,10 +211,7 @@ def _refuse_orphans(
 
 def content(rows: Rows) -> str:
     """The content hash of rows, as a commit of them would record it."""
-    total = RowHash(list(rows.stage.content or rows.stage.schema.names))
-    for batch in rows.batches():
-        total.update(batch)
-    return total.hexdigest()
+    return hash_of(rows.stage.hashed, rows.batches())
 
 
 def refuse_strange(files: Iterable[File], where: str) -> None:
