@@ -16,9 +16,9 @@ import pytest
 from conftest import ROOT
 from srlm_data.answers import journal
 from tiny import tiny_model
-from vllm_server import shared_memory, still_there
+from vllm_server import on_one_core, shared_memory, still_there
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 pytest.importorskip("vllm")
 
 RECIPE = """\
@@ -58,7 +58,7 @@ def stop(
     recipe.write_text(RECIPE)
     env = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "srlm_data", "--store", str(home / "store"), "build"]
-    with (home / "said").open("wb") as said:
+    with (home / "said").open("wb") as said, on_one_core():
         build = subprocess.Popen(
             [*command, str(recipe)], env=env, stdout=said, stderr=said, start_new_session=True
         )
@@ -69,7 +69,7 @@ def stop(
         return any(one.stat().st_size > 1_000 for one in kept.glob("*.log"))
 
     try:
-        wait_until(answers, 180)
+        wait_until(answers, 120)
         begun = psutil.Process(build.pid).children(recursive=True)
         held = shared_memory(begun)
         for one in begun if only else ():
@@ -78,7 +78,7 @@ def stop(
     finally:
         if not only:
             os.killpg(build.pid, how)
-    return build.wait(90), begun, held
+    return build.wait(60), begun, held
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])

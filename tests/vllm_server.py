@@ -11,8 +11,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,21 @@ M0 = Path(__file__).resolve().parent.parent / "srlm_data" / "world" / "m0"
 
 
 SHARED = Path("/dev/shm")
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Processes that are begun inside, and what they begin, keep to one core.
+
+    vLLM's processes wait for each other by yielding without end. Where they have every core, some
+    kernels let nothing else run for a minute at a time, not even the clock of a test.
+    """
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def shared_memory(processes: Iterable[psutil.Process]) -> set[str]:
