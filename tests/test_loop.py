@@ -206,9 +206,11 @@ def test_kill_9_while_a_model_answers_loses_nothing(world, loop, tmp_path, engin
         first, second = whole.resolve(name), killed.resolve(name)
         assert second.content == first.content
         total = first.cost["calls"]
-        assert second.cost["calls"] + second.cost["reused"] == total
         asked_after_the_kill = second.cost["calls"] - noted
-        assert 0 < asked_after_the_kill <= total - kept
+        assert 0 < asked_after_the_kill <= total - kept  # nothing that the journal had
+        # Answers of the last moment may be on no disk, and their calls be noted: they count twice.
+        died = max(0, noted - (total - asked_after_the_kill))
+        assert second.cost["calls"] + second.cost["reused"] == total + died
     assert list((stores["killed"] / ".staging").iterdir()) == []
 
 

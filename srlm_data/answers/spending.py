@@ -4,7 +4,8 @@
 
 Answers have a journal of their own; what they cost besides tokens (seconds, retries, failures)
 would vanish with the process that waited for them. The lock of the version makes its builder the
-only writer. A line that a kill has cut is left out: at most a moment is not counted.
+only writer. A line that a kill has cut is left out: at most a moment is not counted. A call whose
+answer was on no disk yet when the kill came is asked again and counts twice, for it was paid twice.
 """
 
 from __future__ import annotations
