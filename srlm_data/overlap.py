@@ -5,13 +5,14 @@ they have ``share * (a + b)`` words in common, in whatever order. No pair that d
 those given some do not, and are for the caller to compare.
 
 - *An inverted index.* A word is a number, given when it is first seen: common words come early, so
-  a text's highest numbers are its rarest words. Two texts with enough in common have one of the
-  first few in common, ordered so; only those are indexed. The place of the first common word bounds
-  how many can follow, and so how long the other text may be: each entry has that limit.
+  a text's highest numbers are its rarest words. Two texts with enough in common have two of the
+  first few in common, ordered so; only those are indexed, and texts that are found only once are
+  no candidates: most share one rare word by chance, and hardly any two. The place of a common word
+  bounds how many can follow, and so how long the other text may be: each entry has that limit.
 - *Lengths.* The entries of a word are sorted by the length of their text, and only those lengths
   are read that can have enough in common.
 - *Fingerprints.* Each word of a text flips one of 512 bits. Two texts differ in at least as many
-  words as their fingerprints do in bits, and as fingerprints folded to half the bits do.
+  words as their fingerprints do in bits.
 
 The n-th occurrence of a word counts as a word of its own, so a text is a set. Texts are added as a
 segment of their own, and segments are merged as they grow: there are always few of them, and a text
@@ -52,6 +53,10 @@ class Needed:
         """Words that texts of ``total`` words together need to have in common."""
         self._grow(total)
         return self._common[total]
+
+    def least(self, length: Ints) -> Ints:
+        """Words that a text needs to have in common with another one, however short that is."""
+        return self.common(length + self.shortest(length))
 
     def shortest(self, length: Ints) -> Ints:
         """The shortest text that can have enough in common with one of ``length`` words."""
@@ -94,12 +99,18 @@ class Texts:
         self.prints: Ints = np.packbits(odd, axis=1).view(np.uint64)
 
     def first(self, rows: Ints, needed: Needed) -> tuple[Ints, Ints, Ints]:
-        """Where the first common word can be: which of ``rows`` it is in, its place, the word."""
+        """Where the first two common words can be.
+
+        Returns:
+            An entry a word: which of ``rows`` it is in, how many words can be in common with a text
+            that has it, when one before it is, and the word.
+        """
         lengths = self.lengths[rows]
-        common = needed.common(lengths + needed.shortest(lengths))
-        counts = np.minimum(lengths - common + 1, lengths)
-        of, places = np.repeat(np.arange(len(rows)), counts), _places(counts)
-        return of, places, self.words[self.starts[rows][of] + places]
+        counts = np.minimum(lengths - needed.least(lengths) + 2, lengths)
+        of = np.repeat(np.arange(len(rows)), counts)
+        places = _ranges(np.zeros_like(counts), counts)
+        words = self.words[self.starts[rows][of] + places]
+        return of, np.minimum(lengths[of] - places + 1, lengths[of]), words
 
 
 class Segment:
@@ -112,10 +123,9 @@ class Segment:
     def __init__(self, texts: Texts, rows: Ints, numbers: Ints, needed: Needed) -> None:
         self.numbers = numbers
         self._lengths, self._prints = texts.lengths[rows].astype(np.int32), texts.prints[rows]
-        self._gists = _gists(self._prints)
-        of, places, words = texts.first(rows, needed)
+        of, left, words = texts.first(rows, needed)
         lengths = self._lengths[of]
-        limits = needed.longest(lengths, lengths - places)
+        limits = needed.longest(lengths, left)
         self._index(words << _LENGTH_BITS | np.minimum(lengths, _LONGEST), of, limits)
 
     def _index(self, keys: Ints, rows: Ints, limits: Ints) -> None:
@@ -129,7 +139,6 @@ class Segment:
         self.numbers = np.concatenate([self.numbers, other.numbers])
         self._lengths = np.concatenate([self._lengths, other._lengths])
         self._prints = np.concatenate([self._prints, other._prints])
-        self._gists = np.concatenate([self._gists, other._gists])
         self._index(
             np.concatenate([self._keys, other._keys]),
             rows,
@@ -138,10 +147,12 @@ class Segment:
 
     def candidates(self, texts: Texts, asked: Ints, needed: Needed) -> Iterator[tuple[Ints, Ints]]:
         """Pairs of one of the rows that are ``asked`` and a text here, as row and number."""
-        of, places, words = texts.first(asked, needed)
-        rows = asked[of].astype(np.int32)
+        # A text that may need one word only is asked about twice, so that it is found twice.
+        asked = np.repeat(asked, 3 - np.clip(needed.least(texts.lengths[asked]), 1, 2))
+        of, left, words = texts.first(asked, needed)
+        rows = asked[of]
         lengths = texts.lengths[rows]
-        shortest, longest = needed.shortest(lengths), needed.longest(lengths, lengths - places)
+        shortest, longest = needed.shortest(lengths), needed.longest(lengths, left)
         low, high = (
             words << _LENGTH_BITS | np.minimum(length, _LONGEST) for length in (shortest, longest)
         )
@@ -151,27 +162,19 @@ class Segment:
         counts[by_word] = np.searchsorted(self._keys, high[by_word], side="right")
         counts -= starts
         counts[longest < shortest] = 0
-        gists, lengths = _gists(texts.prints), lengths.astype(np.int32)
-        for part in _parts(counts):
-            probes = np.arange(part.start, part.stop, dtype=np.int32)
-            of = np.repeat(probes, counts[part])
-            entries = np.repeat(starts[part], counts[part]) + _places(counts[part])
-            kept = np.flatnonzero(np.repeat(lengths[part], counts[part]) <= self._limits[entries])
-            one, other = rows[of[kept]], self._rows[entries[kept]]
+        lengths, firsts = lengths.astype(np.int32), rows * len(self.numbers)
+        for part in _parts(rows, counts):
+            many = counts[part]
+            entries = _ranges(starts[part], many)
+            kept = np.flatnonzero(np.repeat(lengths[part], many) <= self._limits[entries])
+            pairs = np.repeat(firsts[part], many)[kept] + self._rows[entries[kept]]
+            pairs.sort()
+            pairs = np.unique(pairs[1:][pairs[1:] == pairs[:-1]])
+            one, other = pairs // len(self.numbers), pairs % len(self.numbers)
             total = texts.lengths[one] + self._lengths[other]
-            allowed = (total - 2 * needed.common(total)).astype(np.int32)
-            for ours, theirs in ((gists, self._gists), (texts.prints, self._prints)):
-                differ = np.bitwise_count(ours[one] ^ theirs[other])
-                kept = np.flatnonzero(np.einsum("ij->i", differ, dtype=np.uint16) <= allowed)
-                one, other, allowed = one[kept], other[kept], allowed[kept]
-            pairs = np.unique(one.astype(np.int64) * len(self.numbers) + other)
-            yield pairs // len(self.numbers), self.numbers[pairs % len(self.numbers)]
-
-
-def _gists(prints: Ints) -> Ints:
-    """Fingerprints of half the bits: they rule out most, and take half as long to look at."""
-    gists: Ints = prints[:, ::2] ^ prints[:, 1::2]
-    return gists
+            differ = np.bitwise_count(texts.prints[one] ^ self._prints[other])
+            near = differ.sum(axis=1, dtype=np.int64) <= total - 2 * needed.common(total)
+            yield one[near], self.numbers[other[near]]
 
 
 class OverlapIndex:
@@ -212,19 +215,19 @@ class OverlapIndex:
             yield one[other < one], other[other < one]
 
 
-def _places(counts: Ints) -> Ints:
-    """0, 1, ... up to each count."""
-    starts: Ints = np.repeat(np.cumsum(counts) - counts, counts)
-    places: Ints = np.arange(len(starts)) - starts
-    return places
+def _ranges(starts: Ints, counts: Ints) -> Ints:
+    """So many numbers from each start on, one range after another."""
+    numbers = np.repeat(starts + counts - np.cumsum(counts), counts)
+    numbers += np.arange(len(numbers))
+    return numbers
 
 
-def _parts(counts: Ints) -> Iterator[slice]:
-    """Cut a list of counts so that those of a part add up to about ``AT_A_TIME``."""
-    sums = np.cumsum(counts)
-    start = 0
-    while start < len(counts):
-        before = sums[start] - counts[start]
-        stop = max(int(np.searchsorted(sums, before + AT_A_TIME, side="right")), start + 1)
-        yield slice(start, stop)
-        start = stop
+def _parts(rows: Ints, counts: Ints) -> Iterator[slice]:
+    """Cut a list of counts between two rows so that a part adds up to about ``AT_A_TIME``."""
+    ends = np.flatnonzero(np.diff(rows, append=-1)) + 1
+    sums = np.cumsum(counts)[ends - 1]
+    start = first = before = 0
+    while first < len(ends):
+        last = max(int(np.searchsorted(sums, before + AT_A_TIME, side="right")) - 1, first)
+        yield slice(start, int(ends[last]))
+        start, before, first = int(ends[last]), int(sums[last]), last + 1
