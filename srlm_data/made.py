@@ -25,7 +25,7 @@ def circumstances() -> dict[str, Any]:
     return {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "argv": [_plain(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
-        "commit": _commit(),
+        "commit": _commit(Path.cwd()),
         "python": platform.python_version(),
         "packages": {**_packages()},
     }
@@ -36,11 +36,12 @@ def _plain(word: str) -> str:
     return redacted(word.encode(errors="backslashreplace").decode())
 
 
-def _commit() -> str | None:
-    """The git commit of the folder that the build runs in, if there is one."""
+@functools.cache
+def _commit(folder: Path) -> str | None:
+    """The git commit of the folder that the build runs in, if there is one; that of its start."""
     try:
         answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
+            ["git", "rev-parse", "HEAD"], cwd=folder,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     except FileNotFoundError:

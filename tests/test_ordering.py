@@ -1,13 +1,13 @@
-"""Rows in the order of their stage, through a file where they are more than a window."""
+"""Rows in the order of their stage, sorted again where one came later than a window holds."""
 
 import random
 
 import pytest
 
-from srlm_data import duck
+from srlm_data import rows as rows_module
 from srlm_data.rows import Rows
 from srlm_data.schema import JUDGMENTS
-from srlm_data.store import ordering
+from srlm_data.store import ordering, shards
 
 
 def judgments(count):
@@ -22,35 +22,40 @@ def judgments(count):
     ]  # fmt: skip
 
 
-def ordered(rows, tmp_path):
-    batches = (batch for row in rows for batch in Rows.of(JUDGMENTS, [row]).batches())
-    made = list(ordering.ordered(batches, JUDGMENTS, tmp_path / "spill"))
-    assert not (tmp_path / "spill").exists()
-    assert all(batch.schema.equals(JUDGMENTS.schema) for batch in made)
-    return [row["judgment_id"] for batch in made for row in batch.to_pylist()]
+def ordered(rows, folder):
+    (folder / "data").mkdir()
+    written = shards.write(folder, Rows.stream(JUDGMENTS, rows))
+    files = [folder / file.path for file in written.files]
+    assert sorted(folder.rglob("*")) == [folder / "data", *files]
+    made = Rows.of_files(JUDGMENTS, files, "made")
+    assert shards.content(made) == written.content
+    return [row["judgment_id"] for row in made.dicts()]
 
 
-@pytest.fixture
-def small_window(monkeypatch):
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
     monkeypatch.setattr(ordering, "WINDOW_BYTES", 4_000)  # about forty rows
+    monkeypatch.setattr(rows_module, "BATCH", 7)
+    monkeypatch.setattr(shards, "GROUP_ROWS", 50)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 20_000)
 
 
 @pytest.mark.parametrize("count", [0, 1, 20, 41, 600])
-def test_rows_come_in_the_order_of_their_stage_however_many(tmp_path, small_window, count):
+def test_rows_come_in_the_order_of_their_stage_however_many(tmp_path, count):
     rows = judgments(count)
     shuffled = random.Random(0).sample(rows, count)
     assert ordered(shuffled, tmp_path) == [row["judgment_id"] for row in rows]
 
 
-def test_rows_that_come_nearly_in_order_need_no_sort_of_all(tmp_path, small_window, monkeypatch):
+def test_rows_that_come_nearly_in_order_need_no_sort_of_all(tmp_path, monkeypatch):
     rows = judgments(600)
     chance = random.Random(0)
     nearly = sorted(rows, key=lambda row: int(row["judgment_id"][1:]) + chance.uniform(0, 9))
     assert nearly != rows
-    monkeypatch.delattr(duck, "connect")
+    monkeypatch.delattr(shards, "sort")
     assert ordered(nearly, tmp_path) == [row["judgment_id"] for row in rows]
 
 
-def test_one_row_that_comes_far_too_late_finds_its_place(tmp_path, small_window):
+def test_one_row_that_comes_far_too_late_finds_its_place(tmp_path):
     rows = judgments(600)
     assert ordered(rows[1:] + rows[:1], tmp_path) == [row["judgment_id"] for row in rows]

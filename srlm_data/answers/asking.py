@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import compress, islice
 from typing import Any, Final, Generic, TypeVar
 
-from srlm_data.answers.keys import answer_key
+from srlm_data.answers.keys import answer_keys
 from srlm_data.engines import Completion, Engine, Request
 from srlm_data.errors import DataError, EngineError
 from srlm_data.rows import BATCH_CHARACTERS, Columns, Models
@@ -46,7 +46,7 @@ class Block(Generic[T]):
         requests, _, reasons, read, written, *_ = zip(*self.completions, strict=True)
         return {
             "model": [model] * len(requests),
-            "answer_key": [answer_key(model, request) for request in requests],
+            "answer_key": answer_keys(model, requests),
             "finish_reason": reasons,
             "prompt_tokens": read,
             "completion_tokens": written,

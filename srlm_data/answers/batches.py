@@ -6,11 +6,13 @@ A journal holds them as Arrow's own bytes, compressed; sealed, they are Parquet.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 import pyarrow as pa
 
-from srlm_data.answers.keys import answer_key
+from srlm_data.answers.keys import answer_keys
 from srlm_data.engines import Completion
 
 _NUMBERS: Final = ("prompt_tokens", "completion_tokens", "cached_tokens")
@@ -30,8 +32,10 @@ _WRITTEN: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 def batch(step: str, answers: Sequence[tuple[str, Completion]]) -> pa.RecordBatch:
     """Answers of a step, each with its model's digest."""
     models, completions = zip(*answers, strict=True)
-    requests, *fields = zip(*completions, strict=True)
-    keys = [answer_key(model, one) for model, one in zip(models, requests, strict=True)]
+    _, *fields = zip(*completions, strict=True)
+    keys: list[str] = []
+    for model, part in groupby(answers, itemgetter(0)):  # of nearly all there is one
+        keys += answer_keys(model, [completion.request for _, completion in part])
     columns = [keys, models, *fields[: len(_ANSWER)]]
     arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
     arrays.append(pa.repeat(pa.scalar(step, pa.string()), len(answers)))

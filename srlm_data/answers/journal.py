@@ -62,15 +62,14 @@ class Answers:
 
         Reads every journal, its own and other writers', and the sealed answers of the model.
         """
-        keys.work_out(model, requests)
-        wanted = pa.array([keys.answer_key(model, request) for request in requests], pa.string())
+        wanted = keys.answer_keys(model, requests)
         found: dict[str, batches.Fields] = {}
-        for part in self._parts(model, wanted):
+        for part in self._parts(model, pa.array(wanted, pa.string())):
             found |= batches.answers(part)
         return {
             request.id: Completion(request, *found[key])
-            for request in (requests if found else ())
-            if (key := keys.answer_key(model, request)) in found
+            for request, key in (zip(requests, wanted, strict=True) if found else ())
+            if key in found
         }
 
     def _parts(self, model: str, wanted: pa.Array) -> Iterator[pa.RecordBatch | pa.Table]:

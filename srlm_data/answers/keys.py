@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 
 from srlm_data.engines import Request, Sampling
@@ -15,20 +15,24 @@ from srlm_data.engines import Request, Sampling
 
 def answer_key(model: str, request: Request) -> str:
     """The key of the answer to a request: 32 hex digits."""
-    if request.keyed is None or request.keyed[0] != model:
-        work_out(model, [request])
-    assert request.keyed
-    return request.keyed[1]
+    return answer_keys(model, [request])[0]
 
 
-def work_out(model: str, requests: Iterable[Request]) -> None:
-    """Put the key of each request on it, where it is looked up three times on its way.
+def answer_keys(model: str, requests: Sequence[Request]) -> list[str]:
+    """The key of each request, which is kept on it: it is looked up three times on its way."""
+    known = [one.keyed[1] for one in requests if one.keyed and one.keyed[0] == model]
+    return known if len(known) == len(requests) else _worked_out(model, requests)
+
+
+def _worked_out(model: str, requests: Sequence[Request]) -> list[str]:
+    """Put their keys on requests.
 
     What is asked several times, a judge's prompt say, is hashed once. A text is preceded by its
     length, so that none of them can reach into the next.
     """
     messages = sampling = None
     asked, pattern = hashlib.blake2b(digest_size=16), b""
+    found = []
     for request in requests:
         if request.messages is not messages or request.sampling is not sampling:
             messages, sampling = request.messages, request.sampling
@@ -41,7 +45,9 @@ def work_out(model: str, requests: Iterable[Request]) -> None:
             asked.update(how)
         key = asked.copy()
         key.update(b"%d%b" % (request.seed, pattern))
-        request.keyed = (model, key.hexdigest())
+        found.append(key.hexdigest())
+        request.keyed = (model, found[-1])
+    return found
 
 
 def _measured(text: str) -> bytes:

@@ -29,7 +29,7 @@ from srlm_data import disk
 from srlm_data.errors import Damaged, StoreError, did_you_mean
 from srlm_data.rows import Rows
 from srlm_data.schema import MODELS, STAGES
-from srlm_data.store import access, manifests, refs, shards
+from srlm_data.store import access, manifests, refs, rules, shards
 from srlm_data.store.manifests import Input, Manifest, version_of
 from srlm_data.store.proof import Proof
 
@@ -246,7 +246,7 @@ class Store:
             faults = manifests.faults(manifest, files)
             if faults:
                 raise StoreError("\n".join(faults))
-            shards.check(STAGES[manifest.stage], files, [])
+            rules.check(STAGES[manifest.stage], files, [])
             disk.sync(staging / "data")
             disk.write_synced(staging / "manifest.json", manifest.json())
             disk.sync(staging)

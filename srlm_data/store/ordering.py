@@ -1,9 +1,8 @@
 """Rows in the order of their stage, in bounded memory, however many there are and as they come.
 
-Few are sorted in memory. Of more, a window is held; whenever it is full it is sorted, and its lower
-half is written to a file. Answers come back nearly in the order that they were asked in, so nearly
-always the file is in order in the end, and is read back as it lies. Where a row came too late for
-that, DuckDB sorts the file.
+A window of rows is held; whenever it is full it is sorted, and its lower half is given on. Answers
+come back nearly in the order that they were asked in, so nearly always all rows are in order in the
+end. Where one came too late for that, DuckDB sorts what was written of them.
 """
 
 from __future__ import annotations
@@ -26,83 +25,57 @@ _SORTING: Final = "256MB"
 """What DuckDB may hold while it sorts; millions of rows take no less time with six times that."""
 
 
-def ordered(
-    batches: Iterator[pa.RecordBatch], stage: Stage, spill: Path
-) -> Iterator[pa.RecordBatch]:
-    """The rows of ``batches`` by the columns of ``stage.order``, then by id.
+class Window:
+    """Puts rows in order, by the columns of ``stage.order``, then by id, as they come.
 
-    Args:
-        batches: drained before the first row is given.
-        stage: of the rows.
-        spill: a folder that is not there yet, for more rows than are held; it is gone afterwards.
+    Attributes:
+        in_order: whether all that was given is in order. Where a row came too late, it is not, and
+            the rows that follow are given as they come.
     """
-    order = [*stage.order, stage.id]
-    held: list[pa.RecordBatch] = []
-    if not _fill(held, batches):
-        rows = _joined(held, stage)
-        yield from _taken(rows, _places(rows, order))
-        return
-    spill.mkdir()
-    with pa.OSFile(str(spill / "rows.arrow"), "wb") as file:
-        in_order = _write(file, held, batches, order, stage)
-    with pa.OSFile(str(spill / "rows.arrow"), "rb") as file, pa.ipc.open_stream(file) as reader:
-        yield from reader if in_order else _sorted(reader, order, spill)
-    (spill / "rows.arrow").unlink()
-    spill.rmdir()
 
+    def __init__(self, stage: Stage) -> None:
+        self.in_order = True
+        self._stage = stage
+        self._order = [*stage.order, stage.id]
+        self._held: list[pa.RecordBatch] = []
+        self._size = 0
+        self._last: tuple[Any, ...] = ()
 
-def _fill(held: list[pa.RecordBatch], batches: Iterator[pa.RecordBatch]) -> bool:
-    """Take batches until the window is full; False when there are no more before it is."""
-    size = sum(batch.nbytes for batch in held)
-    while size < WINDOW_BYTES:
-        if (batch := next(batches, None)) is None:
-            return False
-        held.append(batch)
-        size += batch.nbytes
-    return True
+    def take(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Hold a batch; gives the lower half of what is held where that is a window full."""
+        if not self.in_order:
+            yield batch
+            return
+        self._hold([batch])
+        if self._size >= WINDOW_BYTES:
+            yield from self._given(half=True)
 
+    def rest(self) -> Iterator[pa.RecordBatch]:
+        """What is still held."""
+        if self._held:
+            yield from self._given(half=False)
 
-def _write(
-    file: pa.NativeFile,
-    held: list[pa.RecordBatch],
-    batches: Iterator[pa.RecordBatch],
-    order: Sequence[str],
-    stage: Stage,
-) -> bool:
-    """Write all rows to a file, a window at a time; whether they lie in order there."""
-    last: tuple[Any, ...] = ()
-    more = True
-    with pa.ipc.new_stream(file, stage.schema) as writer:
-        while more:
-            more = _fill(held, batches)
-            rows = _joined(held, stage)
-            places = _places(rows, order)
-            count = (len(places) + 1) // 2 if more else len(places)
-            if count and _key(rows, places[0], order) < last:
-                writer.write_table(rows)
-                for batch in batches:
-                    writer.write_batch(batch)
-                return False
-            for batch in _taken(rows, places[:count]):
-                writer.write_batch(batch)
-            held.extend(_taken(rows, places[count:]))
-            last = _key(rows, places[count - 1], order) if count else last
-    return True
+    def _hold(self, batches: Sequence[pa.RecordBatch]) -> None:
+        self._held += batches
+        self._size += sum(batch.nbytes for batch in batches)
 
+    def _given(self, *, half: bool) -> Iterator[pa.RecordBatch]:
+        rows = pa.Table.from_batches(self._held, schema=self._stage.schema).combine_chunks()
+        self._held, self._size = [], 0
+        if not len(rows):
+            return
+        places = pc.sort_indices(rows, [(column, "ascending") for column in self._order])
+        if self._key(rows, places[0]) < self._last:
+            self.in_order = False
+            yield from rows.to_batches()
+            return
+        count = (len(places) + 1) // 2 if half else len(places)
+        self._last = self._key(rows, places[count - 1])
+        yield from _taken(rows, places[:count])
+        self._hold(list(_taken(rows, places[count:])))
 
-def _joined(held: list[pa.RecordBatch], stage: Stage) -> pa.Table:
-    """The rows that are held, which are held no longer."""
-    rows = pa.Table.from_batches(held, schema=stage.schema).combine_chunks()
-    held.clear()
-    return rows
-
-
-def _places(rows: pa.Table, order: Sequence[str]) -> pa.Array:
-    return pc.sort_indices(rows, [(column, "ascending") for column in order])
-
-
-def _key(rows: pa.Table, place: pa.Scalar, order: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(rows[column][place.as_py()].as_py() for column in order)
+    def _key(self, rows: pa.Table, place: pa.Scalar) -> tuple[Any, ...]:
+        return tuple(rows[column][place.as_py()].as_py() for column in self._order)
 
 
 def _taken(rows: pa.Table, places: pa.Array) -> Iterator[pa.RecordBatch]:
@@ -110,11 +83,10 @@ def _taken(rows: pa.Table, places: pa.Array) -> Iterator[pa.RecordBatch]:
         yield from rows.take(places[start : start + BATCH]).to_batches()
 
 
-def _sorted(
-    reader: pa.RecordBatchReader, order: Sequence[str], spill: Path
-) -> Iterator[pa.RecordBatch]:
+def sort(files: Sequence[Path], stage: Stage, spill: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of Parquet files in the order of their stage; ``spill`` takes what is too much."""
     with duck.connect(spill, memory=_SORTING) as connection:
-        columns = ", ".join(f'"{column}"' for column in order)
-        rows = connection.from_arrow(reader).order(columns).to_arrow_reader(BATCH)
-        for batch in rows:
-            yield batch.select(reader.schema.names).cast(reader.schema)
+        columns = ", ".join(f'"{column}"' for column in (*stage.order, stage.id))
+        rows = connection.read_parquet([str(file) for file in files]).order(columns)
+        for batch in rows.to_arrow_reader(BATCH):
+            yield batch.select(stage.schema.names).cast(stage.schema)

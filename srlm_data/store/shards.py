@@ -1,4 +1,4 @@
-"""Rows into Parquet files, and the rules of their stage checked on the way out.
+"""Rows into Parquet files, in order, and the rules of their stage checked on the way out.
 
 One writer, one declared schema: zstd, content-defined chunking (so that an upload of a slightly
 changed dataset sends little) and a page index. Memory stays below a row group, whatever the size.
@@ -7,23 +7,23 @@ changed dataset sends little) and a page index. Memory stays below a row group, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
 from typing import Final
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from srlm_data import disk, duck
-from srlm_data.errors import DataError, StoreError
+from srlm_data import disk
+from srlm_data.errors import StoreError
 from srlm_data.rowhash import RowHash, hash_of
 from srlm_data.rows import Rows
 from srlm_data.schema import Stage
-from srlm_data.store.ordering import ordered
+from srlm_data.store import rules
+from srlm_data.store.ordering import Window, sort
 
 GROUP_ROWS: Final = 32_768
 GROUP_BYTES: Final = 16 << 20
@@ -53,160 +53,121 @@ class Written:
 
 
 def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
-    """Drain ``rows`` into ``folder/data`` and check them.
+    """Drain ``rows`` into ``folder/data``, which is empty, and check them.
 
     Raises:
         DataError: a null where none may be, a repeated id, an orphan, or a failed check.
     """
-    stage = rows.stage
-    content = RowHash(stage.hashed)
-    drafts: list[tuple[Path, int]] = []
-    inorder = ordered(_checked(rows.batches(), stage), stage, folder / "unordered")
-    for number, shard in enumerate(_shards(_groups(inorder, content, stage))):
-        draft = folder / "data" / f"{number:05d}.parquet"
-        drafts.append((draft, _write_shard(draft, stage, shard)))
-    if not drafts:  # no rows is a result too, with a schema
-        drafts.append((folder / "data" / "00000.parquet", 0))
-        _write_shard(drafts[0][0], stage, iter(()))
-    files = []
-    for number, (draft, count) in enumerate(drafts):
-        final = draft.with_name(f"train-{number:05d}-of-{len(drafts):05d}.parquet")
-        draft.rename(final)
-        path = final.relative_to(folder).as_posix()
-        files.append(File(path, count, final.stat().st_size, disk.digest(final)))
-    check(stage, [folder / file.path for file in files], list(parents))
-    disk.sync(folder / "data")
-    return Written(sum(file.rows for file in files), content.hexdigest(), files)
+    stage, data = rows.stage, folder / "data"
+    window = Window(stage)
+    with _Shards(data, stage) as shards:
+        for batch in rules.without_nulls(rows.batches(), stage):
+            shards.take(window.take(batch))
+        shards.take(window.rest())
+        written = shards.end()
+    if not window.in_order:
+        written = _again(folder, stage)
+    rules.check(stage, [folder / file.path for file in written.files], list(parents))
+    disk.sync(data)
+    return written
 
 
-def _groups(
-    batches: Iterator[pa.RecordBatch], content: RowHash, stage: Stage
-) -> Iterator[pa.Table]:
-    """Row groups, hashed; a group ends by rows or by bytes, whichever comes first."""
-    held: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        content.update(batch)
-        held.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
-            yield pa.Table.from_batches(held, schema=stage.schema)
-            held, rows, size = [], 0, 0
-    if rows:
-        yield pa.Table.from_batches(held, schema=stage.schema)
+def _again(folder: Path, stage: Stage) -> Written:
+    """Write the rows of ``folder/data`` once more, in order."""
+    unordered, data = folder / "unordered", folder / "data"
+    data.rename(unordered)
+    data.mkdir()
+    with _Shards(data, stage) as shards:
+        shards.take(sort(sorted(unordered.iterdir()), stage, spill=unordered))
+        written = shards.end()
+    shutil.rmtree(unordered)
+    return written
 
 
-def _checked(batches: Iterator[pa.RecordBatch], stage: Stage) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        for column in stage.schema:
-            count = batch.column(column.name).null_count
-            if count and not column.nullable:
-                raise DataError(
-                    f"{stage.name}: '{column.name}' may not be null, found {count} nulls. "
-                    "Fix the step that made these rows."
-                )
-        yield batch
+class _Shards:
+    """Parquet files that are written a row group at a time, and the hash of their rows.
 
-
-def _shards(groups: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
-    """Cut a stream of row groups into shards; each must be drained before the next is taken."""
-    for first in groups:
-
-        def shard(group: pa.Table = first) -> Iterator[pa.Table]:
-            yield group
-            size = group.nbytes
-            while size < SHARD_BYTES and (following := next(groups, None)) is not None:
-                yield following
-                size += following.nbytes
-
-        yield shard()
-
-
-def _write_shard(path: Path, stage: Stage, groups: Iterator[pa.Table]) -> int:
-    count = 0
-    with (
-        pq.ParquetWriter(
-            path,
-            stage.schema,
-            compression="zstd",
-            use_content_defined_chunking=True,
-            write_page_index=True,
-        ) as writer,
-        ThreadPoolExecutor(1) as beside,
-    ):
-        writing: Future[None] | None = None
-        for group in groups:  # the next one is read and hashed while this one is compressed
-            if writing:
-                writing.result()
-            writing = beside.submit(writer.write_table, group, row_group_size=group.num_rows)
-            count += group.num_rows
-        if writing:
-            writing.result()
-    disk.sync(path)
-    return count
-
-
-def check(stage: Stage, files: list[Path], parents: list[Rows]) -> None:
-    """Run the rules of a stage over Parquet files; rows must not be orphans of ``parents``.
-
-    Raises:
-        DataError: a repeated id, an orphan, or a failed check.
+    A group is compressed in another thread while the step makes the rows of the next one.
     """
-    with duck.connect() as connection:
-        connection.read_parquet([str(file) for file in files]).create_view("made")
-        repeated = connection.execute(
-            f'SELECT "{stage.id}", count(*) FROM made GROUP BY 1 HAVING count(*) > 1 LIMIT 1'
-        ).fetchone()
-        if repeated:
-            raise DataError(
-                f"{stage.name}: '{stage.id}' must be unique, found {repeated[0]} "
-                f"{repeated[1]} times. Drop repeated rows before they are written."
+
+    def __init__(self, folder: Path, stage: Stage) -> None:
+        self._folder = folder
+        self._stage = stage
+        self._content = RowHash(stage.hashed)
+        self._drafts: list[tuple[Path, int]] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._beside = ThreadPoolExecutor(1, "compressing")
+        self._compressing: Future[None] | None = None
+        self._room = 0
+        self._held: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def __enter__(self) -> _Shards:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._beside.shutdown()
+        if self._writer:
+            self._writer.close()
+
+    def take(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Hash the next rows; a group ends by rows or by bytes, whichever comes first."""
+        for batch in batches:
+            self._content.update(batch)
+            self._held.append(batch)
+            self._rows, self._bytes = self._rows + batch.num_rows, self._bytes + batch.nbytes
+            if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+                self._write_group()
+
+    def end(self) -> Written:
+        """Write what is held, and name the files now that their number is known."""
+        if self._rows or not self._drafts:  # no rows is a result too, with a schema
+            self._write_group()
+        self._end_shard()
+        files = []
+        for number, (draft, count) in enumerate(self._drafts):
+            final = draft.with_name(f"train-{number:05d}-of-{len(self._drafts):05d}.parquet")
+            draft.rename(final)
+            path = f"{final.parent.name}/{final.name}"
+            files.append(File(path, count, final.stat().st_size, disk.digest(final)))
+        return Written(sum(file.rows for file in files), self._content.hexdigest(), files)
+
+    def _write_group(self) -> None:
+        if self._writer is None:
+            draft = self._folder / f"{len(self._drafts):05d}.parquet"
+            self._drafts.append((draft, 0))
+            self._room = SHARD_BYTES
+            self._writer = pq.ParquetWriter(
+                draft,
+                self._stage.schema,
+                compression="zstd",
+                use_content_defined_chunking=True,
+                write_page_index=True,
             )
-        for sentence, condition in _broken(connection, stage.checks):
-            broken = connection.execute(
-                f'SELECT "{stage.id}" FROM made WHERE ({condition}) IS NOT true LIMIT 1'
-            ).fetchone()
-            assert broken
-            raise DataError(
-                f"{stage.name}: {sentence}, found row {broken[0]} that breaks this. "
-                "Fix the step that made it."
+        if self._rows:
+            self._compressed()
+            group = pa.Table.from_batches(self._held, schema=self._stage.schema)
+            self._compressing = self._beside.submit(
+                self._writer.write_table, group, row_group_size=self._rows
             )
-        for column, parent in stage.parents.items():
-            _refuse_orphans(
-                connection, stage, column, [r for r in parents if r.stage.name == parent]
-            )
+        draft, count = self._drafts[-1]
+        self._drafts[-1] = draft, count + self._rows
+        self._room -= self._bytes
+        self._held, self._rows, self._bytes = [], 0, 0
+        if self._room <= 0:
+            self._end_shard()
 
+    def _compressed(self) -> None:
+        """Wait for the group that is being compressed; raise what the disk refused of it."""
+        if self._compressing:
+            self._compressing.result()
 
-def _broken(
-    connection: duckdb.DuckDBPyConnection, checks: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    """Those checks that a row breaks; all are looked at in one pass."""
-    if checks:
-        asked = ", ".join(f"bool_or(({condition}) IS NOT true)" for condition in checks.values())
-        [found] = connection.execute(f"SELECT {asked} FROM made").fetchall()
-        yield from compress(checks.items(), found)
-
-
-def _refuse_orphans(
-    connection: duckdb.DuckDBPyConnection, stage: Stage, column: str, parents: list[Rows]
-) -> None:
-    if not parents:  # human replies, say, come without a prompts dataset
-        return
-    for number, parent in enumerate(parents):
-        parent.view(connection, f"{column}_{number}")
-    known = " UNION ALL ".join(
-        f'SELECT "{parent.stage.id}" AS id FROM {column}_{number}'
-        for number, parent in enumerate(parents)
-    )
-    orphan = connection.execute(
-        f'SELECT "{column}" FROM made ANTI JOIN ({known}) AS known ON made."{column}" = known.id '
-        f'WHERE "{column}" IS NOT NULL LIMIT 1'
-    ).fetchone()
-    if orphan:
-        raise DataError(
-            f"{stage.name}: every '{column}' must be in what the step read, found the orphan "
-            f"{orphan[0]}. Join by id, never by position."
-        )
+    def _end_shard(self) -> None:
+        if self._writer:
+            self._compressed()
+            writer, self._writer = self._writer, None
+            writer.close()
+            disk.sync(self._drafts[-1][0])
 
 
 def content(rows: Rows) -> str:
