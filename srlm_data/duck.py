@@ -8,8 +8,11 @@ fifths of the machine's memory before it spills at all.
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +45,31 @@ def connect(spill: Path | None = None, *, memory: str | None = None) -> duckdb.D
     with contextlib.suppress(duckdb.InvalidInputException):
         connection.execute("SET enable_progress_bar = false")
     return connection
+
+
+@contextlib.contextmanager
+def session() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database of its own inside one that the process keeps: a tenth of the time of a new one.
+
+    Settings are everybody's there, so it is for queries that need none.
+    """
+    name = f"session_{next(_numbers)}"
+    with _kept().cursor() as connection:
+        connection.execute(f"ATTACH ':memory:' AS {name}")
+        try:
+            connection.execute(f"USE {name}")
+            yield connection
+        finally:
+            connection.execute("USE memory")
+            connection.execute(f"DETACH {name}")
+
+
+_numbers = itertools.count()
+
+
+@functools.cache
+def _kept() -> duckdb.DuckDBPyConnection:
+    return connect()
 
 
 def _memory() -> int:

@@ -38,7 +38,7 @@ def check(stage: Stage, files: list[Path], parents: list[Rows]) -> None:
     Raises:
         DataError: a repeated id, an orphan, or a failed check.
     """
-    with duck.connect() as connection:
+    with duck.session() as connection:
         connection.read_parquet([str(file) for file in files]).create_view("made")
         repeated = connection.execute(
             f'SELECT "{stage.id}", count(*) FROM made GROUP BY 1 HAVING count(*) > 1 LIMIT 1'
