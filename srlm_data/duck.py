@@ -40,8 +40,12 @@ def connect(spill: Path | None = None, *, memory: str | None = None) -> duckdb.D
             "python_enable_replacements": False,
         }
     )
-    # After two seconds it would be written to stdout, where `--json` goes. A notebook without
-    # ipywidgets has none, and DuckDB refuses to turn off what is not there.
+    return _without_progress(connection)
+
+
+def _without_progress(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """After two seconds it would be written to stdout, where `--json` goes."""
+    # A notebook without ipywidgets has none, and DuckDB refuses to turn off what is not there.
     with contextlib.suppress(duckdb.InvalidInputException):
         connection.execute("SET enable_progress_bar = false")
     return connection
@@ -54,7 +58,7 @@ def session() -> Iterator[duckdb.DuckDBPyConnection]:
     Settings are everybody's there, so it is for queries that need none.
     """
     name = f"session_{next(_numbers)}"
-    with _kept().cursor() as connection:
+    with _without_progress(_kept().cursor()) as connection:
         connection.execute(f"ATTACH ':memory:' AS {name}")
         try:
             connection.execute(f"USE {name}")
