@@ -45,13 +45,12 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-def stop(
-    home: Path, how: signal.Signals, *, only: str = ""
-) -> tuple[int, list[psutil.Process], set[str]]:
-    """Stop a build and all of its group, as Ctrl-C does, when its first answers are kept.
+def stop(home: Path, how: signal.Signals, whom: str) -> tuple[int, list[psutil.Process], set[str]]:
+    """Stop ``whom`` of a build when its first answers are kept.
 
-    With ``only``, the process of this name alone, as a machine does that runs out of memory. Gives
-    the build's exit code, the processes that it had begun, and the shared memory that they held.
+    The ``group`` of all its processes, as Ctrl-C does; or, as a machine does that runs out of
+    memory, the ``build`` alone, or the process that has this name alone. Gives the build's exit
+    code, the processes that it had begun, and the shared memory that they held.
     """
     tiny_model(home / "model")
     recipe = home / "stopped.yaml"
@@ -72,20 +71,27 @@ def stop(
         wait_until(answers, 120)
         begun = psutil.Process(build.pid).children(recursive=True)
         held = shared_memory(begun)
-        for one in begun if only else ():
-            if one.name() == only:
-                one.send_signal(how)
-    finally:
-        if not only:
+        if whom == "group":
             os.killpg(build.pid, how)
-    return build.wait(60), begun, held
+        elif whom == "build":
+            build.send_signal(how)
+        else:
+            [one] = [one for one in begun if one.name() == whom]
+            one.send_signal(how)
+        return build.wait(60), begun, held
+    finally:
+        if build.poll() is None:
+            os.killpg(build.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("how", "whom", "code"),
+    [(signal.SIGINT, "group", 130), (signal.SIGKILL, "group", -9), (signal.SIGKILL, "build", -9)],
+)
 def test_a_build_that_is_stopped_leaves_no_process_and_no_shared_memory(
-    tmp_path: Path, how: signal.Signals, code: int
+    tmp_path: Path, how: signal.Signals, whom: str, code: int
 ) -> None:
-    ended, begun, held = stop(tmp_path, how)
+    ended, begun, held = stop(tmp_path, how, whom)
     assert ended == code
     assert len(begun) >= 2
     assert held
@@ -96,7 +102,7 @@ def test_a_build_that_is_stopped_leaves_no_process_and_no_shared_memory(
 def test_a_core_that_is_killed_ends_the_build_in_one_sentence_and_loses_no_answer(
     tmp_path: Path,
 ) -> None:
-    ended, begun, held = stop(tmp_path, signal.SIGKILL, only="VLLM::EngineCore")
+    ended, begun, held = stop(tmp_path, signal.SIGKILL, "VLLM::EngineCore")
     assert ended == 6
     said = (tmp_path / "said").read_text()
     assert said.count("error: engine 'vllm': it has died") == 1
