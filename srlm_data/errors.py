@@ -87,3 +87,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for a misspelt ``word``, or an empty string when nothing is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def counted(count: int, thing: str) -> str:
+    """How many of what, for a sentence: ``1 model``, ``2,000 models``."""
+    return f"{count:,} {thing if count == 1 else f'{thing}s'}"

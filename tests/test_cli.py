@@ -144,7 +144,7 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(cli: Cli) -> None:
 
 def test_verify_names_every_fault(cli: Cli, built: Path, project: Path) -> None:
     shutil.copytree(built / "store", project / "store")
-    whole = r"5 version\(s\), \d name\(s\), 2 file\(s\) of answers: every byte as it was written\n"
+    whole = r"5 versions, \d names, 2 answer files: every byte as it was written\n"
     assert re.fullmatch(whole, cli("verify").stdout)
     for name in ("toy.pairs", "toy.prompts"):
         file = next((project / "store" / "datasets" / name).rglob("*.parquet"))

@@ -56,7 +56,7 @@ def test_what_no_name_leads_to_can_go_and_is_only_listed_unless_told(
     cli: Cli, project: Path, store: Store
 ) -> None:
     listed = cli("gc")
-    assert "3 thing(s)" in listed.stdout
+    assert "3 things" in listed.stdout
     assert "can go; --delete deletes it" in listed.stdout
     assert names(gc.find(store)) == OLD
     answers = {file: file.read_bytes() for file in store.root.glob("answers/*/*")}
@@ -89,8 +89,8 @@ def test_a_lock_file_beside_a_recipe_keeps_what_it_names(
     recipes.mkdir()
     (project / "first.lock").rename(recipes / "first.lock")
     (recipes / "first.yaml").write_text("datasets: {}")
-    assert "0 thing(s)" in cli("gc").stdout
-    assert "3 thing(s)" in cli("gc", "--recipes", "elsewhere").stdout
+    assert "0 things" in cli("gc").stdout
+    assert "3 things" in cli("gc", "--recipes", "elsewhere").stdout
     (recipes / "first.lock").write_text("{")
     with pytest.raises(RecipeError, match="not what a build writes beside a recipe"):
         gc.find(store, [recipes / "first.lock"])
@@ -110,7 +110,7 @@ def test_nothing_is_deleted_while_somebody_builds_and_no_build_begins_meanwhile(
         refused = cli("gc", "--delete")
         assert refused.returncode == 5
         assert f"it is in use, the last to begin was process {os.getpid()} on" in refused.stderr
-        assert "3 thing(s)" in cli("gc").stdout
+        assert "3 things" in cli("gc").stdout
     with access.alone(store.root):
         busy = cli("build", "toy.yaml", "--no-wait")
         assert busy.returncode == 5

@@ -52,7 +52,7 @@ def test_a_model_comes_back_as_the_version_that_was_published(
     assert str(weights).encode() not in everything
 
     said = ran(cli("--store", "other", "pull", "ada/m0@v1", "--type", "model"))
-    assert said.startswith(f"+ {ours.ref}  1 models\n")
+    assert said.startswith(f"+ {ours.ref}  1 model\n")
     other = Store(project / "other")
     theirs = other.resolve("mine.m0")
     assert (theirs.version, theirs.content) == (ours.version, ours.content)

@@ -47,7 +47,7 @@ def diff(
 
 def _told(found: Diff) -> Iterator[str]:
     for side in (found.before, found.after):
-        yield f"{side.ref}  {side.rows:,} {side.stage}"
+        yield f"{side.ref}  {side.counted}"
     if found.equal:
         yield "the rows are the same"
     if found.causes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srlm_data.cli.options import json_option, pass_store, print_json
-from srlm_data.errors import StoreError
+from srlm_data.errors import StoreError, counted
 
 if TYPE_CHECKING:
     from srlm_data.store import Store
@@ -42,13 +42,13 @@ def verify(store: Store, refs: tuple[str, ...], quarantine: bool) -> None:
     if found:
         click.echo("build again: what was put aside is made anew")
         return
-    read = ", ".join(f"{count:,} {_THINGS[kind]}" for kind, count in counts.items() if count)
+    read = ", ".join(counted(count, _THINGS[kind]) for kind, count in counts.items() if count)
     click.echo(f"{read or 'nothing is there'}: every byte as it was written")
 
 
 _THINGS = {
-    "version": "version(s)", "names": "name(s)", "model": "model(s)",
-    "answers": "file(s) of answers", "journal": "journal(s)",
+    "version": "version", "names": "name", "model": "model", "answers": "answer file",
+    "journal": "journal",
 }  # fmt: skip
 
 
@@ -105,5 +105,5 @@ def gc(store: Store, delete: bool, recipes: Path, as_json: bool) -> None:
     for one in found.garbage:
         click.echo(f"{one.kind:<8} {one.name:<44} {one.bytes:>15,} bytes  {one.why}")
     done = "deleted" if delete else "can go; --delete deletes it"
-    click.echo(f"{len(found.garbage):,} thing(s), {total:,} bytes {done}")
-    click.echo(f"{found.kept:,} version(s) are kept, and every answer of a model")
+    click.echo(f"{counted(len(found.garbage), 'thing')}, {counted(total, 'byte')} {done}")
+    click.echo(f"kept: {counted(found.kept, 'version')}, and every answer of a model")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srlm_data.cli.options import json_option, manifest_row, pass_store, print_json
-from srlm_data.errors import StoreError
+from srlm_data.errors import StoreError, counted
 
 if TYPE_CHECKING:
     from srlm_data.store import Store
@@ -28,9 +28,10 @@ def ls(store: Store, as_json: bool) -> None:
         print_json([manifest_row(manifest) for manifest in manifests])
     else:
         for one in manifests:
+            rows, _, things = one.counted.partition(" ")
             click.echo(
-                f"{one.name:<28} {one.version[:8]}  {one.rows:>9,} {one.stage:<11} "
-                f"{len(store.versions(one.name))} version(s)"
+                f"{one.name:<28} {one.version[:8]}  {rows:>9} {things:<11} "
+                f"{counted(len(store.versions(one.name)), 'version')}"
             )
     if faults:
         raise StoreError("\n".join(faults))
@@ -59,7 +60,7 @@ def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None
     if as_json:
         print_json(rows)
         return
-    click.echo(f"{manifest.ref}  {manifest.rows:,} {manifest.stage}")
+    click.echo(f"{manifest.ref}  {manifest.counted}")
     click.echo(f"  made {manifest.made.get('at', '')} by {step(manifest)}")
     for line in (*provenance(manifest), packages(manifest)):
         click.echo(f"  {line}")
@@ -86,7 +87,7 @@ def log(store: Store, name: str, as_json: bool) -> None:
     for one, before in zip(manifests, [*manifests[1:], None], strict=True):
         named = [ref for ref, version in refs.items() if version == one.version]
         click.echo(
-            f"{one.version}  {one.made.get('at', '')}  {one.rows:,} {one.stage}"
+            f"{one.version}  {one.made.get('at', '')}  {one.counted}"
             f"{'  <- ' + ', '.join(named) if named else ''}"
         )
         for line in (*provenance(one), *(changed(before, one) if before else ())):

@@ -94,13 +94,13 @@ class Told:
 
     def reused(self, manifest: Manifest) -> None:
         """Say that nothing had to be done."""
-        self._say(f"  = {manifest.ref}  {manifest.rows:,} {manifest.stage}, as built before")
+        self._say(f"  = {manifest.ref}  {manifest.counted}, as built before")
 
     def built(self, manifest: Manifest) -> None:
         """Say what was made, what was dropped, what it cost and what is worth knowing of it."""
         self.stop()
         seconds = manifest.made.get("seconds", 0)
-        made = f"{manifest.rows:,} {manifest.stage} in {seconds:.1f} s"
+        made = f"{manifest.counted} in {seconds:.1f} s"
         self._say(f"  + {manifest.ref}  {made}{_cost(manifest)}")
         for reason, count in manifest.drops.items():
             self._say(f"      dropped {count:,}: {reason}")

@@ -125,7 +125,7 @@ def _say(pulled: list[Pulled]) -> None:
         known = "" if one.new else ", here before"
         named = "" if one.latest else f"; {manifest.name} means the version that you built"
         mark = "+" if one.new else "="
-        click.echo(f"{mark} {manifest.ref}  {manifest.rows:,} {manifest.stage}{known}{named}")
+        click.echo(f"{mark} {manifest.ref}  {manifest.counted}{known}{named}")
     click.echo("In a recipe:")
     for one in pulled:
         manifest = one.manifest

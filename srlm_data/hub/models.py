@@ -76,7 +76,7 @@ def _row(store: Store, manifest: Manifest) -> dict[str, Any]:
     rows = list(store.rows(manifest).dicts()) if manifest.stage == MODELS.name else []
     if len(rows) != 1:
         raise StoreError(
-            f"{manifest.ref}: one model is wanted, found {manifest.rows:,} {manifest.stage}. "
+            f"{manifest.ref}: one model is wanted, found {manifest.counted}. "
             "Publish datasets without --type model."
         )
     return rows[0]

@@ -289,7 +289,7 @@ def _node(found: Found) -> Node:
 
 
 def _version_node(manifest: Manifest) -> Node:
-    return Node(VERSION, manifest.ref, manifest.ref, f"{manifest.rows:,} {manifest.stage}")
+    return Node(VERSION, manifest.ref, manifest.ref, manifest.counted)
 
 
 def _absent(reference: Reference, named: str, child: Found) -> Node:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from srlm_data import disk
 from srlm_data.disk import checked_json
-from srlm_data.errors import Damaged, StoreError
+from srlm_data.errors import Damaged, StoreError, counted
 from srlm_data.rows import Rows
 from srlm_data.schema import STAGES
 from srlm_data.store import shards
@@ -61,6 +61,11 @@ class Manifest:
     def ref(self) -> str:
         """``name@version``."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def counted(self) -> str:
+        """How many rows of what: ``1 model``, ``4,572 candidates``."""
+        return counted(self.rows, self.stage.removesuffix("s"))
 
     def json(self) -> bytes:
         """The manifest as it lies in the version's folder."""
