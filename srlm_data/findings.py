@@ -118,7 +118,8 @@ def _about_judgments(
         )
     yield from _repeats(connection)
     answers = [one for one in parents(store, manifest) if one.stage == CANDIDATES.name]
-    if answers:
+    # Judgements that are judged themselves have a score to give.
+    if answers and answers[0].identity.get("step") != "take_disputed":
         store.rows(answers[0]).view(connection, "candidates")
         yield from _speaking(connection)
 

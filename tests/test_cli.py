@@ -89,6 +89,7 @@ def test_datasets_can_be_named_and_the_rest_is_left_unbuilt(cli: Cli, project: P
 def test_ls_lists_every_dataset(cli: Cli, built: Path) -> None:
     lines = cli("ls", cwd=built).stdout.splitlines()
     assert [line.split()[0] for line in lines] == sorted(toy.DATASETS)
+    assert lines[2].endswith(" 1 model       1 version")
     found = json.loads(cli("ls", "--json", cwd=built).stdout)
     assert {one["name"]: one["rows"] for one in found} == {
         "toy.model": 1, "toy.prompts": 6, "toy.candidates": 24, "toy.judgments": 48, "toy.pairs": 6,

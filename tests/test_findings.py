@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 
 def answered(
     store: Store, name: str = "one.candidates", response: Callable[[int, int], str] | None = None,
-    inputs: Sequence[tuple[str, Manifest]] = (),
+    inputs: Sequence[tuple[str, Manifest]] = (), step: str = "answer",
 ) -> Manifest:  # fmt: skip
     """Two answers to each of the prompts."""
     say = response or (lambda prompt, sample: f"answer {sample} to prompt {prompt}")
@@ -41,8 +41,9 @@ def answered(
         for sample in range(2)
     ]  # fmt: skip
     return store.commit(
-        name, Rows.of(CANDIDATES, rows), identity={"rows": row_id(rows)}, inputs=list(inputs)
-    )
+        name, Rows.of(CANDIDATES, rows), identity={"step": step, "rows": row_id(rows)},
+        inputs=list(inputs),
+    )  # fmt: skip
 
 
 def judged(store: Store, answers: Manifest, score: Callable[[int, int], float | None]) -> Manifest:
@@ -151,6 +152,11 @@ def test_answers_that_speak_to_the_judge_are_told_with_their_share_of_the_best(
 def test_ordinary_answers_are_not_taken_for_such(store: Store, text: str) -> None:
     made = judged(store, answered(store, response=lambda *_: text), varied)
     assert "answers_speak_to_the_judge" not in kinds(store, made)
+
+
+def test_judgements_that_are_judged_may_say_a_score(store: Store) -> None:
+    answers = answered(store, response=lambda *_: "Score: 5", step="take_disputed")
+    assert "answers_speak_to_the_judge" not in kinds(store, judged(store, answers, varied))
 
 
 # answers and pairs --------------------------------------------------------------------------

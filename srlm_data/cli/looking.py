@@ -27,10 +27,11 @@ def ls(store: Store, as_json: bool) -> None:
     if as_json:
         print_json([manifest_row(manifest) for manifest in manifests])
     else:
+        wide = max([28, *(len(one.name) for one in manifests)])
         for one in manifests:
             rows, _, things = one.counted.partition(" ")
             click.echo(
-                f"{one.name:<28} {one.version[:8]}  {rows:>9} {things:<11} "
+                f"{one.name:<{wide}} {one.version[:8]}  {rows:>9} {things:<11} "
                 f"{counted(len(store.versions(one.name)), 'version')}"
             )
     if faults:
