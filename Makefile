@@ -66,12 +66,12 @@ demo: setup  ## build recipes/iter1.yaml: from a human seed to preference pairs,
 	@echo; echo "What M1 thinks of its own answers, 0 to 5:"; echo
 	@$(BIN)/srlm-data sql "$(SCORES)"
 	@echo; echo "Look next:"
-	@echo "  $(BIN)/srlm-data report iter1           one page to look at: report.html"
-	@echo "  $(BIN)/srlm-data show iter1.pairs       the pairs themselves"
-	@echo "  $(BIN)/srlm-data lineage iter1.pairs    what they were made from, back to the seed"
-	@echo "  $(BIN)/srlm-data eval recipes/loop.yaml"
-	@echo "                                      the whole loop: SFT, M1, M2 and M3 side by side"
-	@echo "  ./store/datasets/                   Parquet, for DuckDB, Polars, datasets and TRL"
+	@printf '  %-43s%s\n' \
+	  "$(BIN)/srlm-data report iter1" "one page to look at: report.html" \
+	  "$(BIN)/srlm-data show iter1.pairs" "the pairs themselves" \
+	  "$(BIN)/srlm-data lineage iter1.pairs" "what they were made from, back to the seed" \
+	  "$(BIN)/srlm-data eval recipes/loop.yaml" "the whole loop: SFT, M1, M2 and M3 side by side" \
+	  "./store/datasets/" "Parquet, for DuckDB, Polars, datasets and TRL"
 
 # ------------------------------------------------------------------------------------- checks
 
