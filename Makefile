@@ -66,7 +66,7 @@ demo: setup  ## build recipes/iter1.yaml: from a human seed to preference pairs,
 	@echo; echo "What M1 thinks of its own answers, 0 to 5:"; echo
 	@$(BIN)/srlm-data sql "$(SCORES)"
 	@echo; echo "Look next:"
-	@printf '  %-43s%s\n' \
+	@printf '  %-45s%s\n' \
 	  "$(BIN)/srlm-data report iter1" "one page to look at: report.html" \
 	  "$(BIN)/srlm-data show iter1.pairs" "the pairs themselves" \
 	  "$(BIN)/srlm-data lineage iter1.pairs" "what they were made from, back to the seed" \
