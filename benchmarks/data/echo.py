@@ -44,11 +44,11 @@ def figures(quick: bool) -> Iterator[Figure]:
         lambda: ours(prompts), lambda: peer(sys.executable, "plain_echo.py", prompts), times
     )
     context = f"{plain['one'].seconds:.1f} s against {plain['other'].seconds:.1f} s"
-    yield Figure(
-        f"build: {size}, seconds over a plain script's", plain["seconds"], "x",
-        "" if quick else "<= 1", context,
-    )  # fmt: skip
-    yield Figure(f"build: {size}, processor over a plain script's", plain["processor"], "x")
+    for measure in ("seconds", "processor"):
+        yield Figure(
+            f"build: {size}, {measure} over a plain script's", plain[measure], "x",
+            "" if quick else "<= 1", context,
+        )  # fmt: skip
     yield Figure(f"build: {size}, peak memory", plain["one"].megabytes, "MB")
     distilabel = os.environ.get("DISTILABEL_PYTHON")
     if not distilabel:
