@@ -25,7 +25,7 @@ def circumstances() -> dict[str, Any]:
     return {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "argv": [_plain(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
-        "commit": _commit(Path.cwd()),
+        "commit": _commit(),
         "python": platform.python_version(),
         "packages": {**_packages()},
     }
@@ -36,12 +36,11 @@ def _plain(word: str) -> str:
     return redacted(word.encode(errors="backslashreplace").decode())
 
 
-@functools.cache
-def _commit(folder: Path) -> str | None:
-    """The git commit of the folder that the build runs in, if there is one; that of its start."""
+def _commit() -> str | None:
+    """The git commit of the folder that the build runs in, if there is one."""
     try:
         answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder,
+            ["git", "rev-parse", "HEAD"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     except FileNotFoundError:
