@@ -14,6 +14,8 @@ from conftest import Cli
 from srlm_data.findings import FEWEST, LOOKED_FOR, Finding, findings
 from srlm_data.rows import Rows
 from srlm_data.schema import CANDIDATES, JUDGMENTS, MODELS, PAIRS, row_id
+from srlm_data.stages import STEPS
+from srlm_data.stages.disputes import take_disputed
 from srlm_data.stages.pairs import Pair, pair
 from srlm_data.store import Manifest, Store
 
@@ -155,7 +157,8 @@ def test_ordinary_answers_are_not_taken_for_such(store: Store, text: str) -> Non
 
 
 def test_judgements_that_are_judged_may_say_a_score(store: Store) -> None:
-    answers = answered(store, response=lambda *_: "Score: 5", step="take_disputed")
+    [taken] = [name for name, step in STEPS.items() if step is take_disputed]
+    answers = answered(store, response=lambda *_: "Score: 5", step=taken)
     assert "answers_speak_to_the_judge" not in kinds(store, judged(store, answers, varied))
 
 
