@@ -267,7 +267,7 @@ def row_ids(*columns: str | Sequence[object]) -> list[str]:
     rows = {len(column) for column in columns if not isinstance(column, str)}
     if len(rows) != 1:
         raise ValueError(f"ids: columns of {sorted(rows)} rows; give some, of one length")
-    begun = hashlib.blake2b(b"[", digest_size=16)  # a copy takes a third of the time of a new one
+    begun = hashlib.blake2b(b"[", digest_size=16)  # a copy takes half the time of a new one
     found = []
     for row in map(",".join, zip(*map(_column_said, columns), strict=False)):
         digest = begun.copy()

@@ -22,7 +22,7 @@ from benchmarks.data import novelty as prompts
 from benchmarks.data import pairs
 from benchmarks.data.measure import BENCHMARKS
 from srlm_data.answers.journal import Answers
-from srlm_data.answers.keys import answer_key
+from srlm_data.answers.keys import answer_keys
 from srlm_data.build import build
 from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.novelty import Novelty, tokens
@@ -80,7 +80,7 @@ def test_a_key_costs_no_more_than_writing_its_request_as_json() -> None:
     def ours() -> None:
         for request in requests(2_000):
             for _ in range(3):  # looked up, kept, written into the row
-                answer_key("m", request)
+                answer_keys("m", [request])
 
     assert ratio(ours, as_json) < 1.5
 
@@ -98,8 +98,7 @@ def test_an_id_costs_no_more_than_its_json() -> None:
 def test_the_journal_keeps_answers_in_what_writing_json_takes(tmp_path: Path) -> None:
     asked = requests(10_000)
     done = [Completion(one, "some words of an answer " * 10, "stop", 30, 60) for one in asked]
-    for one in asked:
-        answer_key("m", one)
+    answer_keys("m", asked)
 
     def ours() -> None:
         with Answers(tmp_path, "step") as answers:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from srlm_data import schema
-from srlm_data.answers.keys import answer_key
+from srlm_data.answers.keys import answer_keys
 from srlm_data.config import Config, Runtime
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, Request
@@ -136,9 +136,8 @@ class ToyEngine:
                     time.sleep(3600)
                 if self._count == self._fail_at:
                     raise EngineError("engine: the toy is broken. Mend it and build again.")
-                line = {
-                    "key": answer_key(self.model, request), "pid": os.getpid(), "at": time.time(),
-                }  # fmt: skip
+                [key] = answer_keys(self.model, [request])
+                line = {"key": key, "pid": os.getpid(), "at": time.time()}
                 with self._log.open("a") as log:  # one short write: whole, or not at all
                     log.write(json.dumps(line) + "\n")
                 yield Completion(request, reply(request), "stop", 7, 3)

@@ -13,13 +13,11 @@ from functools import lru_cache
 from srlm_data.engines import Request, Sampling
 
 
-def answer_key(model: str, request: Request) -> str:
-    """The key of the answer to a request: 32 hex digits."""
-    return answer_keys(model, [request])[0]
-
-
 def answer_keys(model: str, requests: Sequence[Request]) -> list[str]:
-    """The key of each request, which is kept on it: it is looked up three times on its way."""
+    """The key of the answer to each request: 32 hex digits.
+
+    It is kept on its request, where it is looked up three times on its way.
+    """
     known = [one.keyed[1] for one in requests if one.keyed and one.keyed[0] == model]
     return known if len(known) == len(requests) else _worked_out(model, requests)
 

@@ -82,11 +82,10 @@ def request_seeds(run: int, row: str, samples: Iterable[int]) -> Iterator[int]:
     row_of_run = hashlib.blake2b(
         f"[{run}, {encode_basestring_ascii(row)}, ".encode(), digest_size=8
     )
-    copy, number = row_of_run.copy, int.from_bytes
     for sample in samples:
-        digest = copy()
+        digest = row_of_run.copy()
         digest.update(b"%d]" % sample)
-        yield number(digest.digest()) >> 1
+        yield int.from_bytes(digest.digest()) >> 1
 
 
 class Engine(Protocol):

@@ -52,8 +52,7 @@ class Window:
 
     def rest(self) -> Iterator[pa.RecordBatch]:
         """What is still held."""
-        if self._held:
-            yield from self._given(half=False)
+        return self._given(half=False)
 
     def _hold(self, batches: Sequence[pa.RecordBatch]) -> None:
         self._held += batches

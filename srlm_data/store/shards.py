@@ -1,7 +1,8 @@
 """Rows into Parquet files, in order, and the rules of their stage checked on the way out.
 
 One writer, one declared schema: zstd, content-defined chunking (so that an upload of a slightly
-changed dataset sends little) and a page index. Memory stays below a row group, whatever the size.
+changed dataset sends little) and a page index. Memory is that of a window and two row groups,
+whatever the size.
 """
 
 from __future__ import annotations
@@ -132,18 +133,20 @@ class _Shards:
             files.append(File(path, count, final.stat().st_size, disk.digest(final)))
         return Written(sum(file.rows for file in files), self._content.hexdigest(), files)
 
+    def _begin_shard(self) -> pq.ParquetWriter:
+        draft = self._folder / f"{len(self._drafts):05d}.parquet"
+        self._drafts.append((draft, 0))
+        self._room = SHARD_BYTES
+        return pq.ParquetWriter(
+            draft,
+            self._stage.schema,
+            compression="zstd",
+            use_content_defined_chunking=True,
+            write_page_index=True,
+        )
+
     def _write_group(self) -> None:
-        if self._writer is None:
-            draft = self._folder / f"{len(self._drafts):05d}.parquet"
-            self._drafts.append((draft, 0))
-            self._room = SHARD_BYTES
-            self._writer = pq.ParquetWriter(
-                draft,
-                self._stage.schema,
-                compression="zstd",
-                use_content_defined_chunking=True,
-                write_page_index=True,
-            )
+        self._writer = self._writer or self._begin_shard()
         if self._rows:
             self._compressed()
             group = pa.Table.from_batches(self._held, schema=self._stage.schema)
