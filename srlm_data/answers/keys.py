@@ -8,56 +8,62 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from srlm_data.engines import Request, Sampling
+from srlm_data.schema import Message
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 
 def answer_keys(model: str, requests: Sequence[Request]) -> list[str]:
-    """The key of the answer to each request: 32 hex digits.
+    """The key of the answer to each request: 48 hex digits.
 
-    It is kept on its request, where it is looked up three times on its way.
+    The first 32 are a hash of what was asked (model, messages, sampling), the others are the seed:
+    answers to one question begin alike. A key is kept on its request, where it is looked up three
+    times on its way.
     """
     known = [one.keyed[1] for one in requests if one.keyed and one.keyed[0] == model]
     return known if len(known) == len(requests) else _worked_out(model, requests)
 
 
 def _worked_out(model: str, requests: Sequence[Request]) -> list[str]:
-    """Put their keys on requests.
-
-    What is asked several times, a judge's prompt say, is hashed once. A text is preceded by its
-    length, so that none of them can reach into the next.
-    """
+    """Put their keys on requests; what is asked several times, a judge's prompt say, is hashed once."""
     messages = sampling = None
-    asked, pattern = hashlib.blake2b(digest_size=16), b""
+    begun, asked = hashlib.blake2b(), ""
     found = []
     for request in requests:
-        if request.messages is not messages or request.sampling is not sampling:
-            messages, sampling = request.messages, request.sampling
-            asked = hashlib.blake2b(_measured(model), digest_size=16)
-            asked.update(b"%d;" % len(messages))
-            for turn in messages:
-                asked.update(_measured(turn["role"]))
-                asked.update(_measured(turn["content"]))
-            how, pattern = _sampling(sampling)
-            asked.update(how)
-        key = asked.copy()
-        key.update(b"%d%b" % (request.seed, pattern))
-        found.append(key.hexdigest())
-        request.keyed = (model, found[-1])
+        if request.sampling is not sampling:
+            messages, sampling = None, request.sampling
+            begun = _begun(model, sampling)
+        if request.messages is not messages:
+            messages = request.messages
+            asked = _question(begun, messages)
+        key = f"{asked}{request.seed:016x}"
+        found.append(key)
+        request.keyed = (model, key)
     return found
 
 
-def _measured(text: str) -> bytes:
+def _question(begun: _Hash, messages: Sequence[Message]) -> str:
+    """The hash of all but the seed.
+
+    Every text is preceded by its length, so that none of them can reach into the next.
+    """
+    turns = [
+        f"{len(turn['role'])}:{turn['role']}{len(turn['content'])}:{turn['content']}"
+        for turn in messages
+    ]
+    digest = begun.copy()
     # A lone surrogate is no character, but a text of JSON's may have it.
-    said = text.encode("utf-8", "surrogatepass")
-    return b"%d:%b" % (len(said), said)
+    digest.update("".join(turns).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
-@lru_cache
-def _sampling(sampling: Sampling) -> tuple[bytes, bytes]:
-    """What stands before a request's seed, and behind it."""
+def _begun(model: str, sampling: Sampling) -> _Hash:
+    """The hash of what is the same for a whole step; it ends with the JSON, before any length."""
     # 1 and 1.0 are the same temperature, and are written differently.
-    how = (float(sampling.temperature), float(sampling.top_p), sampling.max_tokens, sampling.stop)
-    pattern = "" if sampling.pattern is None else json.dumps(sampling.pattern)
-    return json.dumps(how).encode(), pattern.encode()
+    drawn = (float(sampling.temperature), float(sampling.top_p), sampling.max_tokens)
+    said = json.dumps([model, *drawn, sampling.stop, sampling.pattern])
+    return hashlib.blake2b(said.encode(), digest_size=16)

@@ -10,10 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from srlm_data.schema import Message
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,22 @@ def request_seed(run: int, row: str, sample: int) -> int:
 
 def request_seeds(run: int, row: str, samples: Iterable[int]) -> Iterator[int]:
     """The seeds of several samples of one row."""
-    row_of_run = hashlib.blake2b(
-        f"[{run}, {encode_basestring_ascii(row)}, ".encode(), digest_size=8
-    )
+    row_of_run = _of_run(run).copy()
+    row_of_run.update(f"{encode_basestring_ascii(row)}, ".encode())
     for sample in samples:
         digest = row_of_run.copy()
-        digest.update(b"%d]" % sample)
+        digest.update(_ended(sample))
         yield int.from_bytes(digest.digest()) >> 1
+
+
+@lru_cache
+def _of_run(run: int) -> _Hash:
+    return hashlib.blake2b(f"[{run}, ".encode(), digest_size=8)
+
+
+@lru_cache(1024)
+def _ended(sample: int) -> bytes:
+    return b"%d]" % sample
 
 
 class Engine(Protocol):
