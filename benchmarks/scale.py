@@ -71,8 +71,8 @@ def build(store: Store, name: str, rows: Rows, inputs: dict[str, Manifest]) -> M
 def a_step(store: Store, name: str, engine: Instant, make: Any, inputs: Any) -> dict[str, float]:
     """Microseconds and bytes that an answer costs, from its request to the sealed journal."""
     started = time.process_time()
-    with Answers(store.root, name) as answers:
-        recorded = RecordedEngine(MODEL, lambda: engine, answers, lambda _: None)
+    with Answers(store.root, name, MODEL) as answers:
+        recorded = RecordedEngine(lambda: engine, answers, lambda _: None)
         manifest = build(store, name, make(recorded), inputs)
     seal_left(store.root)
     seconds = time.process_time() - started
@@ -116,7 +116,7 @@ def lookups(folder: Path, answers: int) -> float:
     def batches() -> Iterator[pa.RecordBatch]:
         for start in range(0, answers, 8192):
             rows = range(start, min(start + 8192, answers))
-            keys = [f"{chance.getrandbits(128):032x}" for _ in rows]
+            keys = [f"{chance.getrandbits(192):048x}" for _ in rows]
             values = {"key": keys, "model": [MODEL] * len(rows), "text": ["x" * 200] * len(rows)}
             yield pa.RecordBatch.from_arrays(
                 [pa.array(values.get(one.name, [None] * len(rows)), one.type) for one in SCHEMA],
@@ -126,10 +126,10 @@ def lookups(folder: Path, answers: int) -> float:
     sealed.write(folder, "lookup", batches())
     sampling = Sampling(0.7, 0.9, 16)
     window = [Request(str(i), tuple(user("new")), sampling, i) for i in range(16_384)]
-    with Answers(folder, "lookup") as kept:
-        assert kept.find(MODEL, window[:1]) == {}  # the first one hashes the files
+    with Answers(folder, "lookup", MODEL) as kept:
+        assert kept.find(window[:1]) == {}  # the first one hashes the files
         started = time.process_time()
-        assert kept.find(MODEL, window) == {}
+        assert kept.find(window) == {}
         return time.process_time() - started
 
 

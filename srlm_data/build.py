@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from srlm_data import disk
-from srlm_data.answers.journal import Answers, seal_left
+from srlm_data.answers.journal import seal_left
 from srlm_data.answers.recorded import Usage
 from srlm_data.answers.spending import Ledger, forget
 from srlm_data.errors import Busy, RecipeError, did_you_mean
@@ -193,14 +193,16 @@ class _Build:
         usage = Usage()
         ledger = Ledger(self._store.root, f"{dataset.name}@{planned.version}")
 
-        with Answers(self._store.root, dataset.name) as answers, ledger:
+        with contextlib.ExitStack() as held:
             if "engine" in dataset.step.resources:
                 assert dataset.engine, "the recipe gives every model step an engine"
                 engine = self._engines.recorded(
-                    dataset.engine, arguments["model"], answers, self._watcher.progress
+                    dataset.engine, arguments["model"], dataset.name, self._watcher.progress
                 )
+                held.callback(engine.close)
                 arguments["engine"], usage = engine, engine.usage
                 ledger.note(usage.spent)
+            held.enter_context(ledger)
             workshop = StoreWorkshop(self._store, f"{dataset.name}-{planned.version}")
             if "workshop" in dataset.step.resources:
                 # A trainer wants the memory and the cores that an idle engine would hold.

@@ -33,10 +33,16 @@ class Engines:
         self,
         settings: EngineSettings,
         models: Rows,
-        answers: Answers,
+        step: str,
         watch: Callable[[Usage], None],
     ) -> RecordedEngine:
         """An engine for one step; the real one is opened when it is first asked something.
+
+        Args:
+            settings: of the real engine.
+            models: the one model that answers.
+            step: the dataset that is made.
+            watch: told the usage whenever it has changed.
 
         Raises:
             DataError: ``models`` is not one model.
@@ -46,7 +52,9 @@ class Engines:
             raise DataError(f"{models.name}: a step asks one model, found {len(rows)}. Select one.")
         digest, location = rows[0]["model"], rows[0]["location"]
         return RecordedEngine(
-            digest, lambda: self._open(settings, location, digest), answers, watch
+            lambda: self._open(settings, location, digest),
+            Answers(self._store.root, step, digest),
+            watch,
         )
 
     def _open(self, settings: EngineSettings, location: str, digest: str) -> Engine:

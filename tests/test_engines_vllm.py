@@ -110,13 +110,13 @@ def test_no_place_is_ever_empty_while_requests_are_left(
         yield from requests
         places.given_out = True
 
-    with Answers(tmp_path, "step") as answers:
+    with Answers(tmp_path, "step", "m") as answers:
         (tmp_path / "journal").mkdir()
-        known = recorded.RecordedEngine("m", lambda: inner, answers, lambda _: None)
+        known = recorded.RecordedEngine(lambda: inner, answers, lambda _: None)
         assert len(list(known.generate(asked[::3]))) == 67
         answers.flush()
         places.given_out, places.steps, places.empty = False, 0, 0
-        rest = recorded.RecordedEngine("m", lambda: inner, answers, lambda _: None)
+        rest = recorded.RecordedEngine(lambda: inner, answers, lambda _: None)
         assert len(list(rest.generate(source(asked)))) == 200
         assert (rest.usage.calls, rest.usage.reused) == (133, 67)
     assert places.steps > 100

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from srlm_data.answers import batches, journal, log, sealed
@@ -29,14 +30,14 @@ def completion(of, text="answer", reason="stop"):
 
 
 def test_an_answer_is_found_in_the_journal_and_after_sealing(tmp_path):
-    with Answers(tmp_path, "step") as answers:
-        answers.keep("m", completion(request()))
+    with Answers(tmp_path, "step", "m") as answers:
+        answers.keep(completion(request()))
         answers.flush()
-        assert answers.find("m", [request()])["hi-1"].text == "answer"
+        assert answers.find([request()])["hi-1"].text == "answer"
     seal_left(tmp_path)
     assert not list((tmp_path / "journal").glob("*.log"))
-    with Answers(tmp_path, "other") as answers:
-        found = answers.find("m", [request(), request("new")])
+    with Answers(tmp_path, "other", "m") as answers:
+        found = answers.find([request(), request("new")])
     assert found == {"hi-1": completion(request())}
 
 
@@ -58,10 +59,10 @@ def test_whatever_decides_an_answer_is_in_its_key(other):
 
 
 def test_a_failed_request_is_no_answer_and_is_asked_again(tmp_path):
-    with Answers(tmp_path, "step") as answers:
-        answers.keep("m", completion(request(), "", "error"))
+    with Answers(tmp_path, "step", "m") as answers:
+        answers.keep(completion(request(), "", "error"))
         answers.flush()
-        assert answers.find("m", [request()]) == {}
+        assert answers.find([request()]) == {}
 
 
 def test_answers_survive_sigkill(tmp_path):
@@ -70,9 +71,9 @@ def test_answers_survive_sigkill(tmp_path):
             sys.executable, "-c",
             "import sys, pathlib\nsys.path.insert(0, sys.argv[2])\n"
             "from test_journal import *\n"
-            "answers = Answers(pathlib.Path(sys.argv[1]), 'step')\n"
+            "answers = Answers(pathlib.Path(sys.argv[1]), 'step', 'm')\n"
             "for i in range(50):\n"
-            "    answers.keep('m', completion(request(seed=i)))\n"
+            "    answers.keep(completion(request(seed=i)))\n"
             "answers.flush()\nprint('flushed', flush=True)\nsys.stdin.read()",
             str(tmp_path), str(Path(__file__).parent),
         ],
@@ -82,20 +83,20 @@ def test_answers_survive_sigkill(tmp_path):
     assert writer.stdout.readline() == "flushed\n"
     writer.send_signal(signal.SIGKILL)
     writer.communicate()
-    with Answers(tmp_path, "next") as answers:
-        assert len(answers.find("m", [request(seed=i) for i in range(60)])) == 50
+    with Answers(tmp_path, "next", "m") as answers:
+        assert len(answers.find([request(seed=i) for i in range(60)])) == 50
     seal_left(tmp_path)  # takes what the dead writer left
     assert not list((tmp_path / "journal").glob("*.log"))
-    with Answers(tmp_path, "next") as answers:
-        assert len(answers.find("m", [request(seed=i) for i in range(60)])) == 50
+    with Answers(tmp_path, "next", "m") as answers:
+        assert len(answers.find([request(seed=i) for i in range(60)])) == 50
 
 
 def test_a_living_writers_journal_is_read_but_not_sealed(tmp_path):
-    with Answers(tmp_path, "one") as writer:
-        writer.keep("m", completion(request()))
+    with Answers(tmp_path, "one", "m") as writer:
+        writer.keep(completion(request()))
         writer.flush()
-        with Answers(tmp_path, "two") as other:
-            assert other.find("m", [request()])
+        with Answers(tmp_path, "two", "m") as other:
+            assert other.find([request()])
         seal_left(tmp_path)
         assert len(list((tmp_path / "journal").glob("*.log"))) == 1
 
@@ -104,25 +105,25 @@ def test_a_damaged_journal_is_one_clear_sentence(tmp_path):
     (tmp_path / "journal").mkdir()
     (tmp_path / "journal" / "x.log").write_bytes(b"no journal, whatever its name says" * 99)
     with (
-        Answers(tmp_path, "step") as answers,
+        Answers(tmp_path, "step", "m") as answers,
         pytest.raises(StoreError, match=r"x\.log: answers are damaged"),
     ):
-        answers.find("m", [request()])
+        answers.find([request()])
 
 
 def test_a_writer_that_died_before_its_first_answer_is_no_harm(tmp_path):
     (tmp_path / "journal").mkdir()
     (tmp_path / "journal" / "x.log").touch()
-    with Answers(tmp_path, "step") as answers:
-        assert answers.find("m", [request()]) == {}
+    with Answers(tmp_path, "step", "m") as answers:
+        assert answers.find([request()]) == {}
     seal_left(tmp_path)
     assert not list((tmp_path / "journal").glob("*.log"))
 
 
 def kept(folder, count):
-    with Answers(folder, "step") as answers:
+    with Answers(folder, "step", "m") as answers:
         for seed in range(count):
-            answers.keep("m", completion(request(seed=seed), f"answer {seed}"))
+            answers.keep(completion(request(seed=seed), f"answer {seed}"))
     seal_left(folder)
 
 
@@ -144,25 +145,25 @@ def test_a_byte_that_changes_in_sealed_answers_costs_its_row_group_alone(tmp_pat
 def test_an_answer_that_was_kept_twice_is_found_once(tmp_path):
     for _ in range(2):
         kept(tmp_path, 3)
-    with Answers(tmp_path, "step") as answers:
-        answers.keep("m", completion(request(seed=2)))
+    with Answers(tmp_path, "step", "m") as answers:
+        answers.keep(completion(request(seed=2)))
         answers.flush()
-        assert len(answers.find("m", [request(seed=seed) for seed in range(4)])) == 3
+        assert len(answers.find([request(seed=seed) for seed in range(4)])) == 3
 
 
 def test_a_strangers_batch_that_lies_about_its_lengths_is_refused(tmp_path):
     (tmp_path / "journal").mkdir()
-    batch = batches.batch("step", [("m", completion(request(seed=seed))) for seed in (1, 2)])
+    batch = batches.batch("step", "m", [completion(request(seed=seed)) for seed in (1, 2)])
     places = pa.py_buffer(struct.pack("<3i", 0, 1 << 30, 1))
     lies = pa.Array.from_buffers(pa.string(), 2, [None, places, pa.py_buffer(b"x")])
     columns = [lies if name == "text" else batch.column(name) for name in batch.schema.names]
     forged = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
     log.append(tmp_path / "journal" / "x.log", 0, batches.encoded(forged))
     with (
-        Answers(tmp_path, "step") as answers,
+        Answers(tmp_path, "step", "m") as answers,
         pytest.raises(StoreError, match="a batch that changed"),
     ):
-        answers.find("m", [request()])
+        answers.find([request()])
 
 
 def test_a_step_waits_for_a_slow_disk_and_loses_nothing(tmp_path, monkeypatch):
@@ -171,10 +172,39 @@ def test_a_step_waits_for_a_slow_disk_and_loses_nothing(tmp_path, monkeypatch):
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda handle: (time.sleep(0.02), sync(handle)))
     waiting = 0
-    with Answers(tmp_path, "step") as answers:
+    with Answers(tmp_path, "step", "m") as answers:
         for seed in range(100):
-            answers.keep("m", completion(request(seed=seed)))
+            answers.keep(completion(request(seed=seed)))
             waiting = max(waiting, len(answers._own._held))
         answers.flush()
-        assert len(answers.find("m", [request(seed=seed) for seed in range(100)])) == 100
+        assert len(answers.find([request(seed=seed) for seed in range(100)])) == 100
     assert waiting <= 16
+
+
+def test_a_lookup_reads_the_row_groups_that_have_an_answer_and_no_others(tmp_path, monkeypatch):
+    kept(tmp_path, 20_000)
+    read = []
+    whole = pq.ParquetFile.read_row_group
+
+    def read_row_group(file, number, columns=None):
+        if columns is None:
+            read.append(number)
+        return whole(file, number, columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", read_row_group)
+    monkeypatch.setattr(sealed, "faults", lambda file: None)  # which reads all of them
+    with Answers(tmp_path, "step", "m") as answers:
+        assert answers.find([request(seed=seed) for seed in range(20_000, 20_100)]) == {}
+        assert read == []
+        found = answers.find([request(seed=seed) for seed in (5, 9_000)])
+    assert [one.text for one in found.values()] == ["answer 5", "answer 9000"]
+    assert read == [0, 2]
+
+
+def test_answers_that_are_put_aside_between_two_lookups_are_asked_again(tmp_path):
+    kept(tmp_path, 10)
+    with Answers(tmp_path, "step", "m") as answers:
+        assert len(answers.find([request(seed=1)])) == 1
+        for file in tmp_path.glob("answers/m/*.parquet"):
+            file.unlink()
+        assert answers.find([request(seed=1)]) == {}

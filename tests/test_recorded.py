@@ -34,8 +34,8 @@ def generate(
         assert engine is not None, "the engine was started"
         return engine
 
-    with Answers(root, "step") as answers:
-        recording = RecordedEngine("fake", open_engine, answers, lambda usage: None)
+    with Answers(root, "step", "fake") as answers:
+        recording = RecordedEngine(open_engine, answers, lambda usage: None)
         done = list(recording.generate(iter(asked)))
     seal_left(root)
     return done, recording.usage
@@ -90,8 +90,8 @@ def test_requests_are_pulled_as_the_engine_has_room(
             pulled += 1
             yield request
 
-    with Answers(tmp_path, "step") as answers:
-        recording = RecordedEngine("fake", lambda: FakeEngine(echo), answers, lambda usage: None)
+    with Answers(tmp_path, "step", "fake") as answers:
+        recording = RecordedEngine(lambda: FakeEngine(echo), answers, lambda usage: None)
         next(recording.generate(source()))
     assert pulled <= 5
 
@@ -110,8 +110,8 @@ def test_known_answers_are_given_out_before_more_are_looked_up(
             yield request
 
     engine = FakeEngine(echo)
-    with Answers(tmp_path, "step") as answers:
-        recording = RecordedEngine("fake", lambda: engine, answers, lambda usage: None)
+    with Answers(tmp_path, "step", "fake") as answers:
+        recording = RecordedEngine(lambda: engine, answers, lambda usage: None)
         for _ in recording.generate(source()):
             given += 1
             assert pulled <= given + 3 * 5
@@ -153,9 +153,9 @@ def test_an_answer_is_on_disk_in_a_moment_however_long_the_next_one_takes(tmp_pa
             for request in asked:
                 yield Completion(request, "text", "stop", 1, 1)
             end = time.monotonic() + 20 * journal.FLUSH_SECONDS
-            with Answers(tmp_path, "another process") as other:
+            with Answers(tmp_path, "another process", "fake") as other:
                 while time.monotonic() < end and found[-1:] != [3]:
-                    found.append(len(other.find("fake", asked)))
+                    found.append(len(other.find(asked)))
                     time.sleep(journal.FLUSH_SECONDS / 4)
 
     generate(tmp_path, requests(1, 2, 3), Batches(echo))
@@ -216,8 +216,8 @@ def test_what_was_spent_is_known_while_the_engine_is_at_work(tmp_path: Path) -> 
             yield from super().generate(requests, total=total)
             found.append(recording.usage.spent()["calls"])
 
-    with Answers(tmp_path, "step") as answers:
-        recording = RecordedEngine("fake", lambda: Slow(echo), answers, lambda usage: None)
+    with Answers(tmp_path, "step", "fake") as answers:
+        recording = RecordedEngine(lambda: Slow(echo), answers, lambda usage: None)
         assert len(list(recording.generate(requests(1, 2, 3)))) == 3
     assert found == [3]
 
@@ -227,8 +227,8 @@ def test_starting_the_engine_is_not_answering(tmp_path: Path) -> None:
         time.sleep(0.3)
         return FakeEngine(echo)
 
-    with Answers(tmp_path, "step") as answers:
-        recording = RecordedEngine("fake", open_engine, answers, lambda usage: None)
+    with Answers(tmp_path, "step", "fake") as answers:
+        recording = RecordedEngine(open_engine, answers, lambda usage: None)
         list(recording.generate(requests(1, 2)))
     assert recording.usage.load_seconds >= 0.3
     assert recording.usage.seconds < recording.usage.load_seconds

@@ -101,9 +101,9 @@ def test_the_journal_keeps_answers_in_what_writing_json_takes(tmp_path: Path) ->
     answer_keys("m", asked)
 
     def ours() -> None:
-        with Answers(tmp_path, "step") as answers:
+        with Answers(tmp_path, "step", "m") as answers:
             for completion in done:
-                answers.keep("m", completion)
+                answers.keep(completion)
 
     def as_json() -> None:
         with (tmp_path / "answers.jsonl").open("w") as file:

@@ -19,11 +19,11 @@ def keep_and_seal(rows: int) -> dict[str, float]:
     text = "some words of an answer that a model gave " * 6
     with tempfile.TemporaryDirectory() as name:
         folder, started, processor = Path(name), time.perf_counter(), time.process_time()
-        with Answers(folder, "step") as answers:
+        with Answers(folder, "step", "m") as answers:
             for number in range(rows):
                 turn = {"role": "user", "content": f"Question {number}"}
                 request = Request(str(number), (turn,), sampling, number)
-                answers.keep("m", Completion(request, f"{number} {text}", "stop", 30, 60))
+                answers.keep(Completion(request, f"{number} {text}", "stop", 30, 60))
         kept, worked = time.perf_counter(), time.process_time() - processor
         before = _peak()
         seal_left(folder)

@@ -41,8 +41,8 @@ def journal_cost(model: Path, folder: Path, quick: bool) -> Iterator[Ratio]:
     def kept() -> float:
         started = time.perf_counter()
         root = folder / f"journal{next(numbers)}"
-        with Answers(root, "bench") as answers:
-            engine = RecordedEngine("m", Instant, answers, lambda _: None)
+        with Answers(root, "bench", "m") as answers:
+            engine = RecordedEngine(Instant, answers, lambda _: None)
             assert sum(1 for _ in engine.generate(asked())) == rows
         seal_left(root)
         return (time.perf_counter() - started) / rows * 1e6

@@ -6,8 +6,6 @@ A journal holds them as Arrow's own bytes, compressed; sealed, they are Parquet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Final
 
 import pyarrow as pa
@@ -29,17 +27,15 @@ Fields = tuple[str, str, int, int, int]
 _WRITTEN: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
-def batch(step: str, answers: Sequence[tuple[str, Completion]]) -> pa.RecordBatch:
-    """Answers of a step, each with its model's digest."""
-    models, completions = zip(*answers, strict=True)
-    _, *fields = zip(*completions, strict=True)
-    keys: list[str] = []
-    for model, part in groupby(answers, itemgetter(0)):  # of nearly all there is one
-        keys += answer_keys(model, [completion.request for _, completion in part])
-    columns = [keys, models, *fields[: len(_ANSWER)]]
-    arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
-    arrays.append(pa.repeat(pa.scalar(step, pa.string()), len(answers)))
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+def batch(step: str, model: str, answered: Sequence[Completion]) -> pa.RecordBatch:
+    """What a model has answered a step."""
+    requests, *fields = zip(*answered, strict=True)
+    columns = zip(_ANSWER, fields, strict=False)
+    arrays = {name: pa.array(column, SCHEMA.field(name).type) for name, column in columns}
+    arrays["key"] = pa.array(answer_keys(model, requests), pa.string())
+    for name, text in (("model", model), ("step", step)):
+        arrays[name] = pa.repeat(pa.scalar(text, pa.string()), len(answered))
+    return pa.RecordBatch.from_arrays([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
 def answers(found: pa.RecordBatch | pa.Table) -> dict[str, Fields]:

@@ -16,15 +16,16 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from srlm_data import disk
 from srlm_data.answers import batches, keys, log, sealed
+from srlm_data.answers.index import Index
 from srlm_data.disk.locks import locked
 from srlm_data.engines import Completion, Request
 from srlm_data.errors import Busy
@@ -40,31 +41,42 @@ HELD_ROWS: Final = 4 * FLUSH_ROWS
 
 
 class Answers:
-    """The answers of a store, read and written by one process for one step.
+    """What one model has answered, read and written by one process for one step.
 
     Used as a context; its journal stays until :func:`seal_left` makes Parquet of it.
+
+    Args:
+        root: of the store.
+        step: the dataset that is made, kept beside each answer.
+        model: digest of the model that answers.
     """
 
-    def __init__(self, root: Path, step: str) -> None:
+    def __init__(self, root: Path, step: str, model: str) -> None:
+        self.model = model
         self._root = root
-        self._own = _Writer(_Journal(root / "journal" / f"{uuid.uuid4().hex}.log"), step)
+        own = _Journal(root / "journal" / f"{uuid.uuid4().hex}.log")
+        self._own = _Writer(own, lambda part: batches.batch(step, model, part))
         self._others: dict[Path, _Journal] = {}
-        self._sealed: dict[str, sealed.Sealed] = {}
+        self._sealed = sealed.Sealed(root, model)
 
     def __enter__(self) -> Answers:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is not on the disk yet, and let go of the journal."""
         self._own.close()
 
-    def find(self, model: str, requests: Sequence[Request]) -> dict[str, Completion]:
+    def find(self, requests: Sequence[Request]) -> dict[str, Completion]:
         """The answers that are already there: request id -> completion.
 
         Reads every journal, its own and other writers', and the sealed answers of the model.
         """
-        wanted = keys.answer_keys(model, requests)
+        wanted = keys.answer_keys(self.model, requests)
         found: dict[str, batches.Fields] = {}
-        for part in self._parts(model, pa.array(wanted, pa.string())):
+        for part in self._parts(pa.array(wanted, pa.string())):
             found |= batches.answers(part)
         return {
             request.id: Completion(request, *found[key])
@@ -72,7 +84,7 @@ class Answers:
             if key in found
         }
 
-    def _parts(self, model: str, wanted: pa.Array) -> Iterator[pa.RecordBatch | pa.Table]:
+    def _parts(self, wanted: pa.Array) -> Iterator[pa.RecordBatch | pa.Table]:
         # Journals first: one that is sealed meanwhile is then found among the Parquet files.
         yield from self._own.journal.find(wanted)
         for file in in_flight(self._root):
@@ -80,18 +92,16 @@ class Answers:
                 journal = self._others.setdefault(file, _Journal(file))
                 journal.read_on()
                 yield from journal.find(wanted)
-        if model not in self._sealed:
-            self._sealed[model] = sealed.Sealed(self._root, model)
-        yield self._sealed[model].find(wanted)
+        yield from self._sealed.find(wanted)
 
-    def keep(self, model: str, completion: Completion) -> None:
+    def keep(self, completion: Completion) -> None:
         """Record an answer. A failed request is not an answer: the next build asks it again.
 
         Raises:
             StoreError: answers that came before cannot be written, so no more should be paid for.
         """
         if completion.finish_reason != "error":
-            self._own.take(model, completion)
+            self._own.take(completion)
 
     def flush(self) -> None:
         """Wait until the disk has every answer recorded so far.
@@ -102,25 +112,19 @@ class Answers:
         self._own.flush()
 
 
-class _Batch(NamedTuple):
-    """Where a batch lies in a journal, and its keys."""
-
-    start: int
-    keys: pa.Array
-
-
 class _Journal:
     """A journal, as far as it was read or written."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.end = 0
-        self._batches: list[_Batch] = []
+        self._starts: list[int] = []  # of batches
+        self._index = Index()
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Write a batch; it counts when this returns."""
         start, self.end = self.end, log.append(self.file, self.end, batches.encoded(batch))
-        self._batches.append(_Batch(start, batch.column("key")))
+        self._add(start, batch)
 
     def read_on(self) -> None:
         """Read what its writer has added since.
@@ -130,41 +134,40 @@ class _Journal:
         """
         with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
             for frame, batch in _whole(self.file, self.end):
-                self._batches.append(_Batch(frame.start, batch.column("key")))
+                self._add(frame.start, batch)
                 self.end = frame.end
+
+    def _add(self, start: int, batch: pa.RecordBatch) -> None:
+        self._starts.append(start)  # before its keys can be found
+        self._index.add(batch.column("key"), len(self._starts) - 1)
 
     def find(self, wanted: pa.Array) -> Iterator[pa.RecordBatch]:
         """The answers that have one of the keys."""
-        known = self._batches.copy()  # its writer may add to it meanwhile
-        hits = pc.is_in(pa.chunked_array([batch.keys for batch in known], pa.string()), wanted)
-        if not pc.any(hits).as_py():
-            return
-        passed = 0
-        for start, held in known:
-            of_batch = hits.slice(passed, len(held)).combine_chunks()
-            passed += len(held)
-            if of_batch.true_count:
-                with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
-                    yield next(_whole(self.file, start))[1].filter(of_batch)
+        for place in self._index.places(wanted):
+            with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
+                batch = next(_whole(self.file, self._starts[place]))[1]
+                yield batch.filter(pc.is_in(batch.column("key"), wanted))
 
 
 class _Writer:
     """Writes a journal in a thread of its own, at the latest a moment after an answer came."""
 
-    def __init__(self, journal: _Journal, step: str) -> None:
+    def __init__(
+        self, journal: _Journal, batch: Callable[[Sequence[Completion]], pa.RecordBatch]
+    ) -> None:
         self.journal = journal
-        self._step = step
-        self._held: list[tuple[str, Completion]] = []  # until the disk has them
+        self._batch = batch
+        self._held: list[Completion] = []  # until the disk has them
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._hurried = False
         self._refused: Exception | None = None
         self._lock = contextlib.ExitStack()
 
-    def take(self, model: str, completion: Completion) -> None:
+    def take(self, completion: Completion) -> None:
         """Hold an answer until it is written; waits where the disk does not follow."""
         # Appending is atomic, and nearly always all there is to do: no lock for every answer.
-        self._held.append((model, completion))
+        self._held.append(completion)
         held = len(self._held)
         if held == 1 or held % FLUSH_ROWS == 0 or self._refused:
             with self._changed:
@@ -217,7 +220,7 @@ class _Writer:
                 del self._held[: 0 if refused else len(part)]
                 self._changed.notify_all()
 
-    def _next(self) -> list[tuple[str, Completion]]:
+    def _next(self) -> list[Completion]:
         """Many answers, or those that have waited for a moment; none when there come no more."""
         with self._changed:
             self._changed.wait_for(lambda: not self._thread or (self._held and not self._refused))
@@ -227,14 +230,14 @@ class _Writer:
             )
             return [] if self._refused else self._held[:FLUSH_ROWS]
 
-    def _write(self, part: list[tuple[str, Completion]]) -> None:
+    def _write(self, part: list[Completion]) -> None:
         file = self.journal.file
         with disk.refusals(file):
             if not self.journal.end:
                 self._lock.close()  # of an attempt that the disk refused
                 # As long as its writer holds this lock, nobody else seals the journal.
                 self._lock.enter_context(locked(file.with_suffix(".lock"), wait=True))
-            self.journal.append(batches.batch(self._step, part))
+            self.journal.append(self._batch(part))
 
 
 def seal_left(root: Path) -> None:

@@ -8,28 +8,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Final
 
 from srlm_data.engines import Request, Sampling
 from srlm_data.schema import Message
 
-if TYPE_CHECKING:
-    from hashlib import _Hash
+KEY_DIGITS: Final = 48
+"""32 of what was asked, 16 of the seed."""
 
 
 def answer_keys(model: str, requests: Sequence[Request]) -> list[str]:
-    """The key of the answer to each request: 48 hex digits.
+    """The key of the answer to each request, in hex digits.
 
-    The first 32 are a hash of what was asked (model, messages, sampling), the others are the seed:
-    answers to one question begin alike. A key is kept on its request, where it is looked up three
-    times on its way.
+    First a hash of what was asked (model, messages, sampling), then the seed: answers to one
+    question begin alike. A key is kept on its request, where it is looked up three times on its
+    way.
     """
     known = [one.keyed[1] for one in requests if one.keyed and one.keyed[0] == model]
     return known if len(known) == len(requests) else _worked_out(model, requests)
 
 
 def _worked_out(model: str, requests: Sequence[Request]) -> list[str]:
-    """Put their keys on requests; what is asked several times, a judge's prompt say, is hashed once."""
+    """Put their keys on requests.
+
+    What is asked several times, a judge's prompt say, is hashed once.
+    """
     messages = sampling = None
     begun, asked = hashlib.blake2b(), ""
     found = []
@@ -46,7 +49,7 @@ def _worked_out(model: str, requests: Sequence[Request]) -> list[str]:
     return found
 
 
-def _question(begun: _Hash, messages: Sequence[Message]) -> str:
+def _question(begun: hashlib.blake2b, messages: Sequence[Message]) -> str:
     """The hash of all but the seed.
 
     Every text is preceded by its length, so that none of them can reach into the next.
@@ -61,7 +64,7 @@ def _question(begun: _Hash, messages: Sequence[Message]) -> str:
     return digest.hexdigest()
 
 
-def _begun(model: str, sampling: Sampling) -> _Hash:
+def _begun(model: str, sampling: Sampling) -> hashlib.blake2b:
     """The hash of what is the same for a whole step; it ends with the JSON, before any length."""
     # 1 and 1.0 are the same temperature, and are written differently.
     drawn = (float(sampling.temperature), float(sampling.top_p), sampling.max_tokens)

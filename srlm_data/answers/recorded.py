@@ -110,20 +110,17 @@ class RecordedEngine:
     """The engine that the build hands to a step.
 
     Args:
-        model: digest of the model that answers.
         open_engine: starts the real engine; called only if something is left to ask.
-        answers: where answers are looked up and kept.
+        answers: where answers of the model are looked up and kept.
         watch: told the usage whenever it has changed, for a progress bar.
     """
 
     def __init__(
         self,
-        model: str,
         open_engine: Callable[[], Engine],
         answers: Answers,
         watch: Callable[[Usage], None],
     ) -> None:
-        self._model = model
         self._open_engine = open_engine
         self._answers = answers
         self._watch = watch
@@ -132,7 +129,7 @@ class RecordedEngine:
     @property
     def model(self) -> str:
         """Digest of the model that answers."""
-        return self._model
+        return self._answers.model
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
@@ -148,7 +145,7 @@ class RecordedEngine:
 
     def _windows(self, requests: Iterator[Request]) -> Iterator[_Window]:
         while window := list(islice(requests, LOOKAHEAD)):
-            found = self._answers.find(self._model, window)
+            found = self._answers.find(window)
             self.usage.reuse(found.values())
             self._watch(self.usage)
             missing = [one for one in window if one.id not in found] if found else window
@@ -181,14 +178,14 @@ class RecordedEngine:
 
     def _counted(self, completions: Iterable[Completion]) -> Iterator[Completion]:
         """Keep what an engine gives, and count it."""
-        usage, keep, model, clock = self.usage, self._answers.keep, self._model, time.perf_counter
+        usage, keep, clock = self.usage, self._answers.keep, time.perf_counter
         started = told = clock()
         try:
             for given in completions:
                 came = clock()
                 usage.seconds += came - started
                 completion = given if given.text.isascii() else _in_whole_characters(given)
-                keep(model, completion)
+                keep(completion)
                 usage.new.append(completion)
                 if came - told > TOLD_SECONDS or len(usage.new) >= TOLD_ROWS:
                     usage.count()
@@ -201,7 +198,8 @@ class RecordedEngine:
             self._watch(usage)
 
     def close(self) -> None:
-        """Nothing: the build owns the engine and may use it for the next step."""
+        """Let go of the answers; the real engine stays open, for the next step may use it."""
+        self._answers.close()
 
 
 def _in_whole_characters(completion: Completion) -> Completion:

@@ -13,16 +13,18 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from srlm_data import disk, duck
+from srlm_data import disk
 from srlm_data.answers.batches import SCHEMA
+from srlm_data.answers.index import Index
 from srlm_data.errors import Damaged, StoreError
 from srlm_data.rowhash import hash_of
 
@@ -62,44 +64,48 @@ class Sealed:
 
     def __init__(self, root: Path, model: str) -> None:
         self._folder = folder(root, model)
-        self._proven: set[Path] = set()
-        self._viewed = False
-        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._known: set[Path] = set()
+        self._groups: list[tuple[Path, int]] = []
+        self._index = Index()
 
-    def _look(self) -> bool:
-        """Look for files, and hash those that are new; whether there are any."""
-        files = set(self._folder.glob("*.parquet"))
-        for file in files - self._proven:
-            if found := faults(file):
-                raise damaged(file, found)
-        self._viewed = self._viewed and files == self._proven
-        self._proven = files
-        return bool(files)
-
-    def find(self, keys: pa.Array) -> pa.Table:
-        """The answers that have one of the keys.
+    def find(self, keys: pa.Array) -> Iterator[pa.Table]:
+        """The answers that have one of the keys, a row group at a time.
 
         Raises:
             Damaged: a file is.
         """
-        if not self._look():
-            return SCHEMA.empty_table()
-        connection = self._connection = self._connection or duck.connect()
-        connection.register("wanted", pa.table({"key": keys}))
-        try:
-            if not self._viewed:
-                files = [str(file) for file in sorted(self._proven)]
-                connection.read_parquet(files).create_view("answers")
-                self._viewed = True
-            # Most windows of a new step find nothing: the keys alone say so, not the texts.
-            any_known = "SELECT 1 FROM answers SEMI JOIN wanted USING (key) LIMIT 1"
-            if not connection.sql(any_known).fetchall():
-                return SCHEMA.empty_table()
-            return connection.sql(
-                f"SELECT {', '.join(SCHEMA.names)} FROM answers SEMI JOIN wanted USING (key)"
-            ).to_arrow_table()
-        except duckdb.Error as error:
-            raise damaged(self._folder, f"'{str(error).splitlines()[0]}'") from None
+        self._look()
+        groups = [self._groups[place] for place in self._index.places(keys)]
+        for file, of_file in groupby(groups, itemgetter(0)):
+            with contextlib.suppress(FileNotFoundError), _opened(file) as parquet:
+                for _, number in of_file:
+                    group = parquet.read_row_group(number)
+                    yield group.filter(pc.is_in(group["key"], keys))
+
+    def _look(self) -> None:
+        """Look for new files; each is hashed, and its keys are read."""
+        for file in sorted(set(self._folder.glob("*.parquet")) - self._known):
+            with contextlib.suppress(FileNotFoundError):  # put aside meanwhile
+                if found := faults(file):
+                    raise damaged(file, found)
+                with _opened(file) as parquet:
+                    for number in range(parquet.num_row_groups):
+                        column = parquet.read_row_group(number, ["key"])["key"]
+                        self._index.add(column.combine_chunks(), len(self._groups))
+                        self._groups.append((file, number))
+                self._known.add(file)
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[pq.ParquetFile]:
+    """A sealed file to read from; one that cannot be read is damaged."""
+    try:
+        with pq.ParquetFile(file) as parquet:
+            yield parquet
+    except FileNotFoundError:
+        raise
+    except _UNREADABLE as error:
+        raise damaged(file, f"'{str(error).partition(chr(10))[0]}'") from None
 
 
 def faults(file: Path) -> str | None:

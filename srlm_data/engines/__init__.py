@@ -12,12 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from srlm_data.schema import Message
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ def request_seeds(run: int, row: str, samples: Iterable[int]) -> Iterator[int]:
 
 
 @lru_cache
-def _of_run(run: int) -> _Hash:
+def _of_run(run: int) -> hashlib.blake2b:
     return hashlib.blake2b(f"[{run}, ".encode(), digest_size=8)
 
 
