@@ -94,8 +94,7 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
     notes: dict[str, Any] = {}
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with duck.connect() as connection:
-            connection.execute("SET preserve_insertion_order = false")  # the pairs are sorted
+        with duck.session() as connection:  # the pairs are sorted as they are written
             candidates.view(connection, "all_candidates")
             judgments.view(connection, "all_judgments")
             connection.execute(_IN_RANGE.format(name="candidates"))
