@@ -27,7 +27,7 @@ from srlm_data.store import rules
 from srlm_data.store.ordering import Window, sort
 
 GROUP_ROWS: Final = 32_768
-GROUP_BYTES: Final = 16 << 20
+GROUP_BYTES: Final = 8 << 20
 SHARD_BYTES: Final = 512 << 20
 """Size of a shard in memory, before compression."""
 
@@ -70,6 +70,7 @@ def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
         written = _again(folder, stage)
     rules.check(stage, [folder / file.path for file in written.files], list(parents))
     disk.sync(data)
+    pa.default_memory_pool().release_unused()  # what the next step takes comes on top of it
     return written
 
 
