@@ -291,9 +291,11 @@ def _said(part: object) -> str:
 
 
 def _json(part: object) -> str:
-    if type(part) is int:
-        return str(part)
-    return json.dumps(part, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return str(part) if type(part) is int else _ENCODER.encode(part)
+
+
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+"""Kept: to make one takes as long as to use it."""
 
 
 def prompt_id(prompt: Sequence[Message]) -> str:

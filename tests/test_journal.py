@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from srlm_data.answers import batches, journal, log, sealed
 from srlm_data.answers.journal import Answers, seal_left
@@ -56,6 +58,23 @@ def test_an_answer_is_found_in_the_journal_and_after_sealing(tmp_path):
 def test_whatever_decides_an_answer_is_in_its_key(other):
     model, asked = other
     assert answer_keys(model, [asked]) != answer_keys("m", [request()])
+
+
+TEXTS = st.text(st.sampled_from("ab:;1\ud800\udc00é"), max_size=6)
+TURNS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=3)
+
+
+@given(st.lists(TURNS, min_size=1, max_size=5))
+def test_a_key_hangs_on_all_of_its_question_and_on_nothing_beside_it(asked):
+    requests = [
+        Request("r", tuple({"role": role, "content": text} for role, text in turns), SAMPLING, 1)
+        for turns in asked
+    ]
+    together = answer_keys("m", requests)
+    for request in requests:
+        request.keyed = None
+    assert together == [answer_keys("m", [request])[0] for request in requests]
+    assert len(set(together)) == len({tuple(turns) for turns in asked})
 
 
 def test_a_failed_request_is_no_answer_and_is_asked_again(tmp_path):

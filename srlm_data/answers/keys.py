@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os.path
 from collections.abc import Sequence
 from typing import Final
 
@@ -34,39 +35,53 @@ def _worked_out(model: str, requests: Sequence[Request]) -> list[str]:
     What is asked several times, a judge's prompt say, is hashed once.
     """
     messages = sampling = None
-    begun, asked = hashlib.blake2b(), ""
+    questions, question = None, ""
     found = []
     for request in requests:
-        if request.sampling is not sampling:
+        if questions is None or request.sampling is not sampling:
             messages, sampling = None, request.sampling
-            begun = _begun(model, sampling)
+            questions = _Questions(model, sampling)
         if request.messages is not messages:
             messages = request.messages
-            asked = _question(begun, messages)
-        key = f"{asked}{request.seed:016x}"
+            question = questions.hash(messages)
+        key = f"{question}{request.seed:016x}"
         found.append(key)
         request.keyed = (model, key)
     return found
 
 
-def _question(begun: hashlib.blake2b, messages: Sequence[Message]) -> str:
-    """The hash of all but the seed.
+class _Questions:
+    """Hashes what a model is asked, sampled in one way.
 
-    Every text is preceded by its length, so that none of them can reach into the next.
+    Texts come first in the hash and their lengths behind, for many texts begin alike, those of a
+    judge with its whole template: what all of them have in common is hashed once.
     """
-    turns = [
-        f"{len(turn['role'])}:{turn['role']}{len(turn['content'])}:{turn['content']}"
-        for turn in messages
-    ]
-    digest = begun.copy()
+
+    def __init__(self, model: str, sampling: Sampling) -> None:
+        # 1 and 1.0 are the same temperature, and are written differently.
+        drawn = (float(sampling.temperature), float(sampling.top_p), sampling.max_tokens)
+        said = json.dumps([model, *drawn, sampling.stop, sampling.pattern])
+        self._begun = hashlib.blake2b(said.encode(), digest_size=16)
+        self._common: str | None = None
+        self._behind_it = self._begun
+
+    def hash(self, messages: Sequence[Message]) -> str:
+        """All but the seed."""
+        texts = "".join([turn["content"] for turn in messages])
+        if self._common is None or not texts.startswith(self._common):
+            known = texts if self._common is None else self._common
+            self._common = os.path.commonprefix([known, texts])
+            self._behind_it = self._begun.copy()
+            self._behind_it.update(_encoded(self._common))
+        # From its end, a hashed text can be taken apart again in one way only.
+        lengths = "".join(
+            [f"{len(turn['role'])}:{turn['role']}{len(turn['content'])};" for turn in messages]
+        )
+        digest = self._behind_it.copy()
+        digest.update(_encoded(f"{texts[len(self._common) :]}{lengths}{len(lengths):08x}"))
+        return digest.hexdigest()
+
+
+def _encoded(text: str) -> bytes:
     # A lone surrogate is no character, but a text of JSON's may have it.
-    digest.update("".join(turns).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
-
-
-def _begun(model: str, sampling: Sampling) -> hashlib.blake2b:
-    """The hash of what is the same for a whole step; it ends with the JSON, before any length."""
-    # 1 and 1.0 are the same temperature, and are written differently.
-    drawn = (float(sampling.temperature), float(sampling.top_p), sampling.max_tokens)
-    said = json.dumps([model, *drawn, sampling.stop, sampling.pattern])
-    return hashlib.blake2b(said.encode(), digest_size=16)
+    return text.encode("utf-8", "surrogatepass")
