@@ -14,8 +14,8 @@ from typing import Final
 from srlm_data.answers.journal import Answers
 from srlm_data.engines import Completion, Engine, Request
 
-LOOKAHEAD: Final = 16_384
-"""Requests looked up at a time; a lookup scans the model's sealed answers once."""
+LOOKAHEAD: Final = 4096
+"""Requests looked up at a time."""
 
 TOLD_SECONDS: Final = 0.05
 TOLD_ROWS: Final = 256
