@@ -24,13 +24,13 @@ def ours(prompts: int) -> Run:
         shutil.rmtree(folder)
 
 
-def peer(python: str, script: str, prompts: int) -> Run:
-    """A script of ``peers/`` in a folder of its own."""
+def peer(python: str, script: str, prompts: int, *, family: bool = False) -> Run:
+    """A script of ``peers/`` in a folder of its own; ``family`` where it starts processes."""
     folder = tempfile.mkdtemp(prefix="srlm-echo-")
     try:
         return run(
             [python, BENCHMARKS / "peers" / script, folder, str(prompts)],
-            HF_HOME=folder, HF_HUB_OFFLINE="1",
+            family=family, HF_HOME=folder, HF_HUB_OFFLINE="1",
         )  # fmt: skip
     finally:
         shutil.rmtree(folder)
@@ -58,8 +58,9 @@ def figures(quick: bool) -> Iterator[Figure]:
         )  # fmt: skip
         return
     other = paired(
-        lambda: peer(distilabel, "distilabel_echo.py", prompts), lambda: ours(prompts), 1
-    )
+        lambda: peer(distilabel, "distilabel_echo.py", prompts, family=True),
+        lambda: ours(prompts), 1,
+    )  # fmt: skip
     context = f"{other['other'].seconds:.1f} s against {other['one'].seconds:.1f} s"
     yield Figure(
         f"build: {size}, distilabel 1.5.3's time over ours", other["seconds"], "x", ">= 10", context
