@@ -25,8 +25,12 @@ def answer_keys(model: str, requests: Sequence[Request]) -> list[str]:
     question begin alike. A key is kept on its request, where it is looked up three times on its
     way.
     """
-    known = [one.keyed[1] for one in requests if one.keyed and one.keyed[0] == model]
-    return known if len(known) == len(requests) else _worked_out(model, requests)
+    known = []
+    for request in requests:
+        if request.keyed is None or request.keyed[0] != model:
+            return _worked_out(model, requests)
+        known.append(request.keyed[1])
+    return known
 
 
 def _worked_out(model: str, requests: Sequence[Request]) -> list[str]:
