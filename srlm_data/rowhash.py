@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+
+_ONE: Final = b"\x01"
 
 
 def hash_of(columns: list[str], batches: Iterable[pa.RecordBatch]) -> str:
@@ -47,7 +49,8 @@ class RowHash:
 
     def _array(self, key: str, array: pa.Array) -> None:
         kind = array.type
-        self._feed(f"{key}:valid:{kind}", _bytes(array.is_valid().cast(pa.uint8())))
+        valid = _bytes(array.is_valid().cast(pa.uint8())) if array.null_count else _ONE * len(array)
+        self._feed(f"{key}:valid:{kind}", valid)
         if pa.types.is_string(kind):
             lengths, text = _text(array.fill_null("") if array.null_count else array)
             self._feed(f"{key}:lengths", lengths)
@@ -63,12 +66,13 @@ class RowHash:
         elif pa.types.is_boolean(kind):
             self._feed(f"{key}:values", _bytes(array.fill_null(False).cast(pa.uint8())))
         elif pa.types.is_floating(kind):
-            numbers = array.fill_null(0.0).to_numpy(zero_copy_only=False)
+            numbers = (array.fill_null(0.0) if array.null_count else array).to_numpy()
             # One NaN and one zero: both have several bit patterns.
             canonical = np.where(np.isnan(numbers), np.nan, numbers + 0.0)
             self._feed(f"{key}:values", canonical.astype("<f8").tobytes())
         elif pa.types.is_integer(kind):
-            self._feed(f"{key}:values", _bytes(array.fill_null(0).cast(pa.int64())))
+            numbers = array.fill_null(0) if array.null_count else array
+            self._feed(f"{key}:values", numbers.to_numpy().astype("<i8").tobytes())
         else:
             raise TypeError(f"a column of type {kind} has no canonical form; no stage declares one")
 

@@ -35,9 +35,8 @@ class Index:
         if not len(folded):
             return
         runs = [*self._runs, (folded, np.full(len(folded), place, np.uint32))]
-        # Each run is at least twice as long as the next, so there are few, and each key is
-        # moved as few times.
-        while len(runs) > 1 and len(runs[-2][0]) < 2 * len(runs[-1][0]):
+        # Each run is at least eight times as long as the next, so there are few.
+        while len(runs) > 1 and len(runs[-2][0]) < 8 * len(runs[-1][0]):
             runs[-2:] = [_merged(runs[-2], runs[-1])]
         self._runs = runs
 

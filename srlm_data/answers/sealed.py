@@ -151,10 +151,12 @@ def write(root: Path, stem: str, batches: Iterable[pa.RecordBatch]) -> None:
         drafts: dict[str, _Draft] = {}
         for batch in batches:
             models = batch.column("model")
-            for model in pc.unique(models).to_pylist():
+            found = pc.unique(models).to_pylist()
+            for model in found:
                 if model not in drafts:
                     drafts[model] = stack.enter_context(_Draft(folder(root, model), stem))
-                drafts[model].take(batch.filter(pc.equal(models, model)))
+                own = batch.filter(pc.equal(models, model)) if len(found) > 1 else batch
+                drafts[model].take(own)
         for draft in drafts.values():
             draft.publish()
 
