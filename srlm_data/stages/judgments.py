@@ -153,8 +153,8 @@ _NUMBER: Final = re.compile(
         (?P<rest>.*)""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-_PLAIN: Final = {f"{n}": Verdict("parsed", float(n)) for n in range(MAX_SCORE + 1)}
-"""The last character of most judgements, behind which nothing is to be understood."""
+_PLAIN: Final = {f"\nScore: {n}": Verdict("parsed", float(n)) for n in range(MAX_SCORE + 1)}
+"""How most judgements end; nothing about them is to be understood."""
 
 
 def read_score(text: str, finish_reason: str) -> Verdict:
@@ -174,8 +174,8 @@ def read_score(text: str, finish_reason: str) -> Verdict:
       such line, or was cut within it: the next character might have been another digit.
     - A failed request (``finish_reason`` ``error``) is ``error``.
     """
-    if finish_reason == "stop" and text[-9:-1] == "\nScore: " and text[-1] in _PLAIN:
-        return _PLAIN[text[-1]]
+    if finish_reason == "stop" and (plain := _PLAIN.get(text[-9:])):
+        return plain
     if finish_reason == "error":
         return Verdict("error")
     last = None
