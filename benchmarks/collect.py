@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from srlm_data import schema
+from srlm_data import ids, schema
 from srlm_data.conversations import user
 from srlm_data.rows import Rows
 from srlm_data.store import Input, Store, version_of
@@ -35,7 +35,7 @@ finally:
 def fill(store: Store, versions: int) -> None:
     """Write the versions: one is committed, the others are copies under names of their own."""
     prompt = user("Tell me about anything")
-    row = {"prompt_id": schema.prompt_id(prompt), "prompt": prompt, "source": "made"}
+    row = {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "made"}
     first = store.commit("many.d0", Rows.of(schema.PROMPTS, [row]), identity={}, inputs=[])
     before: list[Input] = []
     for dataset in range(100):

@@ -28,9 +28,10 @@ from srlm_data.answers.journal import Answers, seal_left
 from srlm_data.answers.recorded import RecordedEngine
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, Request, Sampling
+from srlm_data.ids import prompt_id
 from srlm_data.novelty import Novelty
 from srlm_data.rows import Rows
-from srlm_data.schema import MODELS, PROMPTS, prompt_id
+from srlm_data.schema import MODELS, PROMPTS
 from srlm_data.stages.candidates import Answer, answer
 from srlm_data.stages.judgments import Judge, judge
 from srlm_data.store import Manifest, Store

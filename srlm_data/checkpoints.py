@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from srlm_data import weights
 from srlm_data.errors import Damaged, RecipeError, StoreError
-from srlm_data.schema import row_id
+from srlm_data.ids import row_id
 
 # Keys of config.json that say how a model was saved or trained and leave its answers as they are.
 _WITHOUT_EFFECT = frozenset({

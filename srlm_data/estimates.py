@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from srlm_data.config import Config
-from srlm_data.schema import row_id
+from srlm_data.ids import row_id
 
 Numbers = npt.ArrayLike
 Array = npt.NDArray[np.float64]

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from srlm_data.config import Expected
 from srlm_data.errors import StoreError
+from srlm_data.ids import row_id
 from srlm_data.recipe import Dataset, Recipe
-from srlm_data.schema import row_id
 from srlm_data.store import Manifest, Store, version_of
 
 Action = Literal["reuse", "build", "wait"]

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from srlm_data import disk
 from srlm_data.disk import checked_json, locks
-from srlm_data.schema import row_id
+from srlm_data.ids import row_id
 
 _ARROW: Final = "tokens.arrow"
 _FACTS: Final = "tokens.json"

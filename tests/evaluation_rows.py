@@ -5,8 +5,9 @@ from typing import Any
 
 import duckdb
 
+from srlm_data.ids import row_id
 from srlm_data.rows import Rows
-from srlm_data.schema import CANDIDATES, JUDGMENTS, row_id
+from srlm_data.schema import CANDIDATES, JUDGMENTS
 
 
 def answer(prompt: str, response: str, model: str | None = None, **more: Any) -> dict[str, Any]:

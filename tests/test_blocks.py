@@ -11,8 +11,9 @@ from srlm_data.answers import asking
 from srlm_data.answers.asking import ask, ask_in_blocks
 from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.errors import DataError, EngineError
+from srlm_data.ids import row_id, row_ids
 from srlm_data.rows import Rows
-from srlm_data.schema import JUDGMENTS, MODELS, row_id, row_ids
+from srlm_data.schema import JUDGMENTS, MODELS
 
 MODEL = Rows.of(MODELS, [{"model": "fake", "method": "checkpoint", "location": "path:/"}])
 

@@ -11,10 +11,10 @@ from srlm_data.config import Config
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, Request
 from srlm_data.errors import Busy, DataError, EngineError
+from srlm_data.ids import prompt_id
 from srlm_data.plan import plan
 from srlm_data.recipe import load
 from srlm_data.rows import Models, Prompts, Rows
-from srlm_data.schema import prompt_id
 from srlm_data.stages import STEPS
 from srlm_data.store import Store
 from tests.fakes import FakeEngine

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from fakes import FakeEngine
-from srlm_data import schema
+from srlm_data import ids, schema
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, request_seed
 from srlm_data.errors import DataError
@@ -14,7 +14,7 @@ from srlm_data.stages.candidates import Answer, answer
 
 def prompts(*texts):
     rows = [
-        {"prompt_id": schema.prompt_id(user(text)), "prompt": user(text), "source": "given"}
+        {"prompt_id": ids.prompt_id(user(text)), "prompt": user(text), "source": "given"}
         for text in texts
     ]
     return Rows.of(schema.PROMPTS, rows)
@@ -33,7 +33,7 @@ def test_every_prompt_gets_n_answers_that_meet_it_though_they_finish_in_another_
     assert len(rows) == 12
     for row in rows:
         text = row["prompt"][0]["content"]
-        assert row["prompt_id"] == schema.prompt_id(user(text))
+        assert row["prompt_id"] == ids.prompt_id(user(text))
         assert row["response"] == f"{text} by {request_seed(0, row['prompt_id'], row['sample'])}"
     assert {row["sample"] for row in rows} == {0, 1, 2, 3}
     assert {(row["source"], row["model"], row["rank"]) for row in rows} == {("model", "fake", None)}

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from fakes import FakeEngine
-from srlm_data import schema
+from srlm_data import ids, schema
 from srlm_data.open_assistant import messages_of_tree
 from srlm_data.rows import Rows
 from srlm_data.stages.candidates import Answer, answer
@@ -45,7 +45,7 @@ def test_a_later_turn_has_the_whole_conversation_before_it():
         ("user", "root"), ("assistant", "first"), ("user", "go on"),
     ]  # fmt: skip
     assert (best["response"], best["rank"], worst["response"]) == ("good", 0, "bad")
-    assert best["prompt_id"] == worst["prompt_id"] == schema.prompt_id(best["prompt"])
+    assert best["prompt_id"] == worst["prompt_id"] == ids.prompt_id(best["prompt"])
     assert rows.drops == {"first_turn": 1}
 
 
@@ -108,7 +108,7 @@ def through_all_stages(prompts):
 
 def test_system_messages_and_tool_text_go_through_every_stage_untouched():
     prompts = Rows.of(
-        schema.PROMPTS, [{"prompt_id": schema.prompt_id(ODD), "prompt": ODD, "source": "given"}]
+        schema.PROMPTS, [{"prompt_id": ids.prompt_id(ODD), "prompt": ODD, "source": "given"}]
     )
     asked, judged, [row] = through_all_stages(prompts)
     assert [list(request.messages) for request in asked] == [ODD] * 3

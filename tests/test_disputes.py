@@ -2,11 +2,11 @@
 
 import pytest
 
-from srlm_data import schema
+from srlm_data import ids, schema
 from srlm_data.conversations import assistant, user
 from srlm_data.errors import DataError
+from srlm_data.ids import row_id
 from srlm_data.rows import Rows
-from srlm_data.schema import row_id
 from srlm_data.stages.disputes import (
     TakeDisputed,
     TeachComparison,
@@ -36,7 +36,7 @@ def test_the_judgements_of_the_answer_whose_scores_vary_most_become_answers():
     assert first["response"] == "Text of p1/0.\nScore: 0.0"
     assert second["response"] == "Text of p1/1.\nScore: 5.0"  # the one without a score stays out
     assert first["prompt"] == user(TEMPLATE.fill(prompt="p", response="answer p1"))
-    assert first["prompt_id"] == second["prompt_id"] == schema.prompt_id(first["prompt"])
+    assert first["prompt_id"] == second["prompt_id"] == ids.prompt_id(first["prompt"])
     assert first["model"] == "m"
 
 

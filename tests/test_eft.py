@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srlm_data import schema, templates
+from srlm_data import ids, schema, templates
 from srlm_data.conversations import user
 from srlm_data.errors import DataError
 from srlm_data.rows import Rows
 from srlm_data.stages.eft import SelectEft, agrees, select_eft
 
-TEMPLATE = schema.row_id(templates.load("judge").text)
+TEMPLATE = ids.row_id(templates.load("judge").text)
 
 
 def made(prompts, ranks=None, split="train", **changes):

@@ -12,8 +12,9 @@ import pytest
 import toy
 from conftest import Cli
 from srlm_data.findings import FEWEST, LOOKED_FOR, Finding, findings
+from srlm_data.ids import row_id
 from srlm_data.rows import Rows
-from srlm_data.schema import CANDIDATES, JUDGMENTS, MODELS, PAIRS, row_id
+from srlm_data.schema import CANDIDATES, JUDGMENTS, MODELS, PAIRS
 from srlm_data.stages import STEPS
 from srlm_data.stages.disputes import take_disputed
 from srlm_data.stages.pairs import Pair, pair

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from srlm_data import schema
+from srlm_data import ids
 from srlm_data.conversations import user
 from srlm_data.errors import DataError
 from srlm_data.stages.given import ReadExamples, ReadPrompts, read_examples, read_prompts
@@ -28,7 +28,7 @@ def test_examples_of_ones_own_are_read_from_columns_of_any_name(tmp_path):
     [row] = made.dicts()
     assert row["prompt"] == user("What is tea?")
     assert row["completion"] == [{"role": "assistant", "content": "A drink."}]
-    assert row["prompt_id"] == schema.prompt_id(user("What is tea?"))
+    assert row["prompt_id"] == ids.prompt_id(user("What is tea?"))
     assert made.drops == {"duplicate": 1, "empty_prompt": 1, "empty_completion": 1}
 
 
@@ -57,6 +57,6 @@ def test_a_pool_made_elsewhere_is_read_from_any_column(tmp_path):
     assert made.drops == {"duplicate": 1, "empty": 1}
     pq.write_table(pa.table({"prompt": [user("Hi")]}), tmp_path / "pool.parquet")
     [row] = read_prompts(ReadPrompts(files=[tmp_path / "pool.parquet"])).dicts()
-    assert row["prompt_id"] == schema.prompt_id(user("Hi"))
+    assert row["prompt_id"] == ids.prompt_id(user("Hi"))
     with pytest.raises(DataError, match="no column 'prompt', found"):
         read_prompts(ReadPrompts(files=[file])).table()

@@ -8,9 +8,9 @@ import pytest
 from srlm_data import schema
 from srlm_data.conversations import user
 from srlm_data.errors import DataError
+from srlm_data.ids import row_id
 from srlm_data.likelihoods import Reader
 from srlm_data.rows import Rows
-from srlm_data.schema import row_id
 from srlm_data.stages.intrinsic import (
     ExpectedScores,
     IntrinsicRewards,

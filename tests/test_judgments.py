@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fakes import FakeEngine
-from srlm_data import schema, templates
+from srlm_data import ids, schema, templates
 from srlm_data.conversations import render, user
 from srlm_data.engines import Completion, request_seed
 from srlm_data.errors import DataError, EngineError
@@ -169,7 +169,7 @@ def candidates(*responses, prompt=None):
         [
             {
                 "candidate_id": f"c{sample}",
-                "prompt_id": schema.prompt_id(prompt),
+                "prompt_id": ids.prompt_id(prompt),
                 "prompt": prompt,
                 "response": response,
                 "sample": sample,
@@ -192,7 +192,7 @@ def test_each_candidate_is_judged_several_times_with_the_filled_template():
     assert Counter(row["candidate_id"] for row in table) == {"c0": 3, "c1": 3}
     assert sorted(row["repeat"] for row in table if row["candidate_id"] == "c0") == [0, 1, 2]
     assert len({row["judgment_id"] for row in table}) == 6
-    assert {row["template"] for row in table} == {schema.row_id(config.template.text)}
+    assert {row["template"] for row in table} == {ids.row_id(config.template.text)}
     assert {row["model"] for row in table} == {"fake"}
     filled = {request.id: request.messages[0]["content"] for request in engine.asked}
     assert filled["c1/2"] == config.template.fill(prompt="What is tea?", response="A herb.")

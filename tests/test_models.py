@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from conftest import ROOT
 from srlm_data import checkpoints, training
 from srlm_data.errors import RecipeError, TrainingError
+from srlm_data.ids import prompt_id
 from srlm_data.resources import StoreWorkshop
 from srlm_data.rows import Rows
-from srlm_data.schema import EXAMPLES, MODELS, PAIRS, PROMPTS, prompt_id
+from srlm_data.schema import EXAMPLES, MODELS, PAIRS, PROMPTS
 from srlm_data.stages.models import Checkpoint, checkpoint, dpo, sft
 from srlm_data.store import Store
 from srlm_data.training import Dpo, Sft

@@ -1,7 +1,7 @@
 """Instructions made into others, and what of a completion is taken."""
 
 from fakes import FakeEngine
-from srlm_data import schema
+from srlm_data import ids, schema
 from srlm_data.conversations import user
 from srlm_data.engines import Completion
 from srlm_data.rows import Rows
@@ -13,7 +13,7 @@ MODEL = Rows.of(schema.MODELS, [{"model": "fake", "method": "checkpoint", "locat
 def modified(replies):
     """The modified prompts of ``{prompt: completion}``."""
     prompts = Rows.of(schema.PROMPTS, [
-        {"prompt_id": schema.prompt_id(user(text)), "prompt": user(text), "source": "given"}
+        {"prompt_id": ids.prompt_id(user(text)), "prompt": user(text), "source": "given"}
         for text in replies
     ])  # fmt: skip
 
@@ -29,7 +29,7 @@ def test_the_first_line_is_taken_without_its_list_mark_and_names_its_origin():
     rows = modified({"bake bread": "2. Bake a cake.\n3. Boil an egg."})
     [row] = rows.dicts()
     assert row["prompt"] == user("Bake a cake.")
-    assert row["few_shot"] == [schema.prompt_id(user("bake bread"))]
+    assert row["few_shot"] == [ids.prompt_id(user("bake bread"))]
     assert (row["source"], row["model"]) == ("modified", "fake")
 
 

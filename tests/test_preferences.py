@@ -12,8 +12,8 @@ import pytest
 
 from srlm_data.conversations import assistant, user
 from srlm_data.errors import DataError
+from srlm_data.ids import prompt_id
 from srlm_data.rows import Rows
-from srlm_data.schema import prompt_id
 from srlm_data.stages.preferences import ReadPairs, read_pairs
 from srlm_data.store import Store
 

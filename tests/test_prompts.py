@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fakes import FakeEngine
-from srlm_data import overlap, schema, templates
+from srlm_data import ids, overlap, schema, templates
 from srlm_data.conversations import assistant, user
 from srlm_data.engines import Completion
 from srlm_data.errors import DataError
@@ -34,8 +34,8 @@ def said(number):
 def examples(*texts, kind="ift"):
     rows = [
         {
-            "example_id": schema.row_id(text), "kind": kind, "prompt": user(text),
-            "completion": assistant("yes"), "prompt_id": schema.prompt_id(user(text)),
+            "example_id": ids.row_id(text), "kind": kind, "prompt": user(text),
+            "completion": assistant("yes"), "prompt_id": ids.prompt_id(user(text)),
         }
         for text in texts
     ]  # fmt: skip

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
@@ -21,13 +22,14 @@ from rapidfuzz.distance import Indel
 from benchmarks.data import novelty as prompts
 from benchmarks.data import pairs
 from benchmarks.data.measure import BENCHMARKS
+from srlm_data.answers.index import Index
 from srlm_data.answers.journal import Answers
 from srlm_data.answers.keys import answer_keys
 from srlm_data.build import build
 from srlm_data.engines import Completion, Request, Sampling
+from srlm_data.ids import row_id
 from srlm_data.novelty import Novelty, tokens
 from srlm_data.recipe import load
-from srlm_data.schema import row_id
 from srlm_data.store import Store
 
 pytestmark = pytest.mark.slow
@@ -83,6 +85,20 @@ def test_a_key_costs_no_more_than_writing_its_request_as_json() -> None:
                 answer_keys("m", [request])
 
     assert ratio(ours, as_json) < 1.5
+
+
+def test_an_answer_is_found_among_sixteen_times_as_many_in_hardly_more_time() -> None:
+    def keys(start: int, stop: int) -> pa.Array:
+        return pa.array([hashlib.blake2b(b"%d" % n).hexdigest()[:48] for n in range(start, stop)])
+
+    def index(count: int) -> Index:
+        known = Index()
+        for start in range(0, count, 5_000):
+            known.add(keys(start, start + 5_000), start)
+        return known
+
+    few, many, wanted = index(50_000), index(800_000), keys(-4096, 0)
+    assert ratio(lambda: many.places(wanted), lambda: few.places(wanted)) < 16 / 3
 
 
 def test_an_id_costs_no_more_than_its_json() -> None:

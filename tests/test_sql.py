@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from srlm_data import schema
+from srlm_data import ids, schema
 from srlm_data.conversations import user
 from srlm_data.errors import DataError
 from srlm_data.rows import Rows
@@ -15,7 +15,7 @@ from srlm_data.stages.sql import Sql, sql
 @pytest.fixture
 def prompts(tmp_path):
     rows = [
-        {"prompt_id": schema.prompt_id(user(text)), "prompt": user(text), "source": "given"}
+        {"prompt_id": ids.prompt_id(user(text)), "prompt": user(text), "source": "given"}
         for text in ("one", "two", "three")
     ]
     pq.write_table(Rows.of(schema.PROMPTS, rows).table(), tmp_path / "prompts.parquet")

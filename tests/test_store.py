@@ -9,11 +9,11 @@ import duckdb
 import polars
 import pytest
 
+from srlm_data import ids, schema
 from srlm_data import rows as rows_module
-from srlm_data import schema
 from srlm_data.errors import Busy, DataError, StoreError
+from srlm_data.ids import prompt_id
 from srlm_data.rows import Rows
-from srlm_data.schema import prompt_id
 from srlm_data.store import Store, ordering, shards
 
 
@@ -24,7 +24,7 @@ def prompt(text):
 
 def candidate(of, response, sample=0):
     return {
-        "candidate_id": schema.row_id(of["prompt_id"], response), "prompt_id": of["prompt_id"],
+        "candidate_id": ids.row_id(of["prompt_id"], response), "prompt_id": of["prompt_id"],
         "prompt": of["prompt"], "response": response, "sample": sample, "source": "human",
     }  # fmt: skip
 

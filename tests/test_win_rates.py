@@ -2,8 +2,9 @@ import pytest
 
 from evaluation_rows import checked, figures
 from srlm_data.errors import DataError
+from srlm_data.ids import row_id
 from srlm_data.rows import Rows
-from srlm_data.schema import COMPARISONS, row_id
+from srlm_data.schema import COMPARISONS
 from srlm_data.stages.win_rates import WinRates, win_rates
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from srlm_data import schema
+from srlm_data import ids, schema
 from srlm_data.answers.keys import answer_keys
 from srlm_data.config import Config, Runtime
 from srlm_data.conversations import user
@@ -74,7 +74,7 @@ def toy_prompts(config: ToyPrompts) -> Prompts:
             if i == config.kill_after:
                 os.kill(os.getpid(), signal.SIGKILL)
             prompt = user(f"Tell me about number {i}")
-            yield {"prompt_id": schema.prompt_id(prompt), "prompt": prompt, "source": "toy"}
+            yield {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "toy"}
 
     return Rows.stream(schema.PROMPTS, rows())
 

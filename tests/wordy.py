@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from srlm_data import schema
+from srlm_data import ids, schema
 from srlm_data.config import Config, Expected
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, Request
@@ -39,7 +39,7 @@ def wordy_prompts(config: WordyPrompts) -> Prompts:
     def rows() -> Iterator[dict[str, Any]]:
         for i in range(config.n):
             prompt = user(_text(i, config.words))
-            yield {"prompt_id": schema.prompt_id(prompt), "prompt": prompt, "source": "wordy"}
+            yield {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "wordy"}
 
     return Rows.stream(schema.PROMPTS, rows())
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import echo_text
 from pydantic import Field
 
-from srlm_data import schema
+from srlm_data import ids, schema
 from srlm_data.config import Config
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, Request
@@ -41,7 +41,7 @@ def prompts(config: Numbered) -> Prompts:
     def rows() -> Iterator[dict[str, Any]]:
         for number in range(config.n):
             prompt = user(echo_text.prompt(number))
-            yield {"prompt_id": schema.prompt_id(prompt), "prompt": prompt, "source": "echo"}
+            yield {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "echo"}
 
     return Rows.stream(schema.PROMPTS, rows())
 

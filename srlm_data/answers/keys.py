@@ -73,8 +73,8 @@ class _Questions:
         """All but the seed."""
         texts = "".join([turn["content"] for turn in messages])
         if self._common is None or not texts.startswith(self._common):
-            known = texts if self._common is None else self._common
-            self._common = os.path.commonprefix([known, texts])
+            known = self._common
+            self._common = texts if known is None else os.path.commonprefix([known, texts])
             self._behind_it = self._begun.copy()
             self._behind_it.update(_encoded(self._common))
         # From its end, a hashed text can be taken apart again in one way only.

@@ -12,8 +12,9 @@ from pydantic import Field
 from srlm_data.answers.asking import ask_in_blocks
 from srlm_data.config import Config, Expected, Lengths
 from srlm_data.engines import Completion, Engine, Request, Sampling, request_seeds
+from srlm_data.ids import row_ids
 from srlm_data.rows import Candidates, Columns, Models, Prompts, Rows
-from srlm_data.schema import CANDIDATES, Message, row_ids
+from srlm_data.schema import CANDIDATES, Message
 
 
 class Answer(Config):

@@ -22,8 +22,9 @@ from srlm_data.config import Config, Expected, Lengths
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
+from srlm_data.ids import row_id
 from srlm_data.rows import Candidates, Comparisons, Judgments, Models, Rows
-from srlm_data.schema import COMPARISONS, row_id
+from srlm_data.schema import COMPARISONS
 from srlm_data.verdicts import Comparing, read_verdict
 
 

@@ -17,8 +17,9 @@ from pydantic import Field
 
 from srlm_data import duck
 from srlm_data.config import Config, Expected
+from srlm_data.ids import prompt_id, row_id
 from srlm_data.rows import Candidates, Messages, Rows
-from srlm_data.schema import CANDIDATES, prompt_id, row_id
+from srlm_data.schema import CANDIDATES
 
 
 class SelectDialogues(Config):

@@ -17,8 +17,9 @@ from srlm_data import duck
 from srlm_data.config import Config, Expected, Template
 from srlm_data.conversations import assistant, render, user
 from srlm_data.errors import DataError
+from srlm_data.ids import prompt_id, row_id
 from srlm_data.rows import Candidates, Examples, Judgments, Rows
-from srlm_data.schema import CANDIDATES, EXAMPLES, prompt_id, row_id
+from srlm_data.schema import CANDIDATES, EXAMPLES
 from srlm_data.verdicts import ComparisonTemplate
 
 

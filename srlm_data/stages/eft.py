@@ -32,8 +32,9 @@ from srlm_data import duck
 from srlm_data.config import Config, Expected, Template
 from srlm_data.conversations import assistant, render, user
 from srlm_data.errors import DataError
+from srlm_data.ids import prompt_id, row_id
 from srlm_data.rows import BATCH, Candidates, Examples, Judgments, Rows
-from srlm_data.schema import EXAMPLES, prompt_id, row_id
+from srlm_data.schema import EXAMPLES
 
 
 class SelectEft(Config):

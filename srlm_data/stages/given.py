@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic import Field
 
+from srlm_data.ids import example_id, prompt_id
 from srlm_data.records import Records, turns
 from srlm_data.rows import Examples, Prompts
-from srlm_data.schema import EXAMPLES, PROMPTS, Message, example_id, prompt_id
+from srlm_data.schema import EXAMPLES, PROMPTS, Message
 
 
 class ReadExamples(Records):

@@ -21,9 +21,10 @@ from srlm_data.checkpoints import Workshop
 from srlm_data.config import Config, Expected, Template
 from srlm_data.conversations import render, user
 from srlm_data.errors import DataError
+from srlm_data.ids import row_id
 from srlm_data.likelihoods import Reader
 from srlm_data.rows import BATCH, Candidates, Judgments, Models, Pairs, Rows
-from srlm_data.schema import JUDGMENTS, MAX_SCORE, PAIRS, row_id
+from srlm_data.schema import JUDGMENTS, MAX_SCORE, PAIRS
 
 # The last number behind "Score:", and the white space before it, which tokenizers may join to it.
 _SCORE: Final = re.compile(r"score\W*?:\W*?(?P<space>\s*)\d[\d.]*(?!.*score\W*?:)", re.I | re.S)

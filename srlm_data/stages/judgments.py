@@ -20,9 +20,10 @@ from srlm_data.answers.asking import ask_in_blocks
 from srlm_data.config import Config, Expected, Lengths, Template, fills
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seeds
+from srlm_data.ids import row_id, row_ids
 from srlm_data.pleas import pleas_sql
 from srlm_data.rows import Candidates, Columns, Judgments, Models, Rows
-from srlm_data.schema import JUDGMENTS, MAX_SCORE, row_id, row_ids
+from srlm_data.schema import JUDGMENTS, MAX_SCORE
 
 GUIDED: Final = rf"([^\n]*\n)*Score: [0-{MAX_SCORE}]"
 """A judgement whose last line is a score: free until then, and it cannot end before."""

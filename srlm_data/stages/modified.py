@@ -18,8 +18,9 @@ from srlm_data.answers.asking import answered, ask
 from srlm_data.config import Config, Expected, Template, fills
 from srlm_data.conversations import render, user
 from srlm_data.engines import Engine, Request, Sampling, request_seed
+from srlm_data.ids import prompt_id
 from srlm_data.rows import Models, Prompts, Rows
-from srlm_data.schema import PROMPTS, prompt_id
+from srlm_data.schema import PROMPTS
 
 _MARK = re.compile(r"\s*(?:[-*]|\d{1,6}[.):])\s+")
 

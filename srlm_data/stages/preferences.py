@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import Field
 
 from srlm_data.errors import DataError
+from srlm_data.ids import prompt_id, row_id, said
 from srlm_data.records import Records, turns, wrong_type
 from srlm_data.rows import Pairs
-from srlm_data.schema import PAIRS, Message, prompt_id, row_id, said
+from srlm_data.schema import PAIRS, Message
 
 
 class ReadPairs(Records):

@@ -19,10 +19,11 @@ from srlm_data.config import Config, Expected, Lengths, Template, fills
 from srlm_data.conversations import render, user
 from srlm_data.engines import Completion, Engine, Request, Sampling, request_seed
 from srlm_data.errors import DataError
+from srlm_data.ids import prompt_id
 from srlm_data.novelty import Novelty
 from srlm_data.prompt_lists import flaw, new_prompts, one_line, too_long
 from srlm_data.rows import Examples, Models, Prompts, Rows
-from srlm_data.schema import PROMPTS, prompt_id
+from srlm_data.schema import PROMPTS
 
 
 class SelfInstruct(Config):

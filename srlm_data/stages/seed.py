@@ -21,10 +21,11 @@ from pydantic import Field, model_validator
 from srlm_data import duck
 from srlm_data.config import Config, Expected
 from srlm_data.conversations import assistant, user
+from srlm_data.ids import example_id, prompt_id, row_id
 from srlm_data.open_assistant import messages_of
 from srlm_data.records import Records
 from srlm_data.rows import BATCH, Candidates, Examples, Messages, Rows
-from srlm_data.schema import CANDIDATES, EXAMPLES, MESSAGES, example_id, prompt_id, row_id
+from srlm_data.schema import CANDIDATES, EXAMPLES, MESSAGES
 
 
 class ReadMessages(Records):

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from srlm_data import checkpoints, schema
+from srlm_data import checkpoints, ids, schema
 from srlm_data.checkpoints import Workshop
 from srlm_data.config import Config, Expected
 from srlm_data.conversations import user
@@ -82,7 +82,7 @@ def world_prompts(config: WorldPrompts) -> Prompts:
     """Draw prompts for evaluation, over all things; none of them is in the trees of any seed."""
     prompts = [user(text) for text in held_out_prompts(seed=config.seed, n=config.n)]
     rows = [
-        {"prompt_id": schema.prompt_id(prompt), "prompt": prompt, "source": "held_out"}
+        {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "held_out"}
         for prompt in prompts
     ]
     return Rows.of(schema.PROMPTS, rows)
@@ -95,7 +95,7 @@ def world_dialogues(config: WorldPrompts) -> Prompts:
     one of the held-out prompts.
     """
     rows = [
-        {"prompt_id": schema.prompt_id(prompt), "prompt": prompt, "source": "world"}
+        {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "world"}
         for prompt in dialogues(seed=config.seed, n=config.n)
     ]
     return Rows.of(schema.PROMPTS, rows)
@@ -162,7 +162,7 @@ def check_answers(config: CheckAnswers, candidates: Candidates) -> Judgments:  #
 def _scored(candidate: Mapping[str, Any], judge: str, score: float) -> dict[str, Any]:
     """A judgement by something that knows the truth."""
     return {
-        "judgment_id": schema.row_id(judge, candidate["candidate_id"]),
+        "judgment_id": ids.row_id(judge, candidate["candidate_id"]),
         "candidate_id": candidate["candidate_id"],
         "prompt_id": candidate["prompt_id"],
         "repeat": 0,

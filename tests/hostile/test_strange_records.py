@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from srlm_data import records, schema
 from srlm_data.errors import DataError
+from srlm_data.ids import row_id
 from srlm_data.open_assistant import messages_of
 from srlm_data.rowhash import RowHash
 from srlm_data.rows import Rows
-from srlm_data.schema import MESSAGES, row_id
+from srlm_data.schema import MESSAGES
 from srlm_data.stages.seed import ReadMessages, read_messages
 
 LEAVES = st.one_of(
