@@ -12,6 +12,7 @@ from typing import Final
 from srlm_data import checkpoints, disk
 from srlm_data.answers.journal import Answers
 from srlm_data.answers.recorded import RecordedEngine, Usage
+from srlm_data.answers.sealed import Sealed
 from srlm_data.engines import Engine
 from srlm_data.engines.settings import EngineSettings, open_engine
 from srlm_data.errors import DataError, EngineError, Missing, TrainingError
@@ -22,10 +23,14 @@ _HOLD_THE_MODEL: Final = ("transformers", "vllm", "ray")
 
 
 class Engines:
-    """The one engine that is open, kept for the next step as long as the model is the same."""
+    """The one engine that is open, kept for the next step as long as the model is the same.
+
+    What models have answered is kept as well, so that a build hashes it once.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: dict[str, Sealed] = {}
         self._key: tuple[EngineSettings, str] | None = None
         self._engine: Engine | None = None
 
@@ -51,11 +56,10 @@ class Engines:
         if len(rows) != 1:
             raise DataError(f"{models.name}: a step asks one model, found {len(rows)}. Select one.")
         digest, location = rows[0]["model"], rows[0]["location"]
-        return RecordedEngine(
-            lambda: self._open(settings, location, digest),
-            Answers(self._store.root, step, digest),
-            watch,
-        )
+        root = self._store.root
+        known = self._known.setdefault(digest, Sealed(root, digest))
+        answers = Answers(root, step, digest, known)
+        return RecordedEngine(lambda: self._open(settings, location, digest), answers, watch)
 
     def _open(self, settings: EngineSettings, location: str, digest: str) -> Engine:
         key = (settings, digest)

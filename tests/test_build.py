@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from srlm_data import resources, schema
+from srlm_data.answers import sealed
 from srlm_data.build import Silent, build
 from srlm_data.config import Config
 from srlm_data.conversations import user
@@ -281,3 +282,18 @@ def test_a_step_asks_one_model(project):
     recipe = load(project.folder / "toy.yaml", steps={**TOY, "toy_model": two})
     with pytest.raises(DataError, match="a step asks one model, found 2"):
         build(recipe, project.store)
+
+
+def test_a_build_hashes_what_a_model_has_answered_once_for_all_its_steps(tmp_path, monkeypatch):
+    project = Project(tmp_path, monkeypatch)
+    project.build()
+    known = {file.name for file in tmp_path.glob("store/answers/M1/*.parquet")}
+    hashed: list[str] = []
+    whole = sealed.faults
+    monkeypatch.setattr(sealed, "faults", lambda file: hashed.append(file.name) or whole(file))
+    project.change("n: 4", "n: 5")
+    project.build()
+    assert len(project.asked) == 6 + 6 * 2
+    assert len(known) == 2
+    assert known <= set(hashed)  # and perhaps one that was sealed meanwhile
+    assert len(hashed) == len(set(hashed))

@@ -49,15 +49,18 @@ class Answers:
         root: of the store.
         step: the dataset that is made, kept beside each answer.
         model: digest of the model that answers.
+        known: its sealed answers, where another step has looked at them before.
     """
 
-    def __init__(self, root: Path, step: str, model: str) -> None:
+    def __init__(
+        self, root: Path, step: str, model: str, known: sealed.Sealed | None = None
+    ) -> None:
         self.model = model
         self._root = root
         own = _Journal(root / "journal" / f"{uuid.uuid4().hex}.log")
         self._own = _Writer(own, lambda part: batches.batch(step, model, part))
         self._others: dict[Path, _Journal] = {}
-        self._sealed = sealed.Sealed(root, model)
+        self._sealed = known or sealed.Sealed(root, model)
 
     def __enter__(self) -> Answers:
         return self

@@ -2,7 +2,7 @@
 
     <store>/answers/<model>/<id>-<hash>.parquet
 
-The name of a file has the hash of its bytes, which is looked at once in a process before an answer
+The name of a file has the hash of its bytes, which is looked at once in a build before an answer
 is taken from it. An answer is the dearest thing in a store, so a damaged file is never given up as
 a whole: each of its row groups has a hash of its rows, and what is still good is written anew.
 """
