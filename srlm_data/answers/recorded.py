@@ -179,21 +179,24 @@ class RecordedEngine:
     def _counted(self, completions: Iterable[Completion]) -> Iterator[Completion]:
         """Keep what an engine gives, and count it."""
         usage, keep, clock = self.usage, self._answers.keep, time.perf_counter
+        new, waited = usage.new, 0.0
         started = told = clock()
         try:
             for given in completions:
                 came = clock()
-                usage.seconds += came - started
+                waited += came - started
                 completion = given if given.text.isascii() else _in_whole_characters(given)
                 keep(completion)
-                usage.new.append(completion)
-                if came - told > TOLD_SECONDS or len(usage.new) >= TOLD_ROWS:
+                new.append(completion)
+                if came - told > TOLD_SECONDS or len(new) >= TOLD_ROWS:
+                    usage.seconds, waited = usage.seconds + waited, 0.0
                     usage.count()
                     self._watch(usage)
                     told = came
                 yield completion
                 started = clock()
         finally:
+            usage.seconds += waited
             usage.count()
             self._watch(usage)
 

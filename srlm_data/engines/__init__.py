@@ -75,17 +75,19 @@ class Completion(NamedTuple):
 
 def request_seed(run: int, row: str, sample: int) -> int:
     """The seed of a request (63 bits): from the run's seed, its row's id, the sample's index."""
-    return next(request_seeds(run, row, range(sample, sample + 1)))
+    return request_seeds(run, row, [sample])[0]
 
 
-def request_seeds(run: int, row: str, samples: Iterable[int]) -> Iterator[int]:
+def request_seeds(run: int, row: str, samples: Iterable[int]) -> list[int]:
     """The seeds of several samples of one row."""
     row_of_run = _of_run(run).copy()
     row_of_run.update(f"{encode_basestring_ascii(row)}, ".encode())
+    seeds = []
     for sample in samples:
         digest = row_of_run.copy()
         digest.update(_ended(sample))
-        yield int.from_bytes(digest.digest()) >> 1
+        seeds.append(int.from_bytes(digest.digest()) >> 1)
+    return seeds
 
 
 @lru_cache
