@@ -160,7 +160,7 @@ def test_a_journal_cannot_name_a_folder_elsewhere(store: Store, model: str) -> N
     file = store.root / "journal" / "stranger.log"
     file.parent.mkdir(exist_ok=True)
     completion = Completion(Request("r", (), Sampling(0.7, 0.9, 16), 0), "t", "stop", 1, 1)
-    log.append(file, 0, batches.encoded(batches.batch("s", [(model, completion)])))
+    log.append(file, 0, batches.encoded(batches.batch("s", model, [completion])))
     before = sorted(store.root.parent.rglob("*.parquet"))
     with pytest.raises(StoreError, match="a digest is"):
         seal_left(store.root)
