@@ -38,7 +38,7 @@ def peer(python: str, script: str, prompts: int, *, family: bool = False) -> Run
 
 def figures(quick: bool) -> Iterator[Figure]:
     """What a build promises."""
-    prompts, times = (1_000, 1) if quick else (20_000, 3)
+    prompts, times = (1_000, 1) if quick else (20_000, 5)
     size = f"{prompts:,} prompts x 4 x 3"
     plain = paired(
         lambda: ours(prompts), lambda: peer(sys.executable, "plain_echo.py", prompts), times
@@ -50,6 +50,22 @@ def figures(quick: bool) -> Iterator[Figure]:
             "" if quick else "<= 1", context,
         )  # fmt: skip
     yield Figure(f"build: {size}, peak memory", plain["one"].megabytes, "MB")
+    more = 10 * prompts
+    large = paired(lambda: ours(more), lambda: peer(sys.executable, "plain_echo.py", more), 1)
+    yield Figure(
+        "build: ten times as many, seconds over a plain script's", large["seconds"], "x",
+        "" if quick else "<= 1",
+        f"{large['one'].seconds:.1f} s against {large['other'].seconds:.1f} s",
+    )  # fmt: skip
+    yield Figure(
+        "build: ten times as many, seconds over those of the smaller build",
+        large["one"].seconds / plain["one"].seconds, "x", "" if quick else "<= 11",
+    )  # fmt: skip
+    yield Figure(
+        "build: ten times as many, memory over the plain script's", large["megabytes"], "x",
+        "" if quick else "<= 1",
+        f"{large['one'].megabytes:.0f} MB against {large['other'].megabytes:.0f} MB",
+    )  # fmt: skip
     distilabel = os.environ.get("DISTILABEL_PYTHON")
     if not distilabel:
         yield Figure(
