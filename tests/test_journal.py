@@ -18,7 +18,7 @@ from srlm_data.answers import batches, journal, log, sealed
 from srlm_data.answers.journal import Answers, seal_left
 from srlm_data.answers.keys import answer_keys
 from srlm_data.engines import Completion, Request, Sampling
-from srlm_data.errors import StoreError
+from srlm_data.errors import DataError, StoreError
 
 SAMPLING = Sampling(0.7, 0.9, 16)
 
@@ -75,6 +75,22 @@ def test_a_key_hangs_on_all_of_its_question_and_on_nothing_beside_it(asked):
         request.keyed = None
     assert together == [answer_keys("m", [request])[0] for request in requests]
     assert len(set(together)) == len({tuple(turns) for turns in asked})
+
+
+@pytest.mark.parametrize("seed", [0, -1, 2**63, 2**64 - 1])
+def test_an_answer_is_found_whatever_its_seed(tmp_path, seed):
+    with Answers(tmp_path, "step", "m") as answers:
+        answers.keep(completion(request(seed=seed)))
+        answers.flush()
+        assert len(answers.find([request(seed=seed)])) == 1
+
+
+def test_a_seed_that_no_key_holds_is_refused(tmp_path):
+    with (
+        Answers(tmp_path, "step", "m") as answers,
+        pytest.raises(DataError, match="request 'hi-18446744073709551616': a seed has at most 64"),
+    ):
+        answers.find([request(), request(seed=2**64)])
 
 
 def test_a_failed_request_is_no_answer_and_is_asked_again(tmp_path):

@@ -17,7 +17,7 @@ from srlm_data.answers.keys import KEY_DIGITS
 
 _WORDS: Final = KEY_DIGITS // 8
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
-"""Any odd number with many bits: products of it, of which the upper bits hang on all below."""
+"""Any odd number with many bits would do: in a product, a bit hangs on all that are below it."""
 
 _Run = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 """Folded keys, sorted, and the place of each."""

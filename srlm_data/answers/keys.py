@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from srlm_data.engines import Request, Sampling
+from srlm_data.errors import DataError
 from srlm_data.schema import Message
 
 KEY_DIGITS: Final = 48
@@ -37,6 +38,9 @@ def _worked_out(model: str, requests: Sequence[Request]) -> list[str]:
     """Put their keys on requests.
 
     What is asked several times, a judge's prompt say, is hashed once.
+
+    Raises:
+        DataError: a seed has more than 64 bits.
     """
     messages = sampling = None
     questions, question = None, ""
@@ -51,6 +55,12 @@ def _worked_out(model: str, requests: Sequence[Request]) -> list[str]:
         key = f"{question}{request.seed:016x}"
         found.append(key)
         request.keyed = (model, key)
+    if max(map(len, found), default=0) > KEY_DIGITS:
+        long = next(one for one in requests if one.keyed and len(one.keyed[1]) > KEY_DIGITS)
+        raise DataError(
+            f"request '{long.id}': a seed has at most 64 bits, found {long.seed}. "
+            "Let 'request_seed' make it."
+        )
     return found
 
 

@@ -15,7 +15,7 @@ from srlm_data.answers.journal import Answers
 from srlm_data.engines import Completion, Engine, Request
 
 LOOKAHEAD: Final = 4096
-"""Requests looked up at a time."""
+"""Requests looked up at a time: enough for a lookup to cost little, few enough to hold."""
 
 TOLD_SECONDS: Final = 0.05
 TOLD_ROWS: Final = 256

@@ -41,7 +41,7 @@ class Request:
         id: the asking step's own handle, given back with the completion; unique in a call.
         messages: the conversation, before the chat template.
         sampling: how to draw.
-        seed: of this request alone, so that rows do not depend on batching or resuming.
+        seed: of this request alone, so that rows do not depend on batching or resuming; 64 bits.
         keyed: the model and the key that an answer is kept under, once it was worked out.
     """
 
