@@ -25,6 +25,7 @@ import pyarrow as pa
 from srlm_data.answers import sealed
 from srlm_data.answers.batches import SCHEMA
 from srlm_data.answers.journal import Answers, seal_left
+from srlm_data.answers.keys import KEY_DIGITS
 from srlm_data.answers.recorded import RecordedEngine
 from srlm_data.conversations import user
 from srlm_data.engines import Completion, Request, Sampling
@@ -117,7 +118,7 @@ def lookups(folder: Path, answers: int) -> float:
     def batches() -> Iterator[pa.RecordBatch]:
         for start in range(0, answers, 8192):
             rows = range(start, min(start + 8192, answers))
-            keys = [f"{chance.getrandbits(192):048x}" for _ in rows]
+            keys = [f"{chance.getrandbits(4 * KEY_DIGITS):0{KEY_DIGITS}x}" for _ in rows]
             values = {"key": keys, "model": [MODEL] * len(rows), "text": ["x" * 200] * len(rows)}
             yield pa.RecordBatch.from_arrays(
                 [pa.array(values.get(one.name, [None] * len(rows)), one.type) for one in SCHEMA],

@@ -52,7 +52,7 @@ class RowHash:
         valid = _bytes(array.is_valid().cast(pa.uint8())) if array.null_count else _ONE * len(array)
         self._feed(f"{key}:valid:{kind}", valid)
         if pa.types.is_string(kind):
-            lengths, text = _text(array.fill_null("") if array.null_count else array)
+            lengths, text = _text(_filled(array, ""))
             self._feed(f"{key}:lengths", lengths)
             self._feed(f"{key}:values", text)
         elif pa.types.is_list(kind):
@@ -64,17 +64,22 @@ class RowHash:
             for field, child in zip(kind, array.flatten(), strict=True):
                 self._array(f"{key}.{field.name}", child)
         elif pa.types.is_boolean(kind):
-            self._feed(f"{key}:values", _bytes(array.fill_null(False).cast(pa.uint8())))
+            self._feed(f"{key}:values", _bytes(_filled(array, False).cast(pa.uint8())))
         elif pa.types.is_floating(kind):
-            numbers = (array.fill_null(0.0) if array.null_count else array).to_numpy()
+            numbers = _filled(array, 0.0).to_numpy()
             # One NaN and one zero: both have several bit patterns.
             canonical = np.where(np.isnan(numbers), np.nan, numbers + 0.0)
             self._feed(f"{key}:values", canonical.astype("<f8").tobytes())
         elif pa.types.is_integer(kind):
-            numbers = array.fill_null(0) if array.null_count else array
-            self._feed(f"{key}:values", numbers.to_numpy().astype("<i8").tobytes())
+            numbers = _filled(array, 0).to_numpy()
+            self._feed(f"{key}:values", numbers.astype("<i8").tobytes())
         else:
             raise TypeError(f"a column of type {kind} has no canonical form; no stage declares one")
+
+
+def _filled(array: pa.Array, value: object) -> pa.Array:
+    """A value in the place of each null; most columns have none, and asking is cheap."""
+    return array.fill_null(value) if array.null_count else array
 
 
 def _bytes(numbers: pa.Array) -> bytes:

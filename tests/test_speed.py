@@ -24,7 +24,7 @@ from benchmarks.data import pairs
 from benchmarks.data.measure import BENCHMARKS
 from srlm_data.answers.index import Index
 from srlm_data.answers.journal import Answers
-from srlm_data.answers.keys import answer_keys
+from srlm_data.answers.keys import KEY_DIGITS, answer_keys
 from srlm_data.build import build
 from srlm_data.engines import Completion, Request, Sampling
 from srlm_data.ids import row_id
@@ -89,7 +89,8 @@ def test_a_key_costs_no_more_than_writing_its_request_as_json() -> None:
 
 def test_an_answer_is_found_among_sixteen_times_as_many_in_hardly_more_time() -> None:
     def keys(start: int, stop: int) -> pa.Array:
-        return pa.array([hashlib.blake2b(b"%d" % n).hexdigest()[:48] for n in range(start, stop)])
+        hashes = (hashlib.blake2b(b"%d" % number).hexdigest() for number in range(start, stop))
+        return pa.array([one[:KEY_DIGITS] for one in hashes])
 
     def index(count: int) -> Index:
         known = Index()

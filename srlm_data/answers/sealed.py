@@ -105,7 +105,7 @@ def _opened(file: Path) -> Iterator[pq.ParquetFile]:
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
-        raise damaged(file, f"'{str(error).partition(chr(10))[0]}'") from None
+        raise damaged(file, _first_line(error)) from None
 
 
 def faults(file: Path) -> str | None:
@@ -115,8 +115,12 @@ def faults(file: Path) -> str | None:
     try:
         bad = sum(group is None for group in _groups(file))
     except _UNREADABLE as error:
-        return f"'{str(error).partition(chr(10))[0]}'"
+        return _first_line(error)
     return f"{bad} of its row groups changed" if bad else "a changed byte beside the rows"
+
+
+def _first_line(error: Exception) -> str:
+    return f"'{str(error).partition(chr(10))[0]}'"
 
 
 def good(file: Path) -> Iterator[pa.RecordBatch]:
