@@ -23,8 +23,8 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from srlm_data.query import connect
-from srlm_data.stages.reward_metrics import MeasureJudge, agree
+from srlm_data.analysis.query import connect
+from srlm_data.evaluation.judge_accuracy import MeasureJudge, agree
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("sft", "m1", "m2", "m3")

@@ -17,9 +17,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from srlm_data import ids, schema
-from srlm_data.conversations import user
-from srlm_data.rows import Rows
+from srlm_data.core import ids, schema
+from srlm_data.core.messages import user
+from srlm_data.core.rows import Rows
 from srlm_data.store import Input, Store, version_of
 
 CODE = """

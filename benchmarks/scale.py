@@ -22,19 +22,19 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from srlm_data.answers import sealed
-from srlm_data.answers.batches import SCHEMA
-from srlm_data.answers.journal import Answers, seal_left
-from srlm_data.answers.keys import KEY_DIGITS
-from srlm_data.answers.recorded import RecordedEngine
-from srlm_data.conversations import user
-from srlm_data.engines import Completion, Request, Sampling
-from srlm_data.ids import prompt_id
-from srlm_data.novelty import Novelty
-from srlm_data.rows import Rows
-from srlm_data.schema import MODELS, PROMPTS
-from srlm_data.stages.candidates import Answer, answer
-from srlm_data.stages.judgments import Judge, judge
+from srlm_data.core.ids import prompt_id
+from srlm_data.core.messages import user
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import MODELS, PROMPTS
+from srlm_data.engines.cache import sealed
+from srlm_data.engines.cache._batches import SCHEMA
+from srlm_data.engines.cache.journal import Answers, seal_left
+from srlm_data.engines.cache.keys import KEY_DIGITS
+from srlm_data.engines.cache.recorded import RecordedEngine
+from srlm_data.engines.protocol import Completion, Request, Sampling
+from srlm_data.steps._novelty import Novelty
+from srlm_data.steps.candidates import Answer, answer
+from srlm_data.steps.judgments import Judge, judge
 from srlm_data.store import Manifest, Store
 
 MODEL = "0" * 32

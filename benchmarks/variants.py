@@ -20,9 +20,9 @@ from typing import Any, Final
 
 import click
 
-from srlm_data.build import build
-from srlm_data.query import connect
-from srlm_data.recipe import load
+from srlm_data.analysis.query import connect
+from srlm_data.pipeline.build import build
+from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -72,7 +72,7 @@ datasets:
   as_judge: {{step: measure_judge, candidates: ranked, judgments: judgments}}
   answers: {{step: answer, prompts: seed.held_out, model: {model}, n: 1, max_tokens: 48,
     cut_off: keep}}
-  truth: {{step: 'srlm_data.world.steps:consult_oracle', candidates: answers}}
+  truth: {{step: 'srlm_data.demo.steps:consult_oracle', candidates: answers}}
   as_assistant: {{step: describe_answers, candidates: answers, judgments: truth}}
 """
 DUEL: Final = """\

@@ -6,8 +6,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from srlm_data.query import connect
-    from srlm_data.reading import load, scan, sql
+    from srlm_data.analysis.query import connect
+    from srlm_data.analysis.reading import load, scan, sql
 
 __all__ = ["connect", "load", "scan", "sql"]
 
@@ -16,5 +16,5 @@ def __getattr__(name: str) -> object:
     """Import what is asked for when it is: ``import srlm_data`` waits for no library."""
     if name not in __all__:
         raise AttributeError(f"module 'srlm_data' has no attribute '{name}'")
-    module = "srlm_data.query" if name == "connect" else "srlm_data.reading"
+    module = "srlm_data.analysis.query" if name == "connect" else "srlm_data.analysis.reading"
     return getattr(importlib.import_module(module), name)

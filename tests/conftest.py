@@ -80,7 +80,7 @@ def cli_env(tmp_path: Path) -> dict[str, str]:
         "COLUMNS": "200",
         "HOME": str(home),
         "NO_COLOR": "1",
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}",
     }
     return env
 

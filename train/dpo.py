@@ -19,7 +19,7 @@ from tokenizing import DPO
 from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer
 
-from srlm_data.training import Dpo
+from srlm_data.models.training import Dpo
 
 
 class Trainer(DPOTrainer):

@@ -18,12 +18,13 @@ from pydantic import Field, ValidationError
 from tokenizing import Method
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
-from srlm_data import disk, tokens
-from srlm_data.checkpoints import tokenizer_digest
-from srlm_data.config import Config
-from srlm_data.errors import TrainingError, did_you_mean
-from srlm_data.tokens import Tokens
-from srlm_data.training import Training
+from srlm_data.core import filesystem
+from srlm_data.core.config import Config
+from srlm_data.core.errors import TrainingError, did_you_mean
+from srlm_data.models import tokens
+from srlm_data.models.identity import tokenizer_digest
+from srlm_data.models.tokens import Tokens
+from srlm_data.models.training import Training
 
 Settings = TypeVar("Settings", bound=Training)
 
@@ -126,7 +127,7 @@ class Job(Generic[Settings]):
     @cached_property
     def sha256(self) -> dict[Path, str]:
         """The hash of each file of rows."""
-        return {file: disk.digest(file) for file in [*self.data, *self.validation]}
+        return {file: filesystem.digest(file) for file in [*self.data, *self.validation]}
 
     def rows(self, method: Method) -> datasets.Dataset:
         """The tokens to train on, mapped into memory; made first where no run has made them.

@@ -27,9 +27,9 @@ from job import Job, Settings, read
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from srlm_data.card import model as model_card
-from srlm_data.checkpoints import digest
-from srlm_data.errors import SrlmError, TrainingError
+from srlm_data.core.errors import SrlmError, TrainingError
+from srlm_data.models.identity import digest
+from srlm_data.publish.card import model as model_card
 
 SETTINGS: Final = "settings.json"
 

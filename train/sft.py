@@ -13,7 +13,7 @@ from run import run
 from tokenizing import SFT
 from trl import SFTConfig, SFTTrainer
 
-from srlm_data.training import Sft
+from srlm_data.models.training import Sft
 
 
 def trainer(job: Job[Sft]) -> SFTTrainer:

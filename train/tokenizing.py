@@ -20,7 +20,7 @@ from datasets.utils import tqdm
 from transformers import PreTrainedTokenizerBase
 from trl.data_utils import common_prefix_length
 
-from srlm_data.errors import TrainingError
+from srlm_data.core.errors import TrainingError
 
 BATCH: Final = 512
 """Rows that are tokenized together."""

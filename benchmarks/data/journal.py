@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.data.measure import Figure, call
-from srlm_data.answers.journal import Answers, seal_left
-from srlm_data.engines import Completion, Request, Sampling
+from srlm_data.engines.cache.journal import Answers, seal_left
+from srlm_data.engines.protocol import Completion, Request, Sampling
 
 
 def keep_and_seal(rows: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.measure import Figure, call
-from srlm_data.novelty import Novelty, tokens
+from srlm_data.steps._novelty import Novelty, tokens
 
 
 def texts(count: int, seed: int = 0) -> list[str]:

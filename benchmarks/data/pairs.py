@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data.measure import Figure, call, paired
-from srlm_data import duck, schema
-from srlm_data.rows import Rows
-from srlm_data.stages.pairs import Pair, pair
+from srlm_data.core import database, schema
+from srlm_data.core.rows import Rows
+from srlm_data.steps.pairs import Pair, pair
 from srlm_data.store.shards import GROUP_ROWS
 
 CANDIDATES = """
@@ -74,7 +74,7 @@ def write(folder: str, prompts: int) -> None:
 
     They lie as in a version: in the order of their prompts, in row groups of so many.
     """
-    with duck.connect() as connection:
+    with database.connect() as connection:
         for name, query in (("candidates", CANDIDATES), ("judgments", JUDGMENTS)):
             connection.execute(
                 f"COPY ({query.replace('?', str(prompts))} ORDER BY prompt_id, candidate_id) "
@@ -93,7 +93,7 @@ def ours(folder: str) -> int:
 
 def by_hand(folder: str, query: str) -> int:
     """A query, drained."""
-    with duck.connect() as connection:
+    with database.connect() as connection:
         for name in ("candidates", "judgments"):
             connection.execute(f"CREATE VIEW {name} AS FROM '{folder}/{name}.parquet'")
         return sum(batch.num_rows for batch in connection.sql(query).to_arrow_reader(8192))

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.data.measure import BENCHMARKS, Figure, Run, call, paired, run
-from srlm_data import schema
-from srlm_data.rows import Rows
+from srlm_data.core import schema
+from srlm_data.core.rows import Rows
 from srlm_data.store import Store
 
 HEAVY = ("torch", "transformers", "trl", "vllm", "ray", "datasets", "polars", "pandas")

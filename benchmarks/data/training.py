@@ -67,7 +67,7 @@ def write(folder: str, rows: int) -> dict[str, int]:
 def _schema(answers: list[str]) -> Any:
     import pyarrow as pa
 
-    from srlm_data.schema import CONVERSATION
+    from srlm_data.core.schema import CONVERSATION
 
     return pa.schema(dict.fromkeys(["prompt", *answers], CONVERSATION))
 
@@ -117,7 +117,7 @@ def start(folder: str, method: str, tokens: str, whose: str, model: str) -> dict
     from transformers import AutoModelForCausalLM, TrainerCallback
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-    from srlm_data.training import Dpo, Sft
+    from srlm_data.models.training import Dpo, Sft
 
     class Began(Exception):
         pass

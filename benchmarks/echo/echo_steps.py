@@ -8,12 +8,12 @@ from typing import Any, Final
 import echo_text
 from pydantic import Field
 
-from srlm_data import ids, schema
-from srlm_data.config import Config
-from srlm_data.conversations import user
-from srlm_data.engines import Completion, Request
-from srlm_data.rows import Models, Prompts, Rows
-from srlm_data.stages.judgments import Judge
+from srlm_data.core import ids, schema
+from srlm_data.core.config import Config
+from srlm_data.core.messages import user
+from srlm_data.core.rows import Models, Prompts, Rows
+from srlm_data.engines.protocol import Completion, Request
+from srlm_data.steps.judgments import Judge
 
 JUDGMENT: Final = Judge().max_tokens
 """By which the engine tells a judgement from an answer; it reads no texts."""

@@ -18,17 +18,17 @@ from benchmarks.engine.workload import (
     asked_for_judgments,
     judge_requests,
 )
-from srlm_data.build import Silent, build
-from srlm_data.engines import Request
-from srlm_data.plan import Planned
-from srlm_data.recipe import load
+from srlm_data.engines.protocol import Request
+from srlm_data.pipeline.build import Silent, build
+from srlm_data.pipeline.plan import Planned
+from srlm_data.pipeline.recipe import load
 from srlm_data.store import Manifest, Store
 
 RECIPE = f"""\
 engine: ENGINE
 datasets:
   m0: {{step: checkpoint, path: model}}
-  prompts: {{step: 'srlm_data.world.steps:world_prompts', n: PROMPTS}}
+  prompts: {{step: 'srlm_data.demo.steps:world_prompts', n: PROMPTS}}
   candidates: {{step: answer, prompts: prompts, model: m0, max_tokens: {TOKENS}, cut_off: keep}}
   judged:
     step: sql

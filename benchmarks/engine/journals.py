@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.engine.turns import Ratio
-from srlm_data.answers.journal import Answers, seal_left
-from srlm_data.answers.recorded import RecordedEngine
-from srlm_data.engines import Completion, Request, Sampling
+from srlm_data.engines.cache.journal import Answers, seal_left
+from srlm_data.engines.cache.recorded import RecordedEngine
+from srlm_data.engines.protocol import Completion, Request, Sampling
 
 
 class Instant:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from srlm_data.engines import Engine, Request
+from srlm_data.engines.protocol import Engine, Request
 from srlm_data.engines.settings import EngineSettings, open_engine
 
 

@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from srlm_data import schema
-from srlm_data.engines import Completion, Request
+from srlm_data.core import schema
+from srlm_data.core.rows import Rows
+from srlm_data.demo.steps import WorldPrompts, world_prompts
+from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import VllmEngine
-from srlm_data.rows import Rows
-from srlm_data.stages.candidates import Answer, answer
-from srlm_data.stages.judgments import Judge, judge
-from srlm_data.world.steps import WorldPrompts, world_prompts
+from srlm_data.steps.candidates import Answer, answer
+from srlm_data.steps.judgments import Judge, judge
 
 ROOT = Path(__file__).resolve().parents[2]
 AT_A_TIME = 64

@@ -1,4 +1,4 @@
-"""The command line: it parses, calls and prints.
+"""Floor 8. The command line: it parses, calls and prints.
 
 Every command imports what it needs when it runs: `srlm-data --help` must not wait for DuckDB.
 """
@@ -27,7 +27,7 @@ from srlm_data.cli.report import report
 from srlm_data.cli.stopping import Terminated
 from srlm_data.cli.terminal import visible
 from srlm_data.cli.tracing import lineage
-from srlm_data.errors import SrlmError
+from srlm_data.core.errors import SrlmError
 
 EXIT_CODES = """\b
 Exit codes:
@@ -113,7 +113,7 @@ def _make_room_for_rows() -> None:
 
 
 def _fail(sentence: str, code: int) -> int:
-    from srlm_data.redaction import redacted
+    from srlm_data.core.redaction import redacted
 
     for line in redacted(sentence).rstrip("\n").split("\n"):
         click.echo(f"error: {visible(line)}", err=True)
@@ -121,7 +121,7 @@ def _fail(sentence: str, code: int) -> int:
 
 
 def _click_says(error: click.ClickException) -> int:
-    from srlm_data.redaction import redacted
+    from srlm_data.core.redaction import redacted
 
     said = io.StringIO()
     error.show(said)
@@ -133,7 +133,7 @@ def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType |
     """A traceback, as Python shows it, without keys and tokens."""
     from traceback import format_exception
 
-    from srlm_data.redaction import redacted
+    from srlm_data.core.redaction import redacted
 
     said = "".join(format_exception(kind, error, trace))
     click.echo(visible(redacted(said)), nl=False, err=True)

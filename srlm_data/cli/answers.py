@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from srlm_data.cli.terminal import json_text, visible
-from srlm_data.errors import DataError, StoreError
-from srlm_data.rows import BATCH
+from srlm_data.core.errors import DataError, StoreError
+from srlm_data.core.rows import BATCH
 
 if TYPE_CHECKING:
     import duckdb

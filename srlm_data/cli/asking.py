@@ -41,9 +41,9 @@ def sql(
 
     Without a query, a terminal gets a prompt, and a pipe is read.
     """
+    from srlm_data.analysis.query import connect, refused, run
     from srlm_data.cli.answers import format_of, write_answer
     from srlm_data.cli.stopping import interruptible
-    from srlm_data.query import connect, refused, run
 
     if sum(given is not None for given in (query, file, canned)) > 1:
         raise click.UsageError("give a QUERY, --file or --canned, one of them.")
@@ -81,13 +81,13 @@ def _text(query: str | None, file: Path | None, canned: str | None) -> str:
 
 
 def _load_canned(name: str) -> str:
-    from srlm_data import canned
-    from srlm_data.errors import did_you_mean
+    from srlm_data.analysis import queries
+    from srlm_data.core.errors import did_you_mean
 
     try:
-        return canned.load(name)
+        return queries.load(name)
     except LookupError:
-        known = canned.shipped()
+        known = queries.shipped()
         raise click.UsageError(
             f"--canned: no analysis '{name}'.{did_you_mean(name, known)} "
             f"There are {', '.join(known)}."
@@ -95,7 +95,7 @@ def _load_canned(name: str) -> str:
 
 
 def _list_canned() -> None:
-    from srlm_data import canned
+    from srlm_data.analysis import queries
 
-    for name, about in canned.shipped().items():
+    for name, about in queries.shipped().items():
         click.echo(f"{name}\n{click.wrap_text(about, 100, '    ', '    ')}")

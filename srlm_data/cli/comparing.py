@@ -12,8 +12,8 @@ import click
 from srlm_data.cli.options import json_option, manifest_row, pass_store, print_json
 
 if TYPE_CHECKING:
-    from srlm_data.diff import Cause, Diff
-    from srlm_data.shifts import Agreement, Preferences, Shift
+    from srlm_data.analysis.diff import Cause, Diff
+    from srlm_data.analysis.distribution_diff import Agreement, Preferences, Shift
     from srlm_data.store import Store
 
 DIFFERENT = 10  # the exit code that `--exit-code` gives
@@ -32,7 +32,7 @@ def diff(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Say why two versions differ, and in what: columns, rows, scores, lengths, judges."""
-    from srlm_data.diff import diff as compare
+    from srlm_data.analysis.diff import diff as compare
 
     found = compare(store, store.resolve(before), store.resolve(after), samples=samples)
     if as_json:
@@ -90,7 +90,7 @@ def _changes(changes: Mapping[str, tuple[Any, Any]], indent: str) -> Iterator[st
 
 
 def _value(where: str, value: Any) -> str:
-    from srlm_data.lineage.gist import shortened
+    from srlm_data.analysis.lineage.gist import shortened
 
     if value is None:
         return "(none)"
@@ -103,9 +103,9 @@ def _short(ref: str) -> str:
 
 
 def _rows(found: Diff) -> Iterator[str]:
+    from srlm_data.analysis.lineage.gist import gist, shortened
     from srlm_data.cli.terminal import visible
-    from srlm_data.lineage.gist import gist, shortened
-    from srlm_data.schema import STAGES
+    from srlm_data.core.schema import STAGES
 
     rows, stage = found.rows, STAGES[found.before.stage]
     yield f"\nrows, by {stage.id}"

@@ -12,7 +12,7 @@ from srlm_data.cli.options import json_option, pass_store, print_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srlm_data.costs import Spending
+    from srlm_data.analysis.usage import Spending
     from srlm_data.store import Store
 
 _COLUMNS = (
@@ -28,7 +28,7 @@ _COLUMNS = (
 @pass_store
 def cost(store: Store, recipes: tuple[str, ...], as_json: bool) -> None:
     """What the answers of RECIPES (of all, when none is named) cost: calls, tokens, seconds."""
-    from srlm_data.costs import datasets, models, pairs
+    from srlm_data.analysis.usage import datasets, models, pairs
 
     chosen = [Path(recipe).stem for recipe in recipes]
     by_dataset = datasets(store, chosen)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srlm_data.cli.options import json_option, pass_store, print_json
-from srlm_data.errors import StoreError, counted
+from srlm_data.core.errors import StoreError, counted
 
 if TYPE_CHECKING:
     from srlm_data.store import Store
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 @pass_store
 def verify(store: Store, refs: tuple[str, ...], quarantine: bool) -> None:
     """Read and hash every byte (of REFS, or of all there is) and name every fault."""
-    from srlm_data import disk
+    from srlm_data.core import filesystem
     from srlm_data.store import access
-    from srlm_data.verify import Kind, faults, of_version, put_aside
+    from srlm_data.store.verify import Kind, faults, of_version, put_aside
 
     counts: dict[Kind, int] = {}
     alone = access.alone(store.root) if quarantine else nullcontext()
-    with disk.refusals(store.root), alone:
+    with filesystem.refusals(store.root), alone:
         if refs:
             manifests = [store.resolve(ref) for ref in refs]
             found = [fault for one in manifests for fault in of_version(store, one)]
@@ -58,14 +58,14 @@ _THINGS = {
 @pass_store
 def tag(store: Store, ref: str, name: str) -> None:
     """Give a version a NAME, so that recipe.dataset@NAME means it."""
-    from srlm_data import disk
+    from srlm_data.core import filesystem
     from srlm_data.store import access
 
     if not (name.isascii() and name.isidentifier()) or name == "latest" or len(name) > 100:
         raise click.UsageError(
             f"'{name}' cannot be a tag. Use letters, digits and underscores, a letter first."
         )
-    with disk.refusals(store.root), access.shared(store.root):
+    with filesystem.refusals(store.root), access.shared(store.root):
         manifest = store.resolve(ref)
         if any(version.startswith(name) for version in store.versions(manifest.name)):
             raise click.UsageError(
@@ -85,12 +85,12 @@ def tag(store: Store, ref: str, name: str) -> None:
 @pass_store
 def gc(store: Store, delete: bool, recipes: Path, as_json: bool) -> None:
     """List what no name needs any more: versions, models, what killed processes left behind."""
-    from srlm_data import disk
-    from srlm_data import gc as collection
+    from srlm_data.core import filesystem
+    from srlm_data.store import gc as collection
 
     locks = sorted(one.with_suffix(".lock") for one in recipes.rglob("*.yaml"))
     locks = [one for one in locks if one.is_file()]
-    with disk.refusals(store.root):
+    with filesystem.refusals(store.root):
         found = (collection.sweep if delete else collection.find)(store, locks)
     total = sum(one.bytes for one in found.garbage)
     if as_json:

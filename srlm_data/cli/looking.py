@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srlm_data.cli.options import json_option, manifest_row, pass_store, print_json
-from srlm_data.errors import StoreError, counted
+from srlm_data.core.errors import StoreError, counted
 
 if TYPE_CHECKING:
     from srlm_data.store import Store

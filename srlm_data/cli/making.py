@@ -21,9 +21,9 @@ from srlm_data.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from srlm_data.forecast import Forecast
-    from srlm_data.plan import Planned
-    from srlm_data.recipe import Recipe
+    from srlm_data.pipeline.estimate import Forecast
+    from srlm_data.pipeline.plan import Planned
+    from srlm_data.pipeline.recipe import Recipe
     from srlm_data.store import Store
 
 
@@ -42,9 +42,9 @@ def build(
     replicas: int | None, seed: int | None, no_wait: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Build what is missing of RECIPE (or only DATASETS of it, with what they read)."""
-    from srlm_data.build import build as build_recipe
     from srlm_data.cli.progress import Told
     from srlm_data.cli.stopping import stop_tidily
+    from srlm_data.pipeline.build import build as build_recipe
 
     stop_tidily()
     loaded = _load(recipe, engine, seed, replicas)
@@ -72,11 +72,11 @@ def evaluate(
     quiet: bool,
 ) -> None:  # fmt: skip
     """Build RECIPE, then print its metrics as one table: models in columns, as in the paper."""
-    from srlm_data.build import build as build_recipe
     from srlm_data.cli.progress import Told
     from srlm_data.cli.stopping import stop_tidily
-    from srlm_data.evaluation_table import paper_table
-    from srlm_data.schema import METRICS, MODELS
+    from srlm_data.core.schema import METRICS, MODELS
+    from srlm_data.evaluation.table import paper_table
+    from srlm_data.pipeline.build import build as build_recipe
 
     stop_tidily()
     loaded = _load(recipe, engine, seed, replicas)
@@ -110,10 +110,10 @@ def plan(
     tokens_per_second: float | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Say what a build of RECIPE would do, why, and what it would take; run nothing."""
-    from srlm_data import forecast as forecasting
     from srlm_data.cli.terminal import visible
-    from srlm_data.plan import plan as plan_recipe
-    from srlm_data.redaction import redacted
+    from srlm_data.core.redaction import redacted
+    from srlm_data.pipeline import estimate as forecasting
+    from srlm_data.pipeline.plan import plan as plan_recipe
 
     planned = plan_recipe(_load(recipe, engine, seed), store)
     forecasts = forecasting.forecast(planned, store)
@@ -185,7 +185,7 @@ def _calls(calls: int | None) -> str:
 def _load(
     recipe: Path, engine: str | None, seed: int | None, replicas: int | None = None
 ) -> Recipe:
-    from srlm_data.recipe import load
+    from srlm_data.pipeline.recipe import load
 
     if replicas is not None and engine != "ray":
         raise click.UsageError("--replicas is for '--engine ray': give both.")

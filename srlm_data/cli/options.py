@@ -12,7 +12,7 @@ import click
 from srlm_data.cli.terminal import json_text
 
 if TYPE_CHECKING:
-    from srlm_data.findings import Finding
+    from srlm_data.analysis.health_checks import Finding
     from srlm_data.store import Manifest
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))

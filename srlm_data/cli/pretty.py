@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from srlm_data.cli.terminal import visible
-from srlm_data.step import Step
+from srlm_data.pipeline.signature import Step
 
 _SHOWN: Final = 4_000
 """Characters of a cell that are laid out for a reader; megabytes would take minutes."""

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from srlm_data.answers.recorded import Usage
 from srlm_data.cli.terminal import visible
-from srlm_data.plan import Planned
-from srlm_data.redaction import redacted
+from srlm_data.core.redaction import redacted
+from srlm_data.engines.cache.recorded import Usage
+from srlm_data.pipeline.plan import Planned
 from srlm_data.store import Manifest, Store
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from srlm_data.findings import Finding
+    from srlm_data.analysis.health_checks import Finding
 
 REDRAW_SECONDS: Final = 0.1
 """A bar that moves with every answer would take longer than many an answer."""
@@ -105,7 +105,7 @@ class Told:
         for reason, count in manifest.drops.items():
             self._say(f"      dropped {count:,}: {reason}")
         if self._looks:
-            from srlm_data.findings import findings
+            from srlm_data.analysis.health_checks import findings
 
             self.findings[manifest.name] = findings(self._store, manifest)
             for finding in self.findings[manifest.name]:

@@ -16,8 +16,8 @@ from srlm_data.cli.options import json_option, print_json
 def steps(name: str | None, as_json: bool) -> None:
     """What each step reads, makes and can be set to, from its own signature and docstring."""
     from srlm_data.cli.pretty import show_step
-    from srlm_data.stages import STEPS
-    from srlm_data.step import find_step
+    from srlm_data.pipeline.registry import STEPS
+    from srlm_data.pipeline.signature import find_step
 
     sys.path.append(str(Path.cwd()))  # where a step of one's own is looked for
     found = [find_step(one, STEPS) for one in ([name] if name else STEPS)]

@@ -18,12 +18,13 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer  # rich brings Pygments
 
-from srlm_data import canned, duck
+from srlm_data.analysis import queries
+from srlm_data.analysis.query import connect, refused, run
 from srlm_data.cli.answers import write_answer
 from srlm_data.cli.stopping import interruptible
-from srlm_data.errors import DataError, SrlmError, did_you_mean
-from srlm_data.query import connect, refused, run
-from srlm_data.schema import STAGES
+from srlm_data.core import database
+from srlm_data.core.errors import DataError, SrlmError, did_you_mean
+from srlm_data.core.schema import STAGES
 from srlm_data.store import Store
 
 _COMMANDS: Final = {
@@ -78,7 +79,7 @@ def _answer(store: Store, said: str, open_access: bool) -> None:
         for name in tables(store):
             click.echo(name)
     elif word == ".canned" and not rest:
-        for name, about in canned.shipped().items():
+        for name, about in queries.shipped().items():
             click.echo(f"{name:<15} {about}")
     elif word == ".canned":
         _query(store, _canned(rest.strip()), open_access, rows=10_000)
@@ -90,10 +91,10 @@ def _answer(store: Store, said: str, open_access: bool) -> None:
 
 def _canned(name: str) -> str:
     try:
-        return canned.load(name)
+        return queries.load(name)
     except LookupError:
         raise DataError(
-            f".canned: no analysis '{name}'.{did_you_mean(name, canned.shipped())} "
+            f".canned: no analysis '{name}'.{did_you_mean(name, queries.shipped())} "
             "'.canned' lists them."
         ) from None
 
@@ -122,7 +123,7 @@ class SqlCompleter(Completer):
         self._tables = tables(store)
         self._stages = {name: store.resolve(name).stage for name in _readable(store)}
         self._stages |= {f"all_{stage}": stage for stage in STAGES}
-        with duck.connect() as connection:
+        with database.connect() as connection:
             keywords = connection.sql(
                 "SELECT upper(keyword_name) FROM duckdb_keywords() "
                 "WHERE keyword_category = 'reserved' ORDER BY 1"

@@ -10,7 +10,7 @@ import click
 from srlm_data.cli.options import json_option, pass_store, print_json
 
 if TYPE_CHECKING:
-    from srlm_data.hub import Published, Pulled, Upload
+    from srlm_data.publish import Published, Pulled, Upload
     from srlm_data.store import Store
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
@@ -37,8 +37,8 @@ def publish(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Publish TARGETS (recipes, datasets or versions) to the Hub: one commit, a card and a tag."""
-    from srlm_data import hub
-    from srlm_data.release import select
+    from srlm_data import publish
+    from srlm_data.publish.bundle import select
 
     if bool(targets) == everything:
         raise click.UsageError("name what to publish, or say --all.")
@@ -46,13 +46,13 @@ def publish(
     if kind == "model":
         if len(targets) != 1:
             raise click.UsageError("--type model wants one model, as in iter1.m2.")
-        upload = hub.model(store, targets[0], tag=tag, licence=licence)
+        upload = publish.model(store, targets[0], tag=tag, licence=licence)
     else:
-        upload = hub.dataset(select(store, targets), store, repo=repo, tag=tag, licence=licence)
+        upload = publish.dataset(select(store, targets), store, repo=repo, tag=tag, licence=licence)
     if dry_run:
         _show(upload, repo, as_json=as_json)
         return
-    done = hub.publish(upload, repo, private=not public, pull_request=pull_request)
+    done = publish.publish(upload, repo, private=not public, pull_request=pull_request)
     if as_json:
         print_json({"repo": repo, "tag": upload.tag, **vars(done)})
         return
@@ -96,16 +96,16 @@ def pull(store: Store, source: str, datasets: tuple[str, ...], kind: str, as_jso
 
     DATASETS are some of what is there; all when none is named.
     """
-    from srlm_data import hub
+    from srlm_data import publish
 
     repo, _, revision = source.partition("@")
     _checked(repo)
     if kind == "model":
         if datasets:
             raise click.UsageError("a model's repository holds that model alone.")
-        pulled = [hub.pull_model(store, repo, revision or None)]
+        pulled = [publish.pull_model(store, repo, revision or None)]
     else:
-        pulled = hub.pull(store, repo, revision or None, only=datasets)
+        pulled = publish.pull(store, repo, revision or None, only=datasets)
     if as_json:
         print_json([
             {

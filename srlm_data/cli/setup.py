@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from pathlib import Path
 
-from srlm_data.errors import StoreError
+from srlm_data.core.errors import StoreError
 
 _WANTED = (
     ("duckdb", "core: build, plan, sql", "pip install srlm-data"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-    from srlm_data.lineage import Edge, Lineage, Node
+    from srlm_data.analysis.lineage import Edge, Lineage, Node
     from srlm_data.store import Store
 
 
@@ -39,7 +39,7 @@ def lineage(
     store: Store, what: str, down: bool, limit: int, output: Path | None, as_json: bool
 ) -> None:
     """Where a row comes from, by its id; or a model, by its digest; or a version, by its name."""
-    from srlm_data.lineage import lineage as trace
+    from srlm_data.analysis.lineage import lineage as trace
 
     if output is not None and output.suffix not in {".svg", ".html"}:
         raise click.UsageError(f"--output: .svg or .html is wanted, found '{output.name}'.")
@@ -53,8 +53,8 @@ def lineage(
 
 
 def _draw(graph: Lineage, what: str, output: Path) -> None:
+    from srlm_data.analysis.lineage.drawing import html, svg
     from srlm_data.cli.answers import complete
-    from srlm_data.lineage.drawing import html, svg
 
     text = svg(graph) if output.suffix == ".svg" else html(graph, f"Lineage of {what}")
     with complete(output) as to:

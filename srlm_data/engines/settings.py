@@ -8,8 +8,8 @@ The libraries behind an engine are imported when one is opened and not before.
 
 ``my_module:my_engine`` is the door for an engine of one's own: a function that is called as
 ``my_engine(options, model, digest, revision)`` with what :func:`open_engine` was given, and that
-returns an :class:`~srlm_data.engines.Engine`. Its module is looked for where steps of one's own
-are: beside the recipe, then where the command runs.
+returns an :class:`~srlm_data.engines.protocol.Engine`. Its module is looked for where steps of
+one's own are: beside the recipe, then where the command runs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
-from srlm_data.config import Config
-from srlm_data.engines import Engine
-from srlm_data.errors import Missing
+from srlm_data.core.config import Config
+from srlm_data.core.errors import Missing
+from srlm_data.engines.protocol import Engine
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 PLUGIN: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -198,7 +198,7 @@ def open_engine(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the libraries say to their own authors as they load
         try:
-            module = importlib.import_module(f"srlm_data.engines.{settings.kind}")
+            module = importlib.import_module(f"srlm_data.engines.backends.{settings.kind}")
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package == "srlm_data":

@@ -1,4 +1,4 @@
-"""One offline HTML page about the data of some recipes: what became of it, and what it looks like.
+"""Floor 7. One offline HTML page about the data of some recipes: what became of it, and what it looks like.
 
     flows        which versions the page is about
     funnel       what became of the prompts, and why
@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from srlm_data.errors import DataError, Missing
-from srlm_data.findings import Finding, findings
+from srlm_data.analysis.health_checks import Finding, findings
+from srlm_data.core.errors import DataError, Missing
 from srlm_data.store import Store
 
 _NEEDED: Final = {
@@ -58,10 +58,10 @@ def write(
                 f"report: the package '{package}' is not installed. "
                 "Run: pip install 'srlm-data[report]'."
             )
-    from srlm_data.report.flows import subject_of
+    from srlm_data.report._flows import subject_of
 
     subject = subject_of(store, names)  # a misspelt name is told before Altair is loaded
-    from srlm_data.report.page import page_of
+    from srlm_data.report._page import page_of
 
     versions = {one.ref: one for flow in subject.flows for one in flow.chain}
     found = {one.name: findings(store, one) for one in versions.values()}

@@ -1,10 +1,10 @@
-"""Immutable dataset versions: Parquet files and a manifest, published by one rename.
+"""Floor 3. Immutable dataset versions: Parquet files and a manifest, published by one rename.
 
     <store>/datasets/<recipe>.<name>/refs.json
                                     /<version>/manifest.json
                                               /data/train-00000-of-0000N.parquet
     <store>/models/<digest>/   <store>/answers/   <store>/journal/   <store>/locks/
-    <store>/tokens/<key>/      what trainings have tokenized; a cache (``srlm_data.tokens``)
+    <store>/tokens/<key>/      what trainings have tokenized; a cache (``srlm_data.models.tokens``)
     <store>/store.json         the file system was found good for a store
 
 A version's name is the hash of what decided its rows; its manifest keeps that whole payload, and a
@@ -25,13 +25,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from srlm_data import disk
-from srlm_data.errors import Damaged, StoreError, did_you_mean
-from srlm_data.rows import Rows
-from srlm_data.schema import MODELS, STAGES
-from srlm_data.store import access, manifests, refs, rules, shards
+from srlm_data.core import filesystem
+from srlm_data.core.errors import Damaged, StoreError, did_you_mean
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import MODELS, STAGES
+from srlm_data.store import _rules, access, manifests, refs, shards
+from srlm_data.store._proof import Proof
 from srlm_data.store.manifests import Input, Manifest, version_of
-from srlm_data.store.proof import Proof
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}(\.[a-z][a-z0-9_]{0,99})?")
 
@@ -117,8 +117,8 @@ class Store:
 
         Args:
             manifest: the version.
-            proven: hash every byte first, once in a process; :mod:`srlm_data.store.proof` says when
-                it is needed.
+            proven: hash every byte first, once in a process; :mod:`srlm_data.store._proof` says
+                when it is needed.
 
         Raises:
             Damaged: a file is missing, has not the size that was written, or other bytes.
@@ -211,8 +211,8 @@ class Store:
                 cost=cost(),
                 made=made(),
             )
-            disk.write_synced(staging / "manifest.json", manifest.json())
-            disk.sync(staging)
+            filesystem.write_synced(staging / "manifest.json", manifest.json())
+            filesystem.sync(staging)
             self._publish(staging, manifest)
             self.point(name, version)
         return manifest
@@ -242,19 +242,19 @@ class Store:
             for file in files:
                 if (folder / file.name).is_file():  # else it is a fault
                     shutil.copyfile(folder / file.name, file)
-                    disk.sync(file)
+                    filesystem.sync(file)
             faults = manifests.faults(manifest, files)
             if faults:
                 raise StoreError("\n".join(faults))
-            rules.check(STAGES[manifest.stage], files, [])
-            disk.sync(staging / "data")
-            disk.write_synced(staging / "manifest.json", manifest.json())
-            disk.sync(staging)
+            _rules.check(STAGES[manifest.stage], files, [])
+            filesystem.sync(staging / "data")
+            filesystem.write_synced(staging / "manifest.json", manifest.json())
+            filesystem.sync(staging)
             self._publish(staging, manifest)
 
     def _publish(self, staging: Path, manifest: Manifest) -> None:
         final = self._dataset(manifest.name) / manifest.version
-        disk.refuse_links(final.parent)
+        filesystem.refuse_links(final.parent)
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
             staging.rename(final)
@@ -270,7 +270,7 @@ class Store:
                     f"{manifest.ref}: another process published other rows under this identity. "
                     "A step is not reproducible: bump its revision, or find what it depends on."
                 ) from None
-        disk.sync(final.parent)
+        filesystem.sync(final.parent)
 
     def point(self, name: str, version: str, ref: str = "latest") -> None:
         """Let ``latest``, or a tag, name this version from now on."""
@@ -290,7 +290,7 @@ class Store:
         numbered = (base.with_name(f"{base.name}.{n}") for n in itertools.count(2))
         aside = next(one for one in itertools.chain([base], numbered) if not one.exists())
         path.rename(aside)
-        disk.sync(path.parent)
+        filesystem.sync(path.parent)
         self._proof.forget(path)
         return aside
 

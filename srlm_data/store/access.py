@@ -16,10 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from srlm_data import disk
-from srlm_data.disk import checked_json
-from srlm_data.disk.locks import locked
-from srlm_data.errors import Busy
+from srlm_data.core import checked_json, filesystem
+from srlm_data.core.errors import Busy
+from srlm_data.core.locks import locked
 
 FORMAT: Final = 1
 _STAGING: Final = "staging."
@@ -119,11 +118,13 @@ def _prepare(root: Path) -> None:
         try:
             stack.enter_context(locked(root / "locks" / "check.lock", wait=True))
         except OSError as error:
-            if error.errno in disk.REFUSALS:
+            if error.errno in filesystem.REFUSALS:
                 raise
-            raise disk.unfit(root, f"a file cannot be locked there ('{error.strerror}')") from None
+            raise filesystem.unfit(
+                root, f"a file cannot be locked there ('{error.strerror}')"
+            ) from None
         if not seal.is_file():
-            disk.examine(root)
+            filesystem.examine(root)
             draft = root / ".store.draft"
-            disk.write_synced(draft, checked_json.dumps({"format": FORMAT}))
+            filesystem.write_synced(draft, checked_json.dumps({"format": FORMAT}))
             draft.replace(seal)

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from srlm_data import disk
-from srlm_data.disk import checked_json
-from srlm_data.errors import Damaged, StoreError, counted
-from srlm_data.rows import Rows
-from srlm_data.schema import STAGES
+from srlm_data.core import checked_json, filesystem
+from srlm_data.core.errors import Damaged, StoreError, counted
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import STAGES
 from srlm_data.store import shards
 from srlm_data.store.access import FORMAT
 
@@ -119,7 +118,7 @@ def faults(manifest: Manifest, files: Sequence[Path]) -> list[str]:
     for file, entry in zip(files, manifest.files, strict=True):
         if not file.is_file():
             found.append(f"{manifest.ref}: {entry.path} is missing.")
-        elif disk.digest(file) != entry.sha256:
+        elif filesystem.digest(file) != entry.sha256:
             found.append(f"{manifest.ref}: {entry.path} is not what was written.")
     if not found:
         rows = Rows.of_files(STAGES[manifest.stage], files, manifest.ref)

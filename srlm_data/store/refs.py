@@ -10,9 +10,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from srlm_data import disk
-from srlm_data.disk import checked_json
-from srlm_data.errors import Damaged
+from srlm_data.core import checked_json, filesystem
+from srlm_data.core.errors import Damaged
 
 NAME: Final = "refs.json"
 VERSION: Final = re.compile(r"[0-9a-f]{16}")
@@ -43,10 +42,10 @@ def read(folder: Path) -> dict[str, str]:
 def write(folder: Path, refs: dict[str, str]) -> None:
     """Replace the names; the caller holds their lock."""
     draft = folder / ".refs.draft"  # one name, so that a kill leaves one at most
-    disk.refuse_links(draft, folder)
-    disk.write_synced(draft, checked_json.dumps({"refs": refs}))
+    filesystem.refuse_links(draft, folder)
+    filesystem.write_synced(draft, checked_json.dumps({"refs": refs}))
     draft.replace(folder / NAME)
-    disk.sync(folder)
+    filesystem.sync(folder)
 
 
 def version_folders(folder: Path) -> list[Path]:

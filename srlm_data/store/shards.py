@@ -18,13 +18,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from srlm_data import disk
-from srlm_data.errors import StoreError
-from srlm_data.rowhash import RowHash, hash_of
-from srlm_data.rows import Rows
-from srlm_data.schema import Stage
-from srlm_data.store import rules
-from srlm_data.store.ordering import Window, sort
+from srlm_data.core import filesystem
+from srlm_data.core.content_hash import RowHash, hash_of
+from srlm_data.core.errors import StoreError
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import Stage
+from srlm_data.store import _rules
+from srlm_data.store._ordering import Window, sort
 
 GROUP_ROWS: Final = 32_768
 GROUP_BYTES: Final = 8 << 20
@@ -62,14 +62,14 @@ def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
     stage, data = rows.stage, folder / "data"
     window = Window(stage)
     with _Shards(data, stage) as shards:
-        for batch in rules.without_nulls(rows.batches(), stage):
+        for batch in _rules.without_nulls(rows.batches(), stage):
             shards.take(window.take(batch))
         shards.take(window.rest())
         written = shards.end()
     if not window.in_order:
         written = _again(folder, stage)
-    rules.check(stage, [folder / file.path for file in written.files], list(parents))
-    disk.sync(data)
+    _rules.check(stage, [folder / file.path for file in written.files], list(parents))
+    filesystem.sync(data)
     pa.default_memory_pool().release_unused()  # what the next step takes comes on top of it
     return written
 
@@ -131,7 +131,7 @@ class _Shards:
             final = draft.with_name(f"train-{number:05d}-of-{len(self._drafts):05d}.parquet")
             draft.rename(final)
             path = f"{final.parent.name}/{final.name}"
-            files.append(File(path, count, final.stat().st_size, disk.digest(final)))
+            files.append(File(path, count, final.stat().st_size, filesystem.digest(final)))
         return Written(sum(file.rows for file in files), self._content.hexdigest(), files)
 
     def _begin_shard(self) -> pq.ParquetWriter:
@@ -171,7 +171,7 @@ class _Shards:
             self._compressed()
             writer, self._writer = self._writer, None
             writer.close()
-            disk.sync(self._drafts[-1][0])
+            filesystem.sync(self._drafts[-1][0])
 
 
 def content(rows: Rows) -> str:

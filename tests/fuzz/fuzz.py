@@ -21,17 +21,18 @@ from typing import Final
 import atheris
 
 with atheris.instrument_imports(include=["srlm_data"]):
-    from srlm_data import open_assistant, templates, yaml_lines
-    from srlm_data.errors import DataError, RecipeError, SrlmError
-    from srlm_data.pleas import find_pleas
-    from srlm_data.prompt_lists import new_prompts
-    from srlm_data.query import _TOKEN
-    from srlm_data.recipe import load
-    from srlm_data.records import _record, turns
-    from srlm_data.rows import Rows
-    from srlm_data.schema import COMPARISON_STATES, MESSAGES, STATES
-    from srlm_data.stages.comparisons import read_verdict
-    from srlm_data.stages.judgments import read_score
+    from srlm_data.analysis.query import _TOKEN
+    from srlm_data.core import templates
+    from srlm_data.core.errors import DataError, RecipeError, SrlmError
+    from srlm_data.core.rows import Rows
+    from srlm_data.core.schema import COMPARISON_STATES, MESSAGES, STATES
+    from srlm_data.evaluation.head_to_head import read_verdict
+    from srlm_data.pipeline.recipe import _yaml_lines, load
+    from srlm_data.steps import open_assistant
+    from srlm_data.steps._prompt_lists import new_prompts
+    from srlm_data.steps._records import _record, turns
+    from srlm_data.steps.judge_injection import find_pleas
+    from srlm_data.steps.judgments import read_score
 
 FINISHES: Final = ("stop", "length", "error")
 JUDGE: Final = templates.load("judge")
@@ -66,7 +67,7 @@ def recipe(data: bytes) -> None:
     except RecipeError as error:
         assert error.problems
     try:
-        yaml_lines.read(file)
+        _yaml_lines.read(file)
     except RecipeError as error:
         assert str(error)
 

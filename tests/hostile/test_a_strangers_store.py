@@ -10,20 +10,20 @@ from typing import Any
 
 import duckdb
 import pytest
+from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
 import toy
-from conftest import Cli
-from srlm_data import checkpoints
-from srlm_data.answers import batches, log
-from srlm_data.answers.journal import seal_left
-from srlm_data.build import build
-from srlm_data.disk import checked_json
-from srlm_data.engines import Completion, Request, Sampling
-from srlm_data.errors import RecipeError, StoreError
-from srlm_data.query import connect, refused, run
-from srlm_data.recipe import load
+from srlm_data.analysis.query import connect, refused, run
+from srlm_data.core import checked_json
+from srlm_data.core.errors import RecipeError, StoreError
+from srlm_data.engines.cache import _batches, _log
+from srlm_data.engines.cache.journal import seal_left
+from srlm_data.engines.protocol import Completion, Request, Sampling
+from srlm_data.models import identity
+from srlm_data.pipeline.build import build
+from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
 
 
@@ -160,7 +160,7 @@ def test_a_journal_cannot_name_a_folder_elsewhere(store: Store, model: str) -> N
     file = store.root / "journal" / "stranger.log"
     file.parent.mkdir(exist_ok=True)
     completion = Completion(Request("r", (), Sampling(0.7, 0.9, 16), 0), "t", "stop", 1, 1)
-    log.append(file, 0, batches.encoded(batches.batch("s", model, [completion])))
+    _log.append(file, 0, _batches.encoded(_batches.batch("s", model, [completion])))
     before = sorted(store.root.parent.rglob("*.parquet"))
     with pytest.raises(StoreError, match="a digest is"):
         seal_left(store.root)
@@ -175,7 +175,7 @@ def test_a_journal_cannot_name_a_folder_elsewhere(store: Store, model: str) -> N
 )
 def test_a_model_of_the_store_lies_in_the_store(store: Store, location: str) -> None:
     with pytest.raises(StoreError):
-        checkpoints.locate(location, store.root)
+        identity.locate(location, store.root)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_an_index_names_safetensors_of_its_own_folder(tmp_path: Path, weights: A
         json.dumps({"weight_map": {"layer": weights}})
     )
     with pytest.raises(RecipeError, match="names something else than safetensors"):
-        checkpoints.digest(tmp_path)
+        identity.digest(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_header_that_lies_is_a_damaged_file(tmp_path: Path, header: bytes) -> 
     file = tmp_path / "model.safetensors"
     file.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     with pytest.raises(RecipeError, match="not a whole safetensors file"):
-        checkpoints.digest(tmp_path)
+        identity.digest(tmp_path)
 
 
 def test_a_header_of_gigabytes_is_not_read(tmp_path: Path) -> None:
@@ -215,11 +215,11 @@ def test_a_header_of_gigabytes_is_not_read(tmp_path: Path) -> None:
         file.write(struct.pack("<Q", 1 << 32))
         file.truncate((1 << 32) + 64)  # a hole: no disk is needed for it
     with pytest.raises(RecipeError, match="not a whole safetensors file"):
-        checkpoints.digest(tmp_path)
+        identity.digest(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.pkl", "last.ckpt"])
 def test_pickled_weights_are_refused_by_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\x80\x04cposix\nsystem\n.")
     with pytest.raises(RecipeError, match="loading a pickle can run any code"):
-        checkpoints.digest(tmp_path)
+        identity.digest(tmp_path)

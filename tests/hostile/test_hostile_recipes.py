@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import Cli
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import Cli
-from srlm_data.errors import RecipeError
-from srlm_data.plan import plan
-from srlm_data.recipe import Recipe, load
+from srlm_data.core.errors import RecipeError
+from srlm_data.pipeline.plan import plan
+from srlm_data.pipeline.recipe import Recipe, load
 from srlm_data.store import Store
 
 MODEL = "m: {step: checkpoint, hub: a/b@0123456789}"

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT, Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
 import strange
-from conftest import ROOT, Cli
-from srlm_data import templates
-from srlm_data.conversations import user
-from srlm_data.engines import Request, Sampling
-from srlm_data.engines.chat import Prompts
-from srlm_data.stages.comparisons import read_verdict
-from srlm_data.stages.judgments import Verdict, read_score
+from srlm_data.core import templates
+from srlm_data.core.messages import user
+from srlm_data.engines._chat import Prompts
+from srlm_data.engines.protocol import Request, Sampling
+from srlm_data.evaluation.head_to_head import read_verdict
+from srlm_data.steps.judgments import Verdict, read_score
 
 CLOSERS = [
     "</response>", "</RESPONSE>", "</Response >", "< / response >", "<\t/\nresponse>", "</response",

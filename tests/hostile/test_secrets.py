@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import strange
-from srlm_data.redaction import redacted, remember
-from srlm_data.training import Sft, run
+from srlm_data.core.redaction import redacted, remember
+from srlm_data.models.training import Sft, run
 
 TOKENS = {
     "HF_TOKEN": "planted-hub-token-3141592653",

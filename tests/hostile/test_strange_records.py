@@ -13,14 +13,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from srlm_data import records, schema
-from srlm_data.errors import DataError
-from srlm_data.ids import row_id
-from srlm_data.open_assistant import messages_of
-from srlm_data.rowhash import RowHash
-from srlm_data.rows import Rows
-from srlm_data.schema import MESSAGES
-from srlm_data.stages.seed import ReadMessages, read_messages
+from srlm_data.core import schema
+from srlm_data.core.content_hash import RowHash
+from srlm_data.core.errors import DataError
+from srlm_data.core.ids import row_id
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import MESSAGES
+from srlm_data.steps import _records
+from srlm_data.steps.open_assistant import messages_of
+from srlm_data.steps.seed import ReadMessages, read_messages
 
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
@@ -85,7 +86,7 @@ def test_a_line_that_is_no_message_is_named(tmp_path: Path, line: bytes) -> None
 def test_a_packed_line_without_an_end_is_not_held_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_LINE_BYTES", 1 << 16)
+    monkeypatch.setattr(_records, "_LINE_BYTES", 1 << 16)
     file = tmp_path / "messages.jsonl.gz"
     file.write_bytes(gzip.compress(b"\n" + b" " * (1 << 20)))
     config = ReadMessages.model_validate({"files": [str(file)]})
@@ -105,7 +106,7 @@ def test_parquet_whose_text_is_no_utf8_is_a_sentence(tmp_path: Path) -> None:
 def test_a_role_is_one_of_four(role: str) -> None:
     record = {"prompt": [{"role": role, "content": "x"}]}
     with pytest.raises(DataError, match="line: 'role' must be one of"):
-        records.turns(record, "prompt", "user", "line")
+        _records.turns(record, "prompt", "user", "line")
 
 
 PARTS = st.recursive(

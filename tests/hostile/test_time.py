@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from srlm_data import templates
-from srlm_data.pleas import find_pleas
-from srlm_data.prompt_lists import new_prompts
-from srlm_data.query import _TOKEN
-from srlm_data.stages.comparisons import read_verdict
-from srlm_data.stages.judgments import read_score
+from srlm_data.analysis.query import _TOKEN
+from srlm_data.core import templates
+from srlm_data.evaluation.head_to_head import read_verdict
+from srlm_data.steps._prompt_lists import new_prompts
+from srlm_data.steps.judge_injection import find_pleas
+from srlm_data.steps.judgments import read_score
 
 JUDGE = templates.load("judge")
 READERS: dict[str, Callable[[str], object]] = {

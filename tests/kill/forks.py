@@ -16,13 +16,13 @@ from typing import Any, NoReturn
 import pandas  # pyarrow imports it as soon as it makes an array
 import sitecustomize as moments
 
-import srlm_data.build
+import srlm_data.analysis.query
 import srlm_data.cli.pretty
-import srlm_data.gc
-import srlm_data.query
-import srlm_data.recipe
-import srlm_data.stages
-import srlm_data.verify
+import srlm_data.pipeline.build
+import srlm_data.pipeline.recipe
+import srlm_data.pipeline.registry
+import srlm_data.store.gc
+import srlm_data.store.verify
 import toy
 from srlm_data.cli import main
 

@@ -19,10 +19,11 @@ import pytest
 
 import toy
 from crashes import Project, durable
-from srlm_data import build, disk, made, verify
-from srlm_data.errors import StoreError
-from srlm_data.recipe import load
-from srlm_data.store import Store, access
+from srlm_data.core import filesystem
+from srlm_data.core.errors import StoreError
+from srlm_data.pipeline import _provenance, build
+from srlm_data.pipeline.recipe import load
+from srlm_data.store import Store, access, verify
 
 
 @contextmanager
@@ -128,8 +129,8 @@ def no_rename(*_: object) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "fake", "said"),
     [
-        (disk.fcntl, "flock", no_lock, "a file cannot be locked there"),
-        (disk.fcntl, "flock", lambda *_: None, "two processes can lock the same file there"),
+        (filesystem.fcntl, "flock", no_lock, "a file cannot be locked there"),
+        (filesystem.fcntl, "flock", lambda *_: None, "two processes can lock the same file there"),
         (Path, "replace", no_rename, "a rename or a sync of a folder fails there"),
         (Path, "replace", lambda *_: None, "a rename does not replace a file there"),
         (Path, "rename", lambda *_: None, "a rename replaces a folder that is not empty there"),
@@ -262,8 +263,8 @@ def test_a_copied_store_is_hashed_once_and_served(begin, monkeypatch: pytest.Mon
     for file in copy.rglob("*.parquet"):  # copied after its manifest
         file.chmod(0o600)
     hashed: list[Path] = []
-    digest = disk.digest
-    monkeypatch.setattr(disk, "digest", lambda file: hashed.append(file) or digest(file))
+    digest = filesystem.digest
+    monkeypatch.setattr(filesystem, "digest", lambda file: hashed.append(file) or digest(file))
     for _ in range(2):
         store = Store(copy)
         assert store.rows(store.resolve("toy.pairs")).count() == 6
@@ -327,7 +328,7 @@ def test_a_clock_that_jumps_back_changes_nothing_that_is_read(
 
     store = Store(tmp_path / "store")
     first = build.build(load(toy.write_recipe(tmp_path)), store)
-    monkeypatch.setattr(made, "datetime", Yesterday)
+    monkeypatch.setattr(_provenance, "datetime", Yesterday)
     changed = toy.write_recipe(tmp_path, ("n: 4", "n: 5"))
     second = build.build(load(changed), store)
     assert second["toy.pairs"].made["at"] < first["toy.pairs"].made["at"]

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import Cli
 
 import toy
-from conftest import Cli
 from hub_repos import Hub
-from srlm_data.build import build
-from srlm_data.recipe import load
+from srlm_data.pipeline.build import build
+from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
 
 KEY = "datasets/ada/toy"

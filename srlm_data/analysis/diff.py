@@ -1,0 +1,269 @@
+"""Why two versions differ, and in what.
+
+The fields that decided their rows, all the way up to the input where they part; the columns; the
+rows, by id; scores, lengths and states; and how far two judges agree. Rows are compared in DuckDB,
+by hashes, so that versions larger than the memory can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import duckdb
+
+from srlm_data.analysis.distribution_diff import (
+    Agreement,
+    Preferences,
+    Shift,
+    agreement,
+    lengths,
+    preferences,
+    scores,
+    states,
+)
+from srlm_data.core import database
+from srlm_data.core.errors import DataError, StoreError
+from srlm_data.core.schema import JUDGMENTS, PAIRS, STAGES
+from srlm_data.pipeline.plan import changes, differences
+from srlm_data.store import Manifest, Store
+
+_ENVIRONMENT: Final = ("commit", "python", "packages")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Where two versions part: the versions, and the fields of their identities that differ.
+
+    Attributes:
+        parameters: the way from the versions compared to these: ``("judgments", "candidates")``.
+        changes: field -> (before, after); an input is told by its version.
+    """
+
+    parameters: tuple[str, ...]
+    before: str
+    after: str
+    changes: dict[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class RowChanges:
+    """What became of the rows, by id.
+
+    Attributes:
+        changed_columns: column -> in how many rows it changed.
+        samples: ``removed``, ``added`` and ``changed`` -> some of the rows; a changed one is its
+            id and, for each column that changed, [before, after].
+    """
+
+    same: int
+    changed: int
+    removed: int
+    added: int
+    changed_columns: dict[str, int] = field(default_factory=dict)
+    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Diff:
+    """All that differs between two versions of one stage.
+
+    Attributes:
+        equal: whether the rows are the same, by their content hash.
+        causes: why, nearest first.
+        environment: field -> (before, after) of what was different at the time and decides no row.
+        columns: column -> (type before, type after), None where it is not there.
+        agreement: of the judgements compared, or of those that the pairs compared were made from;
+            None where both were made from the same.
+    """
+
+    before: Manifest
+    after: Manifest
+    equal: bool
+    causes: list[Cause]
+    environment: dict[str, tuple[Any, Any]]
+    columns: dict[str, tuple[str | None, str | None]]
+    rows: RowChanges
+    scores: dict[str, Shift]
+    lengths: dict[str, Shift]
+    states: dict[str, tuple[int, int]]
+    agreement: Agreement | None
+    preferences: Preferences | None
+
+
+def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -> Diff:
+    """Compare two versions, of one dataset or of two datasets of one stage.
+
+    Args:
+        store: where both lie.
+        before: a version.
+        after: another.
+        samples: how many of the removed, added and changed rows to keep.
+
+    Raises:
+        DataError: their rows are of different stages.
+        StoreError: a version is damaged.
+    """
+    if before.stage != after.stage:
+        raise DataError(
+            f"diff: two versions of one stage are wanted, found {before.name} ({before.stage}) "
+            f"and {after.name} ({after.stage}). Compare like with like."
+        )
+    stage = before.stage
+    with database.connect() as connection:
+        store.rows(before).view(connection, "before")
+        store.rows(after).view(connection, "after")
+        columns = _columns(connection)
+        return Diff(
+            before, after, before.content == after.content,
+            sorted(_causes(store, before, after, (), set()), key=lambda one: len(one.parameters)),
+            dict(differences(_environment(before), _environment(after))),
+            {name: kinds for name, kinds in columns.items() if kinds[0] != kinds[1]},
+            _rows(connection, STAGES[stage].id, columns, samples),
+            scores(connection, stage),
+            lengths(connection, stage),
+            states(connection, stage),
+            _agreement(connection, store, before, after),
+            preferences(connection) if stage == PAIRS.name else None,
+        )  # fmt: skip
+
+
+def _causes(
+    store: Store,
+    before: Manifest,
+    after: Manifest,
+    way: tuple[str, ...],
+    told: set[tuple[str, str]],
+) -> Iterator[Cause]:
+    """The fields in which two versions part, then those in which their inputs do."""
+    if (before.ref, after.ref) in told:  # a model, say, that answered and judged
+        return
+    told.add((before.ref, after.ref))
+    changed = changes(before, after)
+    if changed:
+        yield Cause(way, before.ref, after.ref, changed)
+    if "step" in changed:  # two different things, whose inputs have nothing to do with each other
+        return
+    old, new = ({one.parameter: one for one in side.inputs} for side in (before, after))
+    for parameter in (name for name in old if name in new):
+        one, other = old[parameter], new[parameter]
+        if one.content == other.content:
+            continue
+        try:
+            was, became = (store.manifest(side.name, side.version) for side in (one, other))
+        except StoreError:  # an input that is gone can say nothing more
+            continue
+        if was.stage == became.stage:
+            yield from _causes(store, was, became, (*way, parameter), told)
+
+
+def _environment(manifest: Manifest) -> dict[str, Any]:
+    return {name: manifest.made.get(name) for name in _ENVIRONMENT}
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str | None, str | None]]:
+    old, new = (
+        {row[0]: str(row[1]) for row in connection.sql(f"DESCRIBE {view}").fetchall()}
+        for view in ("before", "after")
+    )
+    return {name: (old.get(name), new.get(name)) for name in old | new}
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    id_column: str,
+    columns: dict[str, tuple[str | None, str | None]],
+    samples: int,
+) -> RowChanges:
+    compared = [name for name, (old, new) in columns.items() if old and new and name != id_column]
+    names = ", ".join(f'"{name}"' for name in compared)
+    hashes = ", ".join(f'hash("{name}") AS "{name}"' for name in compared)
+    for view in ("before", "after"):
+        connection.execute(
+            f'CREATE TEMP VIEW {view}_hashes AS SELECT "{id_column}" AS id, '
+            f"hash({names}) AS whole FROM {view}"
+        )
+        connection.execute(
+            f'CREATE TEMP VIEW {view}_columns AS SELECT "{id_column}" AS id, {hashes} FROM {view}'
+        )
+    connection.execute("""
+        CREATE TEMP TABLE matched AS
+        SELECT coalesce(o.id, n.id) AS id, CASE WHEN n.id IS NULL THEN 'removed'
+               WHEN o.id IS NULL THEN 'added' ELSE 'changed' END AS what
+        FROM before_hashes AS o FULL JOIN after_hashes AS n USING (id)
+        WHERE o.whole IS DISTINCT FROM n.whole
+    """)
+    counts = dict(connection.sql("SELECT what, count(*) FROM matched GROUP BY what").fetchall())
+    changed, removed = counts.get("changed", 0), counts.get("removed", 0)
+    [(total,)] = connection.sql("SELECT count(*) FROM before").fetchall()
+    changed_columns = _changed_columns(connection, compared) if changed else {}
+    return RowChanges(
+        total - removed - changed, changed, removed, counts.get("added", 0), changed_columns,
+        {
+            "removed": _whole_rows(connection, id_column, "before", "removed", samples),
+            "added": _whole_rows(connection, id_column, "after", "added", samples),
+            "changed": _changed_rows(connection, id_column, list(changed_columns), samples),
+        },
+    )  # fmt: skip
+
+
+def _changed_columns(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str, int]:
+    counts = ", ".join(f'count(*) FILTER (o."{name}" <> n."{name}")' for name in columns)
+    [found] = connection.sql(
+        f"SELECT {counts} FROM before_columns AS o JOIN after_columns AS n USING (id) "
+        "SEMI JOIN (SELECT id FROM matched WHERE what = 'changed') AS m USING (id)"
+    ).fetchall()
+    return {name: count for name, count in zip(columns, found, strict=True) if count}
+
+
+def _whole_rows(
+    connection: duckdb.DuckDBPyConnection, id_column: str, view: str, what: str, samples: int
+) -> list[dict[str, Any]]:
+    chosen = f"SELECT id FROM matched WHERE what = '{what}' ORDER BY id LIMIT {samples}"
+    found: list[dict[str, Any]] = (
+        connection.sql(f'FROM {view} WHERE "{id_column}" IN ({chosen}) ORDER BY "{id_column}"')
+        .to_arrow_table()
+        .to_pylist()
+    )
+    return found
+
+
+def _changed_rows(
+    connection: duckdb.DuckDBPyConnection, id_column: str, columns: list[str], samples: int
+) -> list[dict[str, Any]]:
+    both = ", ".join(f'o."{name}", n."{name}"' for name in columns)
+    found = connection.execute(
+        f'SELECT "{id_column}", {both or "NULL"} FROM before AS o JOIN after AS n '
+        f'USING ("{id_column}") WHERE "{id_column}" IN '
+        "(SELECT id FROM matched WHERE what = 'changed' ORDER BY id LIMIT ?) ORDER BY 1",
+        [samples],
+    ).fetchall()
+    return [
+        {id_column: row[0]}
+        | {
+            name: [old, new]
+            for name, old, new in zip(columns, row[1::2], row[2::2], strict=True)
+            if old != new
+        }
+        for row in found
+    ]
+
+
+def _agreement(
+    connection: duckdb.DuckDBPyConnection, store: Store, before: Manifest, after: Manifest
+) -> Agreement | None:
+    if before.stage == JUDGMENTS.name:
+        return agreement(connection, "before", "after")
+    if before.stage != PAIRS.name:
+        return None
+    contents = set()
+    try:
+        for side, manifest in (("old", before), ("new", after)):
+            read = next(one for one in manifest.inputs if one.parameter == "judgments")
+            contents.add(read.content)
+            judged = store.manifest(read.name, read.version)
+            store.rows(judged).view(connection, f"{side}_judgments")
+    except (StopIteration, StoreError):  # pairs of another step, or judgements that are gone
+        return None
+    return agreement(connection, "old_judgments", "new_judgments") if len(contents) > 1 else None

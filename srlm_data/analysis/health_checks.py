@@ -1,0 +1,245 @@
+"""What a practitioner would want to know of a version that was just built, a sentence each.
+
+Every finding is one query over the version (and what it was made from) with a threshold beside it.
+Findings are told and never kept: they decide nothing, and a version is the same with or without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import duckdb
+
+from srlm_data.core import database
+from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS
+from srlm_data.steps.judge_injection import pleas_sql
+from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import answers_before, parents
+
+FEWEST: Final = 50
+"""Rows below which a share says too little to warn of it."""
+
+COLLAPSED: Final = 0.8
+"""Share of the most common score above which the scores have collapsed."""
+
+UNREAD: Final = 0.05
+"""Share of judgements without a score above which the judge cannot be read."""
+
+DIFFER: Final = 0.01
+"""Share of answers whose judgements differ, below which repeats are paid for nothing."""
+
+ADDRESSED: Final = 0.001
+"""Share of answers that speak to the judge from which on it is told."""
+
+TOP: Final = 0.9
+"""Quantile of the answers' mean scores from which on an answer is one of the top-scored."""
+
+DRIFT: Final = 0.25
+"""Change of the mean length against the previous iteration's answers, as a share of it."""
+
+PAIRED: Final = 0.2
+"""Share of prompts that became pairs below which they are few."""
+
+LONGER: Final = 0.7
+"""Share of pairs whose chosen answer is longer above which length is what is rewarded."""
+
+LOOKED_FOR: Final[Mapping[str, str]] = {
+    "unread_judgements": f"more than {100 * UNREAD:g} % of the judgements without a score",
+    "collapsed_scores": f"more than {100 * COLLAPSED:g} % of the scores alike",
+    "repeats_never_differ": f"repeats that differ for less than {100 * DIFFER:g} % of the answers",
+    "answers_speak_to_the_judge": (
+        f"{100 * ADDRESSED:g} % or more of the answers with text that looks like a score or an "
+        "instruction to the judge"
+    ),
+    "length_drift": f"answers {100 * DRIFT:g} % longer or shorter than in the iteration before",
+    "few_pairs": f"pairs from less than {100 * PAIRED:g} % of the prompts",
+    "chosen_is_longer": f"chosen longer than rejected in more than {100 * LONGER:g} % of the pairs",
+}
+"""Every kind of finding, and when it is told."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know.
+
+    Attributes:
+        kind: its name, for a script.
+        sentence: what was found, and what it may mean or what to do.
+        figures: the numbers of the sentence.
+    """
+
+    kind: str
+    sentence: str
+    figures: Mapping[str, float]
+
+
+def findings(store: Store, manifest: Manifest) -> list[Finding]:
+    """All that is worth a line about a version; most often nothing."""
+    look = _LOOKS.get(manifest.stage)
+    if look is None:
+        return []
+    with database.connect(memory=database.LOOKING) as connection:
+        store.rows(manifest).view(connection, manifest.stage)
+        return list(look(connection, store, manifest))
+
+
+def _about_judgments(
+    connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest
+) -> Iterator[Finding]:
+    one = _figures(
+        connection,
+        """
+        WITH modal AS (SELECT mode(score) AS modal FROM judgments)
+        SELECT count(*) AS judgements, count(score) AS parsed, any_value(modal) AS modal,
+               count(*) FILTER (score = modal) AS usual, mode(state) FILTER (score IS NULL) AS state
+        FROM judgments, modal
+        """,
+    )
+    if one["judgements"] < FEWEST:
+        return
+    unread = 1 - one["parsed"] / one["judgements"]
+    if unread > UNREAD:
+        yield Finding(
+            "unread_judgements",
+            f"{_percent(unread)} of the judgements have no score, most of them are "
+            f"'{one['state'].replace('_', ' ')}'. Read some of their texts: the template or "
+            "max_tokens may not fit the judge.",
+            {"share": unread},
+        )
+    if one["parsed"] and one["usual"] / one["parsed"] > COLLAPSED:
+        share = one["usual"] / one["parsed"]
+        yield Finding(
+            "collapsed_scores",
+            f"{_percent(share)} of the scores are {one['modal']:g}: the judge hardly tells answers "
+            "apart, and most prompts will give no pair.",
+            {"share": share, "score": one["modal"]},
+        )
+    yield from _repeats(connection)
+    answers = [one for one in parents(store, manifest) if one.stage == CANDIDATES.name]
+    # Judgements that are judged themselves have a score to give.
+    if answers and answers[0].identity.get("step") != "take_disputed":
+        store.rows(answers[0]).view(connection, "candidates")
+        yield from _speaking(connection)
+
+
+def _repeats(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    one = _figures(
+        connection,
+        """
+        SELECT count(*) AS answers, count(*) FILTER (differ) AS differ
+        FROM (SELECT min(score) <> max(score) AS differ FROM judgments
+              GROUP BY candidate_id HAVING count(score) > 1)
+        """,
+    )
+    if one["answers"] >= FEWEST and one["differ"] / one["answers"] < DIFFER:
+        share = one["differ"] / one["answers"]
+        yield Finding(
+            "repeats_never_differ",
+            f"repeated judgements of one answer give different scores for {_percent(share)} of the "
+            "answers only: more repeats cost and tell nothing. Judge once, or raise the "
+            "temperature.",
+            {"share": share},
+        )
+
+
+def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    one = _figures(
+        connection,
+        f"""
+        WITH scored AS (
+            SELECT candidate_id, avg(score) AS score FROM judgments GROUP BY candidate_id
+        ), told AS (
+            SELECT score, len({pleas_sql("response")}) > 0 AS speaks
+            FROM scored JOIN candidates USING (candidate_id)
+        ), bar AS (SELECT quantile_disc(score, $1) AS top FROM told)
+        SELECT count(*) AS answers, count(*) FILTER (speaks) AS speak,
+               count(*) FILTER (score >= top) AS best,
+               count(*) FILTER (speaks AND score >= top) AS best_speak
+        FROM told, bar
+        """,
+        TOP,
+    )
+    if one["speak"] and one["speak"] / one["answers"] >= ADDRESSED:
+        best = one["best_speak"] / one["best"] if one["best"] else 0.0
+        yield Finding(
+            "answers_speak_to_the_judge",
+            f"{one['speak']:,} answers ({_percent(one['speak'] / one['answers'])}) contain what "
+            "looks like a score or an instruction to the judge; of the top-scored ones it is "
+            f"{_percent(best)}. Look at them before you train on them.",
+            {"answers": one["speak"], "share": one["speak"] / one["answers"], "top_share": best},
+        )
+
+
+def _about_candidates(
+    connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest
+) -> Iterator[Finding]:
+    before = answers_before(store, manifest)
+    if before is None or min(before.rows, manifest.rows) < FEWEST:
+        return
+    store.rows(before).view(connection, "before")
+    one = _figures(
+        connection,
+        "SELECT (SELECT avg(length(response)) FROM candidates) AS now, "
+        "(SELECT avg(length(response)) FROM before) AS was",
+    )
+    change = one["now"] / one["was"] - 1 if one["was"] else 0.0
+    if abs(change) > DRIFT:
+        yield Finding(
+            "length_drift",
+            f"answers are {_percent(abs(change))} {'longer' if change > 0 else 'shorter'} than "
+            f"those of {before.name}, {one['now']:,.0f} characters on average against "
+            f"{one['was']:,.0f}: the judge may reward length.",
+            {"now": one["now"], "before": one["was"], "change": change},
+        )
+
+
+def _about_pairs(
+    connection: duckdb.DuckDBPyConnection, _: Store, manifest: Manifest
+) -> Iterator[Finding]:
+    prompts = manifest.rows + sum(manifest.drops.values())
+    if prompts >= FEWEST and manifest.rows / prompts < PAIRED:
+        reason, count = max(manifest.drops.items(), key=lambda one: one[1])
+        yield Finding(
+            "few_pairs",
+            f"{manifest.rows:,} of {prompts:,} prompts ({_percent(manifest.rows / prompts)}) gave "
+            f"a pair; {count:,} were dropped as '{reason.replace('_', ' ')}'.",
+            {"pairs": manifest.rows, "prompts": prompts},
+        )
+    if manifest.rows < FEWEST:
+        return
+    one = _figures(
+        connection,
+        """
+        SELECT count(*) FILTER (list_sum(list_transform(chosen, lambda one: length(one.content)))
+               > list_sum(list_transform(rejected, lambda one: length(one.content)))) / count(*)
+               AS longer
+        FROM pairs
+        """,
+    )
+    if one["longer"] > LONGER:
+        yield Finding(
+            "chosen_is_longer",
+            f"chosen is longer than rejected in {_percent(one['longer'])} of the pairs: training "
+            "on them may teach length.",
+            {"share": one["longer"]},
+        )
+
+
+_Look = Callable[[duckdb.DuckDBPyConnection, Store, Manifest], Iterator[Finding]]
+
+_LOOKS: Final[Mapping[str, _Look]] = {
+    CANDIDATES.name: _about_candidates,
+    JUDGMENTS.name: _about_judgments,
+    PAIRS.name: _about_pairs,
+}
+
+
+def _figures(connection: duckdb.DuckDBPyConnection, query: str, *values: object) -> dict[str, Any]:
+    [row] = connection.sql(query, params=list(values)).to_arrow_table().to_pylist()
+    return dict(row)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,299 @@
+"""Where a row comes from and what came of it: rows, models, versions, joined by what they say.
+
+    up      pair -> chosen and rejected candidate, with their judgements -> prompt -> the prompts
+            and examples that it was written after -> message or judgement; model -> the model that
+            it began as, and the versions that it was trained on; a version -> what it read
+    down    the same roads, the other way
+
+Rows are found by their ids in every version of the store, a generation in one query a stage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from srlm_data.analysis.lineage._lookup import Found, Lookup
+from srlm_data.analysis.lineage._references import REFERENCES, Reference
+from srlm_data.analysis.lineage.gist import gist
+from srlm_data.core.errors import DataError, StoreError
+from srlm_data.store import Manifest, Store
+
+VERSION: Final = "version"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A row, or a version.
+
+    Attributes:
+        stage: of the row; ``version`` for a version.
+        id: of the row; ``name@version`` for a version.
+        where: the version that holds the row; None where no version does.
+        text: what it says, in one line.
+    """
+
+    stage: str
+    id: str
+    where: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Edge:
+    """``source`` is, say, "written by" ``target``: places in :attr:`Lineage.nodes`."""
+
+    source: int
+    target: int
+    role: str
+
+
+@dataclass
+class Lineage:
+    """A graph, its first node the one that was asked for.
+
+    Attributes:
+        down: whether edges lead from a row to what came of it, not to what it came from.
+        hidden: place of a node -> role -> how many more there are than edges of that role.
+    """
+
+    down: bool
+    nodes: list[Node] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    hidden: dict[int, dict[str, int]] = field(default_factory=dict)
+
+
+def lineage(store: Store, what: str, *, down: bool = False, limit: int = 10) -> Lineage:
+    """The lineage of a row (by its id or the beginning of it), of a model, or of a version.
+
+    Args:
+        store: where to look.
+        what: an id, or ``recipe.name`` with or without ``@version``.
+        down: what came of it, instead of what it came from.
+        limit: how many rows to follow that came of one; the rest is counted.
+
+    Raises:
+        StoreError: there is no such row or version.
+        DataError: several ids begin so.
+    """
+    with contextlib.closing(Lookup(store)) as lookup:
+        walk = _Walk(lookup, down, limit)
+        if what.partition("@")[0] in store.names():
+            walk.version(store.resolve(what))
+        else:
+            walk.row(_one(lookup, store, what))
+        return walk.graph
+
+
+def _one(lookup: Lookup, store: Store, what: str) -> Found:
+    found = lookup.by_prefix(what)
+    whole = [one for one in found if one.id == what]
+    ids = {(one.stage, one.id) for one in whole or found}
+    if not ids and "." in what:
+        store.resolve(what)  # says which dataset is near
+    if not ids:
+        raise StoreError(
+            f"{what}: no row and no model of the store has an id that begins so. "
+            "'srlm-data show iter1.pairs' shows ids; a version is named recipe.name@version."
+        )
+    if len(ids) > 1:
+        several = ", ".join(f"{one} ({stage})" for stage, one in sorted(ids)[:4])
+        raise DataError(f"{what}: several ids begin so, found {several}. Give more digits.")
+    return (whole or found)[0]
+
+
+class _Walk:
+    """Breadth first, so that a generation is one query a stage."""
+
+    def __init__(self, lookup: Lookup, down: bool, limit: int) -> None:
+        self.graph = Lineage(down)
+        self._lookup = lookup
+        self._limit = limit
+        self._places: dict[tuple[str, str], int] = {}
+        self._joined: set[tuple[int, int]] = set()
+        self._by_ref = {one.ref: one for one in lookup.manifests}
+
+    def row(self, found: Found) -> None:
+        """Add everything that a row leads to."""
+        if not self.graph.down:
+            self._lookup.prefer(self._ancestors(found.manifest))
+        self._place(_node(found))
+        generation = [found]
+        while generation:
+            # Drained at once: what a generation leads to is the next one.
+            generation = list(
+                self._children(generation) if self.graph.down else self._parents(generation)
+            )
+
+    def version(self, manifest: Manifest) -> None:
+        """Add every version that a version leads to."""
+        self._place(_version_node(manifest))
+        waiting = deque([manifest])
+        while waiting:
+            one = waiting.popleft()
+            source = self._place(_version_node(one))
+            for role, other in self._readers(one) if self.graph.down else self._inputs(one):
+                if self._join(source, role, _version_node(other)):
+                    waiting.append(other)
+
+    def _place(self, node: Node) -> int:
+        """Where a node is in the graph; it is added if it is not there."""
+        place = self._places.setdefault((node.stage, node.id), len(self.graph.nodes))
+        if place == len(self.graph.nodes):
+            self.graph.nodes.append(node)
+        return place
+
+    def _join(self, source: int, role: str, node: Node) -> bool:
+        """Add an edge, and say whether its target is new."""
+        new = (node.stage, node.id) not in self._places
+        target = self._place(node)
+        # A judgement was reached from the answer that it judges: that road is not told twice.
+        if (target, source) not in self._joined:
+            self._joined.add((source, target))
+            self.graph.edges.append(Edge(source, target, role))
+        return new
+
+    # Up --------------------------------------------------------------------------------------
+
+    def _parents(self, generation: Sequence[Found]) -> Iterator[Found]:
+        known = self._named_by(generation)
+        judged = self._evidence(generation)
+        for one in generation:
+            source = self._places[one.stage, one.id]
+            for reference in REFERENCES[one.stage]:
+                for named in _ids(one, reference):
+                    found = [
+                        known[target][named]
+                        for target in reference.targets
+                        if named in known[target]
+                    ]
+                    if not found:
+                        self._join(source, reference.up, _absent(reference, named, one))
+                    elif self._join(source, reference.up, _node(found[0])) and (
+                        # Made prompts were written after made prompts: followed, that is all.
+                        not one.stage == found[0].stage == "prompts"
+                    ):
+                        yield found[0]
+            for judgment in judged.get(one.id, ()):
+                if self._join(source, "scored by", _node(judgment)):
+                    yield judgment
+            self._training_data(one)
+
+    def _named_by(self, generation: Sequence[Found]) -> dict[tuple[str, str], dict[str, Found]]:
+        """Stage and column -> id -> the row, of all that a generation names."""
+        wanted: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for one in generation:
+            for reference in REFERENCES[one.stage]:
+                for target in reference.targets:
+                    wanted[target].update(_ids(one, reference))
+        return {
+            target: {one.key: one for one in self._lookup.by(*target, ids)}
+            for target, ids in wanted.items()
+        }
+
+    def _training_data(self, one: Found) -> None:
+        for role, read in self._inputs(one.manifest) if one.stage == "models" else ():
+            if read.stage != "models":
+                self._join(self._places[one.stage, one.id], f"read {role}", _version_node(read))
+
+    def _evidence(self, generation: Sequence[Found]) -> dict[str, list[Found]]:
+        """Candidate -> its judgements, where the walk began at the pair that they have made."""
+        root = self.graph.nodes[0]
+        answers = [one.id for one in generation if one.stage == "candidates"]
+        if root.stage != "pairs" or not answers:
+            return {}
+        read = {one.ref for _, one in self._inputs(self._by_ref[str(root.where)])}
+        judged: dict[str, list[Found]] = {}
+        for one in self._lookup.by("judgments", "candidate_id", answers):
+            if one.manifest.ref in read:
+                judged.setdefault(one.key, []).append(one)
+        return judged
+
+    def _inputs(self, manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
+        for read in manifest.inputs:
+            if found := self._by_ref.get(f"{read.name}@{read.version}"):
+                yield read.parameter, found
+
+    def _ancestors(self, manifest: Manifest) -> list[str]:
+        """The versions that a version came from, itself first and the nearest before the others."""
+        found = {manifest.ref: manifest}
+        waiting = deque([manifest])
+        while waiting:
+            for _, one in self._inputs(waiting.popleft()):
+                if one.ref not in found:
+                    found[one.ref] = one
+                    waiting.append(one)
+        return list(found)
+
+    # Down ------------------------------------------------------------------------------------
+
+    def _children(self, generation: Sequence[Found]) -> Iterator[Found]:
+        for stage, references in REFERENCES.items():
+            for reference in references:
+                if reference.down is not None:
+                    yield from self._named_in(generation, stage, reference, reference.down)
+        yield from self._trained(generation)
+        for one in generation:
+            for role, reader in self._readers(one.manifest) if one.stage == "models" else ():
+                if reader.stage != "models":
+                    source = self._places[one.stage, one.id]
+                    self._join(source, f"{role} of", _version_node(reader))
+
+    def _named_in(
+        self, generation: Sequence[Found], stage: str, reference: Reference, role: str
+    ) -> Iterator[Found]:
+        """The rows of a stage that name a row of the generation."""
+        named = {
+            one.row[column]: one
+            for one in generation
+            for target, column in reference.targets
+            if one.stage == target
+        }
+        for child in self._lookup.by(stage, reference.column, named, self._limit):
+            parent = named[child.key]
+            source = self._places[parent.stage, parent.id]
+            if child.total > self._limit:
+                self.graph.hidden.setdefault(source, {})[role] = child.total - self._limit
+            if self._join(source, role, _node(child)):
+                yield child
+
+    def _trained(self, generation: Sequence[Found]) -> Iterator[Found]:
+        """The models that were trained on a version which holds the row."""
+        for stage in ("examples", "pairs"):
+            rows = [one.id for one in generation if one.stage == stage]
+            for one, manifests in self._lookup.holding(stage, rows).items():
+                readers = {r.ref: r for m in manifests for _, r in self._readers(m)}
+                for reader in readers.values():
+                    for model in self._lookup.rows(reader) if reader.stage == "models" else ():
+                        if self._join(self._places[stage, one], "trained", _node(model)):
+                            yield model
+
+    def _readers(self, manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
+        for other in self._lookup.manifests:
+            for read in other.inputs:
+                if (read.name, read.version) == (manifest.name, manifest.version):
+                    yield read.parameter, other
+
+
+def _ids(found: Found, reference: Reference) -> list[str]:
+    value = found.row[reference.column]
+    ids = value if isinstance(value, list) else [value]
+    return [one for one in ids if one is not None]
+
+
+def _node(found: Found) -> Node:
+    return Node(found.stage, found.id, found.manifest.ref, gist(found.stage, found.row))
+
+
+def _version_node(manifest: Manifest) -> Node:
+    return Node(VERSION, manifest.ref, manifest.ref, manifest.counted)
+
+
+def _absent(reference: Reference, named: str, child: Found) -> Node:
+    """A parent that no version holds; a prompt's text is in what answers it all the same."""
+    stage = reference.targets[0][0]
+    text = gist("prompts", child.row) if stage == "prompts" else "not in this store"
+    return Node(stage, named, None, text)

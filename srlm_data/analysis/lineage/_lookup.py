@@ -1,0 +1,184 @@
+"""Rows by their ids, wherever in the store they are.
+
+An id is derived from content, so a row that several versions hold is one row; it is told of the
+version that is preferred. A batch of ids is one query over the Parquet files of a stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import duckdb
+
+from srlm_data.analysis.views import quoted
+from srlm_data.core import database
+from srlm_data.core.errors import StoreError
+from srlm_data.core.schema import STAGES
+from srlm_data.store import Manifest, Store
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row, the version that it was found in, and by what.
+
+    Attributes:
+        key: which of the ids asked for led to it.
+        total: how many rows that id led to; more than were returned, where there was a limit.
+    """
+
+    stage: str
+    row: dict[str, Any]
+    manifest: Manifest
+    key: str
+    total: int
+
+    @property
+    def id(self) -> str:
+        """The row's own id."""
+        return str(self.row[STAGES[self.stage].id])
+
+
+class Lookup:
+    """All versions of a store that can be read, the latest of each dataset first."""
+
+    def __init__(self, store: Store) -> None:
+        self.manifests = list(_readable(store))
+        self._store = store
+        self._connection = database.connect()
+
+    def close(self) -> None:
+        """Let go of DuckDB."""
+        self._connection.close()
+
+    def prefer(self, refs: Sequence[str]) -> None:
+        """Tell rows of these versions first, in this order."""
+        order = {ref: place for place, ref in enumerate(refs)}
+        self.manifests.sort(key=lambda one: order.get(one.ref, len(order)))
+
+    def by_prefix(self, text: str) -> list[Found]:
+        """Every row whose id begins so, of every stage; two of a stage are enough to know."""
+        return [
+            found
+            for stage in STAGES.values()
+            for found in self._ask(
+                stage.name, f"[{quoted(text)}]", f'starts_with("{stage.id}", {quoted(text)})', 2
+            )
+        ]
+
+    def by(
+        self, stage: str, column: str, ids: Iterable[str], limit: int | None = None
+    ) -> list[Found]:
+        """Rows that have one of ``ids`` in a column (or in its list), ``limit`` of each id."""
+        wanted = ", ".join(quoted(one) for one in sorted(set(ids)))
+        if not wanted:
+            return []
+        if column == "few_shot":
+            keys = f"list_intersect(few_shot, [{wanted}])"
+            return self._ask(stage, keys, f"list_has_any(few_shot, [{wanted}])", limit)
+        return self._ask(stage, f'["{column}"]', f'"{column}" IN ({wanted})', limit)
+
+    def holding(self, stage: str, ids: Iterable[str]) -> dict[str, list[Manifest]]:
+        """Id -> every version that holds the row."""
+        wanted = ", ".join(quoted(one) for one in sorted(set(ids)))
+        files = self._files(stage)
+        if not wanted or not files:
+            return {}
+        column = STAGES[stage].id
+        answer = self._connection.sql(
+            f'SELECT DISTINCT "{column}", filename FROM {_read(list(files))} '
+            f'WHERE "{column}" IN ({wanted})'
+        ).fetchall()
+        holding: dict[str, list[Manifest]] = {}
+        for one, file in answer:
+            holding.setdefault(one, []).append(files[file])
+        return holding
+
+    def rows(self, manifest: Manifest) -> list[Found]:
+        """All rows of a version, for those that have few."""
+        return [
+            Found(manifest.stage, row, manifest, row[STAGES[manifest.stage].id], 1)
+            for row in self._store.rows(manifest).dicts()
+        ]
+
+    def _files(self, stage: str) -> dict[str, Manifest]:
+        return {
+            str(file): manifest
+            for manifest in self.manifests
+            if manifest.stage == stage
+            for file in self._store.files(manifest)
+        }
+
+    def _ask(self, stage: str, keys: str, condition: str, limit: int | None) -> list[Found]:
+        files = self._files(stage)
+        if not files:
+            return []
+        try:
+            answer = (
+                self._connection.sql(
+                    _FOUND.format(
+                        rows=_read(list(files)),
+                        order=", ".join(map(quoted, files)),
+                        id=STAGES[stage].id,
+                        keys=keys,
+                        condition=condition,
+                        limit="" if limit is None else f"QUALIFY place <= {limit}",
+                    )
+                )
+                .to_arrow_table()
+                .to_pylist()
+            )
+        except duckdb.Error as error:
+            raise StoreError(
+                f"{stage}: a file cannot be read, found '{str(error).splitlines()[0]}'. "
+                "'srlm-data verify' says which; delete its version's folder and build again."
+            ) from None
+        names = STAGES[stage].schema.names
+        return [
+            Found(
+                stage,
+                {name: row.get(name) for name in names},
+                files[row["filename"]],
+                row["key"],
+                row["total"],
+            )
+            for row in answer
+        ]
+
+
+def _readable(store: Store) -> Iterable[Manifest]:
+    """Every version that is whole; a damaged one hides no other."""
+    later = []
+    for name in store.names():
+        refs = store.refs(name)
+        for version in store.versions(name):
+            try:
+                manifest = store.manifest(name, version)
+                store.rows(manifest)
+            except StoreError:
+                continue
+            if version == refs.get("latest"):
+                yield manifest
+            else:
+                later.append(manifest)
+    yield from later
+
+
+def _read(files: Sequence[str]) -> str:
+    return f"read_parquet([{', '.join(map(quoted, files))}], filename = true, union_by_name = true)"
+
+
+_FOUND: Final = """
+    WITH each AS (
+        SELECT * FROM {rows} WHERE {condition}
+        QUALIFY row_number() OVER (
+            PARTITION BY "{id}" ORDER BY list_position([{order}], filename)
+        ) = 1
+    )
+    SELECT *, count(*) OVER (PARTITION BY key) AS total,
+           row_number() OVER (PARTITION BY key ORDER BY "{id}") AS place
+    FROM (SELECT *, unnest({keys}) AS key FROM each)
+    {limit}
+    ORDER BY key, "{id}"
+"""

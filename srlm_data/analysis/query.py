@@ -1,0 +1,165 @@
+"""DuckDB over the store: every dataset is a view, and so is every version that a query names.
+
+iter1.pairs             the latest version
+iter1.pairs@3f2a        a version, by any unique prefix or tag
+all_judgments           the latest of every dataset of a stage; see views.py for this and more
+
+A damaged version hides its own dataset and the `all_` views; the rest stays queryable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from srlm_data.analysis import views
+from srlm_data.core import database
+from srlm_data.core.errors import DataError, StoreError
+from srlm_data.store import Manifest, Store
+
+_TOKEN: Final = re.compile(
+    r"""
+    \b[eE]'(?:[^'\\]|\\.|'')*+(?:'|\Z) | '(?:[^']|'')*+(?:'|\Z)  # strings,
+  | "(?:[^"]|"")*+(?:"|\Z)                                       # quoted names,
+  | \$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z)                       # dollar-quoted strings
+  | --[^\n]* | /\*.*?(?:\*/|\Z)              # and comments stay as they are; what is left open
+                                             # reaches to the end, so that time stays linear
+  | \b(?P<recipe>[a-z]\w*)\.(?P<name>[a-z]\w*)@(?P<version>\w+)
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE | re.ASCII,
+)
+
+
+Place = Store | Path | str | None
+"""A store, or the folder of one; None is where the command line looks: SRLM_STORE, or `store`."""
+
+
+def opened(place: Place = None) -> Store:
+    """The store at a place."""
+    if isinstance(place, Store):
+        return place
+    return Store(Path(place or os.environ.get("SRLM_STORE") or "store"))
+
+
+def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection in which the store's datasets are views.
+
+    It is DuckDB's own, so a version is named as :func:`run` does it or not at all.
+
+    Args:
+        store: a store, or the folder of one.
+        open_access: let queries read other files and the network too; off by default.
+
+    """
+    store = opened(store)
+    connection = database.connect()
+    stages: dict[str, list[Manifest]] = {}
+    damaged = False
+    for name in store.names():
+        try:
+            manifest = store.resolve(name)
+            _view(connection, store, manifest, name.partition(".")[2])
+        except StoreError:  # `refused` says it to whoever asks for this dataset
+            damaged = True
+            continue
+        stages.setdefault(manifest.stage, []).append(manifest)
+    views.create(connection, store, stages, whole=not damaged)
+    if not open_access:
+        _close_access(connection, store)
+    return connection
+
+
+def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duckdb.DuckDBPyRelation:
+    """Begin one query; ``recipe.name@version`` in it names a version.
+
+    The rows are fetched by the caller, lazily: inside of :func:`refused`.
+
+    Raises:
+        DataError: it is not one query that reads, or DuckDB refuses it.
+        StoreError: the query names a version that is not there, or is damaged.
+    """
+
+    def name_version(match: re.Match[str]) -> str:
+        if match["recipe"] is None:
+            return match[0]
+        recipe, name = match["recipe"].lower(), match["name"].lower()
+        manifest = store.resolve(f"{recipe}.{name}@{match['version']}")
+        view = f"{name}@{manifest.version}"
+        _view(connection, store, manifest, view)
+        return f'{recipe}."{view}"'
+
+    with refused(store, query):
+        named = _TOKEN.sub(name_version, query)
+        kinds = [one.type for one in connection.extract_statements(named)]
+        # The store's folder must stay open for reading, and DuckDB would write there just as well.
+        if kinds != [duckdb.StatementType.SELECT]:
+            found = ", ".join(kind.name for kind in kinds) or "nothing"
+            raise DataError(
+                f"sql: one query that reads is wanted, found {found}. "
+                "Begin with SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, or PIVOT with IN (...)."
+            )
+        return connection.sql(named)
+
+
+@contextlib.contextmanager
+def refused(store: Store, query: str) -> Iterator[None]:
+    """Turn what DuckDB refuses, now or while rows are fetched, into a sentence.
+
+    Raises:
+        DataError: DuckDB's own words.
+        StoreError: the query asks for a dataset that is damaged.
+        KeyboardInterrupt: it was stopped by Ctrl-C.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        _refuse_damaged(store, query)
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"sql: DuckDB refuses the query, found: {said}. "
+            "'srlm-data ls' lists the datasets, 'DESCRIBE iter1.pairs' the columns of one."
+        ) from None
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C, at times
+            raise
+        raise KeyboardInterrupt from None
+
+
+def _refuse_damaged(store: Store, query: str) -> None:
+    for name in store.names():
+        if name in query.lower() or "all_" in query.lower():
+            with database.connect() as connection:
+                _view(connection, store, store.resolve(name), "whole")
+
+
+def _view(
+    connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest, view: str
+) -> None:
+    recipe, _, _ = manifest.name.partition(".")
+    store.rows(manifest)  # refuses a version whose files are not what was written
+    files = ", ".join(views.quoted(str(file.resolve())) for file in store.files(manifest))
+    connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{recipe}"')
+    try:
+        connection.execute(
+            f'CREATE OR REPLACE VIEW "{recipe}"."{view}" AS SELECT * FROM read_parquet([{files}])'
+        )
+    except duckdb.Error as error:
+        said = str(error).splitlines()[0]
+        raise StoreError(
+            f"{manifest.ref}: a file is damaged, DuckDB found '{said}'. "
+            "'srlm-data verify --quarantine' puts the version aside; build again then."
+        ) from None
+
+
+def _close_access(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """Leave the query the store's files and nothing else: no other file, no network."""
+    folder = views.quoted(str((store.root / "datasets").resolve()))
+    connection.execute(f"SET allowed_directories = [{folder}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")

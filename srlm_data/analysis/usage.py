@@ -1,0 +1,124 @@
+"""What the rows of a store have cost: by dataset, by model, and by accepted pair.
+
+All of it is read from manifests. A pair costs what its prompts, answers and judgements cost,
+whatever version or recipe they came from, and nothing of what its model cost to train.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from srlm_data.core.errors import StoreError, did_you_mean
+from srlm_data.core.schema import MODELS, PAIRS
+from srlm_data.store import Manifest, Store
+
+
+@dataclass(frozen=True)
+class Spending:
+    """One line of the account.
+
+    Attributes:
+        name: a version, or a model's digest.
+        about: the stage of a version, or the dataset that names a model.
+        units: what the figures are shared by: rows, or pairs.
+        cost: the sums, as in a manifest's ``cost``.
+        model: digest of the model that was asked, where there is one.
+    """
+
+    name: str
+    about: str
+    units: int
+    cost: Counter[str]
+    model: str | None = None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens that were written a second, while the engine was waited for."""
+        seconds = self.cost["seconds"]
+        return self.cost["new_completion_tokens"] / seconds if seconds else None
+
+
+def datasets(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
+    """The latest version of every dataset that asked a model, of these recipes or of all.
+
+    Raises:
+        StoreError: nothing of a recipe is built, or a manifest is damaged.
+    """
+    return [
+        Spending(one.ref, one.stage, one.rows, Counter(one.cost), _model(store, one))
+        for one in _latest(store, recipes)
+        if one.cost
+    ]
+
+
+def models(lines: Iterable[Spending], store: Store) -> list[Spending]:
+    """The same figures by the model that was asked."""
+    sums: dict[str, Counter[str]] = {}
+    rows: Counter[str] = Counter()
+    for line in lines:
+        if line.model:
+            sums.setdefault(line.model, Counter()).update(line.cost)
+            rows[line.model] += line.units
+    names = _names(store)
+    return [
+        Spending(model, names.get(model, "no longer in the store"), rows[model], cost, model)
+        for model, cost in sums.items()
+    ]
+
+
+def pairs(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
+    """The latest pairs, with the cost of all that they were made from."""
+    found = []
+    for manifest in _latest(store, recipes):
+        if manifest.stage == PAIRS.name:
+            whole: Counter[str] = Counter()
+            for one in _lineage(store, manifest, set()):
+                whole.update(one.cost)
+            if whole:
+                found.append(Spending(manifest.ref, PAIRS.name, manifest.rows, whole))
+    return found
+
+
+def _latest(store: Store, recipes: Collection[str]) -> list[Manifest]:
+    names = store.names()
+    known = {name.partition(".")[0] for name in names}
+    for recipe in recipes:
+        if recipe not in known:
+            raise StoreError(
+                f"{store.root}: nothing of a recipe '{recipe}' is built."
+                f"{did_you_mean(recipe, known)} 'srlm-data ls' lists what there is."
+            )
+    return [
+        store.resolve(name) for name in names if not recipes or name.partition(".")[0] in recipes
+    ]
+
+
+def _model(store: Store, manifest: Manifest) -> str | None:
+    """The digest of the model that a version asked."""
+    for read in manifest.inputs:
+        if read.parameter == "model":
+            (row,) = store.rows(store.manifest(read.name, read.version)).dicts()
+            return str(row["model"])
+    return None
+
+
+def _names(store: Store) -> dict[str, str]:
+    """Model digest -> the dataset that names it."""
+    found: dict[str, str] = {}
+    for name in store.names():
+        manifest = store.resolve(name)
+        if manifest.stage == MODELS.name:
+            found |= {row["model"]: name for row in store.rows(manifest).dicts()}
+    return found
+
+
+def _lineage(store: Store, manifest: Manifest, seen: set[str]) -> Iterator[Manifest]:
+    """A version and all that it was made from, each once; models end the walk."""
+    if manifest.ref in seen or manifest.stage == MODELS.name:
+        return
+    seen.add(manifest.ref)
+    yield manifest
+    for read in manifest.inputs:
+        yield from _lineage(store, store.manifest(read.name, read.version), seen)

@@ -1,0 +1,148 @@
+"""What a connection sees beside the datasets themselves.
+
+all_judgments         the latest of every dataset of a stage in one table: its rows, and before them
+                      `dataset`, `version`, `recipe`, `iteration` and `model_name`
+versions              a row a version: stage, rows, seconds, when, by which command and commit
+drops                 a row for each reason of each version: how many rows were left out
+model_name(digest)    the dataset that the model is: `iter1.m2`
+
+`iteration` is the number at the end of the recipe's name (`iter2` and `paper_iter2`: 2), else null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import duckdb
+
+from srlm_data.core.errors import StoreError
+from srlm_data.core.schema import MODELS, STAGES, Stage
+from srlm_data.store import Manifest, Store
+
+
+def quoted(text: str) -> str:
+    """A text as SQL writes it; for the few places that take no parameter, views among them."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def iteration_of(recipe: str) -> int | None:
+    """The number at the end of a recipe's name."""
+    digits = re.search(r"\d+$", recipe)
+    return int(digits[0]) if digits else None
+
+
+def model_names(store: Store) -> dict[str, str]:
+    """Digest -> `iter1.m2`, or `iter1.m2@3f2a0b1c` where a later version took that name."""
+    earlier: dict[str, str] = {}
+    latest: dict[str, str] = {}
+    for name in store.names():
+        for version in store.versions(name):
+            try:
+                manifest = store.manifest(name, version)
+                if manifest.stage != MODELS.name:
+                    break  # all versions of a dataset are of one stage
+                digests = [row["model"] for row in store.rows(manifest).dicts()]
+                named = store.refs(name)["latest"] == version
+            except StoreError:  # a damaged model has no name; its rows are as good as they were
+                continue
+            for digest in digests:
+                if named:
+                    latest.setdefault(digest, name)
+                else:
+                    earlier.setdefault(digest, f"{name}@{version[:8]}")
+    return earlier | latest
+
+
+def create(
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    latest: Mapping[str, Sequence[Manifest]],
+    *,
+    whole: bool,
+) -> None:
+    """Make the tables of this module in a connection that has the datasets' views.
+
+    Args:
+        connection: where they are made.
+        store: what they show.
+        latest: stage -> the latest version of each of its datasets.
+        whole: whether ``latest`` is all of them: rows of half the datasets would be a wrong
+            answer to a question about all.
+    """
+    names = model_names(store)
+    keys, values = (", ".join(map(quoted, texts)) for texts in (names, names.values()))
+    connection.execute(
+        "CREATE OR REPLACE MACRO model_name(digest) AS coalesce("
+        f"map([{keys}]::VARCHAR[], [{values}]::VARCHAR[])[digest], left(digest, 8))"
+    )
+    for stage in STAGES.values() if whole else ():
+        rows = [_select(stage, one) for one in latest.get(stage.name, ())]
+        connection.execute(
+            f'CREATE OR REPLACE VIEW "all_{stage.name}" AS '
+            + (" UNION ALL BY NAME ".join(rows) or _nothing(connection, stage))
+        )
+    _describe_versions(connection, store, [one for part in latest.values() for one in part])
+
+
+def _select(stage: Stage, manifest: Manifest) -> str:
+    recipe, _, dataset = manifest.name.partition(".")
+    iteration = iteration_of(recipe)
+    columns = (
+        f"{quoted(manifest.name)} AS dataset, {quoted(manifest.version)} AS version, "
+        f"{quoted(recipe)} AS recipe, "
+        f"{'NULL' if iteration is None else iteration}::INTEGER AS iteration, "
+    )
+    if "model" in stage.schema.names:
+        columns += "model_name(model) AS model_name, "
+    return f'SELECT {columns}* FROM "{recipe}"."{dataset}"'
+
+
+def _nothing(connection: duckdb.DuckDBPyConnection, stage: Stage) -> str:
+    """The same columns without a row, for a stage of which nothing is built yet."""
+    connection.from_arrow(stage.schema.empty_table()).create(f"no_{stage.name}")
+    named = "NULL::VARCHAR AS model_name, " if "model" in stage.schema.names else ""
+    return (
+        "SELECT NULL::VARCHAR AS dataset, NULL::VARCHAR AS version, NULL::VARCHAR AS recipe, "
+        f'NULL::INTEGER AS iteration, {named}* FROM "no_{stage.name}"'
+    )
+
+
+# A manifest, as far as SQL wants it.
+_MANIFEST: Final = {
+    "name": "VARCHAR", "version": "VARCHAR", "stage": "VARCHAR", "rows": "BIGINT",
+    "drops": "MAP(VARCHAR, BIGINT)", "cost": "MAP(VARCHAR, DOUBLE)",
+    "made": 'STRUCT("at" VARCHAR, seconds DOUBLE, argv VARCHAR[], "commit" VARCHAR)',
+}  # fmt: skip
+
+_VERSIONS: Final = """
+    CREATE OR REPLACE VIEW versions AS
+    SELECT name AS dataset, version, split_part(name, '.', 1) AS recipe, stage, "rows",
+           concat(name, '@', version) IN ({latest}) AS is_latest, made.at::TIMESTAMPTZ AS made_at,
+           made.seconds AS seconds, array_to_string(made.argv, ' ') AS command,
+           made.commit AS "commit", "cost", drops
+    FROM {manifests}
+"""
+
+_DROPS: Final = """
+    CREATE OR REPLACE VIEW drops AS
+    SELECT dataset, version, recipe, stage, is_latest, dropped.key AS reason,
+           dropped.value AS dropped
+    FROM (SELECT *, unnest(map_entries(drops)) AS dropped FROM versions)
+"""
+
+
+def _describe_versions(
+    connection: duckdb.DuckDBPyConnection, store: Store, latest: Iterable[Manifest]
+) -> None:
+    if store.names():
+        files = quoted(str((store.root / "datasets").resolve() / "*" / "*" / "manifest.json"))
+        columns = ", ".join(f'"{name}": {quoted(kind)}' for name, kind in _MANIFEST.items())
+        manifests = f"read_json({files}, columns = {{{columns}}})"
+    else:
+        columns = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in _MANIFEST.items())
+        manifests = f"(SELECT {columns} WHERE false)"
+    refs = ", ".join(quoted(one.ref) for one in latest) or "NULL"
+    connection.execute(_VERSIONS.format(latest=refs, manifests=manifests))
+    connection.execute(_DROPS)

@@ -1,0 +1,263 @@
+"""Rows on their way through a step: lazy Arrow with a declared stage.
+
+A step reads :class:`Rows` and gives :class:`Rows`. What it reads lies in a version's Parquet
+files, or in memory in a test or a notebook; what it gives is a stream of record batches that
+the commit drains once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from srlm_data.core import schema
+from srlm_data.core.errors import Damaged
+from srlm_data.core.schema import Stage
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars
+
+BATCH = 8192
+"""Rows of a record batch where a step makes rows one by one, or a query gives them."""
+
+BATCH_CHARACTERS = 1 << 25
+"""Characters after which a batch ends sooner: 8,192 rows of a megabyte would fill the memory."""
+
+
+Columns = Mapping[str, "Sequence[Any] | pa.Array"]
+"""Some rows, column by column: lists of Python values, or Arrow arrays, of one length."""
+
+
+class Rows:
+    """Rows of one stage.
+
+    Attributes:
+        stage: their shape and rules.
+        drops: reason -> count of what the step left out; complete once the rows are drained.
+        notes: anything else worth keeping in the manifest (plain JSON).
+        name: ``recipe.dataset@version`` where the rows come from a version, else ``memory``.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        source: Callable[[], Iterator[pa.RecordBatch]],
+        *,
+        files: Sequence[Path] = (),
+        drops: Counter[str] | None = None,
+        notes: dict[str, Any] | None = None,
+        name: str = "memory",
+    ) -> None:
+        self.stage = stage
+        self.files = tuple(files)
+        self.drops: Counter[str] = Counter() if drops is None else drops
+        self.notes: dict[str, Any] = {} if notes is None else notes
+        self.name = name
+        self._source = source
+
+    @classmethod
+    def of(cls, stage: Stage, rows: Iterable[Mapping[str, Any]] | pa.Table) -> Rows:
+        """Rows held in memory, from dicts or a table; missing nullable columns become null."""
+        table = rows if isinstance(rows, pa.Table) else _table(stage, list(rows))
+        table = table.select(stage.schema.names).cast(stage.schema)
+        return cls(stage, lambda: iter(table.to_batches()))
+
+    @classmethod
+    def of_files(cls, stage: Stage, files: Sequence[Path], name: str) -> Rows:
+        """Rows of Parquet files, read lazily."""
+
+        def read() -> Iterator[pa.RecordBatch]:
+            try:
+                for file in files:
+                    with pq.ParquetFile(file) as parquet:
+                        # Group by group: a batch over several would be as large as all of them.
+                        for group in range(parquet.num_row_groups):
+                            for batch in parquet.iter_batches(BATCH, row_groups=[group]):
+                                yield _in_schema(stage, batch)
+            except (ValueError, OSError, pa.ArrowException) as error:
+                raise Damaged(
+                    f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify "
+                    "--quarantine' puts the version aside; build again then."
+                ) from None
+
+        return cls(stage, read, files=files, name=name)
+
+    @classmethod
+    def stream(
+        cls,
+        stage: Stage,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        drops: Counter[str] | None = None,
+        notes: dict[str, Any] | None = None,
+    ) -> Rows:
+        """Rows made one by one, gathered into record batches as they come."""
+        parts = _parts(iter(rows))
+
+        def read() -> Iterator[pa.RecordBatch]:
+            for part in parts:
+                yield from _table(stage, part).to_batches()
+
+        return cls(stage, read, drops=drops, notes=notes)
+
+    @classmethod
+    def columns(
+        cls,
+        stage: Stage,
+        parts: Iterable[Columns],
+        *,
+        drops: Counter[str] | None = None,
+        notes: dict[str, Any] | None = None,
+    ) -> Rows:
+        """Rows made many at a time, a batch a part; missing nullable columns are null."""
+
+        def read() -> Iterator[pa.RecordBatch]:
+            for part in parts:
+                yield from _of_columns(stage, part).to_batches()
+
+        return cls(stage, read, drops=drops, notes=notes)
+
+    @classmethod
+    def reading(
+        cls,
+        stage: Stage,
+        reader: Iterable[pa.RecordBatch],
+        *,
+        drops: Counter[str] | None = None,
+        notes: dict[str, Any] | None = None,
+    ) -> Rows:
+        """Rows of a record-batch reader (a DuckDB result, say), cast to the stage as they come."""
+
+        def read() -> Iterator[pa.RecordBatch]:
+            for batch in reader:
+                yield _in_schema(stage, batch.select(stage.schema.names))
+
+        return cls(stage, read, drops=drops, notes=notes)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows as record batches of the stage's schema."""
+        return self._source()
+
+    def tuples(self, *columns: str) -> Iterator[tuple[Any, ...]]:
+        """The values of some columns, row by row, a batch at a time in memory."""
+        for batch in self.batches():
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+
+    def dicts(self, *columns: str) -> Iterator[dict[str, Any]]:
+        """The rows as dicts, a batch at a time in memory: for steps that write text.
+
+        Args:
+            columns: the ones that are wanted; all of them where none is named.
+        """
+        names = columns or tuple(self.stage.schema.names)
+        for values in self.tuples(*names):
+            yield dict(zip(names, values, strict=True))
+
+    def table(self) -> pa.Table:
+        """All rows in memory."""
+        return pa.Table.from_batches(self.batches(), schema=self.stage.schema)
+
+    def count(self) -> int:
+        """How many rows there are (from the files' footers where there are files)."""
+        if self.files:
+            return sum(int(pq.read_metadata(file).num_rows) for file in self.files)
+        return sum(batch.num_rows for batch in self.batches())
+
+    def scan(self) -> polars.LazyFrame:
+        """The rows as a Polars LazyFrame."""
+        import polars
+
+        if self.files:
+            return polars.scan_parquet(list(self.files))
+        frame = polars.from_arrow(self.table())
+        assert isinstance(frame, polars.DataFrame)
+        return frame.lazy()
+
+    def view(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Make the rows queryable as ``name`` in ``connection``, out of core where in files."""
+        if self.files:
+            connection.read_parquet([str(file) for file in self.files]).create_view(name)
+        else:
+            connection.register(name, self.table())
+
+
+class Versions(Protocol):
+    """What the store holds already: the build lends it to a step that asks for it."""
+
+    def version(self, ref: str) -> Rows:
+        """The rows of a version, ``recipe.dataset@3f2a``.
+
+        Raises:
+            StoreError: there is no such version.
+        """
+        ...
+
+
+def _parts(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Rows of one batch at a time: few of them where they are long."""
+    part: list[Mapping[str, Any]] = []
+    size = 0
+    for row in rows:
+        part.append(row)
+        for value in row.values():
+            if type(value) is str:
+                size += len(value)
+            elif type(value) is list:
+                size += _length(value)
+        if len(part) == BATCH or size >= BATCH_CHARACTERS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _length(values: list[Any]) -> int:
+    """Characters of a conversation."""
+    return sum(len(turn["content"]) for turn in values if isinstance(turn, Mapping))
+
+
+def _in_schema(stage: Stage, batch: pa.RecordBatch) -> pa.RecordBatch:
+    # Parquet calls the elements of a list otherwise, so the metadata counts. Where nothing differs,
+    # no cast: it loads Arrow's compute functions, which a build with nothing to do never needs.
+    same = batch.schema.equals(stage.schema, check_metadata=True)
+    return batch if same else batch.cast(stage.schema)
+
+
+def _table(stage: Stage, rows: list[Mapping[str, Any]]) -> pa.Table:
+    given = set().union(*rows)
+    return _of_columns(stage, {name: [row.get(name) for row in rows] for name in given}, len(rows))
+
+
+def _of_columns(stage: Stage, columns: Columns, rows: int | None = None) -> pa.Table:
+    schema = stage.schema
+    if unknown := columns.keys() - set(schema.names):
+        raise TypeError(f"{stage.name} has no column {sorted(unknown)}; it has {schema.names}")
+    rows = len(next(iter(columns.values()))) if rows is None else rows
+    arrays = [
+        _array(columns[field.name], field.type)
+        if field.name in columns
+        else pa.nulls(rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _array(column: Sequence[Any] | pa.Array, kind: pa.DataType) -> pa.Array:
+    return column if isinstance(column, pa.Array) else pa.array(column, type=kind)
+
+
+Messages = Annotated[Rows, schema.MESSAGES]
+Examples = Annotated[Rows, schema.EXAMPLES]
+Prompts = Annotated[Rows, schema.PROMPTS]
+Candidates = Annotated[Rows, schema.CANDIDATES]
+Judgments = Annotated[Rows, schema.JUDGMENTS]
+Comparisons = Annotated[Rows, schema.COMPARISONS]
+Pairs = Annotated[Rows, schema.PAIRS]
+Models = Annotated[Rows, schema.MODELS]
+Metrics = Annotated[Rows, schema.METRICS]

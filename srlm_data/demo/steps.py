@@ -1,0 +1,175 @@
+"""The embedded world as steps of a recipe: ``step: srlm_data.demo.steps:world_messages``.
+
+They come in by the door that every user's own step takes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field
+
+from srlm_data.core import ids, schema
+from srlm_data.core.config import Config, Expected
+from srlm_data.core.messages import user
+from srlm_data.core.rows import Candidates, Judgments, Messages, Models, Prompts, Rows
+from srlm_data.demo import Oracle, dialogues, held_out_prompts, trees
+from srlm_data.models import identity
+from srlm_data.models.identity import Workshop
+from srlm_data.steps.open_assistant import messages_of_tree
+
+M0: Final = Path(__file__).parent / "m0"
+LICENCE: Final = "apache-2.0"
+"""The world's texts are the package's own."""
+
+
+class WorldMessages(Config):
+    """How many trees of the world are made."""
+
+    n: int = Field(600, ge=1, description="How many trees.")
+    seed: int = Field(0, ge=0, description="Seed of prompts, replies and their order.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """A tree has a prompt and at most four replies."""
+        return Expected(5 * self.n)
+
+
+def world_messages(config: WorldMessages) -> Messages:
+    """Make message trees of the embedded world, read as an Open Assistant export would be."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for tree in trees(seed=config.seed, n=config.n):
+            yield from messages_of_tree(tree)
+
+    return Rows.stream(schema.MESSAGES, rows(), notes={"license": LICENCE})
+
+
+class PretrainedM0(Config):
+    """The shipped weights decide this model; there is nothing to set."""
+
+    def identity(self) -> dict[str, Any]:
+        """The digest of the shipped weights."""
+        return {"model": identity.digest(M0)}
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """One model."""
+        return Expected(1)
+
+
+def pretrained_m0(config: PretrainedM0, workshop: Workshop) -> Models:  # noqa: ARG001 - has no fields
+    """Copy the shipped M0 into the store: it stands in for a pretrained base model."""
+    copy = workshop.scratch / "m0"
+    shutil.copytree(M0, copy, dirs_exist_ok=True)
+    digest, location = workshop.keep(copy)
+    return Rows.of(schema.MODELS, [{"model": digest, "method": "checkpoint", "location": location}])
+
+
+class WorldPrompts(Config):
+    """How many held-out prompts are drawn."""
+
+    n: int = Field(256, ge=1, description="How many prompts.")
+    seed: int = Field(0, ge=0, description="Seed of the draw.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """``n`` prompts."""
+        return Expected(self.n)
+
+
+def world_prompts(config: WorldPrompts) -> Prompts:
+    """Draw prompts for evaluation, over all things; none of them is in the trees of any seed."""
+    prompts = [user(text) for text in held_out_prompts(seed=config.seed, n=config.n)]
+    rows = [
+        {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "held_out"}
+        for prompt in prompts
+    ]
+    return Rows.of(schema.PROMPTS, rows)
+
+
+def world_dialogues(config: WorldPrompts) -> Prompts:
+    """Draw conversations that wait for an answer: a system message, earlier turns, a question.
+
+    Half of them have a system message, and some a tool's text before the question; no question is
+    one of the held-out prompts.
+    """
+    rows = [
+        {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "world"}
+        for prompt in dialogues(seed=config.seed, n=config.n)
+    ]
+    return Rows.of(schema.PROMPTS, rows)
+
+
+class Consult(Config):
+    """The oracle scores 0 to 5; there is nothing to set."""
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most a score for each candidate."""
+        return Expected(rows.get("candidates"))
+
+
+def consult_oracle(config: Consult, candidates: Candidates) -> Judgments:  # noqa: ARG001 - has no fields
+    """Score answers by the world's truth: to measure with, never to train on.
+
+    In a conversation, it is the last turn that asks.
+
+    A prompt that the oracle does not understand is dropped as ``prompt_not_understood``.
+    """
+    drops: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        oracle = Oracle()
+        for candidate in candidates.dicts():
+            score = oracle.quality(candidate["prompt"][-1]["content"], candidate["response"])
+            if score is None:
+                drops["prompt_not_understood"] += 1
+                continue
+            yield _scored(candidate, "oracle", score)
+
+    return Rows.stream(schema.JUDGMENTS, rows(), drops=drops)
+
+
+class CheckAnswers(Config):
+    """An answer is right or wrong; there is nothing to set."""
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most a score for each candidate."""
+        return Expected(rows.get("candidates"))
+
+
+def check_answers(config: CheckAnswers, candidates: Candidates) -> Judgments:  # noqa: ARG001 - has no fields
+    """Say whether answers are right, as a calculator would: 5 or 0, in whatever style they are.
+
+    For methods that learn from answers which can be checked (Iterative RPO), and for no other: it
+    is a glimpse of the truth. A prompt that cannot be checked is dropped as
+    ``prompt_not_understood``.
+    """
+    drops: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        oracle = Oracle()
+        for candidate in candidates.dicts():
+            right = oracle.right(candidate["prompt"][-1]["content"], candidate["response"])
+            if right is None:
+                drops["prompt_not_understood"] += 1
+            else:
+                yield _scored(candidate, "check", schema.MAX_SCORE if right else 0)
+
+    return Rows.stream(schema.JUDGMENTS, rows(), drops=drops)
+
+
+def _scored(candidate: Mapping[str, Any], judge: str, score: float) -> dict[str, Any]:
+    """A judgement by something that knows the truth."""
+    return {
+        "judgment_id": ids.row_id(judge, candidate["candidate_id"]),
+        "candidate_id": candidate["candidate_id"],
+        "prompt_id": candidate["prompt_id"],
+        "repeat": 0,
+        "state": "parsed",
+        "score": score,
+        "text": f"Score: {score}",
+        "template": judge,
+        "model": judge,
+    }

@@ -1,0 +1,118 @@
+"""From messages to the tokens of a prompt, for the engines that hold the model themselves."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from jinja2 import TemplateError
+
+from srlm_data.core.errors import EngineError
+from srlm_data.core.schema import Message
+from srlm_data.engines.protocol import Completion, Request
+
+
+class Prompts:
+    """Turns requests into prompts by a tokenizer's own chat template, applied exactly once.
+
+    The template writes the beginning-of-text token, so the tokenizer must not add another:
+    engines are given tokens, never text.
+
+    What separates turns is the template's alone. ``<|im_end|>`` in a message is ten characters that
+    somebody wrote: a tokenizer would make the one token of it that ends the turn, and an answer
+    could so speak to its judge in a turn of its own. Here it is read as the characters it is. A
+    prompt without such a text has the tokens that ``apply_chat_template`` gives.
+    """
+
+    def __init__(self, tokenizer: Any, model: str, longest: int) -> None:
+        """Take the ``tokenizer`` of ``model``, whose sequences have at most ``longest`` tokens.
+
+        Raises:
+            EngineError: the tokenizer has no chat template.
+        """
+        if tokenizer.chat_template is None:
+            raise EngineError(
+                f"model {model}: its tokenizer has no chat template, so it is not known how to "
+                "write a conversation. Save one beside the model as chat_template.jinja."
+            )
+        self._tokenizer = tokenizer
+        self._longest = longest
+        added = tokenizer.added_tokens_decoder.values()
+        special = {token.content for token in added if token.special}
+        named = {token.content for token in added if token.content in str(tokenizer.chat_template)}
+        self._marks = _any_of(special | named)
+        # In an assistant's turn a template may look for its own marks, to leave out what was only
+        # thought: "<think>" is no special token, and stays.
+        self._marks_of_assistant = _any_of(special)
+        self._last: tuple[tuple[Message, ...], list[int]] = ((), [])
+
+    def tokens(self, request: Request) -> list[int] | Completion:
+        """The prompt's tokens, or a failed completion when there can be no answer."""
+        if request.messages == self._last[0]:  # the samples of a prompt come one after another
+            return self._last[1]
+        try:
+            tokens = self._tokens(request.messages)
+        except TemplateError as error:
+            return failed(request, 0, f"the chat template refuses the conversation: {error}")
+        if len(tokens) >= self._longest:
+            return failed(
+                request,
+                len(tokens),
+                f"the prompt has {len(tokens)} tokens; the longest sequence is {self._longest}, "
+                "prompt and answer together",
+            )
+        self._last = (request.messages, tokens)
+        return tokens
+
+    def _tokens(self, messages: Iterable[Message]) -> list[int]:
+        name = uuid.uuid4().hex  # what stands for a mark, so that no message can have it
+        marks: list[str] = []
+
+        def stand_in(match: re.Match[str]) -> str:
+            marks.append(match[0])
+            return f"\ue000{name}:{len(marks) - 1}\ue001"
+
+        turns = []
+        for turn in messages:
+            own = turn["role"] == "assistant"
+            pattern = self._marks_of_assistant if own else self._marks
+            turns.append({**turn, "content": pattern.sub(stand_in, turn["content"])})
+        if not marks:
+            whole: list[int] = self._tokenizer.apply_chat_template(
+                turns, add_generation_prompt=True, return_dict=False
+            )
+            return whole
+        text = self._tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, tokenize=False
+        )
+        pieces = re.split(f"\ue000{name}:([0-9]+)\ue001", text)
+        tokens = self._encode(pieces[0])
+        for index, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+            tokens += [*self._spelled(marks[int(index)]), *self._encode(piece)]
+        return tokens
+
+    def _spelled(self, mark: str) -> Iterator[int]:
+        """A mark as the characters it is: without its first one, the rest is no mark."""
+        yield from self._encode(mark[:1])
+        rest = mark[1:]
+        while inner := self._marks.search(rest):
+            yield from self._encode(rest[: inner.start() + 1])
+            rest = rest[inner.start() + 1 :]
+        yield from self._encode(rest)
+
+    def _encode(self, text: str) -> list[int]:
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return tokens
+
+
+def _any_of(texts: set[str]) -> re.Pattern[str]:
+    """A pattern of any of the texts, the longest first; of nothing where there is none."""
+    longest_first = sorted(filter(str.strip, texts), key=lambda text: (-len(text), text))
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+
+def failed(request: Request, prompt_tokens: int, reason: str) -> Completion:
+    """The completion of a request that got no answer."""
+    return Completion(request, "", "error", prompt_tokens, 0, error=reason)

@@ -1,0 +1,134 @@
+"""What is tried again when a server fails, for how long, and when a run is hopeless.
+
+A fault belongs to one of four kinds. A server that is *away* or busy (unreachable, 429, 502 to 504)
+is waited for, and the run ends when it has answered nobody for ``patience`` seconds; where it does
+answer others, but not this request in all that time, the request is a failed row (a gateway gave it
+up), unless the server only says to wait (429). What may be the *request's* own doing (500, a cut
+connection, a time-out, an answer that cannot be read) is tried ``retries`` times more and is then a
+failed row. What the server *refused* (other 4xx) is a failed row at once. A *fatal* fault (a key, a
+model or an address that is wrong) ends the run, as does a budget of failed rows that is used up.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import Final
+
+import httpx2
+import openai
+
+from srlm_data.core.errors import EngineError
+from srlm_data.engines.protocol import Completion
+
+FIRST_PAUSE: Final = 0.5
+"""Seconds before the second try; every further one waits twice as long, up to the longest."""
+
+LONGEST_PAUSE: Final = 30.0
+FREE_FAILURES: Final = 10
+"""Failed requests that never end a run: a share of a few says nothing."""
+
+_AWAY: Final = frozenset({429, 502, 503, 504})
+_AGAIN: Final = frozenset({408, 409, 425})
+_WRONG: Final = frozenset({401, 403, 404})
+
+
+class Trouble(Enum):
+    """Whose fault a failure is, and so what follows from it."""
+
+    AWAY = auto()
+    REQUEST = auto()
+    REFUSED = auto()
+    FATAL = auto()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A failed try: ``retry_after`` is what the server asked for, in seconds."""
+
+    trouble: Trouble
+    reason: str
+    retry_after: float = 0.0
+    status: int | None = None
+
+
+def trouble_of(error: Exception, timeout: float) -> Fault:
+    """Whose fault an exception of a try is; ``timeout`` is what a try was given, in seconds."""
+    if isinstance(error, openai.APIStatusError):
+        return _status(error)
+    if isinstance(error, openai.APIConnectionError):
+        cause = error.__cause__
+        if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
+            return Fault(Trouble.AWAY, f"it cannot be reached ({cause!s:.200})")
+        if not isinstance(error, openai.APITimeoutError):
+            return Fault(Trouble.REQUEST, f"the connection broke ({cause!r:.200})")
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        return Fault(Trouble.REQUEST, f"no answer within {timeout:g} s")
+    return Fault(Trouble.REQUEST, f"the answer cannot be read ({error!s:.200})")
+
+
+def _status(error: openai.APIStatusError) -> Fault:
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    reason = f"HTTP {error.status_code}, {said or error.response.text or 'no reason'!s:.200}"
+    status = error.status_code
+    if status in _AWAY:
+        trouble = Trouble.AWAY
+    elif status >= 500 or status in _AGAIN:
+        trouble = Trouble.REQUEST
+    else:
+        trouble = Trouble.FATAL if status in _WRONG else Trouble.REFUSED
+    wanted = error.response.headers.get("retry-after", "")
+    return Fault(trouble, " ".join(reason.split()).rstrip("."), _seconds(wanted), status)
+
+
+def _seconds(header: str) -> float:
+    """A ``Retry-After`` header, which is a number of seconds or a date."""
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+
+
+def pause(tries: int, retry_after: float) -> float:
+    """Seconds to wait after so many tries; never less than the server asked for.
+
+    The jitter spreads requests that failed together, so that they do not come back together.
+    """
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, 16))
+    if retry_after:
+        return retry_after + random.uniform(0, longest)
+    return random.uniform(longest / 2, longest)
+
+
+class Budget:
+    """Counts failed requests, and ends a run in which too large a share of them fails."""
+
+    def __init__(self, where: str, share: float) -> None:
+        self._where = where
+        self._share = share
+        self._done = 0
+        self._failed = 0
+
+    def count(self, completion: Completion) -> None:
+        """Count a finished request.
+
+        Raises:
+            EngineError: the budget is used up.
+        """
+        self._done += 1
+        if completion.finish_reason != "error":
+            return
+        self._failed += 1
+        if self._failed > max(FREE_FAILURES, self._share * self._done):
+            raise EngineError(
+                f"{self._where}: {self._failed:,} of {self._done:,} requests failed, the last one: "
+                f"{completion.error}. What was answered is kept: mend the cause and build again, "
+                "or raise 'failure_budget'."
+            )

@@ -1,0 +1,237 @@
+"""Text generation by a server that speaks OpenAI's API: vLLM, llama.cpp, a provider, a gateway.
+
+Requests are sent as others finish, a bounded number at a time. The client's own retries are off;
+:mod:`srlm_data.engines._retrying` says what is tried again, for how long, and what ends a run. The
+server applies the chat template, so messages are sent as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, Final
+
+import openai
+
+from srlm_data.core.errors import EngineError, Missing
+from srlm_data.engines._retrying import Budget, Fault, Trouble, pause, trouble_of
+from srlm_data.engines.protocol import Completion, Request
+from srlm_data.engines.settings import OpenaiEngine
+
+_NO_KEY: Final = "(no key)"  # the client wants one, a server of one's own need not
+
+
+def load(
+    settings: OpenaiEngine,
+    model: str,
+    digest: str,
+    revision: str | None = None,
+) -> Openai:
+    """Point at the server that has ``model`` (see ``settings.open_engine``).
+
+    A model that is named (``remote:`` or ``hub:``, which have a revision) is asked for by its name,
+    a checkpoint by its digest: a server of M2 can then not answer for M1.
+
+    Raises:
+        Missing: the provider wants a key, and the environment has none.
+    """
+    key = os.environ.get(settings.api_key_env)
+    address = settings.base_url or os.environ.get("OPENAI_BASE_URL")
+    if key is None and address is None:
+        raise Missing(
+            f"engine 'openai': the environment has no {settings.api_key_env}, and no 'base_url' "
+            "is set. Export the key, or name a server that needs none."
+        )
+    name = settings.served_name or (model if revision else digest)
+    return Openai(settings, address, key or _NO_KEY, name, digest)
+
+
+class Openai:
+    """An engine over a server. Satisfies :class:`srlm_data.engines.protocol.Engine`."""
+
+    def __init__(
+        self, settings: OpenaiEngine, address: str | None, key: str, name: str, digest: str
+    ) -> None:
+        self._settings = settings
+        self._key = key
+        self._name = name
+        self._digest = digest
+        self._client = openai.AsyncOpenAI(
+            api_key=key, base_url=address, max_retries=0, timeout=settings.timeout
+        )
+        self._where = f"engine 'openai' ({self._client.base_url})"
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._heard = time.monotonic()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def model(self) -> str:
+        """Digest of the model that answers."""
+        return self._digest
+
+    def generate(
+        self,
+        requests: Iterable[Request],
+        *,
+        total: int | None = None,
+    ) -> Iterator[Completion]:
+        """Completions of ``requests``, as they finish.
+
+        Closing the generator drops what is in flight.
+
+        Raises:
+            EngineError: the server refuses the key or does not have the model, it has not answered
+                anything for ``patience`` seconds, or too many requests have failed.
+        """
+        source = iter(requests)
+        room = 2 * self._settings.concurrency  # what waits here is sent the moment a place is free
+        flying: set[Future[Completion]] = set()
+        done: SimpleQueue[Future[Completion]] = SimpleQueue()
+        budget = Budget(self._where, self._settings.failure_budget)
+        try:
+            while True:
+                while len(flying) < room and (request := next(source, None)) is not None:
+                    future = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
+                    flying.add(future)
+                    future.add_done_callback(done.put)
+                if not flying:
+                    return
+                future = done.get()
+                flying.remove(future)
+                completion = future.result()
+                yield completion
+                budget.count(completion)
+        finally:
+            for future in flying:
+                future.cancel()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if not self._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    async def _stop(self) -> None:
+        mine = asyncio.current_task()
+        left = [task for task in asyncio.all_tasks() if task is not mine]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._client.close()
+
+    async def _answer(self, request: Request) -> Completion:
+        """One request, tried until it is answered or there is no hope."""
+        async with self._slots:
+            tries = failures = 0
+            since: float | None = None
+            while True:
+                try:
+                    return await self._try(request, tries)
+                except (openai.OpenAIError, TimeoutError, ValueError) as error:
+                    fault = trouble_of(error, self._settings.timeout)
+                reason = fault.reason.replace(self._key, "***")
+                now = time.monotonic()
+                since = now if since is None else since
+                tries += 1
+                failures += fault.trouble is Trouble.REQUEST
+                if fault.trouble is Trouble.FATAL:
+                    raise EngineError(f"{self._where}: {reason}. {await self._advice(fault)}")
+                if fault.trouble is Trouble.REFUSED or failures > self._settings.retries:
+                    return _failed(request, reason, tries)
+                wait = pause(tries, fault.retry_after)
+                if fault.trouble is Trouble.AWAY:
+                    waited, silent = now + wait - since, now + wait - max(self._heard, since)
+                    patience, busy = self._settings.patience, fault.status == 429
+                    if silent > patience and (busy or not await self._is_there()):
+                        raise EngineError(
+                            f"{self._where}: it has answered nothing for {now - since:,.0f} s, "
+                            f"found: {reason}. What was answered is kept: build again when it does."
+                        )
+                    if waited > patience and not busy:  # it is there, but not for this request
+                        return _failed(request, reason, tries)
+                await asyncio.sleep(wait)
+
+    async def _is_there(self) -> bool:
+        """Whether the server answers the cheapest question."""
+        try:
+            await self._client.models.list()
+        except (openai.OpenAIError, ValueError):
+            return False
+        return True
+
+    async def _try(self, request: Request, tries: int) -> Completion:
+        async with asyncio.timeout(self._settings.timeout):
+            text = await self._client.post(
+                "/chat/completions", body=self._body(request), cast_to=str
+            )
+        completion = _completion(request, json.loads(text), tries)
+        self._heard = time.monotonic()
+        return completion
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        sampling = request.sampling
+        body: dict[str, Any] = {
+            "model": self._name,
+            "messages": request.messages,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            self._settings.limit_field: sampling.max_tokens,
+            "seed": request.seed,
+        }
+        if sampling.stop:
+            body["stop"] = sampling.stop
+        if sampling.pattern is not None:
+            body["structured_outputs"] = {"regex": sampling.pattern}
+        return body
+
+    async def _advice(self, fault: Fault) -> str:
+        """What to do about a fault that no other try can mend."""
+        if fault.status != 404:
+            return f"Set {self._settings.api_key_env} to a key that may ask for '{self._name}'."
+        try:
+            served = [f"'{one.id}'" async for one in self._client.models.list()]
+        except (openai.OpenAIError, ValueError):
+            return "Mend 'base_url': it usually ends with /v1."
+        return (
+            f"It serves {', '.join(served[:5])}: start it with --served-model-name {self._name}, "
+            "or set 'served_name' to its name for the same model."
+        )
+
+
+def _failed(request: Request, reason: str, tries: int) -> Completion:
+    return Completion(request, "", "error", 0, 0, error=reason, retries=tries - 1)
+
+
+def _completion(request: Request, answer: Any, retries: int) -> Completion:
+    """A completion from a server's answer.
+
+    Raises:
+        ValueError: it has not the form of one.
+    """
+    try:
+        (choice,) = answer["choices"]
+        text, reason = choice["message"].get("content") or "", choice["finish_reason"]
+        usage = answer.get("usage") or {}
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+        tokens = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"an answer without {error}") from None
+    pattern, fault = request.sampling.pattern, None
+    if reason not in ("stop", "length"):
+        fault = f"the server ended it with '{reason}'"
+    elif reason == "stop" and pattern is not None and not re.fullmatch(pattern, text):
+        fault = "the server does not hold answers to a pattern; set 'guided: false'"
+    if fault:
+        return Completion(request, "", "error", *tokens, error=fault, retries=retries)
+    return Completion(request, text, reason, *tokens, cached_tokens=cached, retries=retries)

@@ -1,0 +1,283 @@
+"""Text generation with transformers: batches of similar length, a seed for every request.
+
+``generate`` of transformers has one random state for a whole batch and keeps every row until the
+last one ends. Here each row draws from its own seed, so that its text does not depend on its
+neighbours, and rows that have ended leave the batch. What prompts share is computed once: the
+beginning that all of a batch have in common, and prompts that are asked several times.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from os.path import commonprefix
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from srlm_data.core.errors import EngineError
+from srlm_data.engines._chat import Prompts
+from srlm_data.engines.backends._cached_model import cache_for
+from srlm_data.engines.protocol import Completion, Engine, Request
+from srlm_data.engines.settings import TransformersEngine
+
+_WINDOW = 8
+"""Batches that are read ahead, so that prompts of similar length can be put together."""
+
+_PAD_TO = 32
+"""Prompts are padded to a multiple of this: few shapes, because a new one costs start-up time."""
+
+
+def load(
+    settings: TransformersEngine, model: str, digest: str, revision: str | None = None
+) -> Engine:
+    """Load ``model``, a folder or a Hub name (see ``settings.open_engine``)."""
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = settings.dtype
+    if dtype == "auto" and device == "cpu":
+        dtype = "float32"
+    transformers.utils.logging.disable_progress_bar()
+    where = {"revision": revision, "trust_remote_code": settings.trust_remote_code}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(model, **where)
+        network = transformers.AutoModelForCausalLM.from_pretrained(
+            model, dtype=dtype, use_safetensors=True, **where
+        ).to(device)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EngineError(
+            f"engine 'transformers': the model {model} cannot be loaded: {error}"
+        ) from error
+    return Transformers(network.eval(), tokenizer, digest, settings.batch_size)
+
+
+@dataclass
+class _Row:
+    """A request on its way to its completion."""
+
+    request: Request
+    prompt: tuple[int, ...]
+    cached: int = 0
+    answer: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.request.seed)
+
+
+class Transformers:
+    """An engine over a transformers model. Satisfies :class:`srlm_data.engines.protocol.Engine`."""
+
+    def __init__(self, network: Any, tokenizer: Any, digest: str, batch_size: int) -> None:
+        self._network = network
+        self._tokenizer = tokenizer
+        self._digest = digest
+        self._batch_size = batch_size
+        config = network.config.get_text_config()
+        self._longest = getattr(config, "max_position_embeddings", tokenizer.model_max_length)
+        self._prompts = Prompts(tokenizer, network.name_or_path, self._longest)
+        self._ends = _end_tokens(network, tokenizer)
+
+    @property
+    def model(self) -> str:
+        """Digest of the model that answers."""
+        return self._digest
+
+    def generate(
+        self,
+        requests: Iterable[Request],
+        *,
+        total: int | None = None,
+    ) -> Iterator[Completion]:
+        """Completions of ``requests``, as they finish.
+
+        Raises:
+            EngineError: the device's memory is too small for a batch, or an answer must match a
+                pattern.
+        """
+        source = iter(requests)
+        while window := list(islice(source, self._batch_size * _WINDOW)):
+            rows = []
+            for request in window:
+                if request.sampling.pattern is not None:
+                    raise EngineError(
+                        "engine 'transformers': it cannot hold an answer to a pattern. Answer with "
+                        "'vllm', or set 'guided: false'."
+                    )
+                prompt = self._prompts.tokens(request)
+                if isinstance(prompt, Completion):
+                    yield prompt
+                else:
+                    rows.append(_Row(request, tuple(prompt)))
+            # Sorted by content within a length, so that equal prompts share a batch.
+            rows.sort(key=lambda row: (len(row.prompt), row.prompt))
+            for start in range(0, len(rows), self._batch_size):
+                yield from self._answer(rows[start : start + self._batch_size])
+
+    def close(self) -> None:
+        """Release the model and the memory it holds."""
+        self._network = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _answer(self, rows: list[_Row]) -> Iterator[Completion]:
+        """Answer one batch; every row is given as soon as it ends."""
+        try:
+            yield from self._decode(rows)
+        except torch.OutOfMemoryError as error:
+            raise EngineError(
+                f"engine 'transformers': {len(rows)} requests of up to {len(rows[-1].prompt)} "
+                "prompt tokens do not fit into the device's memory. Set a smaller batch_size."
+            ) from error
+
+    def _decode(self, rows: list[_Row]) -> Iterator[Completion]:
+        logits, cache, mask = self._prefill(rows)
+        alive: list[_Row | None] = list(rows)  # None: ended, but still in the batch
+        while True:
+            tokens = _choose(logits, alive)
+            for index, (row, token) in enumerate(zip(alive, tokens.tolist(), strict=True)):
+                if row is not None and (done := self._append(row, token)):
+                    alive[index] = None
+                    yield done
+            keep = [index for index, row in enumerate(alive) if row is not None]
+            if not keep:
+                return
+            if 2 * len(keep) <= len(alive):
+                # Shrink by halves: few shapes, and never more than half of the work for nothing.
+                chosen = torch.tensor(keep, device=mask.device)
+                cache.batch_select_indices(chosen)
+                mask, tokens = mask[chosen], tokens[chosen]
+                alive = [alive[index] for index in keep]
+            mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+            logits = self._forward(tokens[:, None], mask, cache)
+
+    def _prefill(self, rows: list[_Row]) -> tuple[Tensor, Any, Tensor]:
+        """Read the prompts: the next token's logits, the cache, the attention mask (row, token).
+
+        Columns are the shared beginning, padding, and the rest of each prompt.
+        """
+        unique = list(dict.fromkeys(row.prompt for row in rows))
+        cache, splits = cache_for(self._network)
+        shared = 0
+        if splits and len(unique) > 1:
+            # At least the last token stays each row's own: its logits are wanted.
+            beginning = len(commonprefix([prompt[:-1] for prompt in unique]))
+            shared = beginning // _PAD_TO * _PAD_TO
+        longest = len(unique[-1]) - shared
+        width = min(-(-longest // _PAD_TO) * _PAD_TO, self._longest)
+        device = self._network.device
+        suffixes = torch.zeros(len(unique), width, dtype=torch.long)
+        mask = torch.ones(len(unique), shared + width, dtype=torch.long)
+        for index, prompt in enumerate(unique):
+            own = torch.tensor(prompt[shared:])
+            suffixes[index, width - len(own) :] = own
+            mask[index, shared : shared + width - len(own)] = 0
+        mask = mask.to(device)
+        if shared:
+            common = torch.tensor([unique[0][:shared]], device=device)
+            self._forward(common, mask[:1, :shared], cache)
+            cache.batch_select_indices(torch.zeros(len(unique), dtype=torch.long, device=device))
+        logits = self._forward(suffixes.to(device), mask, cache)
+
+        where = {prompt: index for index, prompt in enumerate(unique)}
+        seen: set[tuple[int, ...]] = set()
+        for row in rows:
+            row.cached = len(row.prompt) if row.prompt in seen else shared if seen else 0
+            seen.add(row.prompt)
+        chosen = torch.tensor([where[row.prompt] for row in rows], device=device)
+        if len(unique) < len(rows):
+            cache.batch_select_indices(chosen)
+        return logits[chosen], cache, mask[chosen]
+
+    @torch.inference_mode()
+    def _forward(self, tokens: Tensor, mask: Tensor, cache: Any) -> Tensor:
+        """Logits (row, vocabulary) after the last of ``tokens``; ``cache`` grows by them."""
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
+        output = self._network(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: Tensor = output.logits[:, -1]
+        return logits.float()
+
+    def _append(self, row: _Row, token: int) -> Completion | None:
+        """Add a token to a row's answer; its completion when that ends it."""
+        row.answer.append(token)
+        sampling = row.request.sampling
+        if token in self._ends:
+            return self._completion(row, "stop", self._text(row.answer))
+        if sampling.stop:
+            # A stop string lies in the newest text; a character has at most four tokens.
+            newest = 4 * max(map(len, sampling.stop)) + 4
+            if _cut(self._text(row.answer[-newest:]), sampling.stop) is not None:
+                text = self._text(row.answer)
+                if (end := _cut(text, sampling.stop)) is not None:
+                    return self._completion(row, "stop", text[:end])
+        length = len(row.prompt) + len(row.answer)
+        if len(row.answer) == sampling.max_tokens or length == self._longest:
+            return self._completion(row, "length", self._text(row.answer))
+        return None
+
+    def _text(self, tokens: list[int]) -> str:
+        """The answer's text; a last character that was cut off among its bytes is left out."""
+        text: str = self._tokenizer.decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text.rstrip("\N{REPLACEMENT CHARACTER}")
+
+    def _completion(self, row: _Row, finish_reason: str, text: str) -> Completion:
+        return Completion(
+            row.request, text, finish_reason, len(row.prompt), len(row.answer), row.cached
+        )
+
+
+def _choose(logits: Tensor, rows: list[_Row | None]) -> Tensor:
+    """The next token of each row: the likeliest at temperature 0, else drawn from its nucleus.
+
+    The nucleus is the fewest likeliest tokens whose probabilities reach ``top_p``. One random
+    number of the row's own picks among them by their running sum, so that a row's choice depends
+    on nothing but its logits and its seed.
+    """
+    greedy = logits.argmax(-1)
+    drawing = [i for i, row in enumerate(rows) if row and row.request.sampling.temperature > 0]
+    if not drawing:
+        return greedy
+    drawn = [row for row in rows if row and row.request.sampling.temperature > 0]
+
+    def column(values: Iterable[float]) -> Tensor:
+        return torch.tensor(list(values), dtype=torch.float32, device=logits.device)[:, None]
+
+    chosen = torch.tensor(drawing, device=logits.device)
+    temperature = column(row.request.sampling.temperature for row in drawn)
+    top_p = column(row.request.sampling.top_p for row in drawn)
+    point = column(row.random.random() for row in drawn)
+
+    probabilities, order = (logits[chosen] / temperature).softmax(-1).sort(-1, descending=True)
+    sums = probabilities.cumsum(-1)
+    size = (sums - probabilities < top_p).sum(-1, keepdim=True).clamp(min=1)
+    mass = sums.gather(-1, size - 1)
+    picked = (sums <= point * mass).sum(-1, keepdim=True).clamp(max=size - 1)
+    greedy[chosen] = order.gather(-1, picked).squeeze(-1)
+    return greedy
+
+
+def _cut(text: str, stop: tuple[str, ...]) -> int | None:
+    """Where the first of the stop strings begins in ``text``."""
+    return min((found for word in stop if (found := text.find(word)) >= 0), default=None)
+
+
+def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer, by the generation config and the tokenizer."""
+    ends = network.generation_config.eos_token_id
+    ends = ends if isinstance(ends, list) else [ends]
+    return frozenset(token for token in (*ends, tokenizer.eos_token_id) if token is not None)

@@ -1,0 +1,237 @@
+"""Offline text generation with vLLM.
+
+Requests are streamed in as others finish, so that the scheduler always has enough to choose from
+and memory stays bounded; completions come out as they end. Prefix caching computes a beginning
+that prompts share (a judge's rubric) once. See
+:mod:`srlm_data.engines.backends._vllm_cores` for where vLLM computes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+# Read once, when torch and vLLM are imported. A user's own settings win.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+
+import torch
+import transformers
+from vllm import SamplingParams, envs
+from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+from vllm.utils.cpu_resource_utils import get_visible_memory_node
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from srlm_data.core.errors import EngineError
+from srlm_data.engines._chat import Prompts, failed
+from srlm_data.engines.backends._vllm_cores import Core, Offline, Parallel
+from srlm_data.engines.backends._vllm_guard import Guard
+from srlm_data.engines.protocol import Completion, Request
+from srlm_data.engines.settings import VllmEngine
+
+_CPU_TOKENS = 8192  # of one step; on a CPU also the longest sequence, unless set otherwise
+_CPU_CACHE_BYTES = 1 << 30
+
+
+def load(settings: VllmEngine, model: str, digest: str, revision: str | None = None) -> Vllm:
+    """Load ``model``, a folder or a Hub name (see ``settings.open_engine``)."""
+    from_hub = {"revision": revision, "trust_remote_code": settings.trust_remote_code}
+    arguments = settings.model_dump(exclude={"kind"}, exclude_none=True)
+    try:
+        # The tokenizer of transformers, not vLLM's: every engine then reads the same tokens.
+        tokenizer = transformers.AutoTokenizer.from_pretrained(model, **from_hub)
+        if current_platform.is_cpu():
+            config = transformers.AutoConfig.from_pretrained(model, **from_hub)
+            arguments = _for_cpu(arguments, config.get_text_config().max_position_embeddings)
+        core, guard = _begin(
+            settings,
+            {
+                "model": model,
+                "revision": revision,
+                "tokenizer_revision": revision,
+                "load_format": "safetensors",
+                "use_tqdm_on_load": False,
+                **arguments,
+            },
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EngineError(f"engine 'vllm': the model {model} cannot be loaded: {error}") from error
+    return Vllm(core, tokenizer, digest, guard)
+
+
+def _begin(settings: VllmEngine, arguments: dict[str, Any]) -> tuple[Core, Guard | None]:
+    """Where vLLM computes, and who watches over it if that is in processes of its own."""
+    core = Offline if settings.data_parallel_size == 1 else Parallel
+    parts = settings.tensor_parallel_size * settings.data_parallel_size
+    if parts == 1 and not envs.VLLM_ENABLE_V1_MULTIPROCESSING:
+        return core(arguments), None
+    guard = Guard()
+    try:
+        with guard.loading():
+            return core(arguments), guard
+    except BaseException:
+        guard.close()
+        raise
+
+
+def _for_cpu(arguments: dict[str, Any], longest: int) -> dict[str, Any]:
+    """The arguments with what the CPU build needs beneath what the user has set."""
+    if arguments["tensor_parallel_size"] == 1:
+        # One process: the two others take 10 s to start and gain nothing here.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    if arguments["tensor_parallel_size"] > len(get_visible_memory_node()):
+        # It binds each part's threads to memory of its own, and ends where there is less of it.
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    # It says that there is no Triton, which a CPU does not need.
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
+    if torch.cpu._is_amx_tile_supported():
+        torch.cpu._init_amx()  # without it, a first step of 4 tokens or fewer in bfloat16 crashes
+    arguments = {
+        "enforce_eager": True,  # compiling takes longer than it saves
+        "kv_cache_memory_bytes": _CPU_CACHE_BYTES,
+        "max_model_len": min(longest, _CPU_TOKENS),
+        **arguments,
+    }
+    if arguments["dtype"] == "auto":
+        arguments["dtype"] = "float32"
+    # A prompt whose request has a seed cannot be read in chunks: a CPU's generator has no offset.
+    arguments["enable_chunked_prefill"] = False
+    arguments["max_num_batched_tokens"] = max(_CPU_TOKENS, arguments["max_model_len"])
+    return arguments
+
+
+class Vllm:
+    """An engine over vLLM. Satisfies :class:`srlm_data.engines.protocol.Engine`."""
+
+    def __init__(self, core: Core, tokenizer: Any, digest: str, guard: Guard | None = None) -> None:
+        config = core.config
+        self._core: Core | None = core
+        self._guard = guard
+        self._digest = digest
+        longest = config.model_config.max_model_len
+        self._prompts = Prompts(tokenizer, config.model_config.model, longest)
+        # Twice what is answered at a time, so that a place that gets free is filled at once.
+        copies = config.parallel_config.data_parallel_size
+        self.room: int = 2 * config.scheduler_config.max_num_seqs * copies
+        self._keys = map(str, itertools.count())
+        self._waiting: dict[str, Request] = {}
+
+    @property
+    def model(self) -> str:
+        """Digest of the model that answers."""
+        return self._digest
+
+    def generate(
+        self,
+        requests: Iterable[Request],
+        *,
+        total: int | None = None,
+    ) -> Iterator[Completion]:
+        """Completions of ``requests``, as they finish.
+
+        Closing the generator takes what is unanswered back from vLLM.
+
+        Raises:
+            EngineError: vLLM has died.
+        """
+        source = iter(requests)
+        try:
+            while True:
+                pulled = list(itertools.islice(source, self.room - len(self._waiting)))
+                yield from self.add(pulled)
+                if not pulled and not self._waiting:
+                    return
+                yield from self.finished()
+        finally:
+            self.abort()
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is to come."""
+        return bool(self._waiting)
+
+    def add(self, requests: Iterable[Request]) -> list[Completion]:
+        """Take requests; gives the completions of those that fail at once."""
+        assert self._core, "a closed engine was asked"
+        failures = []
+        for request in requests:
+            prompt = self._prompts.tokens(request)
+            if isinstance(prompt, Completion):
+                failures.append(prompt)
+            else:
+                key = next(self._keys)
+                self._waiting[key] = request
+                self._core.add(key, prompt, _parameters(request))
+        return failures
+
+    def finished(self) -> list[Completion]:
+        """What has ended since the last call; goes on with the rest.
+
+        Raises:
+            EngineError: vLLM has died.
+        """
+        if not self._waiting:
+            return []
+        assert self._core
+        try:
+            done = self._core.finished()
+        except EngineDeadError as error:
+            self._waiting.clear()
+            raise EngineError(
+                f"engine 'vllm': it has died: {error}. What was answered is kept; set "
+                "VLLM_LOGGING_LEVEL=INFO to see why, and build again."
+            ) from error
+        return [_completion(self._waiting.pop(key), output) for key, output in done]
+
+    def abort(self) -> None:
+        """Take back what is unanswered."""
+        if self._waiting and self._core:
+            self._core.abort(list(self._waiting))
+        self._waiting.clear()
+
+    def close(self) -> None:
+        """Release the model and the memory it holds; another model can be loaded then."""
+        if self._core is not None:
+            self._core.close()
+            self._core = None
+            if self._guard:
+                self._guard.close()
+
+
+def _parameters(request: Request) -> SamplingParams:
+    sampling = request.sampling
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=sampling.max_tokens,
+        stop=list(sampling.stop),
+        seed=request.seed,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        structured_outputs=(
+            None if sampling.pattern is None else StructuredOutputsParams(regex=sampling.pattern)
+        ),
+    )
+
+
+def _completion(request: Request, output: Any) -> Completion:
+    """A completion from a finished output of vLLM, or from the exception that refused it."""
+    if isinstance(output, Exception):
+        return failed(request, 0, f"vLLM refused it: {output}")
+    (answer,) = output.outputs
+    times, read = output.metrics, len(output.prompt_token_ids)
+    if answer.finish_reason not in ("stop", "length"):
+        return failed(request, read, f"vLLM ended it with '{answer.finish_reason}'")
+    return Completion(
+        request,
+        answer.text,
+        answer.finish_reason,
+        read,
+        len(answer.token_ids),
+        output.num_cached_tokens or 0,
+        queue_seconds=max(0.0, times.scheduled_ts - times.queued_ts) if times else 0.0,
+    )

@@ -1,0 +1,166 @@
+"""Figures with their uncertainty: what the evaluation steps share.
+
+Every figure is a ratio of two sums over prompts (a mean is a ratio whose denominators are 1), and
+its interval is a percentile bootstrap over prompts: answers to one prompt are not independent, so
+whole prompts are drawn again, never single answers or pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from srlm_data.core.config import Config
+from srlm_data.core.ids import row_id
+
+Numbers = npt.ArrayLike
+Array = npt.NDArray[np.float64]
+
+_BLOCK: Final = 1 << 21
+"""Cells of a block of resamples: bounds the memory, whatever the number of prompts."""
+
+_RIDGE: Final = 0.01
+"""Weight of the penalty that keeps the regression finite when one model always wins."""
+
+
+class Bootstrap(Config):
+    """The fields of every step that gives intervals."""
+
+    resamples: int = Field(
+        1000, ge=0, description="Bootstrap resamples of the prompts; 0 gives no intervals."
+    )
+    confidence: float = Field(0.95, gt=0, lt=1, description="Coverage of the intervals.")
+    seed: int = Field(0, ge=0, description="Seed of the resamples.")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, its interval, and how many things it is a mean over.
+
+    ``value`` is null when there is nothing to average; ``low`` and ``high`` are null when fewer
+    than two prompts carry it.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def exact(value: float | None, n: int) -> Estimate:
+    """A figure without an interval: a count, or one whose resamples would mean nothing."""
+    return Estimate(value, None, None, n)
+
+
+def ratio(config: Bootstrap, numerators: Numbers, denominators: Numbers) -> Estimate:
+    """Sum of ``numerators`` over sum of ``denominators``, one of each a prompt.
+
+    ``n`` is the sum of the denominators: what was counted, so pairs for a share of pairs.
+    """
+    above, below = _floats(numerators), _floats(denominators)
+    total = float(below.sum())
+    if total == 0:
+        return exact(None, 0)
+    value = float(above.sum() / total)
+    if np.count_nonzero(below) < 2 or config.resamples == 0:
+        return exact(value, round(total))
+    drawn = []
+    for counts in _resamples(config, len(below)):
+        sums = counts @ below
+        # A resample may hold no prompt that carries the figure: it says nothing about it.
+        drawn.append((counts @ above)[sums > 0] / sums[sums > 0])
+    return Estimate(value, *_interval(config, np.concatenate(drawn)), round(total))
+
+
+def mean(config: Bootstrap, values: Numbers) -> Estimate:
+    """The mean of ``values``, one a prompt; ``n`` is how many there are."""
+    array = _floats(values)
+    return ratio(config, array, np.ones_like(array))
+
+
+def length_controlled(config: Bootstrap, outcomes: Numbers, differences: Numbers) -> Estimate:
+    """The win rate that the first model would have if its answers were as long as the second's.
+
+    A logistic regression of the outcome on ``tanh(difference / its standard deviation)`` with an
+    intercept; the figure is what it predicts at a difference of zero. That is the length term of
+    AlpacaEval 2's length-controlled win rate (Dubois et al., arXiv 2404.04475) without its term for
+    the difficulty of each instruction, which needs the results of many models. A ridge of 0.01 on
+    both coefficients keeps them finite; it moves a win rate that is not 0 or 1 by well under 0.1
+    points from a hundred prompts on.
+
+    Args:
+        config: resamples, confidence and seed.
+        outcomes: 1 where the first answer won, 0.5 for a tie, 0 where it lost.
+        differences: characters of the first answer minus those of the second.
+    """
+    wins, apart = _floats(outcomes), _floats(differences)
+    if len(wins) == 0:
+        return exact(None, 0)
+    spread = apart.std()
+    term = np.tanh(apart / spread) if spread > 0 else np.zeros_like(apart)
+    value = float(_at_equal_length(np.ones((1, len(wins))), wins, term)[0])
+    if len(wins) < 2 or config.resamples == 0:
+        return exact(value, len(wins))
+    drawn = [_at_equal_length(counts, wins, term) for counts in _resamples(config, len(wins))]
+    return Estimate(value, *_interval(config, np.concatenate(drawn)), len(wins))
+
+
+def metric(model: str, versus: str | None, name: str, estimate: Estimate) -> dict[str, Any]:
+    """A row of the stage ``metrics``."""
+    return {
+        "metric_id": row_id("metric", model, versus, name),
+        "model": model,
+        "versus": versus,
+        "metric": name,
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+    }
+
+
+def _floats(values: Numbers) -> Array:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _resamples(config: Bootstrap, prompts: int) -> Iterator[Array]:
+    """Blocks of resamples, a row each: how often every prompt was drawn.
+
+    The seed starts anew for each figure, so that figures of the same prompts share resamples.
+    """
+    random = np.random.default_rng(config.seed)
+    even = np.full(prompts, 1 / prompts)
+    block = max(1, _BLOCK // prompts)
+    for start in range(0, config.resamples, block):
+        size = min(block, config.resamples - start)
+        yield random.multinomial(prompts, even, size=size).astype(np.float64)
+
+
+def _interval(config: Bootstrap, drawn: Array) -> tuple[float, float]:
+    tail = (1 - config.confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _at_equal_length(counts: Array, wins: Array, term: Array) -> Array:
+    """The regression's intercept as a probability, a row of ``counts`` each, by Newton's method."""
+    level, slope = np.zeros(len(counts)), np.zeros(len(counts))
+    for _ in range(30):
+        chance = 1 / (1 + np.exp(-(level[:, None] + slope[:, None] * term)))
+        missed = counts * (wins - chance)
+        weight = counts * chance * (1 - chance)
+        up, along = missed.sum(1) - _RIDGE * level, missed @ term - _RIDGE * slope
+        a, b, c = weight.sum(1) + _RIDGE, weight @ term, weight @ term**2 + _RIDGE
+        scale = a * c - b * b
+        # A full step overshoots where the outcomes are nearly separable; two logits never do.
+        steps = np.clip(np.stack([c * up - b * along, a * along - b * up]) / scale, -2, 2)
+        level, slope = level + steps[0], slope + steps[1]
+        if np.abs(steps).max() < 1e-9:
+            break
+    at_zero: Array = 1 / (1 + np.exp(-level))
+    return at_zero

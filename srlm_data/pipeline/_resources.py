@@ -1,0 +1,159 @@
+"""What a build lends its steps: the engine that answers, the workshop that trains."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from srlm_data.core import filesystem
+from srlm_data.core.errors import DataError, EngineError, Missing, TrainingError
+from srlm_data.core.rows import Rows
+from srlm_data.engines.cache.journal import Answers
+from srlm_data.engines.cache.recorded import RecordedEngine, Usage
+from srlm_data.engines.cache.sealed import Sealed
+from srlm_data.engines.protocol import Engine
+from srlm_data.engines.settings import EngineSettings, open_engine
+from srlm_data.models import identity
+from srlm_data.store import Store
+
+_HOLD_THE_MODEL: Final = ("transformers", "vllm", "ray")
+
+
+class Engines:
+    """The one engine that is open, kept for the next step as long as the model is the same.
+
+    What models have answered is kept as well, so that a build hashes it once.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, Sealed] = {}
+        self._key: tuple[EngineSettings, str] | None = None
+        self._engine: Engine | None = None
+
+    def recorded(
+        self,
+        settings: EngineSettings,
+        models: Rows,
+        step: str,
+        watch: Callable[[Usage], None],
+    ) -> RecordedEngine:
+        """An engine for one step; the real one is opened when it is first asked something.
+
+        Args:
+            settings: of the real engine.
+            models: the one model that answers.
+            step: the dataset that is made.
+            watch: told the usage whenever it has changed.
+
+        Raises:
+            DataError: ``models`` is not one model.
+        """
+        rows = models.table().to_pylist()
+        if len(rows) != 1:
+            raise DataError(f"{models.name}: a step asks one model, found {len(rows)}. Select one.")
+        digest, location = rows[0]["model"], rows[0]["location"]
+        root = self._store.root
+        known = self._known.setdefault(digest, Sealed(root, digest))
+        answers = Answers(root, step, digest, known)
+        return RecordedEngine(lambda: self._open(settings, location, digest), answers, watch)
+
+    def _open(self, settings: EngineSettings, location: str, digest: str) -> Engine:
+        key = (settings, digest)
+        if self._engine is None or self._key != key:
+            self.close()
+            if identity.is_remote(location) and settings.kind in _HOLD_THE_MODEL:
+                raise EngineError(
+                    f"engine '{settings.kind}': it loads a model's files, found {location}, which "
+                    "only a server has. Set 'engine: {kind: openai}' for this dataset."
+                )
+            place = identity.locate(location, self._store.root)
+            self._engine = open_engine(settings, place.name, digest, place.revision)
+            self._key = key
+        return self._engine
+
+    def close(self) -> None:
+        """Release the open engine, if there is one."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self._key = None
+
+
+class StoreWorkshop:
+    """Where a training step works; its scratch folder survives a kill."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._scratch = store.root / "models" / ".work" / name
+
+    @property
+    def scratch(self) -> Path:
+        """The scratch folder, the same for the same version."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        for path in self._scratch.iterdir():
+            if path.is_symlink() and not path.exists():  # to a model that was put aside since
+                path.unlink()
+        return self._scratch
+
+    @property
+    def tokens(self) -> Path:
+        """The store's tokens, which all trainings share."""
+        return self._store.root / "tokens"
+
+    def keep(self, directory: Path) -> tuple[str, str]:
+        """Move a finished checkpoint to its place by digest; a link to it stays in the scratch.
+
+        A build that is killed before its version is there finds the link, and trains nothing anew.
+        """
+        digest = identity.digest(directory)
+        final = self._store.root / "models" / digest
+        if final.exists() and not identity.is_whole(final, digest):
+            self._store.put_aside(final)
+        if not final.exists():
+            for path in (*directory.rglob("*"), directory):
+                filesystem.sync(path)
+            try:
+                directory.rename(final)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                directory.symlink_to(final.resolve())
+            filesystem.sync(final.parent)
+        return digest, f"store:models/{digest}"
+
+    def resolve(self, location: str) -> Path:
+        """The folder of a checkpoint; one on the Hub is downloaded at its pinned revision.
+
+        Raises:
+            Missing: it is on the Hub, and huggingface_hub is not installed.
+            TrainingError: only a server has it.
+        """
+        if identity.is_remote(location):
+            raise TrainingError(
+                f"{location}: only a server has the model's files, so it cannot be trained here. "
+                "Train a model that is in a folder or on the Hub."
+            )
+        place = identity.locate(location, self._store.root)
+        if place.revision is None:
+            return Path(place.name)
+        try:
+            hub = importlib.import_module("huggingface_hub")
+        except ModuleNotFoundError:
+            raise Missing(
+                f"{location}: the model is on the Hub and 'huggingface_hub' is not installed. "
+                "Install it with: pip install 'srlm-data[hub]'"
+            ) from None
+        # No pickles, and no code: what is not there cannot be loaded or run.
+        wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+        return Path(
+            hub.snapshot_download(place.name, revision=place.revision, allow_patterns=wanted)
+        )
+
+    def clear(self) -> None:
+        """Remove the scratch folder; what is kept is kept."""
+        shutil.rmtree(self._scratch, ignore_errors=True)

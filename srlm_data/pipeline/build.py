@@ -1,0 +1,283 @@
+"""Build what is missing: each dataset of a recipe, parents first, each a version of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from srlm_data.core import filesystem
+from srlm_data.core.errors import Busy, RecipeError, did_you_mean
+from srlm_data.engines.cache.journal import seal_left
+from srlm_data.engines.cache.recorded import Usage
+from srlm_data.engines.cache.spending import Ledger, forget
+from srlm_data.pipeline._provenance import circumstances
+from srlm_data.pipeline._resources import Engines, StoreWorkshop
+from srlm_data.pipeline.plan import Planned, identity_of, plan_one
+from srlm_data.pipeline.recipe import Dataset, Recipe
+from srlm_data.store import Manifest, Store, access
+
+
+class Watcher(Protocol):
+    """Who is told how a build goes; the command line draws it, a script may ignore it."""
+
+    def begin(self, planned: Planned) -> None:
+        """A dataset is about to be built."""
+
+    def progress(self, usage: Usage) -> None:
+        """A model step has gone on."""
+
+    def waiting(self, reason: str) -> None:
+        """Another process builds the same version; this one waits for it."""
+
+    def reused(self, manifest: Manifest) -> None:
+        """A version was there already."""
+
+    def built(self, manifest: Manifest) -> None:
+        """A version was made."""
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def begin(self, planned: Planned) -> None:
+        """Say nothing."""
+
+    def progress(self, usage: Usage) -> None:
+        """Say nothing."""
+
+    def waiting(self, reason: str) -> None:
+        """Say nothing."""
+
+    def reused(self, manifest: Manifest) -> None:
+        """Say nothing."""
+
+    def built(self, manifest: Manifest) -> None:
+        """Say nothing."""
+
+
+def build(
+    recipe: Recipe,
+    store: Store,
+    *,
+    only: Sequence[str] = (),
+    wait: bool = True,
+    watcher: Watcher | None = None,
+) -> dict[str, Manifest]:
+    """Make every version of the recipe that is missing, and nothing else.
+
+    Args:
+        recipe: what to make.
+        store: where versions lie.
+        only: short names of datasets; these and what they read are built. All when empty.
+        wait: whether to wait for another process that builds the same version.
+        watcher: told how it goes.
+
+    Returns:
+        ``recipe.dataset`` -> manifest, of everything built or reused.
+
+    Raises:
+        SrlmError: see errors.py; what was made before stays made, answers included.
+    """
+    # Threads that spin while they wait are ten times slower when anything else wants a core. Read
+    # when torch is first loaded, here or in a trainer's process; the user's own setting stands.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return _Build(store, wait, watcher or Silent()).run(recipe, only)
+
+
+class _Build:
+    def __init__(self, store: Store, wait: bool, watcher: Watcher) -> None:
+        self._store = store
+        self._wait = wait
+        self._watcher = watcher
+        self._known: dict[str, Manifest] = {}
+        self._engines = Engines(store)
+        self._beside = ThreadPoolExecutor(1, "sealing")
+        self._sealing: Future[None] | None = None
+
+    def run(self, recipe: Recipe, only: Sequence[str]) -> dict[str, Manifest]:
+        wanted = _wanted(recipe, only)
+        with filesystem.refusals(self._store.root), self._kept(), self._beside:
+            try:
+                for dataset in recipe.flow():
+                    if dataset.name in wanted:
+                        self._known[dataset.name] = self._one(dataset)
+            finally:
+                self._engines.close()
+            self._sealed()
+            self._leave(recipe)
+        return self._known
+
+    def _leave(self, recipe: Recipe) -> None:
+        """Tidy up and write the lock file; what is read-only, and had all, goes without."""
+        try:
+            seal_left(self._store.root)
+            _write_lock(recipe, self._known, self._store)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+
+    def _one(self, dataset: Dataset) -> Manifest:
+        planned = plan_one(dataset, self._store, self._known, self._rows())
+        if planned.action == "build" and self._mend(dataset):
+            planned = plan_one(dataset, self._store, self._known, self._rows())
+        assert planned.version, "parents first: nothing is left to wait for"
+        if planned.action == "build":
+            with self._lock(f"{dataset.name}.{planned.version}"):
+                folder = self._store.folder(dataset.name, planned.version)
+                there = self._store.has(dataset.name, planned.version)
+                if not there or self._store.fault(dataset.name, planned.version):
+                    if folder.exists():
+                        self._store.put_aside(folder)
+                    return self._make(dataset, planned)
+        manifest = self._store.manifest(dataset.name, planned.version)
+        forget(self._store.root, manifest.ref)  # a kill may have come just after the commit
+        self._store.point(dataset.name, planned.version)
+        self._watcher.reused(manifest)
+        return manifest
+
+    def _mend(self, dataset: Dataset) -> bool:
+        """Hash what a dataset is about to read, and make anew what is damaged; whether any was."""
+        mended = False
+        for read in {read.name: read for _, read in dataset.reads()}.values():
+            version = self._known[read.name].version
+            if not self._store.fault(read.name, version, proven=True):
+                continue
+            with self._lock(f"{read.name}.{version}"):
+                # Another build may have been faster.
+                if fault := self._store.fault(read.name, version, proven=True):
+                    self._watcher.waiting(fault)
+                    self._store.put_aside(self._store.folder(read.name, version))
+            self._known[read.name] = self._one(read)
+            mended = True
+        return mended
+
+    def _rows(self) -> dict[str, int | None]:
+        return {name: manifest.rows for name, manifest in self._known.items()}
+
+    def _kept(self) -> AbstractContextManager[None]:
+        """No collection deletes anything while this build runs."""
+        root = self._store.root
+        return self._patient(lambda wait: access.shared(root, wait=wait))
+
+    def _lock(self, name: str) -> AbstractContextManager[None]:
+        return self._patient(lambda wait: self._store.lock(name, wait=wait))
+
+    @contextlib.contextmanager
+    def _patient(self, lock: Callable[[bool], AbstractContextManager[None]]) -> Iterator[None]:
+        """Take a lock at once, or say who has it and wait, unless the user would rather not."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock(False))
+            except Busy as busy:
+                if not self._wait:
+                    raise
+                self._watcher.waiting(str(busy))
+                stack.enter_context(lock(True))
+            yield
+
+    def _make(self, dataset: Dataset, planned: Planned) -> Manifest:
+        self._watcher.begin(planned)
+        started = time.perf_counter()
+        reads = [(parameter, self._known[read.name]) for parameter, read in dataset.reads()]
+        arguments: dict[str, Any] = {
+            parameter: _open(self._store, read, self._known)
+            for parameter, read in dataset.inputs.items()
+        }
+        usage = Usage()
+        ledger = Ledger(self._store.root, f"{dataset.name}@{planned.version}")
+
+        with contextlib.ExitStack() as held:
+            if "engine" in dataset.step.resources:
+                assert dataset.engine, "the recipe gives every model step an engine"
+                engine = self._engines.recorded(
+                    dataset.engine, arguments["model"], dataset.name, self._watcher.progress
+                )
+                held.callback(engine.close)
+                arguments["engine"], usage = engine, engine.usage
+                ledger.note(usage.spent)
+            held.enter_context(ledger)
+            workshop = StoreWorkshop(self._store, f"{dataset.name}-{planned.version}")
+            if "workshop" in dataset.step.resources:
+                # A trainer wants the memory and the cores that an idle engine would hold.
+                self._engines.close()
+                arguments["workshop"] = workshop
+            if "versions" in dataset.step.resources:
+                arguments["versions"] = self._store
+            manifest = self._store.commit(
+                dataset.name,
+                dataset.step.function(dataset.config, **arguments),
+                identity=identity_of(dataset, {p: m.content for p, m in reads}),
+                inputs=reads,
+                cost=lambda: usage.cost(ledger.earlier) if usage.calls or usage.reused else {},
+                made=lambda: {
+                    **({"engine": dataset.engine.kind} if dataset.engine else {}),
+                    "seconds": round(time.perf_counter() - started, 3),
+                    **circumstances(),
+                },
+            )
+            ledger.clear()
+        self._seal()
+        workshop.clear()
+        self._watcher.built(manifest)
+        return manifest
+
+    def _seal(self) -> None:
+        """Make Parquet of the step's answers while the next one goes on."""
+        self._sealed()
+        self._sealing = self._beside.submit(seal_left, self._store.root)
+
+    def _sealed(self) -> None:
+        """Wait for the answers that are being sealed; raise what has kept them from it."""
+        if self._sealing:
+            self._sealing.result()
+
+
+def _open(store: Store, read: Any, known: dict[str, Manifest]) -> Any:
+    if isinstance(read, Dataset):
+        return store.rows(known[read.name])
+    if isinstance(read, list):
+        return [_open(store, one, known) for one in read]
+    return {name: _open(store, one, known) for name, one in read.items()}
+
+
+def _wanted(recipe: Recipe, only: Sequence[str]) -> set[str]:
+    unknown = [name for name in only if name not in recipe.datasets]
+    if unknown:
+        raise RecipeError(
+            f"{recipe.path}: no dataset '{unknown[0]}'."
+            f"{did_you_mean(unknown[0], recipe.datasets)} It has {', '.join(recipe.datasets)}."
+        )
+    wanted: set[str] = set()
+
+    def visit(dataset: Dataset) -> None:
+        if dataset.name not in wanted:
+            wanted.add(dataset.name)
+            for _, read in dataset.reads():
+                visit(read)
+
+    for name in only or recipe.datasets:
+        visit(recipe.datasets[name])
+    return wanted
+
+
+def _write_lock(recipe: Recipe, known: dict[str, Manifest], store: Store) -> None:
+    """Beside the recipe, what it was last built to."""
+    lock = {
+        name: {"version": one.version, "content": one.content, "rows": one.rows}
+        for name, one in sorted(known.items())
+    }
+    text = json.dumps(lock, indent=2) + "\n"
+    file = recipe.path.with_suffix(".lock")
+    if file.is_file() and file.read_text() == text:
+        return
+    with store.lock(f"{recipe.name}.recipe", wait=True):
+        draft = file.with_name(f".{file.name}.draft")
+        filesystem.write_synced(draft, text.encode())
+        draft.replace(file)

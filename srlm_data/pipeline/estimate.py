@@ -1,0 +1,212 @@
+"""What a build would ask of its models: calls, tokens read and tokens written, told beforehand.
+
+What can be measured is: an answer takes as many tokens as it took in an earlier version of the
+dataset, or of another one that the same step made, scaled by how long the prompts are now. Only
+where nothing of the kind was ever built are tokens guessed, from the length of templates and texts
+and from the longest answer that is allowed. A plan's own bounds stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from srlm_data.core import database
+from srlm_data.core.config import Lengths
+from srlm_data.core.schema import STAGES, Stage
+from srlm_data.engines.cache.spending import Ledger
+from srlm_data.pipeline.plan import Planned
+from srlm_data.store import Manifest, Store
+
+CHARACTERS_PER_TOKEN: Final = 4.0
+"""Of English, where the store has nothing to measure it by."""
+
+_SAMPLE: Final = 2048
+"""Rows whose texts are measured. Ids are hashes and versions are sorted by them: a fair sample."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one dataset is likely to take.
+
+    Attributes:
+        rows: how many it will have.
+        calls: answers that it needs and does not have yet.
+        prompt_tokens: tokens that these calls read.
+        completion_tokens: tokens that they write.
+        basis: the dataset that it was measured by; None where tokens are guessed, and those
+            written are at most that.
+    """
+
+    rows: float | None = None
+    calls: float | None = None
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
+    basis: str | None = None
+
+
+NOTHING: Final = Forecast(calls=0.0, prompt_tokens=0.0, completion_tokens=0.0)
+"""Of a dataset that is there already."""
+
+
+def forecast(planned: Sequence[Planned], store: Store) -> dict[str, Forecast]:
+    """The forecast of every dataset of a plan that is not there yet, by its name.
+
+    Raises:
+        StoreError: a manifest that must be read is damaged.
+    """
+    oracle = _Oracle(store)
+    return {one.dataset.name: found for one in planned if (found := oracle.ask(one)) is not None}
+
+
+@dataclass
+class _Oracle:
+    """Goes down a plan, and knows of each dataset how many rows it has and how long they are."""
+
+    store: Store
+    rows: dict[str, float | None] = field(default_factory=dict)
+    texts: dict[str, Manifest | Lengths] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        latest = [self.store.resolve(name) for name in self.store.names()]
+        self._latest = sorted(latest, key=lambda one: str(one.made.get("at")), reverse=True)
+
+    def ask(self, planned: Planned) -> Forecast | None:
+        """The forecast of a dataset whose inputs were asked about before; None when it is there."""
+        name = planned.dataset.name
+        if planned.action == "reuse" and planned.version:
+            manifest = self.store.manifest(name, planned.version)
+            self.rows[name], self.texts[name] = manifest.rows, manifest
+            return None
+        before = self._before(planned)
+        found = (
+            self._of_model(planned, before)
+            if "engine" in planned.dataset.step.resources
+            else Forecast(self._rows(planned, before))
+        )
+        self.rows[name] = found.rows
+        self.texts[name] = self._texts(planned, before, found)
+        return found
+
+    def _before(self, planned: Planned) -> Manifest | None:
+        """What tells most about a dataset: its latest version, else the latest of its step."""
+        step, name = planned.dataset.step, planned.dataset.name
+        alike = [one for one in self._latest if one.identity.get("step") == step.name and one.rows]
+        if "engine" not in step.resources:  # two SQL steps have nothing in common but their name
+            return next((one for one in alike if one.name == name), None)
+        alike = [one for one in alike if _answers(one)]
+        return min(alike, key=lambda one: one.name != name, default=None)
+
+    def _rows(self, planned: Planned, before: Manifest | None) -> float | None:
+        """Rows of a step that asks no model."""
+        inputs = [self.rows.get(read.name) for _, read in planned.dataset.reads()]
+        first = inputs[0] if inputs else None
+        if before and before.inputs and first is not None:
+            was = self.store.manifest(before.inputs[0].name, before.inputs[0].version).rows
+            return before.rows * first / was if was else None
+        if planned.expected.rows is not None:
+            return planned.expected.rows
+        expected = planned.dataset.config.expected(self._counts(planned)).rows
+        if expected is None and before and not inputs:
+            return before.rows
+        return expected if expected is not None else first
+
+    def _counts(self, planned: Planned) -> dict[str, int | None]:
+        rows = {parameter: self.rows.get(one.name) for parameter, one in planned.dataset.reads()}
+        return {name: None if count is None else round(count) for name, count in rows.items()}
+
+    def _of_model(self, planned: Planned, before: Manifest | None) -> Forecast:
+        config = planned.dataset.config
+        expected = config.expected(self._counts(planned))
+        if expected.calls is None or expected.rows is None:
+            return Forecast()
+        calls, rows = float(expected.calls), float(expected.rows)
+        if before and config.calls_are_fewest:
+            calls *= max(1.0, _answers(before) / before.rows)
+        elif before:
+            rows = min(rows, calls * before.rows / _answers(before))
+        left = calls
+        if planned.version:
+            spent = Ledger(self.store.root, f"{planned.dataset.name}@{planned.version}").earlier
+            left = max(0.0, calls - spent["calls"] + spent["failed"])
+        characters = config.prompt_characters(self._lengths(planned))
+        most = getattr(config, "max_tokens", None)
+        if before is None:
+            read = characters / CHARACTERS_PER_TOKEN * left if characters is not None else None
+            return Forecast(rows, left, read, most and most * left)
+        read = before.cost["prompt_tokens"] / _answers(before)
+        written = before.cost["completion_tokens"] / _answers(before)
+        was = self._characters_of(planned, before)
+        if characters and was:
+            read *= characters / was
+        written = min(written, most or written)
+        return Forecast(rows, left, read * left, written * left, before.name)
+
+    def _lengths(self, planned: Planned) -> dict[str, Lengths]:
+        """How long the texts are that each parameter reads."""
+        reads = {parameter: self.texts.get(one.name) for parameter, one in planned.dataset.reads()}
+        return {name: self._measured(one) for name, one in reads.items() if one is not None}
+
+    def _measured(self, one: Manifest | Lengths) -> Lengths:
+        return one if isinstance(one, Lengths) else _lengths(self.store, one)
+
+    def _characters_of(self, planned: Planned, before: Manifest) -> float | None:
+        """Characters of a prompt of an earlier version, which may have had another template."""
+        lengths = {
+            read.parameter: _lengths(self.store, self.store.manifest(read.name, read.version))
+            for read in before.inputs
+        }
+        config = planned.dataset.config
+        found = config.prompt_characters(lengths)
+        now, then = config.identity().get("template"), before.identity["config"].get("template")
+        if found is not None and isinstance(now, dict) and isinstance(then, dict):
+            found += len(then["text"]) - len(now["text"])
+        return found
+
+    def _texts(self, planned: Planned, before: Manifest | None, found: Forecast) -> Lengths:
+        """How long the texts of a dataset's rows will be."""
+        first = next(iter(self._lengths(planned).values()), None)
+        if before is not None and before.name == planned.dataset.name:
+            was = self._measured(before)
+            read = next(iter(before.inputs), None)
+            then = read and _lengths(self.store, self.store.manifest(read.name, read.version))
+            longer = first.prompt / then.prompt if first and then and then.prompt else 1.0
+            return Lengths(was.prompt * longer, was.response)
+        first = first or Lengths(0.0, 0.0)
+        if before is not None:
+            return Lengths(first.prompt, self._measured(before).response)
+        if found.calls and found.completion_tokens:
+            written = found.completion_tokens / found.calls * CHARACTERS_PER_TOKEN
+            return Lengths(first.prompt, written)
+        return first
+
+
+def _answers(manifest: Manifest) -> float:
+    """How many answers of a model a version was made from."""
+    return manifest.cost.get("calls", 0) + manifest.cost.get("reused", 0)
+
+
+def _lengths(store: Store, manifest: Manifest) -> Lengths:
+    """Mean characters of the texts in a version's rows."""
+    stage = STAGES[manifest.stage]
+    with database.connect() as connection:
+        store.rows(manifest).view(connection, "rows")
+        prompt, response = (
+            _mean(stage, columns) for columns in (("prompt",), ("response", "completion", "text"))
+        )
+        found = connection.execute(
+            f"SELECT {prompt}, {response} FROM (FROM rows LIMIT {_SAMPLE}) AS rows"
+        ).fetchone()
+    assert found
+    return Lengths(*(float(mean or 0.0) for mean in found))
+
+
+def _mean(stage: Stage, columns: Iterable[str]) -> str:
+    """SQL for the mean length of the first of these columns that a stage has."""
+    for name in columns:
+        if name in stage.schema.names:
+            text = str(stage.schema.field(name).type) == "string"
+            whole = f"list_sum(list_transform({name}, lambda turn: length(turn.content)))"
+            return f"avg({f'length({name})' if text else whole})"
+    return "0"

@@ -1,0 +1,142 @@
+"""What a build would do, and why, told before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from srlm_data.core.config import Expected
+from srlm_data.core.errors import StoreError
+from srlm_data.core.ids import row_id
+from srlm_data.pipeline.recipe import Dataset, Recipe
+from srlm_data.store import Manifest, Store, version_of
+
+Action = Literal["reuse", "build", "wait"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One dataset of a plan.
+
+    Attributes:
+        action: ``reuse`` a version that is there, ``build`` one, or ``wait`` for an input whose
+            rows will decide (if they come out as before, nothing is built).
+        version: the version reused or built; None while waiting.
+        reasons: why, a phrase each: ``never built``, ``config.n: 4 -> 6``.
+        expected: rows and model calls; calls are an upper bound, answers at hand are reused.
+    """
+
+    dataset: Dataset
+    action: Action
+    version: str | None
+    reasons: tuple[str, ...]
+    expected: Expected
+
+
+def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]:
+    """What decides a dataset's rows, as plain JSON.
+
+    Args:
+        dataset: the dataset of a recipe.
+        contents: parameter -> content hash of the version that it reads.
+    """
+    return {
+        "step": dataset.step.name,
+        "revision": dataset.config.revision,
+        "stage": dataset.makes.name,
+        "schema": row_id(str(dataset.makes.schema))[:8],
+        "config": dataset.config.identity(),
+        "inputs": dict(contents),
+    }
+
+
+def plan(recipe: Recipe, store: Store) -> list[Planned]:
+    """What a build of the recipe would do, in order; nothing is run or written.
+
+    Raises:
+        StoreError: a manifest that must be read is damaged.
+    """
+    known: dict[str, Manifest] = {}
+    rows: dict[str, int | None] = {}
+    planned = []
+    for dataset in recipe.flow():
+        one = plan_one(dataset, store, known, rows)
+        if one.action == "reuse" and one.version:
+            known[dataset.name] = store.manifest(dataset.name, one.version)
+            rows[dataset.name] = known[dataset.name].rows
+        else:
+            rows[dataset.name] = one.expected.rows
+        planned.append(one)
+    return planned
+
+
+def plan_one(
+    dataset: Dataset,
+    store: Store,
+    known: Mapping[str, Manifest],
+    rows: Mapping[str, int | None],
+) -> Planned:
+    """What a build would do with one dataset, given the versions of what it reads."""
+    counts = {parameter: rows.get(read.name) for parameter, read in dataset.reads()}
+    expected = dataset.config.expected(counts)
+    if "engine" in dataset.step.resources and expected.rows is None:
+        expected = Expected(None, None)
+    waits = [read.name for _, read in dataset.reads() if read.name not in known]
+    if waits:
+        reason = f"waits for {', '.join(dict.fromkeys(waits))}"
+        return Planned(dataset, "wait", None, (reason,), expected)
+    contents = {parameter: known[read.name].content for parameter, read in dataset.reads()}
+    identity = identity_of(dataset, contents)
+    version = version_of(identity)
+    if store.has(dataset.name, version):
+        if fault := store.fault(dataset.name, version):
+            return Planned(dataset, "build", version, (fault,), expected)
+        return Planned(dataset, "reuse", version, (), expected)
+    return Planned(dataset, "build", version, _reasons(dataset, identity, store, known), expected)
+
+
+def _reasons(
+    dataset: Dataset, identity: dict[str, Any], store: Store, known: Mapping[str, Manifest]
+) -> tuple[str, ...]:
+    try:
+        before = store.resolve(dataset.name)
+    except StoreError:
+        return ("never built",)
+    changed = dict(differences(before.identity, identity))
+    names = {f"inputs.{parameter}": known[read.name] for parameter, read in dataset.reads()}
+    was = {f"inputs.{one.parameter}": f"{one.name}@{one.version[:8]}" for one in before.inputs}
+    return tuple(
+        f"{where}: {was.get(where, '(none)')} -> {names[where].name}@{names[where].version[:8]}"
+        if where in names
+        else f"{where}: {_brief(old)} -> {_brief(new)}"
+        for where, (old, new) in changed.items()
+    )
+
+
+def differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Every field in which two JSON payloads differ, as ``config.n`` -> (old, new)."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            inner = f"{where}.{key}" if where else str(key)
+            yield from differences(old.get(key), new.get(key), inner)
+    elif old != new:
+        yield where, (old, new)
+
+
+def changes(before: Manifest, after: Manifest) -> dict[str, tuple[Any, Any]]:
+    """The fields that decide two versions and differ; an input is told as ``name@version``."""
+    changed = dict(differences(before.identity, after.identity))
+    old, new = (
+        {f"inputs.{one.parameter}": f"{one.name}@{one.version}" for one in side.inputs}
+        for side in (before, after)
+    )
+    return {
+        where: (old.get(where), new.get(where)) if where in old or where in new else values
+        for where, values in changed.items()
+    }
+
+
+def _brief(value: Any) -> str:
+    text = "(none)" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,86 @@
+"""A YAML file -> a typed recipe. Every mistake is found here, all at once, before a model loads.
+
+    # recipes/iter1.yaml                    the file's name is the recipe's name
+    seed: 0                                 fills every step's `seed` that is not given
+    engine: {kind: vllm}                    for every step that asks a model
+    datasets:
+      candidates:                           a dataset reads only from datasets above it,
+        step: answer                        or from another recipe in the same folder
+        prompts: prompts
+        model: seed.m1
+        n: 4
+
+Under a dataset, the keys are ``step``, the step's dataset parameters, and its config's fields.
+``engine`` may be given for one dataset too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from srlm_data.core.errors import RecipeError
+from srlm_data.core.rows import Rows
+from srlm_data.engines.settings import EngineSettings
+from srlm_data.pipeline.recipe import _yaml_lines
+from srlm_data.pipeline.recipe._checks import File
+from srlm_data.pipeline.recipe._engine import chosen
+from srlm_data.pipeline.recipe._model import Dataset, Recipe
+from srlm_data.pipeline.registry import STEPS
+
+__all__ = ["Dataset", "Recipe", "load"]
+
+
+def load(
+    path: Path,
+    *,
+    steps: Mapping[str, Callable[..., Rows]] = STEPS,
+    engine: str | None = None,
+    replicas: int | None = None,
+    seed: int | None = None,
+) -> Recipe:
+    """Read and check a recipe, and those that it reads from.
+
+    Args:
+        path: the YAML file.
+        steps: the shipped steps.
+        engine: a kind that replaces the recipes' own (``--engine``).
+        replicas: how many copies of the model that engine runs (``--replicas``).
+        seed: a number that replaces the recipes' own (``--seed``).
+
+    Raises:
+        RecipeError: with one sentence for every mistake in the file.
+    """
+    return Loader(steps, chosen(engine, replicas) if engine else None, seed).load(path)
+
+
+class Loader:
+    """Loads recipes that read from each other, each once."""
+
+    def __init__(
+        self,
+        steps: Mapping[str, Callable[..., Rows]],
+        engine: EngineSettings | None,
+        seed: int | None,
+    ) -> None:
+        self.steps = steps
+        self.engine = engine
+        self.seed = seed
+        self._loaded: dict[Path, Recipe] = {}
+        self._open: list[Path] = []
+
+    def load(self, path: Path) -> Recipe:
+        """One recipe; those that it reads from come through here as well."""
+        key = path.resolve()
+        if key in self._open:
+            chain = " -> ".join(one.stem for one in [*self._open, key])
+            raise RecipeError(
+                f"{path}: recipes read from each other in a circle, found {chain}. Cut one of them."
+            )
+        if key not in self._loaded:
+            self._open.append(key)
+            try:
+                self._loaded[key] = File(self, _yaml_lines.read(path)).recipe()
+            finally:
+                self._open.pop()
+        return self._loaded[key]

@@ -1,0 +1,52 @@
+"""The ``engine`` of a recipe, or of the command line, as settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+
+from srlm_data.core.errors import RecipeError, did_you_mean
+from srlm_data.core.redaction import remember
+from srlm_data.engines.settings import ENGINES, EngineSettings, PluginEngine
+
+
+def engine_settings(given: Any) -> EngineSettings:
+    """The settings of an ``engine`` section.
+
+    Raises:
+        LookupError: there is no engine of its kind.
+        pydantic.ValidationError: its settings are not those of its kind.
+    """
+    kind = given.get("kind") if isinstance(given, dict) else None
+    if isinstance(given, dict):
+        remember(given)  # before a mistake in it is quoted
+    if not isinstance(kind, str):
+        raise LookupError(
+            f"an engine has a 'kind', found {given!r:.80}. Write 'engine: {{kind: vllm}}'."
+        )
+    settings = PluginEngine if ":" in kind else ENGINES.get(kind)
+    if settings is None:
+        raise LookupError(
+            f"unknown engine '{kind}'.{did_you_mean(kind, ENGINES)} The kinds are "
+            f"{', '.join(ENGINES)}; an engine of your own is written my_module:my_engine."
+        )
+    return settings.model_validate(given)
+
+
+def chosen(kind: str, replicas: int | None) -> EngineSettings:
+    """The engine that the command line names, with its default settings."""
+    try:
+        return engine_settings(
+            {"kind": kind} if replicas is None else {"kind": kind, "replicas": replicas}
+        )
+    except pydantic.ValidationError as error:
+        said = lower(error.errors()[0]["msg"].removeprefix("Value error, "))
+        raise RecipeError(f"--engine: {said}, found '{kind}'. Name another one.") from None
+    except LookupError as error:
+        raise RecipeError(f"--engine: {error.args[0]}") from None
+
+
+def lower(message: str) -> str:
+    """A message as it stands in the middle of a sentence."""
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,66 @@
+"""What a recipe is, once it is checked: datasets, what they read, and the order of a build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from srlm_data.core.config import Config
+from srlm_data.core.schema import Stage
+from srlm_data.engines.settings import EngineSettings
+from srlm_data.pipeline.signature import Step
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset of a recipe.
+
+    Attributes:
+        name: ``recipe.dataset``.
+        makes: the stage of its rows.
+        inputs: parameter -> what it reads: a dataset, a list of them, or a mapping of names.
+        line: ``file:line`` where it is declared.
+    """
+
+    name: str
+    step: Step
+    config: Config
+    makes: Stage
+    inputs: Mapping[str, Dataset | list[Dataset] | dict[str, Dataset]]
+    engine: EngineSettings | None
+    line: str
+
+    def reads(self) -> Iterator[tuple[str, Dataset]]:
+        """Every dataset that it reads, with the parameter (``data[0]`` in a list)."""
+        for parameter, read in self.inputs.items():
+            if isinstance(read, Dataset):
+                yield parameter, read
+            elif isinstance(read, list):
+                yield from ((f"{parameter}[{i}]", one) for i, one in enumerate(read))
+            else:
+                yield from ((f"{parameter}.{name}", one) for name, one in read.items())
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe: ``datasets`` in the order of the file, by their short names."""
+
+    name: str
+    path: Path
+    about: str
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+
+    def flow(self) -> list[Dataset]:
+        """What a build makes, parents first: all of this recipe, and what it reads of others."""
+        ordered: dict[str, Dataset] = {}
+
+        def visit(dataset: Dataset) -> None:
+            if dataset.name not in ordered:
+                for _, read in dataset.reads():
+                    visit(read)
+                ordered[dataset.name] = dataset
+
+        for dataset in self.datasets.values():
+            visit(dataset)
+        return list(ordered.values())

@@ -1,0 +1,173 @@
+"""What a step's signature says.
+
+A step is a plain function::
+
+    def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) -> Judgments
+
+Its first parameter is its config, the annotated dataset parameters are what it reads, ``engine``,
+``workshop`` and ``versions`` are resources that the build lends, the return annotation is what it
+makes.
+Nothing else declares a step: no base class, no decorator.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Union
+
+from srlm_data.core.config import Config
+from srlm_data.core.errors import RecipeError, did_you_mean
+from srlm_data.core.rows import Rows, Versions
+from srlm_data.core.schema import Stage
+from srlm_data.engines.protocol import Engine
+from srlm_data.engines.settings import PLUGIN
+from srlm_data.models.identity import Workshop
+
+RESOURCES: Final = {Engine: "engine", Workshop: "workshop", Versions: "versions"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A dataset parameter.
+
+    Attributes:
+        stage: what its rows must be; None where any stage will do.
+        form: ``one`` dataset, a ``list`` of them, or a ``mapping`` from names to them.
+        required: whether a recipe must give it.
+    """
+
+    name: str
+    stage: Stage | None
+    form: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step, as its signature declares it.
+
+    Attributes:
+        name: as a recipe writes it: ``judge``, or ``my_module:my_step``.
+        makes: the stage that it makes; None where its config says so (``sql``).
+        resources: any of ``engine``, ``workshop`` and ``versions``.
+    """
+
+    name: str
+    function: Callable[..., Rows]
+    config: type[Config]
+    parameters: Mapping[str, Parameter]
+    resources: frozenset[str]
+    makes: Stage | None
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the step's docstring."""
+        return (inspect.getdoc(self.function) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def read_signature(name: str, function: Callable[..., Any]) -> Step:
+    """Read a step off its function.
+
+    Raises:
+        RecipeError: the signature is not that of a step; the message says which part.
+    """
+    hints = typing.get_type_hints(function, include_extras=True)
+    names = list(inspect.signature(function).parameters.values())
+    if not names or not _is_config(hints.get(names[0].name)):
+        raise RecipeError(
+            f"step '{name}': its first parameter must be a config, found "
+            f"{names[0] if names else 'no parameter'}. Annotate it with a subclass of Config."
+        )
+    parameters: dict[str, Parameter] = {}
+    resources: set[str] = set()
+    for parameter in names[1:]:
+        hint = hints.get(parameter.name)
+        if hint in RESOURCES:
+            resources.add(RESOURCES[hint])
+            continue
+        read = _dataset(hint)
+        if read is None:
+            raise RecipeError(
+                f"step '{name}': parameter '{parameter.name}' is neither a dataset nor a resource, "
+                f"found {hint}. Annotate it with Candidates, list[Examples], Engine or the like."
+            )
+        stage, form = read
+        parameters[parameter.name] = Parameter(
+            parameter.name, stage, form, parameter.default is inspect.Parameter.empty
+        )
+    config = hints[names[0].name]
+    both = parameters.keys() & config.model_fields.keys()
+    if both:
+        raise RecipeError(
+            f"step '{name}': {sorted(both)} name both a dataset and a config field. Rename one."
+        )
+    if "engine" in resources and "model" not in parameters:
+        raise RecipeError(
+            f"step '{name}': it has an engine but no parameter 'model: Models'. Add it."
+        )
+    makes = _dataset(hints.get("return"))
+    if makes is None:
+        raise RecipeError(
+            f"step '{name}': it must return rows, found {hints.get('return')}. "
+            "Annotate the return with Candidates, Pairs or the like."
+        )
+    return Step(name, function, config, parameters, frozenset(resources), makes[0])
+
+
+def find_step(name: str, shipped: Mapping[str, Callable[..., Any]]) -> Step:
+    """A shipped step by its name, or a user's own as ``my_module:my_step``.
+
+    Raises:
+        RecipeError: there is no such step, or its module cannot be imported.
+    """
+    if name in shipped:
+        return read_signature(name, shipped[name])
+    module_name, _, function_name = name.partition(":")
+    if not re.fullmatch(PLUGIN, name):
+        raise RecipeError(
+            f"unknown step '{name}'.{did_you_mean(name, shipped)} 'srlm-data steps' lists them; "
+            "a step of your own is written my_module:my_step."
+        )
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except ImportError as error:
+        raise RecipeError(f"step '{name}': cannot import it, found '{error}'.") from None
+    except AttributeError:
+        raise RecipeError(
+            f"step '{name}': module '{module_name}' has no function '{function_name}'."
+        ) from None
+    try:
+        inspect.signature(function)
+    except (TypeError, ValueError):
+        raise RecipeError(
+            f"step '{name}': a step is a function with a signature, found "
+            f"{function!r:.60}. Name one."
+        ) from None
+    return read_signature(name, function)
+
+
+def _is_config(hint: object) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Config)
+
+
+def _dataset(hint: Any) -> tuple[Stage | None, str] | None:
+    """Stage and form of a dataset annotation, or None when it is something else."""
+    if hint is Rows:
+        return None, "one"
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated and arguments[0] is Rows:
+        return next(mark for mark in arguments[1:] if isinstance(mark, Stage)), "one"
+    if origin in (Union, types.UnionType):
+        inner = [one for one in arguments if one is not type(None)]
+        return _dataset(inner[0]) if len(inner) == 1 else None
+    if origin is list and (inner_read := _dataset(arguments[0])):
+        return inner_read[0], "list"
+    if origin is dict and (inner_read := _dataset(arguments[1])):
+        return inner_read[0], "mapping"
+    return None

@@ -1,0 +1,21 @@
+"""Floor 7. Publish versions to the Hugging Face Hub, and pull them back as the same versions.
+
+A dataset repository, one commit and one tag a release::
+
+    README.md                                the card, written anew each time
+    <config>/train-00000-of-0000N.parquet    the version's own files, byte for byte
+    manifests/<config>.json                  its manifest, without this machine
+
+A model repository is the model's folder, with ``manifests/<name>.json`` beside it.
+
+What is pulled is trusted for nothing: a version comes in only if its identity hashes to its name,
+its files to their checksums, its rows to its content, and its rows keep the rules of their stage.
+"""
+
+from __future__ import annotations
+
+from srlm_data.publish.models import model, pull_model
+from srlm_data.publish.pull import Pulled, pull
+from srlm_data.publish.push import Published, Upload, dataset, publish
+
+__all__ = ["Published", "Pulled", "Upload", "dataset", "model", "publish", "pull", "pull_model"]

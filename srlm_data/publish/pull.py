@@ -1,0 +1,144 @@
+"""Versions from the Hub, byte for byte, or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pydantic
+
+from srlm_data.core.errors import HubError, StoreError, did_you_mean
+from srlm_data.publish._remote import Remote
+from srlm_data.publish.push import MANIFESTS
+from srlm_data.store import Manifest, Store, version_of
+
+_MANIFEST: Final = pydantic.TypeAdapter(Manifest)
+ASK: Final = "Ask its publisher, or name another revision."
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A version that came in.
+
+    Attributes:
+        new: whether it was not here before.
+        latest: whether its dataset's name means it now.
+    """
+
+    manifest: Manifest
+    new: bool
+    latest: bool
+
+
+def pull(
+    store: Store, repo: str, revision: str | None, *, only: Sequence[str] = ()
+) -> list[Pulled]:
+    """Bring what a dataset repository holds into the store, as the versions that were published.
+
+    A name that has no version here, or whose latest one was pulled from the same repository, means
+    the pulled one from now on. A version that you built stays the latest of its name.
+
+    Args:
+        store: where they go.
+        repo: ``user/name``.
+        revision: a tag, branch or commit; the main branch where None.
+        only: configs, or names of datasets; all when empty.
+
+    Raises:
+        HubError: the Hub refuses or fails, or what it holds is not what was published.
+        DataError: a row breaks a rule of its stage.
+    """
+    remote = Remote(repo, "dataset")
+    commit = remote.head(revision)
+    manifests = read_manifests(remote, remote.fetch(commit, [f"{MANIFESTS}/*.json"]))
+    if not manifests:
+        raise HubError(
+            f"{repo}: srlm-data published nothing there, it has no {MANIFESTS}/*.json at "
+            f"{commit[:12]}. Read foreign data with the steps read_pairs and read_examples."
+        )
+    _refuse_mixture(repo, list(manifests.values()))
+    return [
+        _take(store, remote, commit, config, manifests[config])
+        for config in _wanted(repo, manifests, only)
+    ]
+
+
+def read_manifests(remote: Remote, folder: Path) -> dict[str, Manifest]:
+    """Config -> its manifest, of a repository's folder.
+
+    Raises:
+        HubError: one has not the types, or not the identity, that a manifest has.
+    """
+    found = {}
+    for file in sorted(folder.glob(f"{MANIFESTS}/*.json")):
+        where = f"{remote.repo}: {MANIFESTS}/{file.name}"
+        try:
+            manifest = _MANIFEST.validate_json(file.read_bytes())
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(map(str, first["loc"]))
+            raise HubError(
+                f"{where}: it is damaged, found '{field}': {first['msg']}. {ASK}"
+            ) from None
+        if version_of(manifest.identity) != manifest.version:
+            raise HubError(f"{where}: its identity does not hash to {manifest.version}. {ASK}")
+        if not {"step", "revision", "config"} <= manifest.identity.keys():
+            raise HubError(f"{where}: its identity names no step, revision and config. {ASK}")
+        found[file.stem] = manifest
+    return found
+
+
+def _refuse_mixture(repo: str, manifests: list[Manifest]) -> None:
+    """Refuse parts that were not made from each other: one was exchanged."""
+    contents = {one.name: one for one in manifests}
+    for manifest in manifests:
+        for read in manifest.inputs:
+            beside = contents.get(read.name)
+            if beside is not None and beside.content != read.content:
+                raise HubError(
+                    f"{repo}: {manifest.ref} was made from other rows than those of {beside.ref} "
+                    f"beside it: one of them was exchanged. {ASK}"
+                )
+
+
+def _wanted(repo: str, manifests: dict[str, Manifest], only: Sequence[str]) -> list[str]:
+    names = {manifest.name: config for config, manifest in manifests.items()}
+    for one in only:
+        if one not in manifests and one not in names:
+            raise HubError(
+                f"{repo}: no dataset '{one}' there.{did_you_mean(one, [*manifests, *names])} "
+                f"It has {', '.join(names)}."
+            )
+    return list(dict.fromkeys(names.get(one, one) for one in only)) or list(manifests)
+
+
+def _take(store: Store, remote: Remote, commit: str, config: str, manifest: Manifest) -> Pulled:
+    origin = f"{remote.repo}@{commit}"
+    kept = dataclasses.replace(manifest, made={**manifest.made, "pulled": origin})
+    try:
+        new = not store.has(manifest.name, manifest.version)
+        if new:
+            store.adopt(kept, remote.fetch(commit, [f"{config}/train-*.parquet"]) / config)
+        elif store.manifest(manifest.name, manifest.version).content != manifest.content:
+            raise HubError(
+                f"{manifest.ref}: the version is here with other rows than {remote.repo} has. "
+                "Pull into another store: --store FOLDER."
+            )
+    except StoreError as error:
+        faults = "\n".join(f"{remote.repo}: {line}" for line in str(error).splitlines())
+        raise HubError(f"{faults} {ASK}") from None
+    return Pulled(kept, new, becomes_latest(store, kept, remote.repo))
+
+
+def becomes_latest(store: Store, manifest: Manifest, repo: str) -> bool:
+    """Let a pulled version be the latest of its name, unless one that was built here is."""
+    latest = store.refs(manifest.name).get("latest")
+    if latest is not None and latest != manifest.version:
+        pulled = str(store.manifest(manifest.name, latest).made.get("pulled", ""))
+        if pulled.partition("@")[0] != repo:
+            return False
+    store.point(manifest.name, manifest.version)
+    return True

@@ -1,0 +1,159 @@
+"""Which versions a report is about: from the pairs of a recipe back to the prompts they came from.
+
+The chain is read from the manifests, never from names: a page cannot show the candidates of today
+beside pairs that were made from those of yesterday.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from srlm_data.core.errors import StoreError, did_you_mean
+from srlm_data.core.schema import (
+    CANDIDATES,
+    JUDGMENTS,
+    METRICS,
+    MODELS,
+    PAIRS,
+    PROMPTS,
+    STAGES,
+    Stage,
+)
+from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import ancestors, nearest, parents
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One iteration: prompts, candidates, judgements and, where it has any, pairs.
+
+    Attributes:
+        label: what the page calls it.
+        candidates: the answers.
+        judgments: their judgements.
+        pairs: what became of them; None where nothing was paired yet.
+        chain: these and all that lies between and before them, from the first prompts on.
+    """
+
+    label: str
+    candidates: Manifest
+    judgments: Manifest
+    pairs: Manifest | None
+    chain: tuple[Manifest, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a report is about.
+
+    Attributes:
+        flows: the iterations, in the order in which they were named.
+        metrics: datasets of metrics of the named recipes.
+        costs: every version of the named recipes, for what it cost.
+        models: digest -> the name to show, in the order in which they were made.
+    """
+
+    names: tuple[str, ...]
+    flows: tuple[Flow, ...]
+    metrics: tuple[Manifest, ...]
+    costs: tuple[Manifest, ...]
+    models: dict[str, str]
+
+
+def subject_of(store: Store, names: Sequence[str]) -> Subject:
+    """Find what is named: a recipe, or a dataset or version of pairs or judgements.
+
+    A recipe is shown by its pairs; one without pairs, but with metrics, by its metrics; one with
+    neither by its judgements.
+
+    Raises:
+        StoreError: there is no such thing, or it holds nothing to report.
+    """
+    ends: dict[str, Manifest] = {}
+    metrics: dict[str, Manifest] = {}
+    costs: dict[str, Manifest] = {}
+    for name in names:
+        if "." in name:
+            found = [store.resolve(name)]
+        else:
+            found = [store.resolve(one) for one in store.names() if one.startswith(f"{name}.")]
+        chosen = [one for one in found if one.stage == PAIRS.name]
+        measured = [one for one in found if one.stage == METRICS.name]
+        if not chosen and not measured:
+            chosen = [one for one in found if one.stage == JUDGMENTS.name]
+        if not chosen and not measured:
+            raise _nothing(store, name, found)
+        ends |= {_label(name, one, len(chosen)): one for one in chosen}
+        metrics |= {one.ref: one for one in measured}
+        costs |= {one.ref: one for one in found}
+    flows = tuple(_flow(store, label, end) for label, end in ends.items())
+    models = _models(store, [*ends.values(), *metrics.values()])
+    return Subject(tuple(names), flows, tuple(metrics.values()), tuple(costs.values()), models)
+
+
+def _label(name: str, end: Manifest, ends: int) -> str:
+    return end.name if ends > 1 and "." not in name else name
+
+
+def _flow(store: Store, label: str, end: Manifest) -> Flow:
+    pairs = end if end.stage == PAIRS.name else None
+    judgments = nearest(store, end, JUDGMENTS) if pairs else end
+    candidates = nearest(store, end, CANDIDATES)
+    if judgments is None or candidates is None:
+        raise StoreError(
+            f"{end.ref}: its judgements and answers are not in the store. "
+            "Build its recipe again, or leave it out."
+        )
+    chain = [
+        *_back(store, _parent(store, _back(store, candidates)[0], PROMPTS)),
+        *_back(store, candidates),
+        *_back(store, judgments),
+        *_back(store, pairs),
+    ]
+    return Flow(label, candidates, judgments, pairs, tuple(chain))
+
+
+def _back(store: Store, last: Manifest | None) -> list[Manifest]:
+    """A version and those of its own stage that it was filtered from, the first of them first."""
+    found: list[Manifest] = []
+    while last:
+        found.insert(0, last)
+        last = _parent(store, last, STAGES[last.stage])
+    return found
+
+
+def _parent(store: Store, manifest: Manifest, stage: Stage) -> Manifest | None:
+    """The first version of a stage that this one read; a filter reads what it filters first."""
+    return next((one for one in parents(store, manifest) if one.stage == stage.name), None)
+
+
+def _models(store: Store, ends: Sequence[Manifest]) -> dict[str, str]:
+    """The models that the versions hang on; one comes after those that it was trained from."""
+    made = {
+        one.ref: one
+        for end in ends
+        for one in ancestors(store, end)
+        if one.stage == MODELS.name
+    }  # fmt: skip
+    depths = {ref: len(list(ancestors(store, one))) for ref, one in made.items()}
+    ordered = sorted(made.values(), key=lambda one: (depths[one.ref], one.ref))
+    short = [one.name.partition(".")[2].upper() for one in ordered]
+    names: dict[str, str] = {}
+    for one, name in zip(ordered, short, strict=True):
+        for row in store.rows(one).dicts():
+            names.setdefault(row["model"], name if short.count(name) == 1 else one.name)
+    return names
+
+
+def _nothing(store: Store, name: str, found: list[Manifest]) -> StoreError:
+    recipes = dict.fromkeys(one.partition(".")[0] for one in store.names())
+    if not found:
+        return StoreError(
+            f"{store.root}: no recipe '{name}' was built.{did_you_mean(name, recipes)} "
+            f"It has {', '.join(recipes) or 'nothing'}."
+        )
+    return StoreError(
+        f"{name}: it has neither judgements nor pairs nor metrics, found "
+        f"{', '.join(dict.fromkeys(one.stage for one in found))}. Build more of it first."
+    )

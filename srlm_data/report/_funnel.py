@@ -1,0 +1,79 @@
+"""From prompts to pairs: what came in at each step, what was kept, and why the rest was not.
+
+Read from the manifests; a step that filters by a query gives no reasons, so it is the difference
+to what it read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, PROMPTS
+from srlm_data.report._flows import Flow
+from srlm_data.store import Manifest
+
+_UNITS = {
+    PROMPTS.name: "prompts",
+    CANDIDATES.name: "answers",
+    JUDGMENTS.name: "judgements",
+    PAIRS.name: "pairs",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the funnel.
+
+    Attributes:
+        ref: the version.
+        unit: what is counted.
+        came: how many came in.
+        kept: how many went on.
+        drops: reason -> how many did not, the most frequent first.
+        fan: how many there are for each that went on from the step before, where that is another
+            unit (answers a prompt, judgements an answer).
+    """
+
+    ref: str
+    unit: str
+    came: int
+    kept: int
+    drops: dict[str, int]
+    fan: float | None
+
+    def share(self, count: int) -> float:
+        """A count as a share of what came in, from 0 to 1."""
+        return count / self.came if self.came else 0.0
+
+
+def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
+    """The steps of a flow; ``states`` counts the judgements that are paired."""
+    steps = [_step(None, flow.chain[0])]
+    steps += [_step(before, one) for before, one in pairwise(flow.chain)]
+    judged = next(n for n, one in enumerate(flow.chain) if one.ref == flow.judgments.ref)
+    unread = {state: count for state, count in states.items() if state != "parsed"}
+    came, drops = steps[judged].came, steps[judged].drops | unread
+    steps[judged] = Step(
+        flow.judgments.ref, "judgements", came, states.get("parsed", 0), _sorted(drops),
+        steps[judged].fan,
+    )  # fmt: skip
+    return steps
+
+
+def _step(before: Manifest | None, one: Manifest) -> Step:
+    drops = dict(one.drops)
+    filters = before is not None and before.stage == one.stage
+    if before and filters and not drops and before.rows > one.rows:
+        drops = {"removed by the query": before.rows - one.rows}
+    came = one.rows + sum(drops.values())
+    fans = before is not None and not filters and one.stage != PAIRS.name and before.rows
+    return Step(
+        one.ref, _UNITS[one.stage], came, one.rows, _sorted(drops),
+        came / before.rows if before and fans else None,
+    )  # fmt: skip
+
+
+def _sorted(drops: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(drops.items(), key=lambda one: (-one[1], one[0])))

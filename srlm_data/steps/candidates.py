@@ -1,0 +1,100 @@
+"""prompts -> candidates: N answers to each prompt, by the model that is trained (section 2.2)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from srlm_data.core.config import Config, Expected, Lengths
+from srlm_data.core.ids import row_ids
+from srlm_data.core.rows import Candidates, Columns, Models, Prompts, Rows
+from srlm_data.core.schema import CANDIDATES, Message
+from srlm_data.engines.asking import ask_in_blocks
+from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seeds
+
+
+class Answer(Config):
+    """How many answers are drawn, and how."""
+
+    n: int = Field(4, ge=1, description="Answers a prompt (paper: 4).")
+    temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
+    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
+    max_tokens: int = Field(1024, ge=1, description="Longest answer, in tokens.")
+    stop: tuple[str, ...] = Field((), description="Texts that end an answer.")
+    cut_off: Literal["drop", "keep"] = Field(
+        "drop",
+        description="What becomes of an answer that reached max_tokens. Kept, it can be chosen, "
+        "and its model learns to stop in the middle of a sentence.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the requests.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """``n`` calls a prompt, and at most as many rows."""
+        prompts = rows.get("prompts")
+        answers = None if prompts is None else prompts * self.n
+        return Expected(answers, answers)
+
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+        """A call reads a prompt."""
+        return lengths["prompts"].prompt if "prompts" in lengths else None
+
+
+def answer(config: Answer, prompts: Prompts, model: Models, engine: Engine) -> Candidates:
+    """Draw N answers to every prompt from a model.
+
+    Each answer has a seed of its own, from the prompt and the sample's index: raising N adds
+    samples and changes none. Rows come as answers finish.
+
+    Drops: ``error`` (the request failed), ``empty`` (nothing but white space), ``cut_off``.
+
+    Raises:
+        DataError: ``model`` is not the model that the engine has loaded.
+        EngineError: the engine cannot go on.
+    """
+    sampling = Sampling(config.temperature, config.top_p, config.max_tokens, config.stop)
+    drops: Counter[str] = Counter()
+
+    def asked() -> Iterator[tuple[Request, tuple[str, list[Message], int]]]:
+        samples = range(config.n)
+        for identity, prompt in prompts.tuples("prompt_id", "prompt"):
+            messages = tuple(prompt)
+            for sample, seed in enumerate(request_seeds(config.seed, identity, samples)):
+                request = Request(f"{identity}/{sample}", messages, sampling, seed)
+                yield request, (identity, prompt, sample)
+
+    def answered() -> Iterator[Columns]:
+        total = prompts.count() * config.n
+        for block in ask_in_blocks(engine, model, asked(), total=total):
+            reasons = [_unusable(config, completion) for completion in block.completions]
+            drops.update(filter(None, reasons))
+            kept = block.where([not reason for reason in reasons])
+            if not kept.completions:
+                continue
+            identities, conversations, samples = zip(*kept.about, strict=True)
+            texts = kept.texts()
+            yield {
+                "candidate_id": row_ids("candidate", identities, engine.model, samples, texts),
+                "prompt_id": identities,
+                "prompt": conversations,
+                "response": texts,
+                "sample": samples,
+                "source": pa.repeat("model", len(texts)),
+                **kept.answered(engine),
+            }
+
+    return Rows.columns(CANDIDATES, answered(), drops=drops)
+
+
+def _unusable(config: Answer, completion: Completion) -> str | None:
+    """The reason to drop an answer, or None."""
+    if completion.finish_reason == "error":
+        return "error"
+    if not completion.text.strip():
+        return "empty"
+    if completion.finish_reason == "length" and config.cut_off == "drop":
+        return "cut_off"
+    return None

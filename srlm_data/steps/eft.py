@@ -1,0 +1,254 @@
+"""ranked candidates, judgments -> eft: examples that teach judging (paper, section 3.1.1).
+
+The SFT baseline judged the replies that humans ranked. Where its scores of a prompt agree with the
+human order, its judgements, justification and all, become training examples.
+
+What the paper leaves open is decided here so:
+
+- **Agreement** is ``strict`` by default: for every two replies that humans ranked differently the
+  better one has the higher score. An order with ties is not the human order. ``weak`` lets ties
+  pass as long as no two replies are the wrong way round and not all scores are equal; ``pairwise``
+  wants a share of the pairs to be in the strict order. Replies of equal rank may score anything.
+- **Several judgements a reply** are attempts: a combination, one judgement of each reply, is tried
+  after the other in an order that a hash decides, and the first that agrees is taken. The more
+  attempts, the more luck is in what agrees, so their number is bounded and noted.
+- **A judgement** is a target only if it parsed, was not cut off and has more than one line: a lone
+  score line justifies nothing. A prompt needs one for each of its replies.
+- **The most common score** is thinned to a share of the examples; which ones go, a hash decides.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, islice, product
+from typing import Any, Literal
+
+import duckdb
+import pyarrow as pa
+from pydantic import Field
+
+from srlm_data.core import database
+from srlm_data.core.config import Config, Expected, Template
+from srlm_data.core.errors import DataError
+from srlm_data.core.ids import prompt_id, row_id
+from srlm_data.core.messages import assistant, render, user
+from srlm_data.core.rows import BATCH, Candidates, Examples, Judgments, Rows
+from srlm_data.core.schema import EXAMPLES
+
+
+class SelectEft(Config):
+    """Which judgements are good enough to learn from."""
+
+    template: Template = Field(
+        default="judge",
+        validate_default=True,
+        description="Prompt of the judge: the one that the judgements were made with.",
+    )
+    agreement: Literal["strict", "weak", "pairwise"] = Field(
+        "strict", description="When scores agree with the human order."
+    )
+    min_pairwise: float = Field(
+        0.75, gt=0, le=1, description="With 'pairwise': least share of pairs in the strict order."
+    )
+    max_attempts: int = Field(
+        100, ge=1, description="Combinations of judgements that are tried for a prompt."
+    )
+    max_modal_share: float = Field(
+        0.3, gt=0, le=1, description="Largest share of the most common score; 1 thins nothing."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the order of attempts and of the thinning.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most a row for each ranked reply."""
+        return Expected(rows.get("candidates"))
+
+
+def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) -> Examples:
+    """Keep the judgements of a prompt's ranked replies whose scores agree with the human order.
+
+    Only replies of the split ``train`` are read. An example's prompt is the filled-in judge prompt,
+    its completion the judgement's text; ``source_id`` is the judgement.
+
+    Every judgement becomes an example or is dropped under one reason: ``other_candidates``,
+    ``not_train``, the states other than ``parsed``, ``cut_off``, ``no_justification``,
+    ``incomplete`` (another reply of the prompt has no usable judgement), ``disagrees``,
+    ``not_chosen`` (another judgement of the reply was taken), ``thinned``. The notes have
+    ``prompts``, ``accepted_prompts``, ``accepted_share``, ``attempts`` (attempts -> prompts that
+    took so many) and the scores ``before`` and ``after`` thinning.
+
+    Raises:
+        DataError: the judgements were made with another template, or no reply is in ``train``.
+    """
+    drops: Counter[str] = Counter()
+    notes: dict[str, Any] = {}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with database.connect() as connection:
+            candidates.view(connection, "candidates")
+            judgments.view(connection, "judgments")
+            _check(config, connection)
+            connection.execute(_WANTED)
+            connection.execute(_JUDGED)
+            connection.execute(_USABLE.format(seed=config.seed))
+            connection.register("attempted", _attempt(config, connection, notes))
+            connection.execute(_OUTCOME.format(seed=config.seed, share=config.max_modal_share))
+            drops.update(dict(connection.sql(_DROPS).fetchall()))
+            for when, condition in (("before", "true"), ("after", "reason IS NULL")):
+                notes[when] = _histogram(connection, condition)
+            for batch in connection.sql(_CHOSEN).to_arrow_reader(1024):
+                yield from (_example(config, row) for row in batch.to_pylist())
+
+    return Rows.stream(EXAMPLES, rows(), drops=drops, notes=notes)
+
+
+def _check(config: SelectEft, connection: duckdb.DuckDBPyConnection) -> None:
+    found = connection.sql("SELECT DISTINCT template FROM judgments").fetchall()
+    wanted = row_id(config.template.text)
+    if any(template != wanted for (template,) in found):
+        raise DataError(
+            f"select_eft: the judgements must be made with the template '{config.template.name}' "
+            f"({wanted}), found {sorted(name for (name,) in found)}. Name the template of the "
+            "judge step here too."
+        )
+    splits = connection.sql(
+        "SELECT DISTINCT split FROM candidates WHERE rank IS NOT NULL ORDER BY split"
+    ).fetchall()
+    if ("train",) not in splits:
+        raise DataError(
+            "select_eft: no ranked reply is in the split 'train', found the splits "
+            f"{[split for (split,) in splits]}. Give it the rows of select_ranked."
+        )
+
+
+_WANTED = """
+    CREATE TEMP TABLE wanted AS
+    SELECT prompt_id, count(*) AS replies FROM candidates
+    WHERE split = 'train' AND rank IS NOT NULL GROUP BY prompt_id
+"""
+
+# Every judgement, with the first reason against it, if there is one.
+_JUDGED = r"""
+    CREATE TEMP TABLE judged AS
+    SELECT judgment_id, judgments.candidate_id, candidates.prompt_id, candidates.rank, score, CASE
+             WHEN candidates.candidate_id IS NULL THEN 'other_candidates'
+             WHEN split IS DISTINCT FROM 'train' OR rank IS NULL THEN 'not_train'
+             WHEN state <> 'parsed' THEN state
+             WHEN judgments.finish_reason = 'length' THEN 'cut_off'
+             WHEN NOT regexp_matches(trim(text, E' \t\r\n'), '[\r\n]') THEN 'no_justification'
+           END AS reason
+    FROM judgments LEFT JOIN candidates USING (candidate_id)
+"""
+
+# The usable judgements of the prompts that have one for each reply, and their place there.
+_USABLE = """
+    CREATE TEMP TABLE usable AS
+    WITH complete AS (
+        SELECT prompt_id FROM judged JOIN wanted USING (prompt_id)
+        WHERE reason IS NULL GROUP BY prompt_id
+        HAVING count(DISTINCT candidate_id) = any_value(replies)
+    )
+    SELECT judged.*, md5(concat_ws('/', {seed}, 'attempt', judgment_id)) AS place
+    FROM judged SEMI JOIN complete USING (prompt_id) WHERE reason IS NULL
+"""
+
+
+def _attempt(
+    config: SelectEft, connection: duckdb.DuckDBPyConnection, notes: dict[str, Any]
+) -> pa.Table:
+    """Try combinations prompt by prompt; the judgements of those that agree."""
+    accepted: list[str] = []
+    attempts: Counter[int] = Counter()
+    usable = _dicts(connection, "FROM usable ORDER BY prompt_id, rank, candidate_id, place")
+    for _, judged in groupby(usable, key=lambda row: row["prompt_id"]):
+        replies = [list(group) for _, group in groupby(judged, key=lambda row: row["candidate_id"])]
+        combinations = islice(product(*replies), config.max_attempts)
+        for attempt, combination in enumerate(combinations, start=1):
+            if agrees(config, [(row["rank"], row["score"]) for row in combination]):
+                accepted += [row["judgment_id"] for row in combination]
+                attempts[attempt] += 1
+                break
+    [(prompts,)] = connection.sql("SELECT count(*) FROM wanted").fetchall()
+    notes["prompts"] = prompts
+    notes["accepted_prompts"] = attempts.total()
+    notes["accepted_share"] = attempts.total() / prompts
+    notes["attempts"] = {str(number): attempts[number] for number in sorted(attempts)}
+    return pa.table({"judgment_id": pa.array(accepted, pa.string())})
+
+
+def agrees(config: SelectEft, judged: Sequence[tuple[int, float]]) -> bool:
+    """Whether scores agree with human ranks, given ``(rank, score)`` of each reply of a prompt."""
+    ahead = [
+        better - worse
+        for rank, better in judged
+        for other, worse in judged
+        if rank < other
+    ]  # fmt: skip
+    strict = sum(lead > 0 for lead in ahead)
+    if config.agreement == "weak":
+        return strict > 0 and all(lead >= 0 for lead in ahead)
+    share = config.min_pairwise if config.agreement == "pairwise" else 1
+    return bool(ahead) and strict >= share * len(ahead)
+
+
+# Of the most common score, k remain: k / (k + others) <= share, so k = others share / (1 - share).
+_OUTCOME = """
+    CREATE TEMP TABLE outcome AS
+    WITH accepted AS (SELECT * FROM usable SEMI JOIN attempted USING (judgment_id)),
+    counted AS (SELECT score, count(*) AS n FROM accepted GROUP BY score),
+    modal AS (
+        SELECT score AS modal_score, sum(n) OVER () - n AS others FROM counted
+        ORDER BY n DESC, score DESC LIMIT 1
+    )
+    SELECT judgment_id, score, CASE
+             WHEN {share} < 1 AND score = modal_score
+                  AND row_number() OVER (
+                      PARTITION BY score ORDER BY md5(concat_ws('/', {seed}, 'thin', judgment_id))
+                  ) > floor(others * {share} / (1 - {share}) + 1e-9)
+               THEN 'thinned'
+           END AS reason
+    FROM accepted, modal
+"""
+
+_DROPS = """
+    SELECT CASE
+             WHEN judged.reason IS NOT NULL THEN judged.reason
+             WHEN outcome.judgment_id IS NOT NULL THEN outcome.reason
+             WHEN prompt_id IN (SELECT prompt_id FROM usable SEMI JOIN outcome USING (judgment_id))
+               THEN 'not_chosen'
+             WHEN prompt_id IN (SELECT prompt_id FROM usable) THEN 'disagrees'
+             ELSE 'incomplete'
+           END AS dropped, count(*)
+    FROM judged LEFT JOIN outcome USING (judgment_id)
+    GROUP BY dropped HAVING dropped IS NOT NULL
+"""
+
+_CHOSEN = """
+    SELECT judgment_id, candidates.prompt, response, text, judgments.score
+    FROM outcome JOIN judgments USING (judgment_id) JOIN candidates USING (candidate_id)
+    WHERE reason IS NULL
+    ORDER BY candidates.prompt_id, candidates.rank, candidate_id
+"""
+
+
+def _histogram(connection: duckdb.DuckDBPyConnection, condition: str) -> dict[str, int]:
+    query = f"SELECT score, count(*) FROM outcome WHERE {condition} GROUP BY score ORDER BY score"
+    return {f"{score:g}": n for score, n in connection.sql(query).fetchall()}
+
+
+def _dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
+    for batch in connection.sql(query).to_arrow_reader(BATCH):
+        yield from batch.to_pylist()
+
+
+def _example(config: SelectEft, row: dict[str, Any]) -> dict[str, Any]:
+    prompt = user(config.template.fill(prompt=render(row["prompt"]), response=row["response"]))
+    return {
+        "example_id": row_id("eft", row["judgment_id"]),
+        "kind": "eft",
+        "prompt": prompt,
+        "completion": assistant(row["text"]),
+        "prompt_id": prompt_id(prompt),
+        "source_id": row["judgment_id"],
+        "score": row["score"],
+    }

@@ -1,0 +1,265 @@
+"""messages -> ift, ranked: the human seed (paper, section 3.1).
+
+``read_messages`` reads Open Assistant exports; ``select_ift`` takes the best human reply to each
+first prompt, ``select_ranked`` the prompts with several ranked replies, to teach judging (EFT).
+
+The two selections go through the assistant's messages: each becomes a row or is counted under the
+first reason that applies, so rows and drops always add up to the messages there were. Ranks start
+at 0, the best. A reply without a rank was not compared by anyone: it is ``unranked`` and never
+taken for rank 0, even where it is the only reply.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self
+
+import duckdb
+from pydantic import Field, model_validator
+
+from srlm_data.core import database
+from srlm_data.core.config import Config, Expected
+from srlm_data.core.ids import example_id, prompt_id, row_id
+from srlm_data.core.messages import assistant, user
+from srlm_data.core.rows import BATCH, Candidates, Examples, Messages, Rows
+from srlm_data.core.schema import CANDIDATES, EXAMPLES, MESSAGES
+from srlm_data.steps._records import Records
+from srlm_data.steps.open_assistant import messages_of
+
+
+class ReadMessages(Records):
+    """Where the messages are."""
+
+
+def read_messages(config: ReadMessages) -> Messages:
+    """Read Open Assistant messages: tree exports (a tree a line) or the flat form (a message each).
+
+    A message id that was read before is dropped as ``duplicate_message_id``, whatever its text:
+    the first one counts. The ids are what is held in memory.
+
+    Raises:
+        DataError: a line is neither a tree nor a message, or a field has the wrong type.
+    """
+    drops: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        seen: set[str] = set()
+        for where, record in config.read():
+            for message in messages_of(record, where):
+                if message["message_id"] in seen:
+                    drops["duplicate_message_id"] += 1
+                else:
+                    seen.add(message["message_id"])
+                    yield message
+
+    return Rows.stream(MESSAGES, rows(), drops=drops)
+
+
+class FirstTurns(Config):
+    """Which replies to first prompts are taken at all, judged by their flags."""
+
+    lang: str | None = Field(
+        "en", description="Language of the prompt and the reply; null takes any."
+    )
+    review: Literal["passed", "not_failed", "any"] = Field(
+        "passed", description="What human review must have said of the prompt and the reply."
+    )
+    deleted: bool = Field(False, description="Take deleted messages too.")
+    synthetic: bool = Field(True, description="Take messages that a model wrote too.")
+    seed: int = Field(0, ge=0, description="Seed of the sample.")
+
+
+class SelectIft(FirstTurns):
+    """Which instruction examples are taken."""
+
+    n: int | None = Field(3200, ge=1, description="How many examples; null takes all.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most ``n`` rows."""
+        known = [bound for bound in (self.n, rows.get("messages")) if bound is not None]
+        return Expected(min(known, default=None))
+
+
+def select_ift(config: SelectIft, messages: Messages) -> Examples:
+    """Take the reply that humans ranked best (rank 0) to each first prompt: the IFT seed.
+
+    The sample is drawn by a hash of the seed and the message id, so that new messages move few
+    others. Drops, besides those of the flags: ``unranked``, ``not_rank_0``, ``duplicate`` (prompt
+    and reply are those of another message), ``not_sampled``.
+    """
+    drops: Counter[str] = Counter()
+    notes: dict[str, Any] = {"wanted": config.n}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        order = f"md5(concat_ws('/', {config.seed}, 'ift', message_id))"
+        with database.connect() as connection:
+            _first_turns(connection, config, messages)
+            _drop(connection, "unranked", "rank IS NULL")
+            _drop(connection, "not_rank_0", "rank <> 0")
+            copy = "row_number() OVER (PARTITION BY prompt, response ORDER BY message_id)"
+            _drop(connection, "duplicate", f"{copy} > 1")
+            if config.n is not None:
+                place = f"row_number() OVER (ORDER BY {order})"
+                _drop(connection, "not_sampled", f"{place} > {config.n}")
+            drops.update(_dropped(connection))
+            query = f"SELECT message_id, prompt, response FROM kept ORDER BY {order}"
+            for row in _dicts(connection, query):
+                prompt, completion = user(row["prompt"]), assistant(row["response"])
+                yield {
+                    "example_id": example_id(prompt, completion),
+                    "kind": "ift",
+                    "prompt": prompt,
+                    "completion": completion,
+                    "prompt_id": prompt_id(prompt),
+                    "source_id": row["message_id"],
+                }
+
+    return Rows.stream(EXAMPLES, rows(), drops=drops, notes=notes)
+
+
+class SelectRanked(FirstTurns):
+    """Which ranked replies are taken, and how their prompts are split."""
+
+    n_prompts: int | None = Field(None, ge=1, description="How many prompts; null takes all.")
+    eval_share: float = Field(
+        0.25, ge=0, le=1, description="About which share of the prompts is held out to evaluate."
+    )
+    eval_prompts: int | None = Field(
+        None, ge=0, description="Exactly how many prompts are held out, instead of a share."
+    )
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if self.eval_prompts is not None and "eval_share" in self.model_fields_set:
+            raise ValueError("either 'eval_share' or 'eval_prompts' is wanted, found both")
+        return self
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most every message."""
+        return Expected(rows.get("messages"))
+
+
+def select_ranked(config: SelectRanked, messages: Messages, exclude: Examples) -> Candidates:
+    """Take the prompts with two or more replies that humans ranked, for EFT and to measure judges.
+
+    Prompts of ``exclude`` (the IFT examples) are left out by their text. All replies of a prompt
+    are in one split; a prompt's split hangs on a hash of its own text, so more data moves no prompt
+    (``eval_prompts`` moves few). ``sample`` numbers a prompt's replies from the best rank on.
+    Replies of equal rank stay, without an order among them; ``prompts_with_equal_ranks`` in the
+    notes counts such prompts.
+
+    Drops, besides those of the flags: ``unranked``, ``in_ift``, ``repeated_prompt`` (another tree
+    asks the same: ranks of two trees cannot be compared, so the one with the smallest id stays),
+    ``duplicate_text`` (a better ranked reply says the same), ``fewer_than_two_ranks`` (nothing left
+    to order), ``not_sampled``.
+    """
+    drops: Counter[str] = Counter()
+    notes: dict[str, Any] = {}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with database.connect() as connection:
+            exclude.view(connection, "exclude")
+            _first_turns(connection, config, messages)
+            _drop(connection, "unranked", "rank IS NULL")
+            _drop(connection, "in_ift", "prompt_id IN (SELECT prompt_id FROM exclude)")
+            same = "OVER (PARTITION BY prompt_id)"
+            _drop(connection, "repeated_prompt", f"root_id > min(root_id) {same}")
+            copy = "row_number() OVER (PARTITION BY prompt_id, response ORDER BY rank, message_id)"
+            _drop(connection, "duplicate_text", f"{copy} > 1")
+            _drop(connection, "fewer_than_two_ranks", f"min(rank) {same} = max(rank) {same}")
+            if config.n_prompts is not None:
+                order = f"md5(concat_ws('/', {config.seed}, 'ranked', prompt_id))"
+                place = f"dense_rank() OVER (ORDER BY {order})"
+                _drop(connection, "not_sampled", f"{place} > {config.n_prompts}")
+            drops.update(_dropped(connection))
+            notes.update(_describe(connection))
+            yield from map(_candidate, _dicts(connection, _ranked(config)))
+
+    return Rows.stream(CANDIDATES, rows(), drops=drops, notes=notes)
+
+
+def _ranked(config: SelectRanked) -> str:
+    """The query of what was kept, with split and sample."""
+    key = f"concat_ws('/', {config.seed}, 'split', prompt_id)"
+    held_out = (
+        f"md5_number_lower({key}) / 18446744073709551616 < {config.eval_share}"
+        if config.eval_prompts is None
+        else f"dense_rank() OVER (ORDER BY md5({key})) <= {config.eval_prompts}"
+    )
+    return f"""
+        SELECT prompt_id, prompt, response, rank,
+               CASE WHEN {held_out} THEN 'eval' ELSE 'train' END AS split,
+               row_number() OVER (PARTITION BY prompt_id ORDER BY rank, message_id) - 1 AS sample
+        FROM kept ORDER BY prompt_id, sample
+    """
+
+
+def _describe(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    [(prompts, equal)] = connection.sql("""
+        SELECT count(*), count(*) FILTER (replies > ranks)
+        FROM (SELECT count(*) AS replies, count(DISTINCT rank) AS ranks
+              FROM kept GROUP BY prompt_id)
+    """).fetchall()
+    return {"prompts": prompts, "prompts_with_equal_ranks": equal}
+
+
+def _candidate(row: dict[str, Any]) -> dict[str, Any]:
+    identity = row_id("candidate", row["prompt_id"], None, row["sample"], row["response"])
+    conversation = user(row["prompt"])
+    return row | {"candidate_id": identity, "prompt": conversation, "source": "human"}
+
+
+def _first_turns(
+    connection: duckdb.DuckDBPyConnection, config: FirstTurns, messages: Messages
+) -> None:
+    """Make the table ``replies`` of all assistant's messages, and ``kept``, those left."""
+    messages.view(connection, "messages")
+    connection.create_function("id_of", lambda said: prompt_id(user(said)), ["VARCHAR"], "VARCHAR")
+    reviewed = {
+        "passed": "coalesce({0}.review_result, false)",
+        "not_failed": "coalesce({0}.review_result, true)",
+        "any": "true",
+    }[config.review]
+    connection.execute(
+        rf"""
+        CREATE TEMP TABLE replies AS
+        SELECT reply.message_id, root.message_id AS root_id, root.text AS prompt,
+               reply.text AS response, reply.rank, CASE
+                 WHEN root.message_id IS NULL THEN 'parent_missing'
+                 WHEN root.parent_id IS NOT NULL OR root.role <> 'prompter' THEN 'later_turn'
+                 WHEN $lang IS NOT NULL
+                      AND NOT coalesce(root.lang = $lang AND reply.lang = $lang, false)
+                   THEN 'other_language'
+                 WHEN NOT $deleted AND (root.deleted OR reply.deleted) THEN 'deleted'
+                 WHEN NOT ({reviewed.format("root")} AND {reviewed.format("reply")}) THEN 'review'
+                 WHEN NOT $synthetic AND (root.synthetic OR reply.synthetic) THEN 'synthetic'
+                 WHEN NOT (regexp_matches(root.text, '\S') AND regexp_matches(reply.text, '\S'))
+                   THEN 'empty_text'
+               END AS reason
+        FROM messages AS reply LEFT JOIN messages AS root ON reply.parent_id = root.message_id
+        WHERE reply.role = 'assistant'
+        """,
+        {"lang": config.lang, "deleted": config.deleted, "synthetic": config.synthetic},
+    )
+    connection.execute("ALTER TABLE replies ADD COLUMN prompt_id VARCHAR")
+    connection.execute("UPDATE replies SET prompt_id = id_of(prompt) WHERE reason IS NULL")
+    connection.execute("CREATE VIEW kept AS SELECT * FROM replies WHERE reason IS NULL")
+
+
+def _drop(connection: duckdb.DuckDBPyConnection, reason: str, condition: str) -> None:
+    """Give ``reason`` to the kept replies that meet ``condition``, which may use windows."""
+    connection.execute(
+        f"UPDATE replies SET reason = '{reason}' WHERE message_id IN (SELECT message_id FROM "
+        f"(SELECT message_id, {condition} AS met FROM kept) WHERE met)"
+    )
+
+
+def _dropped(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    query = "SELECT reason, count(*) FROM replies WHERE reason IS NOT NULL GROUP BY reason"
+    return dict(connection.sql(query).fetchall())
+
+
+def _dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
+    for batch in connection.sql(query).to_arrow_reader(BATCH):
+        yield from batch.to_pylist()

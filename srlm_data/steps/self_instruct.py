@@ -1,0 +1,219 @@
+"""examples -> prompts: new prompts in the manner of the seed (paper, section 2.2 and A.5).
+
+``self_instruct`` shows a model some seed prompts and some of those it made before, and filters what
+it adds, after Self-Instruct.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from srlm_data.core.config import Config, Expected, Lengths, Template, fills
+from srlm_data.core.errors import DataError
+from srlm_data.core.ids import prompt_id
+from srlm_data.core.messages import render, user
+from srlm_data.core.rows import Examples, Models, Prompts, Rows
+from srlm_data.core.schema import PROMPTS
+from srlm_data.engines.asking import answered, ask
+from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seed
+from srlm_data.steps._novelty import Novelty
+from srlm_data.steps._prompt_lists import flaw, new_prompts, one_line, too_long
+
+
+class SelfInstruct(Config):
+    """How many prompts are made, and from which examples."""
+
+    calls_are_fewest = True
+    n: int = Field(ge=1, description="How many new prompts are wanted.")
+    seed_shots: int = Field(6, ge=1, description="Seed prompts that are shown (paper: 6).")
+    own_shots: int = Field(
+        2, ge=0, description="Prompts made before that are shown (paper: 2); seed ones until then."
+    )
+    template: Annotated[Template, fills("self-instruction", "examples")] = Field(
+        default="self_instruct",
+        validate_default=True,
+        description="What is asked, with {examples}, a numbered list of one line each.",
+    )
+    keep: Literal["first", "all"] = Field(
+        "first", description="Which prompts of a completion are looked at."
+    )
+    max_similarity: float = Field(
+        0.7, gt=0, le=1, description="Highest ROUGE-L F1 with a seed or new prompt (paper: 0.7)."
+    )
+    temperature: float = Field(0.6, ge=0, description="Sampling temperature (paper: 0.6).")
+    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
+    max_tokens: int = Field(256, ge=1, description="Longest completion, in tokens.")
+    stop: tuple[str, ...] = Field((), description="Texts that end a completion.")
+    round_size: int = Field(
+        128, ge=1, description="Requests that are made before new prompts are shown as examples."
+    )
+    max_requests: int = Field(100_000, ge=1, description="Give up after so many requests.")
+    seed: int = Field(0, ge=0, description="Seed of the examples' choice and of the requests.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """``n`` rows, from at least as many calls."""
+        return Expected(self.n, self.n)
+
+    def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
+        """A call reads the template with its examples, taken to be as long as the seed's."""
+        if "examples" not in lengths:
+            return None
+        shots = self.seed_shots + self.own_shots
+        return len(self.template.text) + shots * lengths["examples"].prompt
+
+
+def self_instruct(
+    config: SelfInstruct, examples: Examples, model: Models, engine: Engine
+) -> Prompts:
+    """Let a model add prompts to a list of seed prompts, until there are ``n`` new ones.
+
+    Requests go out in rounds. The examples shown in a round are drawn from the IFT examples and
+    from what earlier rounds gave, and answers are looked at in the order of the requests, so the
+    result does not hang on which answer came first. White space in a shown prompt is collapsed, as
+    the list has a prompt a line; seed prompts of several turns or that are too long are not shown,
+    but new prompts must differ from them as well.
+
+    Drops: ``error``, ``empty``, ``cut_off`` (the completion ended within the prompt),
+    ``copied_context`` (an example that was shown), the names of ``prompt_lists.FILTERS``,
+    ``duplicate`` (of a seed or new prompt, letter by letter), ``not_novel`` (too like one by
+    ROUGE-L), ``not_needed`` (``n`` were there before). The notes count ``requests`` and
+    ``seed_prompts``.
+
+    Raises:
+        DataError: there are fewer seed prompts than are to be shown, or ``model`` is not the model
+            that the engine has loaded.
+        EngineError: the engine cannot go on.
+    """
+    drops: Counter[str] = Counter()
+    notes: dict[str, Any] = {}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        pool = _Pool(config, examples)
+        requests = 0
+        while len(pool.own) < config.n and requests < config.max_requests:
+            left = min(config.n - len(pool.own), config.max_requests - requests)
+            numbers = range(requests, requests + min(config.round_size, left))
+            requests = numbers.stop
+            asked = [(_request(config, number, shown), (number, shown))
+                     for number in numbers for shown in [pool.draw(number)]]  # fmt: skip
+            answers = sorted(
+                ask(engine, model, asked, total=len(asked)), key=lambda answer: answer[0][0]
+            )
+            found = [
+                (text, reason or flaw(text), shown, completion)
+                for (_, shown), completion in answers
+                for text, reason in _read(config, completion, shown)
+            ]
+            novel = iter(pool.sift([text for text, reason, *_ in found if not reason]))
+            for text, reason, shown, completion in found:
+                if dropped := reason or pool.refuse(text, novel=next(novel)):
+                    drops[dropped] += 1
+                    continue
+                yield pool.add(text) | {
+                    "few_shot": [shot.id for shot in shown], **answered(engine, completion)
+                }  # fmt: skip
+        notes.update(requests=requests, seed_prompts=len(pool.seed))
+
+    return Rows.stream(PROMPTS, rows(), drops=drops, notes=notes)
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """A prompt that may be shown as an example, on one line."""
+
+    id: str
+    text: str
+
+
+class _Pool:
+    """The seed prompts, those made so far, and what decides whether another one is taken."""
+
+    def __init__(self, config: SelfInstruct, examples: Examples) -> None:
+        self._config = config
+        self._novelty = Novelty(config.max_similarity)
+        self._known: set[str] = set()
+        self.seed: list[_Shot] = []
+        self.own: list[_Shot] = []
+        texts = []
+        for row in examples.dicts():
+            if row["kind"] == "ift" and row["prompt_id"] not in self._known:
+                self._known.add(row["prompt_id"])
+                text = one_line(render(row["prompt"]))
+                texts.append(text)
+                if len(row["prompt"]) == 1 and text and not too_long(text):
+                    self.seed.append(_Shot(row["prompt_id"], text))
+        self._novelty.add(texts)
+        self.seed.sort(key=lambda shot: shot.id)  # the draw must not hang on the order of rows
+        wanted = config.seed_shots + config.own_shots
+        if len(self.seed) < wanted:
+            raise DataError(
+                f"self_instruct: {wanted} seed prompts are wanted to show as examples, found "
+                f"{len(self.seed)} IFT prompts of one turn and at most 150 words. "
+                "Give it more examples or show fewer."
+            )
+
+    def draw(self, number: int) -> list[_Shot]:
+        """The examples of a request: some of one's own, the rest from the seed, shuffled."""
+        config = self._config
+        chance = random.Random(request_seed(config.seed, "few-shot", number))
+        own = config.own_shots if len(self.own) >= config.own_shots else 0
+        shown = chance.sample(self.own, own)
+        shown += chance.sample(self.seed, config.seed_shots + config.own_shots - own)
+        chance.shuffle(shown)
+        return shown
+
+    def sift(self, texts: Sequence[str]) -> list[bool]:
+        """Which of the texts are unlike all before them; they are added to those looked at."""
+        return self._novelty.sift(texts)
+
+    def refuse(self, text: str, *, novel: bool) -> str | None:
+        """The reason not to take a prompt that has no flaw by itself, or None."""
+        if len(self.own) == self._config.n:
+            return "not_needed"
+        if prompt_id(user(text)) in self._known:
+            return "duplicate"
+        return None if novel else "not_novel"
+
+    def add(self, text: str) -> dict[str, Any]:
+        """Take a prompt; the columns of its row that do not come from the answer."""
+        identity = prompt_id(user(text))
+        self._known.add(identity)
+        self.own.append(_Shot(identity, text))
+        return {"prompt_id": identity, "prompt": user(text), "source": "self_instruct"}
+
+
+def _request(config: SelfInstruct, number: int, shown: Sequence[_Shot]) -> Request:
+    listed = "\n".join(f"{place}. {shot.text}" for place, shot in enumerate(shown, start=1))
+    return Request(
+        id=str(number),
+        messages=tuple(user(config.template.fill(examples=listed))),
+        sampling=Sampling(config.temperature, config.top_p, config.max_tokens, config.stop),
+        seed=request_seed(config.seed, "self_instruct", number),
+    )
+
+
+def _read(
+    config: SelfInstruct, completion: Completion, shown: Sequence[_Shot]
+) -> Iterator[tuple[str, str | None]]:
+    """The prompts of a completion, each with the reason to drop it, if there is one already."""
+    if completion.finish_reason == "error":
+        yield "", "error"
+        return
+    context = {shot.text.casefold() for shot in shown}
+    found = new_prompts(completion.text, after=len(shown))
+    if not found:
+        yield "", "cut_off" if completion.finish_reason == "length" else "empty"
+    for text, complete in found:
+        if text.casefold() in context:
+            yield text, "copied_context"  # a model may first repeat the list that it was shown
+            continue
+        cut = completion.finish_reason == "length" and not complete
+        yield text, "cut_off" if cut else None
+        if config.keep == "first":
+            return

@@ -1,0 +1,264 @@
+"""Models: a checkpoint that is there, and what training makes of one (paper, section 2.4).
+
+    M0 --sft on IFT + EFT--> M1 --dpo on AIFT(M1)--> M2 --dpo on AIFT(M2)--> M3
+
+A model is a row: its digest, the digests that it came from, and where its files lie. What must
+not be trained is refused before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self
+
+import pyarrow.parquet
+import pydantic
+from pydantic import Field, ValidationInfo, model_validator
+
+from srlm_data.core import database
+from srlm_data.core.config import Config
+from srlm_data.core.errors import TrainingError
+from srlm_data.core.rows import Examples, Models, Pairs, Prompts, Rows
+from srlm_data.core.schema import MODELS
+from srlm_data.models import identity
+from srlm_data.models.identity import Workshop
+from srlm_data.models.training import Dpo, Sft, run
+
+
+def _folder(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path):
+        raise ValueError(f"a folder's name is wanted, found {value!r}")
+    path = Path((info.context or {}).get("base", ".")) / value
+    if not os.path.isdir(path):  # noqa: PTH112 - says no to a name that is no name
+        raise ValueError(f"no such folder: '{value}'")
+    return path.resolve()
+
+
+Folder = Annotated[
+    Path,
+    pydantic.PlainValidator(_folder),
+    pydantic.PlainSerializer(lambda path: {"digest": identity.digest(path)}),
+]
+"""A model's folder, looked up beside the recipe; the model's digest is its identity."""
+
+
+class Checkpoint(Config):
+    """A model that exists: one of ``path``, ``hub`` and ``remote``."""
+
+    path: Folder | None = Field(None, description="the folder of a model, beside the recipe")
+    hub: str | None = Field(
+        None,
+        pattern=r"^[^@\s]+/[^@\s]+@[^@\s]+$",
+        description="a model on the Hugging Face Hub, as name@commit",
+    )
+    remote: str | None = Field(
+        None,
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        description="a model that only a server has, as name@version: what the server calls it, "
+        "and the version that you pin (its release date, say)",
+    )
+
+    @model_validator(mode="after")
+    def _names_one_model(self) -> Self:
+        if [self.path, self.hub, self.remote].count(None) != 2:
+            raise ValueError("name a model by 'path', 'hub' or 'remote', one of the three")
+        return self
+
+
+def checkpoint(config: Checkpoint) -> Models:
+    """Name a model that exists already: a folder, a Hub model or a server's at a pinned version."""
+    if config.path is not None:
+        digest, location = identity.digest(config.path), f"path:{config.path}"
+    else:
+        name, _, revision = str(config.hub or config.remote).partition("@")
+        digest = identity.hub_digest(name, revision)
+        locate = identity.hub_location if config.hub else identity.remote_location
+        location = locate(name, revision)
+    return Rows.of(MODELS, [{"model": digest, "method": "checkpoint", "location": location}])
+
+
+def sft(
+    config: Sft,
+    model: Models,
+    data: list[Examples],
+    workshop: Workshop,
+    held_out: Prompts | None = None,
+) -> Models:
+    """Fine-tune a model on prompts and completions, the loss on the completions only.
+
+    The paper trains the SFT baseline on IFT, and M1 on IFT and EFT, both from M0 (section 2.1).
+
+    Args:
+        config: the settings; the paper's unless given.
+        model: the model to start from, one row.
+        data: what to train on, all of it shuffled together.
+        workshop: where training works and what keeps the result.
+        held_out: prompts of an evaluation, which must not be trained on.
+
+    Raises:
+        TrainingError: there is nothing to train on, a held-out prompt is in it, or the run failed.
+    """
+    base = _one(model, "model")
+    _some(data, "examples")
+    for examples in data:
+        _no_leak(examples, held_out)
+    files = [file for place, rows in enumerate(data) for file in _files(rows, workshop, place)]
+    made, training = run(
+        "sft.py",
+        config,
+        workshop.scratch,
+        tokens=workshop.tokens,
+        model=base.at(workshop),
+        data=files,
+    )
+    return _kept(made, training, workshop, base.digest, None)
+
+
+def dpo(
+    config: Dpo,
+    model: Models,
+    reference: Models,
+    pairs: Pairs,
+    workshop: Workshop,
+    held_out: Prompts | None = None,
+) -> Models:
+    """Train a model on preference pairs by DPO, against a reference model.
+
+    In the paper M(t) starts from M(t-1), has it as its reference, and sees only the pairs that
+    M(t-1) has made (section 2.4).
+
+    Args:
+        config: the settings; the paper's unless given.
+        model: the model to start from, one row.
+        reference: the model that DPO measures from, one row.
+        pairs: what to train on.
+        workshop: where training works and what keeps the result.
+        held_out: prompts of an evaluation, which must not be trained on.
+
+    Raises:
+        TrainingError: there is no pair, or no reference; another model than ``model`` made some
+            of the pairs; a held-out prompt is in them; or the run failed.
+    """
+    base, against = _one(model, "model"), _one(reference, "reference")
+    _some([pairs], "pairs")
+    if config.on_policy:
+        _made_by(pairs, base.digest)
+    _no_leak(pairs, held_out)
+    made, training = run(
+        "dpo.py",
+        config,
+        workshop.scratch,
+        tokens=workshop.tokens,
+        model=base.at(workshop),
+        reference=against.at(workshop),
+        data=_files(pairs, workshop, 0),
+    )
+    return _kept(made, training, workshop, base.digest, against.digest)
+
+
+class _Model(NamedTuple):
+    digest: str
+    location: str
+
+    def at(self, workshop: Workshop) -> Path:
+        return workshop.resolve(self.location)
+
+
+def _one(models: Models, parameter: str) -> _Model:
+    rows = models.table().select(["model", "location"]).to_pylist()
+    if len(rows) != 1:
+        raise TrainingError(
+            f"{parameter}: one model is wanted, found {len(rows)} in {models.name}. "
+            "Name a dataset of one model."
+        )
+    return _Model(rows[0]["model"], rows[0]["location"])
+
+
+def _some(data: Sequence[Rows], what: str) -> None:
+    if not any(rows.count() for rows in data):
+        names = ", ".join(rows.name for rows in data) or "an empty list"
+        raise TrainingError(f"{names}: there are no {what} to train on. Look at what dropped them.")
+
+
+def _made_by(pairs: Pairs, model: str) -> None:
+    """Refuse pairs that another model has answered."""
+    strangers = _query(
+        """
+        SELECT coalesce(model, 'no model'), count(*) AS n FROM rows
+        WHERE model IS DISTINCT FROM $model GROUP BY 1 ORDER BY n DESC, 1
+        """,
+        rows=pairs,
+        parameters={"model": model},
+    )
+    if strangers:
+        count = sum(n for _, n in strangers)
+        raise TrainingError(
+            f"{pairs.name}: DPO is on-policy, found {count:,} pairs that {strangers[0][0]} made "
+            f"and not the model in training, {model}. Train the model that made them, "
+            "or set on_policy: false."
+        )
+
+
+def _no_leak(rows: Rows, held_out: Prompts | None) -> None:
+    """Refuse rows whose prompt an evaluation holds out."""
+    if held_out is None:
+        return
+    leaked = _query(
+        """
+        SELECT any_value(rows.prompt[-1].content ORDER BY prompt_id), count(*)
+        FROM rows SEMI JOIN held_out USING (prompt_id)
+        """,
+        rows=rows,
+        held_out=held_out,
+    )
+    example, count = leaked[0]
+    if count:
+        raise TrainingError(
+            f"{rows.name}: {count:,} rows have a prompt that {held_out.name} holds out for "
+            f"evaluation, found '{_shortened(example)}'. Remove them before training."
+        )
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else line[:77] + "..."
+
+
+def _query(
+    sql: str, parameters: dict[str, Any] | None = None, **views: Rows
+) -> list[tuple[Any, ...]]:
+    with database.connect() as connection:
+        for name, rows in views.items():
+            rows.view(connection, name)
+        return connection.execute(sql, parameters or {}).fetchall()
+
+
+def _files(rows: Rows, workshop: Workshop, place: int) -> list[Path]:
+    """The Parquet files of a version; rows in memory are written to the scratch folder."""
+    if rows.files:
+        return list(rows.files)
+    file = workshop.scratch / f"rows-{place}.parquet"
+    with pyarrow.parquet.ParquetWriter(file, rows.stage.schema) as writer:
+        for batch in rows.batches():
+            writer.write_batch(batch)
+    return [file]
+
+
+def _kept(
+    made: Path, training: dict[str, Any], workshop: Workshop, base: str, reference: str | None
+) -> Models:
+    digest, location = workshop.keep(made)
+    row = {
+        "model": digest,
+        "base": base,
+        "reference": reference,
+        "method": training["method"],
+        "location": location,
+        "dropped": sum(training["dropped"].values()),
+        **{name: training[name] for name in ("parameters", "examples", "steps", "loss", "seconds")},
+    }
+    kept = Rows.of(MODELS, [row])
+    kept.drops.update(training["dropped"])
+    return kept

@@ -1,0 +1,84 @@
+"""What a disk or a stray program has changed is never taken for data.
+
+Manifests and names carry their checksum. A file of rows is hashed before a build reads it, and
+before anybody does when it was touched after its manifest; else only its size is looked at, so that
+a query starts at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from srlm_data.core import filesystem
+from srlm_data.core.errors import Damaged, StoreError
+from srlm_data.models import identity
+from srlm_data.store.manifests import MEND, Manifest
+
+
+class Proof:
+    """The files of a store that this process has hashed, each once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._proven: set[Path] = set()
+
+    def refuse_damaged(self, folder: Path, manifest: Manifest, *, proven: bool) -> None:
+        """Refuse a version's files that are not what was written.
+
+        Args:
+            folder: where the version lies.
+            manifest: says what was written.
+            proven: hash every byte, even of files that nothing has touched since.
+
+        Raises:
+            Damaged: a file is missing, has not the size that was written, or other bytes.
+        """
+        seal = folder / "manifest.json"
+        sealed = seal.stat()
+        touched = False
+        for entry in manifest.files:
+            file = folder / entry.path
+            filesystem.refuse_links(file, file.parent, *file.parents[1:3])
+            found = file.stat() if file.is_file() else None
+            fault = None
+            if found is None or found.st_size != entry.bytes:
+                size = f"{found.st_size} bytes" if found else "nothing"
+                fault = f"{entry.bytes} bytes were written and {size} found"
+            else:
+                later = found.st_ctime_ns > sealed.st_ctime_ns
+                if (proven or later) and file not in self._proven:
+                    touched |= later
+                    fault = None if filesystem.digest(file) == entry.sha256 else "other bytes found"
+            if fault:
+                raise Damaged(f"{manifest.ref}: {entry.path} is damaged, {fault}. {MEND}")
+            if proven:
+                self._proven.add(file)
+        if touched:  # by a copy or a backup: it is whole, so nobody need hash it again
+            with contextlib.suppress(OSError):
+                seal.chmod(sealed.st_mode)
+
+    def refuse_damaged_model(self, location: str, digest: str, *, proven: bool) -> None:
+        """Refuse a model of the store that is gone or, where ``proven``, is not what was trained.
+
+        Raises:
+            Damaged: it is.
+        """
+        try:
+            place = Path(identity.locate(location, self._root).name)
+        except Damaged:
+            raise
+        except StoreError:  # a place that only the engine of this model may know
+            return
+        # A folder outside of the store is hashed when its recipe is read.
+        if proven and location.startswith("store:") and place not in self._proven:
+            if not identity.is_whole(place, digest):
+                raise Damaged(
+                    f"model '{location}': its files are not what was trained. "
+                    "Build its recipe again, which makes it anew."
+                )
+            self._proven.add(place)
+
+    def forget(self, path: Path) -> None:
+        """Forget what was hashed in a folder that is moved away."""
+        self._proven = {file for file in self._proven if not file.is_relative_to(path)}

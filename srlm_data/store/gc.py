@@ -1,0 +1,241 @@
+"""Collecting what no name needs any more: mark from the names, then sweep.
+
+Kept are the versions that ``latest`` or a tag names, those in the lock files beside recipes, and
+all that they were made from; the models that kept versions name; and work that was begun after the
+names were last written, for the build that was killed over it will go on. Answers are always kept,
+whatever their age: they were paid for. So is what `srlm-data verify` has put aside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from srlm_data.core import locks
+from srlm_data.core.errors import Busy, RecipeError
+from srlm_data.core.schema import MODELS
+from srlm_data.models import tokens
+from srlm_data.store import Manifest, Store, access, refs
+
+Kind = Literal["version", "model", "tokens", "work", "staging", "lock"]
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something that nothing needs.
+
+    Attributes:
+        name: how a person calls it: ``iter1.pairs@3f2a...``, a model's digest.
+        why: a phrase.
+    """
+
+    kind: Kind
+    name: str
+    path: Path
+    bytes: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a mark has found: what can go, and how much stays."""
+
+    garbage: list[Garbage]
+    kept: int
+
+
+def find(store: Store, recipes: Sequence[Path] = ()) -> Found:
+    """Everything that no name needs.
+
+    Args:
+        store: nothing in it is changed.
+        recipes: the lock files beside recipes.
+
+    Raises:
+        StoreError: names, or a manifest that a name leads to, are damaged: nobody can say then
+            what is needed.
+        RecipeError: a lock file is damaged.
+    """
+    roots = [*_named(store), *_locked(recipes)]
+    kept, models = _mark(store, roots)
+    garbage = [
+        *_versions(store, {(one.name, one.version) for one in kept}),
+        *_models(store, models),
+        *_tokens(store, {file.sha256 for one in kept for file in one.files}),
+        *_work(store),
+        *_left_behind(store),
+    ]
+    return Found(garbage, len(kept))
+
+
+def sweep(store: Store, recipes: Sequence[Path] = ()) -> Found:
+    """Delete everything that :func:`find` finds, while nobody builds.
+
+    Raises:
+        Busy: somebody is building.
+    """
+    with access.alone(store.root):
+        found = find(store, recipes)
+        with access.staging(store.root, uuid.uuid4().hex) as trash:
+            for number, one in enumerate(found.garbage):
+                _delete(one, trash / str(number))
+    return found
+
+
+def _named(store: Store) -> Iterator[tuple[str, str]]:
+    for name in store.names():
+        for version in store.refs(name).values():
+            if store.has(name, version):
+                yield name, version
+
+
+def _locked(recipes: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    for file in recipes:
+        try:
+            entries = json.loads(file.read_text(encoding="utf-8"))
+            yield from [(name, entry["version"]) for name, entry in entries.items()]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecipeError(
+                f"{file}: not what a build writes beside a recipe, found {error}. "
+                "Delete it, or build the recipe again."
+            ) from None
+
+
+def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest], set[str]]:
+    """The versions that roots lead to, and the models of the store that these name."""
+    waiting = [*roots, *_unnamed_yet(store)]
+    seen: set[tuple[str, str]] = set()
+    kept, models = [], set()
+    while waiting:
+        one = waiting.pop()
+        if one in seen or not store.has(*one):  # a lock file may know of another store
+            continue
+        seen.add(one)
+        manifest = store.manifest(*one)
+        kept.append(manifest)
+        waiting += [(read.name, read.version) for read in manifest.inputs]
+        if manifest.stage == MODELS.name:
+            rows = store.rows(manifest).dicts()
+            models |= {row["location"].partition(":")[2] for row in rows}
+    return kept, models
+
+
+def _unnamed_yet(store: Store) -> Iterator[tuple[str, str]]:
+    """Versions that a build has published and, killed then, not named."""
+    for folder in store.folders():
+        since = _written(folder / refs.NAME)
+        for version in store.versions(folder.name):
+            if _written(folder / version) > since:
+                yield folder.name, version
+
+
+def _versions(store: Store, kept: set[tuple[str, str]]) -> Iterator[Garbage]:
+    for folder in store.folders():
+        for path in refs.version_folders(folder):
+            if (folder.name, path.name) not in kept:
+                name = f"{folder.name}@{path.name}"
+                yield Garbage("version", name, path, _bytes(path), "no name leads to it")
+
+
+def _models(store: Store, kept: set[str]) -> Iterator[Garbage]:
+    for path in sorted((store.root / "models").glob("[!.]*")):
+        if f"models/{path.name}" not in kept:
+            yield Garbage("model", path.name, path, _bytes(path), "no kept version names it")
+
+
+def _tokens(store: Store, rows: set[str]) -> Iterator[Garbage]:
+    """Tokens of rows that nothing keeps, and ones that were never finished."""
+    for path in filter(Path.is_dir, sorted((store.root / "tokens").glob("*"))):
+        if path.name.startswith("."):
+            why = "its writer was killed"
+        elif tokens.data(path) not in rows:
+            why = "no kept version has their rows"
+        else:
+            continue
+        if _free(tokens.lock(path)):
+            yield Garbage("tokens", path.name, path, _bytes(path), why)
+
+
+def _work(store: Store) -> Iterator[Garbage]:
+    """Scratch folders of training runs that nobody will go on with."""
+    for path in sorted((store.root / "models" / ".work").glob("*")):
+        name, _, version = path.name.rpartition("-")
+        newest = max((_written(one) for one in (path, *path.iterdir())), default=0)
+        if store.has(name, version):
+            why = "its version is there"
+        elif newest < _written(store.root / "datasets" / name / refs.NAME):
+            why = "another version was built since"
+        else:
+            continue
+        if not _in_use(path):
+            yield Garbage("work", path.name, path, _bytes(path), why)
+
+
+def _in_use(work: Path) -> bool:
+    """Whether a trainer that has outlived its build is still at it."""
+    try:
+        with (work / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
+def _left_behind(store: Store) -> Iterator[Garbage]:
+    """What killed writers have left: staged folders, and lock files that lock nothing."""
+    folder = store.root / ".staging"
+    why = "its writer was killed"
+    for path in sorted(folder.glob("*")):
+        if _free(store.root / "locks" / f"staging.{path.name}.lock"):
+            yield Garbage("staging", path.name, path, _bytes(path), why)
+    lock_files = [one for at in ("locks", "tokens") for one in (store.root / at).glob("*.lock")]
+    for path in sorted(lock_files):
+        if path.name != "store.lock" and _free(path):
+            yield Garbage("lock", path.stem, path, path.stat().st_size, why)
+
+
+def _free(lock: Path) -> bool:
+    """Whether nobody holds a lock, alone or with others."""
+    try:
+        with lock.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:
+        pass
+    return True
+
+
+def _delete(one: Garbage, trash: Path) -> None:
+    if one.kind == "lock":
+        with contextlib.suppress(Busy), locks.locked(one.path):
+            return  # a lock's file goes with its holder
+    # A training that runs alone may have begun to read tokens meanwhile.
+    unread = locks.locked(tokens.lock(one.path)) if one.kind == "tokens" else nullcontext()
+    # Out of sight as it lies, and deleted with the others: a kill leaves no half in its place.
+    with contextlib.suppress(FileNotFoundError, Busy), unread:  # a staged folder goes with the next
+        one.path.rename(trash)
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _bytes(path: Path) -> int:
+    total = 0
+    for folder, _, files in os.walk(path):
+        total += sum((Path(folder) / name).lstat().st_size for name in files)
+    return total

@@ -1,0 +1,133 @@
+"""Reading all of a store: every fault that is found, named; what is damaged, put aside.
+
+Every byte of the versions, names, models and answers is hashed against what was written. Putting
+aside moves what is damaged into ``quarantine/`` and deletes nothing: the next build makes it anew,
+and answers that can still be read stay where they are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import pyarrow as pa
+
+from srlm_data.core.errors import Busy, Damaged, StoreError
+from srlm_data.core.schema import MODELS
+from srlm_data.engines.cache import journal, sealed
+from srlm_data.models import identity
+from srlm_data.store import Manifest, Store, access, refs
+
+Kind = Literal["version", "names", "model", "answers", "journal"]
+KINDS: Final[tuple[Kind, ...]] = ("version", "names", "model", "answers", "journal")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is not what was written.
+
+    Attributes:
+        path: what is to be put aside; None when the fault is that nothing is there.
+        sentence: what is wrong with it.
+    """
+
+    kind: Kind
+    path: Path | None
+    sentence: str
+
+
+def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
+    """Every fault of a store; ``counts`` is how much of each kind was read."""
+    counts.update(dict.fromkeys(KINDS, 0))
+    for folder in store.folders():
+        yield from _of_dataset(store, folder.name, counts)
+    for folder in sorted((store.root / "models").glob("[!.]*")):
+        counts["model"] += 1
+        if not identity.is_whole(folder, folder.name):
+            yield Fault("model", folder, f"{folder}: it is not the model that its name says.")
+    for file in sorted((store.root / "answers").glob("*/*.parquet")):
+        counts["answers"] += 1
+        if found := sealed.faults(file):
+            yield Fault("answers", file, f"{file}: answers are damaged, found {found}.")
+    for file in journal.in_flight(store.root):
+        counts["journal"] += 1
+        if found := journal.faults(file):
+            yield Fault("journal", file, f"{file}: the journal is damaged, found {found}.")
+
+
+def of_version(store: Store, manifest: Manifest) -> list[Fault]:
+    """Every fault of one version."""
+    path = store.folder(manifest.name, manifest.version)
+    found = [Fault("version", path, sentence) for sentence in store.verify(manifest)]
+    if manifest.stage == MODELS.name and not found:
+        for row in store.rows(manifest).dicts():
+            try:
+                identity.locate(row["location"], store.root)
+            except Damaged:
+                gone = f"{manifest.ref}: its model {row['location']} is not there."
+                found.append(Fault("version", path, gone))
+            except StoreError:  # a place that only the engine of this model may know
+                continue
+    return found
+
+
+def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fault]:
+    folder = store.root / "datasets" / name
+    versions = [path.name for path in refs.version_folders(folder)]
+    for version in versions:
+        counts["version"] += 1
+        path = folder / version
+        try:
+            found = of_version(store, store.manifest(name, version))
+        except StoreError as error:
+            found = [Fault("version", path, str(error))]
+        if path.is_dir():  # a collection may have deleted it meanwhile
+            yield from found
+    try:
+        named = store.refs(name)
+    except Damaged as error:
+        counts["names"] += 1
+        yield Fault("names", folder / refs.NAME, str(error))
+        return
+    counts["names"] += len(named)
+    for ref, version in named.items():
+        if version not in versions:
+            yield Fault(
+                "names", None, f"{name}@{ref}: it names {version}, which is not there. Build again."
+            )
+    if versions and "latest" not in named and not _in_use(store):
+        yield Fault("names", None, f"{name}: it has versions and no latest one. Build it again.")
+
+
+def _in_use(store: Store) -> bool:
+    """Whether somebody writes: a version that was just published may have no name yet."""
+    try:
+        with access.alone(store.root):
+            return False
+    except Busy:
+        return True
+    except OSError:  # nobody can write there
+        return False
+
+
+def put_aside(store: Store, fault: Fault) -> str:
+    """Move what is damaged into ``quarantine/``; what was done, a phrase.
+
+    Raises:
+        Busy: a build is at work; it may be reading just this.
+    """
+    if fault.path is None or not fault.path.exists():
+        return "nothing to put aside"
+    saved: list[pa.RecordBatch] = []
+    if fault.kind == "answers":
+        saved += sealed.good(fault.path)
+    elif fault.kind == "journal":
+        saved += journal.good(fault.path)
+    aside = store.put_aside(fault.path)
+    sealed.write(store.root, fault.path.stem.partition("-")[0], saved)
+    if fault.kind not in ("answers", "journal"):
+        return f"put aside in {aside}"
+    kept = sum(batch.num_rows for batch in saved)
+    return f"put aside in {aside}, {kept:,} answers of it are kept"

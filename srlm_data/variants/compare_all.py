@@ -1,0 +1,250 @@
+"""candidates -> comparisons -> judgments: the answers of one prompt against each other.
+
+A judge model sees every two answers of a prompt in both orders (``contest``); ``score_contest``
+makes scores of who won, so that any pairing rule goes on from there. With wins they are the win
+probabilities of SPPO; with Elo and the weights of positions, the scores of Meta-Rewarding.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import combinations, groupby
+from typing import Any, Final, Literal
+
+import numpy as np
+from pydantic import Field
+
+from srlm_data.core import database
+from srlm_data.core.config import Config, Expected
+from srlm_data.core.errors import DataError
+from srlm_data.core.ids import row_id
+from srlm_data.core.messages import render, user
+from srlm_data.core.rows import Candidates, Comparisons, Judgments, Models, Rows
+from srlm_data.core.schema import COMPARISONS, JUDGMENTS, MAX_SCORE
+from srlm_data.engines.asking import answered, ask
+from srlm_data.engines.protocol import Engine, Request, Sampling, request_seed
+from srlm_data.steps.verdicts import Comparing, read_verdict
+
+
+class Contest(Comparing):
+    """How the judge is asked."""
+
+
+def contest(config: Contest, candidates: Candidates, model: Models, engine: Engine) -> Comparisons:
+    """Let a model compare every two answers of each prompt, in both orders.
+
+    Answers of one text are one. Gives two rows for every two answers, with the one of the smaller
+    id as ``first``; ``swapped`` tells whether the second was shown as A. Without a verdict there is
+    no winner, and the text is kept. The notes count the ``states``, and the ``verdicts`` by letter.
+
+    Drops: ``same_text`` (candidates), ``alone`` (a prompt of one answer).
+
+    Raises:
+        DataError: ``model`` is not the model that the engine has loaded.
+        EngineError: the engine cannot go on.
+    """
+    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
+    template = row_id(config.template.text)
+    drops: Counter[str] = Counter()
+    states: Counter[str] = Counter()
+    positions: Counter[str] = Counter()
+
+    def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
+        for answers in _prompts(candidates):
+            texts = {answer["response"]: answer for answer in reversed(answers)}
+            if copies := len(answers) - len(texts):
+                drops["same_text"] += copies
+            if len(texts) == 1:
+                drops["alone"] += 1
+            kept = sorted(texts.values(), key=lambda answer: str(answer["candidate_id"]))
+            for first, second in combinations(kept, 2):
+                for swapped in (False, True):
+                    a, b = (second, first) if swapped else (first, second)
+                    text = config.template.fill(
+                        prompt=render(first["prompt"]),
+                        answer_a=a["response"],
+                        answer_b=b["response"],
+                    )
+                    identity = row_id(first["candidate_id"], second["candidate_id"], swapped)
+                    seed = request_seed(config.seed, identity, 0)
+                    about = {
+                        "comparison_id": row_id("contest", identity, template),
+                        "prompt_id": first["prompt_id"],
+                        **_side("first", first),
+                        **_side("second", second),
+                        "swapped": swapped,
+                        "template": template,
+                    }
+                    yield Request(identity, tuple(user(text)), sampling, seed), about
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for about, completion in ask(engine, model, asked()):
+            state, verdict = read_verdict(completion.text, completion.finish_reason)
+            states[state] += 1
+            positions[verdict or "none"] += 1
+            sides = ("second", "first") if about["swapped"] else ("first", "second")
+            winner = {"a": sides[0], "b": sides[1]}.get(verdict or "", verdict)
+            found = {"state": state, "winner": winner, "text": completion.text}
+            yield about | found | answered(engine, completion)
+
+    # The counters are filled while the rows are drained, and read after.
+    notes = {"states": states, "verdicts": positions}
+    return Rows.stream(COMPARISONS, rows(), drops=drops, notes=notes)
+
+
+def _prompts(candidates: Candidates) -> Iterator[list[dict[str, Any]]]:
+    """The answers of each prompt; a version's rows are in order, rows in memory may not be."""
+    with database.connect() as connection:
+        candidates.view(connection, "candidates")
+        ordered = connection.sql("FROM candidates ORDER BY prompt_id, sample, candidate_id")
+        rows = (row for batch in ordered.to_arrow_reader(1024) for row in batch.to_pylist())
+        for _, answers in groupby(rows, key=lambda row: row["prompt_id"]):
+            yield list(answers)
+
+
+def _side(side: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        f"{side}_id": answer["candidate_id"],
+        f"{side}_model": answer["model"] or answer["source"],
+        f"{side}_length": len(answer["response"]),
+    }
+
+
+class ScoreContest(Config):
+    """What becomes of wins."""
+
+    by: Literal["wins", "elo"] = Field(
+        "wins",
+        description="wins: the share of an answer's comparisons that it won, a tie being half of "
+        "one (SPPO). elo: its chance against an average answer of the prompt, by Elo, wins in the "
+        "position that wins less often weighing more (Meta-Rewarding).",
+    )
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most a score for each candidate."""
+        return Expected(rows.get("candidates"))
+
+
+def score_contest(
+    config: ScoreContest, candidates: Candidates, comparisons: Comparisons
+) -> Judgments:
+    """Turn comparisons of a prompt's answers into a score of each, from 0 to 5.
+
+    5 is an answer that always wins. An answer whose comparisons all lack a winner has no score and
+    is ``unparsed``; one that was not compared is dropped as ``not_compared``, as copies of a text
+    are. The notes have the weight of a win in either position.
+
+    Raises:
+        DataError: the comparisons are of more than one judge or template.
+    """
+    drops: Counter[str] = Counter()
+    notes: dict[str, Any] = {}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with database.connect() as connection:
+            candidates.view(connection, "candidates")
+            comparisons.view(connection, "comparisons")
+            judges = connection.sql("SELECT DISTINCT model, template FROM comparisons").fetchall()
+            if len(judges) > 1:
+                raise DataError(
+                    f"score_contest: one judge and one template are wanted, found {len(judges)}. "
+                    "Score one at a time."
+                )
+            weights = _weights(connection.sql(_POSITIONS).fetchall()) if config.by == "elo" else {}
+            notes["weights"] = {"first": 1.0, "second": 1.0} | weights
+            alone = "SELECT count(*) FROM candidates ANTI JOIN met USING (candidate_id)"
+            connection.execute(_MET)
+            if not_compared := connection.sql(alone).fetchall()[0][0]:
+                drops["not_compared"] = not_compared
+            games = connection.sql(_GAMES).to_arrow_reader(1024)
+            read = (row for batch in games for row in batch.to_pylist())
+            for prompt, played in groupby(read, key=lambda row: row["prompt_id"]):
+                for identity, score in _scores(config, list(played), notes["weights"]).items():
+                    yield {
+                        "judgment_id": row_id("contest", config.by, identity, *judges[0]),
+                        "candidate_id": identity,
+                        "prompt_id": prompt,
+                        "repeat": 0,
+                        "state": "unparsed" if score is None else "parsed",
+                        "score": score,
+                        "text": "",
+                        "template": judges[0][1],
+                        "model": judges[0][0],
+                    }
+
+    return Rows.stream(JUDGMENTS, rows(), drops=drops, notes=notes)
+
+
+_MET: Final = """
+    CREATE TEMP TABLE met AS
+    SELECT DISTINCT unnest([first_id, second_id]) AS candidate_id FROM comparisons
+"""
+
+_GAMES: Final = """
+    SELECT prompt_id, first_id, second_id, winner,
+           CASE WHEN (winner = 'first') <> swapped THEN 'first' ELSE 'second' END AS position
+    FROM comparisons SEMI JOIN candidates ON first_id = candidate_id
+    ORDER BY prompt_id, first_id, second_id, swapped
+"""
+
+_POSITIONS: Final = """
+    SELECT CASE WHEN (winner = 'first') <> swapped THEN 'first' ELSE 'second' END, count(*)
+    FROM comparisons WHERE winner IN ('first', 'second') GROUP BY ALL
+"""
+
+
+def _weights(wins: list[tuple[str, int]]) -> dict[str, float]:
+    """A win in a position weighs as much as the other position wins, twice its share."""
+    found = Counter(dict(wins))
+    total = found.total()
+    if not total:
+        return {}
+    return {"first": 2 * found["second"] / total, "second": 2 * found["first"] / total}
+
+
+def _scores(
+    config: ScoreContest, games: list[dict[str, Any]], weights: Mapping[str, float]
+) -> dict[str, float | None]:
+    """The score of each answer of one prompt."""
+    ids = sorted({game[side] for game in games for side in ("first_id", "second_id")})
+    place = {identity: number for number, identity in enumerate(ids)}
+    wins = np.zeros((len(ids), len(ids)))
+    decided: Counter[str] = Counter()
+    for game in games:
+        one, two = place[game["first_id"]], place[game["second_id"]]
+        if game["winner"] is not None:
+            decided.update([game["first_id"], game["second_id"]])
+        if game["winner"] == "tie":
+            wins[one, two] += 0.5
+            wins[two, one] += 0.5
+        elif game["winner"] is not None:
+            pair = (one, two) if game["winner"] == "first" else (two, one)
+            wins[pair] += weights[game["position"]]
+    played = wins.sum(0) + wins.sum(1)
+    shares = elo(wins) if config.by == "elo" else wins.sum(1) / np.maximum(played, 1e-12)
+    return {
+        identity: round(MAX_SCORE * float(share), 9) if decided[identity] else None
+        for identity, share in zip(ids, shares, strict=True)
+    }
+
+
+def elo(wins: np.ndarray) -> np.ndarray:
+    """The chance of each player against an average one, given how often row has beaten column.
+
+    The ratings are the likeliest ones, each player also having drawn one game against the average:
+    without it, who never lost would be infinitely good.
+    """
+    games = wins + wins.T
+    ratings = np.zeros(len(wins))
+    for _ in range(50):  # Newton's method; a handful of steps is enough
+        chance = 1 / (1 + np.exp(ratings[None, :] - ratings[:, None]))
+        average = 1 / (1 + np.exp(-ratings))
+        gradient = wins.sum(1) - (games * chance).sum(1) + 0.5 - average
+        curvature = games * chance * (1 - chance)
+        step = np.diag(curvature.sum(1) + average * (1 - average)) - curvature
+        change = np.linalg.solve(step, gradient)
+        ratings += np.clip(change, -1, 1)
+        if np.abs(change).max() < 1e-12:
+            break
+    return np.asarray(1 / (1 + np.exp(-ratings)))

@@ -1,0 +1,264 @@
+"""Scores from how likely a model finds a text, instead of from what it writes.
+
+``expected_scores`` reads a judgement again and takes the mean over the scores that might have
+come; ``intrinsic_rewards`` and ``smooth_labels`` are CREAM (arXiv 2410.12735). The models are read
+as they lie in the store, so no engine has to know about probabilities.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from typing import Any, Final
+
+import pyarrow as pa
+from pydantic import Field
+
+from srlm_data.core import database
+from srlm_data.core.config import Config, Expected, Template
+from srlm_data.core.errors import DataError
+from srlm_data.core.ids import row_id
+from srlm_data.core.messages import render, user
+from srlm_data.core.rows import BATCH, Candidates, Judgments, Models, Pairs, Rows
+from srlm_data.core.schema import JUDGMENTS, MAX_SCORE, PAIRS
+from srlm_data.models.identity import Workshop
+from srlm_data.models.logprobs import Reader
+
+# The last number behind "Score:", and the white space before it, which tokenizers may join to it.
+_SCORE: Final = re.compile(r"score\W*?:\W*?(?P<space>\s*)\d[\d.]*(?!.*score\W*?:)", re.I | re.S)
+
+
+class ExpectedScores(Config):
+    """How the judgements were asked for."""
+
+    template: Template = Field(
+        default="judge",
+        validate_default=True,
+        description="Prompt of the judge: the one that the judgements were made with.",
+    )
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """A row for each judgement."""
+        return Expected(rows.get("judgments"))
+
+
+def expected_scores(
+    config: ExpectedScores,
+    candidates: Candidates,
+    judgments: Judgments,
+    model: Models,
+    workshop: Workshop,
+) -> Judgments:
+    """Replace each parsed score by its expectation over the scores 0 to 5.
+
+    The judge reads its own judgement up to the score, and the probabilities of the six scores that
+    may stand there are the weights. Fewer ties remain than among whole points. Judgements without a
+    score stay without one. The notes have the mean ``shift`` from written to expected score.
+
+    Raises:
+        DataError: another model than ``model`` judged, another template was used, or the model's
+            tokenizer does not tell the six scores apart.
+    """
+    reader = Reader(_folder(model, workshop))
+    digest = model.table()["model"][0].as_py()
+    notes: dict[str, Any] = {}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        shift, count = 0.0, 0
+        with database.connect() as connection:
+            candidates.view(connection, "candidates")
+            judgments.view(connection, "judgments")
+            judges = connection.sql("SELECT DISTINCT model, template FROM judgments").fetchall()
+            if judges != [(digest, row_id(config.template.text))]:
+                raise DataError(
+                    f"expected_scores: the judgements must be {digest}'s, with the template "
+                    f"'{config.template.name}', found {judges}. Name the model and the template of "
+                    "the judge step."
+                )
+            for batch in connection.sql(_JUDGED).to_arrow_reader(4096):
+                judged = batch.to_pylist()
+                parsed = [row for row in judged if row["score"] is not None]
+                shares = reader.choices(_begun(config, row) for row in parsed)
+                expected = {
+                    row["judgment_id"]: sum(score * share for score, share in enumerate(found))
+                    for row, found in zip(parsed, shares, strict=True)
+                }
+                for row in judged:
+                    score = expected.get(row["judgment_id"])
+                    if score is not None:
+                        shift, count = shift + score - row["score"], count + 1
+                        score = round(score, 6)
+                    del row["prompt"], row["response"]
+                    identity = row_id("expected", row["judgment_id"])
+                    yield row | {"judgment_id": identity, "score": score}
+        notes["shift"] = round(shift / max(count, 1), 6)
+
+    return Rows.stream(JUDGMENTS, rows(), notes=notes)
+
+
+_JUDGED: Final = """
+    SELECT judgments.*, candidates.prompt, response
+    FROM judgments JOIN candidates USING (candidate_id) ORDER BY candidate_id, repeat, judgment_id
+"""
+
+
+def _begun(config: ExpectedScores, row: Mapping[str, Any]) -> tuple[Any, str, list[str]]:
+    """The judge's conversation, its judgement up to the score, and the scores that might come."""
+    text = config.template.fill(prompt=render(row["prompt"]), response=row["response"])
+    found = _SCORE.search(row["text"])
+    assert found, "a parsed judgement has a score"
+    endings = [f"{found['space']}{score}" for score in range(MAX_SCORE + 1)]
+    return user(text), row["text"][: found.start("space")], endings
+
+
+class IntrinsicRewards(Config):
+    """A model's own preference is its reward; there is nothing to set."""
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """A score for each candidate."""
+        return Expected(rows.get("candidates"))
+
+
+def intrinsic_rewards(
+    config: IntrinsicRewards,  # noqa: ARG001 - has no fields
+    candidates: Candidates,
+    model: Models,
+    base: Models,
+    workshop: Workshop,
+) -> Judgments:
+    """Score answers by log p(model) - log p(base): what training has made likelier.
+
+    The score is the answer's place among the prompt's answers, from 0 to 5; equal rewards share the
+    mean place. The reward and both log-probabilities are in the text, as JSON.
+    """
+    digest = model.table()["model"][0].as_py()
+    now, before = (_log_probabilities(one, workshop, candidates) for one in (model, base))
+
+    def rows() -> Iterator[dict[str, Any]]:
+        read = zip(_in_order(candidates), now, before, strict=True)
+        for prompt, group in groupby(read, key=lambda one: one[0]["prompt_id"]):
+            answers = [(row["candidate_id"], round(p - q, 6), p, q) for row, p, q in group]
+            for identity, reward, p, q in answers:
+                others = [other for one, other, _, _ in answers if one != identity]
+                below = sum((other < reward) + (other == reward) / 2 for other in others)
+                kept = {"reward": reward, "model": round(p, 6), "base": round(q, 6)}
+                yield {
+                    "judgment_id": row_id("intrinsic", digest, identity, kept),
+                    "candidate_id": identity,
+                    "prompt_id": prompt,
+                    "repeat": 0,
+                    "state": "parsed",
+                    "score": MAX_SCORE * below / max(len(others), 1),
+                    "text": json.dumps(kept),
+                    "template": "intrinsic",
+                    "model": digest,
+                }
+
+    return Rows.stream(JUDGMENTS, rows())
+
+
+def _log_probabilities(models: Models, workshop: Workshop, candidates: Candidates) -> list[float]:
+    """Of each candidate, in order. The model is let go of afterwards: two may not fit together."""
+    reader = Reader(_folder(models, workshop))
+    answers = ((row["prompt"], row["response"]) for row in _in_order(candidates))
+    return list(reader.log_probabilities(answers))
+
+
+def _in_order(candidates: Candidates) -> Iterator[dict[str, Any]]:
+    """The answers prompt by prompt: a version's rows are so, rows in memory may not be."""
+    with database.connect() as connection:
+        candidates.view(connection, "candidates")
+        ordered = connection.sql(
+            "SELECT candidate_id, prompt_id, prompt, response FROM candidates "
+            "ORDER BY prompt_id, candidate_id"
+        )
+        for batch in ordered.to_arrow_reader(1024):
+            yield from batch.to_pylist()
+
+
+class SmoothLabels(Config):
+    """How consistent two judges must be is measured; which pairs turn round, the seed decides."""
+
+    seed: int = Field(0, ge=0, description="Seed of the choice of the pairs that are turned round.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """As many pairs as there were."""
+        return Expected(rows.get("pairs"))
+
+
+def smooth_labels(
+    config: SmoothLabels, pairs: Pairs, judgments: Judgments, previous: Judgments
+) -> Pairs:
+    """Turn a share of the pairs round, the larger the less two models' rankings agree.
+
+    The consistency C is the mean over prompts of (Kendall's tau + 1) / 2 between the scores that
+    two models give the same answers. A share 1 - C of the pairs, chosen by a hash, is turned round.
+    In expectation that is DPO with its labels smoothed by 1 - C, done where it can be seen: TRL has
+    no such option for this loss. A pair that was turned round has no margin. The notes have the
+    ``consistency``, the ``prompts`` it was measured on, and how many pairs are ``turned``.
+
+    Raises:
+        DataError: the two share no prompt with two answers that both have scored.
+    """
+    notes: dict[str, Any] = {}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with database.connect() as connection:
+            connection.execute("SET VARIABLE seed = ?", [config.seed])
+            for name, rows in (("pairs", pairs), ("now", judgments), ("before", previous)):
+                rows.view(connection, name)
+            [(consistency, prompts)] = connection.sql(_CONSISTENCY).fetchall()
+            if not prompts:
+                raise DataError(
+                    "smooth_labels: the two models have scored no two answers of a prompt in "
+                    "common. Let both score the same candidates."
+                )
+            connection.execute("SET VARIABLE turned = ?", [1 - consistency])
+            connection.execute(_TURNED)
+            [(turned,)] = connection.sql("SELECT count(*) FROM turned WHERE turn").fetchall()
+            notes.update(consistency=round(consistency, 6), prompts=prompts, turned=turned)
+            yield from connection.sql(_SMOOTHED).to_arrow_reader(BATCH)
+
+    return Rows.reading(PAIRS, batches(), notes=notes)
+
+
+def _folder(models: Models, workshop: Workshop) -> Any:
+    found = models.table()["location"].to_pylist()
+    if len(found) != 1:
+        raise DataError(f"model: one model is wanted, found {len(found)}. Name a dataset of one.")
+    return workshop.resolve(found[0])
+
+
+_CONSISTENCY: Final = """
+    WITH scored AS (
+        SELECT prompt_id, candidate_id, avg(now.score) AS new, avg(before.score) AS old
+        FROM now JOIN before USING (prompt_id, candidate_id) GROUP BY ALL
+    ), taus AS (
+        SELECT prompt_id, avg(sign(round(a.new - b.new, 9)) * sign(round(a.old - b.old, 9))) AS tau
+        FROM scored AS a JOIN scored AS b USING (prompt_id)
+        WHERE a.candidate_id < b.candidate_id GROUP BY prompt_id
+    )
+    SELECT avg((tau + 1) / 2), count(tau) FROM taus
+"""
+
+# The first of a random order, so that the share is exact and not only likely.
+_TURNED: Final = """
+    CREATE TEMP TABLE turned AS
+    SELECT *, row_number() OVER (ORDER BY md5(concat_ws('/', getvariable('seed'), pair_id)))
+                <= round(getvariable('turned') * count(*) OVER ()) AS turn
+    FROM pairs
+"""
+
+_SMOOTHED: Final = """
+    SELECT md5(concat_ws('/', 'smooth', pair_id, turn)) AS pair_id, prompt_id, prompt,
+           CASE WHEN turn THEN rejected ELSE chosen END AS chosen,
+           CASE WHEN turn THEN chosen ELSE rejected END AS rejected,
+           CASE WHEN turn THEN rejected_id ELSE chosen_id END AS chosen_id,
+           CASE WHEN turn THEN chosen_id ELSE rejected_id END AS rejected_id,
+           CASE WHEN turn THEN rejected_score ELSE chosen_score END AS chosen_score,
+           CASE WHEN turn THEN chosen_score ELSE rejected_score END AS rejected_score,
+           CASE WHEN NOT turn THEN margin END AS margin, model
+    FROM turned ORDER BY prompt_id, pair_id
+"""

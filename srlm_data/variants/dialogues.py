@@ -1,0 +1,150 @@
+"""messages -> ranked candidates of later turns: whole conversations as prompts.
+
+Every stage takes a conversation as it is: the chat template sees all of its turns, system messages
+and tool text included, the judge is shown all of them and grades the last answer. Open Assistant's
+trees are a ready source: below each reply people went on to ask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from srlm_data.core import database
+from srlm_data.core.config import Config, Expected
+from srlm_data.core.ids import prompt_id, row_id
+from srlm_data.core.rows import Candidates, Messages, Rows
+from srlm_data.core.schema import CANDIDATES
+
+
+class SelectDialogues(Config):
+    """Which conversations are taken; flags must hold for each of their messages."""
+
+    lang: str | None = Field("en", description="Language of every message; null takes any.")
+    review: Literal["passed", "any"] = Field(
+        "passed", description="What human review must have said of every message."
+    )
+    deleted: bool = Field(False, description="Take deleted messages too.")
+    through: Literal["best", "any"] = Field(
+        "any", description="Which earlier replies a conversation may go through: best is rank 0."
+    )
+    min_replies: int = Field(
+        2, ge=1, description="Least number of ranked replies: 2 to teach judging, 1 to answer."
+    )
+    eval_share: float = Field(
+        0.25, ge=0, le=1, description="About which share of the prompts is held out to evaluate."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the split.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most every message."""
+        return Expected(rows.get("messages"))
+
+
+def select_dialogues(config: SelectDialogues, messages: Messages) -> Candidates:
+    """Take the ranked replies to every later turn, each with the conversation before it.
+
+    ``select_ift`` and ``select_ranked`` take the first turns. Prompts or examples come out of these
+    rows by a ``sql`` step: ``SELECT DISTINCT prompt_id, prompt, 'tree' AS source FROM dialogues``.
+
+    Every assistant's message becomes a row or is dropped under the first reason that applies:
+    ``parent_missing``, ``first_turn``, ``flags`` (a message of the conversation has another
+    language, is deleted or did not pass review), ``not_best`` (an earlier reply is not the best),
+    ``unranked``, ``repeated_prompt`` (another tree has the same conversation), ``duplicate_text``,
+    ``too_few_replies``.
+    """
+    drops: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with database.connect() as connection:
+            messages.view(connection, "messages")
+            connection.execute(
+                _FOUND,
+                {
+                    "lang": config.lang,
+                    "deleted": config.deleted,
+                    "review": config.review == "any",
+                    "any_path": config.through == "any",
+                },
+            )
+            counts = "SELECT reason, count(*) FROM found WHERE reason IS NOT NULL GROUP BY reason"
+            drops.update(dict(connection.sql(counts).fetchall()))
+            kept = connection.sql(
+                "SELECT parent_id, conversation, rank, text FROM found WHERE reason IS NULL "
+                "ORDER BY parent_id, rank, message_id"
+            ).to_arrow_reader(1024)
+            read = (row for batch in kept for row in batch.to_pylist())
+            seen: set[str] = set()
+            for _, group in groupby(read, key=lambda row: row["parent_id"]):
+                yield from _prompt(config, list(group), seen, drops)
+
+    return Rows.stream(CANDIDATES, rows(), drops=drops)
+
+
+def _prompt(
+    config: SelectDialogues, replies: list[dict[str, Any]], seen: set[str], drops: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    """The candidates of one conversation, from its replies, the best first."""
+    conversation = replies[0]["conversation"]
+    identity = prompt_id(conversation)
+    if identity in seen:
+        drops["repeated_prompt"] += len(replies)
+        return
+    seen.add(identity)
+    texts = {reply["text"]: reply for reply in reversed(replies)}
+    if copies := len(replies) - len(texts):
+        drops["duplicate_text"] += copies
+    if len(texts) < config.min_replies:
+        drops["too_few_replies"] += len(texts)
+        return
+    chance = hashlib.md5(f"{config.seed}/split/{identity}".encode(), usedforsecurity=False)
+    held_out = int(chance.hexdigest()[:8], 16) < config.eval_share * 2**32
+    ranked = sorted(texts.values(), key=lambda reply: int(reply["rank"]))
+    for sample, reply in enumerate(ranked):
+        yield {
+            "candidate_id": row_id("candidate", identity, None, sample, reply["text"]),
+            "prompt_id": identity,
+            "prompt": conversation,
+            "response": reply["text"],
+            "sample": sample,
+            "source": "human",
+            "rank": reply["rank"],
+            "split": "eval" if held_out else "train",
+        }
+
+
+# Every message with the conversation that it ends, from the root down; then the replies.
+_FOUND: Final = r"""
+    CREATE TEMP TABLE found AS
+    WITH RECURSIVE turns AS (
+        SELECT message_id, parent_id, rank, text, lang, review_result, deleted,
+               {'role': CASE role WHEN 'prompter' THEN 'user' ELSE 'assistant' END,
+                'content': text} AS turn,
+               coalesce($lang IS NULL OR lang = $lang, false) AND ($deleted OR NOT deleted)
+                 AND ($review OR coalesce(review_result, false)) AND regexp_matches(text, '\S')
+                 AS fine,
+               $any_path OR role = 'prompter' OR coalesce(rank = 0, false) AS on_path
+        FROM messages
+    ), paths AS (
+        SELECT message_id, [turn] AS conversation, fine, on_path FROM turns WHERE parent_id IS NULL
+        UNION ALL
+        SELECT turns.message_id, list_append(conversation, turn), paths.fine AND turns.fine,
+               paths.on_path AND turns.on_path
+        FROM turns JOIN paths ON turns.parent_id = paths.message_id
+    )
+    SELECT reply.message_id, reply.parent_id, reply.rank, reply.text, paths.conversation, CASE
+             WHEN paths.message_id IS NULL THEN 'parent_missing'
+             WHEN len(conversation) = 1 THEN 'first_turn'
+             WHEN NOT (paths.fine AND turns.fine) THEN 'flags'
+             WHEN NOT paths.on_path THEN 'not_best'
+             WHEN reply.rank IS NULL THEN 'unranked'
+           END AS reason
+    FROM messages AS reply JOIN turns USING (message_id)
+    LEFT JOIN paths ON paths.message_id = reply.parent_id
+    WHERE reply.role = 'assistant'
+"""

@@ -1,0 +1,172 @@
+"""judgments -> candidates: judgements as answers, so that they can be compared and paired.
+
+Meta-Rewarding (arXiv 2407.19594) lets a model improve its judgement as it improves its answers: the
+judgements of an answer are themselves answers, to the filled-in judge prompt. Taken as candidates,
+they go through the steps that answers go through: ``contest``, ``score_contest``, ``pair``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import Field
+
+from srlm_data.core import database
+from srlm_data.core.config import Config, Expected, Template
+from srlm_data.core.errors import DataError
+from srlm_data.core.ids import prompt_id, row_id
+from srlm_data.core.messages import assistant, render, user
+from srlm_data.core.rows import Candidates, Examples, Judgments, Rows
+from srlm_data.core.schema import CANDIDATES, EXAMPLES
+from srlm_data.steps.verdicts import ComparisonTemplate
+
+
+class TakeDisputed(Config):
+    """Which judgements are taken."""
+
+    template: Template = Field(
+        default="judge",
+        validate_default=True,
+        description="Prompt of the judge: the one that the judgements were made with.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the choice among equally disputed answers.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most every judgement."""
+        return Expected(rows.get("judgments"))
+
+
+def take_disputed(config: TakeDisputed, candidates: Candidates, judgments: Judgments) -> Candidates:
+    """Take the judgements of each prompt's most disputed answer, as answers to the judge prompt.
+
+    The most disputed answer is the one whose parsed scores vary most. A judgement without a score
+    is left out: it failed as a judgement already.
+
+    Drops (prompts): ``fewer_than_two_parsed``, ``undisputed`` (no answer has two different scores).
+
+    Raises:
+        DataError: the judgements were made with another template.
+    """
+    drops: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with database.connect() as connection:
+            connection.execute("SET VARIABLE seed = ?", [config.seed])
+            candidates.view(connection, "candidates")
+            judgments.view(connection, "judgments")
+            found = connection.sql("SELECT DISTINCT template FROM judgments").fetchall()
+            if any(template != row_id(config.template.text) for (template,) in found):
+                raise DataError(
+                    f"take_disputed: the judgements were not made with '{config.template.name}'. "
+                    "Name the template of the judge step here too."
+                )
+            connection.execute(_DISPUTED)
+            counts = (
+                "SELECT reason, count(*) FROM disputed WHERE reason IS NOT NULL GROUP BY reason"
+            )
+            drops.update(dict(connection.sql(counts).fetchall()))
+            for batch in connection.sql(_TAKEN).to_arrow_reader(1024):
+                yield from (_candidate(config, row) for row in batch.to_pylist())
+
+    return Rows.stream(CANDIDATES, rows(), drops=drops)
+
+
+_DISPUTED: Final = """
+    CREATE TEMP TABLE disputed AS
+    WITH spread AS (
+        SELECT candidate_id, count(score) AS parsed, coalesce(var_pop(score), 0) AS variance
+        FROM judgments GROUP BY candidate_id
+    )
+    SELECT prompt_id,
+           arg_max(candidate_id, (variance, md5(concat_ws('/', getvariable('seed'), candidate_id))))
+               AS candidate_id,
+           CASE WHEN max(parsed) < 2 THEN 'fewer_than_two_parsed'
+                WHEN max(variance) = 0 THEN 'undisputed' END AS reason
+    FROM candidates JOIN spread USING (candidate_id) GROUP BY prompt_id
+"""
+
+_TAKEN: Final = """
+    SELECT judgments.candidate_id, candidates.prompt, response, repeat, text, judgments.model
+    FROM disputed JOIN candidates USING (candidate_id) JOIN judgments USING (candidate_id)
+    WHERE reason IS NULL AND state = 'parsed'
+    ORDER BY judgments.candidate_id, repeat
+"""
+
+
+def _candidate(config: TakeDisputed, row: Mapping[str, Any]) -> dict[str, Any]:
+    prompt = user(config.template.fill(prompt=render(row["prompt"]), response=row["response"]))
+    identity = prompt_id(prompt)
+    return {
+        "candidate_id": row_id("candidate", identity, row["model"], row["repeat"], row["text"]),
+        "prompt_id": identity,
+        "prompt": prompt,
+        "response": row["text"],
+        "sample": row["repeat"],
+        "source": "model",
+        "model": row["model"],
+    }
+
+
+class TeachComparison(Config):
+    """How two judgements are shown."""
+
+    template: ComparisonTemplate = Field(
+        default="meta_judge",
+        validate_default=True,
+        description="What is asked, with {prompt}, {answer_a} and {answer_b}.",
+    )
+
+
+def teach_comparison(config: TeachComparison, eft: Examples, judgments: Judgments) -> Examples:
+    """Make examples that teach to compare judgements, from those that agreed with the humans.
+
+    An EFT example is a judgement whose score fits the human order; another judgement of the same
+    reply with another score is the worse one. Each such two make two examples, one an order. A big
+    model compares unasked; a small one must have seen the form once.
+
+    Drops: ``no_other_score`` (EFT examples whose reply was scored the same every time).
+    """
+    drops: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with database.connect() as connection:
+            eft.view(connection, "eft")
+            judgments.view(connection, "judgments")
+            [(alone,)] = connection.sql(
+                f"SELECT count(*) FROM ({_RIVALS}) WHERE worse IS NULL"
+            ).fetchall()
+            if alone:
+                drops["no_other_score"] = alone
+            rivals = connection.sql(f"FROM ({_RIVALS}) WHERE worse IS NOT NULL ORDER BY source_id")
+            for batch in rivals.to_arrow_reader(1024):
+                for row in batch.to_pylist():
+                    yield from (_example(config, row, letter) for letter in "AB")
+
+    return Rows.stream(EXAMPLES, rows(), drops=drops)
+
+
+# For each EFT example one judgement of the same reply that scored otherwise, if there is one.
+_RIVALS: Final = """
+    SELECT eft.source_id, any_value(eft.prompt) AS prompt, any_value(good.text) AS better,
+           arg_min(bad.text, bad.judgment_id) AS worse
+    FROM eft JOIN judgments AS good ON good.judgment_id = eft.source_id
+    LEFT JOIN judgments AS bad
+        ON bad.candidate_id = good.candidate_id AND bad.state = 'parsed' AND bad.score <> good.score
+    GROUP BY eft.source_id
+"""
+
+
+def _example(config: TeachComparison, row: Mapping[str, Any], better: str) -> dict[str, Any]:
+    a, b = (row["better"], row["worse"]) if better == "A" else (row["worse"], row["better"])
+    filled = config.template.fill(prompt=render(row["prompt"]), answer_a=a, answer_b=b)
+    prompt = user(filled)
+    return {
+        "example_id": row_id("compare", row["source_id"], better),
+        "kind": "eft",
+        "prompt": prompt,
+        "completion": assistant(f"Verdict: {better}"),
+        "prompt_id": prompt_id(prompt),
+        "source_id": row["source_id"],
+    }

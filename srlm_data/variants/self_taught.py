@@ -1,0 +1,95 @@
+"""prompts -> prompts: each instruction made into another one.
+
+A good answer to a modified instruction is a worse answer to the instruction itself. So preferences
+can be made without anybody's ranks, and a judge taught by them (Self-Taught Evaluators, arXiv
+2408.02666): answer the modified prompts, and set these answers against those to the originals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from srlm_data.core.config import Config, Expected, Template, fills
+from srlm_data.core.ids import prompt_id
+from srlm_data.core.messages import render, user
+from srlm_data.core.rows import Models, Prompts, Rows
+from srlm_data.core.schema import PROMPTS
+from srlm_data.engines.asking import answered, ask
+from srlm_data.engines.protocol import Engine, Request, Sampling, request_seed
+
+_MARK = re.compile(r"\s*(?:[-*]|\d{1,6}[.):])\s+")
+
+
+class Modify(Config):
+    """How instructions are modified."""
+
+    template: Annotated[Template, fills("a modification", "prompt")] = Field(
+        default="modify",
+        validate_default=True,
+        description="What is asked, with {prompt}; the first line of the completion is taken.",
+    )
+    temperature: float = Field(0.7, ge=0, description="Sampling temperature.")
+    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling.")
+    max_tokens: int = Field(256, ge=1, description="Longest completion, in tokens.")
+    seed: int = Field(0, ge=0, description="Seed of the requests.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """A call and at most a row for each prompt."""
+        return Expected(rows.get("prompts"), rows.get("prompts"))
+
+
+def modify(config: Modify, prompts: Prompts, model: Models, engine: Engine) -> Prompts:
+    """Let a model write an instruction that is like each prompt and asks for something else.
+
+    ``few_shot`` of a row has the id of the prompt that it was made from.
+
+    Drops: ``error``, ``empty``, ``cut_off``, ``unchanged``, ``duplicate`` (of an earlier one).
+
+    Raises:
+        DataError: ``model`` is not the model that the engine has loaded.
+        EngineError: the engine cannot go on.
+    """
+    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
+    drops: Counter[str] = Counter()
+
+    def asked() -> Iterator[tuple[Request, Mapping[str, Any]]]:
+        for prompt in prompts.dicts():
+            text = config.template.fill(prompt=render(prompt["prompt"]))
+            seed = request_seed(config.seed, prompt["prompt_id"], 0)
+            yield Request(prompt["prompt_id"], tuple(user(text)), sampling, seed), prompt
+
+    def rows() -> Iterator[dict[str, Any]]:
+        seen: set[str] = set()
+        answers = list(ask(engine, model, asked(), total=prompts.count()))
+        # In an order of their own: which of two equal ones is kept must not hang on timing.
+        for prompt, completion in sorted(answers, key=lambda one: str(one[0]["prompt_id"])):
+            line, _, rest = completion.text.strip().partition("\n")
+            text = _MARK.sub("", line, count=1).strip()
+            new = user(text)
+            identity = prompt_id(new)
+            if completion.finish_reason == "error":
+                drops["error"] += 1
+            elif not text:
+                drops["empty"] += 1
+            elif completion.finish_reason == "length" and not rest:
+                drops["cut_off"] += 1
+            elif identity == prompt["prompt_id"]:
+                drops["unchanged"] += 1
+            elif identity in seen:
+                drops["duplicate"] += 1
+            else:
+                seen.add(identity)
+                yield {
+                    "prompt_id": identity,
+                    "prompt": new,
+                    "source": "modified",
+                    "few_shot": [prompt["prompt_id"]],
+                    **answered(engine, completion),
+                }
+
+    return Rows.stream(PROMPTS, rows(), drops=drops)

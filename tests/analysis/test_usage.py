@@ -1,0 +1,139 @@
+"""What was spent: by dataset, by model and by pair, and nothing of it lost to a kill."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Cli
+
+import toy
+from srlm_data.analysis.usage import datasets, models, pairs
+from srlm_data.core.errors import StoreError
+from srlm_data.engines.cache import spending
+from srlm_data.engines.cache.recorded import Usage
+from srlm_data.engines.cache.spending import Ledger
+from srlm_data.pipeline.build import build
+from srlm_data.pipeline.recipe import load
+from srlm_data.store import Store
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a built toy recipe: 24 answers and 48 judgements of 7 tokens in and 3 out."""
+    folder = tmp_path_factory.mktemp("built")
+    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    return folder
+
+
+def test_each_dataset_that_asked_a_model_has_its_sums(built: Path) -> None:
+    found = {line.name.partition("@")[0]: line for line in datasets(Store(built / "store"))}
+    assert list(found) == ["toy.candidates", "toy.judgments"]
+    judgments = found["toy.judgments"]
+    assert (judgments.units, judgments.model) == (48, "m1")
+    assert judgments.cost["calls"] == 48
+    assert judgments.cost["prompt_tokens"] == 48 * 7
+    assert judgments.cost["completion_tokens"] == judgments.cost["new_completion_tokens"] == 48 * 3
+    assert judgments.tokens_per_second == 48 * 3 / judgments.cost["seconds"]
+
+
+def test_a_model_and_a_pair_have_the_sums_of_all_that_they_took(built: Path) -> None:
+    store = Store(built / "store")
+    (model,) = models(datasets(store), store)
+    assert (model.name, model.about, model.cost["calls"]) == ("m1", "toy.model", 72)
+    (pair,) = pairs(store)
+    assert (pair.units, pair.cost["completion_tokens"]) == (6, 72 * 3)
+
+
+def test_answers_that_are_reused_cost_tokens_and_no_time(built: Path) -> None:
+    """More repeats: the judgements that were there are part of what the rows cost."""
+    store = Store(built / "store")
+    made = build(load(toy.write_recipe(built, ("repeats: 2", "repeats: 3"))), store)
+    cost = made["toy.judgments"].cost
+    assert (cost["calls"], cost["reused"]) == (24, 48)
+    assert (cost["completion_tokens"], cost["new_completion_tokens"]) == (72 * 3, 24 * 3)
+    build(load(toy.write_recipe(built)), store)  # the first version is the latest again
+
+
+def test_a_recipe_is_named_by_its_file_or_its_name(cli: Cli, built: Path) -> None:
+    tables = cli("cost", "recipes/toy.yaml", cwd=built)
+    assert tables.returncode == 0, tables.stderr
+    lines = tables.stdout.splitlines()
+    assert lines[0].split() == [
+        "dataset", "calls", "reused", "failed", "retries", "tokens", "in", "cached", "tokens",
+        "out", "seconds", "out/s",
+    ]  # fmt: skip
+    assert lines[1].split()[1:8] == ["24", "0", "0", "0", "168", "0", "72"]
+    assert lines[-1].startswith("an accepted pair of toy.pairs@")
+    assert "(6) cost 12.0 answers, 84 tokens in, 36 out" in lines[-1]
+
+    found = json.loads(cli("cost", "toy", "--json", cwd=built).stdout)
+    assert [one["calls"] for one in found["datasets"]] == [24, 48]
+    assert found["models"][0]["about"] == "toy.model"
+    assert (found["pairs"][0]["pairs"], found["pairs"][0]["calls_each"]) == (6, 12)
+
+    unknown = cli("cost", "tay", cwd=built)
+    assert unknown.returncode == 4
+    assert "nothing of a recipe 'tay' is built. Did you mean 'toy'?" in unknown.stderr
+
+
+def test_a_store_that_asked_nothing_has_cost_nothing(cli: Cli, project: Path) -> None:
+    assert cli("cost").stdout == "No model was asked anything yet.\n"
+    toy.write_recipe(project)
+    cli("build", "toy.yaml", "prompts")
+    assert cli("cost").stdout == "No model was asked anything yet.\n"
+
+
+def test_what_was_spent_before_a_kill_is_in_the_manifest(cli: Cli, project: Path) -> None:
+    toy.write_recipe(project, ("{log", "{delay: 0.05, kill_at: 37, pause: 1.5, log"))
+    assert cli("build", "toy.yaml").returncode == -signal.SIGKILL
+    toy.write_recipe(project)
+    assert cli("build", "toy.yaml").returncode == 0
+    store = Store(project / "store")
+    cost = store.resolve("toy.judgments").cost
+    assert (cost["calls"], cost["reused"]) == (48, 0)
+    assert cost["new_completion_tokens"] == 48 * 3
+    assert cost["seconds"] >= 12 * 0.05
+    assert list((store.root / "spent").iterdir()) == []
+
+
+def test_attempts_add_up_and_a_cut_line_is_left_out(tmp_path: Path) -> None:
+    usage = Usage(calls=5, failed=1, seconds=2.5)
+    with Ledger(tmp_path, "toy.x@1") as ledger:
+        ledger.note(usage.spent)
+        usage.calls = 7
+    (file,) = (tmp_path / "spent").iterdir()
+    with file.open("a") as lines:
+        lines.write('\n{"calls": 10')
+    with Ledger(tmp_path, "toy.x@1") as again:
+        assert again.earlier == {"calls": 7, "failed": 1, "seconds": 2.5}
+        again.note(Usage(calls=2, seconds=0.5).spent)
+    last = Ledger(tmp_path, "toy.x@1")
+    assert last.earlier == {"calls": 9, "failed": 1, "seconds": 3.0}
+    cost = Usage(calls=3, reused=9, seconds=1.0).cost(last.earlier)
+    assert (cost["calls"], cost["reused"], cost["seconds"]) == (12, 1, 4.0)
+    last.clear()
+    assert Ledger(tmp_path, "toy.x@1").earlier == {}
+
+
+def test_spending_is_on_disk_in_a_moment_however_long_the_next_answer_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "FLUSH_SECONDS", 0.05)
+    with Ledger(tmp_path, "toy.x@1") as ledger:
+        ledger.note(Usage(calls=5).spent)
+        end = time.monotonic() + 10
+        found: dict[str, Any] = {}
+        while not found and time.monotonic() < end:
+            time.sleep(0.01)
+            found = dict(Ledger(tmp_path, "toy.x@1").earlier)
+        assert found == {"calls": 5}
+
+
+def test_an_unknown_recipe_is_refused(built: Path) -> None:
+    with pytest.raises(StoreError, match="nothing of a recipe 'nope'"):
+        pairs(Store(built / "store"), ["nope"])

@@ -1,0 +1,351 @@
+"""The command line as its user meets it: the real command, in a project of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from conftest import ROOT, Cli
+
+import toy
+from srlm_data.cli import EXIT_CODES, cli
+from srlm_data.pipeline.build import build
+from srlm_data.pipeline.recipe import load
+from srlm_data.store import Store
+
+COMMANDS = sorted(cli.commands)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a built toy recipe, for commands that only look."""
+    folder = tmp_path_factory.mktemp("built")
+    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    return folder
+
+
+def one_sentence(answer: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one line of an expected failure; anything else fails the test."""
+    assert answer.returncode == code, answer.stderr
+    lines = answer.stderr.splitlines()
+    assert len(lines) == 1, answer.stderr
+    assert answer.stdout == ""
+    return lines[0].removeprefix("error: ")
+
+
+# build and plan -----------------------------------------------------------------------------
+
+
+def test_a_recipe_is_planned_built_and_built_again_for_nothing(cli: Cli, project: Path) -> None:
+    toy.write_recipe(project)
+    planned = cli("plan", "toy.yaml")
+    assert planned.returncode == 0, planned.stderr
+    assert "+ toy.prompts  toy:toy_prompts" in planned.stdout
+    assert "? toy.candidates  answer" in planned.stdout
+    assert "5 of 5 datasets to build" in planned.stdout
+    assert not (project / "store").exists()
+
+    first = cli("build", "toy.yaml")
+    assert first.returncode == 0, first.stderr
+    assert "  building toy.model  (never built)" in first.stderr
+    assert "48 judgments in" in first.stderr
+    assert "48 model calls (0 answers reused)" in first.stderr
+    assert len(toy.asked(project)) == 72
+
+    second = cli("build", "toy.yaml", "--json")
+    assert second.stderr == ""
+    assert [one["name"] for one in json.loads(second.stdout)] == list(toy.DATASETS)
+    assert len(toy.asked(project)) == 72
+
+    toy.write_recipe(project, ("n: 4", "n: 5"), ("repeats: 2", "repeats: 3"))
+    changed = json.loads(cli("plan", "toy.yaml", "--json").stdout)
+    assert [one["action"] for one in changed] == ["reuse", "reuse", "build", "wait", "wait"]
+    assert changed[2]["reasons"] == ["config.n: 4 -> 5"]
+    assert [changed[2]["calls"], changed[3]["calls"]] == [30, 90]
+
+
+def test_datasets_can_be_named_and_the_rest_is_left_unbuilt(cli: Cli, project: Path) -> None:
+    toy.write_recipe(project)
+    assert cli("build", "toy.yaml", "prompts", "--quiet").stderr == ""
+    assert Store(project / "store").names() == ["toy.prompts"]
+    said = one_sentence(cli("build", "toy.yaml", "promts"), 2)
+    assert said.startswith("toy.yaml: no dataset 'promts'. Did you mean 'prompts'?")
+
+
+# looking ------------------------------------------------------------------------------------
+
+
+def test_ls_lists_every_dataset(cli: Cli, built: Path) -> None:
+    lines = cli("ls", cwd=built).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(toy.DATASETS)
+    assert lines[2].endswith(" 1 model       1 version")
+    found = json.loads(cli("ls", "--json", cwd=built).stdout)
+    assert {one["name"]: one["rows"] for one in found} == {
+        "toy.model": 1, "toy.prompts": 6, "toy.candidates": 24, "toy.judgments": 48, "toy.pairs": 6,
+    }  # fmt: skip
+
+
+def test_show_prints_a_versions_facts_and_its_first_rows(cli: Cli, built: Path) -> None:
+    manifest = Store(built / "store").resolve("toy.judgments")
+    shown = cli("show", f"toy.judgments@{manifest.version[:6]}", "-n", "2", cwd=built).stdout
+    assert shown.startswith(f"{manifest.ref}  48 judgments\n")
+    assert "read candidates: toy.candidates@" in shown
+    assert len(re.findall("^judgment_id", shown, re.MULTILINE)) == 2
+    rows = json.loads(cli("show", "toy.judgments", "-n", "2", "--json", cwd=built).stdout)
+    assert [row["state"] for row in rows] == ["parsed", "parsed"]
+    whole = json.loads(cli("show", "toy.judgments", "--manifest", cwd=built).stdout)
+    assert whole["content"] == manifest.content
+
+
+def test_log_lists_every_version_and_tags_name_them(cli: Cli, built: Path) -> None:
+    assert cli("tag", "toy.pairs", "published", cwd=built).returncode == 0
+    logged = cli("log", "toy.pairs", cwd=built).stdout
+    assert "<- latest, published" in logged
+    assert "read judgments: toy.judgments@" in logged
+    assert [one["rows"] for one in json.loads(cli("log", "toy.pairs", "--json", cwd=built).stdout)]
+    assert cli("show", "toy.pairs@published", cwd=built).returncode == 0
+    refused = cli("tag", "toy.pairs", "not-a-name", cwd=built)
+    assert refused.returncode == 2
+    assert "cannot be a tag" in refused.stderr
+
+
+def test_steps_are_documented_by_themselves(cli: Cli) -> None:
+    assert "judge(candidates: candidates, model: models) -> judgments" in cli("steps").stdout
+    whole = cli("steps", "answer").stdout
+    assert "  n: default 4\n      Answers a prompt (paper: 4)." in whole
+    found = {one["step"]: one for one in json.loads(cli("steps", "--json").stdout)}
+    assert found["pair"]["reads"] == ["candidates", "judgments"]
+    assert found["answer"]["config"]["n"]["default"] == 4
+    assert "Did you mean 'judge'?" in one_sentence(cli("steps", "juge"), 2)
+
+
+def test_init_writes_recipes_that_plan_reads_and_overwrites_nothing(
+    cli: Cli, project: Path
+) -> None:
+    assert "next: srlm-data build mine/iter1.yaml" in cli("init", "mine").stdout
+    assert (project / "mine" / "seed.yaml").is_file()
+    assert "it is there already" in one_sentence(cli("init", "mine"), 4)
+
+
+def test_doctor_says_what_is_missing_and_how_to_get_it(cli: Cli) -> None:
+    assert re.search(r"^ok  duckdb +\d", cli("doctor").stdout, re.MULTILINE)
+    assert all(one["get"] for one in json.loads(cli("doctor", "--json").stdout))
+
+
+def test_verify_names_every_fault(cli: Cli, built: Path, project: Path) -> None:
+    shutil.copytree(built / "store", project / "store")
+    whole = r"5 versions, \d names, 2 answer files: every byte as it was written\n"
+    assert re.fullmatch(whole, cli("verify").stdout)
+    for name in ("toy.pairs", "toy.prompts"):
+        file = next((project / "store" / "datasets" / name).rglob("*.parquet"))
+        file.write_bytes(file.read_bytes()[:-9] + b"x" * 9)
+    faulty = cli("verify")
+    assert faulty.returncode == 4
+    assert [line.split("@")[0] for line in faulty.stderr.splitlines()] == [
+        "error: toy.pairs", "error: toy.prompts",
+    ]  # fmt: skip
+    assert one_sentence(cli("show", "toy.pairs"), 4).startswith("toy.pairs@")
+    assert cli("verify", "toy.model").returncode == 0
+
+
+def test_a_damaged_dataset_does_not_hide_the_others(cli: Cli, built: Path, project: Path) -> None:
+    shutil.copytree(built / "store", project / "store")
+    next((project / "store" / "datasets" / "toy.pairs").rglob("manifest.json")).write_text("{")
+    listed = cli("ls")
+    assert listed.returncode == 4
+    assert len(listed.stdout.splitlines()) == 4
+    assert "the manifest is damaged" in listed.stderr
+
+
+# exit codes ---------------------------------------------------------------------------------
+
+
+def test_a_bug_shows_its_traceback(cli: Cli, project: Path) -> None:
+    (project / "buggy.py").write_text(
+        "from toy import ToyModel\nfrom srlm_data.core.rows import Models\n"
+        "def step(config: ToyModel) -> Models:\n    return 1 / 0\n"
+    )
+    toy.write_recipe(project, ("toy:toy_model", "buggy:step"))
+    answer = cli("build", "toy.yaml")
+    assert answer.returncode == 1
+    assert answer.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+def test_an_expected_failure_is_a_sentence_and_the_code_that_help_promises(
+    cli: Cli, project: Path, built: Path
+) -> None:
+    recipe = toy.write_recipe(project, ("{log", "{fail_at: 9, log"))
+    broken = cli("build", "toy.yaml")
+    assert broken.returncode == 6
+    assert broken.stderr.endswith("\nerror: engine: the toy is broken. Mend it and build again.\n")
+    assert one_sentence(cli("show", "toy.pears", cwd=built), 4).endswith("lists what there is.")
+    assert cli("sql").returncode == 2
+    assert cli("bild").returncode == 2
+    toy.write_recipe(project, ("n: 6", "n: 7"))
+    (version,) = [
+        one["version"]
+        for one in json.loads(cli("plan", "toy.yaml", "--json").stdout)
+        if one["dataset"] == "toy.prompts"
+    ]
+    with Store(project / "store").lock(f"toy.prompts.{version}"):
+        busy = cli("build", recipe, "prompts", "--no-wait")
+    assert busy.returncode == 5
+    assert f"it is being built by process {os.getpid()} on " in busy.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("repeats: 2", "repeat: 2"), "toy.yaml:9: step 'judge' has no 'repeat'. Did you mean"),
+        (("step: answer", "step: anser"), "toy.yaml:8: unknown step 'anser'. Did you mean"),
+        (("prompts: prompts", "prompts: model"), "toy.yaml:8: step 'answer' reads prompts as 'pro"),
+        (("n: 4", "n: four"), "toy.yaml:8: 'n': input should be a valid integer"),
+        (("  pairs:", "  model:"), "toy.yaml:10: 'model' is given twice."),
+        (("s: candidates, model", "s: pairs, model"), "toy.yaml:9: 'pairs' is not above this line"),
+        (("  pairs:", "\tpairs:"), "toy.yaml:10: not YAML, found: "),
+        (("kind: toy:open_toy", "kind: vlm"), "toy.yaml:3: unknown engine 'vlm'. Did you mean "),
+        (("toy:open_toy", "toy:open_tui"), "toy.yaml:3: 'kind': the module 'toy' has no "),
+        (("toy:open_toy", "absent:open_toy"), "toy.yaml:3: 'kind': cannot import the engine"),
+        (("options:", "option:"), "toy.yaml:4: 'option': extra inputs are not permitted"),
+        (("  kind: toy:open_toy\n", ""), "toy.yaml:2: an engine has a 'kind', found {'options'"),
+    ],
+)  # fmt: skip
+def test_a_broken_recipe_is_one_sentence_with_its_file_and_line(
+    cli: Cli, project: Path, change: tuple[str, str], said: str
+) -> None:
+    toy.write_recipe(project, change)
+    assert one_sentence(cli("plan", "toy.yaml"), 2).startswith(said)
+
+
+def test_an_engine_may_be_chosen_on_the_command_line(cli: Cli, project: Path) -> None:
+    (project / "mine.py").write_text(
+        "import toy\n"
+        "def my_engine(options, model, digest, revision):\n"
+        "    return toy.ToyEngine(digest, log='mine.jsonl')\n"
+    )
+    toy.write_recipe(project)
+    chosen = cli("build", "toy.yaml", "candidates", "--engine", "mine:my_engine")
+    assert chosen.returncode == 0, chosen.stderr
+    assert len((project / "mine.jsonl").read_text().splitlines()) == 24
+    assert toy.asked(project) == []
+    said = one_sentence(cli("plan", "toy.yaml", "--engine", "vlm"), 2)
+    assert said.startswith("--engine: unknown engine 'vlm'. Did you mean 'vllm'?")
+
+
+# being stopped ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_build_that_is_stopped_says_so_in_a_line_and_can_go_on(
+    cli: Cli, cli_env: dict[str, str], project: Path, number: int, code: int
+) -> None:
+    toy.write_recipe(project, ("{log", "{delay: 0.02, log"))
+    with subprocess.Popen(
+        [sys.executable, "-m", "srlm_data", "build", "toy.yaml", "-q"],
+        cwd=project, env=cli_env, start_new_session=True, stderr=subprocess.PIPE, text=True,
+    ) as building:  # fmt: skip
+        while len(toy.asked(project)) < 30:
+            assert building.poll() is None
+            time.sleep(0.01)
+        os.killpg(building.pid, number)  # as a terminal does: the whole process group
+        assert building.stderr
+        said = building.stderr.read()
+    assert building.returncode == code
+    assert re.fullmatch(r"\s*error: stopped.*\. Build again to go on from here\.\n", said)
+    assert list((project / "store" / ".staging").iterdir()) == []
+    before = {one.key for one in toy.asked(project)}
+    assert cli("build", "toy.yaml").returncode == 0
+    keys = [one.key for one in toy.asked(project)]
+    assert len(before) >= 30
+    assert len(keys) - 72 <= 1  # asked anew: the answer that was on its way, if that
+
+
+# time ---------------------------------------------------------------------------------------
+
+
+def loaded(env: dict[str, str], *words: str) -> set[str]:
+    """The modules that a command has imported when it ends."""
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        f"sys.argv = {['srlm-data', *words]!r}\n"
+        "from srlm_data.cli import main\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids="".join)
+def test_help_waits_for_no_library(cli_env: dict[str, str], command: list[str]) -> None:
+    heavy = {"duckdb", "numpy", "polars", "pyarrow", "pydantic", "rich", "torch", "yaml"}
+    assert loaded(cli_env, *command, "--help") & heavy == set()
+
+
+def seconds(command: list[str], cwd: Path, env: dict[str, str]) -> float:
+    """Processor seconds of a command and its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=cwd, env=env, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def ratio(one: list[str], other: list[str], cwd: Path, env: dict[str, str]) -> float:
+    """Median cost of a command, in units of another that is measured in turn with it."""
+    pairs = [(seconds(one, cwd, env), seconds(other, cwd, env)) for _ in range(3)]
+    return statistics.median(a for a, _ in pairs) / statistics.median(b for _, b in pairs)
+
+
+def test_help_answers_in_a_moment(project: Path, cli_env: dict[str, str]) -> None:
+    ask = [sys.executable, "-m", "srlm_data", "--help"]
+    assert seconds(ask, project, cli_env) < 1
+    imports = [sys.executable, "-c", "import duckdb, pyarrow"]
+    assert ratio(ask, imports, project, cli_env) < 1
+
+
+@pytest.mark.slow
+def test_a_build_with_nothing_to_do_costs_three_imports_at_most(
+    built: Path, cli_env: dict[str, str]
+) -> None:
+    build_again = [sys.executable, "-m", "srlm_data", "build", "toy.yaml"]
+    imports = [sys.executable, "-c", "import duckdb, pyarrow"]
+    assert ratio(build_again, imports, built, cli_env) <= 3
+
+
+# documentation ------------------------------------------------------------------------------
+
+
+def test_every_command_and_every_option_is_documented() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## srlm-data (\w+)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+    assert sorted(sections) == COMMANDS
+    for name, command in cli.commands.items():
+        for parameter in command.params:
+            for word in (
+                [one for one in parameter.opts if one.startswith("--")]
+                if isinstance(parameter, click.Option)
+                else [str(parameter.name).upper()]
+            ):
+                assert f"`{word}" in sections[name], f"docs/cli.md: {name} {word}"
+    for option in ("--store", "--version", "--help"):
+        assert f"`{option}" in text
+
+
+def test_every_exit_code_is_documented() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for code in re.findall(r"^  ([\d, ]+)  ", EXIT_CODES, re.MULTILINE):
+        assert f"| {code} |" in text, f"docs/cli.md: exit code {code}"

@@ -1,0 +1,192 @@
+"""`srlm-data sql`: where a query comes from, what its answer is written as, what it may read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars
+import pytest
+from conftest import Cli
+from test_cli import one_sentence
+
+import toy
+from srlm_data.cli.answers import format_of
+from srlm_data.pipeline.build import build
+from srlm_data.pipeline.recipe import load
+from srlm_data.store import Store
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a built toy recipe, for commands that only look."""
+    folder = tmp_path_factory.mktemp("built")
+    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    return folder
+
+
+def test_sql_answers_as_a_table_as_csv_and_as_json_lines(cli: Cli, built: Path) -> None:
+    query = "SELECT prompt_id, prompt, few_shot FROM toy.prompts ORDER BY ALL LIMIT 2"
+    (built / "query.sql").write_text(query)
+    assert "prompt_id" in cli("sql", "--file", "query.sql", cwd=built).stdout
+    as_csv = cli("sql", query, "--format", "csv", cwd=built).stdout
+    as_json = cli("sql", query, "--format", "json", cwd=built).stdout
+    rows = [json.loads(line) for line in as_json.splitlines()]
+    assert [row["prompt"][0]["role"] for row in rows] == ["user", "user"]
+    cells = list(csv.DictReader(io.StringIO(as_csv)))
+    assert [json.loads(cell["prompt"]) for cell in cells] == [row["prompt"] for row in rows]
+    assert [cell["few_shot"] for cell in cells] == ["", ""]
+
+
+def test_sql_refuses_files_and_writing_in_one_sentence(cli: Cli, built: Path) -> None:
+    assert "DuckDB refuses" in one_sentence(cli("sql", "SELECT * FROM '/etc/passwd'", cwd=built), 3)
+    copy = cli("sql", "COPY toy.pairs TO 'store/datasets/pairs.csv'", cwd=built)
+    assert "one query that reads is wanted, found COPY" in one_sentence(copy, 3)
+    late = cli("sql", "SELECT pair_id::INT FROM toy.pairs", "--format", "csv", cwd=built)
+    assert late.returncode == 3
+    assert "Traceback" not in late.stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_reader_who_has_seen_enough_is_no_error(
+    built: Path, cli_env: dict[str, str], form: str
+) -> None:
+    query = "SELECT a.* FROM toy.judgments a, toy.judgments b, toy.judgments c"
+    command = [sys.executable, "-m", "srlm_data", "sql", "--format", form, query]
+    with subprocess.Popen(
+        command, cwd=built, env=cli_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout
+        assert writer.stderr
+        assert b"judgment_id" in writer.stdout.readline()
+        writer.stdout.close()
+        assert writer.stderr.read() == b""
+    assert writer.returncode == 0
+
+
+def test_an_answer_goes_to_a_file_in_the_format_of_its_ending(cli: Cli, built: Path) -> None:
+    query = "SELECT * FROM toy.pairs ORDER BY pair_id"
+    for name in ("pairs.csv", "pairs.jsonl", "pairs.parquet", "pairs.txt"):
+        answer = cli("sql", query, "-o", name, cwd=built)
+        assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    rows = [json.loads(line) for line in (built / "pairs.jsonl").read_text().splitlines()]
+    assert len(rows) == 6
+    assert polars.read_parquet(built / "pairs.parquet").to_dicts() == rows
+    cells = list(csv.DictReader(io.StringIO((built / "pairs.csv").read_text())))
+    assert [cell["pair_id"] for cell in cells] == [row["pair_id"] for row in rows]
+    assert (built / "pairs.txt").read_text().startswith("┌")
+
+
+def test_an_ending_that_says_nothing_asks_for_a_table() -> None:
+    assert [format_of(Path(f"x{e}")) for e in (".CSV", ".json", ".txt", "")] == [
+        "csv", "json", "table", "table",
+    ]  # fmt: skip
+
+
+def test_parquet_is_written_to_a_pipe_and_never_to_a_terminal(
+    built: Path, cli_env: dict[str, str]
+) -> None:
+    command = [sys.executable, "-m", "srlm_data", "sql", "--format", "parquet", "FROM toy.pairs"]
+    piped = subprocess.run(command, cwd=built, env=cli_env, capture_output=True, check=True)
+    assert polars.read_parquet(io.BytesIO(piped.stdout)).height == 6
+    ours, theirs = pty.openpty()
+    refused = subprocess.run(
+        command, cwd=built, env=cli_env, stdin=subprocess.DEVNULL, stdout=theirs,
+        stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    os.close(ours)
+    assert refused.returncode == 2
+    assert "Parquet is not for a terminal. Name a file with --output." in refused.stderr
+
+
+def test_a_file_is_whole_or_not_there(cli: Cli, built: Path, project: Path) -> None:
+    late = "SELECT CASE WHEN i < 9e5 THEN 1 ELSE error('late') END FROM range(1000000) t(i)"
+    said = one_sentence(cli("--store", built / "store", "sql", late, "-o", "late.csv"), 3)
+    assert "late" in said
+    assert list(project.iterdir()) == []
+    absent = cli("--store", built / "store", "sql", "SELECT 1", "-o", "absent/x.csv")
+    assert one_sentence(absent, 4).endswith("it cannot be written, found 'No such file or "
+                                            "directory'. Name another file.")  # fmt: skip
+
+
+def test_a_pipe_is_read_as_the_query(built: Path, cli_env: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "srlm_data", "sql", "--format", "csv"]
+    answer = subprocess.run(
+        command, cwd=built, env=cli_env, input="SELECT count(*) AS n\nFROM toy.pairs;",
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert answer.stdout == "n\n6\n"
+
+
+def test_two_queries_at_once_are_refused(cli: Cli, built: Path) -> None:
+    for words in (["SELECT 1", "--canned", "scores"], ["--canned", "scores", "-f", "toy.yaml"]):
+        answer = cli("sql", *words, cwd=built)
+        assert answer.returncode == 2
+        assert "one of them" in answer.stderr
+
+
+def test_a_shipped_analysis_is_run_by_its_name_and_shown_whole(cli: Cli, built: Path) -> None:
+    answer = cli("sql", "--canned", "scores", "--format", "csv", cwd=built)
+    rows = list(csv.DictReader(io.StringIO(answer.stdout)))
+    assert sum(int(row["judgments"]) for row in rows) == 48
+    assert {row["model_name"] for row in rows} == {"toy.model"}
+
+
+def test_shipped_analyses_are_listed_and_a_misspelt_one_is_guessed(cli: Cli, built: Path) -> None:
+    listed = cli("sql", "--canned", cwd=built)
+    assert listed.returncode == 0
+    assert "scores\n    How each model's judgements are spread" in listed.stdout
+    answer = cli("sql", "--canned", "score", cwd=built)
+    assert answer.returncode == 2
+    assert "no analysis 'score'. Did you mean 'scores'? There are cost, " in answer.stderr
+
+
+def test_other_files_are_read_only_with_open_access(cli: Cli, built: Path) -> None:
+    (built / "mine.csv").write_text("a\n1\n")
+    query = "SELECT sum(a) AS a FROM 'mine.csv'"
+    assert "DuckDB refuses" in one_sentence(cli("sql", query, cwd=built), 3)
+    opened = cli("sql", query, "--open-access", "--format", "csv", cwd=built)
+    assert opened.stdout == "a\n1\n"
+    copy = cli("sql", "COPY toy.pairs TO 'evil.csv'", "--open-access", cwd=built)
+    assert "one query that reads is wanted" in one_sentence(copy, 3)
+
+
+def test_a_table_obeys_no_control_character_of_a_model(cli: Cli, built: Path) -> None:
+    answer = cli("sql", "SELECT 'a' || chr(27) || '[2J' AS text", cwd=built)
+    assert r"a\e[2J" in answer.stdout
+    assert "\x1b" not in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, "error: stopped. Build again to go on from here."),
+        (signal.SIGTERM, -signal.SIGTERM, ""),
+    ],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_query_that_is_stopped_ends_at_once_without_a_traceback(
+    built: Path, cli_env: dict[str, str], number: int, code: int, said: str
+) -> None:
+    endless = "SELECT sum(a.range) FROM range(10000000) a, range(10000000) b"
+    with subprocess.Popen(
+        [sys.executable, "-m", "srlm_data", "sql", endless],
+        cwd=built, env=cli_env, stderr=subprocess.PIPE, text=True,
+    ) as asking:  # fmt: skip
+        time.sleep(4)  # long enough to be asked; there is nothing to be seen of it
+        asking.send_signal(number)
+        try:
+            _, told = asking.communicate(timeout=60)
+        finally:
+            asking.kill()
+        assert told.strip() == said
+    assert asking.returncode == code

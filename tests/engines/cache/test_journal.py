@@ -1,0 +1,245 @@
+"""Answers: recorded as they come, found again by what decides them, kept through a kill."""
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srlm_data.core.errors import DataError, StoreError
+from srlm_data.engines.cache import _batches, _log, journal, sealed
+from srlm_data.engines.cache.journal import Answers, seal_left
+from srlm_data.engines.cache.keys import answer_keys
+from srlm_data.engines.protocol import Completion, Request, Sampling
+
+SAMPLING = Sampling(0.7, 0.9, 16)
+
+
+def request(text="hi", seed=1, sampling=SAMPLING):
+    return Request(f"{text}-{seed}", ({"role": "user", "content": text},), sampling, seed)
+
+
+def completion(of, text="answer", reason="stop"):
+    return Completion(of, text, reason, 3, 2, 1)
+
+
+def test_an_answer_is_found_in_the_journal_and_after_sealing(tmp_path):
+    with Answers(tmp_path, "step", "m") as answers:
+        answers.keep(completion(request()))
+        answers.flush()
+        assert answers.find([request()])["hi-1"].text == "answer"
+    seal_left(tmp_path)
+    assert not list((tmp_path / "journal").glob("*.log"))
+    with Answers(tmp_path, "other", "m") as answers:
+        found = answers.find([request(), request("new")])
+    assert found == {"hi-1": completion(request())}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("m2", request()),
+        ("m", request("ho")),
+        ("m", request(seed=2)),
+        ("m", request(sampling=Sampling(0.8, 0.9, 16))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 17))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, ("\n",)))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, pattern="Score: [0-5]"))),
+    ],
+)
+def test_whatever_decides_an_answer_is_in_its_key(other):
+    model, asked = other
+    assert answer_keys(model, [asked]) != answer_keys("m", [request()])
+
+
+TEXTS = st.text(st.sampled_from("ab:;1\ud800\udc00é"), max_size=6)
+TURNS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=3)
+
+
+@given(st.lists(TURNS, min_size=1, max_size=5))
+def test_a_key_hangs_on_all_of_its_question_and_on_nothing_beside_it(asked):
+    requests = [
+        Request("r", tuple({"role": role, "content": text} for role, text in turns), SAMPLING, 1)
+        for turns in asked
+    ]
+    together = answer_keys("m", requests)
+    for request in requests:
+        request.keyed = None
+    assert together == [answer_keys("m", [request])[0] for request in requests]
+    assert len(set(together)) == len({tuple(turns) for turns in asked})
+
+
+@pytest.mark.parametrize("seed", [0, -1, 2**63, 2**64 - 1])
+def test_an_answer_is_found_whatever_its_seed(tmp_path, seed):
+    with Answers(tmp_path, "step", "m") as answers:
+        answers.keep(completion(request(seed=seed)))
+        answers.flush()
+        assert len(answers.find([request(seed=seed)])) == 1
+
+
+def test_a_seed_that_no_key_holds_is_refused(tmp_path):
+    with (
+        Answers(tmp_path, "step", "m") as answers,
+        pytest.raises(DataError, match="request 'hi-18446744073709551616': a seed has at most 64"),
+    ):
+        answers.find([request(), request(seed=2**64)])
+
+
+def test_a_failed_request_is_no_answer_and_is_asked_again(tmp_path):
+    with Answers(tmp_path, "step", "m") as answers:
+        answers.keep(completion(request(), "", "error"))
+        answers.flush()
+        assert answers.find([request()]) == {}
+
+
+def test_answers_survive_sigkill(tmp_path):
+    writer = subprocess.Popen(
+        [
+            sys.executable, "-c",
+            "import sys, pathlib\nsys.path.insert(0, sys.argv[2])\n"
+            "from test_journal import *\n"
+            "answers = Answers(pathlib.Path(sys.argv[1]), 'step', 'm')\n"
+            "for i in range(50):\n"
+            "    answers.keep(completion(request(seed=i)))\n"
+            "answers.flush()\nprint('flushed', flush=True)\nsys.stdin.read()",
+            str(tmp_path), str(Path(__file__).parent),
+        ],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert writer.stdout
+    assert writer.stdout.readline() == "flushed\n"
+    writer.send_signal(signal.SIGKILL)
+    writer.communicate()
+    with Answers(tmp_path, "next", "m") as answers:
+        assert len(answers.find([request(seed=i) for i in range(60)])) == 50
+    seal_left(tmp_path)  # takes what the dead writer left
+    assert not list((tmp_path / "journal").glob("*.log"))
+    with Answers(tmp_path, "next", "m") as answers:
+        assert len(answers.find([request(seed=i) for i in range(60)])) == 50
+
+
+def test_a_living_writers_journal_is_read_but_not_sealed(tmp_path):
+    with Answers(tmp_path, "one", "m") as writer:
+        writer.keep(completion(request()))
+        writer.flush()
+        with Answers(tmp_path, "two", "m") as other:
+            assert other.find([request()])
+        seal_left(tmp_path)
+        assert len(list((tmp_path / "journal").glob("*.log"))) == 1
+
+
+def test_a_damaged_journal_is_one_clear_sentence(tmp_path):
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "x.log").write_bytes(b"no journal, whatever its name says" * 99)
+    with (
+        Answers(tmp_path, "step", "m") as answers,
+        pytest.raises(StoreError, match=r"x\.log: answers are damaged"),
+    ):
+        answers.find([request()])
+
+
+def test_a_writer_that_died_before_its_first_answer_is_no_harm(tmp_path):
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "x.log").touch()
+    with Answers(tmp_path, "step", "m") as answers:
+        assert answers.find([request()]) == {}
+    seal_left(tmp_path)
+    assert not list((tmp_path / "journal").glob("*.log"))
+
+
+def kept(folder, count):
+    with Answers(folder, "step", "m") as answers:
+        for seed in range(count):
+            answers.keep(completion(request(seed=seed), f"answer {seed}"))
+    seal_left(folder)
+
+
+def test_a_byte_that_changes_in_sealed_answers_costs_its_row_group_alone(tmp_path):
+    kept(tmp_path, 10_000)
+    [file] = tmp_path.glob("answers/m/*.parquet")
+    whole = bytearray(file.read_bytes())
+    for place in range(2000, len(whole) - 4000, len(whole) // 9):
+        changed = whole.copy()
+        changed[place] ^= 4
+        file.write_bytes(changed)
+        assert sealed.faults(file) == "1 of its row groups changed"
+        rows = [row for batch in sealed.good(file) for row in batch.to_pylist()]
+        assert len(rows) in (10_000 - 4096, 8192)
+        asked = [request(seed=int(row["text"][7:])) for row in rows]
+        assert [row["key"] for row in rows] == answer_keys("m", asked)
+
+
+def test_an_answer_that_was_kept_twice_is_found_once(tmp_path):
+    for _ in range(2):
+        kept(tmp_path, 3)
+    with Answers(tmp_path, "step", "m") as answers:
+        answers.keep(completion(request(seed=2)))
+        answers.flush()
+        assert len(answers.find([request(seed=seed) for seed in range(4)])) == 3
+
+
+def test_a_strangers_batch_that_lies_about_its_lengths_is_refused(tmp_path):
+    (tmp_path / "journal").mkdir()
+    batch = _batches.batch("step", "m", [completion(request(seed=seed)) for seed in (1, 2)])
+    places = pa.py_buffer(struct.pack("<3i", 0, 1 << 30, 1))
+    lies = pa.Array.from_buffers(pa.string(), 2, [None, places, pa.py_buffer(b"x")])
+    columns = [lies if name == "text" else batch.column(name) for name in batch.schema.names]
+    forged = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+    _log.append(tmp_path / "journal" / "x.log", 0, _batches.encoded(forged))
+    with (
+        Answers(tmp_path, "step", "m") as answers,
+        pytest.raises(StoreError, match="a batch that changed"),
+    ):
+        answers.find([request()])
+
+
+def test_a_step_waits_for_a_slow_disk_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "FLUSH_ROWS", 8)
+    monkeypatch.setattr(journal, "HELD_ROWS", 16)
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (time.sleep(0.02), sync(handle)))
+    waiting = 0
+    with Answers(tmp_path, "step", "m") as answers:
+        for seed in range(100):
+            answers.keep(completion(request(seed=seed)))
+            waiting = max(waiting, len(answers._own._held))
+        answers.flush()
+        assert len(answers.find([request(seed=seed) for seed in range(100)])) == 100
+    assert waiting <= 16
+
+
+def test_a_lookup_reads_the_row_groups_that_have_an_answer_and_no_others(tmp_path, monkeypatch):
+    kept(tmp_path, 20_000)
+    read = []
+    whole = pq.ParquetFile.read_row_group
+
+    def read_row_group(file, number, columns=None):
+        if columns is None:
+            read.append(number)
+        return whole(file, number, columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", read_row_group)
+    monkeypatch.setattr(sealed, "faults", lambda file: None)  # which reads all of them
+    with Answers(tmp_path, "step", "m") as answers:
+        assert answers.find([request(seed=seed) for seed in range(20_000, 20_100)]) == {}
+        assert read == []
+        found = answers.find([request(seed=seed) for seed in (5, 9_000)])
+    assert [one.text for one in found.values()] == ["answer 5", "answer 9000"]
+    assert read == [0, 2]
+
+
+def test_answers_that_are_put_aside_between_two_lookups_are_asked_again(tmp_path):
+    kept(tmp_path, 10)
+    with Answers(tmp_path, "step", "m") as answers:
+        assert len(answers.find([request(seed=1)])) == 1
+        for file in tmp_path.glob("answers/m/*.parquet"):
+            file.unlink()
+        assert answers.find([request(seed=1)]) == {}

@@ -1,0 +1,328 @@
+"""The training scripts, run as a user runs them, on a model of a hundred thousand weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import ROOT
+
+from srlm_data.core.errors import TrainingError
+from srlm_data.models import identity
+from srlm_data.models.training import Dpo, Sft, script
+from tiny import tiny_model
+
+pytest.importorskip("trl")
+
+WORDS = "red kettle kitchen shelf lamp green one two three four five six seven".split()
+QUICK = {"learning_rate": 1e-3, "final_learning_rate": 1e-4, "max_steps": 4, "batch_size": 4}
+
+
+def says(role: str, text: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": text}]
+
+
+def words(start: int, count: int) -> str:
+    return " ".join(WORDS[(start + step * step) % len(WORDS)] for step in range(count))
+
+
+def examples(count: int = 16) -> list[dict[str, Any]]:
+    return [
+        {
+            "prompt": says("user", words(one, 4)),
+            "completion": says("assistant", words(one + 3, 2 + one % 5)),
+        }
+        for one in range(count)
+    ]
+
+
+def pairs(count: int = 16) -> list[dict[str, Any]]:
+    return [
+        {
+            "prompt": says("user", words(one, 4)),
+            "chosen": says("assistant", words(one + 3, 4)),
+            "rejected": says("assistant", words(one + 5, 2 + one % 5)),
+        }
+        for one in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model") / "m0")
+
+
+def job(folder: Path, model: Path, rows: list[dict[str, Any]], **settings: Any) -> Path:
+    """Write a job's data and YAML; SFT unless there is a reference."""
+    folder.mkdir(exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "rows.parquet")
+    given = {"model": str(model), "data": ["rows.parquet"], "output": "out"} | QUICK | settings
+    file = folder / "job.yaml"
+    file.write_text(yaml.safe_dump(given))
+    return file
+
+
+def command(name: str, file: Path) -> list[str]:
+    return [sys.executable, str(script(name)), str(file)]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+
+
+def execute(name: str, file: Path) -> None:
+    """Run a script in this process, which has imported torch already."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's and transformers' own
+        patch.setattr(sys, "argv", [name, str(file)])
+        patch.setattr(sys, "path", [str(ROOT / "train"), *sys.path])
+        runpy.run_path(str(script(name)), run_name="__main__")
+
+
+def train(name: str, file: Path) -> Path:
+    """Run a script to its end; the folder of the model."""
+    execute(name, file)
+    return file.parent / "out" / "model"
+
+
+def refused(name: str, file: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a script says that will not train."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        execute(name, file)
+    assert end.value.code == TrainingError.exit_code
+    return capsys.readouterr().err
+
+
+def curve(model: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+
+
+def facts(model: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((model / "training.json").read_text())
+    return read
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(
+    tmp_path: Path, model: Path
+) -> None:
+    runs = [train("sft.py", job(tmp_path / str(n), model, examples())) for n in range(2)]
+    other = train("sft.py", job(tmp_path / "other", model, examples(), seed=1))
+    weights = [(made / "model.safetensors").read_bytes() for made in (*runs, other)]
+    assert weights[0] == weights[1] != weights[2]
+    assert identity.digest(runs[0]) == identity.digest(runs[1]) != identity.digest(model)
+
+
+@pytest.mark.slow
+def test_a_finished_model_loads_and_its_card_tells_its_origin_and_no_path(
+    tmp_path: Path, model: Path
+) -> None:
+    version = tmp_path / "store" / "iter1.ift" / "00aa11bb22cc33dd"
+    (version / "data").mkdir(parents=True)
+    (version / "manifest.json").write_text("{}")
+    pq.write_table(pa.Table.from_pylist(examples()), version / "data" / "train.parquet")
+    file = job(
+        tmp_path / "job", model, examples(), data=[str(version)], validation=["rows.parquet"]
+    )
+    made = train("sft.py", file)
+    card = (made / "README.md").read_text()
+    assert "iter1.ift@00aa11bb22cc33dd" in card
+    assert identity.digest(model) in card
+    assert "| learning_rate | 0.001 |" in card
+    assert not [one.name for one in made.iterdir() if str(tmp_path).encode() in one.read_bytes()]
+    assert json.loads((made / "config.json").read_text())["attention_dropout"] == 0.0
+    assert facts(made)["parameters"] == 98_624
+    steps = [entry for entry in curve(made) if "loss" in entry]
+    assert [entry["step"] for entry in steps] == [1, 2, 3, 4]
+    assert steps[-1]["learning_rate"] < steps[0]["learning_rate"] == 1e-3
+    assert any("eval_loss" in entry for entry in curve(made))
+
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    loaded = AutoModelForCausalLM.from_pretrained(made)
+    assert loaded.dtype.itemsize == 4
+    assert AutoTokenizer.from_pretrained(made).chat_template
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sft.py", "dpo.py"])
+def test_a_killed_run_resumes_and_ends_with_the_weights_of_an_uninterrupted_one(
+    tmp_path: Path, model: Path, name: str
+) -> None:
+    rows = pairs() if name == "dpo.py" else examples()
+    settings: dict[str, Any] = {"max_steps": 60, "save_every": 4}
+    if name == "dpo.py":
+        settings["reference"] = str(model)
+    whole = train(name, job(tmp_path / "whole", model, rows, **settings))
+    file = job(tmp_path / "killed", model, rows, **settings)
+    with (tmp_path / "log").open("wb") as log:
+        child = subprocess.Popen(command(name, file), env=environment(), stdout=log, stderr=log)
+        kept = file.parent / "out" / "checkpoints"
+        deadline = time.monotonic() + 240
+        while not list(kept.glob("checkpoint-*/trainer_state.json")):
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert not (file.parent / "out" / "model").exists()
+    again = subprocess.run(
+        command(name, file), env=environment(), capture_output=True, text=True, check=True
+    )
+    assert "resuming from checkpoint-" in again.stdout
+    made = file.parent / "out" / "model"
+    assert (made / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert [entry.get("loss") for entry in curve(made)] == [
+        entry.get("loss") for entry in curve(whole)
+    ]
+    # A third time there is nothing left to do.
+    assert "finished" in subprocess.run(
+        command(name, file), env=environment(), capture_output=True, text=True, check=True
+    ).stdout  # fmt: skip
+
+
+@pytest.mark.slow
+def test_pairs_that_the_cut_makes_equal_are_counted_and_not_trained_on(
+    tmp_path: Path, model: Path
+) -> None:
+    same_start = {
+        "prompt": says("user", "one"),
+        "chosen": says("assistant", words(0, 40) + " red"),
+        "rejected": says("assistant", words(0, 40) + " green"),
+    }
+    long_prompt = {**same_start, "prompt": says("user", words(0, 90))}
+    rows = [*pairs(), same_start, same_start, long_prompt]
+    file = job(tmp_path, model, rows, reference=str(model), max_length=60, max_steps=2)
+    made = train("dpo.py", file)
+    assert facts(made)["examples"] == 16
+    assert facts(made)["dropped"] == {
+        "the prompt fills max_length": 1,
+        "chosen and rejected are equal once cut to max_length": 2,
+    }
+    assert "Rows dropped: 2: chosen and rejected" in (made / "README.md").read_text()
+    first = curve(made)[0]
+    assert {"rewards/accuracies", "rewards/margins", "logps/chosen"} <= first.keys()
+
+
+@pytest.mark.slow
+def test_dpo_starts_at_the_reference_and_moves_towards_the_chosen_answers(
+    tmp_path: Path, model: Path
+) -> None:
+    settings = {"reference": str(model), "dropout": 0.0, "max_steps": 30, "batch_size": 16}
+    made = train("dpo.py", job(tmp_path, model, pairs(), **settings))
+    steps = [entry for entry in curve(made) if "loss" in entry]
+    assert steps[0]["loss"] == pytest.approx(0.6931, abs=1e-3)
+    assert steps[0]["rewards/margins"] == pytest.approx(0, abs=1e-4)
+    assert steps[-1]["rewards/accuracies"] > 0.9
+    assert facts(made)["reference"] == facts(made)["base"] == identity.digest(model)
+
+
+@pytest.mark.slow
+def test_the_losses_of_follow_ups_add_up_by_their_weights(tmp_path: Path, model: Path) -> None:
+    """The first loss of DPO is log 2, whatever the pairs; NLL comes on top of it."""
+    first = {}
+    for name, losses in {
+        "dpo": {"sigmoid": 1.0},
+        "rpo": {"sigmoid": 1.0, "sft": 1.0},
+        "half": {"sigmoid": 1.0, "sft": 0.5},
+        "sppo": {"sppo_hard": 1.0},
+    }.items():
+        settings = {"reference": str(model), "losses": losses, "dropout": 0, "max_steps": 1}
+        first[name] = curve(train("dpo.py", job(tmp_path / name, model, pairs(), **settings)))[0]
+    loss = {name: entry["loss"] for name, entry in first.items()}
+    nll = loss["rpo"] - loss["dpo"]
+    assert loss["dpo"] == pytest.approx(0.6931, abs=1e-3)
+    assert nll > 1
+    assert loss["half"] - loss["dpo"] == pytest.approx(nll / 2, rel=1e-3)
+    assert loss["sppo"] == pytest.approx(2 * (0.5 / 0.1) ** 2, rel=1e-3)
+
+
+def test_a_loss_that_trl_has_not_is_refused_with_the_ones_it_has() -> None:
+    with pytest.raises(ValueError, match="sppo_hard"):
+        Dpo(losses={"sppo": 1.0})
+
+
+@pytest.mark.slow
+def test_lora_is_merged_into_a_whole_checkpoint(tmp_path: Path, model: Path) -> None:
+    made = train("sft.py", job(tmp_path, model, examples(), lora={"rank": 4}))
+    assert not list(made.glob("adapter*"))
+    assert facts(made)["parameters"] == 98_624
+    assert identity.digest(made) != identity.digest(model)
+
+
+@pytest.mark.slow
+def test_mistakes_in_a_job_are_one_sentence_each(
+    tmp_path: Path,
+    model: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = refused("sft.py", job(tmp_path, model, examples(), learning_rat=1, epochs=-1), capsys)
+    assert "unknown key 'learning_rat'. Did you mean 'learning_rate'?" in said
+    assert "epochs: Input should be greater than 0" in said
+    said = refused("dpo.py", job(tmp_path, model, pairs()), capsys)
+    assert "DPO needs a reference model, found none" in said
+    uneven = job(tmp_path, model, examples(), batch_size=5, device_batch=2)
+    assert "batch_size 5: it is no multiple of 2" in refused("sft.py", uneven, capsys)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    apart = job(tmp_path, model, examples())
+    assert "2 processes were started and 1 works with the others" in refused(
+        "sft.py", apart, capsys
+    )
+    monkeypatch.delenv("WORLD_SIZE")
+    # What was refused has left nothing behind that stands in the way of the corrected job.
+    assert train("sft.py", job(tmp_path, model, examples())).is_dir()
+
+
+@pytest.mark.slow
+def test_an_output_folder_belongs_to_one_job(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("sft.py", job(tmp_path, model, examples()))
+    changed = job(tmp_path, model, examples(), seed=2)
+    assert "another training run" in refused("sft.py", changed, capsys)
+
+
+def test_the_presets_are_the_papers_figures() -> None:
+    assert Sft().model_dump(include={"learning_rate", "final_learning_rate"}) == {
+        "learning_rate": 5.5e-6,
+        "final_learning_rate": 1.1e-6,
+    }
+    dpo = Dpo()
+    assert (dpo.learning_rate, dpo.final_learning_rate, dpo.beta) == (1e-6, 1e-7, 0.1)
+    assert (dpo.batch_size, dpo.dropout, dpo.schedule) == (16, 0.1, "cosine")
+    assert Dpo(preset="paper-v1").schedule == Sft(preset="paper-v1").schedule == "linear"
+    assert Dpo(preset="paper-v1", schedule="cosine").schedule == "cosine"
+
+
+def test_how_a_run_is_spread_over_a_machine_is_no_part_of_its_identity() -> None:
+    spread = Sft(device_batch=2, launch=("accelerate", "launch"), bf16=True, save_every=7)
+    assert spread.identity() == Sft().identity()
+    assert Sft(preset="paper-v1").identity() == Sft(schedule="linear").identity()
+    assert Sft(seed=1).identity() != Sft().identity()
+
+
+def test_a_learning_rate_that_would_rise_is_refused() -> None:
+    with pytest.raises(ValueError, match="is above learning_rate"):
+        Sft(learning_rate=1e-7)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("fsdp", "FSDP"), ("deepspeed", "DEEPSPEED")])
+def test_accelerate_reads_the_configs(name: str, kind: str) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(ROOT / "train" / "configs" / f"{name}.yaml"))
+    assert config.distributed_type == kind

@@ -1,0 +1,244 @@
+"""The whole loop, small: a real model answers, judges and is trained, by the recipes that ship."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import ROOT
+
+from srlm_data.analysis.query import connect
+from srlm_data.engines.cache.journal import good
+from srlm_data.store import Store
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SMALLER = {
+    "seed.yaml": (("n: 1200", "n: 560"), ("n: 2000", "n: 120")),
+    "iter1.yaml": (("n: 1200", "n: 160"),),
+    "iter2.yaml": (("n: 3600", "n: 320"),),
+    "dialogues.yaml": (("n: 600", "n: 60"),),
+}
+
+
+def srlm_data(folder: Path, *args: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "srlm_data", *args],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def done(command: subprocess.Popen[str]) -> tuple[str, str]:
+    out, err = command.communicate(timeout=900)
+    assert command.returncode == 0, err
+    return out, err
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with the shipped recipes, made smaller; nothing is built in it."""
+    folder = tmp_path_factory.mktemp("world")
+    for file in (ROOT / "recipes").glob("*.yaml"):
+        text = file.read_text()
+        for old, new in SMALLER.get(file.name, ()):
+            assert old in text, (file.name, old)
+            text = text.replace(old, new)
+        (folder / file.name).write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loop(world):
+    """The table of ``eval loop.yaml``; the whole loop is built then."""
+    return done(srlm_data(world, "eval", "loop.yaml"))[0]
+
+
+def test_the_loop_ends_with_a_table_of_all_models(loop):
+    assert re.search(r"SFT +M1 +M2 +M3", loop)
+    assert re.search(r"^pairwise accuracy %( +[\d.]+ \[[\d., ]+\]){4}", loop, re.MULTILINE)
+    assert re.search(r"^M2 v M1 ", loop, re.MULTILINE)
+
+
+def test_m1_judges_in_the_right_form_and_well_above_chance(world, loop):
+    with connect(world / "store") as connection:
+        figures = dict(connection.execute("SELECT metric, value FROM loop.m1_as_judge").fetchall())
+    assert figures["parse_rate"] > 0.99
+    assert figures["pairwise_accuracy"] > 0.75
+    assert figures["modal_share"] < 0.6  # the scores have not collapsed
+
+
+def test_the_chosen_answer_is_better_than_the_rejected_one_in_most_pairs(world, loop):
+    from srlm_data.demo import Oracle
+
+    oracle = Oracle()
+    better = known = 0
+    store = Store(world / "store")
+    for row in store.rows(store.resolve("iter1.pairs")).dicts():
+        prompt = row["prompt"][-1]["content"]
+        chosen, rejected = (
+            oracle.quality(prompt, row[side][-1]["content"]) for side in ("chosen", "rejected")
+        )
+        if chosen is not None and rejected is not None:
+            known += 1
+            better += chosen > rejected
+    assert known > 20
+    assert better > 0.6 * known
+
+
+def test_each_model_is_trained_on_what_the_one_before_it_made(world, loop):
+    store = Store(world / "store")
+    made = {name: store.resolve(name) for name in ("seed.m1", "iter1.m2", "iter2.m3")}
+    [m1], [m2], [m3] = (store.rows(one).table().to_pylist() for one in made.values())
+    assert (m2["base"], m2["reference"]) == (m1["model"], m1["model"])
+    assert (m3["base"], m3["reference"]) == (m2["model"], m2["model"])
+    pairs = [one.name for one in made["iter2.m3"].inputs if one.parameter == "pairs"]
+    assert pairs == ["iter2.pairs"]
+    with connect(store) as connection:
+        models = connection.execute("SELECT DISTINCT model FROM iter2.pairs").fetchall()
+    assert models == [(m2["model"],)]
+
+
+def test_dpo_from_the_wrong_model_or_on_the_wrong_pairs_is_refused(world, loop):
+    text = (world / "iter2.yaml").read_text()
+    wrong = text.replace("    pairs: pairs\n", "    pairs: iter1.pairs\n")
+    assert wrong != text
+    (world / "wrong.yaml").write_text(wrong.replace("n: 320", "n: 8"))
+    command = srlm_data(world, "build", "wrong.yaml", "m3")
+    _, said = command.communicate(timeout=300)
+    assert command.returncode == 7
+    assert "DPO is on-policy" in said
+    assert "Traceback" not in said
+
+
+def test_building_again_asks_no_model(world, loop):
+    _, said = done(srlm_data(world, "build", "iter2.yaml"))
+    assert "building" not in said
+
+
+def test_trl_takes_the_pairs_as_they_are(world, loop):
+    datasets = pytest.importorskip("datasets")
+    trl = pytest.importorskip("trl")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    store = Store(world / "store")
+    files = [str(file) for file in store.files(store.resolve("iter1.pairs"))]
+    [m1] = store.rows(store.resolve("seed.m1")).table().to_pylist()
+    folder = store.root / m1["location"].removeprefix("store:")
+    trainer = trl.DPOTrainer(
+        AutoModelForCausalLM.from_pretrained(folder),
+        args=trl.DPOConfig(
+            output_dir=str(world / "trl"), max_steps=1, per_device_train_batch_size=2,
+            bf16=False, report_to=[], use_cpu=True, disable_tqdm=True,
+        ),
+        train_dataset=datasets.load_dataset(
+            "parquet", data_files=files, split="train", cache_dir=str(world / "cache")
+        ),
+        processing_class=AutoTokenizer.from_pretrained(folder),
+    )  # fmt: skip
+    assert trainer.train().global_step == 1
+
+
+def test_conversations_are_answered_judged_and_trained_on_as_they_are(world, loop):
+    done(srlm_data(world, "build", "dialogues.yaml"))
+    store = Store(world / "store")
+    given = {
+        row["prompt_id"]: row["prompt"]
+        for row in store.rows(store.resolve("dialogues.prompts")).dicts()
+    }
+    pairs = list(store.rows(store.resolve("dialogues.pairs")).dicts())
+    assert all(row["prompt"] == given[row["prompt_id"]] for row in pairs)
+    assert {turn["role"] for row in pairs for turn in row["prompt"]} >= {"system", "assistant"}
+    [m2] = store.rows(store.resolve("dialogues.m2")).table().to_pylist()
+    assert m2["examples"] == len(pairs) > 5
+
+
+def test_cream_and_self_taught_evaluators_make_their_data(world, loop):
+    done(srlm_data(world, "build", "cream.yaml", "pairs"))
+    done(srlm_data(world, "build", "self_taught.yaml", "eft"))
+    store = Store(world / "store")
+    assert 0.5 < store.resolve("cream.pairs").notes["consistency"] < 1
+    assert store.resolve("cream.now").cost == {}  # nobody was asked
+    assert store.resolve("self_taught.eft").rows > 20
+
+
+@pytest.mark.parametrize("engine", ["transformers", "vllm"])
+def test_kill_9_while_a_model_answers_loses_nothing(world, loop, tmp_path, engine):
+    """The store is as it was before M1 answered; the build is killed in the candidates."""
+    if engine == "vllm":
+        pytest.importorskip("vllm")
+    stores = {}
+    for name in ("whole", "killed"):
+        stores[name] = tmp_path / name
+        shutil.copytree(world / "store", stores[name])
+        for part in ("datasets/iter1.candidates", "datasets/iter1.judgments"):
+            shutil.rmtree(stores[name] / part)
+        with duckdb.connect() as connection:  # forget what M1 was asked for them
+            forget = connection.execute(
+                "SELECT DISTINCT filename FROM read_parquet(?, filename = true) "
+                "WHERE step IN ('iter1.candidates', 'iter1.judgments')",
+                [str(stores[name] / "answers" / "*" / "*.parquet")],
+            ).fetchall()
+        for (file,) in forget:
+            Path(file).unlink()
+    build = ("build", "iter1.yaml", "judgments", "--engine", engine)
+
+    done(srlm_data(world, "--store", str(stores["whole"]), *build))
+    killed_with = []
+    for kill_in in ("candidates", "judgments"):
+        command = srlm_data(world, "--store", str(stores["killed"]), *build)
+        killed_with.append(_kill_after_answers(command, stores["killed"], f"iter1.{kill_in}"))
+    done(srlm_data(world, "--store", str(stores["killed"]), *build))
+
+    whole, killed = (Store(stores[name]) for name in ("whole", "killed"))
+    names = ("iter1.candidates", "iter1.judgments")
+    for name, (kept, noted) in zip(names, killed_with, strict=True):
+        first, second = whole.resolve(name), killed.resolve(name)
+        assert second.content == first.content
+        total = first.cost["calls"]
+        asked_after_the_kill = second.cost["calls"] - noted
+        assert asked_after_the_kill == total - kept > 0
+        # Answers of the last moment may be on no disk, and their calls be noted: they count twice.
+        died = max(0, noted - kept)
+        assert second.cost["calls"] + second.cost["reused"] == total + died
+    assert list((stores["killed"] / ".staging").iterdir()) == []
+
+
+def _kill_after_answers(
+    command: subprocess.Popen[str], store: Path, step: str
+) -> tuple[int, float]:
+    """SIGKILL once the journal has answers of ``step``.
+
+    Returns how many it has in the end, and how many calls the ledger of its spending has: those
+    count as calls of the version that a later build makes from their answers.
+    """
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        assert command.poll() is None, f"{step} was built before it could be killed"
+        for file in (store / "journal").glob("*.log"):
+            if _answers_of(step, file):
+                command.send_signal(signal.SIGKILL)
+                command.communicate()
+                ledgers = (store / "spent").glob("*.jsonl")
+                lines = [line for ledger in ledgers for line in ledger.read_text().splitlines()]
+                noted = sum(json.loads(line).get("calls", 0) for line in lines if line)
+                return _answers_of(step, file), noted
+        time.sleep(0.02)
+    raise AssertionError(f"no answer of {step} in five minutes")
+
+
+def _answers_of(step: str, journal: Path) -> int:
+    """How many answers of a step a journal holds; 0 when it is only begun, or sealed meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return sum(batch["step"].to_pylist().count(step) for batch in good(journal))
+    return 0

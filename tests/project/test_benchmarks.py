@@ -1,0 +1,39 @@
+"""The measurements can be taken again: every script starts, and the quick ones end in figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted(ROOT.glob("benchmarks/*.py"))
+
+pytestmark = pytest.mark.slow
+
+
+def run(script: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / script, *arguments],
+        capture_output=True, text=True, check=False, cwd=ROOT, env=dict(os.environ, COLUMNS="100"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", [file.name for file in SCRIPTS])
+def test_every_script_says_what_it_measures(script: str) -> None:
+    assert "usage:" in run(script, "--help")
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [("data_side.py", ("build", "journal", "novelty")), ("scale.py", ())],
+)
+def test_a_quick_run_ends_in_one_line_of_figures(script: str, arguments: tuple[str, ...]) -> None:
+    last = json.loads(run(script, "--quick", *arguments).splitlines()[-1])
+    assert last["figures"]

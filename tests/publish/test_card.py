@@ -1,0 +1,213 @@
+"""The card of a dataset: every figure in it is one of the rows or of the manifests."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import yaml
+from conftest import Cli
+
+import toy
+from srlm_data.core.errors import HubError, StoreError
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import MODELS, STAGES
+from srlm_data.pipeline.build import build
+from srlm_data.pipeline.recipe import load
+from srlm_data.publish import card
+from srlm_data.publish.bundle import Release, plain, refuse_private, select
+from srlm_data.publish.card import _figures, lineage
+from srlm_data.publish.card._header import features
+from srlm_data.publish.card.model import text as model_card
+from srlm_data.store import Store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder = tmp_path_factory.mktemp("made")
+    store = Store(folder / "store")
+    build(load(toy.write_recipe(folder)), store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def release(store: Store) -> Release:
+    return select(store, ["toy"])
+
+
+@pytest.fixture(scope="module")
+def text(store: Store, release: Release) -> str:
+    return card.text(release, store, repo="ada/toy", tag="v1", licence=None)
+
+
+def head(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
+    return found
+
+
+def test_the_same_versions_give_the_same_card(store: Store, release: Release, text: str) -> None:
+    assert card.text(release, store, repo="ada/toy", tag="v1", licence=None) == text
+
+
+def test_parents_come_first_and_models_stay_out(release: Release) -> None:
+    assert [one.config for one in release.parts] == ["prompts", "candidates", "judgments", "pairs"]
+
+
+def test_the_header_declares_configs_features_and_sizes(release: Release, text: str) -> None:
+    told = head(text)
+    assert [one["config_name"] for one in told["configs"]] == [one.config for one in release.parts]
+    assert [one["config_name"] for one in told["configs"] if one.get("default")] == ["pairs"]
+    for part, config, info in zip(
+        release.parts, told["configs"], told["dataset_info"], strict=True
+    ):
+        assert part.manifest.ref in config["description"]
+        assert info["splits"][0]["num_examples"] == part.manifest.rows
+        assert info["download_size"] == sum(file.bytes for file in part.manifest.files)
+    assert told["size_categories"] == ["n<1K"]
+    assert told["license"] == "unknown"
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_features_are_written_as_datasets_writes_them(stage: Any) -> None:
+    expected = datasets.Features.from_arrow_schema(stage.schema)._to_yaml_list()
+    assert features(stage.schema) == expected
+
+
+def test_scores_are_drawn_as_they_are_counted(store: Store, release: Release, text: str) -> None:
+    part = next(one for one in release.parts if one.config == "judgments")
+    counts: dict[int, int] = dict.fromkeys(range(6), 0)
+    for row in store.rows(part.manifest).dicts():
+        counts[int(row["score"])] += 1
+    assert _figures.scores(store, part) == sorted(counts.items())
+    block = text.split("## Scores in `judgments`")[1].split("```")[1]
+    drawn = {int(line[0]): int(line.split()[-1]) for line in block.splitlines()[1:]}
+    assert drawn == counts
+    share = 100 * max(counts.values()) / 48
+    assert re.search(rf"\| `judgments` \| \d: {share:.1f} % \| 100.0 % \| 0.0 % \|", text)
+    assert "States of the judgements: parsed 48." in text
+
+
+def test_limits_are_told_in_this_datas_own_figures(
+    store: Store, release: Release, text: str
+) -> None:
+    pairs = next(one for one in release.parts if one.config == "pairs")
+    rows = list(store.rows(pairs.manifest).dicts())
+    long, short = (
+        [len(row[side][0]["content"]) for row in rows] for side in ("chosen", "rejected")
+    )
+    longer = sum(a > b for a, b in zip(long, short, strict=True))
+    assert f"longer in {100 * longer / len(rows):.1f} % of the pairs" in text
+    assert f"have {sum(long) / len(rows):.1f} characters on average" in text
+
+
+def test_every_setting_the_judge_prompt_and_every_drop_are_in_it(text: str) -> None:
+    template = (Path(card.__file__).parent.parent / "templates" / "judge.txt").read_text()
+    assert template.strip() in text
+    assert "`repeats 2`, `temperature 0.7`" in text
+    assert re.search(r"\| `pairs` \| toy.candidates, toy.judgments \| \d+ \|", text)
+    assert "| toy.model@" in text
+    assert "`m1`" in text
+    assert "pull ada/toy@v1" in text
+    assert 'load_dataset("ada/toy", "pairs", split="train", revision="v1")' in text
+    assert "hf://datasets/ada/toy@v1/pairs/*.parquet" in text
+
+
+def test_its_python_is_python(text: str) -> None:
+    [block] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    compile(block, "card", "exec")
+
+
+def test_licences_travel_from_the_inputs_to_the_card_of_what_was_pulled(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
+    line = json.dumps({"prompt": "Why?", "completion": "So."}) + "\n"
+    for name in ("one", "two"):
+        (project / f"{name}.jsonl").write_text(line.replace("Why", name))
+    (project / "mine.yaml").write_text(
+        "datasets:\n"
+        "  a: {step: read_examples, files: [one.jsonl], license: cc-by-4.0}\n"
+        "  b: {step: read_examples, files: [two.jsonl], license: apache-2.0}\n"
+        "  both: {step: sql, inputs: {a: a, b: b}, query: FROM a UNION ALL FROM b}\n"
+    )
+    assert cli("build", "mine.yaml", "--quiet").stderr == ""
+    store = Store(project / "store")
+    a = card.text(select(store, ["mine.a"]), store, repo="ada/a", tag="v1", licence=None)
+    assert head(a)["license"] == "cc-by-4.0"
+    both = card.text(select(store, ["mine.both"]), store, repo="ada/b", tag="v1", licence=None)
+    assert head(both)["license"] == "other"
+    assert "`cc-by-4.0` | a file with SHA-256 " in both
+    assert "`apache-2.0` | a file with SHA-256 " in both
+    own = card.text(select(store, ["mine.both"]), store, repo="ada/b", tag="v1", licence="mit")
+    assert head(own)["license"] == "mit"
+    assert "Published under `mit`, by the word of the publisher." in own
+
+
+def test_model_text_cannot_end_a_block_or_a_cell() -> None:
+    assert plain("a | b\n`c`") == "a \\| b 'c'"
+    fenced = card._fenced("```\n# not a heading")
+    assert fenced[0] == "````text"
+    assert fenced[-1] == "````"
+
+
+def test_versions_that_were_not_made_from_each_other_are_not_published_together(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path / "store")
+    build(load(toy.write_recipe(tmp_path)), store)
+    before = store.resolve("toy.pairs")
+    build(load(toy.write_recipe(tmp_path, ("n: 6", "n: 5"))), store)
+    with pytest.raises(StoreError, match="would be published beside it"):
+        select(store, ["toy.candidates", before.ref])
+    with pytest.raises(StoreError, match="one version of a dataset is published"):
+        select(store, ["toy.pairs", before.ref])
+    assert select(store, [before.ref]).id != select(store, ["toy.pairs"]).id
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "hf_" + "a" * 30, "sk-" + "b" * 30, "ghp_" + "c" * 36,
+        "github_pat_" + "d" * 30, "glpat-" + "e" * 20, "AKIA" + "F" * 16,
+        "/home" + "/ada", "/Users/ada", "C:\\Users\\ada",
+    ],
+)  # fmt: skip
+def test_private_words_are_refused(word: str) -> None:
+    with pytest.raises(HubError, match=r"^the card: it "):
+        refuse_private([("the card", f"made by {word}/x")])
+
+
+def test_a_machines_name_is_private_unless_it_is_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "gpu-17")
+    with pytest.raises(HubError, match="it names this machine or a folder of its user, found"):
+        refuse_private([("the card", "made on gpu-17.")])
+    monkeypatch.setattr(socket, "gethostname", lambda: "judge")
+    refuse_private([("the card", "the judge is a model")])
+
+
+def test_words_that_only_look_private_pass() -> None:
+    refuse_private([("the card", "hf_hub sk-learn /homework /user/ada C:\\Windows judge")])
+
+
+def test_a_model_that_was_trained_elsewhere_has_a_card_too() -> None:
+    text = model_card(None, title="mine.m0@3f2a", digest="d1", header={"base_model": "a/b"})
+    assert head(text)["base_model"] == "a/b"
+    assert "# mine.m0@3f2a\n" in text
+    assert "`d1`" in text
+
+
+def test_a_models_card_names_the_hub_model_that_it_goes_back_to(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    identity = {"step": "checkpoint", "revision": 1, "config": {}}
+    row = {"model": "d0", "method": "checkpoint", "location": "hub:a/b@c1"}
+    base = store.commit("mine.m0", Rows.of(MODELS, [row]), identity=identity, inputs=[])
+    row = {"model": "d1", "base": "d0", "method": "sft", "location": "store:models/d1"}
+    tuned = store.commit(
+        "mine.m1", Rows.of(MODELS, [row]), identity={**identity, "step": "sft"},
+        inputs=[("model", base)],
+    )  # fmt: skip
+    assert lineage.hub_base(store, tuned) == "a/b@c1"

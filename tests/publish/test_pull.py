@@ -1,0 +1,272 @@
+"""Pulling, by the real command against a Hub on loopback: the same versions, or none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Cli
+from test_hub import ran, sentence
+
+import toy
+from hub_repos import Hub
+from srlm_data.core.errors import HubError
+from srlm_data.pipeline.build import build
+from srlm_data.pipeline.recipe import load
+from srlm_data.publish import dataset, pull
+from srlm_data.publish.bundle import select
+from srlm_data.store import Store
+
+KEY = "datasets/ada/toy"
+PAIRS = "pairs/train-00000-of-00001.parquet"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    return folder / "store"
+
+
+@pytest.fixture
+def published(made: Path, project: Path, cli: Cli, hub: Hub) -> Store:
+    """A store whose toy recipe is on the Hub as v1; the project has no store of its own yet."""
+    shutil.copytree(made, project / "theirs")
+    ran(cli("--store", "theirs", "publish", "toy", "--repo", "ada/toy", "--tag", "v1"))
+    return Store(project / "theirs")
+
+
+def script(code: str, env: dict[str, str], cwd: Path) -> str:
+    """What a Python program of its own prints; a warning is an error."""
+    command = [sys.executable, "-W", "error", "-c", code]
+    answer = subprocess.run(
+        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_pulled_versions_are_the_published_ones(cli: Cli, published: Store, project: Path) -> None:
+    said = ran(cli("pull", "ada/toy@v1"))
+    pulled = Store(project / "store")
+    assert pulled.names() == ["toy.candidates", "toy.judgments", "toy.pairs", "toy.prompts"]
+    for name in pulled.names():
+        theirs, ours = published.resolve(name), pulled.resolve(name)
+        assert (ours.version, ours.content, ours.identity) == (
+            theirs.version, theirs.content, theirs.identity,
+        )  # fmt: skip
+        assert f"+ {ours.ref}  {ours.rows:,} {ours.stage}\n" in said
+        assert pulled.rows(ours).table() == published.rows(theirs).table()
+        assert ours.made["pulled"].startswith("ada/toy@")
+    assert "every byte as it was written" in ran(cli("verify"))
+    assert "    pulled from ada/toy@" in ran(cli("log", "toy.pairs"))
+    again = ran(cli("pull", "ada/toy@v1", "pairs"))
+    assert again.startswith(f"= {pulled.resolve('toy.pairs').ref}  6 pairs, here before\n")
+
+
+def test_datasets_loads_the_same_rows_with_the_declared_features(
+    cli: Cli, hub: Hub, published: Store, project: Path, cli_env: dict[str, str]
+) -> None:
+    code = """
+import json
+from datasets import get_dataset_config_names, load_dataset
+from datasets.utils.logging import disable_progress_bar
+disable_progress_bar()
+for name in get_dataset_config_names("ada/toy", revision="v1"):
+    rows = load_dataset("ada/toy", name, split="train", revision="v1")
+    print(json.dumps({"name": name, "rows": rows.to_list(), "size": rows.info.dataset_size}))
+"""
+    loaded = [json.loads(line) for line in script(code, cli_env, project).splitlines()]
+    assert [one["name"] for one in loaded] == ["prompts", "candidates", "judgments", "pairs"]
+    for one in loaded:
+        rows = published.rows(published.resolve(f"toy.{one['name']}"))
+        assert one["rows"] == list(rows.dicts())
+    # New rows under the same names: a card that did not change would be served from the cache.
+    toy.write_recipe(project, ("n: 6", "n: 7"))
+    build(load(project / "toy.yaml"), published)
+    ran(cli("--store", "theirs", "publish", "toy", "--repo", "ada/toy"))
+    code = code.replace(', revision="v1"', "")
+    again = [json.loads(line) for line in script(code, cli_env, project).splitlines()]
+    assert len(again[0]["rows"]) == 7
+
+
+def test_a_recipe_reads_what_was_pulled(cli: Cli, published: Store, project: Path) -> None:
+    said = ran(cli("pull", "ada/toy", "candidates", "judgments"))
+    lines = said.split("In a recipe:\n")[1]
+    (project / "mine.yaml").write_text(
+        f"seed: 3\ndatasets:\n{lines}"
+        "  pairs: {step: pair, candidates: candidates, judgments: judgments}\n"
+    )
+    ran(cli("build", "mine.yaml", "--quiet"))
+    ours = Store(project / "store").resolve("mine.pairs")
+    assert ours.content == published.resolve("toy.pairs").content
+
+
+def test_a_version_that_was_built_here_stays_the_latest(
+    cli: Cli, published: Store, project: Path
+) -> None:
+    toy.write_recipe(project, ("repeats: 2", "repeats: 1"))
+    store = Store(project / "store")
+    build(load(project / "toy.yaml"), store)
+    ours = store.resolve("toy.pairs")
+    said = ran(cli("pull", "ada/toy@v1", "pairs"))
+    theirs = published.resolve("toy.pairs")
+    assert f"+ {theirs.ref}  6 pairs; toy.pairs means the version that you built\n" in said
+    assert store.resolve("toy.pairs").version == ours.version
+    assert store.resolve(theirs.ref).content == theirs.content
+
+
+def test_a_newer_release_of_the_same_repository_becomes_the_latest(
+    cli: Cli, published: Store, project: Path
+) -> None:
+    ran(cli("pull", "ada/toy@v1", "pairs"))
+    toy.write_recipe(project, ("repeats: 2", "repeats: 1"))
+    build(load(project / "toy.yaml"), published)
+    ran(cli("--store", "theirs", "publish", "toy", "--repo", "ada/toy", "--tag", "v2"))
+    ran(cli("pull", "ada/toy@v2", "pairs"))
+    newer = published.resolve("toy.pairs")
+    assert Store(project / "store").resolve("toy.pairs").version == newer.version
+
+
+# What is not what was published ----------------------------------------------------------------
+
+
+class Folder:
+    """A repository that is a folder: what is pulled from it was tampered with on the way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.repo = "ada/toy"
+        self.folder = folder
+
+    def head(self, revision: str | None) -> str:
+        return "0" * 40
+
+    def fetch(self, commit: str, paths: list[str]) -> Path:
+        return self.folder
+
+
+def told(**changes: object) -> Callable[[Path], None]:
+    """Change the manifest of the pairs."""
+
+    def change(folder: Path) -> None:
+        file = folder / "manifests" / "pairs.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    return change
+
+
+def inside(field: str, place: str | int, **changes: object) -> Callable[[Path], None]:
+    """Change a part of that manifest."""
+
+    def change(folder: Path) -> None:
+        file = folder / "manifests" / "pairs.json"
+        manifest = json.loads(file.read_text())
+        part = manifest[field] if place == "" else manifest[field][place]
+        part.update(changes)
+        file.write_text(json.dumps(manifest))
+
+    return change
+
+
+def exchange_rows(folder: Path) -> None:
+    """Other rows of the same shape."""
+    table = pq.read_table(folder / PAIRS)
+    column = pa.array(["exchanged"] * table.num_rows)
+    table = table.set_column(table.schema.get_field_index("model"), "model", column)
+    pq.write_table(table, folder / PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (exchange_rows, "data/train-00000-of-00001.parquet is not what was written"),
+        (lambda folder: (folder / PAIRS).unlink(), "train-00000-of-00001.parquet is missing"),
+        (told(content="0" * 64), "the rows do not hash to"),
+        (told(rows="many"), "it is damaged, found 'rows'"),
+        (told(name="../../toy"), "not a dataset's name"),
+        (told(stage="jokes"), "its stage 'jokes' is unknown"),
+        (inside("identity", "", revision=9), "identity does not hash to"),
+        (inside("files", 0, path="../../../run.parquet"), "names the file '../../../run.parquet'"),
+        (inside("inputs", 0, content="0" * 64), "was made from other rows than those of toy."),
+    ],
+    ids=["rows", "file", "content", "types", "name", "stage", "identity", "path", "mixture"],
+)
+def test_what_was_tampered_with_does_not_come_in(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None], wanted: str,
+) -> None:  # fmt: skip
+    theirs = Store(made)
+    upload = dataset(select(theirs, ["toy"]), theirs, repo="ada/toy", tag=None, licence=None)
+    for path, content in upload.files.items():
+        target = tmp_path / "repo" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    change(tmp_path / "repo")
+    monkeypatch.setattr(pull, "Remote", lambda repo, kind: Folder(tmp_path / "repo"))
+    store = Store(tmp_path / "store")
+    with pytest.raises(HubError, match=f"^ada/toy: .*{re.escape(wanted)}"):
+        pull(store, "ada/toy", None, only=["pairs"])
+    assert store.names() == []
+    assert not list(tmp_path.rglob("run.parquet"))
+
+
+def test_what_arrives_damaged_does_not_come_in(cli: Cli, hub: Hub, published: Store) -> None:
+    [file] = published.files(published.resolve("toy.pairs"))
+    sent = hashlib.sha256(file.read_bytes()).hexdigest()
+    hub.blobs[sent] = hub.blobs[sent][:-1] + b"?"
+    said = sentence(cli("pull", "ada/toy@v1", "pairs"))
+    assert said.startswith("ada/toy: toy.pairs@")
+    assert "data/train-00000-of-00001.parquet is not what was written." in said
+
+
+def test_what_is_not_there_is_a_sentence(cli: Cli, hub: Hub, published: Store) -> None:
+    said = sentence(cli("pull", "ada/toy@v7"))
+    assert said.startswith("ada/toy: there is no revision 'v7', found 404")
+    assert sentence(cli("pull", "ada/tory")).startswith("ada/tory: no such dataset, or the token")
+    said = sentence(cli("pull", "ada/toy", "pears"))
+    assert "no dataset 'pears' there. Did you mean 'pairs'?" in said
+    hub.fail("GET /api", None, times=1)
+    assert sentence(cli("pull", "ada/toy")).startswith("ada/toy: the connection failed, found")
+    hub.commit(KEY, {f"manifests/{one}.json": None for one in (
+        "candidates", "judgments", "pairs", "prompts")})  # fmt: skip
+    assert "srlm-data published nothing there" in sentence(cli("pull", "ada/toy"))
+
+
+@pytest.mark.slow
+def test_trl_trains_on_what_comes_back(
+    cli: Cli, published: Store, project: Path, cli_env: dict[str, str]
+) -> None:
+    code = """
+from datasets import load_dataset
+from datasets.utils.logging import disable_progress_bar
+from tiny import tiny_model
+disable_progress_bar()
+rows = load_dataset("ada/toy", "pairs", split="train", revision="v1")
+import transformers, trl
+folder = str(tiny_model(__import__("pathlib").Path("tiny")))
+arguments = trl.DPOConfig(
+    "out", max_steps=1, per_device_train_batch_size=2, report_to=[], bf16=False, use_cpu=True,
+    disable_tqdm=True, save_strategy="no", gradient_checkpointing=False,
+)
+trainer = trl.DPOTrainer(
+    folder, args=arguments, train_dataset=rows,
+    processing_class=transformers.AutoTokenizer.from_pretrained(folder),
+)
+trainer.train()
+print("steps", trainer.state.global_step)
+"""
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(
+        command, env=cli_env, cwd=project, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[-1] == "steps 1"

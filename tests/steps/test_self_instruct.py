@@ -1,0 +1,288 @@
+"""Self-instruction: what is asked, what is read from an answer, what is filtered and why."""
+
+import random
+import re
+from unittest import mock
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from fakes import FakeEngine
+from srlm_data.core import ids, schema, templates
+from srlm_data.core.errors import DataError
+from srlm_data.core.messages import assistant, user
+from srlm_data.core.rows import Rows
+from srlm_data.engines.protocol import Completion
+from srlm_data.steps import _overlap
+from srlm_data.steps._novelty import Novelty, tokens
+from srlm_data.steps.self_instruct import SelfInstruct, self_instruct
+
+MODEL = Rows.of(schema.MODELS, [{"model": "fake", "method": "checkpoint", "location": "nowhere"}])
+WORDS = [f"word{number}" for number in range(500)]
+
+
+def said(number):
+    """A prompt that is like no other: six words of 500, by a generator of its own."""
+    return "Tell me about " + " ".join(random.Random(str(number)).sample(WORDS, 6))
+
+
+def examples(*texts, kind="ift"):
+    rows = [
+        {
+            "example_id": ids.row_id(text), "kind": kind, "prompt": user(text),
+            "completion": assistant("yes"), "prompt_id": ids.prompt_id(user(text)),
+        }
+        for text in texts
+    ]  # fmt: skip
+    return Rows.of(schema.EXAMPLES, rows)
+
+
+SEED = examples(*(said(-number) for number in range(1, 21)))
+
+
+def shown(request):
+    """The few-shot examples of a request."""
+    return re.findall(r"^\d+\. (.*)$", request.messages[0]["content"], re.MULTILINE)
+
+
+def run(reply, seed=SEED, **config):
+    engine = FakeEngine(reply, window=3)
+    rows = self_instruct(
+        SelfInstruct(**({"n": 5, "max_requests": 60} | config)), seed, MODEL, engine
+    )
+    return list(rows.dicts()), rows, engine
+
+
+def test_eight_examples_are_shown_and_two_of_them_are_its_own_once_there_are_two():
+    rows, made, engine = run(lambda request: f"9. {said(int(request.id))}", n=12, round_size=4)
+    assert [row["prompt"][0]["content"] for row in rows] == [said(number) for number in range(12)]
+    own = {row["prompt_id"] for row in rows}
+    for request in engine.asked:
+        assert len(set(shown(request))) == 8
+    counts = [len(own & set(row["few_shot"])) for row in rows]
+    assert counts == [0] * 4 + [2] * 8
+    assert made.notes == {"requests": 12, "seed_prompts": 20}
+    assert {(row["source"], row["model"]) for row in rows} == {("self_instruct", "fake")}
+
+
+def test_few_shot_ids_are_those_of_the_prompts_that_were_shown():
+    rows, _, engine = run(lambda request: said(int(request.id)), n=3)
+    known = {row["prompt_id"]: row["prompt"][0]["content"] for row in [*SEED.dicts(), *rows]}
+    asked = {request.id: shown(request) for request in engine.asked}
+    assert [[known[identity] for identity in row["few_shot"]] for row in rows] == [
+        asked["0"], asked["1"], asked["2"],
+    ]  # fmt: skip
+
+
+def test_the_result_does_not_hang_on_which_answer_came_first_nor_on_the_seeds_order():
+    def made(window, seed):
+        engine = FakeEngine(lambda request: said(request.seed % 9), window=window)
+        config = SelfInstruct(n=8, round_size=4, max_requests=80, seed=3)
+        return self_instruct(config, seed, MODEL, engine).table()
+
+    turned = Rows.of(schema.EXAMPLES, SEED.table().take(list(range(20))[::-1]))
+    assert made(1, SEED) == made(5, SEED) == made(2, turned)
+
+
+def test_a_copied_example_is_never_saved_as_new():
+    rows, made, _ = run(lambda request: shown(request)[0], max_requests=7)
+    assert rows == []
+    assert made.drops == {"copied_context": 7}
+    seed = [row["prompt"][0]["content"] for row in SEED.dicts()]
+    hidden = lambda request: next(text for text in seed if text not in shown(request))  # noqa: E731
+    rows, made, _ = run(hidden, max_requests=7)
+    assert rows == []
+    assert made.drops == {"duplicate": 7}
+
+
+def test_a_model_that_repeats_the_list_first_is_read_from_the_next_number_on():
+    def reply(request):
+        listed = "\n".join(f"{place}. {text}" for place, text in enumerate(shown(request), 1))
+        return f"{listed}\n9. {said(int(request.id))}\n10. {said(99)}"
+
+    rows, made, _ = run(reply, n=2)
+    assert [row["prompt"][0]["content"] for row in rows] == [said(0), said(1)]
+    assert not made.drops
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("What is tea?", "too_short"),
+        ("word " * 151, "too_long"),
+        ("Describe the picture of a cat", "blocked_word"),
+        ("Please go to the shop", "blocked_word"),
+        ("Tell me how to DRAW cats", "blocked_word"),
+        ("Write a program that sorts numbers", "starts_with_write_a_program"),
+        ("- What is the best tea?", "starts_with_punctuation"),
+        ("¿Dónde está la biblioteca hoy?", "starts_with_non_ascii"),
+        (said(-1) + " really", "not_novel"),
+        ("9. \n", "empty"),
+        ("", "empty"),
+    ],
+)
+def test_each_filter_has_its_own_reason(text, reason):
+    rows, made, _ = run(lambda _: text, max_requests=3)
+    assert rows == []
+    assert made.drops == {reason: 3}
+
+
+def test_a_prompt_that_was_cut_off_is_dropped_but_not_one_before_the_cut():
+    def cut(text):
+        return lambda request: Completion(request, text, "length", 9, 9)
+
+    _, made, _ = run(cut("9. What is the best way to"), max_requests=1)
+    assert made.drops == {"cut_off": 1}
+    rows, made, _ = run(cut("9. What is the best tea?\nThe best tea is"), max_requests=1)
+    assert [row["prompt"] for row in rows] == [user("What is the best tea?")]
+    assert not made.drops
+
+
+def test_a_failed_request_is_counted_and_the_round_goes_on():
+    def reply(request):
+        if request.id == "0":
+            return Completion(request, "", "error", 0, 0, error="too long")
+        return said(int(request.id))
+
+    rows, made, _ = run(reply, n=3)
+    assert len(rows) == 3
+    assert made.drops == {"error": 1}
+    assert made.notes["requests"] == 4
+
+
+def test_it_gives_up_after_max_requests():
+    rows, made, engine = run(lambda _: "What is the best tea?", n=5, max_requests=9)
+    assert len(rows) == 1
+    assert made.drops == {"duplicate": 8}
+    assert made.notes["requests"] == len(engine.asked) == 9
+
+
+def test_all_prompts_of_an_answer_are_taken_where_so_wished_but_no_more_than_n():
+    reply = lambda request: "\n".join(f"{9 + k}. {said(k)}" for k in range(4))  # noqa: E731
+    rows, made, _ = run(reply, n=3, keep="all", round_size=1)
+    assert [row["prompt"][0]["content"] for row in rows] == [said(0), said(1), said(2)]
+    assert made.drops == {"not_needed": 1}
+    assert len({row["answer_key"] for row in rows}) == 1
+
+
+def test_seed_prompts_are_shown_on_one_line_and_only_ift_ones():
+    seed = [*(said(number) for number in range(-8, 0)), "Two\n\nlines of a\tprompt"]
+    both = Rows.of(
+        schema.EXAMPLES,
+        pa.concat_tables([examples(*seed).table(), examples("judge", kind="eft").table()]),
+    )
+    _, made, engine = run(lambda request: said(int(request.id)), seed=both, n=30)
+    assert made.notes["seed_prompts"] == 9
+    everything = {text for request in engine.asked for text in shown(request)}
+    assert "Two lines of a prompt" in everything
+    assert "judge" not in everything
+
+
+def test_too_few_seed_prompts_are_refused():
+    with pytest.raises(DataError, match=r"8 seed prompts are wanted.*found 3"):
+        run(lambda _: "", seed=examples("a", "b", "c", "c"))
+
+
+def test_a_template_without_the_examples_is_refused():
+    with pytest.raises(ValidationError, match="self-instruction fills"):
+        SelfInstruct(n=1, template=templates.Template("mine", "Write a prompt."))
+
+
+def common_subsequence(one, two):
+    """Length of the longest common subsequence, by the textbook's table."""
+    row = [0] * (len(two) + 1)
+    for left in one:
+        before = 0
+        for place, right in enumerate(two, start=1):
+            best = before + 1 if left == right else max(row[place], row[place - 1])
+            before, row[place] = row[place], best
+    return row[-1]
+
+
+def alike(one, two, threshold):
+    """ROUGE-L F1 above the threshold, rounded step by step as rouge-score rounds it."""
+    a, b = re.findall("[a-z0-9]+", one.lower()), re.findall("[a-z0-9]+", two.lower())
+    common = common_subsequence(a, b)
+    if not common:
+        return False
+    precision, recall = common / len(a), common / len(b)
+    return 2 * precision * recall / (precision + recall) > threshold
+
+
+def texts(longest):
+    words = ["tea", "Tea,", "is", "a-b", "7", "é", "?", "x y", "z"]
+    return st.lists(st.sampled_from(words), max_size=longest).map(" ".join)
+
+
+@given(
+    st.lists(texts(12), max_size=6),
+    st.lists(st.lists(texts(12), max_size=6), max_size=4),
+    st.sampled_from([0.05, 0.3, 0.5, 0.7, 0.75, 0.9, 1.0]),
+    st.sampled_from([1, 3, _overlap.AT_A_TIME]),
+)
+@example(["a b c d e f g x y z"], [["a b c d e f g u v w"]], 0.7, 1)  # exactly 0.7
+@example([" ".join("abcdefgxy")], [[" ".join("abcdefguvwz")]], 0.7, 1)  # 0.7, rounded up
+@example([""], [["", ""]], 0.7, 1)
+def test_novelty_decides_as_the_textbook_does(pool, batches, threshold, at_a_time):
+    novelty = Novelty(threshold)
+    novelty.add(pool)
+    known = list(pool)
+    for batch in batches:
+        expected = []
+        for text in batch:
+            expected.append(not any(alike(text, one, threshold) for one in known))
+            known += [text] if expected[-1] else []
+        with mock.patch.object(_overlap, "AT_A_TIME", at_a_time):
+            assert novelty.sift(batch) == expected
+
+
+@given(st.integers(0, 2**32), st.floats(0.4, 0.95), st.integers(3, 300))
+@settings(max_examples=30)
+def test_novelty_decides_as_the_textbook_does_for_long_texts_in_many_segments(
+    seed, threshold, vocabulary
+):
+    chance = random.Random(seed)
+    known, novelty = [], Novelty(threshold)
+    for size in (16, 3, 1, 9, 5, 2):
+        batch = []
+        for _ in range(size):
+            words = [f"w{int(vocabulary ** chance.random())}" for _ in range(chance.randint(0, 60))]
+            if known and chance.random() < 0.6:  # an edit of one that is there
+                words = chance.choice(known).split()
+                for _ in range(chance.randint(0, len(words) // 2)):
+                    words[chance.randrange(len(words))] = f"w{chance.randint(1, vocabulary)}"
+            batch.append(" ".join(words))
+        expected = []
+        for text in batch:
+            expected.append(not any(alike(text, one, threshold) for one in known))
+            known += [text] if expected[-1] else []
+        assert novelty.sift(batch) == expected
+
+
+def test_a_similarity_of_exactly_the_threshold_is_novel_unless_rounding_lifts_it():
+    novelty = Novelty(0.7)
+    novelty.add(["a b c d e f g x y z"])
+    assert novelty.sift(["a b c d e f g u v w", "a b c d e f g x v w"]) == [True, False]
+    # Seven words of nine and of eleven: 0.7000000000000001 in floating point, as in rouge-score.
+    novelty.add([" ".join("hijklmnop")])
+    assert novelty.sift([" ".join("hijklmnqrst")]) == [False]
+
+
+def test_more_words_than_there_are_characters_are_still_told_apart(monkeypatch):
+    monkeypatch.setattr("srlm_data.steps._novelty._CHARACTERS", 4)
+    novelty = Novelty(0.7)
+    novelty.add(["a b c d", "e f g h i"])
+    assert novelty.sift(["a b c x", "e f g h j", "k l m n o"]) == [False, False, True]
+
+
+def test_words_are_runs_of_ascii_letters_and_digits_in_lower_case():
+    assert tokens("It's 3.5 °C, naïve!") == ["it", "s", "3", "5", "c", "na", "ve"]
+
+
+def test_a_text_without_words_is_like_nothing():
+    novelty = Novelty(0.7)
+    novelty.add(["你好吗"])
+    assert novelty.sift(["你好吗"]) == [True]

@@ -1,0 +1,92 @@
+"""Models one after another in one process: what each wrote, and what it left behind.
+
+    python tests/support/one_after_another.py FOLDER COPIES[xPARTS]...
+
+Prints JSON, for as many models as there are numbers of copies; PARTS are processes that hold a copy
+together.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from srlm_data.engines.protocol import Engine, Request, Sampling
+from srlm_data.engines.settings import VllmEngine, open_engine
+from tiny import tiny_model
+from vllm_server import shared_memory, still_there
+
+PLACES = 4
+WIDTH, LAYERS = 512, 10  # 24 M parameters: what stays of such a model shows
+
+
+def requests(count: int, tokens: int) -> list[Request]:
+    sampling = Sampling(1.0, 1.0, tokens)
+    return [
+        Request(f"r{i}", ({"role": "user", "content": f"Say {i}."},), sampling, i)
+        for i in range(count)
+    ]
+
+
+def seconds_of_reading(engine: Engine, pause: float) -> float:
+    """How long it takes to read all answers, with a pause after the first that is not counted."""
+    stream = engine.generate(requests(2 * PLACES, 100))
+    started = time.monotonic()
+    next(stream)
+    time.sleep(pause)
+    for _ in stream:
+        pass
+    return time.monotonic() - started - pause
+
+
+def family() -> list[psutil.Process]:
+    """The living processes below this one, without Python's own that cleans up after them."""
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if "resource_tracker" not in " ".join(one.cmdline()):
+                found.append(one)
+    return found
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    found = []
+    for seed, asked in enumerate(sys.argv[2:]):
+        copies, _, parts = asked.partition("x")
+        model = tiny_model(folder / str(seed), seed=seed, width=WIDTH, layers=LAYERS)
+        settings = VllmEngine(
+            max_num_seqs=PLACES,
+            kv_cache_memory_bytes=64 << 20,
+            data_parallel_size=int(copies),
+            tensor_parallel_size=int(parts or 1),
+        )
+        with closing(open_engine(settings, str(model), f"m{seed}")) as engine:
+            done = engine.generate(requests(40, 16))
+            texts = {one.request.id: one.text for one in done}
+            known: dict[str, Any] = {"copies": int(copies), "texts": texts}
+            if seed == 0:
+                known["at_once"] = seconds_of_reading(engine, 0)
+                known["after_a_pause"] = seconds_of_reading(engine, 2 * known["at_once"])
+            known["processes"] = len(family())
+            shared = shared_memory(family())
+            known["shared_memory"] = len(shared)
+        ctypes.CDLL(None).malloc_trim(0)  # what is free but in pieces is not held
+        known["left"] = {
+            "megabytes": psutil.Process().memory_info().rss / 2**20,
+            "processes": [one.pid for one in family()],
+            "shared_memory": still_there(shared),
+        }
+        found.append(known)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Judgements as answers: the most disputed answer's, ready to be compared and paired."""
+
+import pytest
+from test_pairs import made
+
+from srlm_data.core import ids, schema
+from srlm_data.core.errors import DataError
+from srlm_data.core.ids import row_id
+from srlm_data.core.messages import assistant, user
+from srlm_data.core.rows import Rows
+from srlm_data.core.templates import load
+from srlm_data.variants.meta_rewarding import (
+    TakeDisputed,
+    TeachComparison,
+    take_disputed,
+    teach_comparison,
+)
+
+TEMPLATE = load("judge_brief")
+CONFIG = TakeDisputed(template=TEMPLATE)
+
+
+def judged(scores):
+    candidates, judgments = made(scores)
+    rows = judgments.table().to_pylist()
+    for row in rows:
+        row["template"], row["model"] = row_id(TEMPLATE.text), "m"
+        row["text"] = f"Text of {row['judgment_id']}.\nScore: {row['score']}"
+    return candidates, Rows.of(schema.JUDGMENTS, rows)
+
+
+def test_the_judgements_of_the_answer_whose_scores_vary_most_become_answers():
+    candidates, judgments = judged({"p": [[3, 3, 4], [0, 5, None], [2, 2, 2]]})
+    rows = take_disputed(CONFIG, candidates, judgments).dicts()
+    first, second = rows
+    assert first["response"] == "Text of p1/0.\nScore: 0.0"
+    assert second["response"] == "Text of p1/1.\nScore: 5.0"  # the one without a score stays out
+    assert first["prompt"] == user(TEMPLATE.fill(prompt="p", response="answer p1"))
+    assert first["prompt_id"] == second["prompt_id"] == ids.prompt_id(first["prompt"])
+    assert first["model"] == "m"
+
+
+def test_every_prompt_is_taken_or_counted():
+    scores = {"taken": [[1, 2]], "same": [[3, 3], [4, 4]], "one": [[3], [None, 2]]}
+    rows = take_disputed(CONFIG, *judged(scores))
+    assert {row["prompt"][0]["content"].count("taken") for row in rows.dicts()} == {2}
+    assert rows.drops == {"undisputed": 1, "fewer_than_two_parsed": 1}
+
+
+def test_judgements_of_another_template_are_refused():
+    with pytest.raises(DataError, match="were not made with 'judge'"):
+        take_disputed(TakeDisputed(), *judged({"p": [[1, 2]]})).table()
+
+
+def test_a_judgement_that_fits_the_humans_is_the_better_one_in_both_orders():
+    _, judgments = judged({"p": [[5, 2, 5]], "q": [[3, 3]]})
+    eft = Rows.of(schema.EXAMPLES, [
+        {
+            "example_id": identity, "kind": "eft", "prompt": user(f"judge {identity}"),
+            "completion": assistant("x"), "prompt_id": identity, "source_id": f"{identity}0/0",
+        }
+        for identity in ("p", "q")
+    ])  # fmt: skip
+    template = load("meta_judge_brief")
+    rows = teach_comparison(TeachComparison(template=template), eft, judgments)
+    good, bad = "Text of p0/0.\nScore: 5.0", "Text of p0/1.\nScore: 2.0"
+    told = {row["completion"][0]["content"]: row["prompt"][0]["content"] for row in rows.dicts()}
+    assert told == {
+        "Verdict: A": template.fill(prompt="judge p", answer_a=good, answer_b=bad),
+        "Verdict: B": template.fill(prompt="judge p", answer_a=bad, answer_b=good),
+    }
+    assert rows.drops == {"no_other_score": 1}
