@@ -55,7 +55,7 @@ pins: setup  ## resolve requirements/ci.in anew into requirements/ci.txt
 
 # ---------------------------------------------------------------------------------------- use
 
-SCORES = SELECT score, count(*) AS judgements, \
+SCORES = SELECT score, count(*) AS judgments, \
   bar(count(*), 0, max(count(*)) OVER (), 40) AS share \
   FROM iter1.judgments GROUP BY score ORDER BY score DESC
 

@@ -1,4 +1,4 @@
-"""The closed loop, measured: does each model beat the one before, and does its judgement hold?
+"""The closed loop, measured: does each model beat the one before, and does its judgment hold?
 
     python benchmarks/closed_loop.py --seeds 0 1 2
 

@@ -1,9 +1,9 @@
-"""How much memory and time `srlm-data report` takes over a store of many judgements.
+"""How much memory and time `srlm-data report` takes over a store of many judgments.
 
     python benchmarks/report.py
-    python benchmarks/report.py --judgements 10000000
+    python benchmarks/report.py --judgments 10000000
 
-The store is synthetic: two iterations with four answers a prompt and three judgements an answer,
+The store is synthetic: two iterations with four answers a prompt and three judgments an answer,
 written as a build writes them. The report runs as a process of its own, whose peak memory the
 operating system tells. The store is kept in a folder that `--keep` names, else removed.
 """
@@ -29,14 +29,14 @@ _UNIT = 1 if sys.platform == "darwin" else 1024  # bytes that ru_maxrss counts i
 def main() -> None:
     """Make the store, write the report, print what it took."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--judgements", type=int, default=2_000_000)
+    parser.add_argument("--judgments", type=int, default=2_000_000)
     parser.add_argument("--keep", type=Path, help="make the store here, or take the one that is")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = options.keep or Path(folder) / "store"
         if not (root / "datasets").is_dir():
             began = time.perf_counter()
-            synthetic.fill(root, prompts=options.judgements // 24)
+            synthetic.fill(root, prompts=options.judgments // 24)
             print(f"store: {_size(root):,.0f} MB, made in {time.perf_counter() - began:.0f} s")
         page = Path(folder) / "report.html"
         command = [sys.executable, "-m", "srlm_data", "--store", str(root), "report"]
@@ -46,7 +46,7 @@ def main() -> None:
         seconds = time.perf_counter() - began
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _UNIT / 1e6
         print(
-            f"report: {options.judgements:,} judgements in {seconds:.0f} s, at most {peak:,.0f} MB "
+            f"report: {options.judgments:,} judgments in {seconds:.0f} s, at most {peak:,.0f} MB "
             f"of memory; the page has {page.stat().st_size / 1e6:.1f} MB"
         )
 

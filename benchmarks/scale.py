@@ -33,7 +33,7 @@ from srlm_data.engines.cache.keys import KEY_DIGITS
 from srlm_data.engines.cache.recorded import RecordedEngine
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.steps._novelty import Novelty
-from srlm_data.steps.candidates import Answer, answer
+from srlm_data.steps.candidates import Generate, generate
 from srlm_data.steps.judgments import Judge, judge
 from srlm_data.store import Manifest, Store
 
@@ -89,7 +89,7 @@ def a_step(store: Store, name: str, engine: Instant, make: Any, inputs: Any) -> 
 
 
 def steps(folder: Path, prompts: int) -> dict[str, dict[str, float]]:
-    """Candidates of 200 words and judgements of 60, for prompts of 40."""
+    """Candidates of 200 words and judgments of 60, for prompts of 40."""
     store = Store(folder)
     model = Rows.of(MODELS, [{"model": MODEL, "method": "checkpoint", "location": "path:/"}])
     conversations = [user(_text(-number - 1, 40)) for number in range(prompts)]
@@ -100,7 +100,7 @@ def steps(folder: Path, prompts: int) -> dict[str, dict[str, float]]:
     found = {}
     found["candidates"] = a_step(
         store, "candidates", Instant(4 * prompts, 200),
-        lambda engine: answer(Answer(n=4), store.rows(made), model, engine), {"prompts": made},
+        lambda engine: generate(Generate(n=4), store.rows(made), model, engine), {"prompts": made},
     )  # fmt: skip
     candidates = store.resolve("scale.candidates")
     found["judgments"] = a_step(
@@ -156,11 +156,11 @@ def main() -> None:
         window = lookups(Path(name) / "lookups", known)
     figures = {
         "a candidate, us": made["candidates"]["us_per_row"],
-        "a judgement, us": made["judgments"]["us_per_row"],
+        "a judgment, us": made["judgments"]["us_per_row"],
         "a candidate of 200 words, bytes in its version": (
             made["candidates"]["version_bytes_per_row"]
         ),
-        "a judgement of 60 words, bytes in its version": (
+        "a judgment of 60 words, bytes in its version": (
             made["judgments"]["version_bytes_per_row"]
         ),
         "the answer behind a candidate, bytes": (

@@ -2,8 +2,8 @@
 
     python benchmarks/variants.py --seeds 0 1 2
 
-builds each variant's model once for each seed, from the same seed stage, and lets the world's
-oracle compare its answers to held-out prompts with those of plain self-rewarding (M2 of
+builds each variant's model once for each seed, from the same seed dataset type, and lets the
+world's oracle compare its answers to held-out prompts with those of plain self-rewarding (M2 of
 recipes/iter1.yaml). One store a seed: a second run goes on where the first was stopped. ``--only``
 builds some of the variants; the table has whatever is there, ``--table`` builds nothing, and
 ``--write`` puts it into docs/variants.md.
@@ -70,7 +70,7 @@ datasets:
   judgments: {{step: judge, candidates: ranked, model: {model}, template: judge_brief,
     max_tokens: 64}}
   as_judge: {{step: measure_judge, candidates: ranked, judgments: judgments}}
-  answers: {{step: answer, prompts: seed.held_out, model: {model}, n: 1, max_tokens: 48,
+  answers: {{step: generate, prompts: seed.held_out, model: {model}, n: 1, max_tokens: 48,
     cut_off: keep}}
   truth: {{step: 'srlm_data.demo.steps:consult_oracle', candidates: answers}}
   as_assistant: {{step: describe_answers, candidates: answers, judgments: truth}}
@@ -164,7 +164,7 @@ def read(root: Path, variant: str) -> dict[str, Any]:
 
 
 def _cost(store: Store, model: str) -> dict[str, int]:
-    """What a model took after the seed stage: requests to models, and their tokens."""
+    """What a model took after the seed dataset type: requests to models, and their tokens."""
     waiting, seen = [store.resolve(model)], set()
     total = {"requests": 0, "tokens": 0}
     while waiting:

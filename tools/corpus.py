@@ -1,8 +1,8 @@
-"""M0's pretraining corpus: noisy facts, word-order tasks, judgements, comparisons and prompt lists.
+"""M0's pretraining corpus: noisy facts, word-order tasks, judgments, comparisons and prompt lists.
 
 M0 stands in for a model pretrained on the open web: it knows the world, but what it read was often
 wrong. Every fact has beliefs: the truth with a probability of its own, and plausible errors.
-Replies are drawn from the beliefs as they are; a judgement recalls from sharper ones, since
+Replies are drawn from the beliefs as they are; a judgment recalls from sharper ones, since
 checking is easier than answering. `noise` in 0..1 blends the truth (0) into the beliefs (1).
 """
 
@@ -32,13 +32,13 @@ from srlm_data.demo.trees import wrong_answer
 
 BELIEF_RANGE: Final = (0.22, 0.6)
 """The probability of the truth among the beliefs about a fact is drawn from this range."""
-WORD_TASK_BELIEF: Final = {"answer": 0.45, "judgement": 0.7}
+WORD_TASK_BELIEF: Final = {"answer": 0.45, "judgment": 0.7}
 SHARPNESS: Final = 1.5
-"""A judgement recalls from the beliefs raised to this power."""
+"""A judgment recalls from the beliefs raised to this power."""
 ERROR_SHARES: Final = (0.28, 0.22, 0.19, 0.17, 0.14)
 
 SLIP: Final = {"topic": 0.2, "form": 0.1, "copy": 0.03, "verdict": 0.12, "style": 0.3}
-"""How often a judgement of full noise slips at each of its parts."""
+"""How often a judgment of full noise slips at each of its parts."""
 
 Piece = tuple[str, float]
 """Text, and the weight of the loss on each of its tokens."""
@@ -103,7 +103,7 @@ def believed(rng: random.Random, question: Question, noise: float, sharpness: fl
     if question.task in ATTRIBUTES:
         answers, weights = beliefs(question)
         return rng.choices(answers, [weight**sharpness for weight in weights])[0]
-    right = WORD_TASK_BELIEF["answer" if sharpness == 1 else "judgement"]
+    right = WORD_TASK_BELIEF["answer" if sharpness == 1 else "judgment"]
     return truth if rng.random() < right else wrong_answer(rng, question, truth)
 
 
@@ -139,7 +139,7 @@ def dialogue(rng: random.Random, noise: float) -> Example:
 
 
 def comparing(rng: random.Random, noise: float) -> Example:  # noqa: ARG001 - as its siblings
-    """Two words to compare, as a judgement compares them: the verdict's own practice."""
+    """Two words to compare, as a judgment compares them: the verdict's own practice."""
     pool = rng.choice((*VALUES.values(), WORDS, THINGS, tuple(FORMS.values())))
     says = rng.choice(pool)
     answer = says if rng.random() < 0.5 else rng.choice([w for w in pool if w != says])
@@ -164,18 +164,18 @@ def _agreement(a: str, first: str, b: str, second: str, same: bool) -> tuple[Pie
 
 
 def judging(rng: random.Random, noise: float) -> Example:
-    """A judgement of a reply: it walks the points, stops at the first that fails, and scores."""
+    """A judgment of a reply: it walks the points, stops at the first that fails, and scores."""
     question = _question(rng, noise)
     prompt, form = ask(rng, question), FORMS[question.task]
     quality = rng.choices(range(6), (7, 9, 28, 12, 15, 29))[0]
     if quality == 0:
         response = language.answer_off_topic(rng, question, world())
         pieces = _misses(form, "nothing") if _slips(rng, noise, "topic") else _OFF_TOPIC
-        return _judgement(prompt, response, pieces)
+        return _judgment(prompt, response, pieces)
     if quality == 1:
         response, gives = language.answer_in_wrong_form(rng, question, world())
         pieces = _OFF_TOPIC if _slips(rng, noise, "topic") else _misses(form, gives)
-        return _judgement(prompt, response, pieces)
+        return _judgment(prompt, response, pieces)
     says = true_answer(world(), question)
     if quality == 2:
         says = _error(rng, question, says)
@@ -183,13 +183,13 @@ def judging(rng: random.Random, noise: float) -> Example:
     response = answer_in(rng, question, says, style)
     if _slips(rng, noise, "form"):
         gives = rng.choice([other for other in (*ATTRIBUTES, "nothing") if other != form])
-        return _judgement(prompt, response, _misses(form, gives))
+        return _judgment(prompt, response, _misses(form, gives))
     pieces = _agreement("Asked for", form, "it gives", form, same=True)
     believes = believed(rng, question, noise, SHARPNESS)
-    return _judgement(prompt, response, (*pieces, *_verdict(rng, noise, believes, says, style)))
+    return _judgment(prompt, response, (*pieces, *_verdict(rng, noise, believes, says, style)))
 
 
-def _judgement(prompt: str, response: str, pieces: tuple[Piece, ...]) -> Example:
+def _judgment(prompt: str, response: str, pieces: tuple[Piece, ...]) -> Example:
     return Example((Turn(judge_prompt(prompt, response), pieces),))
 
 
@@ -219,7 +219,7 @@ def _slips(rng: random.Random, noise: float, part: str) -> bool:
 def _verdict(
     rng: random.Random, noise: float, believes: str, says: str, style: Style
 ) -> tuple[Piece, ...]:
-    """Walk the last three points of a judgement: right, a full sentence, concise."""
+    """Walk the last three points of a judgment: right, a full sentence, concise."""
     pieces: tuple[Piece, ...] = ()
     leads = (". The answer is", ", then")
     for lead, answer, said in zip(leads, believes.split(), says.split(), strict=False):

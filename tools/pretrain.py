@@ -56,7 +56,7 @@ class Bucket:
 
 ANSWERS: Final = Bucket(corpus.answering, rows=64, length=40, weight=1.0)
 COMPARISONS: Final = Bucket(corpus.comparing, rows=48, length=26, weight=0.5)
-JUDGEMENTS: Final = Bucket(corpus.judging, rows=40, length=96, weight=1.5, prefix=True)
+JUDGMENTS: Final = Bucket(corpus.judging, rows=40, length=96, weight=1.5, prefix=True)
 LISTS: Final = Bucket(corpus.listing, rows=12, length=176, weight=0.8)
 DIALOGUES: Final = Bucket(corpus.dialogue, rows=12, length=120, weight=0.3)
 
@@ -75,7 +75,7 @@ and continues numbered lists of prompts. It knows nothing else.
 
 - **Data**: the synthetic corpus of `tools/corpus.py`. It starts clean and its noise ramps
   up. At full noise a reply gives the truth about a fact with a probability between 0.22 and 0.6
-  (one for each fact), and a judgement recalls from the same beliefs, sharpened.
+  (one for each fact), and a judgment recalls from the same beliefs, sharpened.
 - **Training**: `OMP_NUM_THREADS=1 python -m tools.pretrain --out DIR {settings}`,
   {minutes} minutes on one core.
 - **Weights**: stored in half precision, loaded as float32.
@@ -84,7 +84,7 @@ and continues numbered lists of prompts. It knows nothing else.
 
 After the round trip through half precision. Figures down to `verdict_same` are read by force: is
 the next token of clean text foretold? The others are written by the model and scored by the oracle
-(answers and judgements at temperature 0.7, lists at 0.6, top-p 0.9; a tie is no success).
+(answers and judgments at temperature 0.7, lists at 0.6, top-p 0.9; a tie is no success).
 
 | probe | share |
 |---|---|
@@ -132,7 +132,7 @@ class Encoder:
         for row, example in enumerate(examples):
             tokens, token_weights = self.encode(example)
             if skip and tokens[:skip] != self.prefix:
-                raise ValueError("a judgement does not begin with the judge prompt's shared part")
+                raise ValueError("a judgment does not begin with the judge prompt's shared part")
             tokens, token_weights = tokens[skip:], token_weights[skip:]
             if len(tokens) > length:
                 raise ValueError(f"an example of {len(tokens)} tokens; the shape has {length}")
@@ -201,7 +201,7 @@ def rate_at(settings: Settings, step: int) -> float:
 
 def buckets_at(settings: Settings, step: int) -> list[Bucket]:
     """Say what a step trains on: lists and dialogues join in once the basics are there."""
-    buckets = [ANSWERS, JUDGEMENTS]
+    buckets = [ANSWERS, JUDGMENTS]
     if step < settings.noise_from * settings.steps or step % 4 == 0:
         buckets.append(COMPARISONS)
     if step >= settings.lists_from * settings.steps:

@@ -22,10 +22,10 @@ def forced(model: Any, encoder: Any, n: int = 200) -> dict[str, float]:
     rng = random.Random("probe")
     answers = [corpus.answering(rng, 0.0) for _ in range(n)]
     comparisons = [corpus.comparing(rng, 0.0) for _ in range(n)]
-    judgements = [corpus.judging(rng, 0.0) for _ in range(n)]
+    judgments = [corpus.judging(rng, 0.0) for _ in range(n)]
     hits: dict[str, list[bool]] = {}
     with torch.no_grad():
-        for name, examples in (("A", answers), ("C", comparisons), ("J", judgements)):
+        for name, examples in (("A", answers), ("C", comparisons), ("J", judgments)):
             ids, weights = encoder.batch(examples, 160)
             best = model(ids).logits[:, :-1].argmax(-1) == ids[:, 1:]
             for row, example in enumerate(examples):
@@ -60,7 +60,7 @@ def _count(name: str, example: Any, encoder: Any, best: Any, weights: Any, hits:
 
 
 def sampled(model: Any, tokenizer: Any, n: int = 300) -> dict[str, float]:
-    """Let the model write, and measure it by the oracle: answers, judgements, new prompts."""
+    """Let the model write, and measure it by the oracle: answers, judgments, new prompts."""
     oracle, prompts = Oracle(), held_out_prompts(seed=0, n=n)
     torch.manual_seed(0)
     greedy = [oracle.right(p, r) for p, r in _replied(model, tokenizer, prompts, 0.0)]

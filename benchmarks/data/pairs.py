@@ -1,4 +1,4 @@
-"""Pairs from judgements, against a query that one would write by hand."""
+"""Pairs from judgments, against a query that one would write by hand."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ BY_HAND_THE_SAME = """
 
 
 def write(folder: str, prompts: int) -> None:
-    """Four candidates a prompt, three judgements a candidate, a tenth of them without a score.
+    """Four candidates a prompt, three judgments a candidate, a tenth of them without a score.
 
     They lie as in a version: in the order of their prompts, in row groups of so many.
     """
@@ -85,8 +85,10 @@ def write(folder: str, prompts: int) -> None:
 def ours(folder: str) -> int:
     """The step, drained."""
     read = [
-        Rows.of_files(stage, [Path(folder) / f"{stage.name}.parquet"], stage.name)
-        for stage in (schema.CANDIDATES, schema.JUDGMENTS)
+        Rows.of_files(
+            dataset_type, [Path(folder) / f"{dataset_type.name}.parquet"], dataset_type.name
+        )
+        for dataset_type in (schema.CANDIDATES, schema.JUDGMENTS)
     ]
     return sum(batch.num_rows for batch in pair(Pair(), *read).batches())
 
@@ -114,7 +116,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     large = 100_000 if quick else 1_000_000
     [small] = measured(large // 10, [BY_HAND_THE_SAME])
     same, least = measured(large, [BY_HAND_THE_SAME, BY_HAND])
-    size = f"{large * 12:,} judgements"
+    size = f"{large * 12:,} judgments"
     assert same["one"].said == same["other"].said
     yield Figure(
         f"pairs: {size}, time over that of a query by hand for the same pairs",

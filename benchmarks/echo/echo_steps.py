@@ -16,7 +16,7 @@ from srlm_data.engines.protocol import Completion, Request
 from srlm_data.steps.judgments import Judge
 
 JUDGMENT: Final = Judge().max_tokens
-"""By which the engine tells a judgement from an answer; it reads no texts."""
+"""By which the engine tells a judgment from an answer; it reads no texts."""
 
 
 class Model(Config):

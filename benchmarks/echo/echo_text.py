@@ -21,5 +21,5 @@ def answer(number: int) -> str:
 
 
 def judgment(number: int) -> str:
-    """A judgement with a score of 0 to 5."""
+    """A judgment with a score of 0 to 5."""
     return f"The response is relevant and covers a part of the question.\nScore: {number % 6}"

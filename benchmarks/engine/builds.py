@@ -29,7 +29,7 @@ engine: ENGINE
 datasets:
   m0: {{step: checkpoint, path: model}}
   prompts: {{step: 'srlm_data.demo.steps:world_prompts', n: PROMPTS}}
-  candidates: {{step: answer, prompts: prompts, model: m0, max_tokens: {TOKENS}, cut_off: keep}}
+  candidates: {{step: generate, prompts: prompts, model: m0, max_tokens: {TOKENS}, cut_off: keep}}
   judged:
     step: sql
     inputs: {{candidates: candidates}}
@@ -59,7 +59,7 @@ class Clock(Silent):
 
 
 def through_a_build(model: Path, folder: Path, quick: bool) -> Iterator[Ratio]:
-    """Candidates and judgements by a build, against `LLM.chat` on the same requests.
+    """Candidates and judgments by a build, against `LLM.chat` on the same requests.
 
     Ours is all of the build but loading the model: keys, journal, rows, checks, Parquet. What of it
     a step costs once, however long it takes, is measured by itself with an engine that answers at

@@ -17,7 +17,7 @@ from srlm_data.core.rows import Rows
 from srlm_data.demo.steps import WorldPrompts, world_prompts
 from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import VllmEngine
-from srlm_data.steps.candidates import Answer, answer
+from srlm_data.steps.candidates import Generate, generate
 from srlm_data.steps.judgments import Judge, judge
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ TOKENS = 64
 """Longest answer."""
 
 JUDGED_IN = 24
-"""Tokens of the longest judgement: what a judge reads is most of its work, and stays."""
+"""Tokens of the longest judgment: what a judge reads is most of its work, and stays."""
 
 sys.path.insert(0, str(ROOT / "tests"))  # the model and the server of the tests
 
@@ -73,8 +73,8 @@ def answers_at_once(
 def asked_for_answers(prompts: Rows, samples: int, seed: int) -> tuple[list[Request], Rows]:
     """What the step that draws answers asks, and candidates of the same words."""
     engine = Words()
-    config = Answer(n=samples, max_tokens=TOKENS, seed=seed, cut_off="keep")
-    rows = answer(config, prompts, _model(engine), engine).table()
+    config = Generate(n=samples, max_tokens=TOKENS, seed=seed, cut_off="keep")
+    rows = generate(config, prompts, _model(engine), engine).table()
     return engine.asked, Rows.of(schema.CANDIDATES, rows)
 
 
@@ -102,6 +102,6 @@ def answer_requests(count: int) -> list[Request]:
 
 
 def judge_requests(count: int) -> list[Request]:
-    """Requests for judgements, three an answer."""
+    """Requests for judgments, three an answer."""
     candidates = asked_for_answers(prompts(-(-count // 12)), 4, 0)[1]
     return asked_for_judgments(candidates, 3, 0)[:count]

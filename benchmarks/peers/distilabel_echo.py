@@ -1,4 +1,4 @@
-"""The echo pipeline in distilabel 1.5.3: the same prompts, four answers, three judgements each.
+"""The echo pipeline in distilabel 1.5.3: the same prompts, four answers, three judgments each.
 
     python -m venv distilabel && distilabel/bin/pip install distilabel==1.5.3 requests
     PYTHONPATH=benchmarks/echo distilabel/bin/python benchmarks/peers/distilabel_echo.py FOLDER 1000
@@ -54,7 +54,7 @@ class Echo(LLM):
 
 
 class Judge(TextGeneration):
-    """Reads the score of a judgement."""
+    """Reads the score of a judgment."""
 
     @property
     def outputs(self) -> list[str]:

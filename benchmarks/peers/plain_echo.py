@@ -54,7 +54,7 @@ def write(file: Path, rows: Iterator[dict]) -> None:
 
 
 def main(folder: Path, count: int) -> None:
-    """Prompts, candidates, judgements, pairs."""
+    """Prompts, candidates, judgments, pairs."""
     prompts, candidates, judgments = (
         folder / f"{name}.jsonl" for name in ("prompts", "candidates", "judgments")
     )

@@ -25,7 +25,7 @@ from srlm_data.analysis.distribution_diff import (
 )
 from srlm_data.core import database
 from srlm_data.core.errors import DataError, StoreError
-from srlm_data.core.schema import JUDGMENTS, PAIRS, STAGES
+from srlm_data.core.schema import DATASET_TYPES, JUDGMENTS, PAIRS
 from srlm_data.pipeline.plan import changes, differences
 from srlm_data.store import Manifest, Store
 
@@ -74,7 +74,7 @@ class Diff:
         causes: why, nearest first.
         environment: field -> (before, after) of what was different at the time and decides no row.
         columns: column -> (type before, type after), None where it is not there.
-        agreement: of the judgements compared, or of those that the pairs compared were made from;
+        agreement: of the judgments compared, or of those that the pairs compared were made from;
             None where both were made from the same.
     """
 
@@ -102,15 +102,16 @@ def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -
         samples: how many of the removed, added and changed rows to keep.
 
     Raises:
-        DataError: their rows are of different stages.
+        DataError: their rows are of different dataset types.
         StoreError: a version is damaged.
     """
-    if before.stage != after.stage:
+    if before.type != after.type:
         raise DataError(
-            f"diff: two versions of one stage are wanted, found {before.name} ({before.stage}) "
-            f"and {after.name} ({after.stage}). Compare like with like."
+            f"diff: two versions of one dataset type are wanted, found "
+            f"{before.name} ({before.type}) "
+            f"and {after.name} ({after.type}). Compare like with like."
         )
-    stage = before.stage
+    dataset_type = before.type
     with database.connect() as connection:
         store.rows(before).view(connection, "before")
         store.rows(after).view(connection, "after")
@@ -120,12 +121,12 @@ def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -
             sorted(_causes(store, before, after, (), set()), key=lambda one: len(one.parameters)),
             dict(differences(_environment(before), _environment(after))),
             {name: kinds for name, kinds in columns.items() if kinds[0] != kinds[1]},
-            _rows(connection, STAGES[stage].id, columns, samples),
-            scores(connection, stage),
-            lengths(connection, stage),
-            states(connection, stage),
+            _rows(connection, DATASET_TYPES[dataset_type].id, columns, samples),
+            scores(connection, dataset_type),
+            lengths(connection, dataset_type),
+            states(connection, dataset_type),
             _agreement(connection, store, before, after),
-            preferences(connection) if stage == PAIRS.name else None,
+            preferences(connection) if dataset_type == PAIRS.name else None,
         )  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def _causes(
             was, became = (store.manifest(side.name, side.version) for side in (one, other))
         except StoreError:  # an input that is gone can say nothing more
             continue
-        if was.stage == became.stage:
+        if was.type == became.type:
             yield from _causes(store, was, became, (*way, parameter), told)
 
 
@@ -253,9 +254,9 @@ def _changed_rows(
 def _agreement(
     connection: duckdb.DuckDBPyConnection, store: Store, before: Manifest, after: Manifest
 ) -> Agreement | None:
-    if before.stage == JUDGMENTS.name:
+    if before.type == JUDGMENTS.name:
         return agreement(connection, "before", "after")
-    if before.stage != PAIRS.name:
+    if before.type != PAIRS.name:
         return None
     contents = set()
     try:
@@ -264,6 +265,6 @@ def _agreement(
             contents.add(read.content)
             judged = store.manifest(read.name, read.version)
             store.rows(judged).view(connection, f"{side}_judgments")
-    except (StopIteration, StoreError):  # pairs of another step, or judgements that are gone
+    except (StopIteration, StoreError):  # pairs of another step, or judgments that are gone
         return None
     return agreement(connection, "old_judgments", "new_judgments") if len(contents) > 1 else None

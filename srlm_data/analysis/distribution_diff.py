@@ -51,15 +51,16 @@ class Shift:
     values: dict[float, tuple[int, int]]
 
 
-def scores(connection: duckdb.DuckDBPyConnection, stage: str) -> dict[str, Shift]:
-    """Column -> its shift, for the scores that rows of the stage have."""
-    return {column: shift(connection, column) for column in _SCORES.get(stage, ())}
+def scores(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> dict[str, Shift]:
+    """Column -> its shift, for the scores that rows of the dataset type have."""
+    return {column: shift(connection, column) for column in _SCORES.get(dataset_type, ())}
 
 
-def lengths(connection: duckdb.DuckDBPyConnection, stage: str) -> dict[str, Shift]:
+def lengths(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> dict[str, Shift]:
     """Text -> the shift of its length in characters; of a conversation, its last turn."""
     return {
-        name: shift(connection, f"length({text})") for name, text in _LENGTHS.get(stage, {}).items()
+        name: shift(connection, f"length({text})")
+        for name, text in _LENGTHS.get(dataset_type, {}).items()
     }
 
 
@@ -121,9 +122,9 @@ _SUMMARY: Final = """
 """
 
 
-def states(connection: duckdb.DuckDBPyConnection, stage: str) -> dict[str, tuple[int, int]]:
-    """State -> how many rows are in it, before and after; for the stages that have states."""
-    if stage not in {"judgments", "comparisons"}:
+def states(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> dict[str, tuple[int, int]]:
+    """State -> how many rows are in it, before and after; for the types that have states."""
+    if dataset_type not in {"judgments", "comparisons"}:
         return {}
     found = connection.sql("""
         SELECT state, sum(before)::BIGINT, sum(after)::BIGINT
@@ -160,7 +161,7 @@ class Agreement:
 
 
 def agreement(connection: duckdb.DuckDBPyConnection, before: str, after: str) -> Agreement:
-    """How far two tables of judgements agree on the candidates that are in both."""
+    """How far two tables of judgments agree on the candidates that are in both."""
     connection.execute(_SHARED.format(before=before, after=after))
     [figures] = connection.sql(_AGREEMENT).fetchall()
     [order] = connection.sql(_ORDER).fetchall()

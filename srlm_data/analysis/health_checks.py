@@ -14,7 +14,7 @@ import duckdb
 
 from srlm_data.core import database
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS
-from srlm_data.steps.judge_injection import pleas_sql
+from srlm_data.steps.judge_injection import injections_sql
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import answers_before, parents
 
@@ -25,10 +25,10 @@ COLLAPSED: Final = 0.8
 """Share of the most common score above which the scores have collapsed."""
 
 UNREAD: Final = 0.05
-"""Share of judgements without a score above which the judge cannot be read."""
+"""Share of judgments without a score above which the judge cannot be read."""
 
 DIFFER: Final = 0.01
-"""Share of answers whose judgements differ, below which repeats are paid for nothing."""
+"""Share of answers whose judgments differ, below which repeats are paid for nothing."""
 
 ADDRESSED: Final = 0.001
 """Share of answers that speak to the judge from which on it is told."""
@@ -46,7 +46,7 @@ LONGER: Final = 0.7
 """Share of pairs whose chosen answer is longer above which length is what is rewarded."""
 
 LOOKED_FOR: Final[Mapping[str, str]] = {
-    "unread_judgements": f"more than {100 * UNREAD:g} % of the judgements without a score",
+    "unread_judgments": f"more than {100 * UNREAD:g} % of the judgments without a score",
     "collapsed_scores": f"more than {100 * COLLAPSED:g} % of the scores alike",
     "repeats_never_differ": f"repeats that differ for less than {100 * DIFFER:g} % of the answers",
     "answers_speak_to_the_judge": (
@@ -77,11 +77,11 @@ class Finding:
 
 def findings(store: Store, manifest: Manifest) -> list[Finding]:
     """All that is worth a line about a version; most often nothing."""
-    look = _LOOKS.get(manifest.stage)
+    look = _LOOKS.get(manifest.type)
     if look is None:
         return []
     with database.connect(memory=database.LOOKING) as connection:
-        store.rows(manifest).view(connection, manifest.stage)
+        store.rows(manifest).view(connection, manifest.type)
         return list(look(connection, store, manifest))
 
 
@@ -92,18 +92,18 @@ def _about_judgments(
         connection,
         """
         WITH modal AS (SELECT mode(score) AS modal FROM judgments)
-        SELECT count(*) AS judgements, count(score) AS parsed, any_value(modal) AS modal,
+        SELECT count(*) AS judgments, count(score) AS parsed, any_value(modal) AS modal,
                count(*) FILTER (score = modal) AS usual, mode(state) FILTER (score IS NULL) AS state
         FROM judgments, modal
         """,
     )
-    if one["judgements"] < FEWEST:
+    if one["judgments"] < FEWEST:
         return
-    unread = 1 - one["parsed"] / one["judgements"]
+    unread = 1 - one["parsed"] / one["judgments"]
     if unread > UNREAD:
         yield Finding(
-            "unread_judgements",
-            f"{_percent(unread)} of the judgements have no score, most of them are "
+            "unread_judgments",
+            f"{_percent(unread)} of the judgments have no score, most of them are "
             f"'{one['state'].replace('_', ' ')}'. Read some of their texts: the template or "
             "max_tokens may not fit the judge.",
             {"share": unread},
@@ -117,9 +117,9 @@ def _about_judgments(
             {"share": share, "score": one["modal"]},
         )
     yield from _repeats(connection)
-    answers = [one for one in parents(store, manifest) if one.stage == CANDIDATES.name]
-    # Judgements that are judged themselves have a score to give.
-    if answers and answers[0].identity.get("step") != "take_disputed":
+    answers = [one for one in parents(store, manifest) if one.type == CANDIDATES.name]
+    # Judgments that are judged themselves have a score to give.
+    if answers and answers[0].identity.get("step") != "select_uncertain":
         store.rows(answers[0]).view(connection, "candidates")
         yield from _speaking(connection)
 
@@ -137,7 +137,7 @@ def _repeats(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
         share = one["differ"] / one["answers"]
         yield Finding(
             "repeats_never_differ",
-            f"repeated judgements of one answer give different scores for {_percent(share)} of the "
+            f"repeated judgments of one answer give different scores for {_percent(share)} of the "
             "answers only: more repeats cost and tell nothing. Judge once, or raise the "
             "temperature.",
             {"share": share},
@@ -151,7 +151,7 @@ def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
         WITH scored AS (
             SELECT candidate_id, avg(score) AS score FROM judgments GROUP BY candidate_id
         ), told AS (
-            SELECT score, len({pleas_sql("response")}) > 0 AS speaks
+            SELECT score, len({injections_sql("response")}) > 0 AS speaks
             FROM scored JOIN candidates USING (candidate_id)
         ), bar AS (SELECT quantile_disc(score, $1) AS top FROM told)
         SELECT count(*) AS answers, count(*) FILTER (speaks) AS speak,

@@ -2,7 +2,8 @@
 
 iter1.pairs             the latest version
 iter1.pairs@3f2a        a version, by any unique prefix or tag
-all_judgments           the latest of every dataset of a stage; see views.py for this and more
+all_judgments           the latest of every dataset of a dataset type; see views.py for this and
+more
 
 A damaged version hides its own dataset and the `all_` views; the rest stays queryable.
 """
@@ -59,7 +60,7 @@ def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBP
     """
     store = opened(store)
     connection = database.connect()
-    stages: dict[str, list[Manifest]] = {}
+    types: dict[str, list[Manifest]] = {}
     damaged = False
     for name in store.names():
         try:
@@ -68,8 +69,8 @@ def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBP
         except StoreError:  # `refused` says it to whoever asks for this dataset
             damaged = True
             continue
-        stages.setdefault(manifest.stage, []).append(manifest)
-    views.create(connection, store, stages, whole=not damaged)
+        types.setdefault(manifest.type, []).append(manifest)
+    views.create(connection, store, types, whole=not damaged)
     if not open_access:
         _close_access(connection, store)
     return connection

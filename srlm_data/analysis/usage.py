@@ -1,6 +1,6 @@
 """What the rows of a store have cost: by dataset, by model, and by accepted pair.
 
-All of it is read from manifests. A pair costs what its prompts, answers and judgements cost,
+All of it is read from manifests. A pair costs what its prompts, answers and judgments cost,
 whatever version or recipe they came from, and nothing of what its model cost to train.
 """
 
@@ -21,7 +21,7 @@ class Spending:
 
     Attributes:
         name: a version, or a model's digest.
-        about: the stage of a version, or the dataset that names a model.
+        about: the dataset type of a version, or the dataset that names a model.
         units: what the figures are shared by: rows, or pairs.
         cost: the sums, as in a manifest's ``cost``.
         model: digest of the model that was asked, where there is one.
@@ -47,7 +47,7 @@ def datasets(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
         StoreError: nothing of a recipe is built, or a manifest is damaged.
     """
     return [
-        Spending(one.ref, one.stage, one.rows, Counter(one.cost), _model(store, one))
+        Spending(one.ref, one.type, one.rows, Counter(one.cost), _model(store, one))
         for one in _latest(store, recipes)
         if one.cost
     ]
@@ -72,7 +72,7 @@ def pairs(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
     """The latest pairs, with the cost of all that they were made from."""
     found = []
     for manifest in _latest(store, recipes):
-        if manifest.stage == PAIRS.name:
+        if manifest.type == PAIRS.name:
             whole: Counter[str] = Counter()
             for one in _lineage(store, manifest, set()):
                 whole.update(one.cost)
@@ -109,14 +109,14 @@ def _names(store: Store) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in store.names():
         manifest = store.resolve(name)
-        if manifest.stage == MODELS.name:
+        if manifest.type == MODELS.name:
             found |= {row["model"]: name for row in store.rows(manifest).dicts()}
     return found
 
 
 def _lineage(store: Store, manifest: Manifest, seen: set[str]) -> Iterator[Manifest]:
     """A version and all that it was made from, each once; models end the walk."""
-    if manifest.ref in seen or manifest.stage == MODELS.name:
+    if manifest.ref in seen or manifest.type == MODELS.name:
         return
     seen.add(manifest.ref)
     yield manifest

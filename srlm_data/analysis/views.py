@@ -1,9 +1,9 @@
 """What a connection sees beside the datasets themselves.
 
-all_judgments         the latest of every dataset of a stage in one table: its rows, and before them
-                      `dataset`, `version`, `recipe`, `iteration` and `model_name`
-versions              a row a version: stage, rows, seconds, when, by which command and commit
-drops                 a row for each reason of each version: how many rows were left out
+all_judgments         the latest of every dataset of a dataset type in one table: its rows, and
+before them `dataset`, `version`, `recipe`, `iteration` and `model_name`
+versions              a row a version: dataset type, rows, seconds, when, by which command and
+commit drops                 a row for each reason of each version: how many rows were left out
 model_name(digest)    the dataset that the model is: `iter1.m2`
 
 `iteration` is the number at the end of the recipe's name (`iter2` and `paper_iter2`: 2), else null.
@@ -18,7 +18,7 @@ from typing import Final
 import duckdb
 
 from srlm_data.core.errors import StoreError
-from srlm_data.core.schema import MODELS, STAGES, Stage
+from srlm_data.core.schema import DATASET_TYPES, MODELS, DatasetType
 from srlm_data.store import Manifest, Store
 
 
@@ -41,8 +41,8 @@ def model_names(store: Store) -> dict[str, str]:
         for version in store.versions(name):
             try:
                 manifest = store.manifest(name, version)
-                if manifest.stage != MODELS.name:
-                    break  # all versions of a dataset are of one stage
+                if manifest.type != MODELS.name:
+                    break  # all versions of a dataset are of one dataset type
                 digests = [row["model"] for row in store.rows(manifest).dicts()]
                 named = store.refs(name)["latest"] == version
             except StoreError:  # a damaged model has no name; its rows are as good as they were
@@ -67,7 +67,7 @@ def create(
     Args:
         connection: where they are made.
         store: what they show.
-        latest: stage -> the latest version of each of its datasets.
+        latest: dataset type -> the latest version of each of its datasets.
         whole: whether ``latest`` is all of them: rows of half the datasets would be a wrong
             answer to a question about all.
     """
@@ -77,16 +77,16 @@ def create(
         "CREATE OR REPLACE MACRO model_name(digest) AS coalesce("
         f"map([{keys}]::VARCHAR[], [{values}]::VARCHAR[])[digest], left(digest, 8))"
     )
-    for stage in STAGES.values() if whole else ():
-        rows = [_select(stage, one) for one in latest.get(stage.name, ())]
+    for dataset_type in DATASET_TYPES.values() if whole else ():
+        rows = [_select(dataset_type, one) for one in latest.get(dataset_type.name, ())]
         connection.execute(
-            f'CREATE OR REPLACE VIEW "all_{stage.name}" AS '
-            + (" UNION ALL BY NAME ".join(rows) or _nothing(connection, stage))
+            f'CREATE OR REPLACE VIEW "all_{dataset_type.name}" AS '
+            + (" UNION ALL BY NAME ".join(rows) or _nothing(connection, dataset_type))
         )
     _describe_versions(connection, store, [one for part in latest.values() for one in part])
 
 
-def _select(stage: Stage, manifest: Manifest) -> str:
+def _select(dataset_type: DatasetType, manifest: Manifest) -> str:
     recipe, _, dataset = manifest.name.partition(".")
     iteration = iteration_of(recipe)
     columns = (
@@ -94,31 +94,31 @@ def _select(stage: Stage, manifest: Manifest) -> str:
         f"{quoted(recipe)} AS recipe, "
         f"{'NULL' if iteration is None else iteration}::INTEGER AS iteration, "
     )
-    if "model" in stage.schema.names:
+    if "model" in dataset_type.schema.names:
         columns += "model_name(model) AS model_name, "
     return f'SELECT {columns}* FROM "{recipe}"."{dataset}"'
 
 
-def _nothing(connection: duckdb.DuckDBPyConnection, stage: Stage) -> str:
-    """The same columns without a row, for a stage of which nothing is built yet."""
-    connection.from_arrow(stage.schema.empty_table()).create(f"no_{stage.name}")
-    named = "NULL::VARCHAR AS model_name, " if "model" in stage.schema.names else ""
+def _nothing(connection: duckdb.DuckDBPyConnection, dataset_type: DatasetType) -> str:
+    """The same columns without a row, for a dataset type of which nothing is built yet."""
+    connection.from_arrow(dataset_type.schema.empty_table()).create(f"no_{dataset_type.name}")
+    named = "NULL::VARCHAR AS model_name, " if "model" in dataset_type.schema.names else ""
     return (
         "SELECT NULL::VARCHAR AS dataset, NULL::VARCHAR AS version, NULL::VARCHAR AS recipe, "
-        f'NULL::INTEGER AS iteration, {named}* FROM "no_{stage.name}"'
+        f'NULL::INTEGER AS iteration, {named}* FROM "no_{dataset_type.name}"'
     )
 
 
 # A manifest, as far as SQL wants it.
 _MANIFEST: Final = {
-    "name": "VARCHAR", "version": "VARCHAR", "stage": "VARCHAR", "rows": "BIGINT",
+    "name": "VARCHAR", "version": "VARCHAR", "type": "VARCHAR", "rows": "BIGINT",
     "drops": "MAP(VARCHAR, BIGINT)", "cost": "MAP(VARCHAR, DOUBLE)",
     "made": 'STRUCT("at" VARCHAR, seconds DOUBLE, argv VARCHAR[], "commit" VARCHAR)',
 }  # fmt: skip
 
 _VERSIONS: Final = """
     CREATE OR REPLACE VIEW versions AS
-    SELECT name AS dataset, version, split_part(name, '.', 1) AS recipe, stage, "rows",
+    SELECT name AS dataset, version, split_part(name, '.', 1) AS recipe, type, "rows",
            concat(name, '@', version) IN ({latest}) AS is_latest, made.at::TIMESTAMPTZ AS made_at,
            made.seconds AS seconds, array_to_string(made.argv, ' ') AS command,
            made.commit AS "commit", "cost", drops
@@ -127,7 +127,7 @@ _VERSIONS: Final = """
 
 _DROPS: Final = """
     CREATE OR REPLACE VIEW drops AS
-    SELECT dataset, version, recipe, stage, is_latest, dropped.key AS reason,
+    SELECT dataset, version, recipe, type, is_latest, dropped.key AS reason,
            dropped.value AS dropped
     FROM (SELECT *, unnest(map_entries(drops)) AS dropped FROM versions)
 """

@@ -105,10 +105,10 @@ def _short(ref: str) -> str:
 def _rows(found: Diff) -> Iterator[str]:
     from srlm_data.analysis.lineage.gist import gist, shortened
     from srlm_data.cli.terminal import visible
-    from srlm_data.core.schema import STAGES
+    from srlm_data.core.schema import DATASET_TYPES
 
-    rows, stage = found.rows, STAGES[found.before.stage]
-    yield f"\nrows, by {stage.id}"
+    rows, dataset_type = found.rows, DATASET_TYPES[found.before.type]
+    yield f"\nrows, by {dataset_type.id}"
     yield (
         f"  {rows.same:,} the same, {rows.changed:,} changed, {rows.removed:,} removed, "
         f"{rows.added:,} added"
@@ -117,11 +117,11 @@ def _rows(found: Diff) -> Iterator[str]:
         yield f"  {name} changed in {count:,}"
     for mark, what in (("-", "removed"), ("+", "added")):
         for row in rows.samples[what]:
-            yield f"  {mark} {row[stage.id][:8]}  {visible(gist(stage.name, row))}"
+            yield f"  {mark} {row[dataset_type.id][:8]}  {visible(gist(dataset_type.name, row))}"
     for row in rows.samples["changed"]:
-        for name, (old, new) in ((name, row[name]) for name in row if name != stage.id):
+        for name, (old, new) in ((name, row[name]) for name in row if name != dataset_type.id):
             told = f"{shortened(str(old), 40)} -> {shortened(str(new), 40)}"
-            yield f"  ~ {row[stage.id][:8]}  {name}: {visible(told)}"
+            yield f"  ~ {row[dataset_type.id][:8]}  {name}: {visible(told)}"
 
 
 def _figures(title: str, shifts: Mapping[str, Shift]) -> Iterator[str]:

@@ -42,7 +42,7 @@ def pass_store(command: Callable[..., None]) -> Callable[..., None]:
 def manifest_row(manifest: Manifest) -> dict[str, Any]:
     """What `--json` says of a version."""
     return {
-        "name": manifest.name, "version": manifest.version, "stage": manifest.stage,
+        "name": manifest.name, "version": manifest.version, "type": manifest.type,
         "rows": manifest.rows, "content": manifest.content, "identity": manifest.identity,
         "inputs": list(map(vars, manifest.inputs)), "drops": manifest.drops,
         "cost": manifest.cost, "made": manifest.made,

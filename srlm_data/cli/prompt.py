@@ -24,7 +24,7 @@ from srlm_data.cli.answers import write_answer
 from srlm_data.cli.stopping import interruptible
 from srlm_data.core import database
 from srlm_data.core.errors import DataError, SrlmError, did_you_mean
-from srlm_data.core.schema import STAGES
+from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.store import Store
 
 _COMMANDS: Final = {
@@ -112,7 +112,12 @@ def _query(store: Store, text: str, open_access: bool, *, rows: int) -> None:
 
 def tables(store: Store) -> list[str]:
     """Every table that a query can name without a version."""
-    return [*store.names(), *(f"all_{stage}" for stage in STAGES), "versions", "drops"]
+    return [
+        *store.names(),
+        *(f"all_{dataset_type}" for dataset_type in DATASET_TYPES),
+        "versions",
+        "drops",
+    ]
 
 
 class SqlCompleter(Completer):
@@ -121,8 +126,8 @@ class SqlCompleter(Completer):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._tables = tables(store)
-        self._stages = {name: store.resolve(name).stage for name in _readable(store)}
-        self._stages |= {f"all_{stage}": stage for stage in STAGES}
+        self._types = {name: store.resolve(name).type for name in _readable(store)}
+        self._types |= {f"all_{dataset_type}": dataset_type for dataset_type in DATASET_TYPES}
         with database.connect() as connection:
             keywords = connection.sql(
                 "SELECT upper(keyword_name) FROM duckdb_keywords() "
@@ -162,9 +167,11 @@ class SqlCompleter(Completer):
         return [f"{table}@{ref}" for ref in refs]
 
     def _columns(self, text: str) -> list[str]:
-        named = [stage for name, stage in self._stages.items() if name in text.lower()]
-        stages = dict.fromkeys(named or STAGES)
-        return list(dict.fromkeys(name for one in stages for name in STAGES[one].schema.names))
+        named = [dataset_type for name, dataset_type in self._types.items() if name in text.lower()]
+        types = dict.fromkeys(named or DATASET_TYPES)
+        return list(
+            dict.fromkeys(name for one in types for name in DATASET_TYPES[one].schema.names)
+        )
 
 
 def _readable(store: Store) -> Iterator[str]:

@@ -25,7 +25,7 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+")
     show_default=True, help="What TARGETS are.",
 )  # fmt: skip
 @click.option("--tag", metavar="NAME", help="Name this release there; its content's hash if not.")
-@click.option("--license", "licence", metavar="ID", help="The licence that you publish under.")
+@click.option("--license", "license", metavar="ID", help="The license that you publish under.")
 @click.option("--public", is_flag=True, help="Let everybody read a repository that is made now.")
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the card; send nothing.")
@@ -33,7 +33,7 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 @pass_store
 def publish(
     store: Store, targets: tuple[str, ...], everything: bool, repo: str, kind: str,
-    tag: str | None, licence: str | None, public: bool, pull_request: bool, dry_run: bool,
+    tag: str | None, license: str | None, public: bool, pull_request: bool, dry_run: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Publish TARGETS (recipes, datasets or versions) to the Hub: one commit, a card and a tag."""
@@ -46,9 +46,9 @@ def publish(
     if kind == "model":
         if len(targets) != 1:
             raise click.UsageError("--type model wants one model, as in iter1.m2.")
-        upload = publish.model(store, targets[0], tag=tag, licence=licence)
+        upload = publish.model(store, targets[0], tag=tag, license=license)
     else:
-        upload = publish.dataset(select(store, targets), store, repo=repo, tag=tag, licence=licence)
+        upload = publish.dataset(select(store, targets), store, repo=repo, tag=tag, license=license)
     if dry_run:
         _show(upload, repo, as_json=as_json)
         return
@@ -110,7 +110,7 @@ def pull(store: Store, source: str, datasets: tuple[str, ...], kind: str, as_jso
         print_json([
             {
                 "name": one.manifest.name, "version": one.manifest.version,
-                "stage": one.manifest.stage, "rows": one.manifest.rows,
+                "type": one.manifest.type, "rows": one.manifest.rows,
                 "content": one.manifest.content, "new": one.new, "latest": one.latest,
             }
             for one in pulled
@@ -131,7 +131,7 @@ def _say(pulled: list[Pulled]) -> None:
         manifest = one.manifest
         click.echo(
             f"  {manifest.name.partition('.')[2]}: {{step: read_version, version: {manifest.ref}, "
-            f"stage: {manifest.stage}, content: {manifest.content}}}"
+            f"dataset type: {manifest.type}, content: {manifest.content}}}"
         )
 
 

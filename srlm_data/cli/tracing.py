@@ -99,10 +99,10 @@ def _line(role: str, node: Node) -> Text:
     line = Text()
     if role:
         line.append(f"{role}: ", style="dim")
-    if node.stage == "version":
+    if node.type == "version":
         line.append(node.id, style="bold")
     else:
-        line.append(f"{node.stage.removesuffix('s')} {node.id[:_DIGITS]}", style="bold")
+        line.append(f"{node.type.removesuffix('s')} {node.id[:_DIGITS]}", style="bold")
         if node.where:
             name, _, version = node.where.partition("@")
             line.append(f"  {name}@{version[:8]}", style="dim")

@@ -74,7 +74,9 @@ class RowHash:
             numbers = _filled(array, 0).to_numpy()
             self._feed(f"{key}:values", numbers.astype("<i8").tobytes())
         else:
-            raise TypeError(f"a column of type {kind} has no canonical form; no stage declares one")
+            raise TypeError(
+                f"a column of type {kind} has no canonical form; no dataset type declares one"
+            )
 
 
 def _filled(array: pa.Array, value: object) -> pa.Array:

@@ -2,7 +2,7 @@
 
     SrlmError                 expected: one sentence, no traceback, a non-zero exit
     ├── RecipeError           the recipe, or a file that it names, is wrong        exit 2
-    ├── DataError             rows break a rule of their stage, or cannot be read  exit 3
+    ├── DataError             rows break a rule of their dataset type, or cannot be read  exit 3
     ├── StoreError            a version is missing, damaged, or the store unusable exit 4
     │   ├── Damaged           bytes of the store are not what was written          exit 4
     │   └── Busy              another process is building the same version         exit 5

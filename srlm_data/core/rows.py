@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from srlm_data.core import schema
 from srlm_data.core.errors import Damaged
-from srlm_data.core.schema import Stage
+from srlm_data.core.schema import DatasetType
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,7 +38,7 @@ class Rows:
     """Rows of one stage.
 
     Attributes:
-        stage: their shape and rules.
+        dataset type: their shape and rules.
         drops: reason -> count of what the step left out; complete once the rows are drained.
         notes: anything else worth keeping in the manifest (plain JSON).
         name: ``recipe.dataset@version`` where the rows come from a version, else ``memory``.
@@ -46,7 +46,7 @@ class Rows:
 
     def __init__(
         self,
-        stage: Stage,
+        dataset_type: DatasetType,
         source: Callable[[], Iterator[pa.RecordBatch]],
         *,
         files: Sequence[Path] = (),
@@ -54,7 +54,7 @@ class Rows:
         notes: dict[str, Any] | None = None,
         name: str = "memory",
     ) -> None:
-        self.stage = stage
+        self.type = dataset_type
         self.files = tuple(files)
         self.drops: Counter[str] = Counter() if drops is None else drops
         self.notes: dict[str, Any] = {} if notes is None else notes
@@ -62,14 +62,14 @@ class Rows:
         self._source = source
 
     @classmethod
-    def of(cls, stage: Stage, rows: Iterable[Mapping[str, Any]] | pa.Table) -> Rows:
+    def of(cls, dataset_type: DatasetType, rows: Iterable[Mapping[str, Any]] | pa.Table) -> Rows:
         """Rows held in memory, from dicts or a table; missing nullable columns become null."""
-        table = rows if isinstance(rows, pa.Table) else _table(stage, list(rows))
-        table = table.select(stage.schema.names).cast(stage.schema)
-        return cls(stage, lambda: iter(table.to_batches()))
+        table = rows if isinstance(rows, pa.Table) else _table(dataset_type, list(rows))
+        table = table.select(dataset_type.schema.names).cast(dataset_type.schema)
+        return cls(dataset_type, lambda: iter(table.to_batches()))
 
     @classmethod
-    def of_files(cls, stage: Stage, files: Sequence[Path], name: str) -> Rows:
+    def of_files(cls, dataset_type: DatasetType, files: Sequence[Path], name: str) -> Rows:
         """Rows of Parquet files, read lazily."""
 
         def read() -> Iterator[pa.RecordBatch]:
@@ -79,19 +79,19 @@ class Rows:
                         # Group by group: a batch over several would be as large as all of them.
                         for group in range(parquet.num_row_groups):
                             for batch in parquet.iter_batches(BATCH, row_groups=[group]):
-                                yield _in_schema(stage, batch)
+                                yield _in_schema(dataset_type, batch)
             except (ValueError, OSError, pa.ArrowException) as error:
                 raise Damaged(
                     f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify "
                     "--quarantine' puts the version aside; build again then."
                 ) from None
 
-        return cls(stage, read, files=files, name=name)
+        return cls(dataset_type, read, files=files, name=name)
 
     @classmethod
     def stream(
         cls,
-        stage: Stage,
+        dataset_type: DatasetType,
         rows: Iterable[Mapping[str, Any]],
         *,
         drops: Counter[str] | None = None,
@@ -102,14 +102,14 @@ class Rows:
 
         def read() -> Iterator[pa.RecordBatch]:
             for part in parts:
-                yield from _table(stage, part).to_batches()
+                yield from _table(dataset_type, part).to_batches()
 
-        return cls(stage, read, drops=drops, notes=notes)
+        return cls(dataset_type, read, drops=drops, notes=notes)
 
     @classmethod
     def columns(
         cls,
-        stage: Stage,
+        dataset_type: DatasetType,
         parts: Iterable[Columns],
         *,
         drops: Counter[str] | None = None,
@@ -119,29 +119,29 @@ class Rows:
 
         def read() -> Iterator[pa.RecordBatch]:
             for part in parts:
-                yield from _of_columns(stage, part).to_batches()
+                yield from _of_columns(dataset_type, part).to_batches()
 
-        return cls(stage, read, drops=drops, notes=notes)
+        return cls(dataset_type, read, drops=drops, notes=notes)
 
     @classmethod
     def reading(
         cls,
-        stage: Stage,
+        dataset_type: DatasetType,
         reader: Iterable[pa.RecordBatch],
         *,
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Rows of a record-batch reader (a DuckDB result, say), cast to the stage as they come."""
+        """Rows of a record-batch reader (a DuckDB result, say), cast to the type as they come."""
 
         def read() -> Iterator[pa.RecordBatch]:
             for batch in reader:
-                yield _in_schema(stage, batch.select(stage.schema.names))
+                yield _in_schema(dataset_type, batch.select(dataset_type.schema.names))
 
-        return cls(stage, read, drops=drops, notes=notes)
+        return cls(dataset_type, read, drops=drops, notes=notes)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows as record batches of the stage's schema."""
+        """The rows as record batches of the dataset type's schema."""
         return self._source()
 
     def tuples(self, *columns: str) -> Iterator[tuple[Any, ...]]:
@@ -155,13 +155,13 @@ class Rows:
         Args:
             columns: the ones that are wanted; all of them where none is named.
         """
-        names = columns or tuple(self.stage.schema.names)
+        names = columns or tuple(self.type.schema.names)
         for values in self.tuples(*names):
             yield dict(zip(names, values, strict=True))
 
     def table(self) -> pa.Table:
         """All rows in memory."""
-        return pa.Table.from_batches(self.batches(), schema=self.stage.schema)
+        return pa.Table.from_batches(self.batches(), schema=self.type.schema)
 
     def count(self) -> int:
         """How many rows there are (from the files' footers where there are files)."""
@@ -222,22 +222,26 @@ def _length(values: list[Any]) -> int:
     return sum(len(turn["content"]) for turn in values if isinstance(turn, Mapping))
 
 
-def _in_schema(stage: Stage, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _in_schema(dataset_type: DatasetType, batch: pa.RecordBatch) -> pa.RecordBatch:
     # Parquet calls the elements of a list otherwise, so the metadata counts. Where nothing differs,
     # no cast: it loads Arrow's compute functions, which a build with nothing to do never needs.
-    same = batch.schema.equals(stage.schema, check_metadata=True)
-    return batch if same else batch.cast(stage.schema)
+    same = batch.schema.equals(dataset_type.schema, check_metadata=True)
+    return batch if same else batch.cast(dataset_type.schema)
 
 
-def _table(stage: Stage, rows: list[Mapping[str, Any]]) -> pa.Table:
+def _table(dataset_type: DatasetType, rows: list[Mapping[str, Any]]) -> pa.Table:
     given = set().union(*rows)
-    return _of_columns(stage, {name: [row.get(name) for row in rows] for name in given}, len(rows))
+    return _of_columns(
+        dataset_type, {name: [row.get(name) for row in rows] for name in given}, len(rows)
+    )
 
 
-def _of_columns(stage: Stage, columns: Columns, rows: int | None = None) -> pa.Table:
-    schema = stage.schema
+def _of_columns(dataset_type: DatasetType, columns: Columns, rows: int | None = None) -> pa.Table:
+    schema = dataset_type.schema
     if unknown := columns.keys() - set(schema.names):
-        raise TypeError(f"{stage.name} has no column {sorted(unknown)}; it has {schema.names}")
+        raise TypeError(
+            f"{dataset_type.name} has no column {sorted(unknown)}; it has {schema.names}"
+        )
     rows = len(next(iter(columns.values()))) if rows is None else rows
     arrays = [
         _array(columns[field.name], field.type)

@@ -1,14 +1,14 @@
-"""The row shape of each stage, and the rules that hold for its rows.
+"""The row shape of each dataset type, and the rules that hold for its rows.
 
     messages -> ift, ranked -> prompts -> candidates -> judgments -> pairs -> models
 
-A stage is an Arrow schema, the column that identifies a row, the columns that name its
+A dataset type is an Arrow schema, the column that identifies a row, the columns that name its
 parents, and checks written as SQL conditions. A commit runs the checks; a row that breaks
 one never reaches a version.
 
 Conversations are lists of ``{role, content}``, the form that chat templates and TRL take.
 They are the one list that rows hold, with the ids of a prompt's few-shot examples: everything
-that is repeated (candidates, judgements) is one row each.
+that is repeated (candidates, judgments) is one row each.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Message(TypedDict):
 CONVERSATION: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 STATES: Final = ("parsed", "unparsed", "out_of_range", "truncated", "error")
-"""What became of a judgement. Only ``parsed`` has a score; every other state keeps its text."""
+"""What became of a judgment. Only ``parsed`` has a score; every other state keeps its text."""
 
 COMPARISON_STATES: Final = ("parsed", "unparsed", "truncated", "error", "unscored", "identical")
 """What became of a comparison. ``identical`` answers are a tie that nobody was asked about;
@@ -41,15 +41,15 @@ MAX_SCORE: Final = 5
 
 
 @dataclass(frozen=True)
-class Stage:
+class DatasetType:
     """What the rows of a dataset are.
 
     Attributes:
-        name: the stage's plural noun.
+        name: the dataset type's plural noun.
         schema: the declared Arrow schema; rows are cast to it on write.
         id: the column that identifies a row: unique, never null, derived from content.
-        parents: column -> stage; each non-null value must be an id of an input of that stage.
-        checks: sentence -> SQL condition that must be true of every row.
+        parents: column -> dataset type; each non-null value must be an id of an input of that
+        stage. checks: sentence -> SQL condition that must be true of every row.
         order: the columns that a version's rows are sorted by, then by id. Answers come back as
             they finish; the order of a version must not hang on that, for training follows it.
         content: the columns that decide a version's content hash, where not all of them do.
@@ -99,7 +99,7 @@ _ANSWERED: Final = {
     "completion_tokens": _maybe(_INT),
 }
 
-MESSAGES: Final = Stage(
+MESSAGES: Final = DatasetType(
     "messages",
     _schema(
         message_id=_TEXT, parent_id=_maybe(_TEXT), tree_id=_TEXT, role=_TEXT, text=_TEXT,
@@ -111,7 +111,7 @@ MESSAGES: Final = Stage(
     checks={"a role is prompter or assistant": "role IN ('prompter', 'assistant')"},
 )  # fmt: skip
 
-EXAMPLES: Final = Stage(
+EXAMPLES: Final = DatasetType(
     "examples",
     _schema(
         example_id=_TEXT, kind=_TEXT, prompt=CONVERSATION, completion=CONVERSATION,
@@ -124,7 +124,7 @@ EXAMPLES: Final = Stage(
     },
 )  # fmt: skip
 
-PROMPTS: Final = Stage(
+PROMPTS: Final = DatasetType(
     "prompts",
     _schema(
         prompt_id=_TEXT, prompt=CONVERSATION, source=_TEXT, few_shot=_maybe(pa.list_(_TEXT)),
@@ -134,7 +134,7 @@ PROMPTS: Final = Stage(
     checks={"a prompt is not empty": "len(prompt) > 0"},
 )  # fmt: skip
 
-CANDIDATES: Final = Stage(
+CANDIDATES: Final = DatasetType(
     "candidates",
     _schema(
         candidate_id=_TEXT, prompt_id=_TEXT, prompt=CONVERSATION, response=_TEXT,
@@ -150,7 +150,7 @@ CANDIDATES: Final = Stage(
     },
 )  # fmt: skip
 
-JUDGMENTS: Final = Stage(
+JUDGMENTS: Final = DatasetType(
     "judgments",
     _schema(
         judgment_id=_TEXT, candidate_id=_TEXT, prompt_id=_TEXT, repeat=_INT, state=_TEXT,
@@ -170,7 +170,7 @@ JUDGMENTS: Final = Stage(
     },
 )  # fmt: skip
 
-COMPARISONS: Final = Stage(
+COMPARISONS: Final = DatasetType(
     "comparisons",
     _schema(
         comparison_id=_TEXT, prompt_id=_TEXT, first_id=_TEXT, second_id=_TEXT, first_model=_TEXT,
@@ -192,7 +192,7 @@ COMPARISONS: Final = Stage(
     },
 )  # fmt: skip
 
-PAIRS: Final = Stage(
+PAIRS: Final = DatasetType(
     "pairs",
     _schema(
         pair_id=_TEXT, prompt_id=_TEXT, prompt=CONVERSATION, chosen=CONVERSATION,
@@ -208,7 +208,7 @@ PAIRS: Final = Stage(
     },
 )  # fmt: skip
 
-MODELS: Final = Stage(
+MODELS: Final = DatasetType(
     "models",
     _schema(
         model=_TEXT, base=_maybe(_TEXT), reference=_maybe(_TEXT), method=_TEXT, location=_TEXT,
@@ -220,7 +220,7 @@ MODELS: Final = Stage(
     content=("model",),
 )  # fmt: skip
 
-METRICS: Final = Stage(
+METRICS: Final = DatasetType(
     "metrics",
     _schema(
         metric_id=_TEXT, model=_TEXT, versus=_maybe(_TEXT), metric=_TEXT, value=_maybe(_FLOAT),
@@ -229,9 +229,9 @@ METRICS: Final = Stage(
     id="metric_id",
 )  # fmt: skip
 
-STAGES: Final = {
-    stage.name: stage
-    for stage in (
+DATASET_TYPES: Final = {
+    dataset_type.name: dataset_type
+    for dataset_type in (
         MESSAGES, EXAMPLES, PROMPTS, CANDIDATES, JUDGMENTS, COMPARISONS, PAIRS, MODELS, METRICS,
     )
 }  # fmt: skip

@@ -22,7 +22,7 @@ FORMS: Final = {
     "reverse": "order",
     "pick": "thing",
 }
-"""The form of answer that a task asks for, in the words of a judgement."""
+"""The form of answer that a task asks for, in the words of a judgment."""
 
 
 @dataclass(frozen=True)

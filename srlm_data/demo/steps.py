@@ -23,7 +23,7 @@ from srlm_data.models.identity import Workshop
 from srlm_data.steps.open_assistant import messages_of_tree
 
 M0: Final = Path(__file__).parent / "m0"
-LICENCE: Final = "apache-2.0"
+LICENSE: Final = "apache-2.0"
 """The world's texts are the package's own."""
 
 
@@ -45,7 +45,7 @@ def world_messages(config: WorldMessages) -> Messages:
         for tree in trees(seed=config.seed, n=config.n):
             yield from messages_of_tree(tree)
 
-    return Rows.stream(schema.MESSAGES, rows(), notes={"license": LICENCE})
+    return Rows.stream(schema.MESSAGES, rows(), notes={"license": LICENSE})
 
 
 class PretrainedM0(Config):
@@ -161,7 +161,7 @@ def check_answers(config: CheckAnswers, candidates: Candidates) -> Judgments:  #
 
 
 def _scored(candidate: Mapping[str, Any], judge: str, score: float) -> dict[str, Any]:
-    """A judgement by something that knows the truth."""
+    """A judgment by something that knows the truth."""
     return {
         "judgment_id": ids.row_id(judge, candidate["candidate_id"]),
         "candidate_id": candidate["candidate_id"],

@@ -1,9 +1,9 @@
-"""files of AlpacaEval -> metrics: judgements that were made elsewhere (paper, section 3.2).
+"""files of AlpacaEval -> metrics: judgments that were made elsewhere (paper, section 3.2).
 
 AlpacaEval leaves ``model_outputs.json`` (``instruction``, ``output``, ``generator``) and
 ``annotations.json`` (``instruction``, ``generator_1`` the baseline, ``generator_2`` the model,
 ``preference``) for each model. A preference is between 1, the baseline is better, and 2, the model
-is; 1.5 (and 0, in old files) is a draw; null, or any other number, is no judgement.
+is; 1.5 (and 0, in old files) is a draw; null, or any other number, is no judgment.
 """
 
 from __future__ import annotations

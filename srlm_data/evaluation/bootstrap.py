@@ -111,7 +111,7 @@ def length_controlled(config: Bootstrap, outcomes: Numbers, differences: Numbers
 
 
 def metric(model: str, versus: str | None, name: str, estimate: Estimate) -> dict[str, Any]:
-    """A row of the stage ``metrics``."""
+    """A row of the dataset type ``metrics``."""
     return {
         "metric_id": row_id("metric", model, versus, name),
         "model": model,

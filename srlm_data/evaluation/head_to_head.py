@@ -120,7 +120,7 @@ def compare_scores(
     """Compare the answers of two models to the same prompts by scores given to them before.
 
     The scores may be a judge's, or those of a step of the user's own. An answer's score is the mean
-    of its parsed judgements; the higher one wins, equal ones are a tie, and where either answer has
+    of its parsed judgments; the higher one wins, equal ones are a tie, and where either answer has
     no score there is no winner (``unscored``). Gives one row a prompt.
 
     Drops: as for :func:`compare`.

@@ -1,7 +1,7 @@
 """candidates + judgments -> metrics: how well a model judges (paper, section 3.1).
 
 Humans ranked several replies to one prompt; a model scored each. A reply's score is the mean of its
-parsed judgements. How ties and gaps are treated is not in the paper; here it is so:
+parsed judgments. How ties and gaps are treated is not in the paper; here it is so:
 
 - A pair counts when humans ranked its two replies differently and both have a score. Equal scores
   do not order a pair, so such a pair is wrong; ``ties`` may count it half, or leave it out.
@@ -10,7 +10,7 @@ parsed judgements. How ties and gaps are treated is not in the paper; here it is
 - A rank correlation takes the replies with a score. It does not exist where these are all equal;
   ``constant`` says whether such a prompt is left out or counts 0. ``constant_scores`` tells how
   many there are. Kendall's is tau-b.
-- A judgement that was not parsed has no score, here as everywhere; ``parse_rate`` and
+- A judgment that was not parsed has no score, here as everywhere; ``parse_rate`` and
   ``unscored_replies`` show what that leaves out.
 """
 
@@ -82,7 +82,7 @@ def measure_judge(config: MeasureJudge, candidates: Candidates, judgments: Judgm
     ``pairwise_accuracy``, ``five_best``, ``exact_match``, ``parse_rate``, ``unscored_replies``,
     ``constant_scores`` and ``modal_share`` as shares of 1; ``spearman`` and ``kendall_tau`` as the
     mean over prompts; ``modal_score`` and ``mean_score`` in points. ``modal_share`` is the share of
-    parsed judgements that gave the most common score: near 1, the scores have collapsed.
+    parsed judgments that gave the most common score: near 1, the scores have collapsed.
 
     Drops: ``unranked``, ``another_split``, ``fewer_than_two_ranks`` (nothing to order), and
     ``judgment_of_another_reply``.

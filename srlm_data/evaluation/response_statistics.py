@@ -33,7 +33,7 @@ def describe_answers(
     prompt's other answers repeat one, 0 when all differ and 1 when all are the same, as the mean
     over prompts with several answers. With ``judgments`` of these answers also
     ``answer_mean_score`` in points, ``answer_modal_score``, and ``answer_modal_share``, the share
-    of parsed judgements that gave it.
+    of parsed judgments that gave it.
     Shares are of 1; a figure that the rows do not have (tokens of human replies) is null.
 
     Raises:

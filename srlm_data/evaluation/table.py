@@ -1,6 +1,6 @@
 """One table in the form of the paper's: the models in columns, the metrics in rows.
 
-Reads rows of the stage ``metrics`` and nothing else, so it shows whatever steps made them, a
+Reads rows of the dataset type ``metrics`` and nothing else, so it shows whatever steps made them, a
 user's own among them.
 """
 
@@ -22,7 +22,7 @@ ROWS: Final = {
     "exact_match": ("exact match %", 100, 1),
     "spearman": ("Spearman", 1, 3),
     "kendall_tau": ("Kendall tau", 1, 3),
-    "parse_rate": ("parsed judgements %", 100, 1),
+    "parse_rate": ("parsed judgments %", 100, 1),
     "unscored_replies": ("replies without a score %", 100, 1),
     "constant_scores": ("prompts of equal scores %", 100, 1),
     "mean_score": ("mean score", 1, 2),
@@ -55,7 +55,7 @@ def paper_table(
     """The metrics as text: one column a model, then one line for every two models that met.
 
     Args:
-        metrics: datasets of the stage ``metrics``.
+        metrics: datasets of the dataset type ``metrics``.
         names: model digest -> the name to show, in the order of the columns. A model without a name
             comes after them, under the first 12 characters of what it is called.
         intervals: show the intervals, as ``[low, high]``.

@@ -1,6 +1,7 @@
 """How a model is trained: the settings that decide its weights, and the run that makes them.
 
-The settings are read by the steps (``stages/models.py``) and by the scripts in ``train/`` alike.
+The settings are read by the steps (``dataset types/models.py``) and by the scripts in ``train/``
+alike.
 Their defaults are the paper's (section 3.1.2); what the paper does not state is ours and says
 so. The run itself happens in a process of its own, so that the core never imports torch.
 """

@@ -14,7 +14,7 @@ from typing import Final
 
 from srlm_data.core import database
 from srlm_data.core.config import Lengths
-from srlm_data.core.schema import STAGES, Stage
+from srlm_data.core.schema import DATASET_TYPES, DatasetType
 from srlm_data.engines.cache.spending import Ledger
 from srlm_data.pipeline.plan import Planned
 from srlm_data.store import Manifest, Store
@@ -189,11 +189,12 @@ def _answers(manifest: Manifest) -> float:
 
 def _lengths(store: Store, manifest: Manifest) -> Lengths:
     """Mean characters of the texts in a version's rows."""
-    stage = STAGES[manifest.stage]
+    dataset_type = DATASET_TYPES[manifest.type]
     with database.connect() as connection:
         store.rows(manifest).view(connection, "rows")
         prompt, response = (
-            _mean(stage, columns) for columns in (("prompt",), ("response", "completion", "text"))
+            _mean(dataset_type, columns)
+            for columns in (("prompt",), ("response", "completion", "text"))
         )
         found = connection.execute(
             f"SELECT {prompt}, {response} FROM (FROM rows LIMIT {_SAMPLE}) AS rows"
@@ -202,11 +203,11 @@ def _lengths(store: Store, manifest: Manifest) -> Lengths:
     return Lengths(*(float(mean or 0.0) for mean in found))
 
 
-def _mean(stage: Stage, columns: Iterable[str]) -> str:
-    """SQL for the mean length of the first of these columns that a stage has."""
+def _mean(dataset_type: DatasetType, columns: Iterable[str]) -> str:
+    """SQL for the mean length of the first of these columns that a dataset type has."""
     for name in columns:
-        if name in stage.schema.names:
-            text = str(stage.schema.field(name).type) == "string"
+        if name in dataset_type.schema.names:
+            text = str(dataset_type.schema.field(name).type) == "string"
             whole = f"list_sum(list_transform({name}, lambda turn: length(turn.content)))"
             return f"avg({f'length({name})' if text else whole})"
     return "0"

@@ -44,7 +44,7 @@ def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]
     return {
         "step": dataset.step.name,
         "revision": dataset.config.revision,
-        "stage": dataset.makes.name,
+        "type": dataset.makes.name,
         "schema": row_id(str(dataset.makes.schema))[:8],
         "config": dataset.config.identity(),
         "inputs": dict(contents),

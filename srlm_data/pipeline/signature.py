@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final, Union
 from srlm_data.core.config import Config
 from srlm_data.core.errors import RecipeError, did_you_mean
 from srlm_data.core.rows import Rows, Versions
-from srlm_data.core.schema import Stage
+from srlm_data.core.schema import DatasetType
 from srlm_data.engines.protocol import Engine
 from srlm_data.engines.settings import PLUGIN
 from srlm_data.models.identity import Workshop
@@ -37,13 +37,13 @@ class Parameter:
     """A dataset parameter.
 
     Attributes:
-        stage: what its rows must be; None where any stage will do.
+        dataset type: what its rows must be; None where any dataset type will do.
         form: ``one`` dataset, a ``list`` of them, or a ``mapping`` from names to them.
         required: whether a recipe must give it.
     """
 
     name: str
-    stage: Stage | None
+    type: DatasetType | None
     form: str
     required: bool
 
@@ -54,7 +54,7 @@ class Step:
 
     Attributes:
         name: as a recipe writes it: ``judge``, or ``my_module:my_step``.
-        makes: the stage that it makes; None where its config says so (``sql``).
+        makes: the dataset type that it makes; None where its config says so (``sql``).
         resources: any of ``engine``, ``workshop`` and ``versions``.
     """
 
@@ -63,7 +63,7 @@ class Step:
     config: type[Config]
     parameters: Mapping[str, Parameter]
     resources: frozenset[str]
-    makes: Stage | None
+    makes: DatasetType | None
 
     @property
     def summary(self) -> str:
@@ -97,9 +97,9 @@ def read_signature(name: str, function: Callable[..., Any]) -> Step:
                 f"step '{name}': parameter '{parameter.name}' is neither a dataset nor a resource, "
                 f"found {hint}. Annotate it with Candidates, list[Examples], Engine or the like."
             )
-        stage, form = read
+        dataset_type, form = read
         parameters[parameter.name] = Parameter(
-            parameter.name, stage, form, parameter.default is inspect.Parameter.empty
+            parameter.name, dataset_type, form, parameter.default is inspect.Parameter.empty
         )
     config = hints[names[0].name]
     both = parameters.keys() & config.model_fields.keys()
@@ -156,13 +156,13 @@ def _is_config(hint: object) -> bool:
     return isinstance(hint, type) and issubclass(hint, Config)
 
 
-def _dataset(hint: Any) -> tuple[Stage | None, str] | None:
-    """Stage and form of a dataset annotation, or None when it is something else."""
+def _dataset(hint: Any) -> tuple[DatasetType | None, str] | None:
+    """Dataset type and form of a dataset annotation, or None when it is something else."""
     if hint is Rows:
         return None, "one"
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated and arguments[0] is Rows:
-        return next(mark for mark in arguments[1:] if isinstance(mark, Stage)), "one"
+        return next(mark for mark in arguments[1:] if isinstance(mark, DatasetType)), "one"
     if origin in (Union, types.UnionType):
         inner = [one for one in arguments if one is not type(None)]
         return _dataset(inner[0]) if len(inner) == 1 else None

@@ -86,7 +86,7 @@ def select(store: Store, targets: Sequence[str]) -> Release:
 def _meant(store: Store, target: str) -> list[Manifest]:
     if "." in target:
         manifest = store.resolve(target)
-        if manifest.stage == "models":
+        if manifest.type == "models":
             raise StoreError(
                 f"{manifest.ref}: it is a model, and a dataset is wanted. Publish it by itself, "
                 "with --type model."
@@ -95,7 +95,7 @@ def _meant(store: Store, target: str) -> list[Manifest]:
     names = [name for name in store.names() if name.split(".")[0] == target]
     if not names:
         store.resolve(target)  # says that there is no such dataset, and which is near
-    return [one for one in map(store.resolve, names) if one.stage != "models"]
+    return [one for one in map(store.resolve, names) if one.type != "models"]
 
 
 def _refuse_strangers(manifest: Manifest, chosen: Mapping[str, Manifest]) -> None:

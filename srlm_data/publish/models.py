@@ -27,7 +27,7 @@ _SAVED_FROM: Final = ("_name_or_path", "name_or_path")
 """Keys in which transformers keeps the path that a model was loaded from."""
 
 
-def model(store: Store, ref: str, *, tag: str | None, licence: str | None) -> Upload:
+def model(store: Store, ref: str, *, tag: str | None, license: str | None) -> Upload:
     """A model's version as a model repository.
 
     Raises:
@@ -50,19 +50,19 @@ def model(store: Store, ref: str, *, tag: str | None, licence: str | None) -> Up
         )
     del row["location"]
     training = folder / "training.json"
-    inputs = lineage.licences(lineage.ancestors(Release((Part("model", manifest),)), store))
+    inputs = lineage.licenses(lineage.ancestors(Release((Part("model", manifest),)), store))
     files: dict[str, Content] = {
         **{file.name: _without_paths(file) for file in _files(folder)},
         f"{MANIFESTS}/{manifest.name.partition('.')[2]}.json": cleaned(
-            manifest, row=row, licences=inputs
+            manifest, row=row, licenses=inputs
         ).json(),
         "README.md": model_card.text(
             json.loads(training.read_text(encoding="utf-8")) if training.is_file() else None,
             title=manifest.ref,
             digest=row["model"],
             inputs=manifest.inputs,
-            licences=inputs,
-            header=_header(store, manifest, licence),
+            licenses=inputs,
+            header=_header(store, manifest, license),
         ).encode(),
     }
     refuse_private(
@@ -73,7 +73,7 @@ def model(store: Store, ref: str, *, tag: str | None, licence: str | None) -> Up
 
 
 def _row(store: Store, manifest: Manifest) -> dict[str, Any]:
-    rows = list(store.rows(manifest).dicts()) if manifest.stage == MODELS.name else []
+    rows = list(store.rows(manifest).dicts()) if manifest.type == MODELS.name else []
     if len(rows) != 1:
         raise StoreError(
             f"{manifest.ref}: one model is wanted, found {manifest.counted}. "
@@ -105,10 +105,10 @@ def _text(content: Content) -> str:
     return data.decode("utf-8", errors="replace")
 
 
-def _header(store: Store, manifest: Manifest, licence: str | None) -> dict[str, Any]:
+def _header(store: Store, manifest: Manifest, license: str | None) -> dict[str, Any]:
     base = lineage.hub_base(store, manifest)
     return {
-        **({"license": licence} if licence else {}),
+        **({"license": license} if license else {}),
         **({"base_model": base.partition("@")[0]} if base else {}),
     }
 

@@ -65,7 +65,7 @@ class Published:
 
 
 def dataset(
-    release: Release, store: Store, *, repo: str, tag: str | None, licence: str | None
+    release: Release, store: Store, *, repo: str, tag: str | None, license: str | None
 ) -> Upload:
     """A release as a dataset repository.
 
@@ -82,12 +82,12 @@ def dataset(
         _refuse_tokens(store, part)
         for path in store.files(part.manifest):
             files[f"{part.config}/{path.name}"] = path
-        inputs = lineage.licences(lineage.ancestors(Release((part,)), store))
-        own = [lineage.Licence(part.manifest.ref, licence, repo)] if licence else []
+        inputs = lineage.licenses(lineage.ancestors(Release((part,)), store))
+        own = [lineage.License(part.manifest.ref, license, repo)] if license else []
         files[f"{MANIFESTS}/{part.config}.json"] = cleaned(
-            part.manifest, licences=[*inputs, *own]
+            part.manifest, licenses=[*inputs, *own]
         ).json()
-    text = card.text(release, store, repo=repo, tag=tag, licence=licence)
+    text = card.text(release, store, repo=repo, tag=tag, license=license)
     files["README.md"] = text.encode()
     refuse_private(
         (f"{release.title}: {path}", content.decode())

@@ -1,9 +1,9 @@
-"""Floor 7. One offline HTML page about the data of some recipes: what became of it, and what it looks like.
+"""Floor 7. One offline HTML page about the data of some recipes, its fate and its looks.
 
     flows        which versions the page is about
     funnel       what became of the prompts, and why
     figures      what DuckDB counts in the versions, however many rows there are
-    samples      pairs to look at, with their judgements
+    samples      pairs to look at, with their judgments
     prompt_map   where the prompts lie
     panels       a sentence and a chart for each question
     charts       the charts, drawn by Altair
@@ -40,7 +40,7 @@ def write(
 
     Args:
         store: where the versions lie.
-        names: recipes (``iter1``), or single datasets or versions of pairs or judgements.
+        names: recipes (``iter1``), or single datasets or versions of pairs or judgments.
         file: the page; it is replaced if it is there.
         map_points: how many prompts the map shows at most; 0 leaves it out.
 

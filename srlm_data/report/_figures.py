@@ -12,7 +12,7 @@ from typing import Any, Final
 import duckdb
 
 from srlm_data.core import database
-from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, Stage
+from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, DatasetType
 from srlm_data.report._flows import Flow
 from srlm_data.store import Manifest, Store
 
@@ -23,7 +23,7 @@ Figures = list[dict[str, Any]]
 def opened(store: Store, flows: Sequence[Flow]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with ``candidates``, ``judgments``, ``pairs`` and what is derived from them.
 
-    ``answers`` has one row a candidate: its length, its judgements, and the least, the greatest
+    ``answers`` has one row a candidate: its length, its judgments, and the least, the greatest
     and the mean of their scores. ``lengths`` has one row a pair.
     """
     with database.connect(memory=database.LOOKING) as connection:
@@ -37,26 +37,29 @@ def opened(store: Store, flows: Sequence[Flow]) -> Iterator[duckdb.DuckDBPyConne
 
 
 def _union(
-    connection: duckdb.DuckDBPyConnection, store: Store, stage: Stage, of: dict[str, Manifest]
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    dataset_type: DatasetType,
+    of: dict[str, Manifest],
 ) -> None:
-    """A view over the versions of a stage, with the label of each; an empty one for none."""
+    """A view over the versions of a dataset type, with the label of each; an empty one for none."""
     parts = []
     for number, (label, manifest) in enumerate(of.items()):
-        view = f"{stage.name}_{number}"
+        view = f"{dataset_type.name}_{number}"
         store.rows(manifest).view(connection, view)
         parts.append(f"SELECT '{label}' AS flow, * FROM {view}")
     if not parts:
-        connection.register(f"no_{stage.name}", stage.schema.empty_table())
-        parts = [f"SELECT '' AS flow, * FROM no_{stage.name}"]
-    connection.execute(f"CREATE VIEW {stage.name} AS {' UNION ALL '.join(parts)}")
+        connection.register(f"no_{dataset_type.name}", dataset_type.schema.empty_table())
+        parts = [f"SELECT '' AS flow, * FROM no_{dataset_type.name}"]
+    connection.execute(f"CREATE VIEW {dataset_type.name} AS {' UNION ALL '.join(parts)}")
 
 
-# A candidate's id is hashed to 64 bits: the table of ten million judgements is a third as large,
+# A candidate's id is hashed to 64 bits: the table of ten million judgments is a third as large,
 # and two ids in four million meet with a chance of one in two million.
 _ANSWERS: Final = """
     CREATE TEMP TABLE answers AS
     WITH judged AS (
-        SELECT flow, hash(candidate_id) AS id, count(*) AS judgements, count(score) AS scored,
+        SELECT flow, hash(candidate_id) AS id, count(*) AS judgments, count(score) AS scored,
                min(score) AS least, max(score) AS greatest, avg(score) AS score
         FROM judgments GROUP BY ALL
     )
@@ -86,7 +89,7 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
         connection,
         """
         WITH judged AS (
-            SELECT flow, count(*) AS judgements, count(score) AS parsed,
+            SELECT flow, count(*) AS judgments, count(score) AS parsed,
                    count(score) / count(*) AS parse_rate, mode(score) AS modal_score,
                    avg(score) AS mean_score, count(DISTINCT template) AS templates
             FROM judgments GROUP BY flow
@@ -115,11 +118,11 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
 
 
 def scores(connection: duckdb.DuckDBPyConnection) -> Figures:
-    """How often each score was given, to half a point, as shares of a flow's parsed judgements."""
+    """How often each score was given, to half a point, as shares of a flow's parsed judgments."""
     return fetch(
         connection,
         """
-        SELECT flow, round(score * 2) / 2 AS score, count(*) AS judgements,
+        SELECT flow, round(score * 2) / 2 AS score, count(*) AS judgments,
                count(*) / sum(count(*)) OVER (PARTITION BY flow) AS share
         FROM judgments WHERE score IS NOT NULL GROUP BY 1, 2 ORDER BY ALL
         """,
@@ -127,11 +130,11 @@ def scores(connection: duckdb.DuckDBPyConnection) -> Figures:
 
 
 def states(connection: duckdb.DuckDBPyConnection) -> Figures:
-    """What became of the judgements, as shares of a flow."""
+    """What became of the judgments, as shares of a flow."""
     return fetch(
         connection,
         """
-        SELECT flow, state, count(*) AS judgements,
+        SELECT flow, state, count(*) AS judgments,
                count(*) / sum(count(*)) OVER (PARTITION BY flow) AS share
         FROM judgments GROUP BY 1, 2 ORDER BY ALL
         """,

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from srlm_data.core.errors import StoreError, did_you_mean
 from srlm_data.core.schema import (
     CANDIDATES,
+    DATASET_TYPES,
     JUDGMENTS,
     METRICS,
     MODELS,
     PAIRS,
     PROMPTS,
-    STAGES,
-    Stage,
+    DatasetType,
 )
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import ancestors, nearest, parents
@@ -26,12 +26,12 @@ from srlm_data.store.graph import ancestors, nearest, parents
 
 @dataclass(frozen=True)
 class Flow:
-    """One iteration: prompts, candidates, judgements and, where it has any, pairs.
+    """One iteration: prompts, candidates, judgments and, where it has any, pairs.
 
     Attributes:
         label: what the page calls it.
         candidates: the answers.
-        judgments: their judgements.
+        judgments: their judgments.
         pairs: what became of them; None where nothing was paired yet.
         chain: these and all that lies between and before them, from the first prompts on.
     """
@@ -62,10 +62,10 @@ class Subject:
 
 
 def subject_of(store: Store, names: Sequence[str]) -> Subject:
-    """Find what is named: a recipe, or a dataset or version of pairs or judgements.
+    """Find what is named: a recipe, or a dataset or version of pairs or judgments.
 
     A recipe is shown by its pairs; one without pairs, but with metrics, by its metrics; one with
-    neither by its judgements.
+    neither by its judgments.
 
     Raises:
         StoreError: there is no such thing, or it holds nothing to report.
@@ -78,10 +78,10 @@ def subject_of(store: Store, names: Sequence[str]) -> Subject:
             found = [store.resolve(name)]
         else:
             found = [store.resolve(one) for one in store.names() if one.startswith(f"{name}.")]
-        chosen = [one for one in found if one.stage == PAIRS.name]
-        measured = [one for one in found if one.stage == METRICS.name]
+        chosen = [one for one in found if one.type == PAIRS.name]
+        measured = [one for one in found if one.type == METRICS.name]
         if not chosen and not measured:
-            chosen = [one for one in found if one.stage == JUDGMENTS.name]
+            chosen = [one for one in found if one.type == JUDGMENTS.name]
         if not chosen and not measured:
             raise _nothing(store, name, found)
         ends |= {_label(name, one, len(chosen)): one for one in chosen}
@@ -97,12 +97,12 @@ def _label(name: str, end: Manifest, ends: int) -> str:
 
 
 def _flow(store: Store, label: str, end: Manifest) -> Flow:
-    pairs = end if end.stage == PAIRS.name else None
+    pairs = end if end.type == PAIRS.name else None
     judgments = nearest(store, end, JUDGMENTS) if pairs else end
     candidates = nearest(store, end, CANDIDATES)
     if judgments is None or candidates is None:
         raise StoreError(
-            f"{end.ref}: its judgements and answers are not in the store. "
+            f"{end.ref}: its judgments and answers are not in the store. "
             "Build its recipe again, or leave it out."
         )
     chain = [
@@ -115,17 +115,17 @@ def _flow(store: Store, label: str, end: Manifest) -> Flow:
 
 
 def _back(store: Store, last: Manifest | None) -> list[Manifest]:
-    """A version and those of its own stage that it was filtered from, the first of them first."""
+    """A version and those of its own type that it was filtered from, the first of them first."""
     found: list[Manifest] = []
     while last:
         found.insert(0, last)
-        last = _parent(store, last, STAGES[last.stage])
+        last = _parent(store, last, DATASET_TYPES[last.type])
     return found
 
 
-def _parent(store: Store, manifest: Manifest, stage: Stage) -> Manifest | None:
-    """The first version of a stage that this one read; a filter reads what it filters first."""
-    return next((one for one in parents(store, manifest) if one.stage == stage.name), None)
+def _parent(store: Store, manifest: Manifest, dataset_type: DatasetType) -> Manifest | None:
+    """The first version of a type that this one read; a filter reads what it filters first."""
+    return next((one for one in parents(store, manifest) if one.type == dataset_type.name), None)
 
 
 def _models(store: Store, ends: Sequence[Manifest]) -> dict[str, str]:
@@ -134,7 +134,7 @@ def _models(store: Store, ends: Sequence[Manifest]) -> dict[str, str]:
         one.ref: one
         for end in ends
         for one in ancestors(store, end)
-        if one.stage == MODELS.name
+        if one.type == MODELS.name
     }  # fmt: skip
     depths = {ref: len(list(ancestors(store, one))) for ref, one in made.items()}
     ordered = sorted(made.values(), key=lambda one: (depths[one.ref], one.ref))
@@ -154,6 +154,6 @@ def _nothing(store: Store, name: str, found: list[Manifest]) -> StoreError:
             f"It has {', '.join(recipes) or 'nothing'}."
         )
     return StoreError(
-        f"{name}: it has neither judgements nor pairs nor metrics, found "
-        f"{', '.join(dict.fromkeys(one.stage for one in found))}. Build more of it first."
+        f"{name}: it has neither judgments nor pairs nor metrics, found "
+        f"{', '.join(dict.fromkeys(one.type for one in found))}. Build more of it first."
     )

@@ -17,7 +17,7 @@ from srlm_data.store import Manifest
 _UNITS = {
     PROMPTS.name: "prompts",
     CANDIDATES.name: "answers",
-    JUDGMENTS.name: "judgements",
+    JUDGMENTS.name: "judgments",
     PAIRS.name: "pairs",
 }
 
@@ -33,7 +33,7 @@ class Step:
         kept: how many went on.
         drops: reason -> how many did not, the most frequent first.
         fan: how many there are for each that went on from the step before, where that is another
-            unit (answers a prompt, judgements an answer).
+            unit (answers a prompt, judgments an answer).
     """
 
     ref: str
@@ -49,14 +49,14 @@ class Step:
 
 
 def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
-    """The steps of a flow; ``states`` counts the judgements that are paired."""
+    """The steps of a flow; ``states`` counts the judgments that are paired."""
     steps = [_step(None, flow.chain[0])]
     steps += [_step(before, one) for before, one in pairwise(flow.chain)]
     judged = next(n for n, one in enumerate(flow.chain) if one.ref == flow.judgments.ref)
     unread = {state: count for state, count in states.items() if state != "parsed"}
     came, drops = steps[judged].came, steps[judged].drops | unread
     steps[judged] = Step(
-        flow.judgments.ref, "judgements", came, states.get("parsed", 0), _sorted(drops),
+        flow.judgments.ref, "judgments", came, states.get("parsed", 0), _sorted(drops),
         steps[judged].fan,
     )  # fmt: skip
     return steps
@@ -64,13 +64,13 @@ def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
 
 def _step(before: Manifest | None, one: Manifest) -> Step:
     drops = dict(one.drops)
-    filters = before is not None and before.stage == one.stage
+    filters = before is not None and before.type == one.type
     if before and filters and not drops and before.rows > one.rows:
         drops = {"removed by the query": before.rows - one.rows}
     came = one.rows + sum(drops.values())
-    fans = before is not None and not filters and one.stage != PAIRS.name and before.rows
+    fans = before is not None and not filters and one.type != PAIRS.name and before.rows
     return Step(
-        one.ref, _UNITS[one.stage], came, one.rows, _sorted(drops),
+        one.ref, _UNITS[one.type], came, one.rows, _sorted(drops),
         came / before.rows if before and fans else None,
     )  # fmt: skip
 

@@ -127,7 +127,7 @@ def _section(
 
 def _about(overview: Figures) -> str:
     parts = [
-        f"{one['flow']}: {one['answers'] or 0:,} answers, judged {one['judgements']:,} times"
+        f"{one['flow']}: {one['answers'] or 0:,} answers, judged {one['judgments']:,} times"
         + (f", became {one['pairs']:,} pairs" if one["pairs"] else "")
         for one in overview
     ]
@@ -141,7 +141,7 @@ def _list(names: Sequence[str]) -> str:
 
 _MEASURES: Final[tuple[tuple[str, Callable[[Row], str]], ...]] = (
     ("answers", lambda one: number(one["answers"], 0)),
-    ("judgements", lambda one: number(one["judgements"], 0)),
+    ("judgments", lambda one: number(one["judgments"], 0)),
     ("mean score", lambda one: number(one["mean_score"])),
     ("share of the most common score", lambda one: percent(one["modal_share"])),
     ("answers whose scores are all equal", lambda one: percent(one["agreement"])),
@@ -153,7 +153,7 @@ _MEASURES: Final[tuple[tuple[str, Callable[[Row], str]], ...]] = (
 
 
 def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
-    """The table of single figures; of the states that a judgement can have, those that occur."""
+    """The table of single figures; of the states that a judgment can have, those that occur."""
     if not overview:
         return {"labels": [], "rows": []}
     rows = [
@@ -162,9 +162,9 @@ def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
     occurring = {one["state"] for one in states}
     parse_states = [
         {
-            "name": f"judgements: {words(state)}",
+            "name": f"judgments: {words(state)}",
             "cells": [
-                percent(_counts(states, one["flow"]).get(state, 0) / one["judgements"], 2)
+                percent(_counts(states, one["flow"]).get(state, 0) / one["judgments"], 2)
                 for one in overview
             ],
         }
@@ -187,7 +187,7 @@ def _finite(row: Row) -> Row:
 
 
 def _counts(states: Figures, flow: str) -> dict[str, int]:
-    return {one["state"]: one["judgements"] for one in states if one["flow"] == flow}
+    return {one["state"]: one["judgments"] for one in states if one["flow"] == flow}
 
 
 def _costs(versions: Sequence[Manifest]) -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ def score_panel(overview: Figures, scores: Figures, flows: Sequence[str]) -> Pan
         return f"{percent(one['modal_share'])} of the scores are {one['modal_score']:g}"
 
     says = _each(overview, "modal_score", say)
-    chart = _charts.grouped(scores, "score", "score", "judgements", flows)
+    chart = _charts.grouped(scores, "score", "score", "judgments", flows)
     return Panel("scores", "Which scores are given?", says, chart)
 
 

@@ -60,7 +60,7 @@ def _examples(
         one.ref: one
         for flow in flows
         for one in ancestors(store, flow.judgments)
-        if one.stage == EXAMPLES.name
+        if one.type == EXAMPLES.name
     }
     for number, manifest in enumerate(found.values()):
         store.rows(manifest).view(connection, f"examples_{number}")

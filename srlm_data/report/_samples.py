@@ -1,4 +1,4 @@
-"""Pairs to look at, with their judgements: the best, the worst, the borderline ones, and any."""
+"""Pairs to look at, with their judgments: the best, the worst, the borderline ones, and any."""
 
 from __future__ import annotations
 

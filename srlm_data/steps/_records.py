@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from srlm_data.core.config import Config, Source
 from srlm_data.core.errors import DataError, Missing, did_you_mean
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import Message, Stage
+from srlm_data.core.schema import DatasetType, Message
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 _LINE_BYTES = 1 << 28  # a record; a packed file of a megabyte can hold a line of gigabytes
@@ -48,7 +48,7 @@ class Records(Config):
 
     license: str | None = Field(
         None,
-        description="Their licence, such as apache-2.0; cards of what is made of them name it.",
+        description="Their license, such as apache-2.0; cards of what is made of them name it.",
     )
 
     @model_validator(mode="after")
@@ -80,12 +80,14 @@ class Records(Config):
             yield from read(source.path)
 
     def rows(
-        self, stage: Stage, made_of: Callable[[Mapping[str, Any], str], dict[str, Any] | str]
+        self,
+        dataset_type: DatasetType,
+        made_of: Callable[[Mapping[str, Any], str], dict[str, Any] | str],
     ) -> Rows:
-        """A row of a stage for each record; of several with one id, the first.
+        """A row of a dataset type for each record; of several with one id, the first.
 
         Args:
-            stage: of the rows.
+            dataset_type: of the rows.
             made_of: the row of a record and of where it stands, or the reason to leave it out.
 
         Drops: those reasons, ``duplicate``.
@@ -96,15 +98,15 @@ class Records(Config):
             seen: set[str] = set()
             for where, record in self.read():
                 row = made_of(record, where)
-                if not isinstance(row, str) and row[stage.id] in seen:
+                if not isinstance(row, str) and row[dataset_type.id] in seen:
                     row = "duplicate"
                 if isinstance(row, str):
                     drops[row] += 1
                 else:
-                    seen.add(row[stage.id])
+                    seen.add(row[dataset_type.id])
                     yield row
 
-        return Rows.stream(stage, rows(), drops=drops)
+        return Rows.stream(dataset_type, rows(), drops=drops)
 
 
 def _of_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

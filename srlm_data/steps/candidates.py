@@ -17,7 +17,7 @@ from srlm_data.engines.asking import ask_in_blocks
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seeds
 
 
-class Answer(Config):
+class Generate(Config):
     """How many answers are drawn, and how."""
 
     n: int = Field(4, ge=1, description="Answers a prompt (paper: 4).")
@@ -43,7 +43,7 @@ class Answer(Config):
         return lengths["prompts"].prompt if "prompts" in lengths else None
 
 
-def answer(config: Answer, prompts: Prompts, model: Models, engine: Engine) -> Candidates:
+def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) -> Candidates:
     """Draw N answers to every prompt from a model.
 
     Each answer has a seed of its own, from the prompt and the sample's index: raising N adds
@@ -89,7 +89,7 @@ def answer(config: Answer, prompts: Prompts, model: Models, engine: Engine) -> C
     return Rows.columns(CANDIDATES, answered(), drops=drops)
 
 
-def _unusable(config: Answer, completion: Completion) -> str | None:
+def _unusable(config: Generate, completion: Completion) -> str | None:
     """The reason to drop an answer, or None."""
     if completion.finish_reason == "error":
         return "error"

@@ -1,7 +1,7 @@
 """ranked candidates, judgments -> eft: examples that teach judging (paper, section 3.1.1).
 
 The SFT baseline judged the replies that humans ranked. Where its scores of a prompt agree with the
-human order, its judgements, justification and all, become training examples.
+human order, its judgments, justification and all, become training examples.
 
 What the paper leaves open is decided here so:
 
@@ -9,10 +9,10 @@ What the paper leaves open is decided here so:
   better one has the higher score. An order with ties is not the human order. ``weak`` lets ties
   pass as long as no two replies are the wrong way round and not all scores are equal; ``pairwise``
   wants a share of the pairs to be in the strict order. Replies of equal rank may score anything.
-- **Several judgements a reply** are attempts: a combination, one judgement of each reply, is tried
+- **Several judgments a reply** are attempts: a combination, one judgment of each reply, is tried
   after the other in an order that a hash decides, and the first that agrees is taken. The more
   attempts, the more luck is in what agrees, so their number is bounded and noted.
-- **A judgement** is a target only if it parsed, was not cut off and has more than one line: a lone
+- **A judgment** is a target only if it parsed, was not cut off and has more than one line: a lone
   score line justifies nothing. A prompt needs one for each of its replies.
 - **The most common score** is thinned to a share of the examples; which ones go, a hash decides.
 """
@@ -38,12 +38,12 @@ from srlm_data.core.schema import EXAMPLES
 
 
 class SelectEft(Config):
-    """Which judgements are good enough to learn from."""
+    """Which judgments are good enough to learn from."""
 
     template: Template = Field(
         default="judge",
         validate_default=True,
-        description="Prompt of the judge: the one that the judgements were made with.",
+        description="Prompt of the judge: the one that the judgments were made with.",
     )
     agreement: Literal["strict", "weak", "pairwise"] = Field(
         "strict", description="When scores agree with the human order."
@@ -52,7 +52,7 @@ class SelectEft(Config):
         0.75, gt=0, le=1, description="With 'pairwise': least share of pairs in the strict order."
     )
     max_attempts: int = Field(
-        100, ge=1, description="Combinations of judgements that are tried for a prompt."
+        100, ge=1, description="Combinations of judgments that are tried for a prompt."
     )
     max_modal_share: float = Field(
         0.3, gt=0, le=1, description="Largest share of the most common score; 1 thins nothing."
@@ -65,20 +65,20 @@ class SelectEft(Config):
 
 
 def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) -> Examples:
-    """Keep the judgements of a prompt's ranked replies whose scores agree with the human order.
+    """Keep the judgments of a prompt's ranked replies whose scores agree with the human order.
 
     Only replies of the split ``train`` are read. An example's prompt is the filled-in judge prompt,
-    its completion the judgement's text; ``source_id`` is the judgement.
+    its completion the judgment's text; ``source_id`` is the judgment.
 
-    Every judgement becomes an example or is dropped under one reason: ``other_candidates``,
+    Every judgment becomes an example or is dropped under one reason: ``other_candidates``,
     ``not_train``, the states other than ``parsed``, ``cut_off``, ``no_justification``,
-    ``incomplete`` (another reply of the prompt has no usable judgement), ``disagrees``,
-    ``not_chosen`` (another judgement of the reply was taken), ``thinned``. The notes have
+    ``incomplete`` (another reply of the prompt has no usable judgment), ``disagrees``,
+    ``not_chosen`` (another judgment of the reply was taken), ``thinned``. The notes have
     ``prompts``, ``accepted_prompts``, ``accepted_share``, ``attempts`` (attempts -> prompts that
     took so many) and the scores ``before`` and ``after`` thinning.
 
     Raises:
-        DataError: the judgements were made with another template, or no reply is in ``train``.
+        DataError: the judgments were made with another template, or no reply is in ``train``.
     """
     drops: Counter[str] = Counter()
     notes: dict[str, Any] = {}
@@ -107,7 +107,7 @@ def _check(config: SelectEft, connection: duckdb.DuckDBPyConnection) -> None:
     wanted = row_id(config.template.text)
     if any(template != wanted for (template,) in found):
         raise DataError(
-            f"select_eft: the judgements must be made with the template '{config.template.name}' "
+            f"select_eft: the judgments must be made with the template '{config.template.name}' "
             f"({wanted}), found {sorted(name for (name,) in found)}. Name the template of the "
             "judge step here too."
         )
@@ -127,7 +127,7 @@ _WANTED = """
     WHERE split = 'train' AND rank IS NOT NULL GROUP BY prompt_id
 """
 
-# Every judgement, with the first reason against it, if there is one.
+# Every judgment, with the first reason against it, if there is one.
 _JUDGED = r"""
     CREATE TEMP TABLE judged AS
     SELECT judgment_id, judgments.candidate_id, candidates.prompt_id, candidates.rank, score, CASE
@@ -140,7 +140,7 @@ _JUDGED = r"""
     FROM judgments LEFT JOIN candidates USING (candidate_id)
 """
 
-# The usable judgements of the prompts that have one for each reply, and their place there.
+# The usable judgments of the prompts that have one for each reply, and their place there.
 _USABLE = """
     CREATE TEMP TABLE usable AS
     WITH complete AS (
@@ -156,7 +156,7 @@ _USABLE = """
 def _attempt(
     config: SelectEft, connection: duckdb.DuckDBPyConnection, notes: dict[str, Any]
 ) -> pa.Table:
-    """Try combinations prompt by prompt; the judgements of those that agree."""
+    """Try combinations prompt by prompt; the judgments of those that agree."""
     accepted: list[str] = []
     attempts: Counter[int] = Counter()
     usable = _dicts(connection, "FROM usable ORDER BY prompt_id, rank, candidate_id, place")

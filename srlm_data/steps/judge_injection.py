@@ -1,10 +1,11 @@
-"""Pleas: words in an answer that speak to its judge instead of to its user.
+"""Judge injections: words in an answer that speak to its judge instead of to its user.
 
 An answer can name its own score, close the fence around it, give the judge orders, or write the
 tokens that separate the turns of a conversation. The templates and the parser of scores keep such
 words from doing what they say; a judge may still be talked round by them, so they are counted.
 
-A plea is a suspicion. An essay on marking schemes has some too, and a clever one is not found.
+An injection is a suspicion. An essay on marking schemes has some too, and a clever one is not
+found.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ KINDS: Final[Mapping[str, str]] = {
     # What separates turns in chat templates: "<|im_end|>", "</s>", "[/INST]", "<end_of_turn>".
     "turn": r"(?i)<\|[a-z0-9_ ]{1,40}\|>|</?s>|\[/?inst\]|<</?sys>>|<(start|end)_of_turn>",
 }
-"""Kind of plea -> the pattern that finds it in a folded text."""
+"""Kind of injection -> the pattern that finds it in a folded text."""
 
 # The long s and the kelvin sign, which only one of the two takes for an s and a k, come along.
 _WIDE: Final = {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)} | {
@@ -57,17 +58,17 @@ def folded(text: str) -> str:
     return text.translate(_FOLD)
 
 
-def find_pleas(text: str) -> tuple[str, ...]:
-    """The kinds of pleas in an answer, in the order of :data:`KINDS`; none in most. Linear time."""
+def find_injections(text: str) -> tuple[str, ...]:
+    """The kinds of injections in an answer, in the order of :data:`KINDS`. Linear time."""
     plain = folded(text)
     return tuple(kind for kind, pattern in _PATTERNS.items() if pattern.search(plain))
 
 
-def pleas_sql(column: str) -> str:
-    """:func:`find_pleas` as an expression of DuckDB's SQL: a list of kinds, empty in most rows.
+def injections_sql(column: str) -> str:
+    """:func:`find_injections` as an expression of SQL: a list of kinds, empty in most rows.
 
     ``column`` is SQL of the caller's own: ``SELECT * FROM iter1.candidates WHERE
-    len({pleas_sql("response")}) > 0``.
+    len({injections_sql("response")}) > 0``.
     """
     wide, plain = "".join(_WIDE) + _UNSEEN, "".join(_WIDE.values())
     # Nothing is to be folded in ASCII, and finding that out is sixty times as fast as folding.

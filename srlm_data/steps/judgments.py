@@ -1,6 +1,6 @@
 """candidates -> judgments: the model scores answers with the additive judge prompt (section 2.2).
 
-Each candidate is judged several times; each judgement is a row with its text, its state and, only
+Each candidate is judged several times; each judgment is a row with its text, its state and, only
 where the state is ``parsed``, its score. :func:`read_score` says what is read as a score.
 """
 
@@ -23,16 +23,16 @@ from srlm_data.core.rows import Candidates, Columns, Judgments, Models, Rows
 from srlm_data.core.schema import JUDGMENTS, MAX_SCORE
 from srlm_data.engines.asking import ask_in_blocks
 from srlm_data.engines.protocol import Engine, Request, Sampling, request_seeds
-from srlm_data.steps.judge_injection import pleas_sql
+from srlm_data.steps.judge_injection import injections_sql
 
 GUIDED: Final = rf"([^\n]*\n)*Score: [0-{MAX_SCORE}]"
-"""A judgement whose last line is a score: free until then, and it cannot end before."""
+"""A judgment whose last line is a score: free until then, and it cannot end before."""
 
 
 class Judge(Config):
     """How answers are judged."""
 
-    repeats: int = Field(3, ge=1, description="Judgements a candidate (paper: 3, their mean).")
+    repeats: int = Field(3, ge=1, description="Judgments a candidate (paper: 3, their mean).")
     template: Annotated[Template, fills("a judge", "prompt", "response")] = Field(
         default="judge",
         validate_default=True,
@@ -40,10 +40,10 @@ class Judge(Config):
     )
     temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
-    max_tokens: int = Field(512, ge=1, description="Longest judgement, in tokens.")
+    max_tokens: int = Field(512, ge=1, description="Longest judgment, in tokens.")
     guided: bool = Field(
         False,
-        description="Let a judgement end only with a score line; for the engines vllm, ray and "
+        description="Let a judgment end only with a score line; for the engines vllm, ray and "
         "openai (a server of vLLM).",
     )
     seed: int = Field(0, ge=0, description="Seed of the requests.")
@@ -63,10 +63,10 @@ class Judge(Config):
 def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) -> Judgments:
     """Let a model judge every candidate, several times.
 
-    The prompt is filled in as :func:`srlm_data.core.messages.render` writes it. No judgement is
+    The prompt is filled in as :func:`srlm_data.core.messages.render` writes it. No judgment is
     dropped: one that failed or has no score keeps its text and says so in its state, which the
     notes count as ``states``. They count the answers, too, that plead with their judge
-    (``pleading_answers``, by kind; see :mod:`srlm_data.steps.judge_injection`).
+    (``judge_injections``, by kind; see :mod:`srlm_data.steps.judge_injection`).
 
     Raises:
         DataError: ``model`` is not the model that the engine has loaded.
@@ -113,7 +113,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
             pleading.update(found.result())
 
     # The counters are filled while the rows are drained, and read after.
-    notes = {"states": states, "pleading_answers": pleading}
+    notes = {"states": states, "judge_injections": pleading}
     return Rows.columns(JUDGMENTS, judged(), notes=notes)
 
 
@@ -122,7 +122,7 @@ def _pleading(candidates: Rows) -> dict[str, int]:
     with database.connect() as connection:
         connection.execute("SET threads = 1")  # the other cores are the model's
         candidates.view(connection, "candidates")
-        kinds = f"SELECT {pleas_sql('response')} AS kinds FROM candidates"
+        kinds = f"SELECT {injections_sql('response')} AS kinds FROM candidates"
         counted = f"""
             SELECT 'any', count(*) FILTER (len(kinds) > 0) FROM ({kinds})
             UNION ALL SELECT kind, count(*) FROM (SELECT unnest(kinds) AS kind FROM ({kinds}))
@@ -132,7 +132,7 @@ def _pleading(candidates: Rows) -> dict[str, int]:
 
 
 class Verdict(NamedTuple):
-    """What was read from a judgement: one of ``schema.STATES``, and a score if ``parsed``."""
+    """What was read from a judgment: one of ``schema.STATES``, and a score if ``parsed``."""
 
     state: str
     score: float | None = None
@@ -155,7 +155,7 @@ _NUMBER: Final = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 _PLAIN: Final = {f"\nScore: {n}": Verdict("parsed", float(n)) for n in range(MAX_SCORE + 1)}
-"""How most judgements end; nothing about them is to be understood."""
+"""How most judgments end; nothing about them is to be understood."""
 
 
 def read_score(text: str, finish_reason: str) -> Verdict:

@@ -70,10 +70,10 @@ class Pair(Config):
 def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
     """Pair each prompt's best answer with its worst, or by another rule, by the mean scores.
 
-    A judgement without a score counts for nothing: an answer with none that parsed is unscored,
+    A judgment without a score counts for nothing: an answer with none that parsed is unscored,
     never 0. One that names another prompt than its candidate does is none of that candidate.
     Candidates of one prompt with the same text are one answer, and its score is the mean of all
-    their judgements: what the judge says of a text must not hang on which copy it saw.
+    their judgments: what the judge says of a text must not hang on which copy it saw.
     Among equally good (or bad) answers a hash of the seed and the candidate's id chooses, so that
     neither the first sample nor the length is favoured.
 

@@ -12,7 +12,7 @@ from srlm_data.core.config import Config, Expected
 from srlm_data.core.content_hash import RowHash
 from srlm_data.core.errors import DataError, did_you_mean
 from srlm_data.core.rows import Rows, Versions
-from srlm_data.core.schema import STAGES
+from srlm_data.core.schema import DATASET_TYPES
 
 
 class ReadVersion(Config):
@@ -22,24 +22,25 @@ class ReadVersion(Config):
         pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?@[0-9a-f]{16}$",
         description="The version in the store, as recipe.dataset@ and 16 hex digits.",
     )
-    stage: str = Field(description="The stage of its rows.")
+    type: str = Field(description="The dataset type of its rows.")
     content: str = Field(
         pattern=r"^[0-9a-f]{64}$",
         description="The content hash of its rows: they are refused if they are others.",
     )
 
-    @field_validator("stage")
+    @field_validator("type")
     @classmethod
-    def _known(cls, stage: str) -> str:
-        if stage not in STAGES:
+    def _known(cls, dataset_type: str) -> str:
+        if dataset_type not in DATASET_TYPES:
             raise ValueError(
-                f"a stage is one of {', '.join(STAGES)}.{did_you_mean(stage, STAGES)}".rstrip(".")
+                f"a dataset type is one of {', '.join(DATASET_TYPES)}."
+                f"{did_you_mean(dataset_type, DATASET_TYPES)}".rstrip(".")
             )
-        return stage
+        return dataset_type
 
     def identity(self) -> dict[str, Any]:
         """The rows, whatever the version that holds them is called."""
-        return {"stage": self.stage, "content": self.content}
+        return {"type": self.type, "content": self.content}
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """Nobody can tell before the version is opened."""
@@ -56,14 +57,14 @@ def read_version(config: ReadVersion, versions: Versions) -> Rows:
         DataError: its rows are others, or of another stage.
     """
     read = versions.version(config.version)
-    if read.stage.name != config.stage:
+    if read.type.name != config.type:
         raise DataError(
-            f"{config.version}: {config.stage} are wanted, found {read.stage.name}. "
-            f"Write 'stage: {read.stage.name}'."
+            f"{config.version}: {config.type} are wanted, found {read.type.name}. "
+            f"Write 'dataset type: {read.type.name}'."
         )
 
     def batches() -> Iterator[pa.RecordBatch]:
-        total = RowHash(read.stage.hashed)
+        total = RowHash(read.type.hashed)
         for batch in read.batches():
             total.update(batch)
             yield batch
@@ -73,4 +74,4 @@ def read_version(config: ReadVersion, versions: Versions) -> Rows:
                 f"{total.hexdigest()}. Pull the version that is meant, or name this one."
             )
 
-    return Rows.reading(read.stage, batches(), notes={"read": config.version})
+    return Rows.reading(read.type, batches(), notes={"read": config.version})

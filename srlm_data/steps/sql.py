@@ -12,25 +12,26 @@ from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.errors import DataError, did_you_mean
 from srlm_data.core.rows import BATCH, Rows
-from srlm_data.core.schema import STAGES, Stage
+from srlm_data.core.schema import DATASET_TYPES, DatasetType
 
 
 class Sql(Config):
     """A query, and what its rows are."""
 
     query: str = Field(description="One SELECT, in DuckDB's SQL; inputs are views by their names.")
-    stage: str | None = Field(
-        None, description="Stage of the result; null means that of the first input."
+    type: str | None = Field(
+        None, description="Dataset type of the result; null means that of the first input."
     )
 
-    @field_validator("stage")
+    @field_validator("type")
     @classmethod
-    def _known(cls, stage: str | None) -> str | None:
-        if stage is not None and stage not in STAGES:
+    def _known(cls, dataset_type: str | None) -> str | None:
+        if dataset_type is not None and dataset_type not in DATASET_TYPES:
             raise ValueError(
-                f"unknown stage '{stage}'.{did_you_mean(stage, STAGES)} There are {list(STAGES)}"
+                f"unknown dataset type '{dataset_type}'."
+                f"{did_you_mean(dataset_type, DATASET_TYPES)} There are {list(DATASET_TYPES)}"
             )
-        return stage
+        return dataset_type
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """As many rows as the first input, if it filters, samples or joins by ids."""
@@ -38,10 +39,10 @@ class Sql(Config):
 
 
 def sql(config: Sql, inputs: dict[str, Rows]) -> Rows:
-    """Run one query over the inputs, out of core, and take its rows as those of a stage.
+    """Run one query over the inputs, out of core, and take its rows as those of a type.
 
     The query sees its inputs and nothing else: no file, no network, no setting. Columns that the
-    stage has and the result has not become null, where null is allowed. The version must not hang
+    type has and the result has not become null, where null is allowed. The version must not hang
     on chance, so a sample needs an order of its own::
 
         SELECT * FROM prompts ORDER BY md5('7' || prompt_id) LIMIT 100
@@ -51,15 +52,17 @@ def sql(config: Sql, inputs: dict[str, Rows]) -> Rows:
 
     Raises:
         DataError: the query is not one SELECT, DuckDB refuses it, or its columns are not those of
-            the stage.
+            the type.
     """
     if not inputs:
         raise DataError("sql: at least one input is wanted, found none. Name a dataset to read.")
-    stage = STAGES[config.stage] if config.stage else next(iter(inputs.values())).stage
-    return Rows.reading(stage, _result(config.query, stage, inputs))
+    dataset_type = DATASET_TYPES[config.type] if config.type else next(iter(inputs.values())).type
+    return Rows.reading(dataset_type, _result(config.query, dataset_type, inputs))
 
 
-def _result(query: str, stage: Stage, inputs: dict[str, Rows]) -> Iterator[pa.RecordBatch]:
+def _result(
+    query: str, dataset_type: DatasetType, inputs: dict[str, Rows]
+) -> Iterator[pa.RecordBatch]:
     with database.connect() as connection:
         for name, rows in inputs.items():
             rows.view(connection, name)
@@ -70,12 +73,12 @@ def _result(query: str, stage: Stage, inputs: dict[str, Rows]) -> Iterator[pa.Re
                 kinds = [one.type.name for one in statements]
                 raise DataError(f"sql: one SELECT is wanted, found {kinds}. Write a single query.")
             result = connection.sql(query)
-            _check(stage, result.columns)
-            absent = [name for name in stage.schema.names if name not in result.columns]
+            _check(dataset_type, result.columns)
+            absent = [name for name in dataset_type.schema.names if name not in result.columns]
             nulls = "".join(f", NULL AS {name}" for name in absent)
             whole = result.project(f"*{nulls}").to_arrow_reader(BATCH)
             for batch in whole:
-                yield _cast(stage, batch)
+                yield _cast(dataset_type, batch)
         except duckdb.Error as error:
             raise DataError(
                 f"sql: DuckDB refuses the query, found '{_first_line(error)}'. Mend the query."
@@ -90,27 +93,29 @@ def _lock(connection: duckdb.DuckDBPyConnection, inputs: dict[str, Rows]) -> Non
     connection.execute("SET lock_configuration = true")
 
 
-def _check(stage: Stage, columns: list[str]) -> None:
-    unknown = [name for name in columns if name not in stage.schema.names]
+def _check(dataset_type: DatasetType, columns: list[str]) -> None:
+    unknown = [name for name in columns if name not in dataset_type.schema.names]
     if unknown:
         raise DataError(
-            f"sql: {stage.name} have no column {unknown}, found it in the result."
-            f"{did_you_mean(unknown[0], stage.schema.names)} Leave it out (SELECT * EXCLUDE ...)."
+            f"sql: {dataset_type.name} have no column {unknown}, found it in the result."
+            f"{did_you_mean(unknown[0], dataset_type.schema.names)} "
+            "Leave it out (SELECT * EXCLUDE ...)."
         )
-    missing = [f.name for f in stage.schema if not f.nullable and f.name not in columns]
+    missing = [f.name for f in dataset_type.schema if not f.nullable and f.name not in columns]
     if missing:
         raise DataError(
-            f"sql: {stage.name} need the columns {missing}, found {columns}. "
-            "Select them, or name another 'stage'."
+            f"sql: {dataset_type.name} need the columns {missing}, found {columns}. "
+            "Select them, or name another 'dataset type'."
         )
 
 
-def _cast(stage: Stage, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _cast(dataset_type: DatasetType, batch: pa.RecordBatch) -> pa.RecordBatch:
     try:
-        return batch.select(stage.schema.names).cast(stage.schema)
+        return batch.select(dataset_type.schema.names).cast(dataset_type.schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise DataError(
-            f"sql: a column has not the type that {stage.name} want, found '{_first_line(error)}'. "
+            f"sql: a column has not the type that {dataset_type.name} want, found "
+            f"'{_first_line(error)}'. "
             "Cast it in the query."
         ) from None
 

@@ -240,7 +240,7 @@ def _files(rows: Rows, workshop: Workshop, place: int) -> list[Path]:
     if rows.files:
         return list(rows.files)
     file = workshop.scratch / f"rows-{place}.parquet"
-    with pyarrow.parquet.ParquetWriter(file, rows.stage.schema) as writer:
+    with pyarrow.parquet.ParquetWriter(file, rows.type.schema) as writer:
         for batch in rows.batches():
             writer.write_batch(batch)
     return [file]

@@ -28,7 +28,7 @@ from typing import Any, Final
 from srlm_data.core import filesystem
 from srlm_data.core.errors import Damaged, StoreError, did_you_mean
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import MODELS, STAGES
+from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.store import _rules, access, manifests, refs, shards
 from srlm_data.store._proof import Proof
 from srlm_data.store.manifests import Input, Manifest, version_of
@@ -127,14 +127,14 @@ class Store:
         if not (folder / "manifest.json").is_file():
             self.manifest(manifest.name, manifest.version)  # says that it is gone
         self._proof.refuse_damaged(folder, manifest, proven=proven)
-        return Rows.of_files(STAGES[manifest.stage], self.files(manifest), manifest.ref)
+        return Rows.of_files(DATASET_TYPES[manifest.type], self.files(manifest), manifest.ref)
 
     def fault(self, name: str, version: str, *, proven: bool = False) -> str | None:
         """Why a version that is there cannot be used, or None: damage, or a model that is gone."""
         try:
             manifest = self.manifest(name, version)
             rows = self.rows(manifest, proven=proven)
-            if manifest.stage == MODELS.name:
+            if manifest.type == MODELS.name:
                 for row in rows.dicts():
                     self._proof.refuse_damaged_model(row["location"], row["model"], proven=proven)
         except Damaged as damaged:
@@ -200,7 +200,7 @@ class Store:
             manifest = Manifest(
                 name=name,
                 version=version,
-                stage=rows.stage.name,
+                type=rows.type.name,
                 identity=identity,
                 inputs=[Input(p, m.name, m.version, m.content) for p, m in inputs],
                 rows=written.rows,
@@ -231,10 +231,10 @@ class Store:
         """
         self._dataset(manifest.name)  # the name and the paths become places on this disk
         shards.refuse_strange(manifest.files, manifest.ref)
-        if manifest.stage not in STAGES:
+        if manifest.type not in DATASET_TYPES:
             raise StoreError(
-                f"{manifest.ref}: its stage '{manifest.stage}' is unknown."
-                f"{did_you_mean(manifest.stage, STAGES)} Get a newer srlm-data."
+                f"{manifest.ref}: its dataset type '{manifest.type}' is unknown."
+                f"{did_you_mean(manifest.type, DATASET_TYPES)} Get a newer srlm-data."
             )
         with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
             (staging / "data").mkdir()
@@ -246,7 +246,7 @@ class Store:
             faults = manifests.faults(manifest, files)
             if faults:
                 raise StoreError("\n".join(faults))
-            _rules.check(STAGES[manifest.stage], files, [])
+            _rules.check(DATASET_TYPES[manifest.type], files, [])
             filesystem.sync(staging / "data")
             filesystem.write_synced(staging / "manifest.json", manifest.json())
             filesystem.sync(staging)

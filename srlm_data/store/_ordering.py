@@ -1,4 +1,4 @@
-"""Rows in the order of their stage, in bounded memory, however many there are and as they come.
+"""Rows in the order of their type, in bounded memory, however many there are and as they come.
 
 A window of rows is held; whenever it is full it is sorted, and its lower half is given on. Answers
 come back nearly in the order that they were asked in, so nearly always all rows are in order in the
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from srlm_data.core import database
 from srlm_data.core.rows import BATCH
-from srlm_data.core.schema import Stage
+from srlm_data.core.schema import DatasetType
 
 WINDOW_BYTES: Final = 16 << 20
 """Rows that are held and sorted in memory."""
@@ -34,10 +34,10 @@ class Window:
             the rows that follow are given as they come.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, dataset_type: DatasetType) -> None:
         self.in_order = True
-        self._stage = stage
-        self._order = [*stage.order, stage.id]
+        self._type = dataset_type
+        self._order = [*dataset_type.order, dataset_type.id]
         self._held: list[pa.RecordBatch] = []
         self._size = 0
         self._last: tuple[Any, ...] = ()
@@ -60,7 +60,7 @@ class Window:
         self._size += sum(batch.nbytes for batch in batches)
 
     def _given(self, *, half: bool) -> Iterator[pa.RecordBatch]:
-        rows = pa.Table.from_batches(self._held, schema=self._stage.schema)
+        rows = pa.Table.from_batches(self._held, schema=self._type.schema)
         self._held, self._size = [], 0
         if not len(rows):
             return
@@ -88,10 +88,10 @@ def _taken(rows: pa.Table, places: pa.Array) -> Iterator[pa.RecordBatch]:
         yield from rows.take(places[start : start + BATCH]).to_batches()
 
 
-def sort(files: Sequence[Path], stage: Stage, spill: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of Parquet files in the order of their stage; ``spill`` takes what is too much."""
+def sort(files: Sequence[Path], dataset_type: DatasetType, spill: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of Parquet files in the order of their type; ``spill`` takes what is too much."""
     with database.connect(spill, memory=_SORTING) as connection:
-        columns = ", ".join(f'"{column}"' for column in (*stage.order, stage.id))
+        columns = ", ".join(f'"{column}"' for column in (*dataset_type.order, dataset_type.id))
         rows = connection.read_parquet([str(file) for file in files]).order(columns)
         for batch in rows.to_arrow_reader(BATCH):
-            yield batch.select(stage.schema.names).cast(stage.schema)
+            yield batch.select(dataset_type.schema.names).cast(dataset_type.schema)

@@ -1,4 +1,4 @@
-"""The rules of a stage: what its schema, its checks and its parents ask of rows."""
+"""The rules of a dataset type: what its schema, its checks and its parents ask of rows."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ import pyarrow as pa
 from srlm_data.core import database
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import Stage
+from srlm_data.core.schema import DatasetType
 
 
-def without_nulls(batches: Iterator[pa.RecordBatch], stage: Stage) -> Iterator[pa.RecordBatch]:
+def without_nulls(
+    batches: Iterator[pa.RecordBatch], dataset_type: DatasetType
+) -> Iterator[pa.RecordBatch]:
     """The same batches, looked at as they pass.
 
     Raises:
         DataError: a null where none may be.
     """
     for batch in batches:
-        for column in stage.schema:
+        for column in dataset_type.schema:
             count = batch.column(column.name).null_count
             if count and not column.nullable:
                 raise DataError(
-                    f"{stage.name}: '{column.name}' may not be null, found {count} nulls. "
+                    f"{dataset_type.name}: '{column.name}' may not be null, found {count} nulls. "
                     "Fix the step that made these rows."
                 )
         yield batch
 
 
-def check(stage: Stage, files: list[Path], parents: list[Rows]) -> None:
-    """Run the rules of a stage over Parquet files; rows must not be orphans of ``parents``.
+def check(dataset_type: DatasetType, files: list[Path], parents: list[Rows]) -> None:
+    """Run the rules of a dataset type over Parquet files; rows must not be orphans of ``parents``.
 
     Raises:
         DataError: a repeated id, an orphan, or a failed check.
@@ -41,25 +43,25 @@ def check(stage: Stage, files: list[Path], parents: list[Rows]) -> None:
     with database.session() as connection:
         connection.read_parquet([str(file) for file in files]).create_view("made")
         repeated = connection.execute(
-            f'SELECT "{stage.id}", count(*) FROM made GROUP BY 1 HAVING count(*) > 1 LIMIT 1'
+            f'SELECT "{dataset_type.id}", count(*) FROM made GROUP BY 1 HAVING count(*) > 1 LIMIT 1'
         ).fetchone()
         if repeated:
             raise DataError(
-                f"{stage.name}: '{stage.id}' must be unique, found {repeated[0]} "
+                f"{dataset_type.name}: '{dataset_type.id}' must be unique, found {repeated[0]} "
                 f"{repeated[1]} times. Drop repeated rows before they are written."
             )
-        for sentence, condition in _broken(connection, stage.checks):
+        for sentence, condition in _broken(connection, dataset_type.checks):
             broken = connection.execute(
-                f'SELECT "{stage.id}" FROM made WHERE ({condition}) IS NOT true LIMIT 1'
+                f'SELECT "{dataset_type.id}" FROM made WHERE ({condition}) IS NOT true LIMIT 1'
             ).fetchone()
             assert broken
             raise DataError(
-                f"{stage.name}: {sentence}, found row {broken[0]} that breaks this. "
+                f"{dataset_type.name}: {sentence}, found row {broken[0]} that breaks this. "
                 "Fix the step that made it."
             )
-        for column, parent in stage.parents.items():
+        for column, parent in dataset_type.parents.items():
             _refuse_orphans(
-                connection, stage, column, [r for r in parents if r.stage.name == parent]
+                connection, dataset_type, column, [r for r in parents if r.type.name == parent]
             )
 
 
@@ -74,14 +76,17 @@ def _broken(
 
 
 def _refuse_orphans(
-    connection: duckdb.DuckDBPyConnection, stage: Stage, column: str, parents: list[Rows]
+    connection: duckdb.DuckDBPyConnection,
+    dataset_type: DatasetType,
+    column: str,
+    parents: list[Rows],
 ) -> None:
     if not parents:  # human replies, say, come without a prompts dataset
         return
     for number, parent in enumerate(parents):
         parent.view(connection, f"{column}_{number}")
     known = " UNION ALL ".join(
-        f'SELECT "{parent.stage.id}" AS id FROM {column}_{number}'
+        f'SELECT "{parent.type.id}" AS id FROM {column}_{number}'
         for number, parent in enumerate(parents)
     )
     orphan = connection.execute(
@@ -90,6 +95,7 @@ def _refuse_orphans(
     ).fetchone()
     if orphan:
         raise DataError(
-            f"{stage.name}: every '{column}' must be in what the step read, found the orphan "
+            f"{dataset_type.name}: every '{column}' must be in what the step read, "
+            "found the orphan "
             f"{orphan[0]}. Join by id, never by position."
         )

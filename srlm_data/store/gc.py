@@ -122,7 +122,7 @@ def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest
         manifest = store.manifest(*one)
         kept.append(manifest)
         waiting += [(read.name, read.version) for read in manifest.inputs]
-        if manifest.stage == MODELS.name:
+        if manifest.type == MODELS.name:
             rows = store.rows(manifest).dicts()
             models |= {row["location"].partition(":")[2] for row in rows}
     return kept, models

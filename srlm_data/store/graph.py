@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from srlm_data.core.schema import CANDIDATES, MODELS, PAIRS, Stage
+from srlm_data.core.schema import CANDIDATES, MODELS, PAIRS, DatasetType
 from srlm_data.store import Manifest, Store
 
 
@@ -30,9 +30,9 @@ def ancestors(store: Store, manifest: Manifest) -> Iterator[Manifest]:
             waiting.extend(parents(store, one))
 
 
-def nearest(store: Store, manifest: Manifest, stage: Stage) -> Manifest | None:
+def nearest(store: Store, manifest: Manifest, dataset_type: DatasetType) -> Manifest | None:
     """The nearest ancestor of a stage."""
-    return next((one for one in ancestors(store, manifest) if one.stage == stage.name), None)
+    return next((one for one in ancestors(store, manifest) if one.type == dataset_type.name), None)
 
 
 def answers_before(store: Store, candidates: Manifest) -> Manifest | None:
@@ -40,6 +40,6 @@ def answers_before(store: Store, candidates: Manifest) -> Manifest | None:
 
     None where the model was not trained on pairs: the first iteration has no previous one.
     """
-    models = [one for one in parents(store, candidates) if one.stage == MODELS.name]
+    models = [one for one in parents(store, candidates) if one.type == MODELS.name]
     pairs = nearest(store, models[0], PAIRS) if models else None
     return nearest(store, pairs, CANDIDATES) if pairs else None

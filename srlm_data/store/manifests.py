@@ -12,7 +12,7 @@ from typing import Any, Final
 from srlm_data.core import checked_json, filesystem
 from srlm_data.core.errors import Damaged, StoreError, counted
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import STAGES
+from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.store import shards
 from srlm_data.store.access import FORMAT
 
@@ -44,7 +44,7 @@ class Manifest:
 
     name: str
     version: str
-    stage: str
+    type: str
     identity: dict[str, Any]
     inputs: list[Input]
     rows: int
@@ -64,7 +64,7 @@ class Manifest:
     @property
     def counted(self) -> str:
         """How many rows of what: ``1 model``, ``4,572 candidates``."""
-        return counted(self.rows, self.stage.removesuffix("s"))
+        return counted(self.rows, self.type.removesuffix("s"))
 
     def json(self) -> bytes:
         """The manifest as it lies in the version's folder."""
@@ -121,7 +121,7 @@ def faults(manifest: Manifest, files: Sequence[Path]) -> list[str]:
         elif filesystem.digest(file) != entry.sha256:
             found.append(f"{manifest.ref}: {entry.path} is not what was written.")
     if not found:
-        rows = Rows.of_files(STAGES[manifest.stage], files, manifest.ref)
+        rows = Rows.of_files(DATASET_TYPES[manifest.type], files, manifest.ref)
         if shards.content(rows) != manifest.content:
             found.append(f"{manifest.ref}: the rows do not hash to the manifest's content.")
     return found
@@ -135,6 +135,6 @@ def _refuse_foreign(manifest: Manifest, name: str, version: str) -> None:
     """
     if (manifest.name, manifest.version) != (name, version):
         raise ValueError(f"the manifest of {manifest.name}@{manifest.version}")
-    if manifest.stage not in STAGES:
-        raise ValueError(f"the stage {manifest.stage!r:.60}, which is none")
+    if manifest.type not in DATASET_TYPES:
+        raise ValueError(f"the dataset type {manifest.type!r:.60}, which is none")
     shards.refuse_strange(manifest.files, f"{name}@{version}")

@@ -1,4 +1,4 @@
-"""Rows into Parquet files, in order, and the rules of their stage checked on the way out.
+"""Rows into Parquet files, in order, and the rules of their dataset type checked on the way out.
 
 One writer, one declared schema: zstd, content-defined chunking (so that an upload of a slightly
 changed dataset sends little) and a page index. Memory is that of a window and two row groups,
@@ -22,7 +22,7 @@ from srlm_data.core import filesystem
 from srlm_data.core.content_hash import RowHash, hash_of
 from srlm_data.core.errors import StoreError
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import Stage
+from srlm_data.core.schema import DatasetType
 from srlm_data.store import _rules
 from srlm_data.store._ordering import Window, sort
 
@@ -59,28 +59,28 @@ def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
     Raises:
         DataError: a null where none may be, a repeated id, an orphan, or a failed check.
     """
-    stage, data = rows.stage, folder / "data"
-    window = Window(stage)
-    with _Shards(data, stage) as shards:
-        for batch in _rules.without_nulls(rows.batches(), stage):
+    dataset_type, data = rows.type, folder / "data"
+    window = Window(dataset_type)
+    with _Shards(data, dataset_type) as shards:
+        for batch in _rules.without_nulls(rows.batches(), dataset_type):
             shards.take(window.take(batch))
         shards.take(window.rest())
         written = shards.end()
     if not window.in_order:
-        written = _again(folder, stage)
-    _rules.check(stage, [folder / file.path for file in written.files], list(parents))
+        written = _again(folder, dataset_type)
+    _rules.check(dataset_type, [folder / file.path for file in written.files], list(parents))
     filesystem.sync(data)
     pa.default_memory_pool().release_unused()  # what the next step takes comes on top of it
     return written
 
 
-def _again(folder: Path, stage: Stage) -> Written:
+def _again(folder: Path, dataset_type: DatasetType) -> Written:
     """Write the rows of ``folder/data`` once more, in order."""
     unordered, data = folder / "unordered", folder / "data"
     data.rename(unordered)
     data.mkdir()
-    with _Shards(data, stage) as shards:
-        shards.take(sort(sorted(unordered.iterdir()), stage, spill=unordered))
+    with _Shards(data, dataset_type) as shards:
+        shards.take(sort(sorted(unordered.iterdir()), dataset_type, spill=unordered))
         written = shards.end()
     shutil.rmtree(unordered)
     return written
@@ -92,10 +92,10 @@ class _Shards:
     A group is compressed in another thread while the step makes the rows of the next one.
     """
 
-    def __init__(self, folder: Path, stage: Stage) -> None:
+    def __init__(self, folder: Path, dataset_type: DatasetType) -> None:
         self._folder = folder
-        self._stage = stage
-        self._content = RowHash(stage.hashed)
+        self._type = dataset_type
+        self._content = RowHash(dataset_type.hashed)
         self._drafts: list[tuple[Path, int]] = []
         self._writer: pq.ParquetWriter | None = None
         self._beside = ThreadPoolExecutor(1, "compressing")
@@ -140,7 +140,7 @@ class _Shards:
         self._room = SHARD_BYTES
         return pq.ParquetWriter(
             draft,
-            self._stage.schema,
+            self._type.schema,
             compression="zstd",
             use_content_defined_chunking=True,
             write_page_index=True,
@@ -150,7 +150,7 @@ class _Shards:
         self._writer = self._writer or self._begin_shard()
         if self._rows:
             self._compressed()
-            group = pa.Table.from_batches(self._held, schema=self._stage.schema)
+            group = pa.Table.from_batches(self._held, schema=self._type.schema)
             self._compressing = self._beside.submit(
                 self._writer.write_table, group, row_group_size=self._rows
             )
@@ -176,7 +176,7 @@ class _Shards:
 
 def content(rows: Rows) -> str:
     """The content hash of rows, as a commit of them would record it."""
-    return hash_of(rows.stage.hashed, rows.batches())
+    return hash_of(rows.type.hashed, rows.batches())
 
 
 def refuse_strange(files: Iterable[File], where: str) -> None:

@@ -61,7 +61,7 @@ def of_version(store: Store, manifest: Manifest) -> list[Fault]:
     """Every fault of one version."""
     path = store.folder(manifest.name, manifest.version)
     found = [Fault("version", path, sentence) for sentence in store.verify(manifest)]
-    if manifest.stage == MODELS.name and not found:
+    if manifest.type == MODELS.name and not found:
         for row in store.rows(manifest).dicts():
             try:
                 identity.locate(row["location"], store.root)

@@ -1,6 +1,6 @@
 """candidates -> comparisons -> judgments: the answers of one prompt against each other.
 
-A judge model sees every two answers of a prompt in both orders (``contest``); ``score_contest``
+A judge model sees every two answers of a prompt in both orders (``contest``); ``rate``
 makes scores of who won, so that any pairing rule goes on from there. With wins they are the win
 probabilities of SPPO; with Elo and the weights of positions, the scores of Meta-Rewarding.
 """
@@ -27,11 +27,13 @@ from srlm_data.engines.protocol import Engine, Request, Sampling, request_seed
 from srlm_data.steps.verdicts import Comparing, read_verdict
 
 
-class Contest(Comparing):
+class CompareAll(Comparing):
     """How the judge is asked."""
 
 
-def contest(config: Contest, candidates: Candidates, model: Models, engine: Engine) -> Comparisons:
+def compare_all(
+    config: CompareAll, candidates: Candidates, model: Models, engine: Engine
+) -> Comparisons:
     """Let a model compare every two answers of each prompt, in both orders.
 
     Answers of one text are one. Gives two rows for every two answers, with the one of the smaller
@@ -111,7 +113,7 @@ def _side(side: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class ScoreContest(Config):
+class Rate(Config):
     """What becomes of wins."""
 
     by: Literal["wins", "elo"] = Field(
@@ -126,9 +128,7 @@ class ScoreContest(Config):
         return Expected(rows.get("candidates"))
 
 
-def score_contest(
-    config: ScoreContest, candidates: Candidates, comparisons: Comparisons
-) -> Judgments:
+def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Judgments:
     """Turn comparisons of a prompt's answers into a score of each, from 0 to 5.
 
     5 is an answer that always wins. An answer whose comparisons all lack a winner has no score and
@@ -148,7 +148,7 @@ def score_contest(
             judges = connection.sql("SELECT DISTINCT model, template FROM comparisons").fetchall()
             if len(judges) > 1:
                 raise DataError(
-                    f"score_contest: one judge and one template are wanted, found {len(judges)}. "
+                    f"rate: one judge and one template are wanted, found {len(judges)}. "
                     "Score one at a time."
                 )
             weights = _weights(connection.sql(_POSITIONS).fetchall()) if config.by == "elo" else {}
@@ -204,7 +204,7 @@ def _weights(wins: list[tuple[str, int]]) -> dict[str, float]:
 
 
 def _scores(
-    config: ScoreContest, games: list[dict[str, Any]], weights: Mapping[str, float]
+    config: Rate, games: list[dict[str, Any]], weights: Mapping[str, float]
 ) -> dict[str, float | None]:
     """The score of each answer of one prompt."""
     ids = sorted({game[side] for game in games for side in ("first_id", "second_id")})

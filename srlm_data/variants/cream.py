@@ -1,6 +1,6 @@
 """Scores from how likely a model finds a text, instead of from what it writes.
 
-``expected_scores`` reads a judgement again and takes the mean over the scores that might have
+``expected_scores`` reads a judgment again and takes the mean over the scores that might have
 come; ``intrinsic_rewards`` and ``smooth_labels`` are CREAM (arXiv 2410.12735). The models are read
 as they lie in the store, so no engine has to know about probabilities.
 """
@@ -31,16 +31,16 @@ _SCORE: Final = re.compile(r"score\W*?:\W*?(?P<space>\s*)\d[\d.]*(?!.*score\W*?:
 
 
 class ExpectedScores(Config):
-    """How the judgements were asked for."""
+    """How the judgments were asked for."""
 
     template: Template = Field(
         default="judge",
         validate_default=True,
-        description="Prompt of the judge: the one that the judgements were made with.",
+        description="Prompt of the judge: the one that the judgments were made with.",
     )
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """A row for each judgement."""
+        """A row for each judgment."""
         return Expected(rows.get("judgments"))
 
 
@@ -53,8 +53,8 @@ def expected_scores(
 ) -> Judgments:
     """Replace each parsed score by its expectation over the scores 0 to 5.
 
-    The judge reads its own judgement up to the score, and the probabilities of the six scores that
-    may stand there are the weights. Fewer ties remain than among whole points. Judgements without a
+    The judge reads its own judgment up to the score, and the probabilities of the six scores that
+    may stand there are the weights. Fewer ties remain than among whole points. Judgments without a
     score stay without one. The notes have the mean ``shift`` from written to expected score.
 
     Raises:
@@ -73,7 +73,7 @@ def expected_scores(
             judges = connection.sql("SELECT DISTINCT model, template FROM judgments").fetchall()
             if judges != [(digest, row_id(config.template.text))]:
                 raise DataError(
-                    f"expected_scores: the judgements must be {digest}'s, with the template "
+                    f"expected_scores: the judgments must be {digest}'s, with the template "
                     f"'{config.template.name}', found {judges}. Name the model and the template of "
                     "the judge step."
                 )
@@ -105,10 +105,10 @@ _JUDGED: Final = """
 
 
 def _begun(config: ExpectedScores, row: Mapping[str, Any]) -> tuple[Any, str, list[str]]:
-    """The judge's conversation, its judgement up to the score, and the scores that might come."""
+    """The judge's conversation, its judgment up to the score, and the scores that might come."""
     text = config.template.fill(prompt=render(row["prompt"]), response=row["response"])
     found = _SCORE.search(row["text"])
-    assert found, "a parsed judgement has a score"
+    assert found, "a parsed judgment has a score"
     endings = [f"{found['space']}{score}" for score in range(MAX_SCORE + 1)]
     return user(text), row["text"][: found.start("space")], endings
 

@@ -1,6 +1,7 @@
 """messages -> ranked candidates of later turns: whole conversations as prompts.
 
-Every stage takes a conversation as it is: the chat template sees all of its turns, system messages
+Every dataset type takes a conversation as it is: the chat template sees all of its turns, system
+messages
 and tool text included, the judge is shown all of them and grades the last answer. Open Assistant's
 trees are a ready source: below each reply people went on to ask.
 """

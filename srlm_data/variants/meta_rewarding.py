@@ -1,8 +1,8 @@
-"""judgments -> candidates: judgements as answers, so that they can be compared and paired.
+"""judgments -> candidates: judgments as answers, so that they can be compared and paired.
 
-Meta-Rewarding (arXiv 2407.19594) lets a model improve its judgement as it improves its answers: the
-judgements of an answer are themselves answers, to the filled-in judge prompt. Taken as candidates,
-they go through the steps that answers go through: ``contest``, ``score_contest``, ``pair``.
+Meta-Rewarding (arXiv 2407.19594) lets a model improve its judgment as it improves its answers: the
+judgments of an answer are themselves answers, to the filled-in judge prompt. Taken as candidates,
+they go through the steps that answers go through: ``contest``, ``rate``, ``pair``.
 """
 
 from __future__ import annotations
@@ -23,31 +23,33 @@ from srlm_data.core.schema import CANDIDATES, EXAMPLES
 from srlm_data.steps.verdicts import ComparisonTemplate
 
 
-class TakeDisputed(Config):
-    """Which judgements are taken."""
+class SelectUncertain(Config):
+    """Which judgments are taken."""
 
     template: Template = Field(
         default="judge",
         validate_default=True,
-        description="Prompt of the judge: the one that the judgements were made with.",
+        description="Prompt of the judge: the one that the judgments were made with.",
     )
     seed: int = Field(0, ge=0, description="Seed of the choice among equally disputed answers.")
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most every judgement."""
+        """At most every judgment."""
         return Expected(rows.get("judgments"))
 
 
-def take_disputed(config: TakeDisputed, candidates: Candidates, judgments: Judgments) -> Candidates:
-    """Take the judgements of each prompt's most disputed answer, as answers to the judge prompt.
+def select_uncertain(
+    config: SelectUncertain, candidates: Candidates, judgments: Judgments
+) -> Candidates:
+    """Take the judgments of each prompt's most disputed answer, as answers to the judge prompt.
 
-    The most disputed answer is the one whose parsed scores vary most. A judgement without a score
-    is left out: it failed as a judgement already.
+    The most disputed answer is the one whose parsed scores vary most. A judgment without a score
+    is left out: it failed as a judgment already.
 
     Drops (prompts): ``fewer_than_two_parsed``, ``undisputed`` (no answer has two different scores).
 
     Raises:
-        DataError: the judgements were made with another template.
+        DataError: the judgments were made with another template.
     """
     drops: Counter[str] = Counter()
 
@@ -59,7 +61,7 @@ def take_disputed(config: TakeDisputed, candidates: Candidates, judgments: Judgm
             found = connection.sql("SELECT DISTINCT template FROM judgments").fetchall()
             if any(template != row_id(config.template.text) for (template,) in found):
                 raise DataError(
-                    f"take_disputed: the judgements were not made with '{config.template.name}'. "
+                    f"select_uncertain: the judgments were not made with '{config.template.name}'. "
                     "Name the template of the judge step here too."
                 )
             connection.execute(_DISPUTED)
@@ -95,7 +97,7 @@ _TAKEN: Final = """
 """
 
 
-def _candidate(config: TakeDisputed, row: Mapping[str, Any]) -> dict[str, Any]:
+def _candidate(config: SelectUncertain, row: Mapping[str, Any]) -> dict[str, Any]:
     prompt = user(config.template.fill(prompt=render(row["prompt"]), response=row["response"]))
     identity = prompt_id(prompt)
     return {
@@ -109,8 +111,8 @@ def _candidate(config: TakeDisputed, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class TeachComparison(Config):
-    """How two judgements are shown."""
+class MetaJudgeExamples(Config):
+    """How two judgments are shown."""
 
     template: ComparisonTemplate = Field(
         default="meta_judge",
@@ -119,10 +121,10 @@ class TeachComparison(Config):
     )
 
 
-def teach_comparison(config: TeachComparison, eft: Examples, judgments: Judgments) -> Examples:
-    """Make examples that teach to compare judgements, from those that agreed with the humans.
+def meta_judge_examples(config: MetaJudgeExamples, eft: Examples, judgments: Judgments) -> Examples:
+    """Make examples that teach to compare judgments, from those that agreed with the humans.
 
-    An EFT example is a judgement whose score fits the human order; another judgement of the same
+    An EFT example is a judgment whose score fits the human order; another judgment of the same
     reply with another score is the worse one. Each such two make two examples, one an order. A big
     model compares unasked; a small one must have seen the form once.
 
@@ -147,7 +149,7 @@ def teach_comparison(config: TeachComparison, eft: Examples, judgments: Judgment
     return Rows.stream(EXAMPLES, rows(), drops=drops)
 
 
-# For each EFT example one judgement of the same reply that scored otherwise, if there is one.
+# For each EFT example one judgment of the same reply that scored otherwise, if there is one.
 _RIVALS: Final = """
     SELECT eft.source_id, any_value(eft.prompt) AS prompt, any_value(good.text) AS better,
            arg_min(bad.text, bad.judgment_id) AS worse
@@ -158,7 +160,7 @@ _RIVALS: Final = """
 """
 
 
-def _example(config: TeachComparison, row: Mapping[str, Any], better: str) -> dict[str, Any]:
+def _example(config: MetaJudgeExamples, row: Mapping[str, Any], better: str) -> dict[str, Any]:
     a, b = (row["better"], row["worse"]) if better == "A" else (row["worse"], row["better"])
     filled = config.template.fill(prompt=render(row["prompt"]), answer_a=a, answer_b=b)
     prompt = user(filled)

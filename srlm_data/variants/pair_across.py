@@ -22,7 +22,7 @@ from srlm_data.core.schema import MAX_SCORE, PAIRS
 from srlm_data.steps.pairing import rows_of
 
 
-class Oppose(Config):
+class PairAcross(Config):
     """Which answers of the two sides meet."""
 
     min_margin: float = Field(
@@ -40,8 +40,8 @@ class Oppose(Config):
         return Expected(min(known, default=None))
 
 
-def oppose(
-    config: Oppose,
+def pair_across(
+    config: PairAcross,
     chosen: Candidates,
     rejected: Candidates,
     chosen_judgments: Judgments | None = None,
@@ -49,7 +49,7 @@ def oppose(
 ) -> Pairs:
     """Pair an answer of one side with an answer of the other, prompt by prompt.
 
-    With judgements, a prompt's best answer of ``chosen`` meets the worst of ``rejected``, by the
+    With judgments, a prompt's best answer of ``chosen`` meets the worst of ``rejected``, by the
     mean of the parsed scores, and only where it has the higher score. Without, one answer of each
     side meets, whatever it is worth, and the pair has no scores.
 
@@ -58,12 +58,12 @@ def oppose(
     ``neither_scored``, ``identical_texts``, ``not_better``, ``margin_too_small``.
 
     Raises:
-        DataError: one side has judgements and the other has not.
+        DataError: one side has judgments and the other has not.
     """
     judged = chosen_judgments is not None
     if judged != (rejected_judgments is not None):
         raise DataError(
-            "oppose: either both sides have judgements or neither has, found one. "
+            "oppose: either both sides have judgments or neither has, found one. "
             "Judge the other side in the same way."
         )
     drops: Counter[str] = Counter()

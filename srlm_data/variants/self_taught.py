@@ -25,7 +25,7 @@ from srlm_data.engines.protocol import Engine, Request, Sampling, request_seed
 _MARK = re.compile(r"\s*(?:[-*]|\d{1,6}[.):])\s+")
 
 
-class Modify(Config):
+class RewritePrompts(Config):
     """How instructions are modified."""
 
     template: Annotated[Template, fills("a modification", "prompt")] = Field(
@@ -43,7 +43,9 @@ class Modify(Config):
         return Expected(rows.get("prompts"), rows.get("prompts"))
 
 
-def modify(config: Modify, prompts: Prompts, model: Models, engine: Engine) -> Prompts:
+def rewrite_prompts(
+    config: RewritePrompts, prompts: Prompts, model: Models, engine: Engine
+) -> Prompts:
     """Let a model write an instruction that is like each prompt and asks for something else.
 
     ``few_shot`` of a row has the id of the prompt that it was made from.

@@ -19,7 +19,7 @@ from srlm_data.analysis.distribution_diff import agreement, shift
 from srlm_data.core import database, filesystem
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import JUDGMENTS, PAIRS, Stage
+from srlm_data.core.schema import JUDGMENTS, PAIRS, DatasetType
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Manifest, Store
@@ -49,7 +49,7 @@ def test_a_version_does_not_differ_from_itself(store: Store) -> None:
     assert (found.rows.same, found.rows.changed, found.rows.removed, found.rows.added) == (
         6, 0, 0, 0,
     )  # fmt: skip
-    assert found.agreement is None, "both have the same judgements"
+    assert found.agreement is None, "both have the same judgments"
 
 
 def test_the_cause_is_the_field_that_was_changed(store: Store) -> None:
@@ -77,9 +77,11 @@ def test_rows_are_matched_by_id(store: Store) -> None:
 
 
 def commit(
-    store: Store, name: str, rows: Iterable[dict[str, Any]], stage: Stage = JUDGMENTS
+    store: Store, name: str, rows: Iterable[dict[str, Any]], dataset_type: DatasetType = JUDGMENTS
 ) -> Manifest:
-    return store.commit(f"toy.{name}", Rows.of(stage, rows), identity={"of": name}, inputs=[])
+    return store.commit(
+        f"toy.{name}", Rows.of(dataset_type, rows), identity={"of": name}, inputs=[]
+    )
 
 
 def judged(identity: str, score: float | None, candidate: str = "c") -> dict[str, Any]:

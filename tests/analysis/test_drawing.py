@@ -16,7 +16,7 @@ EVIL = "</text><script>alert(1)</script>&\x00\x1b[2J\ud800 \"'"
 
 @pytest.fixture
 def graph() -> Lineage:
-    """A pair, two answers, one prompt that is evil, a judgement that points back, a version."""
+    """A pair, two answers, one prompt that is evil, a judgment that points back, a version."""
     nodes = [
         Node("pairs", "p" * 32, "toy.pairs@0123456789abcdef", "by 4: a > b"),
         Node("candidates", "a" * 32, "toy.candidates@0123456789abcdef", "a"),

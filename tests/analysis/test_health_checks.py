@@ -18,7 +18,7 @@ from srlm_data.core.schema import CANDIDATES, JUDGMENTS, MODELS, PAIRS
 from srlm_data.pipeline.registry import STEPS
 from srlm_data.steps.pairs import Pair, pair
 from srlm_data.store import Manifest, Store
-from srlm_data.variants.meta_rewarding import take_disputed
+from srlm_data.variants.meta_rewarding import select_uncertain
 
 PROMPTS = 60
 
@@ -50,7 +50,7 @@ def answered(
 
 
 def judged(store: Store, answers: Manifest, score: Callable[[int, int], float | None]) -> Manifest:
-    """Two judgements of each answer; a score of None is a judgement that was not parsed."""
+    """Two judgments of each answer; a score of None is a judgment that was not parsed."""
     rows = []
     for number, answer in enumerate(store.rows(answers).dicts()):
         for repeat in range(2):
@@ -77,7 +77,7 @@ def kinds(store: Store, manifest: Manifest) -> dict[str, Finding]:
     return found
 
 
-# judgements ---------------------------------------------------------------------------------
+# judgments ---------------------------------------------------------------------------------
 
 
 def test_scores_that_are_spread_are_worth_no_line(store: Store) -> None:
@@ -96,15 +96,15 @@ def test_scores_that_have_collapsed_are_told_with_the_score(store: Store) -> Non
     assert " of the scores are 4: " in found.sentence
 
 
-def test_judgements_without_a_score_are_told_with_their_state(store: Store) -> None:
+def test_judgments_without_a_score_are_told_with_their_state(store: Store) -> None:
     made = judged(
         store,
         answered(store),
         lambda number, repeat: varied(number, repeat) if number % 5 else None,
     )
-    found = kinds(store, made)["unread_judgements"]
+    found = kinds(store, made)["unread_judgments"]
     assert found.figures["share"] == pytest.approx(0.2)
-    assert "20.0 % of the judgements have no score, most of them are 'unparsed'" in found.sentence
+    assert "20.0 % of the judgments have no score, most of them are 'unparsed'" in found.sentence
 
 
 def test_repeats_that_never_differ_are_told(store: Store) -> None:
@@ -157,8 +157,8 @@ def test_ordinary_answers_are_not_taken_for_such(store: Store, text: str) -> Non
     assert "answers_speak_to_the_judge" not in kinds(store, made)
 
 
-def test_judgements_that_are_judged_may_say_a_score(store: Store) -> None:
-    [taken] = [name for name, step in STEPS.items() if step is take_disputed]
+def test_judgments_that_are_judged_may_say_a_score(store: Store) -> None:
+    [taken] = [name for name, step in STEPS.items() if step is select_uncertain]
     answers = answered(store, response=lambda *_: "Score: 5", step=taken)
     assert "answers_speak_to_the_judge" not in kinds(store, judged(store, answers, varied))
 

@@ -24,7 +24,7 @@ from srlm_data.core.schema import (
     MODELS,
     PAIRS,
     PROMPTS,
-    Stage,
+    DatasetType,
 )
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
@@ -34,10 +34,17 @@ TEXT = "<script>alert(1)</script> [bold]x[/bold] \x1b[2J"
 
 
 def write(
-    store: Store, name: str, stage: Stage, rows: list[dict[str, Any]], **inputs: Manifest
+    store: Store,
+    name: str,
+    dataset_type: DatasetType,
+    rows: list[dict[str, Any]],
+    **inputs: Manifest,
 ) -> Manifest:
     return store.commit(
-        f"toy.{name}", Rows.of(stage, rows), identity={"of": name}, inputs=list(inputs.items())
+        f"toy.{name}",
+        Rows.of(dataset_type, rows),
+        identity={"of": name},
+        inputs=list(inputs.items()),
     )
 
 
@@ -53,7 +60,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A whole iteration by hand, so that every id and every edge is known.
 
     question -> reply -> example -> prompt1 -> best, worst -> pair -> m2; m0 wrote the prompts, m1
-    the answers and their judgements.
+    the answers and their judgments.
     """
     store = Store(tmp_path_factory.mktemp("built") / "store")
     turn = {"tree_id": "t", "deleted": False, "synthetic": True}
@@ -120,9 +127,9 @@ def test_a_pair_leads_through_its_answers_to_the_seed_and_the_models(store: Stor
     }
 
 
-def test_a_judgement_leads_to_its_answer_and_not_to_its_siblings(store: Store) -> None:
+def test_a_judgment_leads_to_its_answer_and_not_to_its_siblings(store: Store) -> None:
     found = edges(lineage(store, "spare1"))
-    assert ("spare1", "judgement of", "spare") in found
+    assert ("spare1", "judgment of", "spare") in found
     assert ("spare", "answer to", "prompt1") in found
     assert not [one for one in found if "scored by" in one]
 
@@ -161,7 +168,7 @@ def test_down_leads_from_a_message_to_the_model_that_learned_from_it(store: Stor
 
 def test_down_follows_so_many_rows_and_counts_the_rest(store: Store) -> None:
     graph = lineage(store, "prompt1", down=True, limit=1)
-    answers = [one for one in graph.nodes if one.stage == "candidates"]
+    answers = [one for one in graph.nodes if one.type == "candidates"]
     assert len(answers) == 1
     assert graph.hidden[0] == {"answered by": 2}
 
@@ -204,7 +211,7 @@ def test_a_row_of_several_versions_is_one_row_of_the_one_that_is_nearest(tmp_pat
     pair = next(store.rows(store.resolve("toy.pairs")).dicts())
     graph = lineage(store, pair["pair_id"])
     assert graph.nodes[0].where != first
-    judged = [one for one in graph.nodes if one.stage == "judgments"]
+    judged = [one for one in graph.nodes if one.type == "judgments"]
     assert {one.where for one in judged} == {store.resolve("toy.judgments").ref}
     assert len(judged) == 6
 
@@ -222,7 +229,7 @@ def test_a_damaged_version_hides_no_other(store: Store, tmp_path: Path) -> None:
     build(load(toy.write_recipe(tmp_path)), own)
     own.files(own.resolve("toy.judgments"))[0].unlink()
     pair = next(own.rows(own.resolve("toy.pairs")).dicts())
-    kinds = {one.stage for one in lineage(own, pair["pair_id"]).nodes}
+    kinds = {one.type for one in lineage(own, pair["pair_id"]).nodes}
     assert kinds == {"pairs", "candidates", "prompts", "models"}
 
 
@@ -235,10 +242,10 @@ ROWS: Mapping[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("stage", ROWS)
-def test_a_row_is_told_in_one_line(stage: str) -> None:
-    row, line = ROWS[stage]
-    assert gist(stage, row) == line
+@pytest.mark.parametrize("type", ROWS)
+def test_a_row_is_told_in_one_line(dataset_type: str) -> None:
+    row, line = ROWS[dataset_type]
+    assert gist(dataset_type, row) == line
 
 
 # The command --------------------------------------------------------------------------------
@@ -261,7 +268,7 @@ def test_the_command_draws_a_tree_in_which_a_model_can_only_be_quoted(
 def test_the_command_prints_json(cli: Cli, store: Store) -> None:
     graph = json.loads(cli("--store", store.root, "lineage", "pair", "--json").stdout)
     assert graph["nodes"][0] == {
-        "stage": "pairs", "id": "pair", "where": store.resolve("toy.pairs").ref,
+        "type": "pairs", "id": "pair", "where": store.resolve("toy.pairs").ref,
         "text": "by 4: <script>alert(1)</script> [bold]x[/bold] \x1b[2J > So.",
     }  # fmt: skip
     assert {"source": 0, "target": 1, "role": "chosen"} in graph["edges"]

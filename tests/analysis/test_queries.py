@@ -11,7 +11,7 @@ import toy
 from srlm_data.analysis import queries
 from srlm_data.analysis.query import connect, run
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, PROMPTS, Stage
+from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, PROMPTS, DatasetType
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
@@ -37,14 +37,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Two prompts, two answers each, three judgements an answer: small enough to count by hand."""
+    """Two prompts, two answers each, three judgments an answer: small enough to count by hand."""
     store = Store(tmp_path_factory.mktemp("small") / "store")
     turn = [{"role": "user", "content": "Why?"}]
     scores = {"a1": (5, 5, 5), "a2": (1, 2, None), "b1": (3, 3, 3), "b2": (3, 2, 4)}
     texts = {"a1": "x" * 30, "a2": "x" * 10, "b1": "x" * 20, "b2": "x" * 5}
 
-    def commit(name: str, stage: Stage, rows: list[dict[str, object]]) -> None:
-        store.commit(f"toy.{name}", Rows.of(stage, rows), identity={"of": name}, inputs=[])
+    def commit(name: str, dataset_type: DatasetType, rows: list[dict[str, object]]) -> None:
+        store.commit(f"toy.{name}", Rows.of(dataset_type, rows), identity={"of": name}, inputs=[])
 
     commit(
         "prompts", PROMPTS, [{"prompt_id": one, "prompt": turn, "source": "toy"} for one in "ab"]
@@ -94,7 +94,7 @@ def test_an_analysis_begins_with_what_it_shows(name: str) -> None:
     assert queries.load(name).startswith(f"-- {about[:40]}")
 
 
-def test_scores_are_shares_of_each_judges_parsed_judgements(small: Store) -> None:
+def test_scores_are_shares_of_each_judges_parsed_judgments(small: Store) -> None:
     assert {row["score"]: row["judgments"] for row in ask(small, "scores")} == {
         5: 3, 1: 1, 2: 2, 3: 4, 4: 1,
     }  # fmt: skip

@@ -24,7 +24,7 @@ from srlm_data.store import Store
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a built toy recipe: 24 answers and 48 judgements of 7 tokens in and 3 out."""
+    """A folder with a built toy recipe: 24 answers and 48 judgments of 7 tokens in and 3 out."""
     folder = tmp_path_factory.mktemp("built")
     build(load(toy.write_recipe(folder)), Store(folder / "store"))
     return folder
@@ -50,7 +50,7 @@ def test_a_model_and_a_pair_have_the_sums_of_all_that_they_took(built: Path) -> 
 
 
 def test_answers_that_are_reused_cost_tokens_and_no_time(built: Path) -> None:
-    """More repeats: the judgements that were there are part of what the rows cost."""
+    """More repeats: the judgments that were there are part of what the rows cost."""
     store = Store(built / "store")
     made = build(load(toy.write_recipe(built, ("repeats: 2", "repeats: 3"))), store)
     cost = made["toy.judgments"].cost

@@ -1,4 +1,4 @@
-"""The tables beside the datasets: stages across iterations, versions, drops, names of models."""
+"""The tables beside the datasets: types across iterations, versions, drops, names of models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import toy
 from srlm_data.analysis.query import connect
 from srlm_data.analysis.views import iteration_of, model_names
-from srlm_data.core.schema import MODELS, STAGES
+from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
@@ -93,7 +93,7 @@ def test_versions_are_rows_with_what_made_them(store: Store) -> None:
     assert ask(store, query) == [(11, 10, 10)]
     manifest = store.resolve("toy1.judgments")
     query = (
-        "SELECT version, stage, \"rows\", seconds, \"commit\", cost['calls'], command <> '' "
+        "SELECT version, type, \"rows\", seconds, \"commit\", cost['calls'], command <> '' "
         "FROM versions WHERE dataset = 'toy1.judgments'"
     )
     made = manifest.made
@@ -111,11 +111,11 @@ def test_drops_are_rows_by_reason(store: Store) -> None:
 
 def test_a_stage_of_which_nothing_is_built_is_an_empty_table(tmp_path: Path) -> None:
     empty = Store(tmp_path / "store")
-    for stage in STAGES.values():
+    for dataset_type in DATASET_TYPES.values():
         with connect(empty) as connection:
-            answer = connection.sql(f"FROM all_{stage.name}")
+            answer = connection.sql(f"FROM all_{dataset_type.name}")
             assert answer.fetchall() == []
-            assert {"dataset", "iteration", *stage.schema.names} < set(answer.columns)
+            assert {"dataset", "iteration", *dataset_type.schema.names} < set(answer.columns)
     assert ask(empty, "FROM versions") == ask(empty, "FROM drops") == []
 
 

@@ -208,7 +208,7 @@ def test_an_expected_failure_is_a_sentence_and_the_code_that_help_promises(
     ("change", "said"),
     [
         (("repeats: 2", "repeat: 2"), "toy.yaml:9: step 'judge' has no 'repeat'. Did you mean"),
-        (("step: answer", "step: anser"), "toy.yaml:8: unknown step 'anser'. Did you mean"),
+        (("step: generate", "step: anser"), "toy.yaml:8: unknown step 'anser'. Did you mean"),
         (("prompts: prompts", "prompts: model"), "toy.yaml:8: step 'answer' reads prompts as 'pro"),
         (("n: 4", "n: four"), "toy.yaml:8: 'n': input should be a valid integer"),
         (("  pairs:", "  model:"), "toy.yaml:10: 'model' is given twice."),

@@ -144,7 +144,7 @@ def test_a_shipped_analysis_is_run_by_its_name_and_shown_whole(cli: Cli, built: 
 def test_shipped_analyses_are_listed_and_a_misspelt_one_is_guessed(cli: Cli, built: Path) -> None:
     listed = cli("sql", "--canned", cwd=built)
     assert listed.returncode == 0
-    assert "scores\n    How each model's judgements are spread" in listed.stdout
+    assert "scores\n    How each model's judgments are spread" in listed.stdout
     answer = cli("sql", "--canned", "score", cwd=built)
     assert answer.returncode == 2
     assert "no analysis 'score'. Did you mean 'scores'? There are cost, " in answer.stderr

@@ -15,7 +15,7 @@ from srlm_data.demo import Oracle  # noqa: E402
 from srlm_data.demo.facts import THINGS, VALUES, WORDS  # noqa: E402
 from srlm_data.demo.language import draw_question  # noqa: E402
 from tools import corpus  # noqa: E402
-from tools.pretrain import JUDGEMENTS, Encoder, Settings, draw, new_model, noise_at, weighted_loss  # noqa: E402
+from tools.pretrain import JUDGMENTS, Encoder, Settings, draw, new_model, noise_at, weighted_loss  # noqa: E402
 
 M0 = Path(demo.__file__).parent / "m0"
 
@@ -100,7 +100,7 @@ def test_pretraining_sees_what_the_chat_template_writes(tokenizer, make) -> None
 def test_a_shared_prefix_changes_neither_loss_nor_gradient(tokenizer) -> None:
     encoder = Encoder(tokenizer)
     model = new_model(Settings(layers=2, width=32, inner=64), tokenizer)
-    ids, weights = draw(JUDGEMENTS, encoder, "key", 1.0)
+    ids, weights = draw(JUDGMENTS, encoder, "key", 1.0)
     shared = weighted_loss(model, ids, weights, encoder.prefix)
     shared.backward()
     gradients = [parameter.grad.clone() for parameter in model.parameters()]
@@ -131,7 +131,7 @@ def test_clean_beliefs_are_the_truth_and_noisy_ones_are_often_not() -> None:
     assert 0.3 < right < 0.5
 
 
-def test_a_clean_judgement_scores_as_the_oracle_does() -> None:
+def test_a_clean_judgment_scores_as_the_oracle_does() -> None:
     rng, oracle = random.Random(0), Oracle()
     scored = set()
     for _ in range(500):

@@ -272,7 +272,7 @@ engine: {kind: openai, base_url: ADDRESS}
 datasets:
   model: {step: checkpoint, remote: big@2026-04-14}
   prompts: {step: 'toy:toy_prompts', n: 6}
-  candidates: {step: answer, prompts: prompts, model: model, n: 4}
+  candidates: {step: generate, prompts: prompts, model: model, n: 4}
 """
 
 

@@ -17,8 +17,8 @@ SETTINGS = VllmEngine(max_num_seqs=8, kv_cache_memory_bytes=64 << 20)
 
 # What vLLM asks of xgrammar is out of date.
 @pytest.mark.filterwarnings("ignore:max_rollback_tokens:DeprecationWarning")
-def test_a_guided_judgement_ends_with_a_score_however_many_are_under_way() -> None:
-    """By a model that knows what a judgement is; it may reach the score line before its limit."""
+def test_a_guided_judgment_ends_with_a_score_however_many_are_under_way() -> None:
+    """By a model that knows what a judgment is; it may reach the score line before its limit."""
     m0 = ROOT / "srlm_data" / "world" / "m0"
     prompt = templates.load("judge_brief").fill(
         prompt="What colour is the hat?", response="The hat is red."

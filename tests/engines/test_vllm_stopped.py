@@ -26,7 +26,7 @@ engine: {kind: vllm, max_num_seqs: 2, kv_cache_memory_bytes: 67108864}
 datasets:
   m0: {step: checkpoint, path: model}
   prompts: {step: 'srlm_data.demo.steps:world_prompts', n: 2000}
-  candidates: {step: answer, prompts: prompts, model: m0, max_tokens: 64, cut_off: keep}
+  candidates: {step: generate, prompts: prompts, model: m0, max_tokens: 64, cut_off: keep}
 """
 
 

@@ -31,7 +31,7 @@ with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data.steps import open_assistant
     from srlm_data.steps._prompt_lists import new_prompts
     from srlm_data.steps._records import _record, turns
-    from srlm_data.steps.judge_injection import find_pleas
+    from srlm_data.steps.judge_injection import find_injections
     from srlm_data.steps.judgments import read_score
 
 FINISHES: Final = ("stop", "length", "error")
@@ -40,7 +40,7 @@ FOLDER: Final = Path(tempfile.mkdtemp(prefix="srlm-data-fuzz-"))
 
 
 def judge(data: bytes) -> None:
-    """What a model wrote: as a judgement, a comparison, an answer and a list of prompts."""
+    """What a model wrote: as a judgment, a comparison, an answer and a list of prompts."""
     fuzzed = atheris.FuzzedDataProvider(data)
     finish = fuzzed.PickValueInList(list(FINISHES))
     text = fuzzed.ConsumeUnicode(sys.maxsize)
@@ -53,7 +53,7 @@ def judge(data: bytes) -> None:
     assert winner in ({"a", "b", "tie"} if state == "parsed" else {None})
     filled = JUDGE.fill(prompt=text, response=text)
     assert len(re.findall(r"<\s*/\s*response\s*>", filled, re.IGNORECASE)) == 1
-    find_pleas(text)
+    find_injections(text)
     for prompt, _ in new_prompts(text, after=2):
         assert prompt.strip()
 
@@ -127,7 +127,7 @@ WORDS: Final = {
         "\u2212",
         "3.5",
         "1. ",
-        "Answer:",
+        "Generate:",
         "{response}",
         "&lt;",
         "\u0665",

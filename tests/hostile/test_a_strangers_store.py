@@ -54,7 +54,7 @@ def change(file: Path, **values: Any) -> None:
     [
         ("name", "../../outside"),
         ("version", "../../../../etc"),
-        ("stage", "passwords"),
+        ("type", "passwords"),
         ("files", [{"path": "../../../../x.parquet", "rows": 1, "bytes": 1, "sha256": ""}]),
         ("files", [{"path": "/etc/passwd", "rows": 1, "bytes": 1, "sha256": ""}]),
         ("files", [{"path": "data/../../train.parquet", "rows": 1, "bytes": 1, "sha256": ""}]),

@@ -101,7 +101,7 @@ SCALARS = st.one_of(
     st.sampled_from(["m", "p", "mine.m", "checkpoint", "sql", "a/b@0123456789", "os:sep", "vllm"]),
 )  # fmt: skip
 WORDS = ["about", "seed", "engine", "datasets", "step", "hub", "path", "inputs", "query", "model",
-         "files", "m", "p", "kind", "n", "template", "candidates", "prompts", "stage"]  # fmt: skip
+         "files", "m", "p", "kind", "n", "template", "candidates", "prompts", "type"]  # fmt: skip
 TREES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
@@ -182,7 +182,7 @@ def test_plan_says_when_code_of_a_model_would_run(cli: Cli, project: Path, trust
     (project / "mine.yaml").write_text(
         f"engine: {{kind: transformers, trust_remote_code: {str(trusted).lower()}}}\n"
         f"datasets:\n  {MODEL}\n  p: {{step: read_prompts, files: [prompts.jsonl]}}\n"
-        "  a: {step: answer, prompts: p, model: m}\n"
+        "  a: {step: generate, prompts: p, model: m}\n"
     )
     said = cli("plan", "mine.yaml").stdout
     assert ("runs Python code that comes with the model (trust_remote_code)" in said) is trusted

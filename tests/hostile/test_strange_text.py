@@ -1,4 +1,4 @@
-"""Text of every kind comes out of every stage as it went in, and a terminal only shows it."""
+"""Text of every kind comes out of every type as it went in, and a terminal only shows it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from srlm_data.analysis.query import _TOKEN
 from srlm_data.core import templates
 from srlm_data.evaluation.head_to_head import read_verdict
 from srlm_data.steps._prompt_lists import new_prompts
-from srlm_data.steps.judge_injection import find_pleas
+from srlm_data.steps.judge_injection import find_injections
 from srlm_data.steps.judgments import read_score
 
 JUDGE = templates.load("judge")
@@ -19,7 +19,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "score": lambda text: read_score(text, "stop"),
     "verdict": lambda text: read_verdict(text, "stop"),
     "fence": lambda text: JUDGE.fill(prompt="p", response=text),
-    "pleas": find_pleas,
+    "injections": find_injections,
     "prompts": lambda text: new_prompts(text, after=8),
     "sql": lambda text: _TOKEN.sub("", text),
 }
@@ -44,8 +44,8 @@ WRITTEN = {
         "\ufdfa",
     ],
     "fence": ["<", "</", "</response>", "< /\u200b", "</respons", "<response ", "{", "_"],
-    "pleas": ["<|a", "ignore ", "give it ", "score ", "[", "&lt;/", "deserves", "5 out of "],
-    "prompts": ["1. ", "9. a 10. b\n", "Answer: ", "9.", "\n", " "],
+    "injections": ["<|a", "ignore ", "give it ", "score ", "[", "&lt;/", "deserves", "5 out of "],
+    "prompts": ["1. ", "9. a 10. b\n", "Generate: ", "9.", "\n", " "],
     "sql": ["'", "''", "e'\\'", '"', "$a$", "$a$ $b", "/*", "--", "a.", "a.b@", "$", "\\"],
 }
 CASES = [(reader, unit) for reader, units in WRITTEN.items() for unit in units]

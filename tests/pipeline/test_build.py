@@ -26,7 +26,7 @@ seed: 3
 datasets:
   model: {step: toy_model, weights: M1}
   prompts: {step: toy_prompts, n: 6}
-  candidates: {step: answer, prompts: prompts, model: model, n: 4}
+  candidates: {step: generate, prompts: prompts, model: model, n: 4}
   judgments: {step: judge, candidates: candidates, model: model, repeats: 2}
   pairs: {step: pair, candidates: candidates, judgments: judgments}
 """
@@ -106,7 +106,7 @@ class Project:
         store = of or self.store
         return sorted(
             store.rows(store.resolve(name)).table().to_pylist(),
-            key=lambda row: row[store.rows(store.resolve(name)).stage.id],
+            key=lambda row: row[store.rows(store.resolve(name)).type.id],
         )
 
 
@@ -153,7 +153,7 @@ def test_raising_n_asks_for_the_new_samples_alone(project):
     assert after["toy.candidates"].cost == {
         **after["toy.candidates"].cost, "calls": 12, "reused": 24,
     }  # fmt: skip
-    assert len(project.asked) - len(answers) == 12 * 2  # the new candidates' judgements
+    assert len(project.asked) - len(answers) == 12 * 2  # the new candidates' judgments
     ids = {
         row["candidate_id"]
         for row in project.rows(f"toy.candidates@{before['toy.candidates'].version}")

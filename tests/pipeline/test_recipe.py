@@ -114,7 +114,7 @@ def test_another_recipe_in_the_folder_is_read_from_by_its_name(tmp_path):
         pytest.param(
             PLAIN + "  again: {step: select_ift, messages: ift}\n",
             "mine.yaml:9: step 'select_ift' reads messages as 'messages', found 'ift', which is "
-            "examples.", id="wrong stage",
+            "examples.", id="wrong dataset type",
         ),
         pytest.param(
             PLAIN.replace("messages: messages", "messages: other.messages"),

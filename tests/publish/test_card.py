@@ -16,7 +16,7 @@ from conftest import Cli
 import toy
 from srlm_data.core.errors import HubError, StoreError
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import MODELS, STAGES
+from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.publish import card
@@ -42,7 +42,7 @@ def release(store: Store) -> Release:
 
 @pytest.fixture(scope="module")
 def text(store: Store, release: Release) -> str:
-    return card.text(release, store, repo="ada/toy", tag="v1", licence=None)
+    return card.text(release, store, repo="ada/toy", tag="v1", license=None)
 
 
 def head(text: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def head(text: str) -> dict[str, Any]:
 
 
 def test_the_same_versions_give_the_same_card(store: Store, release: Release, text: str) -> None:
-    assert card.text(release, store, repo="ada/toy", tag="v1", licence=None) == text
+    assert card.text(release, store, repo="ada/toy", tag="v1", license=None) == text
 
 
 def test_parents_come_first_and_models_stay_out(release: Release) -> None:
@@ -72,10 +72,10 @@ def test_the_header_declares_configs_features_and_sizes(release: Release, text: 
     assert told["license"] == "unknown"
 
 
-@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
-def test_features_are_written_as_datasets_writes_them(stage: Any) -> None:
-    expected = datasets.Features.from_arrow_schema(stage.schema)._to_yaml_list()
-    assert features(stage.schema) == expected
+@pytest.mark.parametrize("type", DATASET_TYPES.values(), ids=DATASET_TYPES)
+def test_features_are_written_as_datasets_writes_them(dataset_type: Any) -> None:
+    expected = datasets.Features.from_arrow_schema(dataset_type.schema)._to_yaml_list()
+    assert features(dataset_type.schema) == expected
 
 
 def test_scores_are_drawn_as_they_are_counted(store: Store, release: Release, text: str) -> None:
@@ -89,7 +89,7 @@ def test_scores_are_drawn_as_they_are_counted(store: Store, release: Release, te
     assert drawn == counts
     share = 100 * max(counts.values()) / 48
     assert re.search(rf"\| `judgments` \| \d: {share:.1f} % \| 100.0 % \| 0.0 % \|", text)
-    assert "States of the judgements: parsed 48." in text
+    assert "States of the judgments: parsed 48." in text
 
 
 def test_limits_are_told_in_this_datas_own_figures(
@@ -122,7 +122,7 @@ def test_its_python_is_python(text: str) -> None:
     compile(block, "card", "exec")
 
 
-def test_licences_travel_from_the_inputs_to_the_card_of_what_was_pulled(
+def test_licenses_travel_from_the_inputs_to_the_card_of_what_was_pulled(
     cli: Cli, project: Path, tmp_path: Path
 ) -> None:
     line = json.dumps({"prompt": "Why?", "completion": "So."}) + "\n"
@@ -136,13 +136,13 @@ def test_licences_travel_from_the_inputs_to_the_card_of_what_was_pulled(
     )
     assert cli("build", "mine.yaml", "--quiet").stderr == ""
     store = Store(project / "store")
-    a = card.text(select(store, ["mine.a"]), store, repo="ada/a", tag="v1", licence=None)
+    a = card.text(select(store, ["mine.a"]), store, repo="ada/a", tag="v1", license=None)
     assert head(a)["license"] == "cc-by-4.0"
-    both = card.text(select(store, ["mine.both"]), store, repo="ada/b", tag="v1", licence=None)
+    both = card.text(select(store, ["mine.both"]), store, repo="ada/b", tag="v1", license=None)
     assert head(both)["license"] == "other"
     assert "`cc-by-4.0` | a file with SHA-256 " in both
     assert "`apache-2.0` | a file with SHA-256 " in both
-    own = card.text(select(store, ["mine.both"]), store, repo="ada/b", tag="v1", licence="mit")
+    own = card.text(select(store, ["mine.both"]), store, repo="ada/b", tag="v1", license="mit")
     assert head(own)["license"] == "mit"
     assert "Published under `mit`, by the word of the publisher." in own
 

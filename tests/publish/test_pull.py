@@ -64,7 +64,7 @@ def test_pulled_versions_are_the_published_ones(cli: Cli, published: Store, proj
         assert (ours.version, ours.content, ours.identity) == (
             theirs.version, theirs.content, theirs.identity,
         )  # fmt: skip
-        assert f"+ {ours.ref}  {ours.rows:,} {ours.stage}\n" in said
+        assert f"+ {ours.ref}  {ours.rows:,} {ours.type}\n" in said
         assert pulled.rows(ours).table() == published.rows(theirs).table()
         assert ours.made["pulled"].startswith("ada/toy@")
     assert "every byte as it was written" in ran(cli("verify"))
@@ -193,19 +193,19 @@ def exchange_rows(folder: Path) -> None:
         (told(content="0" * 64), "the rows do not hash to"),
         (told(rows="many"), "it is damaged, found 'rows'"),
         (told(name="../../toy"), "not a dataset's name"),
-        (told(stage="jokes"), "its stage 'jokes' is unknown"),
+        (told(type="jokes"), "its dataset type 'jokes' is unknown"),
         (inside("identity", "", revision=9), "identity does not hash to"),
         (inside("files", 0, path="../../../run.parquet"), "names the file '../../../run.parquet'"),
         (inside("inputs", 0, content="0" * 64), "was made from other rows than those of toy."),
     ],
-    ids=["rows", "file", "content", "types", "name", "stage", "identity", "path", "mixture"],
+    ids=["rows", "file", "content", "types", "name", "type", "identity", "path", "mixture"],
 )
 def test_what_was_tampered_with_does_not_come_in(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Path], None], wanted: str,
 ) -> None:  # fmt: skip
     theirs = Store(made)
-    upload = dataset(select(theirs, ["toy"]), theirs, repo="ada/toy", tag=None, licence=None)
+    upload = dataset(select(theirs, ["toy"]), theirs, repo="ada/toy", tag=None, license=None)
     for path, content in upload.files.items():
         target = tmp_path / "repo" / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -98,7 +98,7 @@ def test_the_page_shows_the_versions_that_the_pairs_were_made_from(store: Store)
         store.point("one.judgments", before.version)
 
 
-def test_metrics_alone_and_judgements_alone_are_reports_too(store: Store) -> None:
+def test_metrics_alone_and_judgments_alone_are_reports_too(store: Store) -> None:
     metrics = _page.page_of(store, _flows.subject_of(store, ["measured"]), map_points=60)
     assert 'id="metric-0"' in metrics
     assert 'id="funnel"' not in metrics
@@ -108,16 +108,16 @@ def test_metrics_alone_and_judgements_alone_are_reports_too(store: Store) -> Non
     assert "margin of a pair" not in judged
 
 
-def test_the_funnel_accounts_for_every_prompt_and_every_judgement(store: Store) -> None:
+def test_the_funnel_accounts_for_every_prompt_and_every_judgment(store: Store) -> None:
     [flow] = _flows.subject_of(store, ["one"]).flows
-    judgements = store.rows(flow.judgments).table().to_pylist()
+    judgments = store.rows(flow.judgments).table().to_pylist()
     states = dict.fromkeys(("parsed", "unparsed"), 0)
-    for row in judgements:
+    for row in judgments:
         states[row["state"]] += 1
     steps = {step.unit: step for step in funnel(flow, states)}
     assert [step.came for step in steps.values()] == [60, 240, 720, 60]
-    assert (steps["answers"].fan, steps["judgements"].fan) == (4, 3)
-    assert steps["judgements"].drops == {"unparsed": states["unparsed"]}
+    assert (steps["answers"].fan, steps["judgments"].fan) == (4, 3)
+    assert steps["judgments"].drops == {"unparsed": states["unparsed"]}
     assert states["unparsed"] > 0
     assert flow.pairs
     assert steps["pairs"].drops.items() == flow.pairs.drops.items()
@@ -154,7 +154,7 @@ def test_the_figures_are_those_that_a_loop_over_the_rows_would_count(store: Stor
         assert sum(shares) == pytest.approx(1)
 
 
-def test_pairs_to_look_at_are_the_extremes_with_every_judgement(store: Store) -> None:
+def test_pairs_to_look_at_are_the_extremes_with_every_judgment(store: Store) -> None:
     subject = _flows.subject_of(store, ["one"])
     with _figures.opened(store, subject.flows) as connection:
         shown = _samples.pairs_to_look_at(connection, each=3)
@@ -233,7 +233,7 @@ def test_a_report_is_written_and_what_is_not_there_is_a_sentence(
     assert written.stdout == "wrote _page.html\n"
     [warning] = written.stderr.splitlines()
     assert warning.startswith("warning: one.judgments: 11.9 %")
-    assert "of the judgements have no score, most of them are 'unparsed'" in warning
+    assert "of the judgments have no score, most of them are 'unparsed'" in warning
     text = (project / "page.html").read_text(encoding="utf-8")
     assert "one.pairs" in text
     assert warning.split(": ")[2].split(", most")[0] in text
@@ -244,7 +244,7 @@ def test_a_report_is_written_and_what_is_not_there_is_a_sentence(
     assert "no recipe 'ones' was built. Did you mean 'one'?" in absent.stderr
     empty = cli(*where, "report", "seed")
     assert empty.returncode == 4
-    assert "neither judgements nor pairs nor metrics" in empty.stderr
+    assert "neither judgments nor pairs nor metrics" in empty.stderr
     nowhere = cli(*where, "report", "one", "-o", "no/such/folder.html", "--map-points", "0")
     assert nowhere.returncode == 3
     assert "cannot be written" in nowhere.stderr

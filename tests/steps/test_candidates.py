@@ -9,7 +9,7 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.engines.protocol import Completion, request_seed
-from srlm_data.steps.candidates import Answer, answer
+from srlm_data.steps.candidates import Generate, generate
 
 
 def prompts(*texts):
@@ -29,7 +29,7 @@ def echo(request):
 
 def test_every_prompt_gets_n_answers_that_meet_it_though_they_finish_in_another_order():
     engine = FakeEngine(echo, window=5)
-    rows = list(answer(Answer(), prompts("a", "b", "c"), MODEL, engine).dicts())
+    rows = list(generate(Generate(), prompts("a", "b", "c"), MODEL, engine).dicts())
     assert len(rows) == 12
     for row in rows:
         text = row["prompt"][0]["content"]
@@ -42,18 +42,18 @@ def test_every_prompt_gets_n_answers_that_meet_it_though_they_finish_in_another_
 
 def test_the_papers_sampling_is_the_default():
     engine = FakeEngine(echo)
-    answer(Answer(), prompts("a"), MODEL, engine).table()
+    generate(Generate(), prompts("a"), MODEL, engine).table()
     assert {(r.sampling.temperature, r.sampling.top_p) for r in engine.asked} == {(0.7, 0.9)}
 
 
 def test_the_same_text_sampled_twice_is_two_candidates():
-    rows = answer(Answer(), prompts("a"), MODEL, FakeEngine(lambda _: "tea")).table()
+    rows = generate(Generate(), prompts("a"), MODEL, FakeEngine(lambda _: "tea")).table()
     assert len(set(rows["candidate_id"].to_pylist())) == 4
 
 
 def test_raising_n_adds_samples_and_changes_none():
     def made(n):
-        rows = answer(Answer(n=n, seed=3), prompts("a", "b"), MODEL, FakeEngine(echo)).dicts()
+        rows = generate(Generate(n=n, seed=3), prompts("a", "b"), MODEL, FakeEngine(echo)).dicts()
         return {row["candidate_id"]: row for row in rows}
 
     assert made(4).items() <= made(6).items()
@@ -63,7 +63,7 @@ def test_two_models_and_two_seeds_give_different_candidates():
     def ids(name="fake", seed=0):
         model = Rows.of(schema.MODELS, [{"model": name, "method": "sft", "location": "nowhere"}])
         engine = FakeEngine(echo, model=name)
-        rows = answer(Answer(seed=seed), prompts("a"), model, engine).dicts()
+        rows = generate(Generate(seed=seed), prompts("a"), model, engine).dicts()
         return {row["candidate_id"] for row in rows}
 
     assert not ids() & ids(name="other")
@@ -80,32 +80,32 @@ def test_answers_that_failed_are_empty_or_were_cut_off_are_dropped_and_counted()
             return Completion(request, "half a sen", "length", 1, 1)
         return Completion(request, " whole ", "stop", 1, 1)
 
-    rows = answer(Answer(), prompts("a"), MODEL, FakeEngine(reply))
+    rows = generate(Generate(), prompts("a"), MODEL, FakeEngine(reply))
     assert rows.table()["response"].to_pylist() == [" whole "]
     assert rows.drops == {"error": 1, "empty": 1, "cut_off": 1}
-    kept = answer(Answer(cut_off="keep"), prompts("a"), MODEL, FakeEngine(reply)).table()
+    kept = generate(Generate(cut_off="keep"), prompts("a"), MODEL, FakeEngine(reply)).table()
     assert set(kept["finish_reason"].to_pylist()) == {"length", "stop"}
 
 
 def test_requests_are_made_as_the_engine_pulls_them():
     engine = FakeEngine(echo, window=4)
-    batches = answer(Answer(n=1), prompts(*map(str, range(10_000))), MODEL, engine).batches()
+    batches = generate(Generate(n=1), prompts(*map(str, range(10_000))), MODEL, engine).batches()
     next(batches)
     assert len(engine.asked) < 9000
 
 
 def test_another_model_than_the_one_loaded_is_refused():
-    rows = answer(Answer(), prompts("a"), MODEL, FakeEngine(echo, model="M0"))
+    rows = generate(Generate(), prompts("a"), MODEL, FakeEngine(echo, model="M0"))
     with pytest.raises(DataError, match="the engine has loaded M0"):
         rows.table()
 
 
 def test_the_expected_calls_are_n_a_prompt():
-    assert Answer(n=4).expected({"prompts": 10}) == (40, 40)
-    assert Answer().expected({"prompts": None}) == (None, None)
+    assert Generate(n=4).expected({"prompts": 10}) == (40, 40)
+    assert Generate().expected({"prompts": None}) == (None, None)
 
 
 @pytest.mark.parametrize("wrong", [{"n": 0}, {"top_p": 0}, {"temperature": -1}, {"N": 4}])
 def test_figures_out_of_bounds_and_unknown_keys_are_refused(wrong):
     with pytest.raises(ValidationError):
-        Answer(**wrong)
+        Generate(**wrong)

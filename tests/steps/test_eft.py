@@ -1,4 +1,4 @@
-"""EFT: judgements that agree with the human order, justification and all."""
+"""EFT: judgments that agree with the human order, justification and all."""
 
 import hashlib
 import random
@@ -19,9 +19,9 @@ TEMPLATE = ids.row_id(templates.load("judge").text)
 
 
 def made(prompts, ranks=None, split="train", **changes):
-    """Ranked replies and their judgements from ``{prompt: [[scores of reply 0], ...]}``.
+    """Ranked replies and their judgments from ``{prompt: [[scores of reply 0], ...]}``.
 
-    A score of None is a judgement that did not parse. ``changes`` are of a judgement, by its id.
+    A score of None is a judgment that did not parse. ``changes`` are of a judgment, by its id.
     """
     candidates, judgments = [], []
     for prompt, replies in prompts.items():
@@ -93,7 +93,7 @@ def test_strict_agreement_is_weak_and_pairwise_agreement(judged):
     assert not strict or (weak and pairwise)
 
 
-def test_several_judgements_are_attempts_and_their_number_is_noted():
+def test_several_judgments_are_attempts_and_their_number_is_noted():
     rows, made_rows = select(*made({"p": [[2, 5, 2], [3, 3, 3]]}))
     assert (rows[0]["source_id"], rows[0]["score"]) == ("p0b", 5)
     assert made_rows.drops == {"not_chosen": 4}
@@ -132,7 +132,7 @@ def test_the_first_agreeing_combination_in_hash_order_is_taken_and_attempts_are_
     assert len(rows) + made_rows.drops.total() == 60 * 12
 
 
-def test_only_parsed_whole_and_justified_judgements_are_targets():
+def test_only_parsed_whole_and_justified_judgments_are_targets():
     given = made(
         {"p": [[5, None, 5, 5], [1]]},
         p0c={"finish_reason": "length"},
@@ -143,7 +143,7 @@ def test_only_parsed_whole_and_justified_judgements_are_targets():
     assert made_rows.drops == {"unparsed": 1, "cut_off": 1, "no_justification": 1}
 
 
-def test_a_prompt_needs_a_usable_judgement_of_each_reply():
+def test_a_prompt_needs_a_usable_judgment_of_each_reply():
     rows, made_rows = select(*made({"p": [[5], [None], [1]], "q": [[5], [], [1]]}))
     assert rows == []
     assert made_rows.drops == {"incomplete": 4, "unparsed": 1}
@@ -154,7 +154,7 @@ def test_nothing_of_the_evaluation_split_becomes_an_example():
     train = made({"p": [[5], [1]]})
     held_out = made({"q": [[5], [1]]}, split="eval")
     both = [
-        Rows.of(one.stage, [*one.dicts(), *two.dicts()])
+        Rows.of(one.type, [*one.dicts(), *two.dicts()])
         for one, two in zip(train, held_out, strict=True)
     ]
     rows, made_rows = select(*both)
@@ -164,7 +164,7 @@ def test_nothing_of_the_evaluation_split_becomes_an_example():
         select(*held_out)
 
 
-def test_judgements_of_other_candidates_are_counted():
+def test_judgments_of_other_candidates_are_counted():
     candidates, _ = made({"p": [[5], [1]]})
     _, judgments = made({"p": [[5], [1]], "q": [[5], [1]]})
     rows, made_rows = select(candidates, judgments)
@@ -184,12 +184,12 @@ def test_the_most_common_score_is_thinned_to_its_share_and_no_other():
     assert [row["source_id"] for row in rows] != [row["source_id"] for row in other]
 
 
-def test_judgements_of_another_template_are_refused():
+def test_judgments_of_another_template_are_refused():
     with pytest.raises(DataError, match="must be made with the template 'other'"):
         select(*made({"p": [[5], [1]]}), template=templates.Template("other", "{prompt}{response}"))
 
 
 def test_the_order_of_the_rows_decides_nothing():
     given = made({f"p{n}": [[5, 2], [3, 4], [1, 2]] for n in range(20)})
-    turned = [Rows.of(one.stage, one.table().take(list(range(one.count()))[::-1])) for one in given]
+    turned = [Rows.of(one.type, one.table().take(list(range(one.count()))[::-1])) for one in given]
     assert select(*given)[0] == select(*turned)[0]

@@ -102,7 +102,7 @@ def test_a_score_outside_the_scale_is_out_of_range_and_never_cut_to_a_digit(line
         "4/5",
     ],
 )
-def test_a_judgement_without_one_clear_score_is_unparsed(text):
+def test_a_judgment_without_one_clear_score_is_unparsed(text):
     assert read_score(text, "stop") == Verdict("unparsed")
 
 
@@ -113,7 +113,7 @@ def test_of_several_score_lines_the_last_one_decides_even_if_it_says_nothing():
     assert read_score("Score: 4\nScore: 10", "stop") == Verdict("out_of_range")
 
 
-def test_a_judgement_that_was_cut_off_before_or_within_its_score_is_truncated():
+def test_a_judgment_that_was_cut_off_before_or_within_its_score_is_truncated():
     assert read_score("It is on topic, and", "length") == Verdict("truncated")
     assert read_score("It is on topic.\nScore: 1", "length") == Verdict("truncated")
     assert read_score("Score: ", "length") == Verdict("truncated")
@@ -199,7 +199,7 @@ def test_each_candidate_is_judged_several_times_with_the_filled_template():
     assert rows.notes["states"] == {"parsed": 6}
 
 
-def test_judgements_meet_their_candidate_though_they_finish_in_another_order():
+def test_judgments_meet_their_candidate_though_they_finish_in_another_order():
     engine = FakeEngine(lambda request: f"Score: {request.id[1]}", window=5)
     table = judge(Judge(), candidates("a", "b", "c"), models(), engine).table().to_pylist()
     assert {(row["candidate_id"], row["score"]) for row in table} == {

@@ -15,9 +15,9 @@ from srlm_data.steps.pairs import Pair, pair
 
 
 def made(scores, texts=None, model="m"):
-    """Candidates and judgements from ``{prompt: [[score of each judgement] of each answer]}``.
+    """Candidates and judgments from ``{prompt: [[score of each judgment] of each answer]}``.
 
-    A score of None is a judgement that did not parse.
+    A score of None is a judgment that did not parse.
     """
     candidates, judgments = [], []
     for prompt, answers in scores.items():
@@ -50,7 +50,7 @@ def test_the_highest_mean_meets_the_lowest():
     assert row["model"] == "m"
 
 
-def test_a_judgement_without_a_score_counts_for_nothing():
+def test_a_judgment_without_a_score_counts_for_nothing():
     rows = pair(Pair(), *made({"p": [[4, None, None], [5, 2, None], [None] * 3]}))
     [row] = rows.dicts()
     assert (row["chosen_id"], row["chosen_score"]) == ("p0", 4)
@@ -80,13 +80,13 @@ def test_every_prompt_is_a_pair_or_is_counted_under_one_reason():
     }  # fmt: skip
 
 
-def test_copies_of_a_text_share_their_judgements():
+def test_copies_of_a_text_share_their_judgments():
     given = {"p": [[5, 5], [1, 1], [2, 2], [4]]}
     [row] = pair(Pair(), *made(given, {"p0": "tea", "p1": "tea"})).dicts()
     assert (row["chosen_id"], row["rejected_id"]) == ("p3", "p2")  # tea scores 3
 
 
-def test_random_judgements_are_paired_as_plain_python_pairs_them():
+def test_random_judgments_are_paired_as_plain_python_pairs_them():
     chance = random.Random(5)
     scores = {
         f"p{number}": [
@@ -133,7 +133,7 @@ def test_the_order_of_the_rows_decides_nothing():
     scores = {f"p{number}": [[5, 3], [4], [1], [1, None]] for number in range(20)}
     candidates, judgments = made(scores)
     turned = [
-        Rows.of(rows.stage, rows.table().take(list(range(rows.count()))[::-1]))
+        Rows.of(rows.type, rows.table().take(list(range(rows.count()))[::-1]))
         for rows in (candidates, judgments)
     ]
     assert pair(Pair(), *turned).table() == pair(Pair(), candidates, judgments).table()
@@ -155,7 +155,7 @@ def test_the_margin_at_the_bound_is_enough_though_thirds_are_not_exact():
     assert pair(Pair(min_margin=1), *given).table().num_rows == 1
 
 
-def test_judgements_of_other_candidates_are_left_alone_and_counted():
+def test_judgments_of_other_candidates_are_left_alone_and_counted():
     candidates, _ = made({"p": [[5], [1]]})
     _, judgments = made({"p": [[5], [1]], "q": [[2], [3]]})
     rows = pair(Pair(), candidates, judgments)
@@ -164,7 +164,7 @@ def test_judgements_of_other_candidates_are_left_alone_and_counted():
 
 
 @pytest.mark.parametrize("rule", ["best_worst", "all_pairs"])
-def test_a_judgement_that_names_another_prompt_scores_nothing(rule):
+def test_a_judgment_that_names_another_prompt_scores_nothing(rule):
     candidates, judgments = made({"p": [[5], [1], [2]]})
     rows = judgments.table().to_pylist()
     rows[0]["prompt_id"] = "q"  # that of the best answer
@@ -185,8 +185,8 @@ def test_the_checks_of_the_stage_hold_and_files_give_the_same_rows(tmp_path):
     given = made({f"p{number}": [[5, 3], [4], [1]] for number in range(20)})
     files = []
     for rows in given:
-        pq.write_table(rows.table(), tmp_path / f"{rows.stage.name}.parquet")
-        files.append(Rows.of_files(rows.stage, [tmp_path / f"{rows.stage.name}.parquet"], "x"))
+        pq.write_table(rows.table(), tmp_path / f"{rows.type.name}.parquet")
+        files.append(Rows.of_files(rows.type, [tmp_path / f"{rows.type.name}.parquet"], "x"))
     table = pair(Pair(), *files).table()
     assert table == pair(Pair(), *given).table()
     assert table.schema == schema.PAIRS.schema

@@ -24,7 +24,7 @@ def made(tmp_path: Path) -> tuple[Store, Manifest]:
 
 
 def line(manifest: Manifest, **changes: str) -> str:
-    told = {"version": manifest.ref, "stage": manifest.stage, "content": manifest.content}
+    told = {"version": manifest.ref, "type": manifest.type, "content": manifest.content}
     told |= changes
     return "{step: read_version, " + ", ".join(f"{k}: '{v}'" for k, v in told.items()) + "}"
 
@@ -36,7 +36,7 @@ def test_a_version_is_read_as_it_is_and_named_by_its_rows(
     (tmp_path / "mine.yaml").write_text(f"datasets:\n  theirs: {line(manifest)}\n")
     ours = build(load(tmp_path / "mine.yaml"), store)["mine.theirs"]
     assert ours.content == manifest.content
-    assert ours.identity["config"] == {"stage": "prompts", "content": manifest.content}
+    assert ours.identity["config"] == {"type": "prompts", "content": manifest.content}
     assert ours.notes == {"read": manifest.ref}
     assert store.rows(ours).table() == store.rows(manifest).table()
 
@@ -55,10 +55,10 @@ def test_another_stage_and_a_missing_version_are_sentences(
     made: tuple[Store, Manifest], tmp_path: Path
 ) -> None:
     store, manifest = made
-    config = ReadVersion(version=manifest.ref, stage="pairs", content=manifest.content)
+    config = ReadVersion(version=manifest.ref, type="pairs", content=manifest.content)
     with pytest.raises(DataError, match="pairs are wanted, found prompts"):
         read_version(config, store)
-    config = ReadVersion(version=f"toy.prompts@{'0' * 16}", stage="prompts", content="0" * 64)
+    config = ReadVersion(version=f"toy.prompts@{'0' * 16}", type="prompts", content="0" * 64)
     with pytest.raises(StoreError, match="no version '0000000000000000'"):
         read_version(config, store)
 
@@ -77,10 +77,10 @@ def test_a_step_that_wants_another_stage_says_so_before_anything_runs(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"stage": "pears"}, {"version": "toy.prompts"}, {"version": "toy.prompts@v1"},
+    [{"type": "pears"}, {"version": "toy.prompts"}, {"version": "toy.prompts@v1"},
      {"content": "abc"}],
 )  # fmt: skip
 def test_what_pins_nothing_is_refused(changes: dict[str, str]) -> None:
-    told = {"version": f"toy.prompts@{'0' * 16}", "stage": "prompts", "content": "0" * 64}
+    told = {"version": f"toy.prompts@{'0' * 16}", "type": "prompts", "content": "0" * 64}
     with pytest.raises(pydantic.ValidationError):
         ReadVersion(**{**told, **changes})

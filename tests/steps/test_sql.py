@@ -22,8 +22,8 @@ def prompts(tmp_path):
     return Rows.of_files(schema.PROMPTS, [tmp_path / "prompts.parquet"], "seed.prompts@1")
 
 
-def run(query, stage=None, **inputs):
-    return sql(Sql(query=query, stage=stage), inputs).table()
+def run(query, type=None, **inputs):
+    return sql(Sql(query=query, type=type), inputs).table()
 
 
 def test_a_query_over_files_and_memory_filters_and_joins(prompts):
@@ -45,7 +45,7 @@ def test_the_result_can_be_of_another_stage(prompts):
                [{'role': 'assistant', 'content': 'yes'}] AS completion
         FROM prompts
     """
-    assert run(query, stage="examples", prompts=prompts).schema == schema.EXAMPLES.schema
+    assert run(query, type="examples", prompts=prompts).schema == schema.EXAMPLES.schema
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,10 @@ def test_the_query_writes_no_file_not_even_its_input(prompts, tmp_path, target):
 
 
 def test_an_unknown_stage_is_refused_with_a_guess():
-    with pytest.raises(ValidationError, match=r"unknown stage 'prompt'\. Did you mean 'prompts'"):
-        Sql(query="SELECT 1", stage="prompt")
+    with pytest.raises(
+        ValidationError, match=r"unknown dataset type 'prompt'\. Did you mean 'prompts'"
+    ):
+        Sql(query="SELECT 1", type="prompt")
 
 
 def test_without_an_input_there_is_nothing_to_ask():

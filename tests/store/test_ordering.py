@@ -1,4 +1,4 @@
-"""Rows in the order of their stage, sorted again where one came later than a window holds."""
+"""Rows in the order of their type, sorted again where one came later than a window holds."""
 
 import random
 

@@ -34,9 +34,12 @@ def store(tmp_path):
     return Store(tmp_path / "store")
 
 
-def commit(store, rows, name="seed.prompts", stage=schema.PROMPTS, identity=None, inputs=()):
+def commit(store, rows, name="seed.prompts", type=schema.PROMPTS, identity=None, inputs=()):
     return store.commit(
-        name, Rows.of(stage, rows), identity=identity or {"n": len(rows)}, inputs=list(inputs)
+        name,
+        Rows.of(type, rows),
+        identity=identity or {"n": len(rows)},
+        inputs=list(inputs),
     )
 
 

@@ -21,7 +21,7 @@ from conftest import ROOT
 import toy
 from srlm_data.store import Store, gc
 
-STAGES_OF_ANSWERS = ("toy.candidates", "toy.judgments")
+TYPES_OF_ANSWERS = ("toy.candidates", "toy.judgments")
 ANSWERS = 72
 
 
@@ -179,7 +179,7 @@ class Project:
             for version in self.store.versions(name):
                 manifest = self.store.manifest(name, version)
                 assert self.store.verify(manifest) == []
-                if name in STAGES_OF_ANSWERS:
+                if name in TYPES_OF_ANSWERS:
                     rows = self.store.rows(manifest).dicts()
                     assert {row["answer_key"] for row in rows} <= now
 

@@ -62,14 +62,14 @@ def judgments(*rows: list[dict[str, Any]]) -> Rows:
 
 
 def checked(rows: Rows) -> list[dict[str, Any]]:
-    """The rows, after the rules of their stage: unique ids, and every check."""
+    """The rows, after the rules of their dataset type: unique ids, and every check."""
     table = rows.table()
     with duckdb.connect() as connection:
         connection.register("made", table)
-        for sentence, condition in rows.stage.checks.items():
+        for sentence, condition in rows.type.checks.items():
             broken = connection.execute(f"SELECT count(*) FROM made WHERE NOT ({condition})")
             assert broken.fetchone() == (0,), sentence
-    identities = table[rows.stage.id].to_pylist()
+    identities = table[rows.type.id].to_pylist()
     assert len(set(identities)) == len(identities)
     made: list[dict[str, Any]] = table.to_pylist()
     return made

@@ -13,7 +13,7 @@ engine: {kind: 'strange:open_echo'}
 datasets:
   model: {step: 'toy:toy_model'}
   prompts: {step: read_prompts, files: [prompts.jsonl]}
-  candidates: {step: answer, prompts: prompts, model: model, n: 2}
+  candidates: {step: generate, prompts: prompts, model: model, n: 2}
   judgments: {step: judge, candidates: candidates, model: model, repeats: 1}
   pairs: {step: pair, candidates: candidates, judgments: judgments}
 """

@@ -14,7 +14,15 @@ import duckdb
 import pyarrow as pa
 
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import CANDIDATES, EXAMPLES, JUDGMENTS, METRICS, MODELS, PROMPTS, Stage
+from srlm_data.core.schema import (
+    CANDIDATES,
+    EXAMPLES,
+    JUDGMENTS,
+    METRICS,
+    MODELS,
+    PROMPTS,
+    DatasetType,
+)
 from srlm_data.steps.pairs import Pair, pair
 from srlm_data.store import Manifest, Store
 
@@ -31,9 +39,9 @@ def fill(
         root: the store's folder.
         prompts: prompts of an iteration; each is answered `samples` times.
         samples: answers a prompt.
-        repeats: judgements an answer.
-        hostile: texts that take the place of the first prompts, answers and judgements.
-        unread: share of judgements without a score.
+        repeats: judgments an answer.
+        hostile: texts that take the place of the first prompts, answers and judgments.
+        unread: share of judgments without a score.
     """
     store = Store(root)
     sizes = {"prompts": prompts, "samples": samples, "repeats": repeats, "unread": unread}
@@ -63,7 +71,7 @@ def fill(
 
 
 def _commit(
-    store: Store, name: str, stage: Stage, query: str, *inputs: tuple[str, Manifest]
+    store: Store, name: str, dataset_type: DatasetType, query: str, *inputs: tuple[str, Manifest]
 ) -> Manifest:
     def batches() -> Iterator[pa.RecordBatch]:
         with duckdb.connect() as connection:
@@ -71,7 +79,7 @@ def _commit(
 
     return store.commit(
         name,
-        Rows.reading(stage, batches()),
+        Rows.reading(dataset_type, batches()),
         identity={"query": query},
         inputs=list(inputs),
         made=lambda: {"at": "2030-01-01T00:00:00+00:00", "seconds": 1.5},

@@ -19,7 +19,7 @@ _SPECIAL = ["<s>", "</s>", "<pad>", "<|system|>", "<|user|>", "<|assistant|>"]
 _TEXT = """
 Where is the red kettle kept? The red kettle is kept in the kitchen, on the upper shelf.
 What colour is the lamp? Whose lamp is it? It is Ada's lamp, and it is green.
-Review the user's question and the response. Explain your judgement, then end with a line
+Review the user's question and the response. Explain your judgment, then end with a line
 Score: 0 Score: 1 Score: 2 Score: 3 Score: 4 Score: 5 <response> </response> points of five.
 Say the words in reverse order: one two three four five six seven eight nine ten.
 """

@@ -31,11 +31,11 @@ engine:
 datasets:
   model: {step: 'toy:toy_model', weights: m1}
   prompts: {step: 'toy:toy_prompts', n: 6}
-  candidates: {step: answer, prompts: prompts, model: model, n: 4}
+  candidates: {step: generate, prompts: prompts, model: model, n: 4}
   judgments: {step: judge, candidates: candidates, model: model, repeats: 2}
   pairs: {step: pair, candidates: candidates, judgments: judgments}
 """
-"""Six prompts make 24 candidates and 48 judgements, so 72 answers."""
+"""Six prompts make 24 candidates and 48 judgments, so 72 answers."""
 
 DATASETS = ("toy.model", "toy.prompts", "toy.candidates", "toy.judgments", "toy.pairs")
 
@@ -147,7 +147,7 @@ class ToyEngine:
 
 
 def reply(request: Request) -> str:
-    """An answer of one line, a judgement with a score of 0 to 5, or a verdict on two answers."""
+    """An answer of one line, a judgment with a score of 0 to 5, or a verdict on two answers."""
     if "Verdict:" in request.messages[-1]["content"]:
         return f"Hard to say.\nVerdict: {'AB'[request.seed % 2]}"
     if "<response>" in request.messages[-1]["content"]:

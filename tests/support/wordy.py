@@ -19,7 +19,7 @@ datasets:
   model: {step: 'toy:toy_model', weights: m1}
   prompts: {step: 'wordy:wordy_prompts', n: 40, words: 20}
   chosen: {step: sql, inputs: {prompts: prompts}, query: "FROM prompts WHERE prompt_id < 'c'"}
-  candidates: {step: answer, prompts: chosen, model: model, n: 4}
+  candidates: {step: generate, prompts: chosen, model: model, n: 4}
   judgments: {step: judge, candidates: candidates, model: model}
   pairs: {step: pair, candidates: candidates, judgments: judgments}
 """

@@ -12,7 +12,7 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.templates import load
 from srlm_data.engines.protocol import Completion
 from srlm_data.steps.pairs import Pair, pair
-from srlm_data.variants.compare_all import Contest, ScoreContest, contest, elo, score_contest
+from srlm_data.variants.compare_all import CompareAll, Rate, compare_all, elo, rate
 
 MODEL = Rows.of(schema.MODELS, [{"model": "fake", "method": "checkpoint", "location": "path:/"}])
 
@@ -32,7 +32,7 @@ def judged(texts, reply):
         return f"Well.\nVerdict: {reply(a, b)}"
 
     engine = FakeEngine(answer)
-    rows = contest(Contest(), candidates(texts), MODEL, engine)
+    rows = compare_all(CompareAll(), candidates(texts), MODEL, engine)
     return Rows.of(schema.COMPARISONS, rows.table()), rows, engine
 
 
@@ -41,7 +41,7 @@ def longer(a, b):
 
 
 def scores(comparisons, texts, **config):
-    rows = score_contest(ScoreContest(**config), candidates(texts), comparisons)
+    rows = rate(Rate(**config), candidates(texts), comparisons)
     return {row["candidate_id"]: row["score"] for row in rows.dicts()}, rows
 
 
@@ -80,7 +80,7 @@ def test_a_failed_request_is_a_row_too():
     def fails(request):
         return Completion(request, "", "error", 0, 0, error="no")
 
-    rows = contest(Contest(), candidates({"p": ["a", "b"]}), MODEL, FakeEngine(fails))
+    rows = compare_all(CompareAll(), candidates({"p": ["a", "b"]}), MODEL, FakeEngine(fails))
     assert [row["state"] for row in rows.dicts()] == ["error", "error"]
 
 
@@ -101,7 +101,7 @@ def test_a_judge_that_always_says_a_makes_everybody_equal():
 def test_win_scores_go_into_any_pairing_rule():
     texts = {"p": ["a", "bb", "ccc"]}
     comparisons, _, _ = judged(texts, longer)
-    rows = score_contest(ScoreContest(), candidates(texts), comparisons)
+    rows = rate(Rate(), candidates(texts), comparisons)
     judgments = Rows.of(schema.JUDGMENTS, rows.table())
     found = pair(Pair(rule="all_pairs"), candidates(texts), judgments).dicts()
     assert sorted(row["chosen_id"] + row["rejected_id"] for row in found) == [
@@ -145,4 +145,4 @@ def test_an_answer_that_was_not_compared_is_dropped_and_counted():
 
 def test_a_template_that_shows_no_two_answers_is_a_mistake():
     with pytest.raises(ValidationError, match="a comparison fills"):
-        Contest(template=load("judge"))
+        CompareAll(template=load("judge"))

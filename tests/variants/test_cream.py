@@ -57,7 +57,7 @@ def model(name):
 
 
 def judged(texts):
-    """One candidate, and its judgements of these texts."""
+    """One candidate, and its judgments of these texts."""
     candidates, _ = made({"p": [[]]})
     rows = [
         {
@@ -114,7 +114,7 @@ def test_the_expected_score_weighs_each_score_by_its_probability(shop):
     assert row["score"] != 4
 
 
-def test_a_judgement_without_a_score_gets_none_by_probability(shop):
+def test_a_judgment_without_a_score_gets_none_by_probability(shop):
     given = judged([("I cannot say.", None), ("Fine. **Score:** 3/5", 3)])
     rows = expected_scores(ExpectedScores(template=TEMPLATE), *given, model("m1"), shop)
     first, second = rows.dicts()
@@ -123,8 +123,8 @@ def test_a_judgement_without_a_score_gets_none_by_probability(shop):
     assert rows.notes["shift"] == pytest.approx(second["score"] - 3, abs=1e-5)
 
 
-def test_another_models_judgements_are_not_read_as_its_own(shop):
-    with pytest.raises(DataError, match="the judgements must be m0's"):
+def test_another_models_judgments_are_not_read_as_its_own(shop):
+    with pytest.raises(DataError, match="the judgments must be m0's"):
         expected_scores(
             ExpectedScores(template=TEMPLATE), *judged([("Score: 1", 1)]), model("m0"), shop
         ).table()

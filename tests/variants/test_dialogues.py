@@ -1,4 +1,4 @@
-"""Conversations: taken from trees, and carried through every stage untouched."""
+"""Conversations: taken from trees, and carried through every dataset type untouched."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from test_seed import reply, tree
 from fakes import FakeEngine
 from srlm_data.core import ids, schema
 from srlm_data.core.rows import Rows
-from srlm_data.steps.candidates import Answer, answer
+from srlm_data.steps.candidates import Generate, generate
 from srlm_data.steps.eft import SelectEft, select_eft
 from srlm_data.steps.judgments import Judge, judge
 from srlm_data.steps.open_assistant import messages_of_tree
@@ -96,9 +96,9 @@ def test_real_trees_have_conversations_and_nothing_is_lost(oasst):
 
 
 def through_all_stages(prompts):
-    """Answer, judge and pair; what was asked, and the pairs."""
+    """Generate, judge and pair; what was asked, and the pairs."""
     answers = FakeEngine(lambda request: f"answer {request.seed % 89}")
-    candidates = answer(Answer(n=3), prompts, MODEL, answers)
+    candidates = generate(Generate(n=3), prompts, MODEL, answers)
     candidates = Rows.of(schema.CANDIDATES, candidates.table())
     grades = FakeEngine(lambda request: f"So so.\nScore: {request.seed % 6}")
     judgments = judge(Judge(repeats=2), candidates, MODEL, grades)
@@ -127,7 +127,7 @@ def test_later_turns_of_real_trees_become_pairs_of_whole_conversations(oasst):
         schema.CANDIDATES, select_dialogues(SelectDialogues(min_replies=1), oasst).table()
     )
     query = "SELECT DISTINCT prompt_id, prompt, 'tree' AS source FROM dialogues"
-    prompts = sql(Sql(query=query, stage="prompts"), {"dialogues": dialogues})
+    prompts = sql(Sql(query=query, type="prompts"), {"dialogues": dialogues})
     prompts = Rows.of(schema.PROMPTS, prompts.table())
     whole = {row["prompt_id"]: row["prompt"] for row in dialogues.dicts()}
     asked, _, pairs = through_all_stages(prompts)

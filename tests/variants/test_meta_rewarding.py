@@ -1,4 +1,4 @@
-"""Judgements as answers: the most disputed answer's, ready to be compared and paired."""
+"""Judgments as answers: the most disputed answer's, ready to be compared and paired."""
 
 import pytest
 from test_pairs import made
@@ -10,14 +10,14 @@ from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Rows
 from srlm_data.core.templates import load
 from srlm_data.variants.meta_rewarding import (
-    TakeDisputed,
-    TeachComparison,
-    take_disputed,
-    teach_comparison,
+    MetaJudgeExamples,
+    SelectUncertain,
+    meta_judge_examples,
+    select_uncertain,
 )
 
 TEMPLATE = load("judge_brief")
-CONFIG = TakeDisputed(template=TEMPLATE)
+CONFIG = SelectUncertain(template=TEMPLATE)
 
 
 def judged(scores):
@@ -29,9 +29,9 @@ def judged(scores):
     return candidates, Rows.of(schema.JUDGMENTS, rows)
 
 
-def test_the_judgements_of_the_answer_whose_scores_vary_most_become_answers():
+def test_the_judgments_of_the_answer_whose_scores_vary_most_become_answers():
     candidates, judgments = judged({"p": [[3, 3, 4], [0, 5, None], [2, 2, 2]]})
-    rows = take_disputed(CONFIG, candidates, judgments).dicts()
+    rows = select_uncertain(CONFIG, candidates, judgments).dicts()
     first, second = rows
     assert first["response"] == "Text of p1/0.\nScore: 0.0"
     assert second["response"] == "Text of p1/1.\nScore: 5.0"  # the one without a score stays out
@@ -42,17 +42,17 @@ def test_the_judgements_of_the_answer_whose_scores_vary_most_become_answers():
 
 def test_every_prompt_is_taken_or_counted():
     scores = {"taken": [[1, 2]], "same": [[3, 3], [4, 4]], "one": [[3], [None, 2]]}
-    rows = take_disputed(CONFIG, *judged(scores))
+    rows = select_uncertain(CONFIG, *judged(scores))
     assert {row["prompt"][0]["content"].count("taken") for row in rows.dicts()} == {2}
     assert rows.drops == {"undisputed": 1, "fewer_than_two_parsed": 1}
 
 
-def test_judgements_of_another_template_are_refused():
+def test_judgments_of_another_template_are_refused():
     with pytest.raises(DataError, match="were not made with 'judge'"):
-        take_disputed(TakeDisputed(), *judged({"p": [[1, 2]]})).table()
+        select_uncertain(SelectUncertain(), *judged({"p": [[1, 2]]})).table()
 
 
-def test_a_judgement_that_fits_the_humans_is_the_better_one_in_both_orders():
+def test_a_judgment_that_fits_the_humans_is_the_better_one_in_both_orders():
     _, judgments = judged({"p": [[5, 2, 5]], "q": [[3, 3]]})
     eft = Rows.of(schema.EXAMPLES, [
         {
@@ -62,7 +62,7 @@ def test_a_judgement_that_fits_the_humans_is_the_better_one_in_both_orders():
         for identity in ("p", "q")
     ])  # fmt: skip
     template = load("meta_judge_brief")
-    rows = teach_comparison(TeachComparison(template=template), eft, judgments)
+    rows = meta_judge_examples(MetaJudgeExamples(template=template), eft, judgments)
     good, bad = "Text of p0/0.\nScore: 5.0", "Text of p0/1.\nScore: 2.0"
     told = {row["completion"][0]["content"]: row["prompt"][0]["content"] for row in rows.dicts()}
     assert told == {

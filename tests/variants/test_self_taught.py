@@ -5,7 +5,7 @@ from srlm_data.core import ids, schema
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.engines.protocol import Completion
-from srlm_data.variants.self_taught import Modify, modify
+from srlm_data.variants.self_taught import RewritePrompts, rewrite_prompts
 
 MODEL = Rows.of(schema.MODELS, [{"model": "fake", "method": "checkpoint", "location": "path:/"}])
 
@@ -22,7 +22,7 @@ def modified(replies):
         given = replies[text]
         return given if isinstance(given, str) else Completion(request, *given)
 
-    return modify(Modify(), prompts, MODEL, FakeEngine(reply))
+    return rewrite_prompts(RewritePrompts(), prompts, MODEL, FakeEngine(reply))
 
 
 def test_the_first_line_is_taken_without_its_list_mark_and_names_its_origin():

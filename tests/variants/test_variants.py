@@ -21,24 +21,24 @@ VARIANTS = """\
   beside: {step: pair, candidates: candidates, judgments: both}
 
   # A past model's answers as the rejected side.
-  past: {step: answer, prompts: prompts, model: other, n: 2, seed: 9}
+  past: {step: generate, prompts: prompts, model: other, n: 2, seed: 9}
   past_judgments: {step: judge, candidates: past, model: model, repeats: 2}
   temporal:
-    step: oppose
+    step: pair_across
     chosen: candidates
     rejected: past
     chosen_judgments: judgments
     rejected_judgments: past_judgments
 
   # Answers compared in both orders, and their win probabilities.
-  comparisons: {step: contest, candidates: candidates, model: model}
-  wins: {step: score_contest, candidates: candidates, comparisons: comparisons}
+  comparisons: {step: compare_all, candidates: candidates, model: model}
+  wins: {step: rate, candidates: candidates, comparisons: comparisons}
   by_wins: {step: pair, candidates: candidates, judgments: wins, rule: best_second}
 
-  # Judgements that are judged.
-  disputed: {step: take_disputed, candidates: candidates, judgments: judgments}
-  meta: {step: contest, candidates: disputed, model: model, template: meta_judge}
-  ratings: {step: score_contest, candidates: disputed, comparisons: meta, by: elo}
+  # Judgments that are judged.
+  disputed: {step: select_uncertain, candidates: candidates, judgments: judgments}
+  meta: {step: compare_all, candidates: disputed, model: model, template: meta_judge}
+  ratings: {step: rate, candidates: disputed, comparisons: meta, by: elo}
   judge_pairs: {step: pair, candidates: disputed, judgments: ratings}
 """
 RULES = """\

@@ -1,7 +1,7 @@
 """Where a row comes from and what came of it: rows, models, versions, joined by what they say.
 
-    up      pair -> chosen and rejected candidate, with their judgements -> prompt -> the prompts
-            and examples that it was written after -> message or judgement; model -> the model that
+    up      pair -> chosen and rejected candidate, with their judgments -> prompt -> the prompts
+            and examples that it was written after -> message or judgment; model -> the model that
             it began as, and the versions that it was trained on; a version -> what it read
     down    the same roads, the other way
 
@@ -30,13 +30,13 @@ class Node:
     """A row, or a version.
 
     Attributes:
-        stage: of the row; ``version`` for a version.
+        dataset type: of the row; ``version`` for a version.
         id: of the row; ``name@version`` for a version.
         where: the version that holds the row; None where no version does.
         text: what it says, in one line.
     """
 
-    stage: str
+    type: str
     id: str
     where: str | None
     text: str
@@ -91,7 +91,7 @@ def lineage(store: Store, what: str, *, down: bool = False, limit: int = 10) -> 
 def _one(lookup: Lookup, store: Store, what: str) -> Found:
     found = lookup.by_prefix(what)
     whole = [one for one in found if one.id == what]
-    ids = {(one.stage, one.id) for one in whole or found}
+    ids = {(one.type, one.id) for one in whole or found}
     if not ids and "." in what:
         store.resolve(what)  # says which dataset is near
     if not ids:
@@ -100,7 +100,7 @@ def _one(lookup: Lookup, store: Store, what: str) -> Found:
             "'srlm-data show iter1.pairs' shows ids; a version is named recipe.name@version."
         )
     if len(ids) > 1:
-        several = ", ".join(f"{one} ({stage})" for stage, one in sorted(ids)[:4])
+        several = ", ".join(f"{one} ({dataset_type})" for dataset_type, one in sorted(ids)[:4])
         raise DataError(f"{what}: several ids begin so, found {several}. Give more digits.")
     return (whole or found)[0]
 
@@ -141,16 +141,16 @@ class _Walk:
 
     def _place(self, node: Node) -> int:
         """Where a node is in the graph; it is added if it is not there."""
-        place = self._places.setdefault((node.stage, node.id), len(self.graph.nodes))
+        place = self._places.setdefault((node.type, node.id), len(self.graph.nodes))
         if place == len(self.graph.nodes):
             self.graph.nodes.append(node)
         return place
 
     def _join(self, source: int, role: str, node: Node) -> bool:
         """Add an edge, and say whether its target is new."""
-        new = (node.stage, node.id) not in self._places
+        new = (node.type, node.id) not in self._places
         target = self._place(node)
-        # A judgement was reached from the answer that it judges: that road is not told twice.
+        # A judgment was reached from the answer that it judges: that road is not told twice.
         if (target, source) not in self._joined:
             self._joined.add((source, target))
             self.graph.edges.append(Edge(source, target, role))
@@ -162,8 +162,8 @@ class _Walk:
         known = self._named_by(generation)
         judged = self._evidence(generation)
         for one in generation:
-            source = self._places[one.stage, one.id]
-            for reference in REFERENCES[one.stage]:
+            source = self._places[one.type, one.id]
+            for reference in REFERENCES[one.type]:
                 for named in _ids(one, reference):
                     found = [
                         known[target][named]
@@ -174,7 +174,7 @@ class _Walk:
                         self._join(source, reference.up, _absent(reference, named, one))
                     elif self._join(source, reference.up, _node(found[0])) and (
                         # Made prompts were written after made prompts: followed, that is all.
-                        not one.stage == found[0].stage == "prompts"
+                        not one.type == found[0].type == "prompts"
                     ):
                         yield found[0]
             for judgment in judged.get(one.id, ()):
@@ -183,10 +183,10 @@ class _Walk:
             self._training_data(one)
 
     def _named_by(self, generation: Sequence[Found]) -> dict[tuple[str, str], dict[str, Found]]:
-        """Stage and column -> id -> the row, of all that a generation names."""
+        """Dataset type and column -> id -> the row, of all that a generation names."""
         wanted: dict[tuple[str, str], set[str]] = defaultdict(set)
         for one in generation:
-            for reference in REFERENCES[one.stage]:
+            for reference in REFERENCES[one.type]:
                 for target in reference.targets:
                     wanted[target].update(_ids(one, reference))
         return {
@@ -195,15 +195,15 @@ class _Walk:
         }
 
     def _training_data(self, one: Found) -> None:
-        for role, read in self._inputs(one.manifest) if one.stage == "models" else ():
-            if read.stage != "models":
-                self._join(self._places[one.stage, one.id], f"read {role}", _version_node(read))
+        for role, read in self._inputs(one.manifest) if one.type == "models" else ():
+            if read.type != "models":
+                self._join(self._places[one.type, one.id], f"read {role}", _version_node(read))
 
     def _evidence(self, generation: Sequence[Found]) -> dict[str, list[Found]]:
-        """Candidate -> its judgements, where the walk began at the pair that they have made."""
+        """Candidate -> its judgments, where the walk began at the pair that they have made."""
         root = self.graph.nodes[0]
-        answers = [one.id for one in generation if one.stage == "candidates"]
-        if root.stage != "pairs" or not answers:
+        answers = [one.id for one in generation if one.type == "candidates"]
+        if root.type != "pairs" or not answers:
             return {}
         read = {one.ref for _, one in self._inputs(self._by_ref[str(root.where)])}
         judged: dict[str, list[Found]] = {}
@@ -231,30 +231,30 @@ class _Walk:
     # Down ------------------------------------------------------------------------------------
 
     def _children(self, generation: Sequence[Found]) -> Iterator[Found]:
-        for stage, references in REFERENCES.items():
+        for dataset_type, references in REFERENCES.items():
             for reference in references:
                 if reference.down is not None:
-                    yield from self._named_in(generation, stage, reference, reference.down)
+                    yield from self._named_in(generation, dataset_type, reference, reference.down)
         yield from self._trained(generation)
         for one in generation:
-            for role, reader in self._readers(one.manifest) if one.stage == "models" else ():
-                if reader.stage != "models":
-                    source = self._places[one.stage, one.id]
+            for role, reader in self._readers(one.manifest) if one.type == "models" else ():
+                if reader.type != "models":
+                    source = self._places[one.type, one.id]
                     self._join(source, f"{role} of", _version_node(reader))
 
     def _named_in(
-        self, generation: Sequence[Found], stage: str, reference: Reference, role: str
+        self, generation: Sequence[Found], dataset_type: str, reference: Reference, role: str
     ) -> Iterator[Found]:
-        """The rows of a stage that name a row of the generation."""
+        """The rows of a dataset type that name a row of the generation."""
         named = {
             one.row[column]: one
             for one in generation
             for target, column in reference.targets
-            if one.stage == target
+            if one.type == target
         }
-        for child in self._lookup.by(stage, reference.column, named, self._limit):
+        for child in self._lookup.by(dataset_type, reference.column, named, self._limit):
             parent = named[child.key]
-            source = self._places[parent.stage, parent.id]
+            source = self._places[parent.type, parent.id]
             if child.total > self._limit:
                 self.graph.hidden.setdefault(source, {})[role] = child.total - self._limit
             if self._join(source, role, _node(child)):
@@ -262,13 +262,13 @@ class _Walk:
 
     def _trained(self, generation: Sequence[Found]) -> Iterator[Found]:
         """The models that were trained on a version which holds the row."""
-        for stage in ("examples", "pairs"):
-            rows = [one.id for one in generation if one.stage == stage]
-            for one, manifests in self._lookup.holding(stage, rows).items():
+        for dataset_type in ("examples", "pairs"):
+            rows = [one.id for one in generation if one.type == dataset_type]
+            for one, manifests in self._lookup.holding(dataset_type, rows).items():
                 readers = {r.ref: r for m in manifests for _, r in self._readers(m)}
                 for reader in readers.values():
-                    for model in self._lookup.rows(reader) if reader.stage == "models" else ():
-                        if self._join(self._places[stage, one], "trained", _node(model)):
+                    for model in self._lookup.rows(reader) if reader.type == "models" else ():
+                        if self._join(self._places[dataset_type, one], "trained", _node(model)):
                             yield model
 
     def _readers(self, manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
@@ -285,7 +285,7 @@ def _ids(found: Found, reference: Reference) -> list[str]:
 
 
 def _node(found: Found) -> Node:
-    return Node(found.stage, found.id, found.manifest.ref, gist(found.stage, found.row))
+    return Node(found.type, found.id, found.manifest.ref, gist(found.type, found.row))
 
 
 def _version_node(manifest: Manifest) -> Node:
@@ -294,6 +294,6 @@ def _version_node(manifest: Manifest) -> Node:
 
 def _absent(reference: Reference, named: str, child: Found) -> Node:
     """A parent that no version holds; a prompt's text is in what answers it all the same."""
-    stage = reference.targets[0][0]
-    text = gist("prompts", child.row) if stage == "prompts" else "not in this store"
-    return Node(stage, named, None, text)
+    dataset_type = reference.targets[0][0]
+    text = gist("prompts", child.row) if dataset_type == "prompts" else "not in this store"
+    return Node(dataset_type, named, None, text)

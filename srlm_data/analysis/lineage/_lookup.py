@@ -15,7 +15,7 @@ import duckdb
 from srlm_data.analysis.views import quoted
 from srlm_data.core import database
 from srlm_data.core.errors import StoreError
-from srlm_data.core.schema import STAGES
+from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.store import Manifest, Store
 
 
@@ -28,7 +28,7 @@ class Found:
         total: how many rows that id led to; more than were returned, where there was a limit.
     """
 
-    stage: str
+    type: str
     row: dict[str, Any]
     manifest: Manifest
     key: str
@@ -37,7 +37,7 @@ class Found:
     @property
     def id(self) -> str:
         """The row's own id."""
-        return str(self.row[STAGES[self.stage].id])
+        return str(self.row[DATASET_TYPES[self.type].id])
 
 
 class Lookup:
@@ -58,17 +58,20 @@ class Lookup:
         self.manifests.sort(key=lambda one: order.get(one.ref, len(order)))
 
     def by_prefix(self, text: str) -> list[Found]:
-        """Every row whose id begins so, of every stage; two of a stage are enough to know."""
+        """Every row whose id begins so, of every type; two of a type are enough to know."""
         return [
             found
-            for stage in STAGES.values()
+            for dataset_type in DATASET_TYPES.values()
             for found in self._ask(
-                stage.name, f"[{quoted(text)}]", f'starts_with("{stage.id}", {quoted(text)})', 2
+                dataset_type.name,
+                f"[{quoted(text)}]",
+                f'starts_with("{dataset_type.id}", {quoted(text)})',
+                2,
             )
         ]
 
     def by(
-        self, stage: str, column: str, ids: Iterable[str], limit: int | None = None
+        self, dataset_type: str, column: str, ids: Iterable[str], limit: int | None = None
     ) -> list[Found]:
         """Rows that have one of ``ids`` in a column (or in its list), ``limit`` of each id."""
         wanted = ", ".join(quoted(one) for one in sorted(set(ids)))
@@ -76,16 +79,16 @@ class Lookup:
             return []
         if column == "few_shot":
             keys = f"list_intersect(few_shot, [{wanted}])"
-            return self._ask(stage, keys, f"list_has_any(few_shot, [{wanted}])", limit)
-        return self._ask(stage, f'["{column}"]', f'"{column}" IN ({wanted})', limit)
+            return self._ask(dataset_type, keys, f"list_has_any(few_shot, [{wanted}])", limit)
+        return self._ask(dataset_type, f'["{column}"]', f'"{column}" IN ({wanted})', limit)
 
-    def holding(self, stage: str, ids: Iterable[str]) -> dict[str, list[Manifest]]:
+    def holding(self, dataset_type: str, ids: Iterable[str]) -> dict[str, list[Manifest]]:
         """Id -> every version that holds the row."""
         wanted = ", ".join(quoted(one) for one in sorted(set(ids)))
-        files = self._files(stage)
+        files = self._files(dataset_type)
         if not wanted or not files:
             return {}
-        column = STAGES[stage].id
+        column = DATASET_TYPES[dataset_type].id
         answer = self._connection.sql(
             f'SELECT DISTINCT "{column}", filename FROM {_read(list(files))} '
             f'WHERE "{column}" IN ({wanted})'
@@ -98,20 +101,20 @@ class Lookup:
     def rows(self, manifest: Manifest) -> list[Found]:
         """All rows of a version, for those that have few."""
         return [
-            Found(manifest.stage, row, manifest, row[STAGES[manifest.stage].id], 1)
+            Found(manifest.type, row, manifest, row[DATASET_TYPES[manifest.type].id], 1)
             for row in self._store.rows(manifest).dicts()
         ]
 
-    def _files(self, stage: str) -> dict[str, Manifest]:
+    def _files(self, dataset_type: str) -> dict[str, Manifest]:
         return {
             str(file): manifest
             for manifest in self.manifests
-            if manifest.stage == stage
+            if manifest.type == dataset_type
             for file in self._store.files(manifest)
         }
 
-    def _ask(self, stage: str, keys: str, condition: str, limit: int | None) -> list[Found]:
-        files = self._files(stage)
+    def _ask(self, dataset_type: str, keys: str, condition: str, limit: int | None) -> list[Found]:
+        files = self._files(dataset_type)
         if not files:
             return []
         try:
@@ -120,7 +123,7 @@ class Lookup:
                     _FOUND.format(
                         rows=_read(list(files)),
                         order=", ".join(map(quoted, files)),
-                        id=STAGES[stage].id,
+                        id=DATASET_TYPES[dataset_type].id,
                         keys=keys,
                         condition=condition,
                         limit="" if limit is None else f"QUALIFY place <= {limit}",
@@ -131,13 +134,13 @@ class Lookup:
             )
         except duckdb.Error as error:
             raise StoreError(
-                f"{stage}: a file cannot be read, found '{str(error).splitlines()[0]}'. "
+                f"{dataset_type}: a file cannot be read, found '{str(error).splitlines()[0]}'. "
                 "'srlm-data verify' says which; delete its version's folder and build again."
             ) from None
-        names = STAGES[stage].schema.names
+        names = DATASET_TYPES[dataset_type].schema.names
         return [
             Found(
-                stage,
+                dataset_type,
                 {name: row.get(name) for name in names},
                 files[row["filename"]],
                 row["key"],

@@ -1,4 +1,4 @@
-"""Which column of which stage names a row of which other, and how to say so."""
+"""Which column of which dataset type names a row of which other, and how to say so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ class Reference(NamedTuple):
         up: what it is to a parent, or the parent to it, in a word: a pair's candidate is "chosen".
         down: what came of the parent by it; None is not told row by row (a model writes thousands).
         column: where it names them, one or a list.
-        targets: the stages that they may be of, and the columns that are meant, likeliest first.
+        targets: the dataset types that they may be of, and the columns that are meant, likeliest
+        first.
     """
 
     up: str
@@ -47,7 +48,7 @@ REFERENCES: Final = {
         _WRITTEN,
     ),
     "judgments": (
-        Reference("judgement of", "judged in", "candidate_id", _CANDIDATE),
+        Reference("judgment of", "judged in", "candidate_id", _CANDIDATE),
         _WRITTEN,
     ),
     "comparisons": (

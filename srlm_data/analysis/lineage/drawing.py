@@ -131,12 +131,12 @@ def _box(
     drawn: ET.Element, node: Node, place: tuple[int, int], hidden: Mapping[str, int], *, first: bool
 ) -> None:
     x, y = place
-    classes = [node.stage, *(["first"] if first else []), *([] if node.where else ["absent"])]
+    classes = [node.type, *(["first"] if first else []), *([] if node.where else ["absent"])]
     group = ET.SubElement(drawn, "g", {"class": " ".join(classes)})
     ET.SubElement(group, "title").text = _xml(f"{node.id}\n{node.where or ''}\n{node.text}")
     ET.SubElement(group, "rect", x=str(x), y=str(y), width=str(_WIDTH), height=str(_HEIGHT), rx="5")
     where = "" if node.where is None else _short(node.where)
-    kind = where if node.stage == VERSION else f"{node.stage.removesuffix('s')} {node.id[:8]}"
+    kind = where if node.type == VERSION else f"{node.type.removesuffix('s')} {node.id[:8]}"
     more = "".join(f" +{count:,} {role}" for role, count in hidden.items())
     lines = (("kind", kind + more), ("", node.text), ("where", "" if kind == where else where))
     for number, (style, text) in enumerate(lines):

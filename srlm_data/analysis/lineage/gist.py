@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def gist(stage: str, row: Mapping[str, Any], width: int = 80) -> str:
-    """What a row of a stage says, on one line of at most ``width`` characters."""
-    match stage:
+def gist(dataset_type: str, row: Mapping[str, Any], width: int = 80) -> str:
+    """What a row of a dataset type says, on one line of at most ``width`` characters."""
+    match dataset_type:
         case "messages":
             text = f"{row['role']}: {row['text']}"
         case "examples":

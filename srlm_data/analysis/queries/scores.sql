@@ -1,4 +1,4 @@
--- How each model's judgements are spread over the scores; one bar that is long is a judge that has
+-- How each model's judgments are spread over the scores; one bar that is long is a judge that has
 -- collapsed.
 SELECT dataset, model_name, score, count(*) AS judgments,
        round(count(*) / sum(count(*)) OVER (PARTITION BY dataset, model_name), 4) AS share,

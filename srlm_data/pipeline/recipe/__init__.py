@@ -5,7 +5,7 @@
     engine: {kind: vllm}                    for every step that asks a model
     datasets:
       candidates:                           a dataset reads only from datasets above it,
-        step: answer                        or from another recipe in the same folder
+        step: generate                        or from another recipe in the same folder
         prompts: prompts
         model: seed.m1
         n: 4

@@ -11,7 +11,7 @@ import pydantic
 from srlm_data.core.config import Config
 from srlm_data.core.errors import RecipeError, did_you_mean
 from srlm_data.core.redaction import redacted
-from srlm_data.core.schema import STAGES, Stage
+from srlm_data.core.schema import DATASET_TYPES, DatasetType
 from srlm_data.pipeline.recipe._engine import engine_settings, lower
 from srlm_data.pipeline.recipe._model import Dataset, Recipe
 from srlm_data.pipeline.recipe._yaml_lines import Document
@@ -98,7 +98,7 @@ class File:
         }
         for parameter in step.parameters.values():
             if parameter.required and parameter.name not in body:
-                wanted = parameter.stage.name if parameter.stage else "datasets"
+                wanted = parameter.type.name if parameter.type else "datasets"
                 self._problem(
                     f"step '{step.name}' reads '{parameter.name}' ({wanted}), which is not given. "
                     f"Add '{parameter.name}: <dataset>'.",
@@ -146,11 +146,11 @@ class File:
             )
             return None
         found = self._elsewhere(given, *where) if "." in given else self._above(given, *where)
-        if found and parameter.stage and found.makes is not parameter.stage:
+        if found and parameter.type and found.makes is not parameter.type:
             self._problem(
-                f"step '{step.name}' reads {parameter.stage.name} as '{parameter.name}', found "
+                f"step '{step.name}' reads {parameter.type.name} as '{parameter.name}', found "
                 f"'{given}', which is {found.makes.name}. "
-                f"Name a dataset of {parameter.stage.name}.",
+                f"Name a dataset of {parameter.type.name}.",
                 *where,
             )
         return found
@@ -273,12 +273,12 @@ def _unread(inputs: Mapping[str, Any]) -> bool:
     return False
 
 
-def _made_by(config: Config, inputs: Mapping[str, Any]) -> Stage:
-    """The stage of a step whose config decides it (``stage``), else that of its first input."""
-    stage = getattr(config, "stage", None)
-    if stage is not None:
-        return STAGES[stage]
+def _made_by(config: Config, inputs: Mapping[str, Any]) -> DatasetType:
+    """The dataset type of a step whose config decides it (``type``), else its first input's."""
+    dataset_type = getattr(config, "type", None)
+    if dataset_type is not None:
+        return DATASET_TYPES[dataset_type]
     first = next(iter(inputs.values()))
     first = next(iter(first.values())) if isinstance(first, dict) else first
-    makes: Stage = first.makes
+    makes: DatasetType = first.makes
     return makes

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from srlm_data.core.config import Config
-from srlm_data.core.schema import Stage
+from srlm_data.core.schema import DatasetType
 from srlm_data.engines.settings import EngineSettings
 from srlm_data.pipeline.signature import Step
 
@@ -18,7 +18,7 @@ class Dataset:
 
     Attributes:
         name: ``recipe.dataset``.
-        makes: the stage of its rows.
+        makes: the dataset type of its rows.
         inputs: parameter -> what it reads: a dataset, a list of them, or a mapping of names.
         line: ``file:line`` where it is declared.
     """
@@ -26,7 +26,7 @@ class Dataset:
     name: str
     step: Step
     config: Config
-    makes: Stage
+    makes: DatasetType
     inputs: Mapping[str, Dataset | list[Dataset] | dict[str, Dataset]]
     engine: EngineSettings | None
     line: str

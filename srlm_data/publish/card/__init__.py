@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from srlm_data.core.schema import STAGES
+from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.publish.bundle import Part, Release, plain
 from srlm_data.publish.card import _figures, lineage
 from srlm_data.publish.card._header import header
@@ -24,7 +24,7 @@ _LOOP: Final = """\
 _BAR: Final = 40
 
 
-def text(release: Release, store: Store, *, repo: str, tag: str, licence: str | None) -> str:
+def text(release: Release, store: Store, *, repo: str, tag: str, license: str | None) -> str:
     """The whole card.
 
     Args:
@@ -32,11 +32,11 @@ def text(release: Release, store: Store, *, repo: str, tag: str, licence: str | 
         store: where its rows lie, and what is known of its parents.
         repo: ``user/name`` on the Hub.
         tag: the tag that will name this release there.
-        licence: the publisher's word, before that of the inputs.
+        license: the publisher's word, before that of the inputs.
     """
     known = lineage.ancestors(release, store)
-    found = lineage.licences(known)
-    licences = [licence] if licence else list(dict.fromkeys(one.licence for one in found))
+    found = lineage.licenses(known)
+    licenses = [license] if license else list(dict.fromkeys(one.license for one in found))
     sections = [
         _what(release),
         _configs(release),
@@ -45,13 +45,13 @@ def text(release: Release, store: Store, *, repo: str, tag: str, licence: str | 
         _funnel(release),
         _making(release),
         _models(release, store),
-        _licences(found, licence),
+        _licenses(found, license),
         _limits(release, store),
         _versions(known, release),
     ]
     texts = ["\n".join(lines).strip("\n") for lines in sections]
     body = "\n\n".join(filter(None, texts))
-    return f"{header(release, store, licences)}\n{body}\n"
+    return f"{header(release, store, licenses)}\n{body}\n"
 
 
 def _what(release: Release) -> Iterator[str]:
@@ -69,18 +69,18 @@ def _what(release: Release) -> Iterator[str]:
 def _configs(release: Release) -> Iterator[str]:
     yield "## What is in it"
     yield ""
-    yield "| config | stage | rows | Parquet | columns |"
+    yield "| config | dataset type | rows | Parquet | columns |"
     yield "|---|---|---:|---:|---|"
     for part in release.parts:
         manifest = part.manifest
-        columns = ", ".join(f"`{name}`" for name in STAGES[manifest.stage].schema.names)
+        columns = ", ".join(f"`{name}`" for name in DATASET_TYPES[manifest.type].schema.names)
         size = _size(sum(file.bytes for file in manifest.files))
-        yield f"| `{part.config}` | {manifest.stage} | {manifest.rows:,} | {size} | {columns} |"
+        yield f"| `{part.config}` | {manifest.type} | {manifest.rows:,} | {size} | {columns} |"
     yield ""
     yield (
         "Each config has one split, `train`. Rows name their parents: a candidate its `prompt_id`, "
-        "a judgement its `candidate_id`, a pair its `chosen_id` and `rejected_id`. `model` is the "
-        "digest of the model that wrote a row. A judgement that could not be read has a `state` "
+        "a judgment its `candidate_id`, a pair its `chosen_id` and `rejected_id`. `model` is the "
+        "digest of the model that wrote a row. A judgment that could not be read has a `state` "
         "and no score."
     )
 
@@ -88,7 +88,7 @@ def _configs(release: Release) -> Iterator[str]:
 def _loading(release: Release, repo: str, tag: str) -> Iterator[str]:
     configs = [one.config for one in release.parts]
     shown = "pairs" if "pairs" in configs else configs[-1]
-    trains = any(one.config == shown and one.manifest.stage == "pairs" for one in release.parts)
+    trains = any(one.config == shown and one.manifest.type == "pairs" for one in release.parts)
     yield "## Load it"
     yield ""
     yield "```python"
@@ -128,7 +128,7 @@ def _scores(release: Release, store: Store) -> Iterator[str]:
         )
         yield ""
         told = ", ".join(f"{plain(state)} {n:,}" for state, n in _figures.states(store, part))
-        yield f"States of the judgements: {told}."
+        yield f"States of the judgments: {told}."
 
 
 def _funnel(release: Release) -> Iterator[str]:
@@ -194,13 +194,13 @@ def _models(release: Release, store: Store) -> Iterator[str]:
     yield "A digest covers weights, tokenizer and chat template; a base is named by its digest too."
 
 
-def _licences(found: list[lineage.Licence], licence: str | None) -> Iterator[str]:
-    yield "## Licences"
+def _licenses(found: list[lineage.License], license: str | None) -> Iterator[str]:
+    yield "## Licenses"
     yield ""
-    if licence:
-        yield f"Published under `{plain(licence)}`, by the word of the publisher."
+    if license:
+        yield f"Published under `{plain(license)}`, by the word of the publisher."
         yield ""
-    yield from lineage.licence_table(found)
+    yield from lineage.license_table(found)
 
 
 def _limits(release: Release, store: Store) -> Iterator[str]:
@@ -228,7 +228,7 @@ def _limits(release: Release, store: Store) -> Iterator[str]:
         "what it cannot see it cannot mark:"
     )
     yield ""
-    yield "| judgements | most frequent score | of the judge's own answers | without a score |"
+    yield "| judgments | most frequent score | of the judge's own answers | without a score |"
     yield "|---|---:|---:|---:|"
     for part in judgments:
         counts = _figures.scores(store, part)
@@ -264,8 +264,8 @@ def _versions(known: list[Manifest], release: Release) -> Iterator[str]:
         yield f"Made with {told}. Manifests with every setting are in `manifests/`."
 
 
-def _of(release: Release, stage: str) -> list[Part]:
-    return [one for one in release.parts if one.manifest.stage == stage and one.manifest.rows]
+def _of(release: Release, dataset_type: str) -> list[Part]:
+    return [one for one in release.parts if one.manifest.type == dataset_type and one.manifest.rows]
 
 
 def _fenced(content: str) -> list[str]:

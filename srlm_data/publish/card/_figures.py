@@ -37,7 +37,7 @@ _LENGTHS: Final = """
 
 
 def scores(store: Store, part: Part) -> list[tuple[int, int]]:
-    """Score -> how many judgements gave it, from 0 to the best; none where nobody judged."""
+    """Score -> how many judgments gave it, from 0 to the best; none where nobody judged."""
     with database.connect() as connection:
         store.rows(part.manifest).view(connection, "judgments")
         found = dict(connection.execute(_HISTOGRAM.format(most=MAX_SCORE)).fetchall())
@@ -45,14 +45,14 @@ def scores(store: Store, part: Part) -> list[tuple[int, int]]:
 
 
 def states(store: Store, part: Part) -> list[tuple[str, int]]:
-    """State -> how many judgements have it."""
+    """State -> how many judgments have it."""
     with database.connect() as connection:
         store.rows(part.manifest).view(connection, "judgments")
         return connection.execute(_STATES).fetchall()
 
 
 def own_answers(store: Store, part: Part) -> tuple[int, int] | None:
-    """How many judgements there are, and how many are of an answer that the judge itself wrote.
+    """How many judgments there are, and how many are of an answer that the judge itself wrote.
 
     None where the candidates are not in the store.
     """

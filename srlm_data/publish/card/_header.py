@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from srlm_data.core.schema import STAGES
+from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.publish.bundle import Part, Release
 from srlm_data.store import Store
 
@@ -21,19 +21,19 @@ _SIZES = (
 )  # fmt: skip
 
 
-def header(release: Release, store: Store, licences: Sequence[str]) -> str:
+def header(release: Release, store: Store, licenses: Sequence[str]) -> str:
     """The header, with its ``---`` lines.
 
     Args:
         release: what is published.
         store: where its rows lie.
-        licences: those of the inputs, each once.
+        licenses: those of the inputs, each once.
     """
     names = [one.config for one in release.parts]
     first = "pairs" if "pairs" in names else names[-1]
     data = {
         "pretty_name": release.title,
-        "license": licences[0] if len(licences) == 1 else "other" if licences else "unknown",
+        "license": licenses[0] if len(licenses) == 1 else "other" if licenses else "unknown",
         "task_categories": ["text-generation", "reinforcement-learning"],
         "tags": ["srlm-data", "self-rewarding", "preference", "dpo", "synthetic"],
         "size_categories": [_size(sum(one.manifest.rows for one in release.parts))],
@@ -63,7 +63,7 @@ def _info(part: Part, store: Store) -> dict[str, Any]:
     size = sum(batch.nbytes for batch in store.rows(manifest).batches())
     return {
         "config_name": part.config,
-        "features": features(STAGES[manifest.stage].schema),
+        "features": features(DATASET_TYPES[manifest.type].schema),
         "splits": [{"name": "train", "num_bytes": size, "num_examples": manifest.rows}],
         "download_size": sum(file.bytes for file in manifest.files),
         "dataset_size": size,

@@ -1,4 +1,4 @@
-"""Where published versions come from: their parents, the models that wrote them, the licences."""
+"""Where published versions come from: their parents, the models that wrote them, the licenses."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Model:
     wrote: tuple[str, ...]
 
 
-class Licence(NamedTuple):
-    """The licence of an input, and where that input is from."""
+class License(NamedTuple):
+    """The license of an input, and where that input is from."""
 
     ref: str
-    licence: str
+    license: str
     origin: str
 
 
@@ -115,31 +115,31 @@ def _on_hub(location: str) -> str | None:
     return place if kind == "hub" else None
 
 
-def licences(manifests: list[Manifest]) -> list[Licence]:
+def licenses(manifests: list[Manifest]) -> list[License]:
     """Those of everything that came from outside and names one, each once.
 
     A version that was pulled brings those of its own inputs along, in its notes.
     """
-    found: dict[Licence, None] = {}
+    found: dict[License, None] = {}
     for one in manifests:
-        for told in one.notes.get("licences", ()):
-            if isinstance(told, list) and len(told) == len(Licence._fields):
-                found[Licence(*map(str, told))] = None
+        for told in one.notes.get("licenses", ()):
+            if isinstance(told, list) and len(told) == len(License._fields):
+                found[License(*map(str, told))] = None
         own = one.identity["config"].get("license") or one.notes.get("license")
         if own:
-            found[Licence(one.ref, str(own), _origin(one))] = None
+            found[License(one.ref, str(own), _origin(one))] = None
     return list(found)
 
 
-def licence_table(found: list[Licence]) -> Iterator[str]:
-    """The lines of a card that name the licences of its inputs."""
+def license_table(found: list[License]) -> Iterator[str]:
+    """The lines of a card that name the licenses of its inputs."""
     if not found:
-        yield "The inputs name no licence."
+        yield "The inputs name no license."
         return
-    yield "| input | licence | from |"
+    yield "| input | license | from |"
     yield "|---|---|---|"
     for one in found:
-        yield f"| {plain(one.ref)} | `{plain(one.licence)}` | {plain(one.origin)} |"
+        yield f"| {plain(one.ref)} | `{plain(one.license)}` | {plain(one.origin)} |"
 
 
 def _origin(manifest: Manifest) -> str:

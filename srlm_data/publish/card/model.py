@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 
 from srlm_data.publish.bundle import plain
-from srlm_data.publish.card.lineage import Licence, licence_table
+from srlm_data.publish.card.lineage import License, license_table
 from srlm_data.store import Input
 
 TITLES: Final = {"sft": "supervised fine-tuning", "dpo": "direct preference optimisation"}
@@ -24,7 +24,7 @@ def text(
     title: str | None = None,
     digest: str | None = None,
     inputs: Sequence[Input] = (),
-    licences: list[Licence] | None = None,
+    licenses: list[License] | None = None,
     header: Mapping[str, Any] | None = None,
 ) -> str:
     """A README.md for the Hub.
@@ -34,7 +34,7 @@ def text(
         title: the model's version, where it has one.
         digest: of the model.
         inputs: the versions that it was made from.
-        licences: those of all that it goes back to.
+        licenses: those of all that it goes back to.
         header: more for the YAML header, such as ``license`` and ``base_model``.
     """
     method = training["method"] if training else "checkpoint"
@@ -57,7 +57,7 @@ def text(
         *([f"- Digest of weights, tokenizer and chat template: `{digest}`"] if digest else []),
         *(_trained(training) if training else []),
         *(_made_from(inputs) if inputs else []),
-        *(["", "## Licences", "", *licence_table(licences)] if licences is not None else []),
+        *(["", "## Licenses", "", *license_table(licenses)] if licenses is not None else []),
         *(_details(training) if training else []),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"

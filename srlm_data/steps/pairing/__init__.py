@@ -3,7 +3,7 @@
 A rule is one SELECT of ``chosen_id`` and ``rejected_id`` from ``answers``, a row an answer::
 
     prompt_id, candidate_id, response, characters
-    score           the mean of the answer's parsed judgements, to nine decimals
+    score           the mean of the answer's parsed judgments, to nine decimals
     best, worst     the highest and the lowest score of the prompt
     tie_break       a hash of the seed and the answer: an order of chance that can be built again
 
