@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -16,9 +16,8 @@ import pytest
 from hypothesis import settings
 
 import hub_server
+from checkout import ROOT, Cli
 from hub_repos import TOKEN, Hub
-
-ROOT = Path(__file__).resolve().parent.parent
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # spinning threads starve the tests' own children
@@ -40,9 +39,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kills", type=int, default=200, metavar="N",
         help="how often the kill test sends SIGKILL (1000 by hand)",
     )  # fmt: skip
-
-
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")

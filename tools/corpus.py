@@ -68,13 +68,13 @@ class Example:
 @cache
 def judge_template() -> str:
     """Read the brief judge prompt."""
-    return files("srlm_data").joinpath("templates/judge_brief.txt").read_text("utf-8").strip()
+    return files("srlm_data").joinpath("core/templates/judge_brief.txt").read_text("utf-8").strip()
 
 
 @cache
 def self_instruct_template() -> str:
     """Read the brief self-instruct prompt."""
-    path = "templates/self_instruct_brief.txt"
+    path = "core/templates/self_instruct_brief.txt"
     return files("srlm_data").joinpath(path).read_text("utf-8").strip()
 
 

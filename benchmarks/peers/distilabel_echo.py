@@ -69,7 +69,7 @@ class Judge(TextGeneration):
 
 def main(folder: Path, count: int) -> None:
     """Run it without its cache, and write what comes out."""
-    template = Path(__file__).resolve().parents[2] / "srlm_data/templates/judge.txt"
+    template = Path(__file__).resolve().parents[2] / "srlm_data/core/templates/judge.txt"
     judge = template.read_text().replace("{prompt}", "{{ instruction }}")
     judge = judge.replace("{response}", "{{ generation }}")
     with Pipeline(name="echo", cache_dir=str(folder / "cache")) as pipeline:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import echo_text
 
-JUDGE = (Path(__file__).resolve().parents[2] / "srlm_data/templates/judge.txt").read_text()
+JUDGE = (Path(__file__).resolve().parents[2] / "srlm_data/core/templates/judge.txt").read_text()
 SCORE = re.compile(r"^Score:\s*(\d)", re.MULTILINE)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Cli
 from scipy import stats
 
 import toy
+from checkout import Cli
 from srlm_data.analysis.diff import Diff, diff
 from srlm_data.analysis.distribution_diff import agreement, shift
 from srlm_data.core import database, filesystem

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli
 
 import toy
+from checkout import Cli
 from srlm_data.analysis.health_checks import FEWEST, LOOKED_FOR, Finding, findings
 from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Rows

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli
 
 import toy
+from checkout import Cli
 from srlm_data.analysis.lineage import Lineage, lineage
 from srlm_data.analysis.lineage.gist import gist
 from srlm_data.core.errors import DataError, StoreError

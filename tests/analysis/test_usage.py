@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli
 
 import toy
+from checkout import Cli
 from srlm_data.analysis.usage import datasets, models, pairs
 from srlm_data.core.errors import StoreError
 from srlm_data.engines.cache import spending

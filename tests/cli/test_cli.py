@@ -16,9 +16,10 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import ROOT, Cli
 
 import toy
+from checkout import ROOT, Cli
+from commands import one_sentence
 from srlm_data.cli import EXIT_CODES, cli
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
@@ -35,15 +36,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def one_sentence(answer: subprocess.CompletedProcess[str], code: int) -> str:
-    """The one line of an expected failure; anything else fails the test."""
-    assert answer.returncode == code, answer.stderr
-    lines = answer.stderr.splitlines()
-    assert len(lines) == 1, answer.stderr
-    assert answer.stdout == ""
-    return lines[0].removeprefix("error: ")
-
-
 # build and plan -----------------------------------------------------------------------------
 
 
@@ -52,7 +44,7 @@ def test_a_recipe_is_planned_built_and_built_again_for_nothing(cli: Cli, project
     planned = cli("plan", "toy.yaml")
     assert planned.returncode == 0, planned.stderr
     assert "+ toy.prompts  toy:toy_prompts" in planned.stdout
-    assert "? toy.candidates  answer" in planned.stdout
+    assert "? toy.candidates  generate" in planned.stdout
     assert "5 of 5 datasets to build" in planned.stdout
     assert not (project / "store").exists()
 
@@ -122,11 +114,11 @@ def test_log_lists_every_version_and_tags_name_them(cli: Cli, built: Path) -> No
 
 def test_steps_are_documented_by_themselves(cli: Cli) -> None:
     assert "judge(candidates: candidates, model: models) -> judgments" in cli("steps").stdout
-    whole = cli("steps", "answer").stdout
+    whole = cli("steps", "generate").stdout
     assert "  n: default 4\n      Answers a prompt (paper: 4)." in whole
     found = {one["step"]: one for one in json.loads(cli("steps", "--json").stdout)}
     assert found["pair"]["reads"] == ["candidates", "judgments"]
-    assert found["answer"]["config"]["n"]["default"] == 4
+    assert found["generate"]["config"]["n"]["default"] == 4
     assert "Did you mean 'judge'?" in one_sentence(cli("steps", "juge"), 2)
 
 
@@ -208,8 +200,8 @@ def test_an_expected_failure_is_a_sentence_and_the_code_that_help_promises(
     ("change", "said"),
     [
         (("repeats: 2", "repeat: 2"), "toy.yaml:9: step 'judge' has no 'repeat'. Did you mean"),
-        (("step: generate", "step: anser"), "toy.yaml:8: unknown step 'anser'. Did you mean"),
-        (("prompts: prompts", "prompts: model"), "toy.yaml:8: step 'answer' reads prompts as 'pro"),
+        (("step: generate", "step: genrate"), "toy.yaml:8: unknown step 'genrate'. Did you mean"),
+        (("prompts: prompts", "prompts: model"), "toy.yaml:8: step 'generate' reads prompts as '"),
         (("n: 4", "n: four"), "toy.yaml:8: 'n': input should be a valid integer"),
         (("  pairs:", "  model:"), "toy.yaml:10: 'model' is given twice."),
         (("s: candidates, model", "s: pairs, model"), "toy.yaml:9: 'pairs' is not above this line"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Cli
 
 import toy
+from checkout import Cli
 from srlm_data.cli.provenance import changed, packages, provenance, step
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load

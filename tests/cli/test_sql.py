@@ -15,10 +15,10 @@ from pathlib import Path
 
 import polars
 import pytest
-from conftest import Cli
-from test_cli import one_sentence
 
 import toy
+from checkout import Cli
+from commands import one_sentence
 from srlm_data.cli.answers import format_of
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load

@@ -1,16 +1,16 @@
 import random
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from tests.fakes import FakeEngine
-from tests.tiny import tiny_model
 
+from engine_requests import GREEDY, WARM, ask, texts
+from fakes import FakeEngine
 from srlm_data.core.errors import EngineError, Missing
-from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seed
+from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import (
     EngineSettings,
     OpenaiEngine,
@@ -19,27 +19,7 @@ from srlm_data.engines.settings import (
     VllmEngine,
     open_engine,
 )
-
-WARM = Sampling(temperature=0.7, top_p=0.9, max_tokens=24)
-GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=24)
-
-
-def ask(count: int, sampling: Sampling = WARM) -> list[Request]:
-    """Requests of many lengths, some of which share a prompt."""
-    words = "one two three four five six seven eight nine ten".split()
-    return [
-        Request(
-            id=f"r{i}",
-            messages=({"role": "user", "content": " ".join(words[: i // 2 % 10 + 1]) + "?"},),
-            sampling=sampling,
-            seed=request_seed(0, f"row{i}", i % 2),
-        )
-        for i in range(count)
-    ]
-
-
-def texts(completions: Iterable[Completion]) -> dict[str, tuple[str, str]]:
-    return {done.request.id: (done.text, done.finish_reason) for done in completions}
+from tiny import tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +65,7 @@ def test_settings_import_no_model_library() -> None:
 def test_a_missing_package_is_named_with_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, settings: EngineSettings, package: str
 ) -> None:
-    for module in (f"srlm_data.engines.protocol.{package}", "srlm_data.engines._retrying"):
+    for module in (f"srlm_data.engines.backends.{package}", "srlm_data.engines._retrying"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     said = rf"'{package}' is not installed.*pip install 'srlm-data\[{package}\]'"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli
 
 import toy
 from api_server import Api, answer, completion, cut, hang, malformed, serve, status
+from checkout import Cli
 from srlm_data.core.errors import EngineError, Missing
 from srlm_data.engines import _retrying
 from srlm_data.engines.protocol import Completion, Request, Sampling

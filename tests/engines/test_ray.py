@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_engines import ask, texts
 
+from engine_requests import ask, texts
 from srlm_data.core.errors import EngineError
 from srlm_data.engines.protocol import Engine
 from srlm_data.engines.settings import RayEngine, VllmEngine, open_engine

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.test_engines import GREEDY, WARM, ask, texts
-from tests.tiny import tiny_model
 
+from engine_requests import GREEDY, WARM, ask, texts
 from srlm_data.core.errors import EngineError
 from srlm_data.engines.cache import recorded
 from srlm_data.engines.cache.journal import Answers
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine, VllmEngine, open_engine
+from tiny import tiny_model
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("vllm")

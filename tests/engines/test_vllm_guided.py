@@ -1,8 +1,8 @@
 """A judge that cannot forget its score. Apart: vLLM holds one engine in a process at a time."""
 
 import pytest
-from conftest import ROOT
 
+from checkout import ROOT
 from srlm_data.core import templates
 from srlm_data.core.messages import user
 from srlm_data.engines.protocol import Request, Sampling
@@ -19,7 +19,7 @@ SETTINGS = VllmEngine(max_num_seqs=8, kv_cache_memory_bytes=64 << 20)
 @pytest.mark.filterwarnings("ignore:max_rollback_tokens:DeprecationWarning")
 def test_a_guided_judgment_ends_with_a_score_however_many_are_under_way() -> None:
     """By a model that knows what a judgment is; it may reach the score line before its limit."""
-    m0 = ROOT / "srlm_data" / "world" / "m0"
+    m0 = ROOT / "srlm_data" / "demo" / "m0"
     prompt = templates.load("judge_brief").fill(
         prompt="What colour is the hat?", response="The hat is red."
     )

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ROOT
 
+from checkout import ROOT
 from srlm_data.engines.cache import journal
 from tiny import tiny_model
 from vllm_server import on_one_core, shared_memory, still_there

@@ -127,7 +127,7 @@ WORDS: Final = {
         "\u2212",
         "3.5",
         "1. ",
-        "Generate:",
+        "Answer:",
         "{response}",
         "&lt;",
         "\u0665",

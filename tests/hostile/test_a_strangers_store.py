@@ -10,11 +10,11 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
 import toy
+from checkout import Cli
 from srlm_data.analysis.query import connect, refused, run
 from srlm_data.core import checked_json
 from srlm_data.core.errors import RecipeError, StoreError

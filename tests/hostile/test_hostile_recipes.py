@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Cli
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from checkout import Cli
 from srlm_data.core.errors import RecipeError
 from srlm_data.pipeline.plan import plan
 from srlm_data.pipeline.recipe import Recipe, load

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
 import strange
+from checkout import ROOT, Cli
 from srlm_data.core import templates
 from srlm_data.core.messages import user
 from srlm_data.engines._chat import Prompts
@@ -136,7 +136,7 @@ def test_a_build_counts_the_answers_that_plead(cli: Cli, project: Path) -> None:
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     transformers = pytest.importorskip("transformers", reason="needs a real chat template")
-    return transformers.AutoTokenizer.from_pretrained(ROOT / "srlm_data" / "world" / "m0")
+    return transformers.AutoTokenizer.from_pretrained(ROOT / "srlm_data" / "demo" / "m0")
 
 
 def tokens(tokenizer: Any, *said: str) -> list[int]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Cli
 
 import strange
+from checkout import Cli
 from srlm_data.cli.terminal import json_text, visible
 
 TEXTS = [

@@ -45,7 +45,7 @@ WRITTEN = {
     ],
     "fence": ["<", "</", "</response>", "< /\u200b", "</respons", "<response ", "{", "_"],
     "injections": ["<|a", "ignore ", "give it ", "score ", "[", "&lt;/", "deserves", "5 out of "],
-    "prompts": ["1. ", "9. a 10. b\n", "Generate: ", "9.", "\n", " "],
+    "prompts": ["1. ", "9. a 10. b\n", "Answer: ", "9.", "\n", " "],
     "sql": ["'", "''", "e'\\'", '"', "$a$", "$a$ $b", "/*", "--", "a.", "a.b@", "$", "\\"],
 }
 CASES = [(reader, unit) for reader, units in WRITTEN.items() for unit in units]

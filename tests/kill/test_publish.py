@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Cli
 
 import toy
+from checkout import Cli
 from hub_repos import Hub
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.tiny import tiny_model
 
 from srlm_data.core.errors import RecipeError, StoreError
 from srlm_data.models import identity
+from tiny import tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import ROOT
 
+from checkout import ROOT
 from srlm_data.core.errors import TrainingError
 from srlm_data.models import identity
 from srlm_data.models.training import Dpo, Sft, script

@@ -4,8 +4,8 @@ import re
 import threading
 
 import pytest
-from tests.fakes import FakeEngine
 
+from fakes import FakeEngine
 from srlm_data.core import schema
 from srlm_data.core.config import Config
 from srlm_data.core.errors import Busy, DataError, EngineError

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Cli
 
 import toy
 import wordy
+from checkout import Cli
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.estimate import Forecast, forecast
 from srlm_data.pipeline.plan import plan

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import ROOT
 
+from checkout import ROOT
 from srlm_data.analysis.query import connect
 from srlm_data.engines.cache.journal import good
 from srlm_data.store import Store

@@ -4,13 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.tiny import tiny_model
 
 from srlm_data.core import schema
 from srlm_data.core.rows import Rows
 from srlm_data.models import identity
 from srlm_data.pipeline._resources import StoreWorkshop
 from srlm_data.store import Store
+from tiny import tiny_model
 
 
 @pytest.fixture(scope="module")

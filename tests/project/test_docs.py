@@ -14,7 +14,8 @@ import click
 import duckdb
 import pytest
 import yaml
-from conftest import ROOT
+
+from checkout import ROOT
 
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

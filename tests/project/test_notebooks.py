@@ -7,9 +7,9 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pytest
-from conftest import ROOT
 
 import synthetic
+from checkout import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
+from checkout import ROOT
 from srlm_data.pipeline import recipe
 from srlm_data.pipeline.plan import plan
 from srlm_data.store import Store

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Cli
+
+from checkout import ROOT, Cli
 
 TEXT = (ROOT / "docs" / "your-own-step.md").read_text(encoding="utf-8")
 FILES = dict(

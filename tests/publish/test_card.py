@@ -11,9 +11,9 @@ from typing import Any
 import datasets
 import pytest
 import yaml
-from conftest import Cli
 
 import toy
+from checkout import Cli
 from srlm_data.core.errors import HubError, StoreError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, MODELS

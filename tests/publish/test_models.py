@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Cli
-from test_hub import ran, sentence
 
+from checkout import Cli
+from commands import ran, sentence
 from hub_repos import Hub
 from srlm_data.core.errors import HubError
 from srlm_data.models.identity import digest

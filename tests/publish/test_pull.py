@@ -14,10 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Cli
-from test_hub import ran, sentence
 
 import toy
+from checkout import Cli
+from commands import ran, sentence
 from hub_repos import Hub
 from srlm_data.core.errors import HubError
 from srlm_data.pipeline.build import build

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import Cli
 
 import toy
+from checkout import Cli
+from commands import ran, sentence
 from hub_repos import READER, TOKEN, Hub
 from srlm_data.cli import cli as command
 from srlm_data.core import checked_json
@@ -40,20 +40,6 @@ def store(made: Path, project: Path) -> Store:
     """The project's store, with the toy recipe built."""
     shutil.copytree(made, project / "store")
     return Store(project / "store")
-
-
-def sentence(answer: subprocess.CompletedProcess[str], code: int = 9) -> str:
-    """The one line of an expected failure."""
-    assert answer.returncode == code, answer.stdout + answer.stderr
-    assert answer.stdout == ""
-    [line] = answer.stderr.splitlines()
-    return line.removeprefix("error: ")
-
-
-def ran(answer: subprocess.CompletedProcess[str]) -> str:
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stderr == ""
-    return answer.stdout
 
 
 def test_a_recipe_is_one_commit_with_a_card_a_config_a_dataset_and_a_tag(

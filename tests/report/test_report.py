@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli
 
 import synthetic
+from checkout import Cli
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import JUDGMENTS
 from srlm_data.report import _figures, _flows, _markup, _page, _samples
@@ -230,7 +230,7 @@ def test_a_report_is_written_and_what_is_not_there_is_a_sentence(
     where = ("--store", store.root)
     written = cli(*where, "report", "one", "-o", "page.html", "--map-points", "0")
     assert written.returncode == 0, written.stderr
-    assert written.stdout == "wrote _page.html\n"
+    assert written.stdout == "wrote page.html\n"
     [warning] = written.stderr.splitlines()
     assert warning.startswith("warning: one.judgments: 11.9 %")
     assert "of the judgments have no score, most of them are 'unparsed'" in warning

@@ -3,10 +3,10 @@
 import random
 
 import pytest
-from conftest import Cli, Path
 from pydantic import ValidationError
-from test_pairs import made
 
+from builders import made
+from checkout import Cli, Path
 from srlm_data.core.errors import DataError
 from srlm_data.steps import pairing
 from srlm_data.steps.pairs import Pair, pair

@@ -7,36 +7,12 @@ from statistics import fmean
 import pyarrow.parquet as pq
 import pytest
 
+from builders import made
 from srlm_data.core import schema
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Rows
 from srlm_data.steps import pairs
 from srlm_data.steps.pairs import Pair, pair
-
-
-def made(scores, texts=None, model="m"):
-    """Candidates and judgments from ``{prompt: [[score of each judgment] of each answer]}``.
-
-    A score of None is a judgment that did not parse.
-    """
-    candidates, judgments = [], []
-    for prompt, answers in scores.items():
-        for sample, given in enumerate(answers):
-            identity = f"{prompt}{sample}"
-            candidates.append({
-                "candidate_id": identity, "prompt_id": prompt, "prompt": user(prompt),
-                "response": (texts or {}).get(identity, f"answer {identity}"), "sample": sample,
-                "source": "model", "model": model,
-            })  # fmt: skip
-            judgments += [
-                {
-                    "judgment_id": f"{identity}/{repeat}", "candidate_id": identity,
-                    "prompt_id": prompt, "repeat": repeat, "text": "", "template": "t",
-                    "state": "unparsed" if score is None else "parsed", "score": score,
-                }
-                for repeat, score in enumerate(given)
-            ]  # fmt: skip
-    return Rows.of(schema.CANDIDATES, candidates), Rows.of(schema.JUDGMENTS, judgments)
 
 
 def test_the_highest_mean_meets_the_lowest():

@@ -29,7 +29,7 @@ def test_what_is_just_within_the_filters_passes(text):
         ("9. Why? 10. How?", [("Why?", True)]),
         ("Why? 10. How?", [("Why?", True)]),
         ("9. In 1999. 12. or so, why?", [("In 1999. 12. or so, why?", False)]),
-        ("9. Why? Generate: because", [("Why?", True)]),
+        ("9. Why? Answer: because", [("Why?", True)]),
         ("Sure, here is one:\n9. Why?", [("Why?", False)]),
         ("Why?\n1. Heat\n2. Fire", [("Why?", True)]),
         ("3.5 or 4?", [("3.5 or 4?", False)]),

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from builders import reply, tree
 from srlm_data.core import schema
 from srlm_data.core.errors import DataError, Missing
 from srlm_data.core.rows import Rows
@@ -23,19 +24,6 @@ from srlm_data.steps.seed import (
 )
 
 NOTHING = Rows.of(schema.EXAMPLES, [])
-
-
-def reply(identity, text=None, rank=0, **more):
-    return {
-        "message_id": identity, "text": text or f"text of {identity}", "role": "assistant",
-        "lang": "en", "review_result": True, "deleted": False, "rank": rank, "synthetic": False,
-        "replies": [], **more,
-    }  # fmt: skip
-
-
-def tree(identity, *replies, text=None, **more):
-    root = reply(identity, text, rank=None, role="prompter", replies=list(replies), **more)
-    return {"message_tree_id": identity, "prompt": root}
 
 
 def messages(*trees):

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
 from pydantic import ValidationError
 
+from checkout import ROOT
 from srlm_data.core.errors import RecipeError, TrainingError
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.rows import Rows
@@ -237,7 +237,7 @@ def test_a_launcher_that_is_not_there_is_named(bench: Bench) -> None:
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from srlm_data import training
+from srlm_data.models import training
 training.script = lambda name: Path(sys.argv[1]) / "stand_in.py"
 scratch = Path(sys.argv[1])
 training.run("sft.py", training.Sft(), scratch, tokens=scratch, model=scratch, data=[])

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from conftest import Cli
 
 import toy
+from checkout import Cli
 from srlm_data.core import schema
 from srlm_data.core.errors import Busy, RecipeError, StoreError
 from srlm_data.core.rows import Rows

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-from conftest import ROOT
 
 import toy
+from checkout import ROOT
 from srlm_data.store import Store, gc
 
 TYPES_OF_ANSWERS = ("toy.candidates", "toy.judgments")
@@ -27,7 +27,9 @@ ANSWERS = 72
 
 def environment(home: Path) -> dict[str, str]:
     """The environment of a process to which `sitecustomize` may do something."""
-    path = os.pathsep.join(str(one) for one in (ROOT / "tests" / "kill", ROOT, ROOT / "tests"))
+    path = os.pathsep.join(
+        str(one) for one in (ROOT / "tests" / "kill", ROOT, ROOT / "tests" / "support")
+    )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SRLM_")}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return {**clean, **threads, "HOME": str(home), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-M0 = Path(__file__).resolve().parents[2] / "srlm_data" / "world" / "m0"
+M0 = Path(__file__).resolve().parents[2] / "srlm_data" / "demo" / "m0"
 
 
 SHARED = Path("/dev/shm")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from test_pairs import made
 
+from builders import made
 from fakes import FakeEngine
 from srlm_data.core import schema
 from srlm_data.core.errors import DataError

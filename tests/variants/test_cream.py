@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from test_pairs import made
 
+from builders import made
 from srlm_data.core import schema
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id

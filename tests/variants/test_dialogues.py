@@ -3,8 +3,8 @@
 from collections import Counter
 
 import pytest
-from test_seed import reply, tree
 
+from builders import reply, tree
 from fakes import FakeEngine
 from srlm_data.core import ids, schema
 from srlm_data.core.rows import Rows
@@ -96,7 +96,7 @@ def test_real_trees_have_conversations_and_nothing_is_lost(oasst):
 
 
 def through_all_stages(prompts):
-    """Generate, judge and pair; what was asked, and the pairs."""
+    """Answer, judge and pair; what was asked, and the pairs."""
     answers = FakeEngine(lambda request: f"answer {request.seed % 89}")
     candidates = generate(Generate(n=3), prompts, MODEL, answers)
     candidates = Rows.of(schema.CANDIDATES, candidates.table())

@@ -1,8 +1,8 @@
 """Judgments as answers: the most disputed answer's, ready to be compared and paired."""
 
 import pytest
-from test_pairs import made
 
+from builders import made
 from srlm_data.core import ids, schema
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id

@@ -1,8 +1,8 @@
 """Side against side: SPIN without a judge, an anchored past model with one."""
 
 import pytest
-from test_pairs import made
 
+from builders import made
 from srlm_data.core import schema
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from conftest import Cli
-
+from checkout import Cli
 from toy import asked, write_recipe
 
 VARIANTS = """\
