@@ -1,0 +1,123 @@
+"""The house: floors that can be seen, arrows that lead down, and a map that is true."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import tomllib
+from functools import cache
+
+import pytest
+
+from checkout import ROOT
+
+PACKAGE = ROOT / "srlm_data"
+
+
+def entry(module: str) -> str:
+    """The entry of `ls srlm_data` that a module lies in."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+@cache
+def imports() -> dict[str, set[str]]:
+    """Module -> the modules of the package that it imports, lazily or not, types included."""
+    files = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in PACKAGE.rglob("*.py")
+    }
+    imported: dict[str, set[str]] = {}
+    for module, file in files.items():
+        targets = imported.setdefault(module, set())
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                targets |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                targets |= {name if name in files else node.module for name in names}
+        imported[module] = {name for name in targets if name.split(".")[0] == "srlm_data"}
+    return imported
+
+
+@cache
+def arrows() -> set[tuple[str, str]]:
+    """The pairs of entries of which the first imports from the second."""
+    pairs = {
+        (entry(module), entry(target))
+        for module, targets in imports().items()
+        for target in targets
+    }
+    return {(first, second) for first, second in pairs if first != second}
+
+
+@cache
+def floors() -> dict[str, int]:
+    """Package -> its floor by the import contract, the lowest being 1."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    [contract] = [
+        contract
+        for contract in config["tool"]["importlinter"]["contracts"]
+        if contract["id"] == "floors"
+    ]
+    return {
+        name: floor
+        for floor, layer in enumerate(reversed(contract["layers"]), start=1)
+        for name in re.findall(r"\w+", layer)
+    }
+
+
+def test_one_sees_the_whole_house_at_once() -> None:
+    entries = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 16
+    assert {path.name for path in entries if path.is_dir()} == set(floors())
+
+
+def test_arrows_between_the_packages_are_few_and_lead_down() -> None:
+    assert len(arrows()) <= 70
+    between = {pair for pair in arrows() if set(pair) <= set(floors())}
+    assert between
+    assert [pair for pair in between if floors()[pair[0]] < floors()[pair[1]]] == []
+
+
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    left = set(arrows())
+    while True:
+        leaves = {second for _, second in left} - {first for first, _ in left}
+        rest = {pair for pair in left if pair[1] not in leaves}
+        if rest == left:
+            break
+        left = rest
+    assert left == set()
+
+
+@pytest.mark.parametrize("name", sorted(floors()))
+def test_a_package_says_its_floor(name: str) -> None:
+    docstring = importlib.import_module(f"srlm_data.{name}").__doc__
+    assert docstring
+    assert docstring.startswith(f"Floor {floors()[name]}. ")
+
+
+def test_the_table_of_floors_is_the_contract() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| `(\w+)` \|", text, re.MULTILINE)
+    assert {name: int(floor) for floor, name in rows} == floors()
+
+
+def test_the_map_takes_two_pages_at_most() -> None:
+    assert len((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()) <= 110
+
+
+SPELLINGS = re.compile("judg" + "ement|lic" + "ence", re.IGNORECASE)
+
+
+def test_a_word_has_one_spelling() -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)}:{number}"
+        for folder in ("srlm_data", "train", "recipes", "docs", "notebooks", "tests", "tools")
+        for file in sorted((ROOT / folder).rglob("*"))
+        if file.suffix in {".py", ".md", ".yaml", ".sql", ".txt", ".jinja", ".js", ".ipynb"}
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
+        if SPELLINGS.search(line)
+    ]
+    assert wrong == []
