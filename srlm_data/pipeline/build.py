@@ -16,7 +16,6 @@ from srlm_data.core import filesystem
 from srlm_data.core.errors import Busy, RecipeError, did_you_mean
 from srlm_data.engines.cache.journal import seal_left
 from srlm_data.engines.cache.recorded import Usage
-from srlm_data.engines.cache.spending import Ledger, forget
 from srlm_data.pipeline._provenance import circumstances
 from srlm_data.pipeline._resources import Engines, StoreWorkshop
 from srlm_data.pipeline.plan import Planned, identity_of, plan_one
@@ -137,7 +136,6 @@ class _Build:
                         self._store.put_aside(folder)
                     return self._make(dataset, planned)
         manifest = self._store.manifest(dataset.name, planned.version)
-        forget(self._store.root, manifest.ref)  # a kill may have come just after the commit
         self._store.point(dataset.name, planned.version)
         self._watcher.reused(manifest)
         return manifest
@@ -191,7 +189,6 @@ class _Build:
             for parameter, read in dataset.inputs.items()
         }
         usage = Usage()
-        ledger = Ledger(self._store.root, f"{dataset.name}@{planned.version}")
 
         with contextlib.ExitStack() as held:
             if "engine" in dataset.step.resources:
@@ -201,8 +198,6 @@ class _Build:
                 )
                 held.callback(engine.close)
                 arguments["engine"], usage = engine, engine.usage
-                ledger.note(usage.spent)
-            held.enter_context(ledger)
             workshop = StoreWorkshop(self._store, f"{dataset.name}-{planned.version}")
             if "workshop" in dataset.step.resources:
                 # A trainer wants the memory and the cores that an idle engine would hold.
@@ -215,14 +210,13 @@ class _Build:
                 dataset.step.function(dataset.config, **arguments),
                 identity=identity_of(dataset, {p: m.content for p, m in reads}),
                 inputs=reads,
-                cost=lambda: usage.cost(ledger.earlier) if usage.calls or usage.reused else {},
+                cost=usage.cost,
                 made=lambda: {
                     **({"engine": dataset.engine.kind} if dataset.engine else {}),
                     "seconds": round(time.perf_counter() - started, 3),
                     **circumstances(),
                 },
             )
-            ledger.clear()
         self._seal()
         workshop.clear()
         self._watcher.built(manifest)

@@ -15,7 +15,6 @@ from typing import Final
 from srlm_data.core import database
 from srlm_data.core.config import Lengths
 from srlm_data.core.schema import DATASET_TYPES, DatasetType
-from srlm_data.engines.cache.spending import Ledger
 from srlm_data.pipeline.plan import Planned
 from srlm_data.store import Manifest, Store
 
@@ -126,22 +125,18 @@ class _Oracle:
             calls *= max(1.0, _answers(before) / before.rows)
         elif before:
             rows = min(rows, calls * before.rows / _answers(before))
-        left = calls
-        if planned.version:
-            spent = Ledger(self.store.root, f"{planned.dataset.name}@{planned.version}").earlier
-            left = max(0.0, calls - spent["calls"] + spent["failed"])
         characters = config.prompt_characters(self._lengths(planned))
         most = getattr(config, "max_tokens", None)
         if before is None:
-            read = characters / CHARACTERS_PER_TOKEN * left if characters is not None else None
-            return Forecast(rows, left, read, most and most * left)
+            read = characters / CHARACTERS_PER_TOKEN * calls if characters is not None else None
+            return Forecast(rows, calls, read, most and most * calls)
         read = before.cost["prompt_tokens"] / _answers(before)
         written = before.cost["completion_tokens"] / _answers(before)
         was = self._characters_of(planned, before)
         if characters and was:
             read *= characters / was
         written = min(written, most or written)
-        return Forecast(rows, left, read * left, written * left, before.name)
+        return Forecast(rows, calls, read * calls, written * calls, before.name)
 
     def _lengths(self, planned: Planned) -> dict[str, Lengths]:
         """How long the texts are that each parameter reads."""

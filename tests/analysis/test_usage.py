@@ -1,12 +1,10 @@
-"""What was spent: by dataset, by model and by pair, and nothing of it lost to a kill."""
+"""What was spent: by dataset, by model and by pair."""
 
 from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,9 +12,6 @@ import toy
 from checkout import Cli
 from srlm_data.analysis.usage import datasets, models, pairs
 from srlm_data.core.errors import StoreError
-from srlm_data.engines.cache import spending
-from srlm_data.engines.cache.recorded import Usage
-from srlm_data.engines.cache.spending import Ledger
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
@@ -88,50 +83,19 @@ def test_a_store_that_asked_nothing_has_cost_nothing(cli: Cli, project: Path) ->
     assert cli("cost").stdout == "No model was asked anything yet.\n"
 
 
-def test_what_was_spent_before_a_kill_is_in_the_manifest(cli: Cli, project: Path) -> None:
+def test_a_version_costs_what_the_attempt_that_finished_it_has_spent(
+    cli: Cli, project: Path
+) -> None:
+    """Answers that a killed attempt paid for are cached responses of the next one."""
     toy.write_recipe(project, ("{log", "{delay: 0.05, kill_at: 37, pause: 1.5, log"))
     assert cli("build", "toy.yaml").returncode == -signal.SIGKILL
     toy.write_recipe(project)
     assert cli("build", "toy.yaml").returncode == 0
-    store = Store(project / "store")
-    cost = store.resolve("toy.judgments").cost
-    assert (cost["calls"], cost["reused"]) == (48, 0)
-    assert cost["new_completion_tokens"] == 48 * 3
-    assert cost["seconds"] >= 12 * 0.05
-    assert list((store.root / "spent").iterdir()) == []
-
-
-def test_attempts_add_up_and_a_cut_line_is_left_out(tmp_path: Path) -> None:
-    usage = Usage(calls=5, failed=1, seconds=2.5)
-    with Ledger(tmp_path, "toy.x@1") as ledger:
-        ledger.note(usage.spent)
-        usage.calls = 7
-    (file,) = (tmp_path / "spent").iterdir()
-    with file.open("a") as lines:
-        lines.write('\n{"calls": 10')
-    with Ledger(tmp_path, "toy.x@1") as again:
-        assert again.earlier == {"calls": 7, "failed": 1, "seconds": 2.5}
-        again.note(Usage(calls=2, seconds=0.5).spent)
-    last = Ledger(tmp_path, "toy.x@1")
-    assert last.earlier == {"calls": 9, "failed": 1, "seconds": 3.0}
-    cost = Usage(calls=3, reused=9, seconds=1.0).cost(last.earlier)
-    assert (cost["calls"], cost["reused"], cost["seconds"]) == (12, 1, 4.0)
-    last.clear()
-    assert Ledger(tmp_path, "toy.x@1").earlier == {}
-
-
-def test_spending_is_on_disk_in_a_moment_however_long_the_next_answer_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spending, "FLUSH_SECONDS", 0.05)
-    with Ledger(tmp_path, "toy.x@1") as ledger:
-        ledger.note(Usage(calls=5).spent)
-        end = time.monotonic() + 10
-        found: dict[str, Any] = {}
-        while not found and time.monotonic() < end:
-            time.sleep(0.01)
-            found = dict(Ledger(tmp_path, "toy.x@1").earlier)
-        assert found == {"calls": 5}
+    cost = Store(project / "store").resolve("toy.judgments").cost
+    assert cost["calls"] + cost["reused"] == 48
+    assert cost["reused"] >= 12
+    assert cost["completion_tokens"] == 48 * 3
+    assert cost["new_completion_tokens"] == cost["calls"] * 3
 
 
 def test_an_unknown_recipe_is_refused(built: Path) -> None:

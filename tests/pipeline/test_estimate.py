@@ -113,16 +113,6 @@ def test_what_nobody_can_tell_is_told_as_nothing(tmp_path: Path) -> None:
     assert found["toy.judgments"].completion_tokens is None
 
 
-def test_answers_that_a_stopped_build_has_are_not_forecast_again(tmp_path: Path) -> None:
-    from srlm_data.core.errors import EngineError
-
-    store = Store(tmp_path / "store")
-    with pytest.raises(EngineError):
-        build(load(toy.write_recipe(tmp_path, ("{log", "{fail_at: 11, log"))), store)
-    found = forecast(plan(load(toy.write_recipe(tmp_path)), store), store)
-    assert found["toy.candidates"].calls == 24 - 10
-
-
 def test_the_plan_tells_tokens_and_hours(cli: Cli, project: Path) -> None:
     (project / "wordy.yaml").write_text(wordy.RECIPE)
     assert cli("build", "wordy.yaml", "-q").returncode == 0

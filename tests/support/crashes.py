@@ -193,10 +193,9 @@ class Project:
         assert all_rows(self.folder) == self.whole.rows
         assert self._durable == self.whole.keys
         assert {one.key for one in toy.asked(self.folder)} == self.whole.keys
-        # A step that took no time has nothing to write down that it spent.
-        assert {one.name for one in self.root.iterdir()} - {"spent"} == {
+        assert {one.name for one in self.root.iterdir()} == {
             ".staging", "answers", "datasets", "journal", "locks", "store.json",
         }  # fmt: skip
-        for folder in (".staging", "journal", "locks", "spent"):
+        for folder in (".staging", "journal", "locks"):
             assert list((self.root / folder).glob("*")) == []
         assert not [path for path in self.folder.rglob("*") if "draft" in path.name]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from types import MappingProxyType
 from typing import Final
 
 from srlm_data.engines.cache.journal import Answers
@@ -21,11 +20,21 @@ TOLD_SECONDS: Final = 0.05
 TOLD_ROWS: Final = 256
 """How much may come before a watcher is told: nobody sees more, and telling takes its time."""
 
-_SPENT: Final = (
-    "calls", "failed", "retries", "new_prompt_tokens", "new_completion_tokens", "seconds",
-    "load_seconds", "queue_seconds",
-)  # fmt: skip
-
+_FIGURES: Final = (
+    "calls",
+    "failed",
+    "retries",
+    "new_prompt_tokens",
+    "new_completion_tokens",
+    "seconds",
+    "load_seconds",
+    "queue_seconds",
+    "reused",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+)
+"""Of a manifest's cost, in its order."""
 
 _Window = tuple[list[Completion], list[Request]]
 """What is known of some requests, and those of which nothing is."""
@@ -86,24 +95,12 @@ class Usage:
         self.new_prompt_tokens += sum(read)
         self.new_completion_tokens += sum(written)
 
-    def spent(self) -> dict[str, float]:
-        """What cannot be read from the answers later, and would be gone with this process."""
+    def cost(self) -> dict[str, float]:
+        """Return the figures for a manifest; none of a step that asked nothing."""
         self.count()
-        return {name: getattr(self, name) for name in _SPENT}
-
-    def cost(self, earlier: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
-        """The figures for a manifest.
-
-        Args:
-            earlier: the ``spent`` of attempts that were stopped: their calls are calls of this
-                version, though it has found their answers in the journal.
-        """
-        answered = earlier.get("calls", 0) - earlier.get("failed", 0)
-        tokens = ("prompt_tokens", "completion_tokens", "cached_tokens")
-        figures = {name: value + earlier.get(name, 0) for name, value in self.spent().items()}
-        figures |= {"reused": max(0, self.reused - answered)}
-        figures |= {name: getattr(self, name) for name in tokens}
-        return {name: round(value, 3) for name, value in figures.items()}
+        if not (self.calls or self.reused):
+            return {}
+        return {name: round(getattr(self, name), 3) for name in _FIGURES}
 
 
 class RecordedEngine:

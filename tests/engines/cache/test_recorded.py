@@ -204,24 +204,6 @@ def test_retries_and_time_in_the_queue_are_those_of_new_answers(tmp_path: Path) 
     assert (second.retries, second.queue_seconds, second.new_completion_tokens) == (0, 0.0, 0)
 
 
-def test_what_was_spent_is_known_while_the_engine_is_at_work(tmp_path: Path) -> None:
-    found: list[float] = []
-
-    class Slow(FakeEngine):
-        """Three answers at once, and then it is asked what they have cost."""
-
-        def generate(
-            self, requests: Iterable[Request], *, total: int | None = None
-        ) -> Iterator[Completion]:
-            yield from super().generate(requests, total=total)
-            found.append(recording.usage.spent()["calls"])
-
-    with Answers(tmp_path, "step", "fake") as answers:
-        recording = RecordedEngine(lambda: Slow(echo), answers, lambda usage: None)
-        assert len(list(recording.generate(requests(1, 2, 3)))) == 3
-    assert found == [3]
-
-
 def test_starting_the_engine_is_not_answering(tmp_path: Path) -> None:
     def open_engine() -> FakeEngine:
         time.sleep(0.3)
