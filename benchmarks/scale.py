@@ -28,9 +28,10 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.schema import MODELS, PROMPTS
 from srlm_data.engines.cache import sealed
 from srlm_data.engines.cache._batches import SCHEMA
-from srlm_data.engines.cache.journal import Answers, seal_left
-from srlm_data.engines.cache.keys import KEY_DIGITS
-from srlm_data.engines.cache.recorded import RecordedEngine
+from srlm_data.engines.cache.cached_engine import CachedEngine
+from srlm_data.engines.cache.journal import seal_journals
+from srlm_data.engines.cache.response_cache import ResponseCache
+from srlm_data.engines.keys import KEY_DIGITS
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.steps._novelty import Novelty
 from srlm_data.steps.candidates import Generate, generate
@@ -73,10 +74,10 @@ def build(store: Store, name: str, rows: Rows, inputs: dict[str, Manifest]) -> M
 def a_step(store: Store, name: str, engine: Instant, make: Any, inputs: Any) -> dict[str, float]:
     """Microseconds and bytes that an answer costs, from its request to the sealed journal."""
     started = time.process_time()
-    with Answers(store.root, name, MODEL) as answers:
-        recorded = RecordedEngine(lambda: engine, answers, lambda _: None)
+    with ResponseCache(store.root, name, MODEL) as answers:
+        recorded = CachedEngine(lambda: engine, answers, lambda _: None)
         manifest = build(store, name, make(recorded), inputs)
-    seal_left(store.root)
+    seal_journals(store.root)
     seconds = time.process_time() - started
     size = sum(file.bytes for file in manifest.files)
     kept = sum(file.stat().st_size for file in store.root.glob("answers/*/*.parquet"))
@@ -128,7 +129,7 @@ def lookups(folder: Path, answers: int) -> float:
     sealed.write(folder, "lookup", batches())
     sampling = Sampling(0.7, 0.9, 16)
     window = [Request(str(i), tuple(user("new")), sampling, i) for i in range(16_384)]
-    with Answers(folder, "lookup", MODEL) as kept:
+    with ResponseCache(folder, "lookup", MODEL) as kept:
         assert kept.find(window[:1]) == {}  # the first one hashes the files
         started = time.process_time()
         assert kept.find(window) == {}

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.data.measure import Figure, call
-from srlm_data.engines.cache.journal import Answers, seal_left
+from srlm_data.engines.cache.journal import seal_journals
+from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.protocol import Completion, Request, Sampling
 
 
@@ -19,14 +20,14 @@ def keep_and_seal(rows: int) -> dict[str, float]:
     text = "some words of an answer that a model gave " * 6
     with tempfile.TemporaryDirectory() as name:
         folder, started, processor = Path(name), time.perf_counter(), time.process_time()
-        with Answers(folder, "step", "m") as answers:
+        with ResponseCache(folder, "step", "m") as answers:
             for number in range(rows):
                 turn = {"role": "user", "content": f"Question {number}"}
                 request = Request(str(number), (turn,), sampling, number)
-                answers.keep(Completion(request, f"{number} {text}", "stop", 30, 60))
+                answers.add(Completion(request, f"{number} {text}", "stop", 30, 60))
         kept, worked = time.perf_counter(), time.process_time() - processor
         before = _peak()
-        seal_left(folder)
+        seal_journals(folder)
         return {
             "rows_a_second": rows / (kept - started),
             "rows_a_processor_second": rows / worked,

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.engine.turns import Ratio
-from srlm_data.engines.cache.journal import Answers, seal_left
-from srlm_data.engines.cache.recorded import RecordedEngine
+from srlm_data.engines.cache.cached_engine import CachedEngine
+from srlm_data.engines.cache.journal import seal_journals
+from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.protocol import Completion, Request, Sampling
 
 
@@ -41,10 +42,10 @@ def journal_cost(model: Path, folder: Path, quick: bool) -> Iterator[Ratio]:
     def kept() -> float:
         started = time.perf_counter()
         root = folder / f"journal{next(numbers)}"
-        with Answers(root, "bench", "m") as answers:
-            engine = RecordedEngine(Instant, answers, lambda _: None)
+        with ResponseCache(root, "bench", "m") as answers:
+            engine = CachedEngine(Instant, answers, lambda _: None)
             assert sum(1 for _ in engine.generate(asked())) == rows
-        seal_left(root)
+        seal_journals(root)
         return (time.perf_counter() - started) / rows * 1e6
 
     def passed_on() -> float:

@@ -11,7 +11,7 @@ import click
 
 from srlm_data.cli.terminal import visible
 from srlm_data.core.redaction import redacted
-from srlm_data.engines.cache.recorded import Usage
+from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.pipeline.plan import Planned
 from srlm_data.store import Manifest, Store
 

@@ -9,8 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from srlm_data.core.errors import DataError, EngineError
 from srlm_data.core.rows import BATCH_CHARACTERS, Columns, Models
-from srlm_data.engines.cache.keys import answer_keys
-from srlm_data.engines.protocol import Completion, Engine, Request
+from srlm_data.engines.protocol import Completion, Engine, Request, response_keys
 
 T = TypeVar("T")
 
@@ -46,7 +45,7 @@ class Block(Generic[T]):
         requests, _, reasons, read, written, *_ = zip(*self.completions, strict=True)
         return {
             "model": [model] * len(requests),
-            "answer_key": answer_keys(model, requests),
+            "answer_key": response_keys(model, requests),
             "finish_reason": reasons,
             "prompt_tokens": read,
             "completion_tokens": written,

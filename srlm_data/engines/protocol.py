@@ -1,6 +1,6 @@
 """Text generation behind one protocol.
 
-An engine takes requests and gives completions, in whatever order they finish, each carrying
+An engine takes requests and yields completions in the order in which they finish, each carrying
 the request that it answers: nothing is joined by position. It pulls requests as it has room
 for them, so that a stream of any length goes through in bounded memory.
 """
@@ -14,16 +14,17 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import NamedTuple, Protocol
 
+from srlm_data.core.errors import DataError
 from srlm_data.core.schema import Message
+from srlm_data.engines import keys
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How a completion is drawn; the paper's figures are temperature 0.7, top-p 0.9.
+class Sampling(NamedTuple):
+    """How a response is drawn; the paper's figures are temperature 0.7 and top-p 0.9.
 
     ``pattern`` is a regular expression that the whole text must match: the engine guides the model,
-    which is then free only where the pattern is. It decides the text, so it is part of an answer's
-    key.
+    which is then free only where the pattern is. It decides the text, so it is part of the key of
+    a cached response.
     """
 
     temperature: float
@@ -35,25 +36,25 @@ class Sampling:
 
 @dataclass(slots=True)
 class Request:
-    """One completion to draw. Nobody changes it; frozen, it would take four times as long to make.
+    """One completion to draw. Not frozen, which would make it four times as slow to create.
 
     Attributes:
-        id: the asking step's own handle, given back with the completion; unique in a call.
+        id: the asking step's own handle, returned with the completion; unique in a call.
         messages: the conversation, before the chat template.
         sampling: how to draw.
         seed: of this request alone, so that rows do not depend on batching or resuming; 64 bits.
-        keyed: the model and the key that an answer is kept under, once it was worked out.
+        key: the model and the key of its response, once :func:`response_keys` has computed it.
     """
 
     id: str
     messages: tuple[Message, ...]
     sampling: Sampling
     seed: int
-    keyed: tuple[str, str] | None = field(default=None, init=False, repr=False, compare=False)
+    key: tuple[str, str] | None = field(default=None, init=False, repr=False, compare=False)
 
 
 class Completion(NamedTuple):
-    """What came back. ``finish_reason`` is ``stop``, ``length`` or ``error``.
+    """The response to a request. ``finish_reason`` is ``stop``, ``length`` or ``error``.
 
     A failed request is a completion too: empty ``text``, ``finish_reason`` ``error`` and the
     reason in ``error``. ``text`` never holds the prompt or special tokens.
@@ -73,35 +74,64 @@ class Completion(NamedTuple):
     queue_seconds: float = 0.0
 
 
+def response_keys(model: str, requests: Iterable[Request]) -> list[str]:
+    """Return the key of the response to each request, by which the response cache finds it.
+
+    A key is stored on its request, because a response needs it three times on its way to a row.
+
+    Raises:
+        DataError: a seed has more than 64 bits.
+    """
+    sampling = messages = begun = question = None
+    found = []
+    for request in requests:
+        if request.key is None or request.key[0] != model:
+            # What several requests ask, a judge's prompt say, is hashed once.
+            if begun is None or request.sampling is not sampling:
+                messages, sampling = None, request.sampling
+                begun = keys.hash_sampling(model, *sampling)
+            if question is None or request.messages is not messages:
+                messages = request.messages
+                question = keys.hash_question(begun, messages)
+            try:
+                request.key = model, keys.response_key(question, request.seed)
+            except ValueError as error:
+                raise DataError(
+                    f"request '{request.id}': {error}. Let 'request_seed' make it."
+                ) from None
+        found.append(request.key[1])
+    return found
+
+
 def request_seed(run: int, row: str, sample: int) -> int:
-    """The seed of a request (63 bits): from the run's seed, its row's id, the sample's index."""
+    """Return the seed of a request (63 bits) from the run's, a row's id and the sample."""
     return request_seeds(run, row, [sample])[0]
 
 
 def request_seeds(run: int, row: str, samples: Iterable[int]) -> list[int]:
-    """The seeds of several samples of one row."""
-    row_of_run = _of_run(run).copy()
+    """Return the seeds of several samples of one row."""
+    row_of_run = _hash_run(run).copy()
     row_of_run.update(f"{encode_basestring_ascii(row)}, ".encode())
     seeds = []
     for sample in samples:
         digest = row_of_run.copy()
-        digest.update(_ended(sample))
+        digest.update(_encode_end(sample))
         seeds.append(int.from_bytes(digest.digest()) >> 1)
     return seeds
 
 
 @lru_cache
-def _of_run(run: int) -> hashlib.blake2b:
+def _hash_run(run: int) -> hashlib.blake2b:
     return hashlib.blake2b(f"[{run}, ".encode(), digest_size=8)
 
 
 @lru_cache(1024)
-def _ended(sample: int) -> bytes:
+def _encode_end(sample: int) -> bytes:
     return b"%d]" % sample
 
 
 class Engine(Protocol):
-    """What answers requests."""
+    """What answers requests; engines of a user satisfy this protocol."""
 
     @property
     def model(self) -> str:
@@ -111,10 +141,10 @@ class Engine(Protocol):
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Completions of ``requests``, as they finish; ``total`` is only for progress.
+        """Yield completions of ``requests`` as they finish; ``total`` is only for progress.
 
         Raises:
-            EngineError: the engine cannot go on. What was given before stays valid.
+            EngineError: the engine cannot go on. What was yielded before stays valid.
         """
         ...
 

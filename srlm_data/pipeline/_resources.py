@@ -12,9 +12,9 @@ from typing import Final
 from srlm_data.core import filesystem
 from srlm_data.core.errors import DataError, EngineError, Missing, TrainingError
 from srlm_data.core.rows import Rows
-from srlm_data.engines.cache.journal import Answers
-from srlm_data.engines.cache.recorded import RecordedEngine, Usage
-from srlm_data.engines.cache.sealed import Sealed
+from srlm_data.engines.cache.cached_engine import CachedEngine, Usage
+from srlm_data.engines.cache.response_cache import ResponseCache
+from srlm_data.engines.cache.sealed import SealedResponses
 from srlm_data.engines.protocol import Engine
 from srlm_data.engines.settings import EngineSettings, open_engine
 from srlm_data.models import identity
@@ -31,7 +31,7 @@ class Engines:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[str, Sealed] = {}
+        self._known: dict[str, SealedResponses] = {}
         self._key: tuple[EngineSettings, str] | None = None
         self._engine: Engine | None = None
 
@@ -41,7 +41,7 @@ class Engines:
         models: Rows,
         step: str,
         watch: Callable[[Usage], None],
-    ) -> RecordedEngine:
+    ) -> CachedEngine:
         """An engine for one step; the real one is opened when it is first asked something.
 
         Args:
@@ -58,9 +58,9 @@ class Engines:
             raise DataError(f"{models.name}: a step asks one model, found {len(rows)}. Select one.")
         digest, location = rows[0]["model"], rows[0]["location"]
         root = self._store.root
-        known = self._known.setdefault(digest, Sealed(root, digest))
-        answers = Answers(root, step, digest, known)
-        return RecordedEngine(lambda: self._open(settings, location, digest), answers, watch)
+        known = self._known.setdefault(digest, SealedResponses(root, digest))
+        answers = ResponseCache(root, step, digest, known)
+        return CachedEngine(lambda: self._open(settings, location, digest), answers, watch)
 
     def _open(self, settings: EngineSettings, location: str, digest: str) -> Engine:
         key = (settings, digest)

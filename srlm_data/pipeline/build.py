@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from srlm_data.core import filesystem
 from srlm_data.core.errors import Busy, RecipeError, did_you_mean
-from srlm_data.engines.cache.journal import seal_left
-from srlm_data.engines.cache.recorded import Usage
+from srlm_data.engines.cache.cached_engine import Usage
+from srlm_data.engines.cache.journal import seal_journals
 from srlm_data.pipeline._provenance import circumstances
 from srlm_data.pipeline._resources import Engines, StoreWorkshop
 from srlm_data.pipeline.plan import Planned, identity_of, plan_one
@@ -116,7 +116,7 @@ class _Build:
     def _leave(self, recipe: Recipe) -> None:
         """Tidy up and write the lock file; what is read-only, and had all, goes without."""
         try:
-            seal_left(self._store.root)
+            seal_journals(self._store.root)
             _write_lock(recipe, self._known, self._store)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -225,7 +225,7 @@ class _Build:
     def _seal(self) -> None:
         """Make Parquet of the step's answers while the next one goes on."""
         self._sealed()
-        self._sealing = self._beside.submit(seal_left, self._store.root)
+        self._sealing = self._beside.submit(seal_journals, self._store.root)
 
     def _sealed(self) -> None:
         """Wait for the answers that are being sealed; raise what has kept them from it."""

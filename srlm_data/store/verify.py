@@ -49,11 +49,11 @@ def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
             yield Fault("model", folder, f"{folder}: it is not the model that its name says.")
     for file in sorted((store.root / "answers").glob("*/*.parquet")):
         counts["answers"] += 1
-        if found := sealed.faults(file):
-            yield Fault("answers", file, f"{file}: answers are damaged, found {found}.")
-    for file in journal.in_flight(store.root):
+        if found := sealed.describe_damage(file):
+            yield Fault("answers", file, f"{file}: the response cache is damaged, found {found}.")
+    for file in journal.list_journals(store.root):
         counts["journal"] += 1
-        if found := journal.faults(file):
+        if found := journal.describe_damage(file):
             yield Fault("journal", file, f"{file}: the journal is damaged, found {found}.")
 
 
@@ -122,9 +122,9 @@ def put_aside(store: Store, fault: Fault) -> str:
         return "nothing to put aside"
     saved: list[pa.RecordBatch] = []
     if fault.kind == "answers":
-        saved += sealed.good(fault.path)
+        saved += sealed.read_intact(fault.path)
     elif fault.kind == "journal":
-        saved += journal.good(fault.path)
+        saved += journal.read_intact(fault.path)
     aside = store.put_aside(fault.path)
     sealed.write(store.root, fault.path.stem.partition("-")[0], saved)
     if fault.kind not in ("answers", "journal"):

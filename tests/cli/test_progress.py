@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from srlm_data.cli.progress import Told
-from srlm_data.engines.cache.recorded import Usage
+from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.store import Store
 
 

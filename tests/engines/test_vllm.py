@@ -10,8 +10,8 @@ import pytest
 
 from engine_requests import GREEDY, WARM, ask, texts
 from srlm_data.core.errors import EngineError
-from srlm_data.engines.cache import recorded
-from srlm_data.engines.cache.journal import Answers
+from srlm_data.engines.cache import cached_engine
+from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine, VllmEngine, open_engine
 from tiny import tiny_model
@@ -101,7 +101,7 @@ def test_no_place_is_ever_empty_while_requests_are_left(
 
     from srlm_data.engines.backends.vllm import Vllm
 
-    monkeypatch.setattr(recorded, "LOOKAHEAD", 7)
+    monkeypatch.setattr(cached_engine, "LOOKAHEAD", 7)
     places = Places(4)
     inner = Vllm(places, AutoTokenizer.from_pretrained(model), "m")
     asked = ask(200)
@@ -110,13 +110,13 @@ def test_no_place_is_ever_empty_while_requests_are_left(
         yield from requests
         places.given_out = True
 
-    with Answers(tmp_path, "step", "m") as answers:
+    with ResponseCache(tmp_path, "step", "m") as answers:
         (tmp_path / "journal").mkdir()
-        known = recorded.RecordedEngine(lambda: inner, answers, lambda _: None)
+        known = cached_engine.CachedEngine(lambda: inner, answers, lambda _: None)
         assert len(list(known.generate(asked[::3]))) == 67
         answers.flush()
         places.given_out, places.steps, places.empty = False, 0, 0
-        rest = recorded.RecordedEngine(lambda: inner, answers, lambda _: None)
+        rest = cached_engine.CachedEngine(lambda: inner, answers, lambda _: None)
         assert len(list(rest.generate(source(asked)))) == 200
         assert (rest.usage.calls, rest.usage.reused) == (133, 67)
     assert places.steps > 100

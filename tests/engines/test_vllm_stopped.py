@@ -109,5 +109,5 @@ def test_a_core_that_is_killed_ends_the_build_in_one_sentence_and_loses_no_answe
     assert "Traceback" not in said.partition("error: ")[2]
     wait_until(lambda: not any(map(lives, begun)), 30)
     wait_until(lambda: not still_there(held), 10)
-    kept = (journal.good(file) for file in journal.in_flight(tmp_path / "store"))
+    kept = (journal.read_intact(file) for file in journal.list_journals(tmp_path / "store"))
     assert sum(batch.num_rows for batches in kept for batch in batches) > 0

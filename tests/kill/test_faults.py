@@ -306,7 +306,7 @@ def test_damaged_answers_are_refused_then_put_aside_and_only_they_are_asked_agai
     assert victim.name in line
     refused = project.build()
     assert refused.wait() == 4, refused.text()
-    assert "'srlm-data verify --quarantine' keeps those that are good" in refused.text()
+    assert "'srlm-data verify --quarantine' keeps the responses that are whole" in refused.text()
     put = project.run("verify", "--quarantine")
     assert put.wait() == 0, put.text()
     assert re.search(r"put aside in .*quarantine.*, \d+ answers of it are kept", put.text())

@@ -290,8 +290,13 @@ def test_a_build_hashes_what_a_model_has_answered_once_for_all_its_steps(tmp_pat
     project.build()
     known = {file.name for file in tmp_path.glob("store/answers/M1/*.parquet")}
     hashed: list[str] = []
-    whole = sealed.faults
-    monkeypatch.setattr(sealed, "faults", lambda file: hashed.append(file.name) or whole(file))
+    whole = sealed.describe_damage
+
+    def count(file):
+        hashed.append(file.name)
+        return whole(file)
+
+    monkeypatch.setattr(sealed, "describe_damage", count)
     project.change("n: 4", "n: 5")
     project.build()
     assert len(project.asked) == 6 + 6 * 2

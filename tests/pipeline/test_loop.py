@@ -17,7 +17,7 @@ import pytest
 
 from checkout import ROOT
 from srlm_data.analysis.query import connect
-from srlm_data.engines.cache.journal import good
+from srlm_data.engines.cache.journal import read_intact
 from srlm_data.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -227,5 +227,5 @@ def _kill_after_answers(command: subprocess.Popen[str], store: Path, step: str) 
 def _answers_of(step: str, journal: Path) -> int:
     """How many answers of a step a journal holds; 0 when it is only begun, or sealed meanwhile."""
     with contextlib.suppress(FileNotFoundError):
-        return sum(batch["step"].to_pylist().count(step) for batch in good(journal))
+        return sum(batch["step"].to_pylist().count(step) for batch in read_intact(journal))
     return 0

@@ -24,9 +24,9 @@ from benchmarks.data import pairs
 from benchmarks.data.measure import BENCHMARKS
 from srlm_data.core.ids import row_id
 from srlm_data.engines.cache._index import Index
-from srlm_data.engines.cache.journal import Answers
-from srlm_data.engines.cache.keys import KEY_DIGITS, answer_keys
-from srlm_data.engines.protocol import Completion, Request, Sampling
+from srlm_data.engines.cache.response_cache import ResponseCache
+from srlm_data.engines.keys import KEY_DIGITS
+from srlm_data.engines.protocol import Completion, Request, Sampling, response_keys
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.steps._novelty import Novelty, tokens
@@ -82,7 +82,7 @@ def test_a_key_costs_no_more_than_writing_its_request_as_json() -> None:
     def ours() -> None:
         for request in requests(2_000):
             for _ in range(3):  # looked up, kept, written into the row
-                answer_keys("m", [request])
+                response_keys("m", [request])
 
     assert ratio(ours, as_json) < 1.5
 
@@ -115,17 +115,17 @@ def test_an_id_costs_no_more_than_its_json() -> None:
 def test_the_journal_keeps_answers_in_what_writing_json_takes(tmp_path: Path) -> None:
     asked = requests(10_000)
     done = [Completion(one, "some words of an answer " * 10, "stop", 30, 60) for one in asked]
-    answer_keys("m", asked)
+    response_keys("m", asked)
 
     def ours() -> None:
-        with Answers(tmp_path, "step", "m") as answers:
+        with ResponseCache(tmp_path, "step", "m") as answers:
             for completion in done:
-                answers.keep(completion)
+                answers.add(completion)
 
     def as_json() -> None:
         with (tmp_path / "answers.jsonl").open("w") as file:
             for completion in done:
-                row = [completion.request.keyed, completion.text, "stop", 30, 60, 0, "step"]
+                row = [completion.request.key, completion.text, "stop", 30, 60, 0, "step"]
                 file.write(json.dumps(row) + "\n")
 
     assert ratio(ours, as_json, 3) < 1.5

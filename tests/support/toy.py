@@ -20,8 +20,7 @@ from srlm_data.core.config import Config, Runtime
 from srlm_data.core.errors import EngineError
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Models, Prompts, Rows
-from srlm_data.engines.cache.keys import answer_keys
-from srlm_data.engines.protocol import Completion, Request
+from srlm_data.engines.protocol import Completion, Request, response_keys
 
 RECIPE = """\
 seed: 3
@@ -136,7 +135,7 @@ class ToyEngine:
                     time.sleep(3600)
                 if self._count == self._fail_at:
                     raise EngineError("engine: the toy is broken. Mend it and build again.")
-                [key] = answer_keys(self.model, [request])
+                [key] = response_keys(self.model, [request])
                 line = {"key": key, "pid": os.getpid(), "at": time.time()}
                 with self._log.open("a") as log:  # one short write: whole, or not at all
                     log.write(json.dumps(line) + "\n")

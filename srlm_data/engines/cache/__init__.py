@@ -1,1 +1,1 @@
-"""What models were asked, what they answered, and what it cost: kept, and never paid for twice."""
+"""The response cache: what models were asked and what they answered, never paid for twice."""

@@ -1,7 +1,7 @@
-"""Where answers lie, by their keys: twelve bytes an answer, however long keys and texts are.
+"""Where responses lie, by their keys: twelve bytes a response, however long keys and texts are.
 
 A key is folded into 64 bits, which are kept sorted. So a window of requests is looked up in the
-time of a few binary searches each, whether thousands of answers are known or hundreds of millions.
+time of a few binary searches each, among thousands of responses or hundreds of millions.
 Two keys may fold into the same bits, once in a lifetime: whoever reads a place compares the keys.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from srlm_data.engines.cache.keys import KEY_DIGITS
+from srlm_data.engines.keys import KEY_DIGITS
 
 _WORDS: Final = KEY_DIGITS // 8
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -30,19 +30,19 @@ class Index:
         self._runs: list[_Run] = []
 
     def add(self, keys: pa.Array, place: int) -> None:
-        """Say that answers with these keys lie at ``place``, a number that its owner knows."""
-        folded = np.sort(_folded(keys))
+        """Record that responses with these keys lie at ``place``, a number that its owner knows."""
+        folded = np.sort(_fold(keys))
         if not len(folded):
             return
         runs = [*self._runs, (folded, np.full(len(folded), place, np.uint32))]
         # Each run is at least eight times as long as the next, so there are few.
         while len(runs) > 1 and len(runs[-2][0]) < 8 * len(runs[-1][0]):
-            runs[-2:] = [_merged(runs[-2], runs[-1])]
+            runs[-2:] = [_merge(runs[-2], runs[-1])]
         self._runs = runs
 
     def places(self, keys: pa.Array) -> list[int]:
-        """The places where any of the keys may be, each once."""
-        wanted = np.sort(_folded(keys))
+        """Return the places where any of the keys may be, each once."""
+        wanted = np.sort(_fold(keys))
         found: set[int] = set()
         for folded, places in self._runs:
             at = np.searchsorted(folded, wanted)
@@ -51,14 +51,15 @@ class Index:
         return sorted(found)
 
 
-def _merged(one: _Run, other: _Run) -> _Run:
-    folded = np.concatenate([one[0], other[0]])
+def _merge(first: _Run, second: _Run) -> _Run:
+    folded = np.concatenate([first[0], second[0]])
     order = np.argsort(folded, kind="stable")  # which merges what is sorted already
-    return folded[order], np.concatenate([one[1], other[1]])[order]
+    return folded[order], np.concatenate([first[1], second[1]])[order]
 
 
-def _folded(keys: pa.Array) -> np.ndarray[Any, Any]:
-    sized = keys.filter(pc.equal(pc.binary_length(keys), KEY_DIGITS))  # a stranger's may be none
+def _fold(keys: pa.Array) -> np.ndarray[Any, Any]:
+    # A stranger's keys may have another length.
+    sized = keys.filter(pc.equal(pc.binary_length(keys), KEY_DIGITS))
     if not len(sized):
         return np.empty(0, np.uint64)
     _, offsets, values = sized.buffers()

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from srlm_data.engines.cache._index import Index
-from srlm_data.engines.cache.keys import KEY_DIGITS
+from srlm_data.engines.keys import KEY_DIGITS
 
 
 def keys(count: int, seed: int = 0) -> list[str]:

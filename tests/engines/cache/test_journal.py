@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srlm_data.core.errors import DataError, StoreError
-from srlm_data.engines.cache import _batches, _log, journal, sealed
-from srlm_data.engines.cache.journal import Answers, seal_left
-from srlm_data.engines.cache.keys import answer_keys
-from srlm_data.engines.protocol import Completion, Request, Sampling
+from srlm_data.engines import keys
+from srlm_data.engines.cache import _batches, _log, _writer, sealed
+from srlm_data.engines.cache.journal import seal_journals
+from srlm_data.engines.cache.response_cache import ResponseCache
+from srlm_data.engines.protocol import Completion, Request, Sampling, response_keys
 
 SAMPLING = Sampling(0.7, 0.9, 16)
 
@@ -32,13 +33,13 @@ def completion(of, text="answer", reason="stop"):
 
 
 def test_an_answer_is_found_in_the_journal_and_after_sealing(tmp_path):
-    with Answers(tmp_path, "step", "m") as answers:
-        answers.keep(completion(request()))
+    with ResponseCache(tmp_path, "step", "m") as answers:
+        answers.add(completion(request()))
         answers.flush()
         assert answers.find([request()])["hi-1"].text == "answer"
-    seal_left(tmp_path)
+    seal_journals(tmp_path)
     assert not list((tmp_path / "journal").glob("*.log"))
-    with Answers(tmp_path, "other", "m") as answers:
+    with ResponseCache(tmp_path, "other", "m") as answers:
         found = answers.find([request(), request("new")])
     assert found == {"hi-1": completion(request())}
 
@@ -57,7 +58,41 @@ def test_an_answer_is_found_in_the_journal_and_after_sealing(tmp_path):
 )
 def test_whatever_decides_an_answer_is_in_its_key(other):
     model, asked = other
-    assert answer_keys(model, [asked]) != answer_keys("m", [request()])
+    assert response_keys(model, [asked]) != response_keys("m", [request()])
+
+
+@pytest.mark.parametrize(
+    ("turns", "seed", "sampling", "key"),
+    [
+        ([("user", "hi")], 1, (0.7, 0.9, 16), "b8b0d7140e5f1dbec10261919b0fed370000000000000001"),
+        (
+            [("system", "Be brief."), ("user", "h\u00e9\ud800?")],
+            2**63,
+            (0.7, 0.9, 16),
+            "af00fe6b807c47adfa157e35d8fc9fd98000000000000000",
+        ),
+        (
+            [("user", "hi")],
+            3,
+            (1, 1, 8, ("\n", "###"), "Score: [0-5]"),
+            "6164afa829c5687d3f58c75b3b4a2c9c0000000000000003",
+        ),
+    ],
+)
+def test_a_key_is_the_same_in_every_release_and_needs_no_request(turns, seed, sampling, key):
+    """Else the responses that stores hold would be lost, and paid for again."""
+    messages = tuple({"role": role, "content": text} for role, text in turns)
+    question = keys.hash_question(keys.hash_sampling("m1", *sampling), messages)
+    assert keys.response_key(question, seed) == key
+    asked = Request("r", messages, Sampling(*sampling), seed)
+    assert response_keys("m1", [asked]) == [key]
+
+
+def test_a_key_imports_nothing_of_the_engines_above_it():
+    imported = [
+        line for line in Path(keys.__file__).read_text().splitlines() if "srlm_data" in line
+    ]
+    assert imported == ["from srlm_data.core.schema import Message"]
 
 
 TEXTS = st.text(st.sampled_from("ab:;1\ud800\udc00é"), max_size=6)
@@ -70,32 +105,32 @@ def test_a_key_hangs_on_all_of_its_question_and_on_nothing_beside_it(asked):
         Request("r", tuple({"role": role, "content": text} for role, text in turns), SAMPLING, 1)
         for turns in asked
     ]
-    together = answer_keys("m", requests)
+    together = response_keys("m", requests)
     for request in requests:
-        request.keyed = None
-    assert together == [answer_keys("m", [request])[0] for request in requests]
+        request.key = None
+    assert together == [response_keys("m", [request])[0] for request in requests]
     assert len(set(together)) == len({tuple(turns) for turns in asked})
 
 
 @pytest.mark.parametrize("seed", [0, -1, 2**63, 2**64 - 1])
 def test_an_answer_is_found_whatever_its_seed(tmp_path, seed):
-    with Answers(tmp_path, "step", "m") as answers:
-        answers.keep(completion(request(seed=seed)))
+    with ResponseCache(tmp_path, "step", "m") as answers:
+        answers.add(completion(request(seed=seed)))
         answers.flush()
         assert len(answers.find([request(seed=seed)])) == 1
 
 
 def test_a_seed_that_no_key_holds_is_refused(tmp_path):
     with (
-        Answers(tmp_path, "step", "m") as answers,
+        ResponseCache(tmp_path, "step", "m") as answers,
         pytest.raises(DataError, match="request 'hi-18446744073709551616': a seed has at most 64"),
     ):
         answers.find([request(), request(seed=2**64)])
 
 
 def test_a_failed_request_is_no_answer_and_is_asked_again(tmp_path):
-    with Answers(tmp_path, "step", "m") as answers:
-        answers.keep(completion(request(), "", "error"))
+    with ResponseCache(tmp_path, "step", "m") as answers:
+        answers.add(completion(request(), "", "error"))
         answers.flush()
         assert answers.find([request()]) == {}
 
@@ -106,9 +141,9 @@ def test_answers_survive_sigkill(tmp_path):
             sys.executable, "-c",
             "import sys, pathlib\nsys.path.insert(0, sys.argv[2])\n"
             "from test_journal import *\n"
-            "answers = Answers(pathlib.Path(sys.argv[1]), 'step', 'm')\n"
+            "answers = ResponseCache(pathlib.Path(sys.argv[1]), 'step', 'm')\n"
             "for i in range(50):\n"
-            "    answers.keep(completion(request(seed=i)))\n"
+            "    answers.add(completion(request(seed=i)))\n"
             "answers.flush()\nprint('flushed', flush=True)\nsys.stdin.read()",
             str(tmp_path), str(Path(__file__).parent),
         ],
@@ -118,21 +153,21 @@ def test_answers_survive_sigkill(tmp_path):
     assert writer.stdout.readline() == "flushed\n"
     writer.send_signal(signal.SIGKILL)
     writer.communicate()
-    with Answers(tmp_path, "next", "m") as answers:
+    with ResponseCache(tmp_path, "next", "m") as answers:
         assert len(answers.find([request(seed=i) for i in range(60)])) == 50
-    seal_left(tmp_path)  # takes what the dead writer left
+    seal_journals(tmp_path)  # takes what the dead writer left
     assert not list((tmp_path / "journal").glob("*.log"))
-    with Answers(tmp_path, "next", "m") as answers:
+    with ResponseCache(tmp_path, "next", "m") as answers:
         assert len(answers.find([request(seed=i) for i in range(60)])) == 50
 
 
 def test_a_living_writers_journal_is_read_but_not_sealed(tmp_path):
-    with Answers(tmp_path, "one", "m") as writer:
-        writer.keep(completion(request()))
+    with ResponseCache(tmp_path, "one", "m") as writer:
+        writer.add(completion(request()))
         writer.flush()
-        with Answers(tmp_path, "two", "m") as other:
+        with ResponseCache(tmp_path, "two", "m") as other:
             assert other.find([request()])
-        seal_left(tmp_path)
+        seal_journals(tmp_path)
         assert len(list((tmp_path / "journal").glob("*.log"))) == 1
 
 
@@ -140,8 +175,8 @@ def test_a_damaged_journal_is_one_clear_sentence(tmp_path):
     (tmp_path / "journal").mkdir()
     (tmp_path / "journal" / "x.log").write_bytes(b"no journal, whatever its name says" * 99)
     with (
-        Answers(tmp_path, "step", "m") as answers,
-        pytest.raises(StoreError, match=r"x\.log: answers are damaged"),
+        ResponseCache(tmp_path, "step", "m") as answers,
+        pytest.raises(StoreError, match=r"x\.log: the response cache is damaged"),
     ):
         answers.find([request()])
 
@@ -149,17 +184,17 @@ def test_a_damaged_journal_is_one_clear_sentence(tmp_path):
 def test_a_writer_that_died_before_its_first_answer_is_no_harm(tmp_path):
     (tmp_path / "journal").mkdir()
     (tmp_path / "journal" / "x.log").touch()
-    with Answers(tmp_path, "step", "m") as answers:
+    with ResponseCache(tmp_path, "step", "m") as answers:
         assert answers.find([request()]) == {}
-    seal_left(tmp_path)
+    seal_journals(tmp_path)
     assert not list((tmp_path / "journal").glob("*.log"))
 
 
 def kept(folder, count):
-    with Answers(folder, "step", "m") as answers:
+    with ResponseCache(folder, "step", "m") as answers:
         for seed in range(count):
-            answers.keep(completion(request(seed=seed), f"answer {seed}"))
-    seal_left(folder)
+            answers.add(completion(request(seed=seed), f"answer {seed}"))
+    seal_journals(folder)
 
 
 def test_a_byte_that_changes_in_sealed_answers_costs_its_row_group_alone(tmp_path):
@@ -170,47 +205,47 @@ def test_a_byte_that_changes_in_sealed_answers_costs_its_row_group_alone(tmp_pat
         changed = whole.copy()
         changed[place] ^= 4
         file.write_bytes(changed)
-        assert sealed.faults(file) == "1 of its row groups changed"
-        rows = [row for batch in sealed.good(file) for row in batch.to_pylist()]
+        assert sealed.describe_damage(file) is not None
+        rows = [row for batch in sealed.read_intact(file) for row in batch.to_pylist()]
         assert len(rows) in (10_000 - 4096, 8192)
         asked = [request(seed=int(row["text"][7:])) for row in rows]
-        assert [row["key"] for row in rows] == answer_keys("m", asked)
+        assert [row["key"] for row in rows] == response_keys("m", asked)
 
 
 def test_an_answer_that_was_kept_twice_is_found_once(tmp_path):
     for _ in range(2):
         kept(tmp_path, 3)
-    with Answers(tmp_path, "step", "m") as answers:
-        answers.keep(completion(request(seed=2)))
+    with ResponseCache(tmp_path, "step", "m") as answers:
+        answers.add(completion(request(seed=2)))
         answers.flush()
         assert len(answers.find([request(seed=seed) for seed in range(4)])) == 3
 
 
 def test_a_strangers_batch_that_lies_about_its_lengths_is_refused(tmp_path):
     (tmp_path / "journal").mkdir()
-    batch = _batches.batch("step", "m", [completion(request(seed=seed)) for seed in (1, 2)])
+    batch = _batches.to_batch("step", "m", [completion(request(seed=seed)) for seed in (1, 2)])
     places = pa.py_buffer(struct.pack("<3i", 0, 1 << 30, 1))
     lies = pa.Array.from_buffers(pa.string(), 2, [None, places, pa.py_buffer(b"x")])
     columns = [lies if name == "text" else batch.column(name) for name in batch.schema.names]
     forged = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
-    _log.append(tmp_path / "journal" / "x.log", 0, _batches.encoded(forged))
+    _log.append(tmp_path / "journal" / "x.log", 0, _batches.encode(forged))
     with (
-        Answers(tmp_path, "step", "m") as answers,
+        ResponseCache(tmp_path, "step", "m") as answers,
         pytest.raises(StoreError, match="a batch that changed"),
     ):
         answers.find([request()])
 
 
 def test_a_step_waits_for_a_slow_disk_and_loses_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "FLUSH_ROWS", 8)
-    monkeypatch.setattr(journal, "HELD_ROWS", 16)
+    monkeypatch.setattr(_writer, "FLUSH_ROWS", 8)
+    monkeypatch.setattr(_writer, "HELD_ROWS", 16)
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda handle: (time.sleep(0.02), sync(handle)))
     waiting = 0
-    with Answers(tmp_path, "step", "m") as answers:
+    with ResponseCache(tmp_path, "step", "m") as answers:
         for seed in range(100):
-            answers.keep(completion(request(seed=seed)))
-            waiting = max(waiting, len(answers._own._held))
+            answers.add(completion(request(seed=seed)))
+            waiting = max(waiting, len(answers._writer._held))
         answers.flush()
         assert len(answers.find([request(seed=seed) for seed in range(100)])) == 100
     assert waiting <= 16
@@ -227,8 +262,8 @@ def test_a_lookup_reads_the_row_groups_that_have_an_answer_and_no_others(tmp_pat
         return whole(file, number, columns)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", read_row_group)
-    monkeypatch.setattr(sealed, "faults", lambda file: None)  # which reads all of them
-    with Answers(tmp_path, "step", "m") as answers:
+    monkeypatch.setattr(sealed, "describe_damage", lambda file: None)  # which reads all of them
+    with ResponseCache(tmp_path, "step", "m") as answers:
         assert answers.find([request(seed=seed) for seed in range(20_000, 20_100)]) == {}
         assert read == []
         found = answers.find([request(seed=seed) for seed in (5, 9_000)])
@@ -238,7 +273,7 @@ def test_a_lookup_reads_the_row_groups_that_have_an_answer_and_no_others(tmp_pat
 
 def test_answers_that_are_put_aside_between_two_lookups_are_asked_again(tmp_path):
     kept(tmp_path, 10)
-    with Answers(tmp_path, "step", "m") as answers:
+    with ResponseCache(tmp_path, "step", "m") as answers:
         assert len(answers.find([request(seed=1)])) == 1
         for file in tmp_path.glob("answers/m/*.parquet"):
             file.unlink()

@@ -12,9 +12,10 @@ import pytest
 
 from fakes import FakeEngine
 from srlm_data.core.errors import EngineError, StoreError
-from srlm_data.engines.cache import journal, recorded
-from srlm_data.engines.cache.journal import Answers, seal_left
-from srlm_data.engines.cache.recorded import RecordedEngine, Usage
+from srlm_data.engines.cache import _writer, cached_engine
+from srlm_data.engines.cache.cached_engine import CachedEngine, Usage
+from srlm_data.engines.cache.journal import seal_journals
+from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.protocol import Completion, Request, Sampling
 
 
@@ -34,10 +35,10 @@ def generate(
         assert engine is not None, "the engine was started"
         return engine
 
-    with Answers(root, "step", "fake") as answers:
-        recording = RecordedEngine(open_engine, answers, lambda usage: None)
+    with ResponseCache(root, "step", "fake") as answers:
+        recording = CachedEngine(open_engine, answers, lambda usage: None)
         done = list(recording.generate(iter(asked)))
-    seal_left(root)
+    seal_journals(root)
     return done, recording.usage
 
 
@@ -68,7 +69,7 @@ def test_the_engine_is_not_started_when_everything_is_known(tmp_path: Path) -> N
 def test_known_and_unknown_answers_mix_over_any_number_of_windows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorded, "LOOKAHEAD", 3)
+    monkeypatch.setattr(cached_engine, "LOOKAHEAD", 3)
     generate(tmp_path, requests(*range(0, 20, 2)), FakeEngine(echo))
     engine = FakeEngine(echo)
     done, usage = generate(tmp_path, requests(*range(20)), engine)
@@ -81,7 +82,7 @@ def test_known_and_unknown_answers_mix_over_any_number_of_windows(
 def test_requests_are_pulled_as_the_engine_has_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorded, "LOOKAHEAD", 5)
+    monkeypatch.setattr(cached_engine, "LOOKAHEAD", 5)
     pulled = 0
 
     def source() -> Iterator[Request]:
@@ -90,8 +91,8 @@ def test_requests_are_pulled_as_the_engine_has_room(
             pulled += 1
             yield request
 
-    with Answers(tmp_path, "step", "fake") as answers:
-        recording = RecordedEngine(lambda: FakeEngine(echo), answers, lambda usage: None)
+    with ResponseCache(tmp_path, "step", "fake") as answers:
+        recording = CachedEngine(lambda: FakeEngine(echo), answers, lambda usage: None)
         next(recording.generate(source()))
     assert pulled <= 5
 
@@ -99,7 +100,7 @@ def test_requests_are_pulled_as_the_engine_has_room(
 def test_known_answers_are_given_out_before_more_are_looked_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorded, "LOOKAHEAD", 5)
+    monkeypatch.setattr(cached_engine, "LOOKAHEAD", 5)
     generate(tmp_path, requests(*range(1, 999)), FakeEngine(echo))
     pulled = given = 0
 
@@ -110,8 +111,8 @@ def test_known_answers_are_given_out_before_more_are_looked_up(
             yield request
 
     engine = FakeEngine(echo)
-    with Answers(tmp_path, "step", "fake") as answers:
-        recording = RecordedEngine(lambda: engine, answers, lambda usage: None)
+    with ResponseCache(tmp_path, "step", "fake") as answers:
+        recording = CachedEngine(lambda: engine, answers, lambda usage: None)
         for _ in recording.generate(source()):
             given += 1
             assert pulled <= given + 3 * 5
@@ -152,11 +153,11 @@ def test_an_answer_is_on_disk_in_a_moment_however_long_the_next_one_takes(tmp_pa
             asked = list(requests)
             for request in asked:
                 yield Completion(request, "text", "stop", 1, 1)
-            end = time.monotonic() + 20 * journal.FLUSH_SECONDS
-            with Answers(tmp_path, "another process", "fake") as other:
+            end = time.monotonic() + 20 * _writer.FLUSH_SECONDS
+            with ResponseCache(tmp_path, "another process", "fake") as other:
                 while time.monotonic() < end and found[-1:] != [3]:
                     found.append(len(other.find(asked)))
-                    time.sleep(journal.FLUSH_SECONDS / 4)
+                    time.sleep(_writer.FLUSH_SECONDS / 4)
 
     generate(tmp_path, requests(1, 2, 3), Batches(echo))
     assert found[-1] == 3
@@ -209,8 +210,8 @@ def test_starting_the_engine_is_not_answering(tmp_path: Path) -> None:
         time.sleep(0.3)
         return FakeEngine(echo)
 
-    with Answers(tmp_path, "step", "fake") as answers:
-        recording = RecordedEngine(open_engine, answers, lambda usage: None)
+    with ResponseCache(tmp_path, "step", "fake") as answers:
+        recording = CachedEngine(open_engine, answers, lambda usage: None)
         list(recording.generate(requests(1, 2)))
     assert recording.usage.load_seconds >= 0.3
     assert recording.usage.seconds < recording.usage.load_seconds

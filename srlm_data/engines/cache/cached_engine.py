@@ -1,0 +1,199 @@
+"""An engine that asks only what is not in the response cache, and adds what comes back."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Final
+
+from srlm_data.engines.cache.response_cache import ResponseCache
+from srlm_data.engines.protocol import Completion, Engine, Request
+
+LOOKAHEAD: Final = 4096
+"""Requests looked up at a time: enough for a lookup to cost little, few enough to hold."""
+
+WATCH_SECONDS: Final = 0.05
+WATCH_ROWS: Final = 256
+"""How much may come before a watcher is told: nobody sees more, and telling takes its time."""
+
+_Window = tuple[list[Completion], list[Request]]
+"""The cached responses to some requests, and the requests that have none."""
+
+
+@dataclass
+class Usage:
+    """What a step spent.
+
+    Attributes:
+        calls: requests that the engine was asked now.
+        reused: cached responses.
+        failed: calls without a response.
+        retries: tries of calls that failed before.
+        prompt_tokens: of calls and cached responses, for both are what the rows cost; so too the
+            next two.
+        new_prompt_tokens: of calls alone; so too the next one.
+        seconds: waiting for the engine, once it had started.
+        load_seconds: until it had started.
+        queue_seconds: what all calls together waited inside the engine.
+        total: completions that are expected, for a progress bar; no part of the cost.
+    """
+
+    calls: int = 0
+    reused: int = 0
+    failed: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    new_prompt_tokens: int = 0
+    new_completion_tokens: int = 0
+    seconds: float = 0.0
+    load_seconds: float = 0.0
+    queue_seconds: float = 0.0
+    total: int | None = None
+
+    def count(self, completions: Collection[Completion], *, cached: bool) -> None:
+        """Count completions, many at once where they come fast."""
+        if not completions:
+            return
+        _, _, reasons, read, written, shared, _, retries, queued = zip(*completions, strict=True)
+        self.prompt_tokens += sum(read)
+        self.completion_tokens += sum(written)
+        self.cached_tokens += sum(shared)
+        if cached:
+            self.reused += len(reasons)
+            return
+        self.calls += len(reasons)
+        self.failed += reasons.count("error")
+        self.retries += sum(retries)
+        self.queue_seconds += sum(queued)
+        self.new_prompt_tokens += sum(read)
+        self.new_completion_tokens += sum(written)
+
+    def cost(self) -> dict[str, float]:
+        """Return the figures for a manifest; none of a step that asked nothing."""
+        if not (self.calls or self.reused):
+            return {}
+        figures = asdict(self)
+        del figures["total"]
+        return {name: round(value, 3) for name, value in figures.items()}
+
+
+class CachedEngine:
+    """The engine that the build hands to a step.
+
+    Args:
+        open_engine: starts the real engine; called only if something is left to ask.
+        cache: the responses of the model.
+        watch: called with the usage whenever it has changed, for a progress bar.
+    """
+
+    def __init__(
+        self,
+        open_engine: Callable[[], Engine],
+        cache: ResponseCache,
+        watch: Callable[[Usage], None],
+    ) -> None:
+        self._open_engine = open_engine
+        self._cache = cache
+        self._watch = watch
+        self.usage = Usage()
+
+    @property
+    def model(self) -> str:
+        """Digest of the model that answers."""
+        return self._cache.model
+
+    def generate(
+        self, requests: Iterable[Request], *, total: int | None = None
+    ) -> Iterator[Completion]:
+        """Yield cached responses at once, the rest as the engine finishes them."""
+        self.usage.total = (self.usage.total or 0) + total if total is not None else None
+        windows = self._windows(iter(requests))
+        for cached, missing in windows:
+            yield from cached
+            if missing:  # the engine is never started where everything is cached
+                yield from self._ask(missing, windows, total)
+        self._cache.flush()
+
+    def _windows(self, requests: Iterator[Request]) -> Iterator[_Window]:
+        while window := list(islice(requests, LOOKAHEAD)):
+            found = self._cache.find(window)
+            self.usage.count(found.values(), cached=True)
+            self._watch(self.usage)
+            missing = [request for request in window if request.id not in found]
+            yield list(found.values()), missing
+
+    def _ask(
+        self, missing: list[Request], windows: Iterator[_Window], total: int | None
+    ) -> Iterator[Completion]:
+        """Let the engine answer, window after window, until one is cached as a whole."""
+        cached: deque[Completion] = deque()
+
+        def following() -> Iterator[Request]:
+            yield from missing
+            for found, unanswered in windows:
+                cached.extend(found)
+                yield from unanswered
+                if not unanswered:
+                    # Cached responses wait for the engine's next one: a build that continues where
+                    # nearly all is cached would hold them all.
+                    return
+
+        started = time.perf_counter()
+        engine = self._open_engine()
+        self.usage.load_seconds += time.perf_counter() - started
+        for completion in self._record(engine.generate(following(), total=total)):
+            yield completion
+            while cached:
+                yield cached.popleft()
+        yield from cached
+
+    def _record(self, completions: Iterable[Completion]) -> Iterator[Completion]:
+        """Add what an engine yields to the cache, and count it."""
+        usage, clock = self.usage, time.perf_counter
+        new: list[Completion] = []
+        waited = 0.0
+
+        def count() -> None:
+            nonlocal waited
+            usage.seconds, waited = usage.seconds + waited, 0.0
+            usage.count(new, cached=False)
+            new.clear()
+            self._watch(usage)
+
+        started = watched = clock()
+        try:
+            for given in completions:
+                now = clock()
+                waited += now - started
+                completion = given if given.text.isascii() else _replace_surrogates(given)
+                self._cache.add(completion)
+                new.append(completion)
+                if now - watched > WATCH_SECONDS or len(new) >= WATCH_ROWS:
+                    count()
+                    watched = now
+                yield completion
+                started = clock()
+        finally:
+            count()
+
+    def close(self) -> None:
+        """Release the cache; the real engine stays open, for the next step may use it."""
+        self._cache.close()
+
+
+def _replace_surrogates(completion: Completion) -> Completion:
+    """Write half a surrogate pair, which JSON can hold and a file cannot, as U+FFFD.
+
+    Every decoder does so to bytes that are no character, and the response was paid for.
+    """
+    try:
+        completion.text.encode()
+    except UnicodeEncodeError:
+        text = completion.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return completion._replace(text=text)
+    return completion

@@ -1,0 +1,95 @@
+"""The response cache of one model: what it was ever paid for is found again, and not asked again.
+
+A response is found by its key (`engines.keys`). So a killed build continues where it was, raising N
+asks only for the new samples, and a change of parser or of pairing rule asks for nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from srlm_data.engines.cache import _batches
+from srlm_data.engines.cache._writer import Writer
+from srlm_data.engines.cache.journal import Journal, list_journals
+from srlm_data.engines.cache.sealed import SealedResponses
+from srlm_data.engines.protocol import Completion, Request, response_keys
+
+
+class ResponseCache:
+    """The responses of one model, read and written by one process for one step.
+
+    Used as a context; its journal stays until `seal_journals` makes Parquet of it.
+
+    Args:
+        root: of the store.
+        step: the dataset that is built, stored beside each response.
+        model: digest of the model that answers.
+        sealed: its sealed responses, where another step has read them before.
+    """
+
+    def __init__(
+        self, root: Path, step: str, model: str, sealed: SealedResponses | None = None
+    ) -> None:
+        self.model = model
+        self._root = root
+        own = Journal(root / "journal" / f"{uuid.uuid4().hex}.log")
+        self._writer = Writer(own, lambda part: _batches.to_batch(step, model, part))
+        self._others: dict[Path, Journal] = {}
+        self._sealed = sealed or SealedResponses(root, model)
+
+    def __enter__(self) -> ResponseCache:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is not on the disk yet, and release the journal."""
+        self._writer.close()
+
+    def find(self, requests: Sequence[Request]) -> dict[str, Completion]:
+        """Return request id -> completion of the requests that were answered before.
+
+        Reads every journal, its own and other writers', and the sealed responses of the model.
+        """
+        keys = response_keys(self.model, requests)
+        found: dict[str, _batches.Fields] = {}
+        for part in self._parts(pa.array(keys, pa.string())):
+            found |= _batches.to_fields(part)
+        return {
+            request.id: Completion(request, *found[key])
+            for request, key in (zip(requests, keys, strict=True) if found else ())
+            if key in found
+        }
+
+    def _parts(self, keys: pa.Array) -> Iterator[pa.RecordBatch | pa.Table]:
+        # Journals first: one that is sealed meanwhile is then found among the Parquet files.
+        own = self._writer.journal
+        yield from own.find(keys)
+        for file in list_journals(self._root):
+            if file != own.file:
+                journal = self._others.setdefault(file, Journal(file))
+                journal.read_on()
+                yield from journal.find(keys)
+        yield from self._sealed.find(keys)
+
+    def add(self, completion: Completion) -> None:
+        """Record a completion. A failed one is left out: the next build asks it again.
+
+        Raises:
+            StoreError: earlier ones cannot be written, so no more should be paid for.
+        """
+        if completion.finish_reason != "error":
+            self._writer.add(completion)
+
+    def flush(self) -> None:
+        """Wait until the disk has every completion recorded so far.
+
+        Raises:
+            StoreError: the disk is full, or the journal cannot be written for another reason.
+        """
+        self._writer.flush()

@@ -1,0 +1,57 @@
+"""The key of a cached response: a hash of all that decides its text, and of nothing else.
+
+32 hex digits are a hash of what is asked: the model's digest, how it samples, the messages. The
+other 16 are the request's own seed, so that the responses to one question have keys that begin
+alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from srlm_data.core.schema import Message
+
+KEY_DIGITS: Final = 48
+
+
+def response_key(question: str, seed: int) -> str:
+    """Return the key of the response to a question that was drawn with ``seed``.
+
+    Raises:
+        ValueError: the seed has more than 64 bits.
+    """
+    key = f"{question}{seed:016x}"
+    if len(key) > KEY_DIGITS:
+        raise ValueError(f"a seed has at most 64 bits, found {seed}")
+    return key
+
+
+def hash_sampling(
+    model: str,
+    temperature: float,
+    top_p: float,
+    max_tokens: int,
+    stop: Sequence[str] = (),
+    pattern: str | None = None,
+) -> hashlib.blake2b:
+    """Begin the hash of a question by what the questions of a step have in common."""
+    # 1 and 1.0 are the same temperature, and are written differently.
+    numbers = (float(temperature), float(top_p), max_tokens)
+    text = json.dumps([model, *numbers, list(stop), pattern])
+    return hashlib.blake2b(text.encode(), digest_size=16)
+
+
+def hash_question(sampling: hashlib.blake2b, messages: Sequence[Message]) -> str:
+    """Return the part of a key that is not the seed; ``sampling`` is of :func:`hash_sampling`."""
+    texts = "".join([turn["content"] for turn in messages])
+    # Read from its end, the hashed text can be taken apart in one way only.
+    lengths = "".join(
+        [f"{len(turn['role'])}:{turn['role']}{len(turn['content'])};" for turn in messages]
+    )
+    digest = sampling.copy()
+    # A lone surrogate is no character, but JSON may hold one.
+    digest.update(f"{texts}{lengths}{len(lengths):08x}".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
