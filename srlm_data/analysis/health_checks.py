@@ -16,7 +16,7 @@ from srlm_data.core import database
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS
 from srlm_data.steps.judge_injection import injections_sql
 from srlm_data.store import Manifest, Store
-from srlm_data.store.graph import answers_before, parents
+from srlm_data.store.graph import Graph
 
 FEWEST: Final = 50
 """Rows below which a share says too little to warn of it."""
@@ -117,10 +117,10 @@ def _about_judgments(
             {"share": share, "score": one["modal"]},
         )
     yield from _repeats(connection)
-    answers = [one for one in parents(store, manifest) if one.type == CANDIDATES.name]
+    answers = Graph(store).first_parent(manifest, CANDIDATES)
     # Judgments that are judged themselves have a score to give.
-    if answers and answers[0].identity.get("step") != "select_uncertain":
-        store.rows(answers[0]).view(connection, "candidates")
+    if answers and answers.identity.get("step") != "select_uncertain":
+        store.rows(answers).view(connection, "candidates")
         yield from _speaking(connection)
 
 
@@ -175,7 +175,7 @@ def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
 def _about_candidates(
     connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest
 ) -> Iterator[Finding]:
-    before = answers_before(store, manifest)
+    before = Graph(store).answers_before(manifest)
     if before is None or min(before.rows, manifest.rows) < FEWEST:
         return
     store.rows(before).view(connection, "before")

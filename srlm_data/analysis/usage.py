@@ -7,12 +7,13 @@ whatever version or recipe they came from, and nothing of what its model cost to
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from srlm_data.core.errors import StoreError, did_you_mean
 from srlm_data.core.schema import MODELS, PAIRS
 from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Spending:
         units: what the figures are shared by: rows, or pairs.
         cost: the sums, as in a manifest's ``cost``.
         model: digest of the model that was asked, where there is one.
+        missing: what the rows were made from and is not in the store; the sums are without it.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Spending:
     units: int
     cost: Counter[str]
     model: str | None = None
+    missing: tuple[str, ...] = ()
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -73,11 +76,17 @@ def pairs(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
     found = []
     for manifest in _latest(store, recipes):
         if manifest.type == PAIRS.name:
-            whole: Counter[str] = Counter()
-            for one in _lineage(store, manifest, set()):
-                whole.update(one.cost)
+            whole: Counter[str] = Counter(manifest.cost)
+            missing = []
+            for ancestor in Graph(store).ancestors(manifest, stop=MODELS):
+                if ancestor.manifest:
+                    whole.update(ancestor.manifest.cost)
+                else:
+                    missing.append(ancestor.ref)
             if whole:
-                found.append(Spending(manifest.ref, PAIRS.name, manifest.rows, whole))
+                found.append(
+                    Spending(manifest.ref, PAIRS.name, manifest.rows, whole, missing=tuple(missing))
+                )
     return found
 
 
@@ -96,12 +105,12 @@ def _latest(store: Store, recipes: Collection[str]) -> list[Manifest]:
 
 
 def _model(store: Store, manifest: Manifest) -> str | None:
-    """The digest of the model that a version asked."""
-    for read in manifest.inputs:
-        if read.parameter == "model":
-            (row,) = store.rows(store.manifest(read.name, read.version)).dicts()
-            return str(row["model"])
-    return None
+    """The digest of the model that a version asked; None where its dataset is not in the store."""
+    model = Graph(store).read_as(manifest, "model")
+    if model is None:
+        return None
+    (row,) = store.rows(model).dicts()
+    return str(row["model"])
 
 
 def _names(store: Store) -> dict[str, str]:
@@ -112,13 +121,3 @@ def _names(store: Store) -> dict[str, str]:
         if manifest.type == MODELS.name:
             found |= {row["model"]: name for row in store.rows(manifest).dicts()}
     return found
-
-
-def _lineage(store: Store, manifest: Manifest, seen: set[str]) -> Iterator[Manifest]:
-    """A version and all that it was made from, each once; models end the walk."""
-    if manifest.ref in seen or manifest.type == MODELS.name:
-        return
-    seen.add(manifest.ref)
-    yield manifest
-    for read in manifest.inputs:
-        yield from _lineage(store, store.manifest(read.name, read.version), seen)

@@ -54,6 +54,9 @@ def cost(store: Store, recipes: tuple[str, ...], as_json: bool) -> None:
                 f"{each['calls'] + each['reused']:,.1f} answers, {each['prompt_tokens']:,.0f} "
                 f"tokens in, {each['completion_tokens']:,.0f} out, {each['seconds']:,.2f} s"
             )
+        if line.missing:
+            refs = ", ".join(_short(ref) for ref in line.missing)
+            click.echo(f"not counted for {_short(line.name)}, not in this store: {refs}")
 
 
 def _record(line: Spending, unit: str) -> dict[str, object]:
@@ -61,6 +64,7 @@ def _record(line: Spending, unit: str) -> dict[str, object]:
     return {
         "name": line.name, "about": line.about, "model": line.model, unit: line.units, **line.cost,
         "tokens_per_second": line.tokens_per_second, **(each if line.units else {}),
+        **({"missing": line.missing} if line.missing else {}),
     }  # fmt: skip
 
 

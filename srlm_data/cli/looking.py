@@ -52,6 +52,7 @@ def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None
 
     from srlm_data.cli.pretty import show_rows
     from srlm_data.cli.provenance import packages, provenance, step
+    from srlm_data.store.graph import Graph
 
     manifest = store.resolve(ref)
     if whole:
@@ -63,7 +64,7 @@ def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None
         return
     click.echo(f"{manifest.ref}  {manifest.counted}")
     click.echo(f"  made {manifest.made.get('at', '')} by {step(manifest)}")
-    for line in (*provenance(manifest), packages(manifest)):
+    for line in (*provenance(manifest, Graph(store)), packages(manifest)):
         click.echo(f"  {line}")
     show_rows(rows)
 
@@ -75,11 +76,12 @@ def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None
 def log(store: Store, name: str, as_json: bool) -> None:
     """Every version of a dataset, newest first: by which command, at what cost, what changed."""
     from srlm_data.cli.provenance import changed, provenance
+    from srlm_data.store.graph import Graph
 
     versions = store.versions(name)
     if not versions:
         store.resolve(name)  # says that there is no such dataset
-    refs = store.refs(name)
+    refs, graph = store.refs(name), Graph(store)
     manifests = [store.manifest(name, version) for version in versions]
     manifests.sort(key=lambda one: str(one.made.get("at")), reverse=True)
     if as_json:
@@ -91,5 +93,5 @@ def log(store: Store, name: str, as_json: bool) -> None:
             f"{one.version}  {one.made.get('at', '')}  {one.counted}"
             f"{'  <- ' + ', '.join(named) if named else ''}"
         )
-        for line in (*provenance(one), *(changed(before, one) if before else ())):
+        for line in (*provenance(one, graph), *(changed(before, one) if before else ())):
             click.echo(f"    {line}")

@@ -8,17 +8,19 @@ from srlm_data.analysis.lineage.gist import shortened
 from srlm_data.cli.terminal import visible
 from srlm_data.pipeline.plan import changes
 from srlm_data.store import Manifest
+from srlm_data.store.graph import Graph
 
 
-def provenance(manifest: Manifest) -> Iterator[str]:
+def provenance(manifest: Manifest, graph: Graph) -> Iterator[str]:
     """By which command, at which commit, how long, for what; what it read and left out."""
     made = manifest.made
     commit = f"  at commit {made['commit'][:12]}" if made.get("commit") else ""
     how = f"pulled from {made['pulled']}" if "pulled" in made else " ".join(made.get("argv", []))
     yield visible(f"{how}{commit}")
     yield f"took {made.get('seconds', 0):,.1f} s{_cost(manifest)}"
-    for read in manifest.inputs:
-        yield f"read {read.parameter}: {read.name}@{read.version[:8]}"
+    for parent in graph.parents(manifest):
+        gone = "" if parent.manifest else " (not in this store)"
+        yield f"read {parent.parameter}: {parent.name}@{parent.version[:8]}{gone}"
     for reason, count in manifest.drops.items():
         yield f"dropped {count:,}: {reason}"
 

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from srlm_data.core.errors import HubError, StoreError
 from srlm_data.core.redaction import TOKENS
-from srlm_data.store import Manifest, Store, version_of
+from srlm_data.store import Manifest, Store, graph, version_of
+from srlm_data.store.graph import Graph
 
 _MADE: Final = ("at", "seconds", "commit", "python", "packages")
 """What is told of how a version was made. The command line is not: it holds paths."""
@@ -75,10 +76,12 @@ def select(store: Store, targets: Sequence[str]) -> Release:
     for manifest in chosen.values():
         _refuse_strangers(manifest, chosen)
     recipes = {name.split(".")[0] for name in chosen}
+    ordered = dict.fromkeys(one.name for one in Graph(store).parents_first(chosen.values()))
     return Release(
         tuple(
             Part(name.partition(".")[2] if len(recipes) == 1 else name, chosen[name])
-            for name in _parents_first(chosen)
+            for name in ordered
+            if name in chosen
         )
     )
 
@@ -99,7 +102,7 @@ def _meant(store: Store, target: str) -> list[Manifest]:
 
 
 def _refuse_strangers(manifest: Manifest, chosen: Mapping[str, Manifest]) -> None:
-    for read in manifest.inputs:
+    for read in graph.inputs(manifest):
         beside = chosen.get(read.name)
         if beside is not None and beside.content != read.content:
             raise StoreError(
@@ -107,20 +110,6 @@ def _refuse_strangers(manifest: Manifest, chosen: Mapping[str, Manifest]) -> Non
                 f"those of {beside.version}, would be published beside it. Build the recipe again, "
                 "or name the versions."
             )
-
-
-def _parents_first(chosen: Mapping[str, Manifest]) -> list[str]:
-    ordered: dict[str, None] = {}
-
-    def visit(name: str) -> None:
-        if name in chosen and name not in ordered:
-            for read in chosen[name].inputs:
-                visit(read.name)
-            ordered[name] = None
-
-    for name in sorted(chosen):
-        visit(name)
-    return list(ordered)
 
 
 def cleaned(manifest: Manifest, **notes: Any) -> Manifest:

@@ -16,12 +16,13 @@ from srlm_data.core.schema import MODELS
 from srlm_data.models import identity
 from srlm_data.pipeline._resources import StoreWorkshop
 from srlm_data.publish._remote import Content, Remote
-from srlm_data.publish.bundle import Part, Release, cleaned, refuse_private
+from srlm_data.publish.bundle import cleaned, refuse_private
 from srlm_data.publish.card import lineage
 from srlm_data.publish.card import model as model_card
 from srlm_data.publish.pull import ASK, Pulled, becomes_latest, read_manifests
 from srlm_data.publish.push import MANIFESTS, MODEL_SUFFIXES, Upload
 from srlm_data.store import Manifest, Store, shards
+from srlm_data.store.graph import Graph
 
 _SAVED_FROM: Final = ("_name_or_path", "name_or_path")
 """Keys in which transformers keeps the path that a model was loaded from."""
@@ -50,7 +51,7 @@ def model(store: Store, ref: str, *, tag: str | None, license: str | None) -> Up
         )
     del row["location"]
     training = folder / "training.json"
-    inputs = lineage.licenses(lineage.ancestors(Release((Part("model", manifest),)), store))
+    inputs = lineage.licenses(Graph(store).parents_first([manifest]))
     files: dict[str, Content] = {
         **{file.name: _without_paths(file) for file in _files(folder)},
         f"{MANIFESTS}/{manifest.name.partition('.')[2]}.json": cleaned(

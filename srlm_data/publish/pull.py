@@ -13,7 +13,7 @@ import pydantic
 from srlm_data.core.errors import HubError, StoreError, did_you_mean
 from srlm_data.publish._remote import Remote
 from srlm_data.publish.push import MANIFESTS
-from srlm_data.store import Manifest, Store, version_of
+from srlm_data.store import Manifest, Store, graph, version_of
 
 _MANIFEST: Final = pydantic.TypeAdapter(Manifest)
 ASK: Final = "Ask its publisher, or name another revision."
@@ -95,7 +95,7 @@ def _refuse_mixture(repo: str, manifests: list[Manifest]) -> None:
     """Refuse parts that were not made from each other: one was exchanged."""
     contents = {one.name: one for one in manifests}
     for manifest in manifests:
-        for read in manifest.inputs:
+        for read in graph.inputs(manifest):
             beside = contents.get(read.name)
             if beside is not None and beside.content != read.content:
                 raise HubError(

@@ -15,6 +15,7 @@ from srlm_data.publish._remote import Content, Remote, known_as
 from srlm_data.publish.bundle import Part, Release, cleaned, refuse_private
 from srlm_data.publish.card import lineage
 from srlm_data.store import Store
+from srlm_data.store.graph import Graph
 
 MANIFESTS: Final = "manifests"
 
@@ -82,7 +83,7 @@ def dataset(
         _refuse_tokens(store, part)
         for path in store.files(part.manifest):
             files[f"{part.config}/{path.name}"] = path
-        inputs = lineage.licenses(lineage.ancestors(Release((part,)), store))
+        inputs = lineage.licenses(Graph(store).parents_first([part.manifest]))
         own = [lineage.License(part.manifest.ref, license, repo)] if license else []
         files[f"{MANIFESTS}/{part.config}.json"] = cleaned(
             part.manifest, licenses=[*inputs, *own]

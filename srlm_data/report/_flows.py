@@ -18,10 +18,9 @@ from srlm_data.core.schema import (
     MODELS,
     PAIRS,
     PROMPTS,
-    DatasetType,
 )
 from srlm_data.store import Manifest, Store
-from srlm_data.store.graph import ancestors, nearest, parents
+from srlm_data.store.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -98,46 +97,35 @@ def _label(name: str, end: Manifest, ends: int) -> str:
 
 def _flow(store: Store, label: str, end: Manifest) -> Flow:
     pairs = end if end.type == PAIRS.name else None
-    judgments = nearest(store, end, JUDGMENTS) if pairs else end
-    candidates = nearest(store, end, CANDIDATES)
+    graph = Graph(store)
+    judgments = graph.nearest(end, JUDGMENTS) if pairs else end
+    candidates = graph.nearest(end, CANDIDATES)
     if judgments is None or candidates is None:
         raise StoreError(
             f"{end.ref}: its judgments and answers are not in the store. "
             "Build its recipe again, or leave it out."
         )
     chain = [
-        *_back(store, _parent(store, _back(store, candidates)[0], PROMPTS)),
-        *_back(store, candidates),
-        *_back(store, judgments),
-        *_back(store, pairs),
+        *_back(graph, graph.first_parent(_back(graph, candidates)[0], PROMPTS)),
+        *_back(graph, candidates),
+        *_back(graph, judgments),
+        *_back(graph, pairs),
     ]
     return Flow(label, candidates, judgments, pairs, tuple(chain))
 
 
-def _back(store: Store, last: Manifest | None) -> list[Manifest]:
+def _back(graph: Graph, last: Manifest | None) -> list[Manifest]:
     """A version and those of its own type that it was filtered from, the first of them first."""
     found: list[Manifest] = []
     while last:
         found.insert(0, last)
-        last = _parent(store, last, DATASET_TYPES[last.type])
+        last = graph.first_parent(last, DATASET_TYPES[last.type])
     return found
-
-
-def _parent(store: Store, manifest: Manifest, dataset_type: DatasetType) -> Manifest | None:
-    """The first version of a type that this one read; a filter reads what it filters first."""
-    return next((one for one in parents(store, manifest) if one.type == dataset_type.name), None)
 
 
 def _models(store: Store, ends: Sequence[Manifest]) -> dict[str, str]:
     """The models that the versions hang on; one comes after those that it was trained from."""
-    made = {
-        one.ref: one
-        for end in ends
-        for one in ancestors(store, end)
-        if one.type == MODELS.name
-    }  # fmt: skip
-    depths = {ref: len(list(ancestors(store, one))) for ref, one in made.items()}
-    ordered = sorted(made.values(), key=lambda one: (depths[one.ref], one.ref))
+    ordered = [one for one in Graph(store).parents_first(ends) if one.type == MODELS.name]
     short = [one.name.partition(".")[2].upper() for one in ordered]
     names: dict[str, str] = {}
     for one, name in zip(ordered, short, strict=True):

@@ -14,7 +14,7 @@ from srlm_data.core.schema import EXAMPLES
 from srlm_data.report._figures import Figures, fetch
 from srlm_data.report._flows import Flow
 from srlm_data.store import Manifest, Store
-from srlm_data.store.graph import ancestors
+from srlm_data.store.graph import Graph
 
 _FEWEST = 12  # with fewer prompts than this there is nothing to see, and t-SNE has no neighbours
 
@@ -59,8 +59,8 @@ def _examples(
     found: dict[str, Manifest] = {
         one.ref: one
         for flow in flows
-        for one in ancestors(store, flow.judgments)
-        if one.type == EXAMPLES.name
+        for parent in Graph(store).ancestors(flow.judgments)
+        if (one := parent.manifest) and one.type == EXAMPLES.name
     }
     for number, manifest in enumerate(found.values()):
         store.rows(manifest).view(connection, f"examples_{number}")

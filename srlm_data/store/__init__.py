@@ -112,6 +112,16 @@ class Store:
         """
         return manifests.read(self.folder(name, version) / "manifest.json", name, version)
 
+    def find(self, name: str, version: str) -> Manifest | None:
+        """Return a version's manifest, or None where there is no such version.
+
+        Raises:
+            Damaged: it is not what was written.
+        """
+        if not _NAME.fullmatch(name) or not self.has(name, version):
+            return None
+        return self.manifest(name, version)
+
     def rows(self, manifest: Manifest, *, proven: bool = False) -> Rows:
         """The rows of a version, read lazily from its files.
 

@@ -24,6 +24,7 @@ from srlm_data.core.errors import Busy, RecipeError
 from srlm_data.core.schema import MODELS
 from srlm_data.models import tokens
 from srlm_data.store import Manifest, Store, access, refs
+from srlm_data.store.graph import Graph
 
 Kind = Literal["version", "model", "tokens", "work", "staging", "lock"]
 
@@ -93,8 +94,7 @@ def sweep(store: Store, recipes: Sequence[Path] = ()) -> Found:
 def _named(store: Store) -> Iterator[tuple[str, str]]:
     for name in store.names():
         for version in store.refs(name).values():
-            if store.has(name, version):
-                yield name, version
+            yield name, version
 
 
 def _locked(recipes: Sequence[Path]) -> Iterator[tuple[str, str]]:
@@ -111,20 +111,16 @@ def _locked(recipes: Sequence[Path]) -> Iterator[tuple[str, str]]:
 
 def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest], set[str]]:
     """The versions that roots lead to, and the models of the store that these name."""
-    waiting = [*roots, *_unnamed_yet(store)]
-    seen: set[tuple[str, str]] = set()
-    kept, models = [], set()
-    while waiting:
-        one = waiting.pop()
-        if one in seen or not store.has(*one):  # a lock file may know of another store
-            continue
-        seen.add(one)
-        manifest = store.manifest(*one)
-        kept.append(manifest)
-        waiting += [(read.name, read.version) for read in manifest.inputs]
-        if manifest.type == MODELS.name:
-            rows = store.rows(manifest).dicts()
-            models |= {row["location"].partition(":")[2] for row in rows}
+    named = [store.find(*one) for one in (*roots, *_unnamed_yet(store))]
+    first = {one.ref: one for one in named if one}  # a lock file may know of another store
+    ancestors = Graph(store).ancestors(*first.values())
+    kept = [*first.values(), *(one.manifest for one in ancestors if one.manifest)]
+    models = {
+        row["location"].partition(":")[2]
+        for manifest in kept
+        if manifest.type == MODELS.name
+        for row in store.rows(manifest).dicts()
+    }
     return kept, models
 
 

@@ -1,45 +1,194 @@
-"""Which versions a version was made from, told by the manifests alone."""
+"""What was made from what: the one reader of the links between versions.
+
+A manifest names what its version was made from: the inputs of its step, and the version that the
+step ``read_version`` read. A version that is named and is not in the store (it was deleted, or
+stayed where this one was pulled from) is a part of the graph all the same, without a manifest.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
-from srlm_data.core.schema import CANDIDATES, MODELS, PAIRS, DatasetType
-from srlm_data.store import Manifest, Store
+from srlm_data.core.schema import CANDIDATES, PAIRS, DatasetType
+from srlm_data.store import Input, Manifest, Store, refs
 
-
-def parents(store: Store, manifest: Manifest) -> list[Manifest]:
-    """The versions that this one read; one that was deleted since is left out."""
-    return [
-        store.manifest(read.name, read.version)
-        for read in manifest.inputs
-        if store.has(read.name, read.version)
-    ]
+VERSION_READ: Final = "version"
+"""The link from what ``read_version`` made to what it read; named after its config's field."""
 
 
-def ancestors(store: Store, manifest: Manifest) -> Iterator[Manifest]:
-    """Every version that this one hangs on, each once, the nearest first."""
-    seen = {manifest.ref}
-    waiting = deque(parents(store, manifest))
-    while waiting:
-        one = waiting.popleft()
-        if one.ref not in seen:
-            seen.add(one.ref)
-            yield one
-            waiting.extend(parents(store, one))
+@dataclass(frozen=True)
+class Parent:
+    """A version that another one was made from.
 
-
-def nearest(store: Store, manifest: Manifest, dataset_type: DatasetType) -> Manifest | None:
-    """The nearest ancestor of a stage."""
-    return next((one for one in ancestors(store, manifest) if one.type == dataset_type.name), None)
-
-
-def answers_before(store: Store, candidates: Manifest) -> Manifest | None:
-    """The answers of the previous iteration: those whose pairs trained the model of these.
-
-    None where the model was not trained on pairs: the first iteration has no previous one.
+    Attributes:
+        parameter: of the step that read it.
+        content: the content hash of the rows that were read.
+        manifest: None where the version is not in the store.
     """
-    models = [one for one in parents(store, candidates) if one.type == MODELS.name]
-    pairs = nearest(store, models[0], PAIRS) if models else None
-    return nearest(store, pairs, CANDIDATES) if pairs else None
+
+    parameter: str
+    name: str
+    version: str
+    content: str
+    manifest: Manifest | None
+
+    @property
+    def ref(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+
+def inputs(manifest: Manifest) -> list[Input]:
+    """List what a version was made from, as its manifest alone says it."""
+    name, _, version = str(manifest.notes.get("read", "")).partition("@")
+    if not refs.VERSION.fullmatch(version):
+        return manifest.inputs
+    content = str(manifest.identity["config"].get("content", ""))
+    return [*manifest.inputs, Input(VERSION_READ, name, version, content)]
+
+
+class Graph:
+    """The versions of a store and the links between them; every manifest is read once.
+
+    Args:
+        store: where versions lie.
+        manifests: all versions that there are; those of the store if not given.
+    """
+
+    def __init__(self, store: Store, manifests: Iterable[Manifest] | None = None) -> None:
+        self._store = store
+        self._known: dict[tuple[str, str], Manifest | None] = {}
+        self._all: list[Manifest] | None = None
+        if manifests is not None:
+            self._all = list(manifests)
+            self._known = {(one.name, one.version): one for one in self._all}
+
+    def parents(self, manifest: Manifest) -> list[Parent]:
+        """List what a version was made from, in the order of its step's parameters.
+
+        Raises:
+            Damaged: the manifest of a parent is not what was written.
+        """
+        return [
+            Parent(
+                read.parameter,
+                read.name,
+                read.version,
+                read.content,
+                self._manifest(read.name, read.version),
+            )
+            for read in inputs(manifest)
+        ]
+
+    def children(self, manifest: Manifest) -> list[tuple[str, Manifest]]:
+        """List the versions that were made from a version, each with the parameter that read it.
+
+        Raises:
+            Damaged: a manifest of the store is not what was written.
+        """
+        return [
+            (read.parameter, other)
+            for other in self._manifests()
+            for read in inputs(other)
+            if (read.name, read.version) == (manifest.name, manifest.version)
+        ]
+
+    def ancestors(self, *manifests: Manifest, stop: DatasetType | None = None) -> Iterator[Parent]:
+        """Yield all that versions were made from, each once, the nearest first.
+
+        Args:
+            manifests: where the walk begins; they are not among the ancestors.
+            stop: nothing that a version of this type was made from is followed.
+
+        Raises:
+            Damaged: the manifest of an ancestor is not what was written.
+        """
+        seen = {one.ref for one in manifests}
+        waiting = deque(manifests)
+        while waiting:
+            for parent in self.parents(waiting.popleft()):
+                if parent.ref not in seen:
+                    seen.add(parent.ref)
+                    yield parent
+                    if parent.manifest and not (stop and parent.manifest.type == stop.name):
+                        waiting.append(parent.manifest)
+
+    def descendants(self, manifest: Manifest) -> Iterator[Manifest]:
+        """Yield all that was made from a version, each once, the nearest first."""
+        seen = {manifest.ref}
+        waiting = deque([manifest])
+        while waiting:
+            for _, child in self.children(waiting.popleft()):
+                if child.ref not in seen:
+                    seen.add(child.ref)
+                    yield child
+                    waiting.append(child)
+
+    def parents_first(self, manifests: Iterable[Manifest]) -> list[Manifest]:
+        """Order versions and all that they were made from; what is not in the store is left out."""
+        ordered: dict[str, Manifest] = {}
+        seen: set[str] = set()
+
+        def visit(manifest: Manifest) -> None:
+            if manifest.ref not in seen:
+                seen.add(manifest.ref)
+                for parent in self.parents(manifest):
+                    if parent.manifest:
+                        visit(parent.manifest)
+                ordered[manifest.ref] = manifest
+
+        for manifest in manifests:
+            visit(manifest)
+        return list(ordered.values())
+
+    def nearest(self, manifest: Manifest, dataset_type: DatasetType) -> Manifest | None:
+        """Find the nearest ancestor of a type that is in the store."""
+        for parent in self.ancestors(manifest):
+            if parent.manifest and parent.manifest.type == dataset_type.name:
+                return parent.manifest
+        return None
+
+    def first_parent(self, manifest: Manifest, dataset_type: DatasetType) -> Manifest | None:
+        """Find the first version of a type that a version was made from, if the store has it."""
+        for parent in self.parents(manifest):
+            if parent.manifest and parent.manifest.type == dataset_type.name:
+                return parent.manifest
+        return None
+
+    def read_as(self, manifest: Manifest, parameter: str) -> Manifest | None:
+        """Find the version that a step read as ``parameter``, if the store has it."""
+        for parent in self.parents(manifest):
+            if parent.parameter == parameter:
+                return parent.manifest
+        return None
+
+    def answers_before(self, candidates: Manifest) -> Manifest | None:
+        """Find the answers of the previous iteration: their pairs trained the model of these.
+
+        None where the model was not trained on pairs: the first iteration has no previous one.
+        """
+        answers: Manifest | None = candidates
+        while answers and not self.read_as(answers, "model"):  # filtered, or read elsewhere
+            answers = self.first_parent(answers, CANDIDATES)
+        model = answers and self.read_as(answers, "model")
+        pairs = self.nearest(model, PAIRS) if model else None
+        return self.nearest(pairs, CANDIDATES) if pairs else None
+
+    def _manifest(self, name: str, version: str) -> Manifest | None:
+        key = name, version
+        if key not in self._known and self._all is None:
+            self._known[key] = self._store.find(name, version)
+        return self._known.get(key)
+
+    def _manifests(self) -> list[Manifest]:
+        if self._all is None:
+            self._all = [
+                self._store.manifest(name, version)
+                for name in self._store.names()
+                for version in self._store.versions(name)
+            ]
+            self._known |= {(one.name, one.version): one for one in self._all}
+        return self._all

@@ -12,6 +12,7 @@ from srlm_data.cli.provenance import changed, packages, provenance, step
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
+from srlm_data.store.graph import Graph
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +29,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_a_version_says_what_it_read_took_cost_and_left_out(store: Store) -> None:
     manifest = store.resolve("toy.judgments")
-    lines = list(provenance(manifest))
+    lines = list(provenance(manifest, Graph(store)))
     assert lines[1].startswith("took ")
     assert "24 model calls (48 answers reused, 0 failed), " in lines[1]
     assert f"read candidates: toy.candidates@{manifest.inputs[0].version[:8]}" in lines
     pairs = store.resolve("toy.pairs")
-    dropped = [line for line in provenance(pairs) if line.startswith("dropped")]
+    dropped = [line for line in provenance(pairs, Graph(store)) if line.startswith("dropped")]
     assert dropped == [f"dropped {count:,}: {reason}" for reason, count in pairs.drops.items()]
 
 

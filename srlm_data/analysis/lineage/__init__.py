@@ -21,8 +21,10 @@ from srlm_data.analysis.lineage._references import REFERENCES, Reference
 from srlm_data.analysis.lineage.gist import gist
 from srlm_data.core.errors import DataError, StoreError
 from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import Graph, Parent
 
 VERSION: Final = "version"
+_ABSENT: Final = "not in this store"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def lineage(store: Store, what: str, *, down: bool = False, limit: int = 10) -> 
         DataError: several ids begin so.
     """
     with contextlib.closing(Lookup(store)) as lookup:
-        walk = _Walk(lookup, down, limit)
+        walk = _Walk(store, lookup, down, limit)
         if what.partition("@")[0] in store.names():
             walk.version(store.resolve(what))
         else:
@@ -108,18 +110,20 @@ def _one(lookup: Lookup, store: Store, what: str) -> Found:
 class _Walk:
     """Breadth first, so that a generation is one query a stage."""
 
-    def __init__(self, lookup: Lookup, down: bool, limit: int) -> None:
+    def __init__(self, store: Store, lookup: Lookup, down: bool, limit: int) -> None:
         self.graph = Lineage(down)
+        self._store = store
         self._lookup = lookup
         self._limit = limit
         self._places: dict[tuple[str, str], int] = {}
         self._joined: set[tuple[int, int]] = set()
-        self._by_ref = {one.ref: one for one in lookup.manifests}
+        self._versions = Graph(store, lookup.manifests)
 
     def row(self, found: Found) -> None:
         """Add everything that a row leads to."""
         if not self.graph.down:
-            self._lookup.prefer(self._ancestors(found.manifest))
+            ancestors = self._versions.ancestors(found.manifest)
+            self._lookup.prefer([found.manifest.ref, *(one.ref for one in ancestors)])
         self._place(_node(found))
         generation = [found]
         while generation:
@@ -135,9 +139,15 @@ class _Walk:
         while waiting:
             one = waiting.popleft()
             source = self._place(_version_node(one))
-            for role, other in self._readers(one) if self.graph.down else self._inputs(one):
-                if self._join(source, role, _version_node(other)):
-                    waiting.append(other)
+            if self.graph.down:
+                for role, child in self._versions.children(one):
+                    if self._join(source, role, _version_node(child)):
+                        waiting.append(child)
+            else:
+                for parent in self._versions.parents(one):
+                    new = self._join(source, parent.parameter, _parent_node(parent))
+                    if new and parent.manifest:
+                        waiting.append(parent.manifest)
 
     def _place(self, node: Node) -> int:
         """Where a node is in the graph; it is added if it is not there."""
@@ -195,9 +205,10 @@ class _Walk:
         }
 
     def _training_data(self, one: Found) -> None:
-        for role, read in self._inputs(one.manifest) if one.type == "models" else ():
-            if read.type != "models":
-                self._join(self._places[one.type, one.id], f"read {role}", _version_node(read))
+        for parent in self._versions.parents(one.manifest) if one.type == "models" else ():
+            if parent.manifest is None or parent.manifest.type != "models":
+                place = self._places[one.type, one.id]
+                self._join(place, f"read {parent.parameter}", _parent_node(parent))
 
     def _evidence(self, generation: Sequence[Found]) -> dict[str, list[Found]]:
         """Candidate -> its judgments, where the walk began at the pair that they have made."""
@@ -205,28 +216,14 @@ class _Walk:
         answers = [one.id for one in generation if one.type == "candidates"]
         if root.type != "pairs" or not answers:
             return {}
-        read = {one.ref for _, one in self._inputs(self._by_ref[str(root.where)])}
+        name, _, version = str(root.where).partition("@")
+        pairs = self._store.manifest(name, version)
+        read = {one.ref for one in self._versions.parents(pairs)}
         judged: dict[str, list[Found]] = {}
         for one in self._lookup.by("judgments", "candidate_id", answers):
             if one.manifest.ref in read:
                 judged.setdefault(one.key, []).append(one)
         return judged
-
-    def _inputs(self, manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
-        for read in manifest.inputs:
-            if found := self._by_ref.get(f"{read.name}@{read.version}"):
-                yield read.parameter, found
-
-    def _ancestors(self, manifest: Manifest) -> list[str]:
-        """The versions that a version came from, itself first and the nearest before the others."""
-        found = {manifest.ref: manifest}
-        waiting = deque([manifest])
-        while waiting:
-            for _, one in self._inputs(waiting.popleft()):
-                if one.ref not in found:
-                    found[one.ref] = one
-                    waiting.append(one)
-        return list(found)
 
     # Down ------------------------------------------------------------------------------------
 
@@ -236,8 +233,8 @@ class _Walk:
                 if reference.down is not None:
                     yield from self._named_in(generation, dataset_type, reference, reference.down)
         yield from self._trained(generation)
-        for one in generation:
-            for role, reader in self._readers(one.manifest) if one.type == "models" else ():
+        for one in (one for one in generation if one.type == "models"):
+            for role, reader in self._versions.children(one.manifest):
                 if reader.type != "models":
                     source = self._places[one.type, one.id]
                     self._join(source, f"{role} of", _version_node(reader))
@@ -265,17 +262,11 @@ class _Walk:
         for dataset_type in ("examples", "pairs"):
             rows = [one.id for one in generation if one.type == dataset_type]
             for one, manifests in self._lookup.holding(dataset_type, rows).items():
-                readers = {r.ref: r for m in manifests for _, r in self._readers(m)}
+                readers = {r.ref: r for m in manifests for _, r in self._versions.children(m)}
                 for reader in readers.values():
                     for model in self._lookup.rows(reader) if reader.type == "models" else ():
                         if self._join(self._places[dataset_type, one], "trained", _node(model)):
                             yield model
-
-    def _readers(self, manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
-        for other in self._lookup.manifests:
-            for read in other.inputs:
-                if (read.name, read.version) == (manifest.name, manifest.version):
-                    yield read.parameter, other
 
 
 def _ids(found: Found, reference: Reference) -> list[str]:
@@ -292,8 +283,14 @@ def _version_node(manifest: Manifest) -> Node:
     return Node(VERSION, manifest.ref, manifest.ref, manifest.counted)
 
 
+def _parent_node(parent: Parent) -> Node:
+    if parent.manifest is None:
+        return Node(VERSION, parent.ref, None, _ABSENT)
+    return _version_node(parent.manifest)
+
+
 def _absent(reference: Reference, named: str, child: Found) -> Node:
     """A parent that no version holds; a prompt's text is in what answers it all the same."""
     dataset_type = reference.targets[0][0]
-    text = gist("prompts", child.row) if dataset_type == "prompts" else "not in this store"
+    text = gist("prompts", child.row) if dataset_type == "prompts" else _ABSENT
     return Node(dataset_type, named, None, text)

@@ -15,6 +15,7 @@ from srlm_data.publish.bundle import Part, Release, plain
 from srlm_data.publish.card import _figures, lineage
 from srlm_data.publish.card._header import header
 from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import Graph, inputs
 
 _LOOP: Final = """\
  seed ──► prompts ──► candidates ──► judgments ──► pairs ──► SFT / DPO ──► the next model
@@ -34,7 +35,7 @@ def text(release: Release, store: Store, *, repo: str, tag: str, license: str | 
         tag: the tag that will name this release there.
         license: the publisher's word, before that of the inputs.
     """
-    known = lineage.ancestors(release, store)
+    known = Graph(store).parents_first(part.manifest for part in release.parts)
     found = lineage.licenses(known)
     licenses = [license] if license else list(dict.fromkeys(one.license for one in found))
     sections = [
@@ -138,7 +139,7 @@ def _funnel(release: Release) -> Iterator[str]:
     yield "|---|---|---:|---|"
     for part in release.parts:
         manifest = part.manifest
-        read = ", ".join(dict.fromkeys(one.name for one in manifest.inputs)) or "outside"
+        read = ", ".join(dict.fromkeys(one.name for one in inputs(manifest))) or "outside"
         drops = ", ".join(f"{n:,} {plain(why)}" for why, n in manifest.drops.items()) or "nothing"
         yield f"| `{part.config}` | {read} | {manifest.rows:,} | {drops} |"
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 import duckdb
 
 from srlm_data.core import database
-from srlm_data.core.errors import StoreError
 from srlm_data.core.schema import MAX_SCORE
 from srlm_data.publish.bundle import Part
 from srlm_data.store import Store
+from srlm_data.store.graph import Graph
 
 _HISTOGRAM: Final = """
     SELECT greatest(0, least(round(score)::INT, {most})) AS score, count(*) AS n
@@ -56,13 +56,10 @@ def own_answers(store: Store, part: Part) -> tuple[int, int] | None:
 
     None where the candidates are not in the store.
     """
-    read = next((one for one in part.manifest.inputs if one.parameter == "candidates"), None)
-    if read is None:
+    answers = Graph(store).read_as(part.manifest, "candidates")
+    if answers is None:
         return None
-    try:
-        candidates = store.rows(store.manifest(read.name, read.version))
-    except StoreError:
-        return None
+    candidates = store.rows(answers)
     with database.connect() as connection:
         store.rows(part.manifest).view(connection, "judgments")
         candidates.view(connection, "candidates")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from srlm_data.core.errors import StoreError
 from srlm_data.publish.bundle import Release, plain
 from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -38,75 +38,30 @@ class License(NamedTuple):
     origin: str
 
 
-def ancestors(release: Release, store: Store) -> list[Manifest]:
-    """The release's versions and all that they were made from, parents first.
-
-    A version that is not in this store any more (or never was: it was pulled) is left out.
-    """
-    ordered: dict[str, Manifest] = {}
-
-    def visit(manifest: Manifest) -> None:
-        if manifest.ref in ordered:
-            return
-        for name, version in _read(manifest):
-            parent = _kept(store, name, version)
-            if parent is not None:
-                visit(parent)
-        ordered[manifest.ref] = manifest
-
-    for part in release.parts:
-        visit(part.manifest)
-    return list(ordered.values())
-
-
-def _read(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Name and version of all that a version was made from."""
-    yield from ((read.name, read.version) for read in manifest.inputs)
-    if "read" in manifest.notes:  # by the step read_version
-        name, _, version = str(manifest.notes["read"]).partition("@")
-        yield name, version
-
-
-def _kept(store: Store, name: str, version: str) -> Manifest | None:
-    try:
-        return store.manifest(name, version)
-    except StoreError:
-        return None
-
-
 def models(release: Release, store: Store) -> list[Model]:
     """The models that wrote the release's rows, each once."""
-    wrote: dict[str, list[str]] = {}
+    graph = Graph(store)
+    wrote: dict[str, tuple[Manifest, list[str]]] = {}
     for part in release.parts:
-        for read in part.manifest.inputs:
-            if read.parameter == "model":
-                wrote.setdefault(f"{read.name}@{read.version}", []).append(part.config)
+        if model := graph.read_as(part.manifest, "model"):
+            wrote.setdefault(model.ref, (model, []))[1].append(part.config)
     return [
         Model(
-            ref, row["model"], row["method"], row["base"], _on_hub(row["location"]),
-            tuple(wrote[ref]),
+            ref, row["model"], row["method"], row["base"], _on_hub(row["location"]), tuple(configs)
         )
-        for ref, row in _model_rows(store, list(wrote))
-    ]  # fmt: skip
-
-
-def _model_rows(store: Store, refs: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for ref in refs:
-        name, _, version = ref.partition("@")
-        manifest = _kept(store, name, version)
-        if manifest is not None:
-            yield from ((ref, row) for row in store.rows(manifest).dicts())
+        for ref, (model, configs) in wrote.items()
+        for row in store.rows(model).dicts()
+    ]
 
 
 def hub_base(store: Store, manifest: Manifest) -> str | None:
     """The Hub model, ``name@revision``, that a model goes back to."""
-    for _, row in _model_rows(store, [manifest.ref]):
-        if on_hub := _on_hub(row["location"]):
-            return on_hub
-    for read in manifest.inputs:
-        parent = _kept(store, read.name, read.version)
-        if read.parameter == "model" and parent is not None:
-            return hub_base(store, parent)
+    graph, model = Graph(store), store.find(manifest.name, manifest.version)
+    while model:
+        for row in store.rows(model).dicts():
+            if on_hub := _on_hub(row["location"]):
+                return on_hub
+        model = graph.read_as(model, "model")
     return None
 
 
