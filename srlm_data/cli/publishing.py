@@ -131,7 +131,7 @@ def _say(pulled: list[Pulled]) -> None:
         manifest = one.manifest
         click.echo(
             f"  {manifest.name.partition('.')[2]}: {{step: read_version, version: {manifest.ref}, "
-            f"dataset type: {manifest.type}, content: {manifest.content}}}"
+            f"type: {manifest.type}, content: {manifest.content}}}"
         )
 
 

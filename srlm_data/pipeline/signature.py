@@ -37,7 +37,7 @@ class Parameter:
     """A dataset parameter.
 
     Attributes:
-        dataset type: what its rows must be; None where any dataset type will do.
+        type: what its rows must be; None where any dataset type will do.
         form: ``one`` dataset, a ``list`` of them, or a ``mapping`` from names to them.
         required: whether a recipe must give it.
     """

@@ -9,7 +9,7 @@ A dataset repository, one commit and one tag a release::
 A model repository is the model's folder, with ``manifests/<name>.json`` beside it.
 
 What is pulled is trusted for nothing: a version comes in only if its identity hashes to its name,
-its files to their checksums, its rows to its content, and its rows keep the rules of their stage.
+its files to their checksums, its rows to its content, and its rows keep the rules of their type.
 """
 
 from __future__ import annotations

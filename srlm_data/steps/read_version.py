@@ -54,13 +54,13 @@ def read_version(config: ReadVersion, versions: Versions) -> Rows:
 
     Raises:
         StoreError: the version is not in the store. Pull it.
-        DataError: its rows are others, or of another stage.
+        DataError: its rows are others, or of another type.
     """
     read = versions.version(config.version)
     if read.type.name != config.type:
         raise DataError(
             f"{config.version}: {config.type} are wanted, found {read.type.name}. "
-            f"Write 'dataset type: {read.type.name}'."
+            f"Write 'type: {read.type.name}'."
         )
 
     def batches() -> Iterator[pa.RecordBatch]:

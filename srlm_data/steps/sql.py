@@ -105,7 +105,7 @@ def _check(dataset_type: DatasetType, columns: list[str]) -> None:
     if missing:
         raise DataError(
             f"sql: {dataset_type.name} need the columns {missing}, found {columns}. "
-            "Select them, or name another 'dataset type'."
+            "Select them, or name another 'type'."
         )
 
 
