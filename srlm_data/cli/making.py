@@ -192,4 +192,7 @@ def _load(
     # A step of one's own is looked for beside the recipe, then where the command runs.
     # Behind what is installed: a duckdb.py in a stranger's folder is not the one that we import.
     sys.path += [str(recipe.resolve().parent), str(Path.cwd())]
-    return load(recipe, engine=engine, replicas=replicas, seed=seed)
+    loaded = load(recipe, engine=engine, replicas=replicas, seed=seed)
+    for notice in loaded.notices:
+        click.echo(f"note: {notice}", err=True)
+    return loaded

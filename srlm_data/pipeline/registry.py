@@ -1,4 +1,7 @@
-"""The steps, in the order in which the method flows; yours is ``my_module:my_step``."""
+"""The steps by their public names, in the order of the method; yours is ``my_module:my_step``.
+
+A name here is written in recipes and is part of identities; the function may be called anything.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +33,50 @@ from srlm_data.variants.pair_across import pair_across
 from srlm_data.variants.self_taught import rewrite_prompts
 
 STEPS: Final[Mapping[str, Callable[..., Rows]]] = {
-    step.__name__: step
-    for step in (
-        read_messages, read_examples, read_prompts, read_pairs, read_version,
-        select_ift, select_ranked, select_dialogues, select_eft,
-        checkpoint, sft, dpo,
-        self_instruct, rewrite_prompts, generate, judge, pair, pair_across,
-        compare_all, rate, select_uncertain, meta_judge_examples,
-        expected_scores, intrinsic_rewards, smooth_labels,
-        measure_judge, describe_answers, compare, compare_scores, win_rates, read_leaderboard,
-        sql,
-    )
-}  # fmt: skip
+    "read_messages": read_messages,
+    "read_examples": read_examples,
+    "read_prompts": read_prompts,
+    "read_pairs": read_pairs,
+    "read_version": read_version,
+    "select_ift": select_ift,
+    "select_ranked": select_ranked,
+    "select_dialogues": select_dialogues,
+    "select_eft": select_eft,
+    "checkpoint": checkpoint,
+    "sft": sft,
+    "dpo": dpo,
+    "self_instruct": self_instruct,
+    "rewrite_prompts": rewrite_prompts,
+    "generate": generate,
+    "judge": judge,
+    "pair": pair,
+    "pair_across": pair_across,
+    "compare_all": compare_all,
+    "rate": rate,
+    "select_uncertain": select_uncertain,
+    "meta_judge_examples": meta_judge_examples,
+    "expected_scores": expected_scores,
+    "intrinsic_rewards": intrinsic_rewards,
+    "smooth_labels": smooth_labels,
+    "measure_judge": measure_judge,
+    "describe_answers": describe_answers,
+    "compare": compare,
+    "compare_scores": compare_scores,
+    "win_rates": win_rates,
+    "read_leaderboard": read_leaderboard,
+    "sql": sql,
+}
+
+FORMER_STEPS: Final[Mapping[str, str]] = {
+    "answer": "generate",
+    "contest": "compare_all",
+    "score_contest": "rate",
+    "oppose": "pair_across",
+    "modify": "rewrite_prompts",
+    "take_disputed": "select_uncertain",
+    "teach_comparison": "meta_judge_examples",
+}
+"""What steps were called before -> what they are called now; it goes with the next version."""
+
+FORMER_KEYS: Final[Mapping[str, str]] = {"stage": "type"}
+"""The same of the keys of ``sql`` and ``read_version``."""

@@ -16,6 +16,7 @@ Under a dataset, the keys are ``step``, the step's dataset parameters, and its c
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def load(
     Raises:
         RecipeError: with one sentence for every mistake in the file.
     """
-    return Loader(steps, chosen(engine, replicas) if engine else None, seed).load(path)
+    loader = Loader(steps, chosen(engine, replicas) if engine else None, seed)
+    return dataclasses.replace(loader.load(path), notices=tuple(loader.notices))
 
 
 class Loader:
@@ -66,6 +68,7 @@ class Loader:
         self.steps = steps
         self.engine = engine
         self.seed = seed
+        self.notices: list[str] = []
         self._loaded: dict[Path, Recipe] = {}
         self._open: list[Path] = []
 

@@ -15,6 +15,7 @@ from srlm_data.core.schema import DATASET_TYPES, DatasetType
 from srlm_data.pipeline.recipe._engine import engine_settings, lower
 from srlm_data.pipeline.recipe._model import Dataset, Recipe
 from srlm_data.pipeline.recipe._yaml_lines import Document
+from srlm_data.pipeline.registry import FORMER_KEYS, FORMER_STEPS
 from srlm_data.pipeline.signature import Parameter, Step, find_step
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class File:
             self._problem(f"'{short}' must have a 'step'. Name one of 'srlm-data steps'.", *where)
             self._broken.add(short)
             return
+        body = self._renamed(body, where)
         try:
             step = find_step(body["step"], self._loader.steps)
         except RecipeError as error:
@@ -112,6 +114,28 @@ class File:
         makes = step.makes or _made_by(config, inputs)
         self._datasets[short] = Dataset(
             f"{recipe}.{short}", step, config, makes, inputs, engine, self._document.at(*where)
+        )
+
+    def _renamed(self, body: dict[str, Any], where: tuple[str, str]) -> dict[str, Any]:
+        """Return a dataset's section in today's names; names of the last version get a notice."""
+        step = body["step"]
+        if step in FORMER_STEPS and step not in self._loader.steps:
+            step = FORMER_STEPS[step]
+            self._rename("step", body["step"], step, *where, "step")
+        renamed = {"step": step}
+        for key, value in body.items():
+            name = key
+            if step in ("sql", "read_version") and FORMER_KEYS.get(key, key) not in body:
+                name = FORMER_KEYS.get(key, key)
+            if name != key:
+                self._rename("key", key, name, *where, key)
+            renamed.setdefault(name, value)
+        return renamed
+
+    def _rename(self, what: str, old: str, new: str, *where: str) -> None:
+        self._loader.notices.append(
+            f"{self._document.at(*where)}: the {what} '{old}' is called '{new}' now. "
+            "Rename it; the old name goes with the next version."
         )
 
     # What a dataset reads ----------------------------------------------------------------------

@@ -44,12 +44,18 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A checked recipe: ``datasets`` in the order of the file, by their short names."""
+    """A checked recipe.
+
+    Attributes:
+        datasets: in the order of the file, by their short names.
+        notices: what its author should change before the next version, a sentence each.
+    """
 
     name: str
     path: Path
     about: str
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def flow(self) -> list[Dataset]:
         """What a build makes, parents first: all of this recipe, and what it reads of others."""
