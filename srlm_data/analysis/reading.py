@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from srlm_data.analysis.query import Place, connect, opened, run
-from srlm_data.core.errors import Missing
+from srlm_data.core.errors import MissingError
 
 if TYPE_CHECKING:
     import datasets
@@ -51,14 +51,14 @@ def load(ref: str, store: Place = None) -> datasets.Dataset:
 
     Raises:
         StoreError: it is not there, or damaged.
-        Missing: the package ``datasets`` is not installed.
+        MissingError: the package ``datasets`` is not installed.
     """
     store = opened(store)
     files = store.rows(store.resolve(ref)).files
     try:
         library = importlib.import_module("datasets")
     except ModuleNotFoundError:
-        raise Missing(
+        raise MissingError(
             f"{ref}: a Dataset needs the package 'datasets', which is not installed. "
             "Install it with: pip install 'srlm-data[hub]'"
         ) from None

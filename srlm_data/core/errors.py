@@ -1,17 +1,17 @@
 """What can go wrong.
 
-    SrlmError                 expected: one sentence, no traceback, a non-zero exit
-    ├── RecipeError           the recipe, or a file that it names, is wrong        exit 2
-    ├── DataError             rows break a rule of their dataset type, or cannot be read  exit 3
-    ├── StoreError            a version is missing, damaged, or the store unusable exit 4
-    │   ├── Damaged           bytes of the store are not what was written          exit 4
-    │   └── Busy              another process is building the same version         exit 5
-    ├── EngineError           text generation cannot start or cannot go on         exit 6
-    ├── TrainingError         a training run was refused or failed                 exit 7
-    ├── Missing               an optional package is not installed                 exit 8
-    └── HubError              the Hub refused, failed, or holds something else     exit 9
+    SrlmError                  expected: one sentence, no traceback, a non-zero exit
+    ├── RecipeError            the recipe, or a file that it names, is wrong            exit 2
+    ├── DataError              rows break a rule of their dataset type, or are unreadable  exit 3
+    ├── StoreError             a version is missing, damaged, or the store unusable     exit 4
+    │   ├── DamagedError       bytes of the store are not what was written              exit 4
+    │   └── BusyError          another process is building the same version             exit 5
+    ├── EngineError            text generation cannot start or cannot go on             exit 6
+    ├── TrainingError          a training run was refused or failed                     exit 7
+    ├── MissingError           an optional package is not installed                     exit 8
+    └── HubError               the Hub refused, failed, or holds something else         exit 9
 
-Every message follows one form: ``where: what is wrong, what was found. What to do.``
+Every message follows one form: ``where: what is wrong. What to do.``
 Anything else that is raised is a bug of ours and shows its traceback (exit 1).
 """
 
@@ -28,7 +28,7 @@ class SrlmError(Exception):
 
 
 class RecipeError(SrlmError):
-    """A recipe is wrong. ``problems`` holds every mistake found, one sentence each."""
+    """A recipe is wrong. ``problems`` holds every mistake, one sentence each."""
 
     exit_code = 2
 
@@ -38,7 +38,7 @@ class RecipeError(SrlmError):
 
 
 class DataError(SrlmError):
-    """Rows that cannot be read, or that break a rule of their stage."""
+    """Rows that cannot be read, or that break a rule of their dataset type."""
 
     exit_code = 3
 
@@ -49,11 +49,11 @@ class StoreError(SrlmError):
     exit_code = 4
 
 
-class Damaged(StoreError):
+class DamagedError(StoreError):
     """Bytes of the store are not what was written; what they held can be made again."""
 
 
-class Busy(StoreError):
+class BusyError(StoreError):
     """Another process holds the lock of a version; the message names the holder."""
 
     exit_code = 5
@@ -71,7 +71,7 @@ class TrainingError(SrlmError):
     exit_code = 7
 
 
-class Missing(SrlmError):
+class MissingError(SrlmError):
     """An optional package is not installed; the message says how to get it."""
 
     exit_code = 8

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from srlm_data.core import filesystem
-from srlm_data.core.errors import Busy
+from srlm_data.core.errors import BusyError
 
 _HELD: set[int] = set()
 
@@ -24,7 +24,7 @@ def locked(file: Path, *, shared: bool = False, wait: bool = False) -> Iterator[
     """Hold the lock of ``file``; several may hold a ``shared`` one, and nobody another then.
 
     Raises:
-        Busy: somebody else holds it and ``wait`` is false; the message is who.
+        BusyError: somebody else holds it and ``wait`` is false; the message is who.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     filesystem.refuse_links(file)
@@ -48,7 +48,7 @@ def _acquire(file: Path, kind: int, wait: bool) -> int:
         except BlockingIOError:
             holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
             os.close(handle)
-            raise Busy(holder or "another process") from None
+            raise BusyError(holder or "another process") from None
         except BaseException:
             os.close(handle)
             raise

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from srlm_data.core import schema
-from srlm_data.core.errors import Damaged
+from srlm_data.core.errors import DamagedError
 from srlm_data.core.schema import DatasetType
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Rows:
                             for batch in parquet.iter_batches(BATCH, row_groups=[group]):
                                 yield _in_schema(dataset_type, batch)
             except (ValueError, OSError, pa.ArrowException) as error:
-                raise Damaged(
+                raise DamagedError(
                     f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify "
                     "--quarantine' puts the version aside; build again then."
                 ) from None

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, field_validator
 
 from srlm_data.core.config import Config
-from srlm_data.core.errors import Missing
+from srlm_data.core.errors import MissingError
 from srlm_data.engines.protocol import Engine
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -190,7 +190,7 @@ def open_engine(
         revision: the pinned revision of a Hub name.
 
     Raises:
-        Missing: a package that the engine needs is not installed.
+        MissingError: a package that the engine needs is not installed.
         EngineError: the model cannot be loaded.
     """
     if isinstance(settings, PluginEngine):
@@ -203,7 +203,7 @@ def open_engine(
             package = (error.name or "").partition(".")[0]
             if package == "srlm_data":
                 raise
-            raise Missing(
+            raise MissingError(
                 f"engine '{settings.kind}': the package '{package}' is not installed. "
                 f"Install it with: pip install 'srlm-data[{settings.kind}]'"
             ) from None

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from srlm_data.core.errors import Damaged, RecipeError, StoreError
+from srlm_data.core.errors import DamagedError, RecipeError, StoreError
 from srlm_data.core.ids import row_id
 from srlm_data.models import _weights
 
@@ -151,7 +151,7 @@ def locate(location: str, store: Path) -> Place:
     ``hub:name@revision`` a Hub model and ``remote:name@revision`` one that only a server has.
 
     Raises:
-        Damaged: the folder is not there.
+        DamagedError: the folder is not there.
         StoreError: the form is unknown.
     """
     kind, _, rest = location.partition(":")
@@ -163,7 +163,7 @@ def locate(location: str, store: Path) -> Place:
         directory = store / rest if kind == "store" else Path(rest)
         if directory.is_dir():
             return Place(str(directory))
-        raise Damaged(
+        raise DamagedError(
             f"model '{location}': there is no folder {directory}. Build the model again, or put "
             "its folder back."
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from srlm_data.core import filesystem
-from srlm_data.core.errors import DataError, EngineError, Missing, TrainingError
+from srlm_data.core.errors import DataError, EngineError, MissingError, TrainingError
 from srlm_data.core.rows import Rows
 from srlm_data.engines.cache.cached_engine import CachedEngine, Usage
 from srlm_data.engines.cache.response_cache import ResponseCache
@@ -130,7 +130,7 @@ class StoreWorkshop:
         """The folder of a checkpoint; one on the Hub is downloaded at its pinned revision.
 
         Raises:
-            Missing: it is on the Hub, and huggingface_hub is not installed.
+            MissingError: it is on the Hub, and huggingface_hub is not installed.
             TrainingError: only a server has it.
         """
         if identity.is_remote(location):
@@ -144,7 +144,7 @@ class StoreWorkshop:
         try:
             hub = importlib.import_module("huggingface_hub")
         except ModuleNotFoundError:
-            raise Missing(
+            raise MissingError(
                 f"{location}: the model is on the Hub and 'huggingface_hub' is not installed. "
                 "Install it with: pip install 'srlm-data[hub]'"
             ) from None

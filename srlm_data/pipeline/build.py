@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from srlm_data.core import filesystem
-from srlm_data.core.errors import Busy, RecipeError, did_you_mean
+from srlm_data.core.errors import BusyError, RecipeError, did_you_mean
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.engines.cache.journal import seal_journals
 from srlm_data.pipeline._provenance import circumstances
@@ -173,7 +173,7 @@ class _Build:
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(lock(False))
-            except Busy as busy:
+            except BusyError as busy:
                 if not self._wait:
                     raise
                 self._watcher.waiting(str(busy))

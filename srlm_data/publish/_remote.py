@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from srlm_data.core.errors import HubError, Missing, SrlmError
+from srlm_data.core.errors import HubError, MissingError, SrlmError
 
 Content = bytes | Path
 """What a file is made of: bytes, or the bytes of a file on the disk."""
@@ -46,7 +46,7 @@ class Remote:
         kind: ``dataset`` or ``model``.
 
     Raises:
-        Missing: huggingface_hub is not installed.
+        MissingError: huggingface_hub is not installed.
     """
 
     def __init__(self, repo: str, kind: str) -> None:
@@ -54,7 +54,7 @@ class Remote:
             import huggingface_hub  # optional
             from huggingface_hub import errors, utils
         except ImportError:
-            raise Missing(
+            raise MissingError(
                 f"{repo}: publishing and pulling want 'huggingface_hub', which is not installed. "
                 "Install it with: pip install 'srlm-data[hub]'"
             ) from None

@@ -121,7 +121,7 @@ def publish(
 
     Raises:
         HubError: the Hub refuses or fails, another push came first, or the tag names other data.
-        Missing: huggingface_hub is not installed.
+        MissingError: huggingface_hub is not installed.
     """
     remote = Remote(repo, upload.kind)
     is_private = remote.ensure(private=private)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from srlm_data.analysis.health_checks import Finding, findings
-from srlm_data.core.errors import DataError, Missing
+from srlm_data.core.errors import DataError, MissingError
 from srlm_data.store import Store
 
 _NEEDED: Final = {
@@ -48,13 +48,13 @@ def write(
         Dataset -> what is worth knowing of it, which the page says too.
 
     Raises:
-        Missing: a package of the extra ``report`` is not installed.
+        MissingError: a package of the extra ``report`` is not installed.
         StoreError: the store does not have what is named, or it is damaged.
         DataError: what is named holds nothing to report, or the file cannot be written.
     """
     for module, package in _NEEDED.items():
         if importlib.util.find_spec(module) is None:
-            raise Missing(
+            raise MissingError(
                 f"report: the package '{package}' is not installed. "
                 "Run: pip install 'srlm-data[report]'."
             )

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from srlm_data.core.config import Config, Source
-from srlm_data.core.errors import DataError, Missing, did_you_mean
+from srlm_data.core.errors import DataError, MissingError, did_you_mean
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DatasetType, Message
 
@@ -71,7 +71,7 @@ class Records(Config):
 
         Raises:
             DataError: a file or a line cannot be read, or the Hub does not have the dataset.
-            Missing: a Hub dataset is wanted and ``datasets`` is not installed.
+            MissingError: a Hub dataset is wanted and ``datasets`` is not installed.
         """
         if self.hub:
             yield from _of_hub(self.hub, str(self.commit), self.split)
@@ -163,7 +163,7 @@ def _of_hub(name: str, commit: str, split: str) -> Iterator[tuple[str, dict[str,
     try:
         import datasets  # optional, and slow to import
     except ImportError:
-        raise Missing(
+        raise MissingError(
             f"hub dataset '{name}': the package 'datasets' is not installed. "
             "Run: pip install 'srlm-data[hub]'."
         ) from None

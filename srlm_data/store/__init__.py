@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from srlm_data.core import filesystem
-from srlm_data.core.errors import Damaged, StoreError, did_you_mean
+from srlm_data.core.errors import DamagedError, StoreError, did_you_mean
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.store import _rules, access, manifests, refs, shards
@@ -96,7 +96,7 @@ class Store:
             version = fitting[0]
         try:
             return self.manifest(name, version)
-        except Damaged:
+        except DamagedError:
             raise
         except StoreError:
             if self.refs(name) == named:
@@ -107,7 +107,7 @@ class Store:
         """A version's manifest.
 
         Raises:
-            Damaged: it is not what was written.
+            DamagedError: it is not what was written.
             StoreError: it is missing, or a newer srlm-data has written it.
         """
         return manifests.read(self.folder(name, version) / "manifest.json", name, version)
@@ -116,7 +116,7 @@ class Store:
         """Return a version's manifest, or None where there is no such version.
 
         Raises:
-            Damaged: it is not what was written.
+            DamagedError: it is not what was written.
         """
         if not _NAME.fullmatch(name) or not self.has(name, version):
             return None
@@ -131,7 +131,7 @@ class Store:
                 when it is needed.
 
         Raises:
-            Damaged: a file is missing, has not the size that was written, or other bytes.
+            DamagedError: a file is missing, has not the size that was written, or other bytes.
         """
         folder = self.folder(manifest.name, manifest.version)
         if not (folder / "manifest.json").is_file():
@@ -147,7 +147,7 @@ class Store:
             if manifest.type == MODELS.name:
                 for row in rows.dicts():
                     self._proof.refuse_damaged_model(row["location"], row["model"], proven=proven)
-        except Damaged as damaged:
+        except DamagedError as damaged:
             return str(damaged)
         return None
 
@@ -308,7 +308,7 @@ class Store:
         """Hold a kernel lock; it dies with its holder, so it is never stale.
 
         Raises:
-            Busy: somebody else holds it and ``wait`` is false; the message names the holder.
+            BusyError: somebody else holds it and ``wait`` is false; the message names the holder.
         """
         return access.one(self.root, name, wait=wait)
 

@@ -11,7 +11,7 @@ import contextlib
 from pathlib import Path
 
 from srlm_data.core import filesystem
-from srlm_data.core.errors import Damaged, StoreError
+from srlm_data.core.errors import DamagedError, StoreError
 from srlm_data.models import identity
 from srlm_data.store.manifests import MEND, Manifest
 
@@ -32,7 +32,7 @@ class Proof:
             proven: hash every byte, even of files that nothing has touched since.
 
         Raises:
-            Damaged: a file is missing, has not the size that was written, or other bytes.
+            DamagedError: a file is missing, has not the size that was written, or other bytes.
         """
         seal = folder / "manifest.json"
         sealed = seal.stat()
@@ -51,7 +51,7 @@ class Proof:
                     touched |= later
                     fault = None if filesystem.digest(file) == entry.sha256 else "other bytes found"
             if fault:
-                raise Damaged(f"{manifest.ref}: {entry.path} is damaged, {fault}. {MEND}")
+                raise DamagedError(f"{manifest.ref}: {entry.path} is damaged, {fault}. {MEND}")
             if proven:
                 self._proven.add(file)
         if touched:  # by a copy or a backup: it is whole, so nobody need hash it again
@@ -62,18 +62,18 @@ class Proof:
         """Refuse a model of the store that is gone or, where ``proven``, is not what was trained.
 
         Raises:
-            Damaged: it is.
+            DamagedError: it is.
         """
         try:
             place = Path(identity.locate(location, self._root).name)
-        except Damaged:
+        except DamagedError:
             raise
         except StoreError:  # a place that only the engine of this model may know
             return
         # A folder outside of the store is hashed when its recipe is read.
         if proven and location.startswith("store:") and place not in self._proven:
             if not identity.is_whole(place, digest):
-                raise Damaged(
+                raise DamagedError(
                     f"model '{location}': its files are not what was trained. "
                     "Build its recipe again, which makes it anew."
                 )

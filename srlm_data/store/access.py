@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from srlm_data.core import checked_json, filesystem
-from srlm_data.core.errors import Busy
+from srlm_data.core.errors import BusyError
 from srlm_data.core.locks import locked
 
 FORMAT: Final = 1
@@ -29,14 +29,16 @@ def one(root: Path, name: str, *, wait: bool = False) -> Iterator[None]:
     """Be the only one who works on what ``name`` stands for.
 
     Raises:
-        Busy: somebody else does and ``wait`` is false; the message names the holder.
+        BusyError: somebody else does and ``wait`` is false; the message names the holder.
     """
     _prepare(root)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(root / "locks" / f"{name}.lock", wait=wait))
-        except Busy as holder:
-            raise Busy(f"{name}: it is being built by {holder}. Wait for it, or stop it.") from None
+        except BusyError as holder:
+            raise BusyError(
+                f"{name}: it is being built by {holder}. Wait for it, or stop it."
+            ) from None
         yield
 
 
@@ -45,14 +47,16 @@ def shared(root: Path, *, wait: bool = True) -> Iterator[None]:
     """Keep everything that is in the store in it: no collection deletes anything meanwhile.
 
     Raises:
-        Busy: a collection is deleting and ``wait`` is false.
+        BusyError: a collection is deleting and ``wait`` is false.
     """
     with contextlib.ExitStack() as stack:
         try:
             _prepare(root)
             stack.enter_context(locked(_gate(root), shared=True, wait=wait))
-        except Busy as holder:
-            raise Busy(f"{root}: {holder} is deleting what no name needs. Wait for it.") from None
+        except BusyError as holder:
+            raise BusyError(
+                f"{root}: {holder} is deleting what no name needs. Wait for it."
+            ) from None
         except OSError as error:
             # Where nothing can be written nothing is deleted; a build may find that all is there.
             if error.errno not in (errno.EROFS, errno.EACCES):
@@ -65,14 +69,14 @@ def alone(root: Path) -> Iterator[None]:
     """Be the only one who writes to the store, to delete from it.
 
     Raises:
-        Busy: somebody is writing.
+        BusyError: somebody is writing.
     """
     _prepare(root)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(_gate(root)))
-        except Busy as holder:
-            raise Busy(
+        except BusyError as holder:
+            raise BusyError(
                 f"{root}: it is in use, the last to begin was {holder}. Delete when nobody builds."
             ) from None
         yield
@@ -89,7 +93,7 @@ def staging(root: Path, name: str) -> Iterator[Path]:
     with one(root, _STAGING + name):
         for left in left_in_staging(root):
             # A living writer's lock is taken.
-            with contextlib.suppress(Busy), one(root, _STAGING + left):
+            with contextlib.suppress(BusyError), one(root, _STAGING + left):
                 shutil.rmtree(root / ".staging" / left, ignore_errors=True)
         folder.mkdir(parents=True)
         try:

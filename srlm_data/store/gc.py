@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from srlm_data.core import locks
-from srlm_data.core.errors import Busy, RecipeError
+from srlm_data.core.errors import BusyError, RecipeError
 from srlm_data.core.schema import MODELS
 from srlm_data.models import tokens
 from srlm_data.store import Manifest, Store, access, refs
@@ -81,7 +81,7 @@ def sweep(store: Store, recipes: Sequence[Path] = ()) -> Found:
     """Delete everything that :func:`find` finds, while nobody builds.
 
     Raises:
-        Busy: somebody is building.
+        BusyError: somebody is building.
     """
     with access.alone(store.root):
         found = find(store, recipes)
@@ -214,12 +214,15 @@ def _free(lock: Path) -> bool:
 
 def _delete(one: Garbage, trash: Path) -> None:
     if one.kind == "lock":
-        with contextlib.suppress(Busy), locks.locked(one.path):
+        with contextlib.suppress(BusyError), locks.locked(one.path):
             return  # a lock's file goes with its holder
     # A training that runs alone may have begun to read tokens meanwhile.
     unread = locks.locked(tokens.lock(one.path)) if one.kind == "tokens" else nullcontext()
     # Out of sight as it lies, and deleted with the others: a kill leaves no half in its place.
-    with contextlib.suppress(FileNotFoundError, Busy), unread:  # a staged folder goes with the next
+    with (
+        contextlib.suppress(FileNotFoundError, BusyError),
+        unread,
+    ):  # a staged folder goes with the next
         one.path.rename(trash)
 
 

@@ -70,7 +70,7 @@ class Graph:
         """List what a version was made from, in the order of its step's parameters.
 
         Raises:
-            Damaged: the manifest of a parent is not what was written.
+            DamagedError: the manifest of a parent is not what was written.
         """
         return [
             Parent(
@@ -87,7 +87,7 @@ class Graph:
         """List the versions that were made from a version, each with the parameter that read it.
 
         Raises:
-            Damaged: a manifest of the store is not what was written.
+            DamagedError: a manifest of the store is not what was written.
         """
         return [
             (read.parameter, other)
@@ -104,7 +104,7 @@ class Graph:
             stop: nothing that a version of this type was made from is followed.
 
         Raises:
-            Damaged: the manifest of an ancestor is not what was written.
+            DamagedError: the manifest of an ancestor is not what was written.
         """
         seen = {one.ref for one in manifests}
         waiting = deque(manifests)

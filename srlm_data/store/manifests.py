@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from srlm_data.core import checked_json, filesystem
-from srlm_data.core.errors import Damaged, StoreError, counted
+from srlm_data.core.errors import DamagedError, StoreError, counted
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.store import shards
@@ -86,7 +86,7 @@ def read(file: Path, name: str, version: str) -> Manifest:
     """The manifest of a version, out of its file.
 
     Raises:
-        Damaged: it is not what was written.
+        DamagedError: it is not what was written.
         StoreError: it is missing, or a newer srlm-data has written it.
     """
     try:
@@ -94,7 +94,7 @@ def read(file: Path, name: str, version: str) -> Manifest:
     except FileNotFoundError:
         raise StoreError(f"{file}: no such version. 'srlm-data log {name}' lists them.") from None
     except ValueError as error:
-        raise Damaged(f"{file}: the manifest is damaged, found {error}. {MEND}") from None
+        raise DamagedError(f"{file}: the manifest is damaged, found {error}. {MEND}") from None
     if raw["format"] > FORMAT:
         raise StoreError(
             f"{file}: format {raw['format']} is not known, {FORMAT} is the newest that is. "
@@ -106,7 +106,7 @@ def read(file: Path, name: str, version: str) -> Manifest:
         manifest = Manifest(**raw)
         _refuse_foreign(manifest, name, version)
     except (StoreError, ValueError, TypeError, KeyError) as error:
-        raise Damaged(f"{file}: the manifest is damaged, found {error}. {MEND}") from None
+        raise DamagedError(f"{file}: the manifest is damaged, found {error}. {MEND}") from None
     return manifest
 
 

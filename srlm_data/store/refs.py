@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from srlm_data.core import checked_json, filesystem
-from srlm_data.core.errors import Damaged
+from srlm_data.core.errors import DamagedError
 
 NAME: Final = "refs.json"
 VERSION: Final = re.compile(r"[0-9a-f]{16}")
@@ -21,7 +21,7 @@ def read(folder: Path) -> dict[str, str]:
     """``latest`` and tags -> version; empty when nothing was ever built there.
 
     Raises:
-        Damaged: it is not what was written.
+        DamagedError: it is not what was written.
     """
     file = folder / NAME
     try:
@@ -32,7 +32,7 @@ def read(folder: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Damaged(
+        raise DamagedError(
             f"{file}: the names of the versions are damaged, found {error}. 'srlm-data verify "
             "--quarantine' puts the file aside; build again then, and give tags again."
         ) from None

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import pyarrow as pa
 
-from srlm_data.core.errors import Busy, Damaged, StoreError
+from srlm_data.core.errors import BusyError, DamagedError, StoreError
 from srlm_data.core.schema import MODELS
 from srlm_data.engines.cache import journal, sealed
 from srlm_data.models import identity
@@ -65,7 +65,7 @@ def of_version(store: Store, manifest: Manifest) -> list[Fault]:
         for row in store.rows(manifest).dicts():
             try:
                 identity.locate(row["location"], store.root)
-            except Damaged:
+            except DamagedError:
                 gone = f"{manifest.ref}: its model {row['location']} is not there."
                 found.append(Fault("version", path, gone))
             except StoreError:  # a place that only the engine of this model may know
@@ -87,7 +87,7 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
             yield from found
     try:
         named = store.refs(name)
-    except Damaged as error:
+    except DamagedError as error:
         counts["names"] += 1
         yield Fault("names", folder / refs.NAME, str(error))
         return
@@ -106,7 +106,7 @@ def _in_use(store: Store) -> bool:
     try:
         with access.alone(store.root):
             return False
-    except Busy:
+    except BusyError:
         return True
     except OSError:  # nobody can write there
         return False
@@ -116,7 +116,7 @@ def put_aside(store: Store, fault: Fault) -> str:
     """Move what is damaged into ``quarantine/``; what was done, a phrase.
 
     Raises:
-        Busy: a build is at work; it may be reading just this.
+        BusyError: a build is at work; it may be reading just this.
     """
     if fault.path is None or not fault.path.exists():
         return "nothing to put aside"

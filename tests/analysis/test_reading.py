@@ -11,7 +11,7 @@ import pytest
 
 import srlm_data
 import toy
-from srlm_data.core.errors import DataError, Missing, StoreError
+from srlm_data.core.errors import DataError, MissingError, StoreError
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
@@ -107,7 +107,7 @@ def test_load_without_the_package_says_how_to_get_it(
     at_store: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(Missing, match=r"pip install 'srlm-data\[hub\]'"):
+    with pytest.raises(MissingError, match=r"pip install 'srlm-data\[hub\]'"):
         srlm_data.load("toy.pairs")
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engine_requests import GREEDY, WARM, ask, texts
 from fakes import FakeEngine
-from srlm_data.core.errors import EngineError, Missing
+from srlm_data.core.errors import EngineError, MissingError
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import (
     EngineSettings,
@@ -69,7 +69,7 @@ def test_a_missing_package_is_named_with_how_to_get_it(
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     said = rf"'{package}' is not installed.*pip install 'srlm-data\[{package}\]'"
-    with pytest.raises(Missing, match=said):
+    with pytest.raises(MissingError, match=said):
         open_engine(settings, "x", "digest")
 
 

@@ -14,7 +14,7 @@ import pytest
 import toy
 from api_server import Api, answer, completion, cut, hang, malformed, serve, status
 from checkout import Cli
-from srlm_data.core.errors import EngineError, Missing
+from srlm_data.core.errors import EngineError, MissingError
 from srlm_data.engines import _retrying
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.engines.settings import OpenaiEngine, open_engine
@@ -242,7 +242,7 @@ def test_a_key_is_sent_and_never_told(api: Api, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_an_address_a_key_is_needed() -> None:
-    with pytest.raises(Missing, match="the environment has no OPENAI_API_KEY"):
+    with pytest.raises(MissingError, match="the environment has no OPENAI_API_KEY"):
         open_engine(OpenaiEngine(), "m", "digest", "1")
 
 

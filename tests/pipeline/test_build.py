@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeEngine
 from srlm_data.core import schema
 from srlm_data.core.config import Config
-from srlm_data.core.errors import Busy, DataError, EngineError
+from srlm_data.core.errors import BusyError, DataError, EngineError
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Models, Prompts, Rows
@@ -263,7 +263,7 @@ def test_a_version_in_the_making_is_waited_for_or_refused_by_name(project):
 
     release = threading.Event()
     with project.store.lock(f"toy.prompts.{version}"):
-        with pytest.raises(Busy, match=r"being built by process \d+"):
+        with pytest.raises(BusyError, match=r"being built by process \d+"):
             project.build(only=["prompts"], wait=False)
         builder = threading.Thread(
             target=lambda: build(project.recipe(), project.store, only=["prompts"], watcher=Told())

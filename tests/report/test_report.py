@@ -254,10 +254,10 @@ def test_without_its_packages_a_report_says_how_to_get_them(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from srlm_data import report
-    from srlm_data.core.errors import Missing
+    from srlm_data.core.errors import MissingError
 
     monkeypatch.setattr(report, "_NEEDED", {"no_such_module": "no-such-package"})
-    with pytest.raises(Missing, match=r"'no-such-package' is not installed. Run: pip install"):
+    with pytest.raises(MissingError, match=r"'no-such-package' is not installed. Run: pip install"):
         report.write(store, ["one"], tmp_path / "page.html")
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from builders import reply, tree
 from srlm_data.core import schema
-from srlm_data.core.errors import DataError, Missing
+from srlm_data.core.errors import DataError, MissingError
 from srlm_data.core.rows import Rows
 from srlm_data.steps.open_assistant import messages_of_tree
 from srlm_data.steps.seed import (
@@ -164,7 +164,7 @@ def test_a_hub_dataset_is_loaded_at_its_commit(monkeypatch):
 
 def test_without_datasets_a_hub_dataset_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-    with pytest.raises(Missing, match=r"srlm-data\[hub\]"):
+    with pytest.raises(MissingError, match=r"srlm-data\[hub\]"):
         read_messages(ReadMessages(hub="a/b", commit="0" * 40)).table()
 
 

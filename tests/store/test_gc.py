@@ -19,7 +19,7 @@ import pytest
 import toy
 from checkout import Cli
 from srlm_data.core import schema
-from srlm_data.core.errors import Busy, RecipeError, StoreError
+from srlm_data.core.errors import BusyError, RecipeError, StoreError
 from srlm_data.core.rows import Rows
 from srlm_data.models import tokens
 from srlm_data.pipeline.build import build
@@ -116,7 +116,7 @@ def test_nothing_is_deleted_while_somebody_builds_and_no_build_begins_meanwhile(
         busy = cli("build", "toy.yaml", "--no-wait")
         assert busy.returncode == 5
         assert "is deleting what no name needs. Wait for it." in busy.stderr
-        with pytest.raises(Busy), access.shared(store.root, wait=False):
+        with pytest.raises(BusyError), access.shared(store.root, wait=False):
             pass
 
 

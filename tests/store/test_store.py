@@ -11,7 +11,7 @@ import pytest
 
 from srlm_data.core import ids, schema
 from srlm_data.core import rows as rows_module
-from srlm_data.core.errors import Busy, DataError, StoreError
+from srlm_data.core.errors import BusyError, DataError, StoreError
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.rows import Rows
 from srlm_data.store import Store, _ordering, shards
@@ -176,7 +176,7 @@ def test_a_lock_names_its_holder_and_dies_with_it(store, tmp_path):
     )  # fmt: skip
     assert holder.stdout
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(Busy, match=f"process {holder.pid} on "), store.lock("seed.x.1"):
+    with pytest.raises(BusyError, match=f"process {holder.pid} on "), store.lock("seed.x.1"):
         pass
     holder.kill()
     holder.communicate()

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import openai
 
-from srlm_data.core.errors import EngineError, Missing
+from srlm_data.core.errors import EngineError, MissingError
 from srlm_data.engines._retrying import Budget, Fault, Trouble, pause, trouble_of
 from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import OpenaiEngine
@@ -40,12 +40,12 @@ def load(
     a checkpoint by its digest: a server of M2 can then not answer for M1.
 
     Raises:
-        Missing: the provider wants a key, and the environment has none.
+        MissingError: the provider wants a key, and the environment has none.
     """
     key = os.environ.get(settings.api_key_env)
     address = settings.base_url or os.environ.get("OPENAI_BASE_URL")
     if key is None and address is None:
-        raise Missing(
+        raise MissingError(
             f"engine 'openai': the environment has no {settings.api_key_env}, and no 'base_url' "
             "is set. Export the key, or name a server that needs none."
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from srlm_data.core.errors import Busy
+from srlm_data.core.errors import BusyError
 from srlm_data.core.locks import locked
 from srlm_data.engines.cache import _batches, _log, sealed
 from srlm_data.engines.cache._index import Index
@@ -40,7 +40,7 @@ class Journal:
         """Read what its writer has added since.
 
         Raises:
-            Damaged: it is not what was written.
+            DamagedError: it is not what was written.
         """
         with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
             for frame, batch in _read(self.file, self.end):
@@ -64,7 +64,7 @@ def seal_journals(root: Path) -> None:
     stems = {file.name.partition(".")[0] for file in (root / "journal").glob("*")}
     for stem in sorted(stems):
         file = root / "journal" / f"{stem}.log"
-        with contextlib.suppress(Busy), locked(file.with_suffix(".lock")):
+        with contextlib.suppress(BusyError), locked(file.with_suffix(".lock")):
             if file.exists():
                 # Named after the journal: sealed twice, after a kill, it writes the same file.
                 sealed.write(root, stem, (batch for _, batch in _read(file)))

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from srlm_data.core import filesystem
-from srlm_data.core.errors import Damaged, StoreError
+from srlm_data.core.errors import DamagedError, StoreError
 from srlm_data.engines.cache._batches import SCHEMA
 from srlm_data.engines.cache._index import Index
 
@@ -34,9 +34,9 @@ _UNREADABLE: Final = (pa.ArrowException, OSError, LookupError, TypeError, ValueE
 """What Arrow may raise on changed bytes."""
 
 
-def damage_error(file: Path, damage: str) -> Damaged:
+def damage_error(file: Path, damage: str) -> DamagedError:
     """Return the error that refuses a damaged file of the response cache."""
-    return Damaged(
+    return DamagedError(
         f"{file}: the response cache is damaged, found {damage}. 'srlm-data verify --quarantine' "
         "keeps the responses that are whole; build again then, and the others are asked anew."
     )
@@ -69,7 +69,7 @@ class SealedResponses:
         """Yield the responses that have one of the keys, a row group at a time.
 
         Raises:
-            Damaged: a file is.
+            DamagedError: a file is.
         """
         self._read_new_files()
         groups = [self._groups[place] for place in self._index.places(keys)]
