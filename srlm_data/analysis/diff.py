@@ -25,7 +25,7 @@ from srlm_data.analysis.distribution_diff import (
 )
 from srlm_data.core import database
 from srlm_data.core.errors import DataError, StoreError
-from srlm_data.core.schema import DATASET_TYPES, JUDGMENTS, PAIRS
+from srlm_data.core.schema import DATASET_TYPES, JUDGMENTS, PAIRS, SCORES
 from srlm_data.pipeline.plan import changes, differences
 from srlm_data.store import Manifest, Store
 
@@ -254,7 +254,7 @@ def _changed_rows(
 def _agreement(
     connection: duckdb.DuckDBPyConnection, store: Store, before: Manifest, after: Manifest
 ) -> Agreement | None:
-    if before.type == JUDGMENTS.name:
+    if before.type in {JUDGMENTS.name, SCORES.name}:
         return agreement(connection, "before", "after")
     if before.type != PAIRS.name:
         return None

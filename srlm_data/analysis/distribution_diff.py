@@ -17,6 +17,7 @@ _FEW = 12  # distinct values that are told one by one
 _SCORES: Final = {
     "examples": ("score",),
     "judgments": ("score",),
+    "scores": ("score",),
     "comparisons": ("first_score", "second_score"),
     "pairs": ("chosen_score", "rejected_score", "margin"),
 }

@@ -47,7 +47,7 @@ def _short(text: str) -> str:
 def show_step(step: Step, *, whole: bool) -> None:
     """Print a step's line; with ``whole``, everything that a recipe may set."""
     reads = ", ".join(
-        f"{one.name}{'' if one.required else '?'}: {one.type.name if one.type else 'any'}"
+        f"{one.name}{'' if one.required else '?'}: {one.wanted}"
         + {"one": "", "list": " (several)", "mapping": " (named)"}[one.form]
         for one in step.parameters.values()
     )

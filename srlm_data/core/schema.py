@@ -2,12 +2,14 @@
 
     messages -> ift, ranked -> prompts -> candidates -> judgments -> pairs -> models
 
+What gives an answer a score without judging it, or works on its judgments, makes ``scores``.
+
 A dataset type is an Arrow schema, the column that identifies a row, the columns that name its
 parents, and checks written as SQL conditions. A commit runs the checks; a row that breaks
 one never reaches a version.
 
 Conversations are lists of ``{role, content}``, the form that chat templates and TRL take.
-They are the one list that rows hold, with the ids of a prompt's few-shot examples: everything
+They are the one list that rows hold, with the ids of a prompt's sources: everything
 that is repeated (candidates, judgments) is one row each.
 """
 
@@ -127,7 +129,7 @@ EXAMPLES: Final = DatasetType(
 PROMPTS: Final = DatasetType(
     "prompts",
     _schema(
-        prompt_id=_TEXT, prompt=CONVERSATION, source=_TEXT, few_shot=_maybe(pa.list_(_TEXT)),
+        prompt_id=_TEXT, prompt=CONVERSATION, source=_TEXT, source_ids=_maybe(pa.list_(_TEXT)),
         **_ANSWERED,
     ),
     id="prompt_id",
@@ -164,6 +166,27 @@ JUDGMENTS: Final = DatasetType(
         "a score exists exactly when the state is parsed": (
             "(state = 'parsed') = (score IS NOT NULL)"
         ),
+        f"a score is between 0 and {MAX_SCORE}": (
+            f"score IS NULL OR score BETWEEN 0 AND {MAX_SCORE}"
+        ),
+    },
+)  # fmt: skip
+
+SCORES: Final = DatasetType(
+    "scores",
+    _schema(
+        score_id=_TEXT, candidate_id=_TEXT, prompt_id=_TEXT,
+        score=_maybe(_FLOAT),  # null where nothing could be said of the answer
+        method=_TEXT,  # what gave it: wins, elo, expected, intrinsic, or a user's own
+        model=_maybe(_TEXT),  # digest of the model whose preference it is
+        reference=_maybe(_TEXT),  # digest of the model that it is measured against
+        details=_maybe(_TEXT),  # what the score was made from, as JSON
+    ),
+    id="score_id",
+    order=("prompt_id", "candidate_id"),
+    parents={"candidate_id": "candidates"},
+    checks={
+        # The range of a judgment: a margin or a threshold of a rule means the same for both.
         f"a score is between 0 and {MAX_SCORE}": (
             f"score IS NULL OR score BETWEEN 0 AND {MAX_SCORE}"
         ),
@@ -232,6 +255,7 @@ METRICS: Final = DatasetType(
 DATASET_TYPES: Final = {
     dataset_type.name: dataset_type
     for dataset_type in (
-        MESSAGES, EXAMPLES, PROMPTS, CANDIDATES, JUDGMENTS, COMPARISONS, PAIRS, MODELS, METRICS,
+        MESSAGES, EXAMPLES, PROMPTS, CANDIDATES, JUDGMENTS, SCORES, COMPARISONS, PAIRS, MODELS,
+        METRICS,
     )
 }  # fmt: skip

@@ -16,7 +16,7 @@ from pydantic import Field
 from srlm_data.core import ids, schema
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.messages import user
-from srlm_data.core.rows import Candidates, Judgments, Messages, Models, Prompts, Rows
+from srlm_data.core.rows import Candidates, Messages, Models, Prompts, Rows, Scores
 from srlm_data.demo import Oracle, dialogues, held_out_prompts, trees
 from srlm_data.models import identity
 from srlm_data.models.identity import Workshop
@@ -110,7 +110,7 @@ class Consult(Config):
         return Expected(rows.get("candidates"))
 
 
-def consult_oracle(config: Consult, candidates: Candidates) -> Judgments:  # noqa: ARG001 - has no fields
+def consult_oracle(config: Consult, candidates: Candidates) -> Scores:  # noqa: ARG001 - has no fields
     """Score answers by the world's truth: to measure with, never to train on.
 
     In a conversation, it is the last turn that asks.
@@ -128,7 +128,7 @@ def consult_oracle(config: Consult, candidates: Candidates) -> Judgments:  # noq
                 continue
             yield _scored(candidate, "oracle", score)
 
-    return Rows.stream(schema.JUDGMENTS, rows(), drops=drops)
+    return Rows.stream(schema.SCORES, rows(), drops=drops)
 
 
 class CheckAnswers(Config):
@@ -139,7 +139,7 @@ class CheckAnswers(Config):
         return Expected(rows.get("candidates"))
 
 
-def check_answers(config: CheckAnswers, candidates: Candidates) -> Judgments:  # noqa: ARG001 - has no fields
+def check_answers(config: CheckAnswers, candidates: Candidates) -> Scores:  # noqa: ARG001 - has no fields
     """Say whether answers are right, as a calculator would: 5 or 0, in whatever style they are.
 
     For methods that learn from answers which can be checked (Iterative RPO), and for no other: it
@@ -157,19 +157,15 @@ def check_answers(config: CheckAnswers, candidates: Candidates) -> Judgments:  #
             else:
                 yield _scored(candidate, "check", schema.MAX_SCORE if right else 0)
 
-    return Rows.stream(schema.JUDGMENTS, rows(), drops=drops)
+    return Rows.stream(schema.SCORES, rows(), drops=drops)
 
 
-def _scored(candidate: Mapping[str, Any], judge: str, score: float) -> dict[str, Any]:
-    """A judgment by something that knows the truth."""
+def _scored(candidate: Mapping[str, Any], method: str, score: float) -> dict[str, Any]:
+    """A score by something that knows the truth."""
     return {
-        "judgment_id": ids.row_id(judge, candidate["candidate_id"]),
+        "score_id": ids.row_id("score", method, candidate["candidate_id"]),
         "candidate_id": candidate["candidate_id"],
         "prompt_id": candidate["prompt_id"],
-        "repeat": 0,
-        "state": "parsed",
         "score": score,
-        "text": f"Score: {score}",
-        "template": judge,
-        "model": judge,
+        "method": method,
     }

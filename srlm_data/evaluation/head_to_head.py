@@ -21,8 +21,8 @@ from srlm_data.core.config import Config, Expected, Lengths
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render, user
-from srlm_data.core.rows import Candidates, Comparisons, Judgments, Models, Rows
-from srlm_data.core.schema import COMPARISONS
+from srlm_data.core.rows import Candidates, Comparisons, Judgments, Models, Rows, Scores
+from srlm_data.core.schema import COMPARISONS, SCORES
 from srlm_data.engines.asking import answered, ask
 from srlm_data.engines.protocol import Engine, Request, Sampling, request_seed
 from srlm_data.steps.verdicts import Comparing, read_verdict
@@ -114,13 +114,13 @@ def compare_scores(
     config: CompareScores,
     first: Candidates,
     second: Candidates,
-    first_scores: Judgments,
-    second_scores: Judgments,
+    first_scores: Judgments | Scores,
+    second_scores: Judgments | Scores,
 ) -> Comparisons:
     """Compare the answers of two models to the same prompts by scores given to them before.
 
-    The scores may be a judge's, or those of a step of the user's own. An answer's score is the mean
-    of its parsed judgments; the higher one wins, equal ones are a tie, and where either answer has
+    The scores may be a judge's, or of a step that needs none. An answer's score is the mean of its
+    parsed judgments; the higher one wins, equal ones are a tie, and where either answer has
     no score there is no winner (``unscored``). Gives one row a prompt.
 
     Drops: as for :func:`compare`.
@@ -130,14 +130,15 @@ def compare_scores(
             scores cannot be compared, or by none.
     """
     connection, drops = _meet("compare_scores", config.sample, first, second)
-    first_scores.view(connection, "first_scores")
-    second_scores.view(connection, "second_scores")
-    connection.execute("""
-        CREATE VIEW scores AS
-        FROM first_scores SEMI JOIN meeting ON candidate_id = first_id
-        UNION ALL BY NAME
-        FROM second_scores SEMI JOIN meeting ON candidate_id = second_id
-    """)
+    for side, scores in (("first", first_scores), ("second", second_scores)):
+        scores.view(connection, f"{side}_rows")
+        template = "method" if scores.type is SCORES else "template"
+        connection.execute(f"""
+            CREATE VIEW {side}_scores AS
+            SELECT {scores.type.id} AS id, candidate_id, model, {template} AS template, score
+            FROM {side}_rows SEMI JOIN meeting ON candidate_id = {side}_id
+        """)
+    connection.execute("CREATE VIEW scores AS FROM first_scores UNION ALL FROM second_scores")
     judges = _all(
         connection,
         "SELECT DISTINCT coalesce(model, template), template FROM scores ORDER BY ALL",
@@ -151,7 +152,7 @@ def compare_scores(
     # Rounded, so that the order in which equal scores are added up cannot make a winner.
     connection.execute(
         "CREATE TABLE means AS SELECT candidate_id, round(avg(score), 9) AS score "
-        "FROM (SELECT DISTINCT ON (judgment_id) * FROM scores) GROUP BY candidate_id"
+        "FROM (SELECT DISTINCT ON (id) * FROM scores) GROUP BY candidate_id"
     )
     scored = """
         SELECT meeting.*, a.score AS first_score, b.score AS second_score

@@ -27,8 +27,8 @@ from pydantic import Field
 
 from srlm_data.core import database
 from srlm_data.core.errors import DataError
-from srlm_data.core.rows import Candidates, Judgments, Metrics, Rows
-from srlm_data.core.schema import MAX_SCORE, METRICS
+from srlm_data.core.rows import Candidates, Judgments, Metrics, Rows, Scores
+from srlm_data.core.schema import MAX_SCORE, METRICS, SCORES
 from srlm_data.evaluation.bootstrap import Bootstrap, Estimate, exact, mean, metric, ratio
 
 
@@ -75,10 +75,12 @@ class Agreement:
     kendall: float | None
 
 
-def measure_judge(config: MeasureJudge, candidates: Candidates, judgments: Judgments) -> Metrics:
+def measure_judge(
+    config: MeasureJudge, candidates: Candidates, judgments: Judgments | Scores
+) -> Metrics:
     """Hold the scores that models gave to ranked human replies against the human order.
 
-    Gives, for each judging model (``model``, or the template's name for a judge that is no model):
+    Gives, for each judging model (``model``, or the method of scores that no model gave):
     ``pairwise_accuracy``, ``five_best``, ``exact_match``, ``parse_rate``, ``unscored_replies``,
     ``constant_scores`` and ``modal_share`` as shares of 1; ``spearman`` and ``kendall_tau`` as the
     mean over prompts; ``modal_score`` and ``mean_score`` in points. ``modal_share`` is the share of
@@ -163,9 +165,11 @@ def _select(
         FROM candidates
     """)
     connection.execute("CREATE VIEW replies AS SELECT * FROM sorted WHERE reason IS NULL")
-    connection.execute("""
+    template = "method" if judgments.type is SCORES else "template"
+    connection.execute(f"""
         CREATE VIEW verdicts AS
-        SELECT coalesce(model, template) AS judge, template, candidate_id, prompt_id, score
+        SELECT coalesce(model, {template}) AS judge, {template} AS template, candidate_id,
+               prompt_id, score
         FROM judgments SEMI JOIN replies USING (candidate_id)
     """)
     drops = Counter(dict(connection.execute(

@@ -12,7 +12,7 @@ import duckdb
 
 from srlm_data.core import database
 from srlm_data.core.errors import DataError
-from srlm_data.core.rows import Candidates, Judgments, Metrics, Rows
+from srlm_data.core.rows import Candidates, Judgments, Metrics, Rows, Scores
 from srlm_data.core.schema import METRICS
 from srlm_data.evaluation.bootstrap import Bootstrap, exact, metric, ratio
 
@@ -22,7 +22,9 @@ class DescribeAnswers(Bootstrap):
 
 
 def describe_answers(
-    config: DescribeAnswers, candidates: Candidates, judgments: Judgments | None = None
+    config: DescribeAnswers,
+    candidates: Candidates,
+    judgments: Judgments | Scores | None = None,
 ) -> Metrics:
     """Measure the answers of each model (``human`` for replies that no model wrote).
 
@@ -31,7 +33,7 @@ def describe_answers(
     share of different ones among all lower-cased words and word pairs of the model's answers (they
     fall as text grows: compare equal numbers of prompts); and ``identical_answers``, how many of a
     prompt's other answers repeat one, 0 when all differ and 1 when all are the same, as the mean
-    over prompts with several answers. With ``judgments`` of these answers also
+    over prompts with several answers. With judgments or scores of these answers also
     ``answer_mean_score`` in points, ``answer_modal_score``, and ``answer_modal_share``, the share
     of parsed judgments that gave it.
     Shares are of 1; a figure that the rows do not have (tokens of human replies) is null.

@@ -19,6 +19,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any, Final, Union
 
 from srlm_data.core.config import Config
@@ -37,15 +38,20 @@ class Parameter:
     """A dataset parameter.
 
     Attributes:
-        type: what its rows must be; None where any dataset type will do.
+        types: what its rows may be (``Judgments | Scores``); none where any type will do.
         form: ``one`` dataset, a ``list`` of them, or a ``mapping`` from names to them.
         required: whether a recipe must give it.
     """
 
     name: str
-    type: DatasetType | None
+    types: tuple[DatasetType, ...]
     form: str
     required: bool
+
+    @property
+    def wanted(self) -> str:
+        """The types in words: ``judgments or scores``, ``any dataset``."""
+        return " or ".join(dataset_type.name for dataset_type in self.types) or "any dataset"
 
 
 @dataclass(frozen=True)
@@ -97,9 +103,8 @@ def read_signature(name: str, function: Callable[..., Any]) -> Step:
                 f"step '{name}': parameter '{parameter.name}' is neither a dataset nor a resource, "
                 f"found {hint}. Annotate it with Candidates, list[Examples], Engine or the like."
             )
-        dataset_type, form = read
         parameters[parameter.name] = Parameter(
-            parameter.name, dataset_type, form, parameter.default is inspect.Parameter.empty
+            parameter.name, *read, parameter.default is inspect.Parameter.empty
         )
     config = hints[names[0].name]
     both = parameters.keys() & config.model_fields.keys()
@@ -112,12 +117,13 @@ def read_signature(name: str, function: Callable[..., Any]) -> Step:
             f"step '{name}': it has an engine but no parameter 'model: Models'. Add it."
         )
     makes = _dataset(hints.get("return"))
-    if makes is None:
+    if makes is None or len(makes[0]) > 1:
         raise RecipeError(
             f"step '{name}': it must return rows, found {hints.get('return')}. "
             "Annotate the return with Candidates, Pairs or the like."
         )
-    return Step(name, function, config, parameters, frozenset(resources), makes[0])
+    made_type = makes[0][0] if makes[0] else None
+    return Step(name, function, config, parameters, frozenset(resources), made_type)
 
 
 def find_step(name: str, shipped: Mapping[str, Callable[..., Any]]) -> Step:
@@ -156,16 +162,18 @@ def _is_config(hint: object) -> bool:
     return isinstance(hint, type) and issubclass(hint, Config)
 
 
-def _dataset(hint: Any) -> tuple[DatasetType | None, str] | None:
-    """Dataset type and form of a dataset annotation, or None when it is something else."""
-    if hint is Rows:
-        return None, "one"
+def _dataset(hint: Any) -> tuple[tuple[DatasetType, ...], str] | None:
+    """Dataset types and form of a dataset annotation, or None when it is something else."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Rows:
+        return (), "one"
     if origin is Annotated and arguments[0] is Rows:
-        return next(mark for mark in arguments[1:] if isinstance(mark, DatasetType)), "one"
+        return tuple(mark for mark in arguments[1:] if isinstance(mark, DatasetType)), "one"
     if origin in (Union, types.UnionType):
-        inner = [one for one in arguments if one is not type(None)]
-        return _dataset(inner[0]) if len(inner) == 1 else None
+        inner = [_dataset(argument) for argument in arguments if argument is not type(None)]
+        several = [read[0] for read in inner if read and read[1] == "one" and read[0]]
+        whole = tuple(chain.from_iterable(several)), "one"
+        return inner[0] if len(inner) == 1 else whole if len(several) == len(inner) else None
     if origin is list and (inner_read := _dataset(arguments[0])):
         return inner_read[0], "list"
     if origin is dict and (inner_read := _dataset(arguments[1])):

@@ -23,13 +23,15 @@ Figures = list[dict[str, Any]]
 def opened(store: Store, flows: Sequence[Flow]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with ``candidates``, ``judgments``, ``pairs`` and what is derived from them.
 
-    ``answers`` has one row a candidate: its length, its judgments, and the least, the greatest
-    and the mean of their scores. ``lengths`` has one row a pair.
+    ``answers`` has one row a judged candidate (any candidate, where nobody judged): its length,
+    its judgments, and the least, the greatest and the mean of their scores.
+    ``lengths`` has one row a pair.
     """
     with database.connect(memory=database.LOOKING) as connection:
         connection.execute("SET preserve_insertion_order = false")
         _union(connection, store, CANDIDATES, {one.label: one.candidates for one in flows})
-        _union(connection, store, JUDGMENTS, {one.label: one.judgments for one in flows})
+        judged = {one.label: one.judgments for one in flows if one.judgments}
+        _union(connection, store, JUDGMENTS, judged)
         _union(connection, store, PAIRS, {one.label: one.pairs for one in flows if one.pairs})
         connection.execute(_ANSWERS)
         connection.execute(_LENGTHS)
@@ -63,9 +65,10 @@ _ANSWERS: Final = """
                min(score) AS least, max(score) AS greatest, avg(score) AS score
         FROM judgments GROUP BY ALL
     )
-    SELECT judged.*, length(response) AS length
-    FROM judged JOIN candidates
+    SELECT candidates.flow, judged.* EXCLUDE (flow), length(response) AS length
+    FROM candidates LEFT JOIN judged
       ON candidates.flow = judged.flow AND hash(candidates.candidate_id) = judged.id
+    WHERE judged.id IS NOT NULL OR candidates.flow NOT IN (SELECT flow FROM judged)
 """
 
 _LENGTHS: Final = """
@@ -111,7 +114,7 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
                    count(*) FILTER (chosen > rejected) / count(*) AS longer_chosen
             FROM lengths GROUP BY flow
         )
-        SELECT * FROM judged JOIN modal USING (flow) LEFT JOIN answered USING (flow)
+        SELECT * FROM answered LEFT JOIN judged USING (flow) LEFT JOIN modal USING (flow)
         LEFT JOIN paired USING (flow)
         """,
     )

@@ -18,6 +18,7 @@ from srlm_data.core.schema import (
     MODELS,
     PAIRS,
     PROMPTS,
+    SCORES,
 )
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
@@ -30,14 +31,16 @@ class Flow:
     Attributes:
         label: what the page calls it.
         candidates: the answers.
-        judgments: their judgments.
+        judgments: their judgments; None where scores decide that came of none.
+        scores: what decides instead of the judgments; None where they do.
         pairs: what became of them; None where nothing was paired yet.
         chain: these and all that lies between and before them, from the first prompts on.
     """
 
     label: str
     candidates: Manifest
-    judgments: Manifest
+    judgments: Manifest | None
+    scores: Manifest | None
     pairs: Manifest | None
     chain: tuple[Manifest, ...]
 
@@ -98,20 +101,23 @@ def _label(name: str, end: Manifest, ends: int) -> str:
 def _flow(store: Store, label: str, end: Manifest) -> Flow:
     pairs = end if end.type == PAIRS.name else None
     graph = Graph(store)
-    judgments = graph.nearest(end, JUDGMENTS) if pairs else end
+    scored = graph.nearest(end, JUDGMENTS, SCORES) if pairs else end
     candidates = graph.nearest(end, CANDIDATES)
-    if judgments is None or candidates is None:
+    if scored is None or candidates is None:
         raise StoreError(
             f"{end.ref}: its judgments and answers are not in the store. "
             "Build its recipe again, or leave it out."
         )
+    scores = scored if scored.type == SCORES.name else None
+    judgments = graph.first_parent(scores, JUDGMENTS) if scores else scored
     chain = [
         *_back(graph, graph.first_parent(_back(graph, candidates)[0], PROMPTS)),
         *_back(graph, candidates),
         *_back(graph, judgments),
+        *_back(graph, scores),
         *_back(graph, pairs),
     ]
-    return Flow(label, candidates, judgments, pairs, tuple(chain))
+    return Flow(label, candidates, judgments, scores, pairs, tuple(chain))
 
 
 def _back(graph: Graph, last: Manifest | None) -> list[Manifest]:

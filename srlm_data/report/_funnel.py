@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, PROMPTS
+from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, PROMPTS, SCORES
 from srlm_data.report._flows import Flow
 from srlm_data.store import Manifest
 
@@ -18,6 +18,7 @@ _UNITS = {
     PROMPTS.name: "prompts",
     CANDIDATES.name: "answers",
     JUDGMENTS.name: "judgments",
+    SCORES.name: "scores",
     PAIRS.name: "pairs",
 }
 
@@ -52,6 +53,8 @@ def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
     """The steps of a flow; ``states`` counts the judgments that are paired."""
     steps = [_step(None, flow.chain[0])]
     steps += [_step(before, one) for before, one in pairwise(flow.chain)]
+    if flow.judgments is None:
+        return steps
     judged = next(n for n, one in enumerate(flow.chain) if one.ref == flow.judgments.ref)
     unread = {state: count for state, count in states.items() if state != "parsed"}
     came, drops = steps[judged].came, steps[judged].drops | unread

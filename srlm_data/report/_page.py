@@ -127,7 +127,8 @@ def _section(
 
 def _about(overview: Figures) -> str:
     parts = [
-        f"{one['flow']}: {one['answers'] or 0:,} answers, judged {one['judgments']:,} times"
+        f"{one['flow']}: {one['answers']:,} answers"
+        + (f", judged {one['judgments']:,} times" if one["judgments"] else "")
         + (f", became {one['pairs']:,} pairs" if one["pairs"] else "")
         for one in overview
     ]
@@ -165,6 +166,8 @@ def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
             "name": f"judgments: {words(state)}",
             "cells": [
                 percent(_counts(states, one["flow"]).get(state, 0) / one["judgments"], 2)
+                if one["judgments"]
+                else NOTHING
                 for one in overview
             ],
         }

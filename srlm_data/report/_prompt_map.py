@@ -59,7 +59,7 @@ def _examples(
     found: dict[str, Manifest] = {
         one.ref: one
         for flow in flows
-        for parent in Graph(store).ancestors(flow.judgments)
+        for parent in Graph(store).ancestors(flow.judgments or flow.candidates)
         if (one := parent.manifest) and one.type == EXAMPLES.name
     }
     for number, manifest in enumerate(found.values()):

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
-from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows
+from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import MAX_SCORE, PAIRS
 from srlm_data.steps import pairing
 from srlm_data.steps.pairing import Rule
@@ -67,7 +67,7 @@ class Pair(Config):
         return Expected(known // 2 if known is not None and self.rule.name in _ONCE else None)
 
 
-def pair(config: Pair, candidates: Candidates, judgments: Judgments) -> Pairs:
+def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) -> Pairs:
     """Pair each prompt's best answer with its worst, or by another rule, by the mean scores.
 
     A judgment without a score counts for nothing: an answer with none that parsed is unscored,
@@ -147,8 +147,8 @@ _IN_RANGE: Final = """
 _DECIDED: Final = """
     WITH means AS (
         SELECT prompt_id, candidate_id, count(*) AS judgments,
-               count(score) FILTER (state = 'parsed') AS n,
-               sum(score::DECIMAL(12, 9)) FILTER (state = 'parsed') AS total
+               count(score) AS n,
+               sum(score::DECIMAL(12, 9)) AS total
         FROM judgments GROUP BY prompt_id, candidate_id
     ),
     answers AS (

@@ -116,7 +116,7 @@ def self_instruct(
                     drops[dropped] += 1
                     continue
                 yield pool.add(text) | {
-                    "few_shot": [shot.id for shot in shown], **answered(engine, completion)
+                    "source_ids": [shot.id for shot in shown], **answered(engine, completion)
                 }  # fmt: skip
         notes.update(requests=requests, seed_prompts=len(pool.seed))
 

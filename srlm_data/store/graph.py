@@ -144,10 +144,11 @@ class Graph:
             visit(manifest)
         return list(ordered.values())
 
-    def nearest(self, manifest: Manifest, dataset_type: DatasetType) -> Manifest | None:
-        """Find the nearest ancestor of a type that is in the store."""
+    def nearest(self, manifest: Manifest, *types: DatasetType) -> Manifest | None:
+        """Find the nearest ancestor of any of these types that is in the store."""
+        names = {dataset_type.name for dataset_type in types}
         for parent in self.ancestors(manifest):
-            if parent.manifest and parent.manifest.type == dataset_type.name:
+            if parent.manifest and parent.manifest.type in names:
                 return parent.manifest
         return None
 

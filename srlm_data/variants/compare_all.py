@@ -1,6 +1,6 @@
-"""candidates -> comparisons -> judgments: the answers of one prompt against each other.
+"""candidates -> comparisons -> scores: the answers of one prompt against each other.
 
-A judge model sees every two answers of a prompt in both orders (``contest``); ``rate``
+A judge model sees every two answers of a prompt in both orders (``compare_all``); ``rate``
 makes scores of who won, so that any pairing rule goes on from there. With wins they are the win
 probabilities of SPPO; with Elo and the weights of positions, the scores of Meta-Rewarding.
 """
@@ -20,8 +20,8 @@ from srlm_data.core.config import Config, Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render, user
-from srlm_data.core.rows import Candidates, Comparisons, Judgments, Models, Rows
-from srlm_data.core.schema import COMPARISONS, JUDGMENTS, MAX_SCORE
+from srlm_data.core.rows import Candidates, Comparisons, Models, Rows, Scores
+from srlm_data.core.schema import COMPARISONS, MAX_SCORE, SCORES
 from srlm_data.engines.asking import answered, ask
 from srlm_data.engines.protocol import Engine, Request, Sampling, request_seed
 from srlm_data.steps.verdicts import Comparing, read_verdict
@@ -128,11 +128,11 @@ class Rate(Config):
         return Expected(rows.get("candidates"))
 
 
-def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Judgments:
+def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scores:
     """Turn comparisons of a prompt's answers into a score of each, from 0 to 5.
 
-    5 is an answer that always wins. An answer whose comparisons all lack a winner has no score and
-    is ``unparsed``; one that was not compared is dropped as ``not_compared``, as copies of a text
+    5 is an answer that always wins. An answer whose comparisons all lack a winner has no score;
+    one that was not compared is dropped as ``not_compared``, as copies of a text
     are. The notes have the weight of a win in either position.
 
     Raises:
@@ -162,18 +162,15 @@ def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Judg
             for prompt, played in groupby(read, key=lambda row: row["prompt_id"]):
                 for identity, score in _scores(config, list(played), notes["weights"]).items():
                     yield {
-                        "judgment_id": row_id("contest", config.by, identity, *judges[0]),
+                        "score_id": row_id("score", config.by, identity, *judges[0]),
                         "candidate_id": identity,
                         "prompt_id": prompt,
-                        "repeat": 0,
-                        "state": "unparsed" if score is None else "parsed",
                         "score": score,
-                        "text": "",
-                        "template": judges[0][1],
+                        "method": config.by,
                         "model": judges[0][0],
                     }
 
-    return Rows.stream(JUDGMENTS, rows(), drops=drops, notes=notes)
+    return Rows.stream(SCORES, rows(), drops=drops, notes=notes)
 
 
 _MET: Final = """

@@ -1,7 +1,7 @@
 """Scores from how likely a model finds a text, instead of from what it writes.
 
-``expected_scores`` reads a judgment again and takes the mean over the scores that might have
-come; ``intrinsic_rewards`` and ``smooth_labels`` are CREAM (arXiv 2410.12735). The models are read
+``expected_scores`` reads judgments again and takes the mean over the scores that might have come;
+``intrinsic_rewards`` and ``smooth_labels`` are CREAM (arXiv 2410.12735). The models are read
 as they lie in the store, so no engine has to know about probabilities.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final
 
@@ -21,8 +21,8 @@ from srlm_data.core.config import Config, Expected, Template
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render, user
-from srlm_data.core.rows import BATCH, Candidates, Judgments, Models, Pairs, Rows
-from srlm_data.core.schema import JUDGMENTS, MAX_SCORE, PAIRS
+from srlm_data.core.rows import BATCH, Candidates, Judgments, Models, Pairs, Rows, Scores
+from srlm_data.core.schema import MAX_SCORE, PAIRS, SCORES
 from srlm_data.models.identity import Workshop
 from srlm_data.models.logprobs import Reader
 
@@ -40,8 +40,8 @@ class ExpectedScores(Config):
     )
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """A row for each judgment."""
-        return Expected(rows.get("judgments"))
+        """At most a score for each candidate."""
+        return Expected(rows.get("candidates"))
 
 
 def expected_scores(
@@ -50,12 +50,13 @@ def expected_scores(
     judgments: Judgments,
     model: Models,
     workshop: Workshop,
-) -> Judgments:
-    """Replace each parsed score by its expectation over the scores 0 to 5.
+) -> Scores:
+    """Score each judged answer by the expectation of its judgments over the scores 0 to 5.
 
     The judge reads its own judgment up to the score, and the probabilities of the six scores that
-    may stand there are the weights. Fewer ties remain than among whole points. Judgments without a
-    score stay without one. The notes have the mean ``shift`` from written to expected score.
+    may stand there are the weights; an answer's score is the mean over its parsed judgments, null
+    where none parsed. Fewer ties remain than among whole points. The notes have the mean ``shift``
+    of a judgment from its written to its expected score.
 
     Raises:
         DataError: another model than ``model`` judged, another template was used, or the model's
@@ -77,31 +78,44 @@ def expected_scores(
                     f"'{config.template.name}', found {judges}. Name the model and the template of "
                     "the judge step."
                 )
-            for batch in connection.sql(_JUDGED).to_arrow_reader(4096):
-                judged = batch.to_pylist()
-                parsed = [row for row in judged if row["score"] is not None]
-                shares = reader.choices(_begun(config, row) for row in parsed)
-                expected = {
-                    row["judgment_id"]: sum(score * share for score, share in enumerate(found))
-                    for row, found in zip(parsed, shares, strict=True)
+            judged = _expect(config, reader, connection.sql(_JUDGED).to_arrow_reader(4096))
+            for identity, group in groupby(judged, key=lambda pair: pair[0]["candidate_id"]):
+                judgments_of = list(group)
+                parsed = [(row, score) for row, score in judgments_of if score is not None]
+                shift += sum(score - row["score"] for row, score in parsed)
+                count += len(parsed)
+                mean = sum(score for _, score in parsed) / len(parsed) if parsed else None
+                yield {
+                    "score_id": row_id("score", "expected", identity, *judges[0]),
+                    "candidate_id": identity,
+                    "prompt_id": judgments_of[0][0]["prompt_id"],
+                    "score": None if mean is None else round(mean, 6),
+                    "method": "expected",
+                    "model": digest,
                 }
-                for row in judged:
-                    score = expected.get(row["judgment_id"])
-                    if score is not None:
-                        shift, count = shift + score - row["score"], count + 1
-                        score = round(score, 6)
-                    del row["prompt"], row["response"]
-                    identity = row_id("expected", row["judgment_id"])
-                    yield row | {"judgment_id": identity, "score": score}
         notes["shift"] = round(shift / max(count, 1), 6)
 
-    return Rows.stream(JUDGMENTS, rows(), notes=notes)
+    return Rows.stream(SCORES, rows(), notes=notes)
 
 
 _JUDGED: Final = """
-    SELECT judgments.*, candidates.prompt, response
+    SELECT candidate_id, candidates.prompt_id, candidates.prompt, response, text, score
     FROM judgments JOIN candidates USING (candidate_id) ORDER BY candidate_id, repeat, judgment_id
 """
+
+
+def _expect(
+    config: ExpectedScores, reader: Reader, batches: Iterable[pa.RecordBatch]
+) -> Iterator[tuple[dict[str, Any], float | None]]:
+    """Each judgment with its expected score, None where it has no score."""
+    for batch in batches:
+        judged = batch.to_pylist()
+        shares = reader.choices(_begun(config, row) for row in judged if row["score"] is not None)
+        for row in judged:
+            parsed = row["score"] is not None
+            weights = next(shares) if parsed else ()
+            expected = sum(score * share for score, share in enumerate(weights))
+            yield row, expected if parsed else None
 
 
 def _begun(config: ExpectedScores, row: Mapping[str, Any]) -> tuple[Any, str, list[str]]:
@@ -127,13 +141,13 @@ def intrinsic_rewards(
     model: Models,
     base: Models,
     workshop: Workshop,
-) -> Judgments:
+) -> Scores:
     """Score answers by log p(model) - log p(base): what training has made likelier.
 
     The score is the answer's place among the prompt's answers, from 0 to 5; equal rewards share the
-    mean place. The reward and both log-probabilities are in the text, as JSON.
+    mean place. The reward and both log-probabilities are the ``details``.
     """
-    digest = model.table()["model"][0].as_py()
+    digest, reference = (rows.table()["model"][0].as_py() for rows in (model, base))
     now, before = (_log_probabilities(one, workshop, candidates) for one in (model, base))
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -143,20 +157,19 @@ def intrinsic_rewards(
             for identity, reward, p, q in answers:
                 others = [other for one, other, _, _ in answers if one != identity]
                 below = sum((other < reward) + (other == reward) / 2 for other in others)
-                kept = {"reward": reward, "model": round(p, 6), "base": round(q, 6)}
+                details = {"reward": reward, "model": round(p, 6), "base": round(q, 6)}
                 yield {
-                    "judgment_id": row_id("intrinsic", digest, identity, kept),
+                    "score_id": row_id("score", "intrinsic", identity, digest, reference),
                     "candidate_id": identity,
                     "prompt_id": prompt,
-                    "repeat": 0,
-                    "state": "parsed",
                     "score": MAX_SCORE * below / max(len(others), 1),
-                    "text": json.dumps(kept),
-                    "template": "intrinsic",
+                    "method": "intrinsic",
                     "model": digest,
+                    "reference": reference,
+                    "details": json.dumps(details),
                 }
 
-    return Rows.stream(JUDGMENTS, rows())
+    return Rows.stream(SCORES, rows())
 
 
 def _log_probabilities(models: Models, workshop: Workshop, candidates: Candidates) -> list[float]:
@@ -189,7 +202,10 @@ class SmoothLabels(Config):
 
 
 def smooth_labels(
-    config: SmoothLabels, pairs: Pairs, judgments: Judgments, previous: Judgments
+    config: SmoothLabels,
+    pairs: Pairs,
+    judgments: Judgments | Scores,
+    previous: Judgments | Scores,
 ) -> Pairs:
     """Turn a share of the pairs round, the larger the less two models' rankings agree.
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.errors import DataError
-from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows
+from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import MAX_SCORE, PAIRS
 from srlm_data.steps.pairing import rows_of
 
@@ -44,13 +44,13 @@ def pair_across(
     config: PairAcross,
     chosen: Candidates,
     rejected: Candidates,
-    chosen_judgments: Judgments | None = None,
-    rejected_judgments: Judgments | None = None,
+    chosen_judgments: Judgments | Scores | None = None,
+    rejected_judgments: Judgments | Scores | None = None,
 ) -> Pairs:
     """Pair an answer of one side with an answer of the other, prompt by prompt.
 
-    With judgments, a prompt's best answer of ``chosen`` meets the worst of ``rejected``, by the
-    mean of the parsed scores, and only where it has the higher score. Without, one answer of each
+    With judgments or scores, a prompt's best answer of ``chosen`` meets the worst of ``rejected``,
+    by the mean of the scores, and only where it has the higher one. Without, one answer of each
     side meets, whatever it is worth, and the pair has no scores.
 
     Every prompt of either side becomes a pair or is dropped under the first reason that applies:
@@ -63,7 +63,7 @@ def pair_across(
     judged = chosen_judgments is not None
     if judged != (rejected_judgments is not None):
         raise DataError(
-            "oppose: either both sides have judgments or neither has, found one. "
+            "pair_across: either both sides have judgments or neither has, found one. "
             "Judge the other side in the same way."
         )
     drops: Counter[str] = Counter()
@@ -95,7 +95,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, side: str, wanted: str, *, ju
     """The table of a side's one answer to each prompt, null where none has a score."""
     scores = (
         f"SELECT candidate_id, avg(score::DECIMAL(12, 9)) AS score FROM {side}_judgments "
-        "WHERE state = 'parsed' GROUP BY candidate_id"
+        "WHERE score IS NOT NULL GROUP BY candidate_id"
         if judged
         else f"SELECT candidate_id, 0 AS score FROM {side}"
     )

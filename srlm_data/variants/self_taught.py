@@ -48,7 +48,7 @@ def rewrite_prompts(
 ) -> Prompts:
     """Let a model write an instruction that is like each prompt and asks for something else.
 
-    ``few_shot`` of a row has the id of the prompt that it was made from.
+    ``source_ids`` of a row has the id of the prompt that it was made from.
 
     Drops: ``error``, ``empty``, ``cut_off``, ``unchanged``, ``duplicate`` (of an earlier one).
 
@@ -90,7 +90,7 @@ def rewrite_prompts(
                     "prompt_id": identity,
                     "prompt": new,
                     "source": "modified",
-                    "few_shot": [prompt["prompt_id"]],
+                    "source_ids": [prompt["prompt_id"]],
                     **answered(engine, completion),
                 }
 

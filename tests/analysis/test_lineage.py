@@ -78,7 +78,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     ], model=m0, **{"data[0]": examples})  # fmt: skip
     written = {"source": "self", "model": "m0"}
     prompts = write(store, "prompts", PROMPTS, [
-        written | {"prompt_id": name, "prompt": user(text), "few_shot": shown}
+        written | {"prompt_id": name, "prompt": user(text), "source_ids": shown}
         for name, text, shown in (
             ("prompt0", "How?", ["shown"]), ("prompt1", "Why?", ["shown", "prompt0"])
         )
@@ -117,10 +117,10 @@ def test_a_pair_leads_through_its_answers_to_the_seed_and_the_models(store: Stor
         *((one, "written by", "m1") for one in ("best", "worst")),
         *((one, "scored by", f"{one}{i}") for one in ("best", "worst") for i in range(2)),
         *((f"{one}{i}", "written by", "m1") for one in ("best", "worst") for i in range(2)),
-        ("prompt1", "written after", "example"),
-        ("prompt1", "written after", "prompt0"),
+        ("prompt1", "made from", "example"),
+        ("prompt1", "made from", "prompt0"),
         ("prompt1", "written by", "m0"),
-        ("example", "made of", "reply"),
+        ("example", "made from", "reply"),
         ("reply", "reply to", "question"),
         ("m1", "began as", "m0"),
         ("m1", "read data[0]", "toy.ift"),
@@ -136,7 +136,7 @@ def test_a_judgment_leads_to_its_answer_and_not_to_its_siblings(store: Store) ->
 
 def test_a_made_prompt_that_was_shown_is_named_and_not_followed(store: Store) -> None:
     assert not [one for one in edges(lineage(store, "pair")) if one[0] == "prompt0"]
-    assert ("prompt0", "written after", "example") in edges(lineage(store, "prompt0"))
+    assert ("prompt0", "made from", "example") in edges(lineage(store, "prompt0"))
 
 
 def test_a_model_leads_to_what_it_began_as_and_was_trained_on(store: Store) -> None:
@@ -154,7 +154,7 @@ def test_down_leads_from_a_message_to_the_model_that_learned_from_it(store: Stor
     assert {
         ("question", "replied to by", "reply"),
         ("reply", "made into", "example"),
-        ("example", "shown for", "prompt1"),
+        ("example", "made into", "prompt1"),
         ("example", "trained", "m1"),
         ("prompt1", "answered by", "best"),
         ("best", "judged in", "best0"),
@@ -235,6 +235,7 @@ def test_a_damaged_version_hides_no_other(store: Store, tmp_path: Path) -> None:
 
 ROWS: Mapping[str, tuple[dict[str, Any], str]] = {
     "judgments": ({"state": "truncated", "score": None, "text": "So"}, "truncated: So"),
+    "scores": ({"method": "elo", "score": 2.5}, "elo: 2.5"),
     "comparisons": ({"winner": None, "state": "unparsed", "text": "Hm"}, "unparsed: Hm"),
     "metrics": ({"metric": "spearman", "value": 0.51234}, "spearman = 0.5123"),
     "messages": ({"role": "prompter", "text": "a\n b"}, "prompter: a b"),
@@ -242,7 +243,7 @@ ROWS: Mapping[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("type", ROWS)
+@pytest.mark.parametrize("dataset_type", ROWS)
 def test_a_row_is_told_in_one_line(dataset_type: str) -> None:
     row, line = ROWS[dataset_type]
     assert gist(dataset_type, row) == line

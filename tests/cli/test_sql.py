@@ -34,7 +34,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_sql_answers_as_a_table_as_csv_and_as_json_lines(cli: Cli, built: Path) -> None:
-    query = "SELECT prompt_id, prompt, few_shot FROM toy.prompts ORDER BY ALL LIMIT 2"
+    query = "SELECT prompt_id, prompt, source_ids FROM toy.prompts ORDER BY ALL LIMIT 2"
     (built / "query.sql").write_text(query)
     assert "prompt_id" in cli("sql", "--file", "query.sql", cwd=built).stdout
     as_csv = cli("sql", query, "--format", "csv", cwd=built).stdout
@@ -43,7 +43,7 @@ def test_sql_answers_as_a_table_as_csv_and_as_json_lines(cli: Cli, built: Path) 
     assert [row["prompt"][0]["role"] for row in rows] == ["user", "user"]
     cells = list(csv.DictReader(io.StringIO(as_csv)))
     assert [json.loads(cell["prompt"]) for cell in cells] == [row["prompt"] for row in rows]
-    assert [cell["few_shot"] for cell in cells] == ["", ""]
+    assert [cell["source_ids"] for cell in cells] == ["", ""]
 
 
 def test_sql_refuses_files_and_writing_in_one_sentence(cli: Cli, built: Path) -> None:

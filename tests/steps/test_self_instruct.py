@@ -62,7 +62,7 @@ def test_eight_examples_are_shown_and_two_of_them_are_its_own_once_there_are_two
     own = {row["prompt_id"] for row in rows}
     for request in engine.asked:
         assert len(set(shown(request))) == 8
-    counts = [len(own & set(row["few_shot"])) for row in rows]
+    counts = [len(own & set(row["source_ids"])) for row in rows]
     assert counts == [0] * 4 + [2] * 8
     assert made.notes == {"requests": 12, "seed_prompts": 20}
     assert {(row["source"], row["model"]) for row in rows} == {("self_instruct", "fake")}
@@ -72,7 +72,7 @@ def test_few_shot_ids_are_those_of_the_prompts_that_were_shown():
     rows, _, engine = run(lambda request: said(int(request.id)), n=3)
     known = {row["prompt_id"]: row["prompt"][0]["content"] for row in [*SEED.dicts(), *rows]}
     asked = {request.id: shown(request) for request in engine.asked}
-    assert [[known[identity] for identity in row["few_shot"]] for row in rows] == [
+    assert [[known[identity] for identity in row["source_ids"]] for row in rows] == [
         asked["0"], asked["1"], asked["2"],
     ]  # fmt: skip
 

@@ -147,7 +147,7 @@ _PROMPTS = (
                {texts}[n + 1],
                'Describe the ' || {words}[1 + n % 12] || ' near the ' || {words}[1 + (n // 12) % 12]
                || ', number ' || n
-           )}}] AS prompt, 'made' AS source, NULL AS few_shot, '{model}' AS model, """
+           )}}] AS prompt, 'made' AS source, NULL AS source_ids, '{model}' AS model, """
     + _ANSWERED
     + " FROM range({prompts}) AS t(n)"
 )

@@ -102,8 +102,8 @@ def test_win_scores_go_into_any_pairing_rule():
     texts = {"p": ["a", "bb", "ccc"]}
     comparisons, _, _ = judged(texts, longer)
     rows = rate(Rate(), candidates(texts), comparisons)
-    judgments = Rows.of(schema.JUDGMENTS, rows.table())
-    found = pair(Pair(rule="all_pairs"), candidates(texts), judgments).dicts()
+    scored = Rows.of(schema.SCORES, rows.table())
+    found = pair(Pair(rule="all_pairs"), candidates(texts), scored).dicts()
     assert sorted(row["chosen_id"] + row["rejected_id"] for row in found) == [
         "p1p0",
         "p2p0",

@@ -110,17 +110,20 @@ def test_the_expected_score_weighs_each_score_by_its_probability(shop):
     assert sum(shares) == pytest.approx(1)
     expected = sum(score * share for score, share in enumerate(shares))
     assert row["score"] == pytest.approx(expected, abs=1e-5)
-    assert row["text"] == text
+    assert (row["method"], row["model"]) == ("expected", "m1")
     assert row["score"] != 4
 
 
 def test_a_judgment_without_a_score_gets_none_by_probability(shop):
     given = judged([("I cannot say.", None), ("Fine. **Score:** 3/5", 3)])
     rows = expected_scores(ExpectedScores(template=TEMPLATE), *given, model("m1"), shop)
-    first, second = rows.dicts()
-    assert (first["state"], first["score"]) == ("unparsed", None)
-    assert 0 <= second["score"] <= 5
-    assert rows.notes["shift"] == pytest.approx(second["score"] - 3, abs=1e-5)
+    [row] = rows.dicts()  # a row an answer: the mean of the judgments that have a score
+    assert 0 <= row["score"] <= 5
+    assert rows.notes["shift"] == pytest.approx(row["score"] - 3, abs=1e-5)
+    [row] = expected_scores(
+        ExpectedScores(template=TEMPLATE), *judged([("No.", None)]), model("m1"), shop
+    ).dicts()
+    assert row["score"] is None
 
 
 def test_another_models_judgments_are_not_read_as_its_own(shop):

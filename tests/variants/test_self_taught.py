@@ -29,7 +29,7 @@ def test_the_first_line_is_taken_without_its_list_mark_and_names_its_origin():
     rows = modified({"bake bread": "2. Bake a cake.\n3. Boil an egg."})
     [row] = rows.dicts()
     assert row["prompt"] == user("Bake a cake.")
-    assert row["few_shot"] == [ids.prompt_id(user("bake bread"))]
+    assert row["source_ids"] == [ids.prompt_id(user("bake bread"))]
     assert (row["source"], row["model"]) == ("modified", "fake")
 
 

@@ -211,7 +211,7 @@ class _Walk:
                 self._join(place, f"read {parent.parameter}", _parent_node(parent))
 
     def _evidence(self, generation: Sequence[Found]) -> dict[str, list[Found]]:
-        """Candidate -> its judgments, where the walk began at the pair that they have made."""
+        """Candidate -> its judgments or scores, where the walk began at their pair."""
         root = self.graph.nodes[0]
         answers = [one.id for one in generation if one.type == "candidates"]
         if root.type != "pairs" or not answers:
@@ -220,9 +220,10 @@ class _Walk:
         pairs = self._store.manifest(name, version)
         read = {one.ref for one in self._versions.parents(pairs)}
         judged: dict[str, list[Found]] = {}
-        for one in self._lookup.by("judgments", "candidate_id", answers):
-            if one.manifest.ref in read:
-                judged.setdefault(one.key, []).append(one)
+        for dataset_type in ("judgments", "scores"):
+            for one in self._lookup.by(dataset_type, "candidate_id", answers):
+                if one.manifest.ref in read:
+                    judged.setdefault(one.key, []).append(one)
         return judged
 
     # Down ------------------------------------------------------------------------------------

@@ -77,9 +77,9 @@ class Lookup:
         wanted = ", ".join(quoted(one) for one in sorted(set(ids)))
         if not wanted:
             return []
-        if column == "few_shot":
-            keys = f"list_intersect(few_shot, [{wanted}])"
-            return self._ask(dataset_type, keys, f"list_has_any(few_shot, [{wanted}])", limit)
+        if column == "source_ids":
+            keys = f"list_intersect(source_ids, [{wanted}])"
+            return self._ask(dataset_type, keys, f"list_has_any(source_ids, [{wanted}])", limit)
         return self._ask(dataset_type, f'["{column}"]', f'"{column}" IN ({wanted})', limit)
 
     def holding(self, dataset_type: str, ids: Iterable[str]) -> dict[str, list[Manifest]]:

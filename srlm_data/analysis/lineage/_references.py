@@ -32,13 +32,13 @@ REFERENCES: Final = {
     ),
     "examples": (
         Reference(
-            "made of", "made into", "source_id",
+            "made from", "made into", "source_id",
             (("messages", "message_id"), ("judgments", "judgment_id")),
         ),
     ),
     "prompts": (
         Reference(
-            "written after", "shown for", "few_shot",
+            "made from", "made into", "source_ids",
             (("examples", "prompt_id"), ("prompts", "prompt_id")),
         ),
         _WRITTEN,
@@ -50,6 +50,11 @@ REFERENCES: Final = {
     "judgments": (
         Reference("judgment of", "judged in", "candidate_id", _CANDIDATE),
         _WRITTEN,
+    ),
+    "scores": (
+        Reference("score of", "scored in", "candidate_id", _CANDIDATE),
+        Reference("preferred by", None, "model", _MODEL),
+        Reference("measured from", None, "reference", _MODEL),
     ),
     "comparisons": (
         Reference("first", "compared in", "first_id", _CANDIDATE),

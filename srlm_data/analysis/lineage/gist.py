@@ -19,6 +19,8 @@ def gist(dataset_type: str, row: Mapping[str, Any], width: int = 80) -> str:
             text = row["response"]
         case "judgments":
             text = f"{_scored(row['state'], row['score'])}: {row['text']}"
+        case "scores":
+            text = f"{row['method']}: {_scored('no score', row['score'])}"
         case "comparisons":
             text = f"{row['winner'] or row['state']}: {row['text']}"
         case "pairs":

@@ -100,10 +100,9 @@ class File:
         }
         for parameter in step.parameters.values():
             if parameter.required and parameter.name not in body:
-                wanted = parameter.type.name if parameter.type else "datasets"
                 self._problem(
-                    f"step '{step.name}' reads '{parameter.name}' ({wanted}), which is not given. "
-                    f"Add '{parameter.name}: <dataset>'.",
+                    f"step '{step.name}' reads '{parameter.name}' ({parameter.wanted}), which is "
+                    f"not given. Add '{parameter.name}: <dataset>'.",
                     *where,
                 )
         config = self._config(step, body, where)
@@ -170,11 +169,11 @@ class File:
             )
             return None
         found = self._elsewhere(given, *where) if "." in given else self._above(given, *where)
-        if found and parameter.type and found.makes is not parameter.type:
+        if found and parameter.types and found.makes not in parameter.types:
             self._problem(
-                f"step '{step.name}' reads {parameter.type.name} as '{parameter.name}', found "
+                f"step '{step.name}' reads {parameter.wanted} as '{parameter.name}', found "
                 f"'{given}', which is {found.makes.name}. "
-                f"Name a dataset of {parameter.type.name}.",
+                f"Name a dataset of {parameter.wanted}.",
                 *where,
             )
         return found

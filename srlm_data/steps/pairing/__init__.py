@@ -27,7 +27,7 @@ from pydantic import ValidationInfo
 
 from srlm_data.core import database
 from srlm_data.core.errors import DataError, did_you_mean
-from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows
+from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import PAIRS
 
 
@@ -105,7 +105,7 @@ step), or a SQL file beside the recipe, whose text is."""
 def pair_by(
     rule: RuleText,
     candidates: Candidates,
-    judgments: Judgments,
+    judgments: Judgments | Scores,
     *,
     seed: int,
     min_margin: float,
@@ -190,7 +190,7 @@ _SCORED: Final = """
         SELECT prompt_id, candidate_id, response, count(score) AS n,
                sum(score::DECIMAL(12, 9)) AS total, max(score) - min(score) AS spread
         FROM candidates
-        LEFT JOIN (SELECT prompt_id, candidate_id, score FROM judgments WHERE state = 'parsed')
+        LEFT JOIN (SELECT prompt_id, candidate_id, score FROM judgments WHERE score IS NOT NULL)
             USING (prompt_id, candidate_id)
         GROUP BY ALL
     )
