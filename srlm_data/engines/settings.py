@@ -73,9 +73,6 @@ class VllmEngine(Config):
     tensor_parallel_size: int = Field(
         default=1, ge=1, description="GPUs that hold the model together."
     )
-    data_parallel_size: int = Field(
-        default=1, ge=1, description="Copies of the model on this machine that answer side by side."
-    )
     enforce_eager: bool | None = Field(
         default=None, description="Skip compilation and CUDA graphs; unset: only on a CPU."
     )
@@ -104,13 +101,6 @@ class RayEngine(Config):
         default=5, ge=0, description="Replicas that may die, and are replaced, in one run."
     )
     vllm: VllmEngine = Field(default=VllmEngine(), description="How each replica runs.")
-
-    @field_validator("vllm")
-    @classmethod
-    def _one_copy_each(cls, vllm: VllmEngine) -> VllmEngine:
-        if vllm.data_parallel_size > 1:
-            raise ValueError("a replica is one copy of the model; set 'replicas' to how many")
-        return vllm
 
 
 class OpenaiEngine(Config):

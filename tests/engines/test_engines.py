@@ -42,12 +42,6 @@ def test_settings_are_told_apart_by_their_kind() -> None:
         adapter.validate_python({"kind": "transformers", "batch_sise": 2})
 
 
-def test_a_replica_is_one_copy_of_the_model() -> None:
-    assert VllmEngine(data_parallel_size=2).tensor_parallel_size == 1
-    with pytest.raises(ValidationError, match="one copy of the model; set 'replicas'"):
-        RayEngine(vllm=VllmEngine(data_parallel_size=2))
-
-
 def test_settings_import_no_model_library() -> None:
     code = (
         "import sys, srlm_data.engines.settings, srlm_data.models.identity\n"

@@ -7,9 +7,12 @@ from contextlib import closing
 
 import pytest
 
+from srlm_data.core import templates
+from srlm_data.core.messages import user
 from srlm_data.engines._chat import Prompts
 from srlm_data.engines.protocol import Completion, Request, Sampling, request_seed
 from srlm_data.engines.settings import OpenaiEngine, open_engine
+from srlm_data.steps.judgments import GUIDED, read_score
 from vllm_server import M0, VllmServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -43,9 +46,11 @@ def requests(count: int, sampling: Sampling = SAMPLING) -> list[Request]:
     ]
 
 
-def run(server: VllmServer, asked: list[Request], kill_after: int = -1) -> dict[str, Completion]:
+def run(
+    server: VllmServer, asked: list[Request], kill_after: int = -1, concurrency: int = 8
+) -> dict[str, Completion]:
     """Request id -> completion; the server dies and comes back after so many."""
-    settings = OpenaiEngine(base_url=server.address, concurrency=8)
+    settings = OpenaiEngine(base_url=server.address, concurrency=concurrency)
     found: dict[str, Completion] = {}
     with closing(open_engine(settings, "m0", "digest", "1")) as engine:
         for done in engine.generate(iter(asked)):
@@ -70,9 +75,21 @@ def test_a_served_model_reads_the_tokens_that_its_own_template_writes(server: Vl
         assert 0 < one.completion_tokens <= 24
 
 
-def test_a_pattern_guides_what_a_served_model_writes(server: VllmServer) -> None:
-    done = run(server, requests(8, Sampling(1.0, 1.0, 24, pattern="Score: [0-5]")))
-    assert all(one.text[:-1] == "Score: " and one.text[-1] in "012345" for one in done.values())
+def test_a_guided_judgment_ends_with_a_score_however_many_are_under_way(
+    server: VllmServer,
+) -> None:
+    """By a model that knows what a judgment is; it may reach its limit before the score line."""
+    prompt = templates.load("judge_brief").fill(
+        prompt="What colour is the hat?", response="The hat is red."
+    )
+    guided = Sampling(0.7, 0.9, 64, pattern=GUIDED)
+    asked = [Request(str(seed), tuple(user(prompt)), guided, seed) for seed in range(48)]
+    done = run(server, asked, concurrency=48).values()
+    assert {read_score(one.text, one.finish_reason).state for one in done} <= {
+        "parsed",
+        "truncated",
+    }
+    assert sum(one.finish_reason == "stop" for one in done) > 40
 
 
 def test_a_server_that_is_killed_and_started_again_mid_run_loses_nothing(

@@ -1,5 +1,6 @@
 """vLLM as it is installed: slow to import, so these stand apart."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,44 +54,47 @@ def test_every_request_is_answered_once_and_in_bounded_numbers(engine: Engine) -
 
 
 class Places:
-    """A core of so many places, which counts those that a step leaves empty."""
+    """An engine of vLLM's with so many places, which counts those that a step leaves empty."""
 
     def __init__(self, places: int) -> None:
-        self.config = SimpleNamespace(
+        self.vllm_config = SimpleNamespace(
             model_config=SimpleNamespace(max_model_len=512, model="m"),
             scheduler_config=SimpleNamespace(max_num_seqs=places),
-            parallel_config=SimpleNamespace(data_parallel_size=1),
         )
+        self.engine_core = None
         self.given_out = False
         self.steps = self.empty = 0
         self._places = places
         self._queue: deque[list[Any]] = deque()
         self._running: list[list[Any]] = []
 
-    def add(self, key: str, tokens: list[int], parameters: Any) -> None:
-        self._queue.append([key, 1 + sum(tokens) % 7])  # key, steps to its end
+    def add_request(self, key: str, prompt: Any, parameters: Any) -> None:
+        self._queue.append([key, 1 + sum(prompt["prompt_token_ids"]) % 7])  # key, steps to its end
 
-    def finished(self) -> list[tuple[str, Any]]:
+    def step(self) -> list[Any]:
         while self._queue and len(self._running) < self._places:
             self._running.append(self._queue.popleft())
         if not self.given_out:  # at the end places must stay empty
             self.empty += self._places - len(self._running)
         self.steps += 1
-        for one in self._running:
-            one[1] -= 1
+        for running in self._running:
+            running[1] -= 1
         ended = [key for key, left in self._running if left == 0]
-        self._running = [one for one in self._running if one[1]]
+        self._running = [running for running in self._running if running[1]]
         answer = SimpleNamespace(text="yes", finish_reason="stop", token_ids=[1])
-        output = SimpleNamespace(
-            outputs=[answer], prompt_token_ids=[1], num_cached_tokens=0, metrics=None
-        )
-        return [(key, output) for key in ended]
+        return [
+            SimpleNamespace(
+                request_id=key,
+                outputs=[answer],
+                prompt_token_ids=[1],
+                num_cached_tokens=0,
+                metrics=None,
+            )
+            for key in ended
+        ]
 
-    def abort(self, keys: list[str]) -> None:
+    def abort_request(self, keys: list[str]) -> None:
         raise AssertionError("nothing was left")
-
-    def close(self) -> None:
-        pass
 
 
 def test_no_place_is_ever_empty_while_requests_are_left(
@@ -165,6 +169,15 @@ def test_the_chat_template_is_applied_once(engine: Engine, model: Path) -> None:
         assert done.prompt_tokens == len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+# What vLLM asks of xgrammar is out of date.
+@pytest.mark.filterwarnings("ignore:max_rollback_tokens:DeprecationWarning")
+def test_a_pattern_holds_every_answer_however_many_are_under_way(engine: Engine) -> None:
+    done = list(engine.generate(ask(48, Sampling(1.0, 1.0, 24, pattern="Score: [0-5]"))))
+    assert len(done) == 48
+    assert all(re.fullmatch("Score: [0-5]", one.text) for one in done)
+    assert {one.finish_reason for one in done} == {"stop"}
+
+
 def test_a_pattern_that_is_none_fails_alone(engine: Engine) -> None:
     bad = Request("bad", ask(1)[0].messages, Sampling(1.0, 1.0, 8, pattern="(["), 1)
     done = {one.request.id: one for one in engine.generate([bad, *ask(3)])}
@@ -193,19 +206,6 @@ def test_stopping_early_leaves_nothing_behind(engine: Engine) -> None:
     stream.close()  # type: ignore[attr-defined]
     done = list(engine.generate(ask(5)))
     assert sorted(completion.request.id for completion in done) == [f"r{i}" for i in range(5)]
-
-
-def test_one_model_after_another_in_one_process(
-    engine: Engine, model: Path, tmp_path: Path
-) -> None:
-    asked = ask(6)
-    first = texts(engine.generate(asked))
-    engine.close()
-    for seed in (1, 2, 0):
-        folder = tiny_model(tmp_path / str(seed), seed=seed)
-        other = open_engine(SETTINGS, str(folder), f"digest {seed}")
-        assert (texts(other.generate(asked)) == first) == (seed == 0)
-        other.close()
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""A build that is stopped or killed while vLLM computes in processes of its own, as on a GPU."""
+"""A build that is stopped or killed while vLLM computes in processes of its own, as on a GPU.
+
+Each is a build of its own and takes most of a minute; `test_vllm_guard` has the other ways to die.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,7 @@ import pytest
 from checkout import ROOT
 from srlm_data.engines.cache import journal
 from tiny import tiny_model
-from vllm_server import on_one_core, shared_memory, still_there
+from vllm_server import lives, on_one_core, shared_memory, still_there, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 pytest.importorskip("vllm")
@@ -28,21 +29,6 @@ datasets:
   prompts: {step: 'srlm_data.demo.steps:world_prompts', n: 2000}
   candidates: {step: generate, prompts: prompts, model: m0, max_tokens: 64, cut_off: keep}
 """
-
-
-def wait_until(said: Callable[[], object], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not said():
-        assert time.monotonic() < end
-        time.sleep(0.2)
-
-
-def lives(process: psutil.Process) -> bool:
-    """Whether it does more than wait for its parent to see that it has ended."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def stop(home: Path, how: signal.Signals, whom: str) -> tuple[int, list[psutil.Process], set[str]]:
@@ -86,7 +72,7 @@ def stop(home: Path, how: signal.Signals, whom: str) -> tuple[int, list[psutil.P
 
 @pytest.mark.parametrize(
     ("how", "whom", "code"),
-    [(signal.SIGINT, "group", 130), (signal.SIGKILL, "group", -9), (signal.SIGKILL, "build", -9)],
+    [(signal.SIGINT, "group", 130), (signal.SIGKILL, "build", -9)],
 )
 def test_a_build_that_is_stopped_leaves_no_process_and_no_shared_memory(
     tmp_path: Path, how: signal.Signals, whom: str, code: int

@@ -1,9 +1,9 @@
 """Models one after another in one process: what each wrote, and what it left behind.
 
-    python tests/support/one_after_another.py FOLDER COPIES[xPARTS]...
+    python tests/support/one_after_another.py FOLDER PARTS...
 
-Prints JSON, for as many models as there are numbers of copies; PARTS are processes that hold a copy
-together.
+Prints JSON, for as many models as there are numbers of parts, which are processes that hold a model
+together. The third model is the first one again.
 """
 
 from __future__ import annotations
@@ -59,20 +59,19 @@ def family() -> list[psutil.Process]:
 def main() -> None:
     folder = Path(sys.argv[1])
     found = []
-    for seed, asked in enumerate(sys.argv[2:]):
-        copies, _, parts = asked.partition("x")
+    for turn, parts in enumerate(map(int, sys.argv[2:])):
+        seed = turn % 2
         model = tiny_model(folder / str(seed), seed=seed, width=WIDTH, layers=LAYERS)
         settings = VllmEngine(
             max_num_seqs=PLACES,
             kv_cache_memory_bytes=64 << 20,
-            data_parallel_size=int(copies),
-            tensor_parallel_size=int(parts or 1),
+            tensor_parallel_size=parts,
         )
         with closing(open_engine(settings, str(model), f"m{seed}")) as engine:
             done = engine.generate(requests(40, 16))
             texts = {one.request.id: one.text for one in done}
-            known: dict[str, Any] = {"copies": int(copies), "texts": texts}
-            if seed == 0:
+            known: dict[str, Any] = {"parts": parts, "texts": texts}
+            if turn == 0:
                 known["at_once"] = seconds_of_reading(engine, 0)
                 known["after_a_pause"] = seconds_of_reading(engine, 2 * known["at_once"])
             known["processes"] = len(family())

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -54,6 +54,22 @@ def still_there(names: Iterable[str]) -> list[str]:
 
 def _maps(process: psutil.Process) -> str:
     return Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def wait_until(said: Callable[[], object], seconds: float) -> None:
+    """Look again and again until it is true; fails after so many seconds."""
+    end = time.monotonic() + seconds
+    while not said():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it does more than wait for its parent to see that it has ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class VllmServer:

@@ -2,17 +2,23 @@
 
 Requests are streamed in as others finish, so that the scheduler always has enough to choose from
 and memory stays bounded; completions come out as they end. Prefix caching computes a beginning
-that prompts share (a judge's rubric) once. See
-:mod:`srlm_data.engines.backends._vllm_cores` for where vLLM computes.
+that prompts share (a judge's rubric) once.
+
+With a GPU vLLM's core computes in a process of its own, and never waits for the disk or for the
+step that reads the answers as long as its queue holds requests. On a CPU, where a further process
+takes ten seconds to start and gains nothing, it computes while :meth:`Vllm.finished` is called.
 """
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
+import threading
 from collections.abc import Iterable, Iterator
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Final
 
 # Read once, when torch and vLLM are imported. A user's own settings win.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -21,7 +27,9 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 
 import torch
 import transformers
-from vllm import SamplingParams, envs
+from vllm import EngineArgs, LLMEngine, SamplingParams, envs
+from vllm.exceptions import VLLMClientError
+from vllm.inputs import TokensPrompt
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.utils.cpu_resource_utils import get_visible_memory_node
@@ -29,58 +37,51 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from srlm_data.core.errors import EngineError
 from srlm_data.engines._chat import Prompts, failed
-from srlm_data.engines.backends._vllm_cores import Core, Offline, Parallel
 from srlm_data.engines.backends._vllm_guard import Guard
 from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import VllmEngine
 
-_CPU_TOKENS = 8192  # of one step; on a CPU also the longest sequence, unless set otherwise
-_CPU_CACHE_BYTES = 1 << 30
+_CPU_TOKENS: Final = 8192  # of one step; on a CPU also the longest sequence, unless set otherwise
+_CPU_CACHE_BYTES: Final = 1 << 30
+_LOOK_SECONDS: Final = 0.5  # between two looks at whether vLLM's core lives
 
 
 def load(settings: VllmEngine, model: str, digest: str, revision: str | None = None) -> Vllm:
     """Load ``model``, a folder or a Hub name (see ``settings.open_engine``)."""
     from_hub = {"revision": revision, "trust_remote_code": settings.trust_remote_code}
-    arguments = settings.model_dump(exclude={"kind"}, exclude_none=True)
+    arguments = {
+        "model": model,
+        "revision": revision,
+        "tokenizer_revision": revision,
+        "load_format": "safetensors",
+        "use_tqdm_on_load": False,
+        **settings.model_dump(exclude={"kind"}, exclude_none=True),
+    }
     try:
         # The tokenizer of transformers, not vLLM's: every engine then reads the same tokens.
         tokenizer = transformers.AutoTokenizer.from_pretrained(model, **from_hub)
         if current_platform.is_cpu():
             config = transformers.AutoConfig.from_pretrained(model, **from_hub)
             arguments = _for_cpu(arguments, config.get_text_config().max_position_embeddings)
-        core, guard = _begin(
-            settings,
-            {
-                "model": model,
-                "revision": revision,
-                "tokenizer_revision": revision,
-                "load_format": "safetensors",
-                "use_tqdm_on_load": False,
-                **arguments,
-            },
-        )
+        with ExitStack() as undo:
+            guard = None
+            if arguments["tensor_parallel_size"] > 1 or envs.VLLM_ENABLE_V1_MULTIPROCESSING:
+                guard = Guard()
+                undo.callback(guard.close)
+                with guard.loading():
+                    engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+            else:
+                engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+            undo.pop_all()
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(f"engine 'vllm': the model {model} cannot be loaded: {error}") from error
-    return Vllm(core, tokenizer, digest, guard)
-
-
-def _begin(settings: VllmEngine, arguments: dict[str, Any]) -> tuple[Core, Guard | None]:
-    """Where vLLM computes, and who watches over it if that is in processes of its own."""
-    core = Offline if settings.data_parallel_size == 1 else Parallel
-    parts = settings.tensor_parallel_size * settings.data_parallel_size
-    if parts == 1 and not envs.VLLM_ENABLE_V1_MULTIPROCESSING:
-        return core(arguments), None
-    guard = Guard()
-    try:
-        with guard.loading():
-            return core(arguments), guard
-    except BaseException:
-        guard.close()
-        raise
+    # Request times need statistics, but nobody reads the counters that a server exports.
+    engine.logger_manager = None
+    return Vllm(engine, tokenizer, digest, guard)
 
 
 def _for_cpu(arguments: dict[str, Any], longest: int) -> dict[str, Any]:
-    """The arguments with what the CPU build needs beneath what the user has set."""
+    """Return the arguments with what the CPU build needs beneath what the user has set."""
     if arguments["tensor_parallel_size"] == 1:
         # One process: the two others take 10 s to start and gain nothing here.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
@@ -108,18 +109,30 @@ def _for_cpu(arguments: dict[str, Any], longest: int) -> dict[str, Any]:
 class Vllm:
     """An engine over vLLM. Satisfies :class:`srlm_data.engines.protocol.Engine`."""
 
-    def __init__(self, core: Core, tokenizer: Any, digest: str, guard: Guard | None = None) -> None:
-        config = core.config
-        self._core: Core | None = core
+    def __init__(
+        self, engine: Any, tokenizer: Any, digest: str, guard: Guard | None = None
+    ) -> None:
+        config = engine.vllm_config
+        self._engine = engine
         self._guard = guard
+        self._closed = threading.Event()
         self._digest = digest
         longest = config.model_config.max_model_len
         self._prompts = Prompts(tokenizer, config.model_config.model, longest)
         # Twice what is answered at a time, so that a place that gets free is filled at once.
-        copies = config.parallel_config.data_parallel_size
-        self.room: int = 2 * config.scheduler_config.max_num_seqs * copies
+        self.room: int = 2 * config.scheduler_config.max_num_seqs
         self._keys = map(str, itertools.count())
         self._waiting: dict[str, Request] = {}
+        if hasattr(engine.engine_core, "outputs_queue"):  # it computes in a process of its own
+            threading.Thread(target=self._wake, daemon=True).start()
+
+    def _wake(self) -> None:
+        """Wake who waits for outputs of a core that was killed: vLLM only makes a note of it."""
+        client = self._engine.engine_core
+        while not self._closed.wait(_LOOK_SECONDS):
+            if client.resources.engine_dead:
+                client.outputs_queue.put(EngineDeadError())
+                return
 
     @property
     def model(self) -> str:
@@ -127,12 +140,9 @@ class Vllm:
         return self._digest
 
     def generate(
-        self,
-        requests: Iterable[Request],
-        *,
-        total: int | None = None,
+        self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Completions of ``requests``, as they finish.
+        """Yield completions of ``requests`` as they finish.
 
         Closing the generator takes what is unanswered back from vLLM.
 
@@ -156,51 +166,61 @@ class Vllm:
         return bool(self._waiting)
 
     def add(self, requests: Iterable[Request]) -> list[Completion]:
-        """Take requests; gives the completions of those that fail at once."""
-        assert self._core, "a closed engine was asked"
+        """Take requests; return the completions of those that fail at once."""
+        assert self._engine, "a closed engine was asked"
         failures = []
         for request in requests:
             prompt = self._prompts.tokens(request)
             if isinstance(prompt, Completion):
                 failures.append(prompt)
+                continue
+            key = next(self._keys)
+            try:
+                self._engine.add_request(
+                    key, TokensPrompt(prompt_token_ids=prompt), _parameters(request)
+                )
+            except (ValueError, VLLMClientError) as error:
+                failures.append(failed(request, 0, f"vLLM refused it: {error}"))
             else:
-                key = next(self._keys)
                 self._waiting[key] = request
-                self._core.add(key, prompt, _parameters(request))
         return failures
 
     def finished(self) -> list[Completion]:
-        """What has ended since the last call; goes on with the rest.
+        """Compute a step, or wait for the core to have done one; return what has ended by it.
 
         Raises:
             EngineError: vLLM has died.
         """
         if not self._waiting:
             return []
-        assert self._core
         try:
-            done = self._core.finished()
+            outputs = self._engine.step()
         except EngineDeadError as error:
             self._waiting.clear()
             raise EngineError(
                 f"engine 'vllm': it has died: {error}. What was answered is kept; set "
                 "VLLM_LOGGING_LEVEL=INFO to see why, and build again."
             ) from error
-        return [_completion(self._waiting.pop(key), output) for key, output in done]
+        return [_completion(self._waiting.pop(output.request_id), output) for output in outputs]
 
     def abort(self) -> None:
         """Take back what is unanswered."""
-        if self._waiting and self._core:
-            self._core.abort(list(self._waiting))
+        if self._waiting and self._engine:
+            self._engine.abort_request(list(self._waiting))
         self._waiting.clear()
 
     def close(self) -> None:
         """Release the model and the memory it holds; another model can be loaded then."""
-        if self._core is not None:
-            self._core.close()
-            self._core = None
-            if self._guard:
-                self._guard.close()
+        if self._engine is None:
+            return
+        self._closed.set()
+        self._engine.engine_core.shutdown()
+        self._engine = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self._guard:
+            self._guard.close()
 
 
 def _parameters(request: Request) -> SamplingParams:
@@ -219,9 +239,7 @@ def _parameters(request: Request) -> SamplingParams:
 
 
 def _completion(request: Request, output: Any) -> Completion:
-    """A completion from a finished output of vLLM, or from the exception that refused it."""
-    if isinstance(output, Exception):
-        return failed(request, 0, f"vLLM refused it: {output}")
+    """Return the completion of a finished output of vLLM."""
     (answer,) = output.outputs
     times, read = output.metrics, len(output.prompt_token_ids)
     if answer.finish_reason not in ("stop", "length"):
