@@ -17,7 +17,7 @@ BLOCK: Final = 2048
 """Completions of a block: enough for columns to pay, and each is still an object here."""
 
 _PART: Final = 256
-"""Completions after which it is looked whether a block is full."""
+"""Completions after which a block is checked for being full."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +25,22 @@ class Block(Generic[T]):
     """Completions that came one after another, each at the place of what stood with its request.
 
     A step that makes a row of every completion makes columns of a block: what holds for all of
-    them is worked out once.
+    them is computed once.
     """
 
     about: list[T]
     completions: list[Completion]
 
-    def where(self, kept: list[bool]) -> Block[T]:
-        """Those that are kept."""
-        return Block(list(compress(self.about, kept)), list(compress(self.completions, kept)))
+    def where(self, mask: list[bool]) -> Block[T]:
+        """Return the block of those for which ``mask`` is true."""
+        return Block(list(compress(self.about, mask)), list(compress(self.completions, mask)))
 
     def texts(self) -> list[str]:
-        """The text of each."""
+        """Return the text of each."""
         return [completion.text for completion in self.completions]
 
     def answered(self, engine: Engine) -> Columns:
-        """The columns that every model-made row keeps of the answer that it came from."""
+        """Return the columns that every model-made row has of the response it came from."""
         model = engine.model
         requests, _, reasons, read, written, *_ = zip(*self.completions, strict=True)
         return {
@@ -55,7 +55,7 @@ class Block(Generic[T]):
 def ask_in_blocks(
     engine: Engine, model: Models, asked: Iterable[tuple[Request, T]], *, total: int | None = None
 ) -> Iterator[Block[T]]:
-    """Put requests to an engine; give each completion with what stood beside its request.
+    """Put requests to an engine; yield each completion with what stood beside its request.
 
     Completions come in the order in which they finish and are matched by request id. Only a block
     of them (2,048, or fewer long ones) and what is in flight is held in memory.
@@ -64,10 +64,10 @@ def ask_in_blocks(
         DataError: ``model`` is not one model, or not the one that the engine has loaded.
         EngineError: the engine answered what nobody asked, or left a request unanswered.
     """
-    given = [row["model"] for row in model.dicts()]
-    if given != [engine.model]:
+    models = [row["model"] for row in model.dicts()]
+    if models != [engine.model]:
         raise DataError(
-            f"model: the engine has loaded {engine.model}, but the step was given {given}. "
+            f"model: the engine has loaded {engine.model}, but the step was given {models}. "
             "Give it the one model that is loaded."
         )
     waiting: dict[str, T] = {}
@@ -77,17 +77,17 @@ def ask_in_blocks(
             waiting[request.id] = about
             yield request
 
-    answers = iter(engine.generate(requests(), total=total))
+    done = iter(engine.generate(requests(), total=total))
     completions: list[Completion] = []
     characters = 0
-    while part := list(islice(answers, _PART)):
+    while part := list(islice(done, _PART)):
         completions += part
         characters += sum([len(completion.text) for completion in part])
         if len(completions) >= BLOCK or characters >= BATCH_CHARACTERS:
-            yield _block(waiting, completions)
+            yield _take_block(waiting, completions)
             completions, characters = [], 0
     if completions:
-        yield _block(waiting, completions)
+        yield _take_block(waiting, completions)
     if waiting:
         raise EngineError(
             f"engine: ended with {len(waiting)} requests unanswered, the first one is "
@@ -95,7 +95,7 @@ def ask_in_blocks(
         )
 
 
-def _block(waiting: dict[str, T], completions: list[Completion]) -> Block[T]:
+def _take_block(waiting: dict[str, T], completions: list[Completion]) -> Block[T]:
     try:
         about = [waiting.pop(completion.request.id) for completion in completions]
     except KeyError as error:
@@ -109,17 +109,12 @@ def _block(waiting: dict[str, T], completions: list[Completion]) -> Block[T]:
 def ask(
     engine: Engine, model: Models, asked: Iterable[tuple[Request, T]], *, total: int | None = None
 ) -> Iterator[tuple[T, Completion]]:
-    """:func:`ask_in_blocks`, one by one: for steps that do not make a row of every completion.
-
-    Raises:
-        DataError: see :func:`ask_in_blocks`.
-        EngineError: likewise.
-    """
+    """Yield what :func:`ask_in_blocks` does, one completion at a time; it raises the same."""
     for block in ask_in_blocks(engine, model, asked, total=total):
         yield from zip(block.about, block.completions, strict=True)
 
 
 def answered(engine: Engine, completion: Completion) -> dict[str, Any]:
-    """:meth:`Block.answered` of one completion."""
+    """Return the values of :meth:`Block.answered` for one completion."""
     columns = Block([None], [completion]).answered(engine)
     return {name: values[0] for name, values in columns.items()}

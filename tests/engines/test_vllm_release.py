@@ -58,7 +58,7 @@ def test_models_in_turn_in_one_process_give_their_memory_back(together: list[Any
 def test_each_of_the_models_in_turn_writes_its_own_texts(together: list[Any]) -> None:
     first, second, again = (model["texts"] for model in together)
     assert first == again != second
-    assert len(first) == 40
+    assert len(first) == 20
 
 
 def test_a_model_writes_the_same_texts_wherever_it_computes_and_in_how_many_parts(

@@ -37,7 +37,7 @@ def requests(count: int, tokens: int) -> list[Request]:
 
 def seconds_of_reading(engine: Engine, pause: float) -> float:
     """How long it takes to read all answers, with a pause after the first that is not counted."""
-    stream = engine.generate(requests(2 * PLACES, 100))
+    stream = engine.generate(requests(2 * PLACES, 60))
     started = time.monotonic()
     next(stream)
     time.sleep(pause)
@@ -68,7 +68,7 @@ def main() -> None:
             tensor_parallel_size=parts,
         )
         with closing(open_engine(settings, str(model), f"m{seed}")) as engine:
-            done = engine.generate(requests(40, 16))
+            done = engine.generate(requests(20, 12))
             texts = {one.request.id: one.text for one in done}
             known: dict[str, Any] = {"parts": parts, "texts": texts}
             if turn == 0:

@@ -2,9 +2,9 @@
 
 vLLM's processes never look whether anybody is left to ask them. Of a build that was killed they
 would hold a GPU, and the next build could not load its model. So a process of a few lines watches:
-it notes what the asking process begins while it loads a model, and ends it, with the shared memory
-that it leaves, when the asking process has died without closing its engine. It has a session of its
-own, so that what kills the others in one stroke does not kill it.
+it notes what the asking process begins while it loads a model, and ends that, with the shared
+memory that it leaves, when the asking process has died without closing its engine. It has a session
+of its own, so that what kills the others in one stroke does not kill it.
 """
 
 from __future__ import annotations
@@ -32,25 +32,27 @@ class Guard:
         resource_tracker.ensure_running()  # Python's own, which stays: not one of vLLM's
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__, str(psutil.Process().pid)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
-        )  # fmt: skip
+        )
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """What this process begins inside is ended if this process is killed, then or later."""
-        told, heard = self._process.stdin, self._process.stdout
-        assert told
-        assert heard
-        with told, heard:
-            heard.readline()  # it has seen what was there before
+        """Have what this process begins inside ended when this process is killed, then or later."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin
+        assert stdout
+        with stdin, stdout:
+            stdout.readline()  # it has seen what was there before
             try:
                 yield
             finally:
                 with suppress(BrokenPipeError):
-                    told.write(b"\n")
-                    told.flush()
-                heard.readline()  # and what there is now
+                    stdin.write(b"\n")
+                    stdin.flush()
+                stdout.readline()  # and what there is now
 
     def close(self) -> None:
         """Wait for it to see that all has ended."""
@@ -59,41 +61,45 @@ class Guard:
 
 
 def main() -> None:
-    """Watch the process whose number is given, and say so, twice, by an empty line."""
+    """Watch the process whose number is given; an empty line says that a look was taken."""
     asker = psutil.Process(int(sys.argv[1]))
-    before = set(_below([asker]))
+    before = _descendants([asker])
     print(flush=True)
     begun: set[psutil.Process] = set()
     shared: set[str] = set()
-    while not _gone(asker) and not select.select([sys.stdin], [], [], 0.5)[0]:
-        begun |= set(_below([asker])) - before
-        shared |= _shared(begun) - _shared([asker])
-    begun |= set(_below([asker])) - before
-    with suppress(BrokenPipeError):  # nobody is left to hear it
-        print(flush=True)
-    shared |= _shared(begun) - _shared([asker])
-    while not _gone(asker) and not all(map(_gone, begun)):
-        time.sleep(0.5)
+    loaded = False
+    while not _gone(asker) and not (loaded and all(map(_gone, begun))):
+        if loaded:
+            time.sleep(0.5)
+            continue
+        loaded = bool(select.select([sys.stdin], [], [], 0.5)[0])
+        begun |= _descendants([asker]) - before
+        shared |= _shared_memory(begun) - _shared_memory([asker])
+        if loaded:
+            with suppress(BrokenPipeError):  # nobody is left to hear it
+                print(flush=True)
     if _gone(asker):
-        _end(begun | set(_below(begun)))
-    for name in shared:  # vLLM also leaves it where it ends a process that is slow to close
-        Path(name).unlink(missing_ok=True)
+        _end(begun | _descendants(begun))
+    for path in shared:  # vLLM also leaves it where it ends a process that is slow to close
+        Path(path).unlink(missing_ok=True)
 
 
-def _end(begun: set[psutil.Process]) -> None:
+def _end(processes: set[psutil.Process]) -> None:
     for how in ("terminate", "kill"):
-        _signal(begun, how)
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                getattr(process, how)()
         end = time.monotonic() + _GRACE
-        while time.monotonic() < end and not all(map(_gone, begun)):
+        while time.monotonic() < end and not all(map(_gone, processes)):
             time.sleep(0.1)
 
 
-def _below(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    found: list[psutil.Process] = []
-    for one in processes:
+def _descendants(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
+    found: set[psutil.Process] = set()
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
-            found += one.children(recursive=True)
-    return [one for one in found if one.pid != psutil.Process().pid]
+            found.update(process.children(recursive=True))
+    return found - {psutil.Process()}
 
 
 def _gone(process: psutil.Process) -> bool:
@@ -102,18 +108,12 @@ def _gone(process: psutil.Process) -> bool:
     return True
 
 
-def _signal(processes: Iterable[psutil.Process], how: str) -> None:
-    for one in processes:
-        with suppress(psutil.NoSuchProcess):
-            getattr(one, how)()
-
-
-def _shared(processes: Iterable[psutil.Process]) -> set[str]:
-    """Shared memory that they hold, by the paths of its names."""
+def _shared_memory(processes: Iterable[psutil.Process]) -> set[str]:
+    """Return the paths of the shared memory that processes hold."""
     found: set[str] = set()
-    for one in processes:
+    for process in processes:
         with suppress(psutil.Error, OSError):
-            lines = Path(f"/proc/{one.pid}/maps").read_text().splitlines()
+            lines = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
             paths = (line.split(maxsplit=5)[-1] for line in lines if _SHARED in line)
             found |= {path for path in paths if not path.endswith("(deleted)")}
     return found

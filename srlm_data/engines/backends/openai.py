@@ -28,12 +28,7 @@ from srlm_data.engines.settings import OpenaiEngine
 _NO_KEY: Final = "(no key)"  # the client wants one, a server of one's own need not
 
 
-def load(
-    settings: OpenaiEngine,
-    model: str,
-    digest: str,
-    revision: str | None = None,
-) -> Openai:
+def load(settings: OpenaiEngine, model: str, digest: str, revision: str | None = None) -> Openai:
     """Point at the server that has ``model`` (see ``settings.open_engine``).
 
     A model that is named (``remote:`` or ``hub:``, which have a revision) is asked for by its name,
@@ -62,7 +57,7 @@ class Openai:
         self._settings = settings
         self._key = key
         self._name = name
-        self._digest = digest
+        self.model = digest
         self._client = openai.AsyncOpenAI(
             api_key=key, base_url=address, max_retries=0, timeout=settings.timeout
         )
@@ -73,18 +68,10 @@ class Openai:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
-    @property
-    def model(self) -> str:
-        """Digest of the model that answers."""
-        return self._digest
-
     def generate(
-        self,
-        requests: Iterable[Request],
-        *,
-        total: int | None = None,
+        self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Completions of ``requests``, as they finish.
+        """Yield completions of ``requests`` as they finish.
 
         Closing the generator drops what is in flight.
 

@@ -1,16 +1,16 @@
 """Replicas of the vLLM engine over a cluster, as Ray actors.
 
-Each replica is asked by exchange: a message takes requests there, and brings back whatever has
-ended. Two messages are on their way to a replica at any time, so that it goes on computing while
-answers travel and are written down. A replica that dies is replaced, and what it had not given
-back is asked again. Ray Data would be less code, but it gives blocks of rows when the slowest is
-done, and a block that fails is lost whole.
+Each replica is asked by exchange: a message takes requests there, and brings back what has ended.
+Two messages are on their way to a replica at any time, so that it goes on computing while
+completions travel and are written down. A replica that dies is replaced, and what it had not
+returned is asked again. Ray Data would be less code, but it returns blocks of rows when the slowest
+is done, and a block that fails is lost whole.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -35,15 +35,8 @@ DEATHS: Final = 3
 # Ray's workers run at niceness 15: beside anything else that computes, a replica would starve.
 _AS_ANY_PROCESS: Final = {"env_vars": {"RAY_worker_niceness": "0"}}
 
-_SHARES: Final = 8  # a replica's room is dealt out in so many shares, so that all get some
 
-
-def load(
-    settings: RayEngine,
-    model: str,
-    digest: str,
-    revision: str | None = None,
-) -> Ray:
+def load(settings: RayEngine, model: str, digest: str, revision: str | None = None) -> Ray:
     """Start the replicas of ``model`` (see ``settings.open_engine``).
 
     Its files must be at the same place on every host of the cluster.
@@ -51,24 +44,24 @@ def load(
     Raises:
         EngineError: the cluster is too small, or a replica cannot load the model.
     """
-    mine = not ray.is_initialized()
-    if mine:
+    started = not ray.is_initialized()
+    if started:
         local: dict[str, Any] = {} if settings.address else {"include_dashboard": False}
         try:
             ray.init(address=settings.address, logging_level="ERROR", log_to_driver=False, **local)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise EngineError(f"engine 'ray': the cluster cannot be reached: {error}") from error
     try:
-        needs = _needs(settings)
-        return Ray(settings, needs, (settings.vllm, model, digest, revision), digest, mine)
+        actor = ray.remote(**_resources(settings), runtime_env=_AS_ANY_PROCESS)(_Replica)
+        return Ray(settings, actor, (settings.vllm, model, digest, revision), digest, started)
     except EngineError:
-        if mine:
+        if started:
             ray.shutdown()
         raise
 
 
-def _needs(settings: RayEngine) -> dict[str, float]:
-    """What a replica takes of the cluster.
+def _resources(settings: RayEngine) -> dict[str, float]:
+    """Return what a replica takes of the cluster.
 
     Raises:
         EngineError: the cluster does not have it; Ray would wait for ever.
@@ -77,14 +70,13 @@ def _needs(settings: RayEngine) -> dict[str, float]:
     gpus = settings.gpus
     if gpus is None:
         gpus = settings.vllm.tensor_parallel_size if there.get("GPU") else 0
-    needs = {"CPU": settings.cpus, "GPU": gpus}
-    for kind, each in needs.items():
+    for kind, each in (("CPU", settings.cpus), ("GPU", gpus)):
         if each * settings.replicas > there.get(kind, 0):
             raise EngineError(
                 f"engine 'ray': {settings.replicas} replicas of {each:g} {kind} each are wanted, "
                 f"the cluster has {there.get(kind, 0):g}. Set fewer replicas, or add hosts."
             )
-    return needs
+    return {"num_cpus": settings.cpus, "num_gpus": gpus}
 
 
 class _Replica:
@@ -96,24 +88,22 @@ class _Replica:
         self._engine = vllm.load(settings, model, digest, revision)
 
     def room(self) -> tuple[int, int]:
-        """How many requests it can hold, and its process."""
+        """Return how many requests it can hold, and its process."""
         return self._engine.room, os.getpid()
 
     def exchange(self, requests: list[Request]) -> list[tuple[Any, ...]]:
-        """Take requests; give what has ended, at least one answer if any is to come."""
+        """Take requests; return what has ended, at least one if any is to come.
+
+        A request itself need not travel back: its id stands for it.
+        """
         done = self._engine.add(requests)
         while not done and self._engine.busy:
             done += self._engine.finished()
-        return [_packed(one) for one in done]
+        return [(completion.request.id, *completion[1:]) for completion in done]
 
     def abort(self) -> None:
         """Take back what is unanswered."""
         self._engine.abort()
-
-
-def _packed(completion: Completion) -> tuple[Any, ...]:
-    """A completion without the text of its request, which need not travel back."""
-    return (completion.request.id, *completion[1:])
 
 
 @dataclass
@@ -129,21 +119,14 @@ class Ray:
     """An engine over many. Satisfies :class:`srlm_data.engines.protocol.Engine`."""
 
     def __init__(
-        self,
-        settings: RayEngine,
-        needs: dict[str, float],
-        loading: tuple[Any, ...],
-        digest: str,
-        mine: bool,
+        self, settings: RayEngine, actor: Any, loading: tuple[Any, ...], digest: str, started: bool
     ) -> None:
-        self._digest = digest
-        self._mine = mine
+        self.model = digest
+        self._started = started
         self._loading = loading
-        self._actor = ray.remote(
-            num_cpus=needs["CPU"], num_gpus=needs["GPU"], runtime_env=_AS_ANY_PROCESS
-        )(_Replica)
+        self._actor = actor
         self._restarts = settings.restarts
-        self._links = [self._start() for _ in range(settings.replicas)]
+        self._links = [_Link(actor.remote(*loading)) for _ in range(settings.replicas)]
         try:
             rooms = ray.get([link.actor.room.remote() for link in self._links])
         except RayError as error:
@@ -152,48 +135,38 @@ class Ray:
         self._room = min(room for room, _ in rooms)
         self.processes = [process for _, process in rooms]
 
-    def _start(self) -> _Link:
-        return _Link(self._actor.remote(*self._loading))
-
-    @property
-    def model(self) -> str:
-        """Digest of the model that answers."""
-        return self._digest
-
     def generate(
-        self,
-        requests: Iterable[Request],
-        *,
-        total: int | None = None,
+        self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Completions of ``requests``, as they finish on any replica.
+        """Yield completions of ``requests`` as they finish on any replica.
 
         Raises:
             EngineError: replicas die again and again.
         """
-        source, again = iter(requests), deque[Request]()
+        source = iter(requests)
         deaths: Counter[str] = Counter()
         try:
             while True:
-                self._send(chain(_drain(again), source))
-                messages = {ref: link for link in self._links for ref in link.messages}
+                self._send(source)
+                messages = {message: link for link in self._links for message in link.messages}
                 if not messages:
                     return
-                (ref,), _ = ray.wait(list(messages), num_returns=1)
-                link = messages[ref]
-                link.messages.remove(ref)
+                (message,), _ = ray.wait(list(messages), num_returns=1)
+                link = messages[message]
+                link.messages.remove(message)
                 try:
-                    answers = ray.get(ref)
+                    completions = ray.get(message)
                 except RayError as error:
-                    deaths.update(link.waiting.keys())
-                    for request in self._bury(link, error):
-                        if deaths[request.id] < DEATHS:
-                            again.append(request)
-                        else:
+                    left = self._replace(link, error)
+                    deaths.update(request.id for request in left)
+                    again = [request for request in left if deaths[request.id] < DEATHS]
+                    source = chain(again, source)
+                    for request in left:
+                        if deaths[request.id] >= DEATHS:
                             yield failed(request, 0, f"{DEATHS} replicas died with it")
-                    continue
-                for identity, *rest in answers:
-                    yield Completion(link.waiting.pop(identity), *rest)
+                else:
+                    for identity, *rest in completions:
+                        yield Completion(link.waiting.pop(identity), *rest)
         finally:
             for link in self._links:
                 if link.waiting:
@@ -201,25 +174,18 @@ class Ray:
                 link.waiting, link.messages = {}, []
 
     def _send(self, source: Iterator[Request]) -> None:
-        """Deal out requests to all that have room, and keep every busy replica's mail full."""
-        free = [link for link in self._links if len(link.messages) < MESSAGES]
-        mail: dict[int, list[Request]] = {id(link): [] for link in free}
-        dealing = True
-        while dealing:
-            dealing = False
-            for link in free:
-                share = min(-(-self._room // _SHARES), self._room - len(link.waiting))
-                dealt = list(islice(source, share))
-                link.waiting.update((request.id, request) for request in dealt)
-                mail[id(link)] += dealt
-                dealing = dealing or bool(dealt)
-        for link in free:
-            while link.waiting and len(link.messages) < MESSAGES:
-                requests, mail[id(link)] = mail[id(link)], []
+        """Send requests to the replicas that have room, in messages of as many as fit into one."""
+        for link in self._links:
+            while len(link.messages) < MESSAGES:
+                room = min(self._room // MESSAGES, self._room - len(link.waiting))
+                requests = list(islice(source, room))
+                link.waiting.update((request.id, request) for request in requests)
+                if not link.waiting:
+                    break
                 link.messages.append(link.actor.exchange.remote(requests))
 
-    def _bury(self, link: _Link, error: RayError) -> list[Request]:
-        """Replace a replica that has died; what it had not answered.
+    def _replace(self, link: _Link, error: RayError) -> list[Request]:
+        """Replace a replica that has died, and return what it had not answered.
 
         Raises:
             EngineError: too many have died.
@@ -232,7 +198,7 @@ class Ray:
         self._restarts -= 1
         ray.kill(link.actor)
         left = list(link.waiting.values())
-        link.actor, link.waiting, link.messages = self._start().actor, {}, []
+        link.actor, link.waiting, link.messages = self._actor.remote(*self._loading), {}, []
         return left
 
     def close(self) -> None:
@@ -240,16 +206,11 @@ class Ray:
         for link in self._links:
             ray.kill(link.actor)
         self._links = []
-        if self._mine:
+        if self._started:
             ray.shutdown()
 
 
-def _drain(again: deque[Request]) -> Iterator[Request]:
-    while again:
-        yield again.popleft()
-
-
 def _reason(error: RayError) -> str:
-    """The last line of what Ray says, which is what happened."""
+    """Return the last line of what Ray says, which is what happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[-1][:300]

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from srlm_data.core.errors import EngineError
 from srlm_data.engines._chat import Prompts
-from srlm_data.engines.backends._cached_model import cache_for
+from srlm_data.engines.backends._growing_cache import cache_for
 from srlm_data.engines.protocol import Completion, Engine, Request
 from srlm_data.engines.settings import TransformersEngine
 
@@ -76,25 +76,17 @@ class Transformers:
     def __init__(self, network: Any, tokenizer: Any, digest: str, batch_size: int) -> None:
         self._network = network
         self._tokenizer = tokenizer
-        self._digest = digest
+        self.model = digest
         self._batch_size = batch_size
         config = network.config.get_text_config()
         self._longest = getattr(config, "max_position_embeddings", tokenizer.model_max_length)
         self._prompts = Prompts(tokenizer, network.name_or_path, self._longest)
         self._ends = _end_tokens(network, tokenizer)
 
-    @property
-    def model(self) -> str:
-        """Digest of the model that answers."""
-        return self._digest
-
     def generate(
-        self,
-        requests: Iterable[Request],
-        *,
-        total: int | None = None,
+        self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Completions of ``requests``, as they finish.
+        """Yield completions of ``requests`` as they finish.
 
         Raises:
             EngineError: the device's memory is too small for a batch, or an answer must match a
@@ -117,7 +109,15 @@ class Transformers:
             # Sorted by content within a length, so that equal prompts share a batch.
             rows.sort(key=lambda row: (len(row.prompt), row.prompt))
             for start in range(0, len(rows), self._batch_size):
-                yield from self._answer(rows[start : start + self._batch_size])
+                batch = rows[start : start + self._batch_size]
+                try:
+                    yield from self._decode(batch)
+                except torch.OutOfMemoryError as error:
+                    raise EngineError(
+                        f"engine 'transformers': {len(batch)} requests of up to "
+                        f"{len(batch[-1].prompt)} prompt tokens do not fit into the device's "
+                        "memory. Set a smaller batch_size."
+                    ) from error
 
     def close(self) -> None:
         """Release the model and the memory it holds."""
@@ -126,25 +126,16 @@ class Transformers:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _answer(self, rows: list[_Row]) -> Iterator[Completion]:
-        """Answer one batch; every row is given as soon as it ends."""
-        try:
-            yield from self._decode(rows)
-        except torch.OutOfMemoryError as error:
-            raise EngineError(
-                f"engine 'transformers': {len(rows)} requests of up to {len(rows[-1].prompt)} "
-                "prompt tokens do not fit into the device's memory. Set a smaller batch_size."
-            ) from error
-
     def _decode(self, rows: list[_Row]) -> Iterator[Completion]:
+        """Answer a batch; yield every row as soon as it ends."""
         logits, cache, mask = self._prefill(rows)
         alive: list[_Row | None] = list(rows)  # None: ended, but still in the batch
         while True:
             tokens = _choose(logits, alive)
             for index, (row, token) in enumerate(zip(alive, tokens.tolist(), strict=True)):
-                if row is not None and (done := self._append(row, token)):
+                if row is not None and (completion := self._append(row, token)):
                     alive[index] = None
-                    yield done
+                    yield completion
             keep = [index for index, row in enumerate(alive) if row is not None]
             if not keep:
                 return
@@ -158,7 +149,7 @@ class Transformers:
             logits = self._forward(tokens[:, None], mask, cache)
 
     def _prefill(self, rows: list[_Row]) -> tuple[Tensor, Any, Tensor]:
-        """Read the prompts: the next token's logits, the cache, the attention mask (row, token).
+        """Read the prompts; return the next token's logits, the cache, the mask (row, token).
 
         Columns are the shared beginning, padding, and the rest of each prompt.
         """
@@ -185,19 +176,19 @@ class Transformers:
             cache.batch_select_indices(torch.zeros(len(unique), dtype=torch.long, device=device))
         logits = self._forward(suffixes.to(device), mask, cache)
 
-        where = {prompt: index for index, prompt in enumerate(unique)}
         seen: set[tuple[int, ...]] = set()
         for row in rows:
             row.cached = len(row.prompt) if row.prompt in seen else shared if seen else 0
             seen.add(row.prompt)
-        chosen = torch.tensor([where[row.prompt] for row in rows], device=device)
+        places = {prompt: index for index, prompt in enumerate(unique)}
+        chosen = torch.tensor([places[row.prompt] for row in rows], device=device)
         if len(unique) < len(rows):
             cache.batch_select_indices(chosen)
         return logits[chosen], cache, mask[chosen]
 
     @torch.inference_mode()
     def _forward(self, tokens: Tensor, mask: Tensor, cache: Any) -> Tensor:
-        """Logits (row, vocabulary) after the last of ``tokens``; ``cache`` grows by them."""
+        """Return logits (row, vocabulary) after the last of ``tokens``; ``cache`` grows by them."""
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
         output = self._network(
             input_ids=tokens,
@@ -207,11 +198,10 @@ class Transformers:
             use_cache=True,
             logits_to_keep=1,
         )
-        logits: Tensor = output.logits[:, -1]
-        return logits.float()
+        return output.logits[:, -1].float()
 
     def _append(self, row: _Row, token: int) -> Completion | None:
-        """Add a token to a row's answer; its completion when that ends it."""
+        """Add a token to a row's answer; return its completion when that ends it."""
         row.answer.append(token)
         sampling = row.request.sampling
         if token in self._ends:
@@ -229,7 +219,7 @@ class Transformers:
         return None
 
     def _text(self, tokens: list[int]) -> str:
-        """The answer's text; a last character that was cut off among its bytes is left out."""
+        """Return the text, without a last character that was cut off among its bytes."""
         text: str = self._tokenizer.decode(
             tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -242,42 +232,39 @@ class Transformers:
 
 
 def _choose(logits: Tensor, rows: list[_Row | None]) -> Tensor:
-    """The next token of each row: the likeliest at temperature 0, else drawn from its nucleus.
+    """Return the next token of each row: the likeliest at temperature 0, else of its nucleus.
 
     The nucleus is the fewest likeliest tokens whose probabilities reach ``top_p``. One random
     number of the row's own picks among them by their running sum, so that a row's choice depends
     on nothing but its logits and its seed.
     """
-    greedy = logits.argmax(-1)
-    drawing = [i for i, row in enumerate(rows) if row and row.request.sampling.temperature > 0]
-    if not drawing:
-        return greedy
-    drawn = [row for row in rows if row and row.request.sampling.temperature > 0]
-
-    def column(values: Iterable[float]) -> Tensor:
-        return torch.tensor(list(values), dtype=torch.float32, device=logits.device)[:, None]
-
-    chosen = torch.tensor(drawing, device=logits.device)
-    temperature = column(row.request.sampling.temperature for row in drawn)
-    top_p = column(row.request.sampling.top_p for row in drawn)
-    point = column(row.random.random() for row in drawn)
-
+    tokens = logits.argmax(-1)
+    drawn = {
+        index: (row.request.sampling.temperature, row.request.sampling.top_p, row.random.random())
+        for index, row in enumerate(rows)
+        if row and row.request.sampling.temperature > 0
+    }
+    if not drawn:
+        return tokens
+    chosen = torch.tensor(list(drawn), device=logits.device)
+    settings = torch.tensor(list(drawn.values()), dtype=torch.float32, device=logits.device)
+    temperature, top_p, point = settings[:, :, None].unbind(1)
     probabilities, order = (logits[chosen] / temperature).softmax(-1).sort(-1, descending=True)
     sums = probabilities.cumsum(-1)
     size = (sums - probabilities < top_p).sum(-1, keepdim=True).clamp(min=1)
     mass = sums.gather(-1, size - 1)
     picked = (sums <= point * mass).sum(-1, keepdim=True).clamp(max=size - 1)
-    greedy[chosen] = order.gather(-1, picked).squeeze(-1)
-    return greedy
+    tokens[chosen] = order.gather(-1, picked).squeeze(-1)
+    return tokens
 
 
 def _cut(text: str, stop: tuple[str, ...]) -> int | None:
-    """Where the first of the stop strings begins in ``text``."""
-    return min((found for word in stop if (found := text.find(word)) >= 0), default=None)
+    """Return where the first of the stop strings begins in ``text``."""
+    return min((place for word in stop if (place := text.find(word)) >= 0), default=None)
 
 
 def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end an answer, by the generation config and the tokenizer."""
+    """Return the tokens that end an answer, by the generation config and the tokenizer."""
     ends = network.generation_config.eos_token_id
     ends = ends if isinstance(ends, list) else [ends]
     return frozenset(token for token in (*ends, tokenizer.eos_token_id) if token is not None)

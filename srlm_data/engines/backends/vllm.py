@@ -116,7 +116,7 @@ class Vllm:
         self._engine = engine
         self._guard = guard
         self._closed = threading.Event()
-        self._digest = digest
+        self.model = digest
         longest = config.model_config.max_model_len
         self._prompts = Prompts(tokenizer, config.model_config.model, longest)
         # Twice what is answered at a time, so that a place that gets free is filled at once.
@@ -133,11 +133,6 @@ class Vllm:
             if client.resources.engine_dead:
                 client.outputs_queue.put(EngineDeadError())
                 return
-
-    @property
-    def model(self) -> str:
-        """Digest of the model that answers."""
-        return self._digest
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None

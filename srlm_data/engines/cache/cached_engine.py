@@ -100,12 +100,8 @@ class CachedEngine:
         self._open_engine = open_engine
         self._cache = cache
         self._watch = watch
+        self.model = cache.model
         self.usage = Usage()
-
-    @property
-    def model(self) -> str:
-        """Digest of the model that answers."""
-        return self._cache.model
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None

@@ -23,21 +23,17 @@ class RoomyLayer(DynamicLayer):
     _buffers: tuple[Tensor, Tensor] | None = None
 
     def update(
-        self,
-        key_states: Tensor,
-        value_states: Tensor,
-        *args: Any,
-        **kwargs: Any,
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Append the newest tokens' keys and values; gives all of them."""
+        """Append the newest tokens' keys and values, and return all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start = self.get_seq_length()
         end = start + key_states.shape[-2]
         if self._buffers is None or self._buffers[0].shape[-2] < end:
             self._buffers = (
-                _longer(self.keys, key_states, start, end),
-                _longer(self.values, value_states, start, end),
+                _extend(self.keys, key_states, start, end),
+                _extend(self.values, value_states, start, end),
             )
         keys, values = self._buffers
         keys[:, :, start:end] = key_states
@@ -51,8 +47,8 @@ class RoomyLayer(DynamicLayer):
         self._buffers = None  # what is kept is a copy, without room
 
 
-def _longer(held: Tensor, new: Tensor, start: int, end: int) -> Tensor:
-    """A buffer with room behind ``end``, with the ``start`` tokens that are held copied in."""
+def _extend(held: Tensor, new: Tensor, start: int, end: int) -> Tensor:
+    """Return a buffer with room behind ``end`` that begins with the ``start`` tokens held."""
     buffer = new.new_empty(*new.shape[:2], end + _ROOM, new.shape[-1])
     if start:
         buffer[:, :, :start] = held
@@ -60,7 +56,7 @@ def _longer(held: Tensor, new: Tensor, start: int, end: int) -> Tensor:
 
 
 def cache_for(network: Any) -> tuple[transformers.DynamicCache, bool]:
-    """An empty cache for a model, and whether each of its layers keeps all tokens in order.
+    """Return an empty cache for a model, and whether each of its layers keeps all tokens in order.
 
     Where one does not (a sliding window, a running state), padding may lie only before a whole
     prompt, so that a beginning cannot be computed apart from the rest.
