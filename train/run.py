@@ -29,7 +29,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from srlm_data.core.errors import SrlmError, TrainingError
 from srlm_data.models.identity import digest
-from srlm_data.publish.card import model as model_card
+from srlm_data.publish import model_card
 
 SETTINGS: Final = "settings.json"
 
@@ -110,7 +110,7 @@ def _train(
         _write_json(folder / "training.json", summary)
         with (folder / "metrics.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(entry) + "\n" for entry in curve)
-        (folder / "README.md").write_text(model_card.text(summary), encoding="utf-8")
+        (folder / "README.md").write_text(model_card.write(summary), encoding="utf-8")
         folder.rename(job.output / "model")
         if job.paths.tokens is None:
             shutil.rmtree(job.tokens, ignore_errors=True)

@@ -24,7 +24,7 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+")
     "--type", "kind", type=click.Choice(["dataset", "model"]), default="dataset",
     show_default=True, help="What TARGETS are.",
 )  # fmt: skip
-@click.option("--tag", metavar="NAME", help="Name this release there; its content's hash if not.")
+@click.option("--tag", metavar="NAME", help="Name this publication; its content's hash if not.")
 @click.option("--license", "license", metavar="ID", help="The license that you publish under.")
 @click.option("--public", is_flag=True, help="Let everybody read a repository that is made now.")
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead.")
@@ -38,7 +38,6 @@ def publish(
 ) -> None:  # fmt: skip
     """Publish TARGETS (recipes, datasets or versions) to the Hub: one commit, a card and a tag."""
     from srlm_data import publish
-    from srlm_data.publish.bundle import select
 
     if bool(targets) == everything:
         raise click.UsageError("name what to publish, or say --all.")
@@ -46,9 +45,10 @@ def publish(
     if kind == "model":
         if len(targets) != 1:
             raise click.UsageError("--type model wants one model, as in iter1.m2.")
-        upload = publish.model(store, targets[0], tag=tag, license=license)
+        upload = publish.prepare_model(store, targets[0], tag=tag, license=license)
     else:
-        upload = publish.dataset(select(store, targets), store, repo=repo, tag=tag, license=license)
+        bundle = publish.select(store, targets)
+        upload = publish.prepare_dataset(bundle, store, repo=repo, tag=tag, license=license)
     if dry_run:
         _show(upload, repo, as_json=as_json)
         return

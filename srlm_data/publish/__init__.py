@@ -1,6 +1,6 @@
 """Floor 7. Publish versions to the Hugging Face Hub, and pull them back as the same versions.
 
-A dataset repository, one commit and one tag a release::
+A dataset repository, one commit and one tag a bundle::
 
     README.md                                the card, written anew each time
     <config>/train-00000-of-0000N.parquet    the version's own files, byte for byte
@@ -14,8 +14,20 @@ its files to their checksums, its rows to its content, and its rows keep the rul
 
 from __future__ import annotations
 
-from srlm_data.publish.models import model, pull_model
+from srlm_data.publish.bundle import Bundle, select
+from srlm_data.publish.models import prepare_model, pull_model
 from srlm_data.publish.pull import Pulled, pull
-from srlm_data.publish.push import Published, Upload, dataset, publish
+from srlm_data.publish.push import Published, Upload, prepare_dataset, publish
 
-__all__ = ["Published", "Pulled", "Upload", "dataset", "model", "publish", "pull", "pull_model"]
+__all__ = [
+    "Bundle",
+    "Published",
+    "Pulled",
+    "Upload",
+    "prepare_dataset",
+    "prepare_model",
+    "publish",
+    "pull",
+    "pull_model",
+    "select",
+]

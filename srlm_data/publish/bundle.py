@@ -1,7 +1,7 @@
 """What is published together: versions that were made from each other, without this machine.
 
-A release names its parts by what a reader loads (a config of ``datasets``) and carries their
-manifests, cleaned: what only says where and by whom something was built stays at home.
+A bundle names its parts by what a reader loads (a config of ``datasets``) and carries their
+manifests; what only says where and by whom a version was built is left out of them.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from typing import Any, Final
 from srlm_data.core.errors import HubError, StoreError
 from srlm_data.core.redaction import TOKENS
 from srlm_data.store import Manifest, Store, graph, version_of
-from srlm_data.store.graph import Graph
 
-_MADE: Final = ("at", "seconds", "commit", "python", "packages")
-"""What is told of how a version was made. The command line is not: it holds paths."""
+_PUBLISHED: Final = ("at", "seconds", "commit", "python", "packages")
+"""What is published of how a version was made. The command line is not: it holds paths."""
 
-_FOLDERS: Final = re.compile(r"(?:/home|/Users|[A-Z]:\\+Users)[/\\]+[\w.-]+")
+_USER_FOLDER: Final = re.compile(r"(?:/home|/Users|[A-Z]:\\+Users)[/\\]+[\w.-]+")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A version in a release; ``config`` is what ``load_dataset`` calls it."""
+    """A version in a bundle; ``config`` is what ``load_dataset`` calls it."""
 
     config: str
     manifest: Manifest
 
 
 @dataclass(frozen=True)
-class Release:
+class Bundle:
     """Versions that are published together, parents first."""
 
     parts: tuple[Part, ...]
@@ -42,18 +41,17 @@ class Release:
     @property
     def id(self) -> str:
         """16 hex digits that name these versions with these rows, and no others."""
-        return version_of(
-            {one.manifest.name: [one.manifest.version, one.manifest.content] for one in self.parts}
-        )
+        manifests = [part.manifest for part in self.parts]
+        return version_of({each.name: [each.version, each.content] for each in manifests})
 
     @property
     def title(self) -> str:
         """The names of the recipes."""
-        return ", ".join(dict.fromkeys(one.manifest.name.split(".")[0] for one in self.parts))
+        return ", ".join(dict.fromkeys(part.manifest.name.split(".")[0] for part in self.parts))
 
 
-def select(store: Store, targets: Sequence[str]) -> Release:
-    """The versions that ``targets`` mean: recipes, datasets, versions; all when none is named.
+def select(store: Store, targets: Sequence[str]) -> Bundle:
+    """Return the versions that ``targets`` name (recipes, datasets, versions); all if empty.
 
     A recipe stands for the latest version of each of its datasets. Models are left out of recipes:
     they are published one by one, as models.
@@ -64,7 +62,7 @@ def select(store: Store, targets: Sequence[str]) -> Release:
     """
     chosen: dict[str, Manifest] = {}
     for target in targets or sorted({name.split(".")[0] for name in store.names()}):
-        for manifest in _meant(store, target):
+        for manifest in _resolve(store, target):
             other = chosen.setdefault(manifest.name, manifest)
             if other.version != manifest.version:
                 raise StoreError(
@@ -73,20 +71,26 @@ def select(store: Store, targets: Sequence[str]) -> Release:
                 )
     if not chosen:
         raise StoreError(f"{store.root}: there is nothing to publish. Build a recipe first.")
-    for manifest in chosen.values():
-        _refuse_strangers(manifest, chosen)
+    if exchanged := other_rows(chosen):
+        manifest, beside = exchanged
+        raise StoreError(
+            f"{manifest.ref}: it was made from other rows of {beside.name} than those of "
+            f"{beside.version}, which would be published beside it. Build the recipe again, or "
+            "name the versions."
+        )
     recipes = {name.split(".")[0] for name in chosen}
-    ordered = dict.fromkeys(one.name for one in Graph(store).parents_first(chosen.values()))
-    return Release(
+    parents_first = graph.Graph(store).parents_first(chosen.values())
+    names = dict.fromkeys(manifest.name for manifest in parents_first)
+    return Bundle(
         tuple(
             Part(name.partition(".")[2] if len(recipes) == 1 else name, chosen[name])
-            for name in ordered
+            for name in names
             if name in chosen
         )
     )
 
 
-def _meant(store: Store, target: str) -> list[Manifest]:
+def _resolve(store: Store, target: str) -> list[Manifest]:
     if "." in target:
         manifest = store.resolve(target)
         if manifest.type == "models":
@@ -97,27 +101,27 @@ def _meant(store: Store, target: str) -> list[Manifest]:
         return [manifest]
     names = [name for name in store.names() if name.split(".")[0] == target]
     if not names:
-        store.resolve(target)  # says that there is no such dataset, and which is near
-    return [one for one in map(store.resolve, names) if one.type != "models"]
+        store.resolve(target)  # raises: there is no such dataset, and which is near
+    return [manifest for manifest in map(store.resolve, names) if manifest.type != "models"]
 
 
-def _refuse_strangers(manifest: Manifest, chosen: Mapping[str, Manifest]) -> None:
-    for read in graph.inputs(manifest):
-        beside = chosen.get(read.name)
-        if beside is not None and beside.content != read.content:
-            raise StoreError(
-                f"{manifest.ref}: it was made from {read.name}@{read.version}, and other rows, "
-                f"those of {beside.version}, would be published beside it. Build the recipe again, "
-                "or name the versions."
-            )
+def other_rows(manifests: Mapping[str, Manifest]) -> tuple[Manifest, Manifest] | None:
+    """Return a version and the parent beside it whose rows are not those that it was made from.
 
-
-def cleaned(manifest: Manifest, **notes: Any) -> Manifest:
-    """The manifest as it is published: identity and content as they are, this machine left out.
-
-    ``notes`` are added to its own.
+    Args:
+        manifests: by the name of their dataset.
     """
-    made = {key: value for key, value in manifest.made.items() if key in _MADE}
+    for manifest in manifests.values():
+        for read in graph.inputs(manifest):
+            beside = manifests.get(read.name)
+            if beside is not None and beside.content != read.content:
+                return manifest, beside
+    return None
+
+
+def published_manifest(manifest: Manifest, **notes: Any) -> Manifest:
+    """Return the manifest without this machine: identity and content as they are, more notes."""
+    made = {key: value for key, value in manifest.made.items() if key in _PUBLISHED}
     return dataclasses.replace(manifest, made=made, notes={**manifest.notes, **notes})
 
 
@@ -125,31 +129,26 @@ def refuse_private(texts: Iterable[tuple[str, str]]) -> None:
     """Refuse to publish a text that holds an access token, a user's folder or this machine's name.
 
     Args:
-        texts: what a text is, and the text.
+        texts: pairs of what a text is, for the message, and the text.
 
     Raises:
-        HubError: one does.
+        HubError: a text does.
     """
     home, host = str(Path.home()), socket.gethostname()
-    private = [_FOLDERS]
+    private = [_USER_FOLDER]
     if len(home) > 1:
         private.append(re.compile(rf"(?<![\w.]){re.escape(home)}(?![\w-])"))
     if re.search(r"[\d.-]", host):  # a host that is called "judge" is a word like any other
         private.append(re.compile(rf"\b{re.escape(host)}\b"))
-    for what, text in texts:
+    for where, text in texts:
         if re.search(TOKENS, text):
             raise HubError(
-                f"{what}: it holds an access token, and would be published. "
+                f"{where}: it holds an access token, and would be published. "
                 "Take it out of the recipe, revoke it, and build again."
             )
         for pattern in private:
-            if found := pattern.search(text):
+            if match := pattern.search(text):
                 raise HubError(
-                    f"{what}: it names this machine or a folder of its user, found "
-                    f"'{found[0]}'. Take it out of the recipe and build again."
+                    f"{where}: it names this machine or a folder of its user, found "
+                    f"'{match[0]}'. Take it out of the recipe and build again."
                 )
-
-
-def plain(value: Any) -> str:
-    """A value on one line, for a cell of a Markdown table or between backticks."""
-    return " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,29 +15,31 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.schema import MODELS
 from srlm_data.models import identity
 from srlm_data.pipeline._resources import StoreWorkshop
+from srlm_data.publish import model_card
 from srlm_data.publish._remote import Content, Remote
-from srlm_data.publish.bundle import cleaned, refuse_private
-from srlm_data.publish.card import lineage
-from srlm_data.publish.card import model as model_card
-from srlm_data.publish.pull import ASK, Pulled, becomes_latest, read_manifests
+from srlm_data.publish._sources import hub_base, licenses_of
+from srlm_data.publish.bundle import published_manifest, refuse_private
+from srlm_data.publish.pull import REMEDY, Pulled, become_latest, mark_pulled, read_manifests
 from srlm_data.publish.push import MANIFESTS, MODEL_SUFFIXES, Upload
 from srlm_data.store import Manifest, Store, shards
-from srlm_data.store.graph import Graph
-
-_SAVED_FROM: Final = ("_name_or_path", "name_or_path")
-"""Keys in which transformers keeps the path that a model was loaded from."""
 
 
-def model(store: Store, ref: str, *, tag: str | None, license: str | None) -> Upload:
-    """A model's version as a model repository.
+def prepare_model(store: Store, ref: str, *, tag: str | None, license: str | None) -> Upload:
+    """Return a model's version as the files of a model repository.
 
     Raises:
         StoreError: it is no model, or its files are not those that its version names.
         HubError: it is on the Hub already, or something in it must not leave this machine.
     """
     manifest = store.resolve(ref)
-    row = _row(store, manifest)
-    place = identity.locate(row["location"], store.root)
+    rows = list(store.rows(manifest).dicts()) if manifest.type == MODELS.name else []
+    if len(rows) != 1:
+        raise StoreError(
+            f"{manifest.ref}: one model is wanted, found {manifest.counted}. "
+            "Publish datasets without --type model."
+        )
+    row = rows[0]
+    place = identity.locate(row.pop("location"), store.root)
     if place.revision is not None:
         raise HubError(
             f"{manifest.ref}: the model is on the Hub already, as {place.name}@{place.revision}. "
@@ -49,41 +51,35 @@ def model(store: Store, ref: str, *, tag: str | None, license: str | None) -> Up
             f"{manifest.ref}: its files are not the model {row['model']} that was built. "
             "Build it again."
         )
-    del row["location"]
     training = folder / "training.json"
-    inputs = lineage.licenses(Graph(store).parents_first([manifest]))
+    licenses = licenses_of(store, manifest)
+    base = hub_base(store, manifest)
+    card = model_card.write(
+        json.loads(training.read_text(encoding="utf-8")) if training.is_file() else None,
+        title=manifest.ref,
+        digest=row["model"],
+        inputs=manifest.inputs,
+        licenses=licenses,
+        header={
+            **({"license": license} if license else {}),
+            **({"base_model": base.partition("@")[0]} if base else {}),
+        },
+    )
+    described = published_manifest(manifest, row=row, licenses=licenses)
     files: dict[str, Content] = {
-        **{file.name: _without_paths(file) for file in _files(folder)},
-        f"{MANIFESTS}/{manifest.name.partition('.')[2]}.json": cleaned(
-            manifest, row=row, licenses=inputs
-        ).json(),
-        "README.md": model_card.text(
-            json.loads(training.read_text(encoding="utf-8")) if training.is_file() else None,
-            title=manifest.ref,
-            digest=row["model"],
-            inputs=manifest.inputs,
-            licenses=inputs,
-            header=_header(store, manifest, license),
-        ).encode(),
+        **{file.name: _without_paths(file) for file in _model_files(folder)},
+        f"{MANIFESTS}/{manifest.name.partition('.')[2]}.json": described.json(),
+        "README.md": card.encode(),
     }
     refuse_private(
-        (f"{manifest.ref}: {path}", _text(content)) for path, content in files.items()
+        (f"{manifest.ref}: {path}", _text(content))
+        for path, content in files.items()
         if not path.endswith((".safetensors", ".model"))
-    )  # fmt: skip
+    )
     return Upload("model", manifest.ref, tag or manifest.version, files)
 
 
-def _row(store: Store, manifest: Manifest) -> dict[str, Any]:
-    rows = list(store.rows(manifest).dicts()) if manifest.type == MODELS.name else []
-    if len(rows) != 1:
-        raise StoreError(
-            f"{manifest.ref}: one model is wanted, found {manifest.counted}. "
-            "Publish datasets without --type model."
-        )
-    return rows[0]
-
-
-def _files(folder: Path) -> list[Path]:
+def _model_files(folder: Path) -> list[Path]:
     return [
         file
         for file in sorted(folder.iterdir())
@@ -92,26 +88,17 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _without_paths(file: Path) -> Content:
-    """The file; a config without the path that it was loaded from, which decides nothing."""
+    """Return the file; a config without the path that transformers loaded it from."""
     if file.name not in {"config.json", "tokenizer_config.json"}:
         return file
     content = json.loads(file.read_text(encoding="utf-8"))
-    for key in _SAVED_FROM:
-        content.pop(key, None)
+    content = {k: v for k, v in content.items() if k not in {"_name_or_path", "name_or_path"}}
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _text(content: Content) -> str:
     data = content if isinstance(content, bytes) else content.read_bytes()
     return data.decode("utf-8", errors="replace")
-
-
-def _header(store: Store, manifest: Manifest, license: str | None) -> dict[str, Any]:
-    base = lineage.hub_base(store, manifest)
-    return {
-        **({"license": license} if license else {}),
-        **({"base_model": base.partition("@")[0]} if base else {}),
-    }
 
 
 def pull_model(store: Store, repo: str, revision: str | None) -> Pulled:
@@ -123,49 +110,43 @@ def pull_model(store: Store, repo: str, revision: str | None) -> Pulled:
     remote = Remote(repo, "model")
     commit = remote.head(revision)
     folder = remote.fetch(commit, [f"*{suffix}" for suffix in MODEL_SUFFIXES])
-    found = list(read_manifests(remote, folder).values())
-    if len(found) != 1 or not isinstance(found[0].notes.get("row"), dict):
+    manifests = list(read_manifests(remote, folder).values())
+    if len(manifests) != 1 or not isinstance(manifests[0].notes.get("row"), dict):
         raise HubError(
             f"{repo}: srlm-data published no model there at {commit[:12]}. Name a Hub model in a "
             "recipe with the step checkpoint."
         )
-    manifest = found[0]
-    row = manifest.notes["row"]
+    notes = dict(manifests[0].notes)
+    row: dict[str, Any] = notes.pop("row")
+    manifest = dataclasses.replace(mark_pulled(manifests[0], repo, commit), notes=notes)
     try:
         digest = identity.digest(folder)
     except RecipeError as error:
-        raise HubError(f"{repo}: {error} {ASK}") from None
+        raise HubError(f"{repo}: {error} {REMEDY}") from None
     if digest != row.get("model"):
         raise HubError(
-            f"{repo}: its files are the model {digest}, and {row.get('model')} was published. {ASK}"
+            f"{repo}: its files are the model {digest}, and {row.get('model')} was published. "
+            f"{REMEDY}"
         )
     new = not store.has(manifest.name, manifest.version)
     if new:
-        _take(store, folder, manifest, f"{repo}@{commit}")
-    return Pulled(manifest, new, becomes_latest(store, manifest, repo))
+        try:
+            _adopt(store, folder, manifest, row)
+        except (StoreError, TypeError, ValueError, pa.ArrowException) as error:
+            raise HubError(f"{repo}: the model cannot come in: {error} {REMEDY}") from None
+    return Pulled(manifest, new, become_latest(store, manifest, repo))
 
 
-def _take(store: Store, folder: Path, manifest: Manifest, origin: str) -> None:
+def _adopt(store: Store, folder: Path, manifest: Manifest, row: dict[str, Any]) -> None:
     workshop = StoreWorkshop(store, f"pulled-{manifest.version}")
     copy = workshop.scratch / "model"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
-    for file in _files(folder):
+    for file in _model_files(folder):
         shutil.copyfile(file, copy / file.name)
     digest, location = workshop.keep(copy)
-    row = {**manifest.notes["row"], "model": digest, "location": location}
     rows = workshop.scratch / "rows"
     (rows / "data").mkdir(parents=True, exist_ok=True)
-    try:
-        written = shards.write(rows, Rows.of(MODELS, [row]))
-    except (TypeError, ValueError, pa.ArrowException) as error:
-        raise HubError(f"{origin}: the model's row is damaged, found '{error}'. {ASK}") from None
-    notes = {key: value for key, value in manifest.notes.items() if key != "row"}
-    kept = dataclasses.replace(
-        manifest, files=written.files, notes=notes, made={**manifest.made, "pulled": origin}
-    )
-    try:
-        store.adopt(kept, rows / "data")
-    except StoreError as error:
-        raise HubError(f"{origin}: {error} {ASK}") from None
+    written = shards.write(rows, Rows.of(MODELS, [{**row, "model": digest, "location": location}]))
+    store.adopt(dataclasses.replace(manifest, files=written.files), rows / "data")
     workshop.clear()

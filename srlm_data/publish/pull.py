@@ -1,4 +1,4 @@
-"""Versions from the Hub, byte for byte, or not at all."""
+"""Bring versions from the Hub into the store, byte for byte, or not at all."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pydantic
 
 from srlm_data.core.errors import HubError, StoreError, did_you_mean
 from srlm_data.publish._remote import Remote
+from srlm_data.publish.bundle import other_rows
 from srlm_data.publish.push import MANIFESTS
-from srlm_data.store import Manifest, Store, graph, version_of
+from srlm_data.store import Manifest, Store, version_of
 
 _MANIFEST: Final = pydantic.TypeAdapter(Manifest)
-ASK: Final = "Ask its publisher, or name another revision."
+REMEDY: Final = "Ask its publisher, or name another revision."
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def pull(
 
     Raises:
         HubError: the Hub refuses or fails, or what it holds is not what was published.
-        DataError: a row breaks a rule of its stage.
+        DataError: a row breaks a rule of its dataset type.
     """
     remote = Remote(repo, "dataset")
     commit = remote.head(revision)
@@ -59,20 +60,30 @@ def pull(
             f"{repo}: srlm-data published nothing there, it has no {MANIFESTS}/*.json at "
             f"{commit[:12]}. Read foreign data with the steps read_pairs and read_examples."
         )
-    _refuse_mixture(repo, list(manifests.values()))
-    return [
-        _take(store, remote, commit, config, manifests[config])
-        for config in _wanted(repo, manifests, only)
-    ]
+    if exchanged := other_rows({manifest.name: manifest for manifest in manifests.values()}):
+        manifest, beside = exchanged
+        raise HubError(
+            f"{repo}: {manifest.ref} was made from other rows than those of {beside.ref} beside "
+            f"it: one of them was exchanged. {REMEDY}"
+        )
+    configs = {manifest.name: config for config, manifest in manifests.items()}
+    for name in only:
+        if name not in manifests and name not in configs:
+            raise HubError(
+                f"{repo}: no dataset '{name}' there."
+                f"{did_you_mean(name, [*manifests, *configs])} It has {', '.join(configs)}."
+            )
+    wanted = dict.fromkeys(configs.get(name, name) for name in only) or manifests
+    return [_take(store, remote, commit, config, manifests[config]) for config in wanted]
 
 
 def read_manifests(remote: Remote, folder: Path) -> dict[str, Manifest]:
-    """Config -> its manifest, of a repository's folder.
+    """Return the manifests in a repository's folder, by config.
 
     Raises:
         HubError: one has not the types, or not the identity, that a manifest has.
     """
-    found = {}
+    manifests = {}
     for file in sorted(folder.glob(f"{MANIFESTS}/*.json")):
         where = f"{remote.repo}: {MANIFESTS}/{file.name}"
         try:
@@ -81,47 +92,23 @@ def read_manifests(remote: Remote, folder: Path) -> dict[str, Manifest]:
             first = error.errors(include_url=False)[0]
             field = ".".join(map(str, first["loc"]))
             raise HubError(
-                f"{where}: it is damaged, found '{field}': {first['msg']}. {ASK}"
+                f"{where}: it is damaged, found '{field}': {first['msg']}. {REMEDY}"
             ) from None
         if version_of(manifest.identity) != manifest.version:
-            raise HubError(f"{where}: its identity does not hash to {manifest.version}. {ASK}")
+            raise HubError(f"{where}: its identity does not hash to {manifest.version}. {REMEDY}")
         if not {"step", "revision", "config"} <= manifest.identity.keys():
-            raise HubError(f"{where}: its identity names no step, revision and config. {ASK}")
-        found[file.stem] = manifest
-    return found
-
-
-def _refuse_mixture(repo: str, manifests: list[Manifest]) -> None:
-    """Refuse parts that were not made from each other: one was exchanged."""
-    contents = {one.name: one for one in manifests}
-    for manifest in manifests:
-        for read in graph.inputs(manifest):
-            beside = contents.get(read.name)
-            if beside is not None and beside.content != read.content:
-                raise HubError(
-                    f"{repo}: {manifest.ref} was made from other rows than those of {beside.ref} "
-                    f"beside it: one of them was exchanged. {ASK}"
-                )
-
-
-def _wanted(repo: str, manifests: dict[str, Manifest], only: Sequence[str]) -> list[str]:
-    names = {manifest.name: config for config, manifest in manifests.items()}
-    for one in only:
-        if one not in manifests and one not in names:
-            raise HubError(
-                f"{repo}: no dataset '{one}' there.{did_you_mean(one, [*manifests, *names])} "
-                f"It has {', '.join(names)}."
-            )
-    return list(dict.fromkeys(names.get(one, one) for one in only)) or list(manifests)
+            raise HubError(f"{where}: its identity names no step, revision and config. {REMEDY}")
+        manifests[file.stem] = manifest
+    return manifests
 
 
 def _take(store: Store, remote: Remote, commit: str, config: str, manifest: Manifest) -> Pulled:
-    origin = f"{remote.repo}@{commit}"
-    kept = dataclasses.replace(manifest, made={**manifest.made, "pulled": origin})
+    manifest = mark_pulled(manifest, remote.repo, commit)
     try:
         new = not store.has(manifest.name, manifest.version)
         if new:
-            store.adopt(kept, remote.fetch(commit, [f"{config}/train-*.parquet"]) / config)
+            folder = remote.fetch(commit, [f"{config}/train-*.parquet"])
+            store.adopt(manifest, folder / config)
         elif store.manifest(manifest.name, manifest.version).content != manifest.content:
             raise HubError(
                 f"{manifest.ref}: the version is here with other rows than {remote.repo} has. "
@@ -129,11 +116,16 @@ def _take(store: Store, remote: Remote, commit: str, config: str, manifest: Mani
             )
     except StoreError as error:
         faults = "\n".join(f"{remote.repo}: {line}" for line in str(error).splitlines())
-        raise HubError(f"{faults} {ASK}") from None
-    return Pulled(kept, new, becomes_latest(store, kept, remote.repo))
+        raise HubError(f"{faults} {REMEDY}") from None
+    return Pulled(manifest, new, become_latest(store, manifest, remote.repo))
 
 
-def becomes_latest(store: Store, manifest: Manifest, repo: str) -> bool:
+def mark_pulled(manifest: Manifest, repo: str, commit: str) -> Manifest:
+    """Return the manifest with the place that it was pulled from."""
+    return dataclasses.replace(manifest, made={**manifest.made, "pulled": f"{repo}@{commit}"})
+
+
+def become_latest(store: Store, manifest: Manifest, repo: str) -> bool:
     """Let a pulled version be the latest of its name, unless one that was built here is."""
     latest = store.refs(manifest.name).get("latest")
     if latest is not None and latest != manifest.version:

@@ -1,26 +1,28 @@
-"""Versions to the Hub: what is sent, and the one commit that it becomes."""
+"""Publish versions to the Hub: what is sent, and the one commit that it becomes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
 
 from srlm_data.core import database
 from srlm_data.core.errors import HubError, StoreError
 from srlm_data.core.redaction import TOKENS
-from srlm_data.publish import card
-from srlm_data.publish._remote import Content, Remote, known_as
-from srlm_data.publish.bundle import Part, Release, cleaned, refuse_private
-from srlm_data.publish.card import lineage
+from srlm_data.publish import dataset_card
+from srlm_data.publish._remote import Content, Remote, is_same
+from srlm_data.publish._sources import License, licenses_of
+from srlm_data.publish.bundle import Bundle, Part, published_manifest, refuse_private
 from srlm_data.store import Store
-from srlm_data.store.graph import Graph
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoFile
 
 MANIFESTS: Final = "manifests"
 
 MODEL_SUFFIXES: Final = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".jinja")
-"""What a model is made of. Pickles, optimizer states and code are neither sent nor taken."""
+"""The files of a model. Pickles, optimizer states and code are neither sent nor taken."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Upload:
     Attributes:
         kind: ``dataset`` or ``model``.
         title: what it is, for the commit's message.
-        tag: what names it on the Hub from then on.
-        files: path in the repository -> what it is made of.
+        tag: its name on the Hub from then on.
+        files: path in the repository -> its content.
     """
 
     kind: str
@@ -49,7 +51,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Published:
-    """What became of it.
+    """What came of an upload.
 
     Attributes:
         address: where a browser finds it.
@@ -65,48 +67,47 @@ class Published:
     pull_request: str | None = None
 
 
-def dataset(
-    release: Release, store: Store, *, repo: str, tag: str | None, license: str | None
+def prepare_dataset(
+    bundle: Bundle, store: Store, *, repo: str, tag: str | None, license: str | None
 ) -> Upload:
-    """A release as a dataset repository.
+    """Return a bundle as the files of a dataset repository.
 
     Raises:
         StoreError: a version is damaged.
         HubError: something in it must not leave this machine.
     """
-    tag = tag or release.id
+    tag = tag or bundle.id
     files: dict[str, Content] = {}
-    for part in release.parts:
-        faults = store.verify(part.manifest)
-        if faults:
+    for part in bundle.parts:
+        if faults := store.verify(part.manifest):
             raise StoreError("\n".join(faults))
         _refuse_tokens(store, part)
         for path in store.files(part.manifest):
             files[f"{part.config}/{path.name}"] = path
-        inputs = lineage.licenses(Graph(store).parents_first([part.manifest]))
-        own = [lineage.License(part.manifest.ref, license, repo)] if license else []
-        files[f"{MANIFESTS}/{part.config}.json"] = cleaned(
-            part.manifest, licenses=[*inputs, *own]
-        ).json()
-    text = card.text(release, store, repo=repo, tag=tag, license=license)
-    files["README.md"] = text.encode()
+        licenses = licenses_of(store, part.manifest)
+        if license:
+            licenses.append(License(part.manifest.ref, license, repo))
+        manifest = published_manifest(part.manifest, licenses=licenses)
+        files[f"{MANIFESTS}/{part.config}.json"] = manifest.json()
+    card = dataset_card.write(bundle, store, repo=repo, tag=tag, license=license)
+    files["README.md"] = card.encode()
     refuse_private(
-        (f"{release.title}: {path}", content.decode())
+        (f"{bundle.title}: {path}", content.decode())
         for path, content in files.items()
         if isinstance(content, bytes)
     )
-    return Upload("dataset", release.title, tag, files)
+    return Upload("dataset", bundle.title, tag, files)
 
 
 def _refuse_tokens(store: Store, part: Part) -> None:
     with database.connect() as connection:
         store.rows(part.manifest).view(connection, "rows")
-        found = connection.execute(
+        [(count,)] = connection.execute(
             "SELECT count(*) FROM rows WHERE regexp_matches(rows::VARCHAR, ?)", [TOKENS]
-        ).fetchone()
-    if found and found[0]:
+        ).fetchall()
+    if count:
         raise HubError(
-            f"{part.manifest.ref}: {found[0]:,} of its rows hold what looks like an access token. "
+            f"{part.manifest.ref}: {count:,} of its rows hold what looks like an access token. "
             "Drop them with a 'sql' step, and publish what it makes."
         )
 
@@ -126,45 +127,43 @@ def publish(
     remote = Remote(repo, upload.kind)
     is_private = remote.ensure(private=private)
     parent = remote.head()
-    hashes = {path: known_as(content) for path, content in upload.files.items()}
     tagged = remote.tags().get(upload.tag)
-    if tagged is not None and not _same(upload.kind, remote.tree(tagged), hashes):
-        raise HubError(
-            f"{repo}: the tag '{upload.tag}' names other data already, at {tagged[:12]}. "
-            "A tag never moves: choose another one with --tag."
+    if tagged is not None:
+        changed, deleted = _changes(upload, remote.tree(tagged))
+        if deleted or changed.keys() - {"README.md"}:  # the card may be written anew
+            raise HubError(
+                f"{repo}: the tag '{upload.tag}' names other data already, at {tagged[:12]}. "
+                "A tag never moves: choose another one with --tag."
+            )
+    changed, deleted = _changes(upload, remote.tree(parent))
+    commit, request = tagged or parent, None
+    if changed or deleted:
+        message = f"Publish {upload.title} ({upload.tag})"
+        info = remote.commit(
+            changed, deleted, parent=parent, message=message, pull_request=pull_request
         )
-    there = remote.tree(parent)
-    missing = {
+        commit, request = str(info.oid), info.pr_url
+    if tagged is None and not pull_request:
+        remote.tag(upload.tag, commit)
+    return Published(remote.address, commit, bool(changed or deleted), is_private, request)
+
+
+def _changes(upload: Upload, tree: Mapping[str, RepoFile]) -> tuple[dict[str, Content], list[str]]:
+    """Return the files to send, and the paths that an earlier publication left."""
+    changed = {
         path: content
         for path, content in upload.files.items()
-        if there.get(path) not in hashes[path]
+        if not is_same(content, tree.get(path))
     }
-    gone = _gone(upload.kind, there, upload.files)
-    if not missing and not gone:
-        if tagged is None and not pull_request:
-            remote.tag(upload.tag, parent)
-        return Published(remote.address, tagged or parent, new=False, private=is_private)
-    pushed = remote.push(
-        missing, gone, parent=parent, message=f"Publish {upload.title} ({upload.tag})",
-        pull_request=pull_request,
-    )  # fmt: skip
-    if tagged is None and not pull_request:
-        remote.tag(upload.tag, pushed.commit)
-    return Published(remote.address, pushed.commit, True, is_private, pushed.pull_request)
+    return changed, sorted(_ours(upload.kind, tree) - upload.files.keys())
 
 
-def _same(kind: str, there: Mapping[str, str], hashes: Mapping[str, tuple[str, str]]) -> bool:
-    """Whether a tree holds this data; the card around it may have been written anew."""
-    ours = {path for path in hashes if path != "README.md"}
-    return not _gone(kind, there, hashes) and all(there.get(path) in hashes[path] for path in ours)
-
-
-def _gone(kind: str, there: Mapping[str, str], wanted: Mapping[str, object]) -> list[str]:
-    """What an earlier publication left and this one has not; files of anyone else's stay."""
+def _ours(kind: str, paths: Collection[str]) -> set[str]:
+    """Return the paths that a publication wrote; files of anyone else's stay."""
+    manifests = {path for path in paths if path.startswith(f"{MANIFESTS}/")}
     if kind == "model":
-        left = [path for path in there if "/" not in path and path.endswith(MODEL_SUFFIXES)]
-    else:
-        configs = {Path(path).stem for path in there if path.startswith(f"{MANIFESTS}/")}
-        left = [path for path in there if path.split("/")[0] in configs]
-    left.extend(path for path in there if path.startswith(f"{MANIFESTS}/"))
-    return sorted({path for path in left if path not in wanted})
+        return manifests | {
+            path for path in paths if "/" not in path and path.endswith(MODEL_SUFFIXES)
+        }
+    configs = {PurePosixPath(path).stem for path in manifests}
+    return manifests | {path for path in paths if path.split("/")[0] in configs}

@@ -14,16 +14,16 @@ import yaml
 
 import toy
 from checkout import Cli
+from srlm_data.core import templates
 from srlm_data.core.errors import HubError, StoreError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish import card
-from srlm_data.publish.bundle import Release, plain, refuse_private, select
-from srlm_data.publish.card import _figures, lineage
-from srlm_data.publish.card._header import features
-from srlm_data.publish.card.model import text as model_card
+from srlm_data.publish import Bundle, _figures, dataset_card, model_card, select
+from srlm_data.publish._header import features
+from srlm_data.publish._sources import cell, hub_base
+from srlm_data.publish.bundle import refuse_private
 from srlm_data.store import Store
 
 
@@ -36,50 +36,50 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def release(store: Store) -> Release:
+def bundle(store: Store) -> Bundle:
     return select(store, ["toy"])
 
 
 @pytest.fixture(scope="module")
-def text(store: Store, release: Release) -> str:
-    return card.text(release, store, repo="ada/toy", tag="v1", license=None)
+def text(store: Store, bundle: Bundle) -> str:
+    return dataset_card.write(bundle, store, repo="ada/toy", tag="v1", license=None)
 
 
 def head(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
-    return found
+    fields: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
+    return fields
 
 
-def test_the_same_versions_give_the_same_card(store: Store, release: Release, text: str) -> None:
-    assert card.text(release, store, repo="ada/toy", tag="v1", license=None) == text
+def test_the_same_versions_give_the_same_card(store: Store, bundle: Bundle, text: str) -> None:
+    assert dataset_card.write(bundle, store, repo="ada/toy", tag="v1", license=None) == text
 
 
-def test_parents_come_first_and_models_stay_out(release: Release) -> None:
-    assert [one.config for one in release.parts] == ["prompts", "candidates", "judgments", "pairs"]
+def test_parents_come_first_and_models_stay_out(bundle: Bundle) -> None:
+    assert [one.config for one in bundle.parts] == ["prompts", "candidates", "judgments", "pairs"]
 
 
-def test_the_header_declares_configs_features_and_sizes(release: Release, text: str) -> None:
-    told = head(text)
-    assert [one["config_name"] for one in told["configs"]] == [one.config for one in release.parts]
-    assert [one["config_name"] for one in told["configs"] if one.get("default")] == ["pairs"]
+def test_the_header_declares_configs_features_and_sizes(bundle: Bundle, text: str) -> None:
+    header = head(text)
+    assert [one["config_name"] for one in header["configs"]] == [one.config for one in bundle.parts]
+    assert [one["config_name"] for one in header["configs"] if one.get("default")] == ["pairs"]
     for part, config, info in zip(
-        release.parts, told["configs"], told["dataset_info"], strict=True
+        bundle.parts, header["configs"], header["dataset_info"], strict=True
     ):
         assert part.manifest.ref in config["description"]
         assert info["splits"][0]["num_examples"] == part.manifest.rows
         assert info["download_size"] == sum(file.bytes for file in part.manifest.files)
-    assert told["size_categories"] == ["n<1K"]
-    assert told["license"] == "unknown"
+    assert header["size_categories"] == ["n<1K"]
+    assert header["license"] == "unknown"
 
 
-@pytest.mark.parametrize("type", DATASET_TYPES.values(), ids=DATASET_TYPES)
+@pytest.mark.parametrize("dataset_type", DATASET_TYPES.values(), ids=DATASET_TYPES)
 def test_features_are_written_as_datasets_writes_them(dataset_type: Any) -> None:
     expected = datasets.Features.from_arrow_schema(dataset_type.schema)._to_yaml_list()
     assert features(dataset_type.schema) == expected
 
 
-def test_scores_are_drawn_as_they_are_counted(store: Store, release: Release, text: str) -> None:
-    part = next(one for one in release.parts if one.config == "judgments")
+def test_scores_are_drawn_as_they_are_counted(store: Store, bundle: Bundle, text: str) -> None:
+    part = next(one for one in bundle.parts if one.config == "judgments")
     counts: dict[int, int] = dict.fromkeys(range(6), 0)
     for row in store.rows(part.manifest).dicts():
         counts[int(row["score"])] += 1
@@ -92,10 +92,8 @@ def test_scores_are_drawn_as_they_are_counted(store: Store, release: Release, te
     assert "States of the judgments: parsed 48." in text
 
 
-def test_limits_are_told_in_this_datas_own_figures(
-    store: Store, release: Release, text: str
-) -> None:
-    pairs = next(one for one in release.parts if one.config == "pairs")
+def test_limits_are_told_in_this_datas_own_figures(store: Store, bundle: Bundle, text: str) -> None:
+    pairs = next(one for one in bundle.parts if one.config == "pairs")
     rows = list(store.rows(pairs.manifest).dicts())
     long, short = (
         [len(row[side][0]["content"]) for row in rows] for side in ("chosen", "rejected")
@@ -106,8 +104,7 @@ def test_limits_are_told_in_this_datas_own_figures(
 
 
 def test_every_setting_the_judge_prompt_and_every_drop_are_in_it(text: str) -> None:
-    template = (Path(card.__file__).parent.parent / "templates" / "judge.txt").read_text()
-    assert template.strip() in text
+    assert templates.load("judge").text.strip() in text
     assert "`repeats 2`, `temperature 0.7`" in text
     assert re.search(r"\| `pairs` \| toy.candidates, toy.judgments \| \d+ \|", text)
     assert "| toy.model@" in text
@@ -136,22 +133,26 @@ def test_licenses_travel_from_the_inputs_to_the_card_of_what_was_pulled(
     )
     assert cli("build", "mine.yaml", "--quiet").stderr == ""
     store = Store(project / "store")
-    a = card.text(select(store, ["mine.a"]), store, repo="ada/a", tag="v1", license=None)
+    a = dataset_card.write(select(store, ["mine.a"]), store, repo="ada/a", tag="v1", license=None)
     assert head(a)["license"] == "cc-by-4.0"
-    both = card.text(select(store, ["mine.both"]), store, repo="ada/b", tag="v1", license=None)
+    both = dataset_card.write(
+        select(store, ["mine.both"]), store, repo="ada/b", tag="v1", license=None
+    )
     assert head(both)["license"] == "other"
     assert "`cc-by-4.0` | a file with SHA-256 " in both
     assert "`apache-2.0` | a file with SHA-256 " in both
-    own = card.text(select(store, ["mine.both"]), store, repo="ada/b", tag="v1", license="mit")
+    own = dataset_card.write(
+        select(store, ["mine.both"]), store, repo="ada/b", tag="v1", license="mit"
+    )
     assert head(own)["license"] == "mit"
     assert "Published under `mit`, by the word of the publisher." in own
 
 
 def test_model_text_cannot_end_a_block_or_a_cell() -> None:
-    assert plain("a | b\n`c`") == "a \\| b 'c'"
-    fenced = card._fenced("```\n# not a heading")
-    assert fenced[0] == "````text"
-    assert fenced[-1] == "````"
+    assert cell("a | b\n`c`") == "a \\| b 'c'"
+    fenced = dataset_card.fenced("```\n# not a heading")
+    assert fenced.startswith("````text\n")
+    assert fenced.endswith("\n````")
 
 
 def test_versions_that_were_not_made_from_each_other_are_not_published_together(
@@ -194,7 +195,7 @@ def test_words_that_only_look_private_pass() -> None:
 
 
 def test_a_model_that_was_trained_elsewhere_has_a_card_too() -> None:
-    text = model_card(None, title="mine.m0@3f2a", digest="d1", header={"base_model": "a/b"})
+    text = model_card.write(None, title="mine.m0@3f2a", digest="d1", header={"base_model": "a/b"})
     assert head(text)["base_model"] == "a/b"
     assert "# mine.m0@3f2a\n" in text
     assert "`d1`" in text
@@ -210,4 +211,4 @@ def test_a_models_card_names_the_hub_model_that_it_goes_back_to(tmp_path: Path) 
         "mine.m1", Rows.of(MODELS, [row]), identity={**identity, "step": "sft"},
         inputs=[("model", base)],
     )  # fmt: skip
-    assert lineage.hub_base(store, tuned) == "a/b@c1"
+    assert hub_base(store, tuned) == "a/b@c1"

@@ -14,7 +14,7 @@ from srlm_data.core.errors import HubError
 from srlm_data.models.identity import digest
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish import model as publishable
+from srlm_data.publish import prepare_model
 from srlm_data.store import Store
 from tiny import tiny_model
 
@@ -84,7 +84,7 @@ def test_code_and_pickles_stay_where_they_are(model: Store, weights: Path) -> No
     for name, content in extra.items():
         (weights / name).write_bytes(content)
     try:
-        files = publishable(model, "mine.m0", tag=None, license=None).files
+        files = prepare_model(model, "mine.m0", tag=None, license=None).files
     finally:
         for name in extra:
             (weights / name).unlink()
@@ -99,7 +99,7 @@ def test_what_cannot_be_published_as_a_model_is_a_sentence(
     )
     build(load(project / "far.yaml"), model)
     with pytest.raises(HubError, match=f"is on the Hub already, as ada/far@{'a' * 40}."):
-        publishable(model, "far.m0", tag=None, license=None)
+        prepare_model(model, "far.m0", tag=None, license=None)
     ran(cli(*PUBLISH))
     hub.commit(KEY, {"manifests/m0.json": None})
     said = sentence(cli("pull", "ada/m0", "--type", "model"))

@@ -22,8 +22,7 @@ from hub_repos import Hub
 from srlm_data.core.errors import HubError
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish import dataset, pull
-from srlm_data.publish.bundle import select
+from srlm_data.publish import prepare_dataset, pull, select
 from srlm_data.store import Store
 
 KEY = "datasets/ada/toy"
@@ -205,13 +204,17 @@ def test_what_was_tampered_with_does_not_come_in(
     change: Callable[[Path], None], wanted: str,
 ) -> None:  # fmt: skip
     theirs = Store(made)
-    upload = dataset(select(theirs, ["toy"]), theirs, repo="ada/toy", tag=None, license=None)
+    upload = prepare_dataset(
+        select(theirs, ["toy"]), theirs, repo="ada/toy", tag=None, license=None
+    )
     for path, content in upload.files.items():
         target = tmp_path / "repo" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
     change(tmp_path / "repo")
-    monkeypatch.setattr(pull, "Remote", lambda repo, kind: Folder(tmp_path / "repo"))
+    monkeypatch.setattr(
+        sys.modules[pull.__module__], "Remote", lambda repo, kind: Folder(tmp_path / "repo")
+    )
     store = Store(tmp_path / "store")
     with pytest.raises(HubError, match=f"^ada/toy: .*{re.escape(wanted)}"):
         pull(store, "ada/toy", None, only=["pairs"])

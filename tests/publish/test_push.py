@@ -19,8 +19,7 @@ from srlm_data.core import checked_json
 from srlm_data.core.errors import HubError, StoreError
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish import dataset
-from srlm_data.publish.bundle import select
+from srlm_data.publish import prepare_dataset, select
 from srlm_data.store import Store
 
 KEY = "datasets/ada/toy"
@@ -92,7 +91,7 @@ def test_files_of_others_stay_and_a_tag_never_moves(cli: Cli, hub: Hub, store: S
 
 def test_a_dry_run_shows_files_and_card_and_needs_no_hub(cli: Cli, store: Store) -> None:
     shown = ran(cli(*PUBLISH, "--dry-run"))  # HF_HUB_OFFLINE is set
-    upload = dataset(select(store, ["toy"]), store, repo="ada/toy", tag=None, license=None)
+    upload = prepare_dataset(select(store, ["toy"]), store, repo="ada/toy", tag=None, license=None)
     assert shown.startswith(f"ada/toy@{upload.tag} would hold 9 files:\n")
     assert "pairs/train-00000-of-00001.parquet\n" in shown
     assert shown.endswith(f"\nREADME.md:\n\n{upload.card}")
@@ -151,7 +150,7 @@ def test_a_damaged_version_is_not_published(store: Store) -> None:
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     with pytest.raises(StoreError, match="is not what was written"):
-        dataset(select(store, ["toy"]), store, repo="ada/toy", tag=None, license=None)
+        prepare_dataset(select(store, ["toy"]), store, repo="ada/toy", tag=None, license=None)
 
 
 # Nothing private ------------------------------------------------------------------------------
@@ -193,7 +192,7 @@ def test_rows_that_hold_a_token_are_not_published(project: Path, store: Store) -
     )
     build(load(project / "mine.yaml"), store)
     with pytest.raises(HubError, match="1 of its rows hold what looks like an access token"):
-        dataset(select(store, ["mine"]), store, repo="ada/mine", tag=None, license=None)
+        prepare_dataset(select(store, ["mine"]), store, repo="ada/mine", tag=None, license=None)
 
 
 # What goes wrong ------------------------------------------------------------------------------

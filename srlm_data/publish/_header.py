@@ -12,40 +12,45 @@ import pyarrow as pa
 import yaml
 
 from srlm_data.core.schema import DATASET_TYPES
-from srlm_data.publish.bundle import Part, Release
+from srlm_data.publish.bundle import Bundle, Part
 from srlm_data.store import Store
 
-_SIZES = (
-    (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
-    (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"),
-)  # fmt: skip
+_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
-def header(release: Release, store: Store, licenses: Sequence[str]) -> str:
-    """The header, with its ``---`` lines.
+def default_config(bundle: Bundle) -> str:
+    """Return the config that the viewer shows first: the pairs, or else the last one made."""
+    names = [part.config for part in bundle.parts]
+    return "pairs" if "pairs" in names else names[-1]
+
+
+def header(bundle: Bundle, store: Store, licenses: Sequence[str]) -> str:
+    """Return the header, with its ``---`` lines.
 
     Args:
-        release: what is published.
+        bundle: what is published.
         store: where its rows lie.
         licenses: those of the inputs, each once.
     """
-    names = [one.config for one in release.parts]
-    first = "pairs" if "pairs" in names else names[-1]
+    first = default_config(bundle)
     data = {
-        "pretty_name": release.title,
+        "pretty_name": bundle.title,
         "license": licenses[0] if len(licenses) == 1 else "other" if licenses else "unknown",
         "task_categories": ["text-generation", "reinforcement-learning"],
         "tags": ["srlm-data", "self-rewarding", "preference", "dpo", "synthetic"],
-        "size_categories": [_size(sum(one.manifest.rows for one in release.parts))],
-        "configs": [_config(one, default=one.config == first) for one in release.parts],
-        "dataset_info": [_info(one, store) for one in release.parts],
+        "size_categories": [_size_category(sum(part.manifest.rows for part in bundle.parts))],
+        "configs": [_config(part, default=part.config == first) for part in bundle.parts],
+        "dataset_info": [_info(part, store) for part in bundle.parts],
     }
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
     return f"---\n{text}---\n"
 
 
-def _size(rows: int) -> str:
-    return next((name for bound, name in _SIZES if rows < bound), "n>1T")
+def _size_category(rows: int) -> str:
+    place = sum(rows >= 10**digits for digits in range(3, 13))
+    if place == 0:
+        return f"n<{_SIZES[0]}"
+    return f"n>{_SIZES[-1]}" if place == len(_SIZES) else f"{_SIZES[place - 1]}<n<{_SIZES[place]}"
 
 
 def _config(part: Part, *, default: bool) -> dict[str, Any]:
@@ -70,12 +75,12 @@ def _info(part: Part, store: Store) -> dict[str, Any]:
     }
 
 
-def features(schema: pa.Schema) -> list[dict[str, Any]]:
-    """The columns of a schema, as ``datasets`` writes them into a card."""
-    return [{"name": field.name, **_kind(field.type)} for field in schema]
+def features(columns: pa.Schema | pa.StructType) -> list[dict[str, Any]]:
+    """Return the columns of a schema as ``datasets`` writes them into a card."""
+    return [{"name": column.name, **_feature(column.type)} for column in columns]
 
 
-def _kind(kind: pa.DataType) -> dict[str, Any]:
+def _feature(kind: pa.DataType) -> dict[str, Any]:
     if pa.types.is_list(kind):
         inner = kind.value_type
         return {"list": features(inner) if pa.types.is_struct(inner) else str(inner)}
