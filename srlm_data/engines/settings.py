@@ -6,10 +6,10 @@
 Nothing here decides a row: an engine's settings say where and how fast, never what is asked.
 The libraries behind an engine are imported when one is opened and not before.
 
-``my_module:my_engine`` is the door for an engine of one's own: a function that is called as
-``my_engine(options, model, digest, revision)`` with what :func:`open_engine` was given, and that
-returns an :class:`~srlm_data.engines.protocol.Engine`. Its module is looked for where steps of
-one's own are: beside the recipe, then where the command runs.
+``my_module:my_engine`` is the door for an engine of the user's own: a function that is called as
+``my_engine(options, model, digest, revision)`` with the arguments of :func:`open_engine`, and that
+returns an :class:`~srlm_data.engines.protocol.Engine`. Its module is searched for where steps of
+the user's own are: beside the recipe, then where the command runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -25,15 +25,22 @@ from srlm_data.core.config import Config
 from srlm_data.core.errors import MissingError
 from srlm_data.engines.protocol import Engine
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 PLUGIN: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
-"""How a recipe names a function of one's own: ``my_module:my_engine``, ``my_module:my_step``."""
+"""How a recipe names a user's function: ``my_module:my_engine``, ``my_module:my_step``."""
 
-_DTYPE = (
-    "Number type of the weights and activations; auto is float32 on a CPU (so that answers do "
-    "not depend on batching) and the checkpoint's own elsewhere."
-)
-_REMOTE_CODE = "Run Python code that comes with the model's files. Only for models you trust."
+_Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    Field(
+        description="Number type of the weights and activations; auto is float32 on a CPU (so that "
+        "answers do not depend on batching) and the checkpoint's own elsewhere."
+    ),
+]
+_RemoteCode = Annotated[
+    bool,
+    Field(
+        description="Run Python code that comes with the model's files. Only for models you trust."
+    ),
+]
 
 
 class TransformersEngine(Config):
@@ -43,19 +50,19 @@ class TransformersEngine(Config):
     batch_size: int = Field(
         default=64, ge=1, description="Most requests that are answered at a time."
     )
-    dtype: Dtype = Field(default="auto", description=_DTYPE)
+    dtype: _Dtype = "auto"
     device: str = Field(
         default="auto",
         description="A device as torch names it; auto is the first GPU, else the CPU.",
     )
-    trust_remote_code: bool = Field(default=False, description=_REMOTE_CODE)
+    trust_remote_code: _RemoteCode = False
 
 
 class VllmEngine(Config):
     """Offline generation with vLLM on this machine; what is unset is vLLM's own choice."""
 
     kind: Literal["vllm"] = "vllm"
-    dtype: Dtype = Field(default="auto", description=_DTYPE)
+    dtype: _Dtype = "auto"
     max_model_len: int | None = Field(
         default=None,
         ge=1,
@@ -79,7 +86,7 @@ class VllmEngine(Config):
     enable_prefix_caching: bool = Field(
         default=True, description="Compute a beginning that several prompts share only once."
     )
-    trust_remote_code: bool = Field(default=False, description=_REMOTE_CODE)
+    trust_remote_code: _RemoteCode = False
 
 
 class RayEngine(Config):
@@ -141,7 +148,7 @@ class OpenaiEngine(Config):
 
 
 class PluginEngine(Config):
-    """An engine of one's own; see the module for the function that opens it."""
+    """An engine of the user's own; see the module for the function that opens it."""
 
     kind: str = Field(pattern=f"^{PLUGIN}$", description="my_module:my_engine")
     options: dict[str, Any] = Field({}, description="Given to the function as they stand.")
@@ -153,7 +160,11 @@ class PluginEngine(Config):
         return kind
 
 
-ENGINES: Final[Mapping[str, type[TransformersEngine | VllmEngine | RayEngine | OpenaiEngine]]] = {
+_Shipped = TransformersEngine | VllmEngine | RayEngine | OpenaiEngine
+EngineSettings = _Shipped | PluginEngine
+"""Any engine's settings; ``kind`` says which."""
+
+ENGINES: Final[Mapping[str, type[_Shipped]]] = {
     "transformers": TransformersEngine,
     "vllm": VllmEngine,
     "ray": RayEngine,
@@ -161,17 +172,11 @@ ENGINES: Final[Mapping[str, type[TransformersEngine | VllmEngine | RayEngine | O
 }
 """Kind -> settings of the shipped engines; a kind with a colon is a :class:`PluginEngine`."""
 
-EngineSettings = TransformersEngine | VllmEngine | RayEngine | OpenaiEngine | PluginEngine
-"""Any engine's settings, told apart by ``kind``."""
-
 
 def open_engine(
-    settings: EngineSettings,
-    model: str,
-    digest: str,
-    revision: str | None = None,
+    settings: EngineSettings, model: str, digest: str, revision: str | None = None
 ) -> Engine:
-    """An engine with ``model`` loaded; the caller closes it.
+    """Return an engine with ``model`` loaded; the caller closes it.
 
     Args:
         settings: which engine, and how it runs.
@@ -202,7 +207,7 @@ def open_engine(
 
 
 def _plugin(kind: str) -> Callable[..., Engine]:
-    """The function that ``my_module:my_engine`` names.
+    """Return the function that ``my_module:my_engine`` names.
 
     Raises:
         ValueError: it cannot be imported.

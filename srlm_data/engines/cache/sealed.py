@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Final
@@ -129,54 +129,38 @@ def read_intact(file: Path) -> Iterator[pa.RecordBatch]:
 
 
 def write(root: Path, stem: str, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write responses into a file a model, each whole or not at all; names begin with ``stem``."""
-    with contextlib.ExitStack() as stack:
-        drafts: dict[str, _Draft] = {}
-        for batch in batches:
-            for model in pc.unique(batch.column("model")).to_pylist():
-                if model not in drafts:
-                    drafts[model] = stack.enter_context(_Draft(model_folder(root, model), stem))
-                drafts[model].add(batch.filter(pc.equal(batch.column("model"), model)))
-        for draft in drafts.values():
-            draft.publish()
+    """Write the responses of one model into a file, whole or not at all; its name begins with stem.
+
+    Raises:
+        StoreError: the model's digest is no name for a folder.
+    """
+    groups = _group(batches)
+    first = next(groups, None)
+    if first is None:
+        return
+    folder = model_folder(root, first["model"][0].as_py())
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f"{stem}.draft"
+    try:
+        with pq.ParquetWriter(
+            draft, SCHEMA, compression="zstd", write_page_checksum=True
+        ) as writer:
+            for group in chain([first], groups):
+                writer.write_table(group, row_group_size=group.num_rows)
+        filesystem.sync(draft)
+        draft.replace(folder / f"{stem}-{filesystem.digest(draft)[:16]}.parquet")
+        filesystem.sync(folder)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
-class _Draft:
-    """A file of one model's responses that is being written; unpublished, nothing of it stays."""
-
-    def __init__(self, folder: Path, stem: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._stem = folder, stem
-        self._file = folder / f"{stem}.draft"
-        self._batches: list[pa.RecordBatch] = []
-        self._writer = pq.ParquetWriter(
-            self._file, SCHEMA, compression="zstd", write_page_checksum=True
-        )
-
-    def __enter__(self) -> _Draft:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._writer.close()
-        self._file.unlink(missing_ok=True)
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Add responses; full row groups are written."""
-        self._batches.append(batch)
-        if sum(batch.num_rows for batch in self._batches) >= _GROUP_ROWS:
-            self._write_group()
-
-    def _write_group(self) -> None:
-        group = pa.Table.from_batches(self._batches, SCHEMA)
-        self._writer.write_table(group, row_group_size=group.num_rows)
-        self._batches.clear()
-
-    def publish(self) -> None:
-        """Give the file its name, when the disk has it."""
-        if self._batches:
-            self._write_group()
-        self._writer.close()
-        filesystem.sync(self._file)
-        digest = filesystem.digest(self._file)[:16]
-        self._file.replace(self._folder / f"{self._stem}-{digest}.parquet")
-        filesystem.sync(self._folder)
+def _group(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield row groups, the last one of fewer rows."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(batch.num_rows for batch in held) >= _GROUP_ROWS:
+            yield pa.Table.from_batches(held, SCHEMA)
+            held.clear()
+    if any(batch.num_rows for batch in held):
+        yield pa.Table.from_batches(held, SCHEMA)
