@@ -20,9 +20,9 @@ class Prompts:
     The template writes the beginning-of-text token, so the tokenizer must not add another:
     engines are given tokens, never text.
 
-    What separates turns is the template's alone. ``<|im_end|>`` in a message is ten characters that
-    somebody wrote: a tokenizer would make the one token of it that ends the turn, and an answer
-    could so speak to its judge in a turn of its own. Here it is read as the characters it is. A
+    Only the template separates turns. ``<|im_end|>`` in a message is ten characters that somebody
+    wrote: a tokenizer would make the token of it that ends the turn, and a response could so speak
+    to its judge in a turn of its own. Here it is read as the characters it is. A
     prompt without such a text has the tokens that ``apply_chat_template`` gives.
     """
 
@@ -49,7 +49,7 @@ class Prompts:
         self._last: tuple[tuple[Message, ...], list[int]] = ((), [])
 
     def tokens(self, request: Request) -> list[int] | Completion:
-        """The prompt's tokens, or a failed completion when there can be no answer."""
+        """Return the prompt's tokens, or a failed completion when there can be no answer."""
         if request.messages == self._last[0]:  # the samples of a prompt come one after another
             return self._last[1]
         try:
@@ -80,10 +80,10 @@ class Prompts:
             pattern = self._marks_of_assistant if own else self._marks
             turns.append({**turn, "content": pattern.sub(stand_in, turn["content"])})
         if not marks:
-            whole: list[int] = self._tokenizer.apply_chat_template(
+            tokens: list[int] = self._tokenizer.apply_chat_template(
                 turns, add_generation_prompt=True, return_dict=False
             )
-            return whole
+            return tokens
         text = self._tokenizer.apply_chat_template(
             turns, add_generation_prompt=True, tokenize=False
         )
@@ -94,7 +94,7 @@ class Prompts:
         return tokens
 
     def _spelled(self, mark: str) -> Iterator[int]:
-        """A mark as the characters it is: without its first one, the rest is no mark."""
+        """Yield a mark as the characters it is: without its first one, the rest is no mark."""
         yield from self._encode(mark[:1])
         rest = mark[1:]
         while inner := self._marks.search(rest):
@@ -108,11 +108,11 @@ class Prompts:
 
 
 def _any_of(texts: set[str]) -> re.Pattern[str]:
-    """A pattern of any of the texts, the longest first; of nothing where there is none."""
+    """Return a pattern of any of the texts, the longest first; of nothing where there is none."""
     longest_first = sorted(filter(str.strip, texts), key=lambda text: (-len(text), text))
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def failed(request: Request, prompt_tokens: int, reason: str) -> Completion:
-    """The completion of a request that got no answer."""
+    """Return the completion of a request that got no answer."""
     return Completion(request, "", "error", prompt_tokens, 0, error=reason)

@@ -1,12 +1,13 @@
 """What is tried again when a server fails, for how long, and when a run is hopeless.
 
-A fault belongs to one of four kinds. A server that is *away* or busy (unreachable, 429, 502 to 504)
-is waited for, and the run ends when it has answered nobody for ``patience`` seconds; where it does
-answer others, but not this request in all that time, the request is a failed row (a gateway gave it
-up), unless the server only says to wait (429). What may be the *request's* own doing (500, a cut
-connection, a time-out, an answer that cannot be read) is tried ``retries`` times more and is then a
-failed row. What the server *refused* (other 4xx) is a failed row at once. A *fatal* fault (a key, a
-model or an address that is wrong) ends the run, as does a budget of failed rows that is used up.
+- A server that is *away* or busy (unreachable, 429, 502 to 504) is waited for. The run ends when it
+  has answered nobody for ``patience`` seconds; where it answers others but not this request in all
+  that time, the request is a failed row (a gateway gave it up), unless it only says to wait (429).
+- What may be the *request's* own doing (500, a cut connection, a time-out, an unreadable answer) is
+  tried ``retries`` times more and is then a failed row.
+- What the server *refused* (other 4xx) is a failed row at once.
+- A *fatal* fault (a wrong key, model or address) ends the run, and so does a used-up budget of
+  failed rows.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Fault:
 
 
 def trouble_of(error: Exception, timeout: float) -> Fault:
-    """Whose fault an exception of a try is; ``timeout`` is what a try was given, in seconds."""
+    """Return whose fault an exception is; ``timeout`` is how many seconds the try had."""
     if isinstance(error, openai.APIStatusError):
         return _status(error)
     if isinstance(error, openai.APIConnectionError):
@@ -71,21 +72,21 @@ def trouble_of(error: Exception, timeout: float) -> Fault:
 
 
 def _status(error: openai.APIStatusError) -> Fault:
-    said = error.body.get("message") if isinstance(error.body, dict) else None
-    reason = f"HTTP {error.status_code}, {said or error.response.text or 'no reason'!s:.200}"
+    message = error.body.get("message") if isinstance(error.body, dict) else None
     status = error.status_code
+    reason = f"HTTP {status}, {message or error.response.text or 'no reason'!s:.200}"
     if status in _AWAY:
         trouble = Trouble.AWAY
     elif status >= 500 or status in _AGAIN:
         trouble = Trouble.REQUEST
     else:
         trouble = Trouble.FATAL if status in _WRONG else Trouble.REFUSED
-    wanted = error.response.headers.get("retry-after", "")
-    return Fault(trouble, " ".join(reason.split()).rstrip("."), _seconds(wanted), status)
+    retry_after = _seconds(error.response.headers.get("retry-after", ""))
+    return Fault(trouble, " ".join(reason.split()).rstrip("."), retry_after, status)
 
 
 def _seconds(header: str) -> float:
-    """A ``Retry-After`` header, which is a number of seconds or a date."""
+    """Return the seconds of a ``Retry-After`` header, which is a number or a date."""
     try:
         return max(0.0, float(header))
     except ValueError:
@@ -97,7 +98,7 @@ def _seconds(header: str) -> float:
 
 
 def pause(tries: int, retry_after: float) -> float:
-    """Seconds to wait after so many tries; never less than the server asked for.
+    """Return the seconds to wait after so many tries; never less than the server asked for.
 
     The jitter spreads requests that failed together, so that they do not come back together.
     """

@@ -21,18 +21,19 @@ from typing import Any, Final
 import openai
 
 from srlm_data.core.errors import EngineError, MissingError
+from srlm_data.engines._chat import failed
 from srlm_data.engines._retrying import Budget, Fault, Trouble, pause, trouble_of
 from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import OpenaiEngine
 
-_NO_KEY: Final = "(no key)"  # the client wants one, a server of one's own need not
+_NO_KEY: Final = "(no key)"  # the client wants one, a local server need not
 
 
 def load(settings: OpenaiEngine, model: str, digest: str, revision: str | None = None) -> Openai:
-    """Point at the server that has ``model`` (see ``settings.open_engine``).
+    """Return an engine over the server that has ``model`` (see ``settings.open_engine``).
 
-    A model that is named (``remote:`` or ``hub:``, which have a revision) is asked for by its name,
-    a checkpoint by its digest: a server of M2 can then not answer for M1.
+    A model that has a name (``remote:`` or ``hub:``, which have a revision) is asked for by it, a
+    checkpoint by its digest: so a server of M2 cannot answer for M1.
 
     Raises:
         MissingError: the provider wants a key, and the environment has none.
@@ -118,10 +119,10 @@ class Openai:
         await self._client.close()
 
     async def _answer(self, request: Request) -> Completion:
-        """One request, tried until it is answered or there is no hope."""
+        """Try one request until it is answered or there is no hope."""
         async with self._slots:
             tries = failures = 0
-            since: float | None = None
+            since = 0.0  # of its first failure
             while True:
                 try:
                     return await self._try(request, tries)
@@ -129,13 +130,13 @@ class Openai:
                     fault = trouble_of(error, self._settings.timeout)
                 reason = fault.reason.replace(self._key, "***")
                 now = time.monotonic()
-                since = now if since is None else since
+                since = since or now
                 tries += 1
                 failures += fault.trouble is Trouble.REQUEST
                 if fault.trouble is Trouble.FATAL:
                     raise EngineError(f"{self._where}: {reason}. {await self._advice(fault)}")
                 if fault.trouble is Trouble.REFUSED or failures > self._settings.retries:
-                    return _failed(request, reason, tries)
+                    return failed(request, 0, reason)._replace(retries=tries - 1)
                 wait = pause(tries, fault.retry_after)
                 if fault.trouble is Trouble.AWAY:
                     waited, silent = now + wait - since, now + wait - max(self._heard, since)
@@ -146,11 +147,11 @@ class Openai:
                             f"found: {reason}. What was answered is kept: build again when it does."
                         )
                     if waited > patience and not busy:  # it is there, but not for this request
-                        return _failed(request, reason, tries)
+                        return failed(request, 0, reason)._replace(retries=tries - 1)
                 await asyncio.sleep(wait)
 
     async def _is_there(self) -> bool:
-        """Whether the server answers the cheapest question."""
+        """Return whether the server answers the cheapest question."""
         try:
             await self._client.models.list()
         except (openai.OpenAIError, ValueError):
@@ -183,11 +184,11 @@ class Openai:
         return body
 
     async def _advice(self, fault: Fault) -> str:
-        """What to do about a fault that no other try can mend."""
+        """Return what to do about a fault that no other try can mend."""
         if fault.status != 404:
             return f"Set {self._settings.api_key_env} to a key that may ask for '{self._name}'."
         try:
-            served = [f"'{one.id}'" async for one in self._client.models.list()]
+            served = [f"'{model.id}'" async for model in self._client.models.list()]
         except (openai.OpenAIError, ValueError):
             return "Mend 'base_url': it usually ends with /v1."
         return (
@@ -196,12 +197,8 @@ class Openai:
         )
 
 
-def _failed(request: Request, reason: str, tries: int) -> Completion:
-    return Completion(request, "", "error", 0, 0, error=reason, retries=tries - 1)
-
-
 def _completion(request: Request, answer: Any, retries: int) -> Completion:
-    """A completion from a server's answer.
+    """Return the completion of a server's answer.
 
     Raises:
         ValueError: it has not the form of one.
@@ -220,5 +217,5 @@ def _completion(request: Request, answer: Any, retries: int) -> Completion:
     elif reason == "stop" and pattern is not None and not re.fullmatch(pattern, text):
         fault = "the server does not hold answers to a pattern; set 'guided: false'"
     if fault:
-        return Completion(request, "", "error", *tokens, error=fault, retries=retries)
-    return Completion(request, text, reason, *tokens, cached_tokens=cached, retries=retries)
+        text, reason, cached = "", "error", 0
+    return Completion(request, text, reason, *tokens, cached, fault, retries)
