@@ -67,7 +67,7 @@ def measure(root: Path, *command: str) -> tuple[float, int, str]:
 
 def main() -> None:
     """Fill a store in a temporary folder and measure."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--versions", type=int, default=10_000)
     versions = parser.parse_args().versions
     with tempfile.TemporaryDirectory() as folder:

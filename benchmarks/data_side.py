@@ -14,8 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from pathlib import Path
 
 import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.data import echo, journal, novelty, pairs, startup, training
 

@@ -15,10 +15,13 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
 import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.engine import builds, copies, journals, others
 from benchmarks.engine.turns import Ratio

@@ -30,7 +30,7 @@ TOKENS = 64
 JUDGED_IN = 24
 """Tokens of the longest judgment: what a judge reads is most of its work, and stays."""
 
-sys.path.insert(0, str(ROOT / "tests"))  # the model and the server of the tests
+sys.path.insert(0, str(ROOT / "tests" / "support"))  # the model and the server of the tests
 
 
 def bench_model(folder: Path) -> Path:

@@ -23,7 +23,7 @@ _WANTED = (
     ("scikit-learn", "report: the map of the prompts", "pip install 'srlm-data[report]'"),
     ("vl-convert-python", "report", "pip install 'srlm-data[report]'"),
     ("huggingface_hub", "publish, pull, models of the Hub", "pip install 'srlm-data[hub]'"),
-    ("scipy", "evaluation: rank correlations", "pip install 'srlm-data[train]'"),
+    ("scipy", "evaluation: rank correlations", "pip install srlm-data"),
 )
 
 

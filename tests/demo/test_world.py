@@ -24,6 +24,7 @@ COLOUR = TRUTH["hat", "colour"]
 OTHER_COLOUR = next(colour for colour in VALUES["colour"] if colour != COLOUR)
 PLACE = TRUTH["hat", "place"]
 OWNER = TRUTH["hat", "owner"]
+HAT = ["green", "shed", "Anna", "garment"]
 ASKED = "What colour is the hat?"
 
 
@@ -37,8 +38,13 @@ def test_no_word_means_two_things() -> None:
 
 
 def test_facts_depend_on_the_world_seed_alone() -> None:
-    assert world(0).truth == world(0).truth
-    assert world(0).truth != world(1).truth
+    random.seed(7)
+    first = world.__wrapped__(0)  # drawn anew, whatever the cache holds
+    random.seed(8)
+    assert world.__wrapped__(0).truth == first.truth == TRUTH
+    assert world.__wrapped__(1).truth != first.truth
+    # The facts that the shipped M0 was pretrained on.
+    assert [first.truth["hat", name] for name in ATTRIBUTES] == HAT
 
 
 @pytest.mark.parametrize(

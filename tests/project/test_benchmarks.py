@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = sorted(ROOT.glob("benchmarks/*.py"))
+BENCHMARKS = ROOT / "benchmarks"
+SCRIPTS = sorted(BENCHMARKS.glob("*.py"))
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +29,10 @@ def run(script: str, *arguments: str) -> str:
 
 @pytest.mark.parametrize("script", [file.name for file in SCRIPTS])
 def test_every_script_says_what_it_measures(script: str) -> None:
-    assert "usage:" in run(script, "--help")
+    module = ast.parse((BENCHMARKS / script).read_text())
+    summary = (ast.get_docstring(module) or "").split("\n\n")[0]
+    assert len(summary.split()) >= 5
+    assert " ".join(summary.split()) in " ".join(run(script, "--help").split())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -105,6 +106,31 @@ def test_the_wheel_has_all_that_the_package_reads_at_run_time(tmp_path: Path) ->
     assert wanted - shipped == set()
     beside = {name.split("/")[0] for name in shipped}
     assert beside == {"srlm_data", f"srlm_data-{PROJECT['version']}.dist-info"}
+
+
+def test_an_editable_install_makes_the_package_importable_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = pytest.importorskip("hatchling.build")
+    monkeypatch.chdir(ROOT)
+    wheel = zipfile.ZipFile(tmp_path / backend.build_editable(str(tmp_path)))
+    wheel.extractall(tmp_path / "site")
+    # Read as an interpreter reads it at its start, in a folder that shows it nothing else.
+    code = (
+        "import importlib.util, site, sys\n"
+        f"site.addsitedir({str(tmp_path / 'site')!r})\n"
+        "names = ('srlm_data', 'benchmarks', 'hatch_build', 'tests', 'tools', 'train')\n"
+        "print(*(name for name in names if importlib.util.find_spec(name)))\n"
+        "import srlm_data.models.training as training\n"
+        "print(training.script('sft.py'))"
+    )
+    command = [sys.executable, "-S", "-c", code]
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": os.pathsep.join(packages)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["srlm_data", str(ROOT / "train" / "sft.py")], done.stderr
 
 
 # Spelt in parts, so that this file passes its own test.
