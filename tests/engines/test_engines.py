@@ -124,8 +124,10 @@ def test_greedy_answers_are_those_of_plain_generate(engine: Engine, model: Path)
     for request in asked:
         prompt = tokenizer.apply_chat_template(
             [dict(turn) for turn in request.messages],
-            add_generation_prompt=True, return_dict=True, return_tensors="pt",
-        )  # fmt: skip
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
         with torch.no_grad():
             whole = network.generate(**prompt, max_new_tokens=24, do_sample=False)[0]
         answer = whole[prompt["input_ids"].shape[1] :]

@@ -70,15 +70,24 @@ def test_what_is_sent_is_the_request_and_nothing_of_the_machine(api: Api) -> Non
     run(api.address, ask("hi"), limit_field="max_completion_tokens")
     assert api.bodies == [
         {
-            "model": "served", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.7,
-            "top_p": 0.9, "max_tokens": 16, "seed": 100, "stop": ["###"],
+            "model": "served",
+            "messages": [{"role": "user", "content": "hi"}],
+            "temperature": 0.7,
+            "top_p": 0.9,
+            "max_tokens": 16,
+            "seed": 100,
+            "stop": ["###"],
             "structured_outputs": {"regex": "echo .*"},
         },
         {
-            "model": "served", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.7,
-            "top_p": 0.9, "max_completion_tokens": 16, "seed": 100,
+            "model": "served",
+            "messages": [{"role": "user", "content": "hi"}],
+            "temperature": 0.7,
+            "top_p": 0.9,
+            "max_completion_tokens": 16,
+            "seed": 100,
         },
-    ]  # fmt: skip
+    ]
 
 
 def test_a_checkpoint_is_asked_for_by_its_digest_so_that_no_other_model_answers(api: Api) -> None:
@@ -93,19 +102,28 @@ def test_a_checkpoint_is_asked_for_by_its_digest_so_that_no_other_model_answers(
 @pytest.mark.parametrize(
     ("fault", "retries"),
     [
-        (status(500), 1), (status(503), 1), (status(429), 1), (status(408), 1),
-        (malformed, 1), (cut, 1), (hang, 1), (answer({"choices": []}), 1), (answer([1]), 1),
+        (status(500), 1),
+        (status(503), 1),
+        (status(429), 1),
+        (status(408), 1),
+        (malformed, 1),
+        (cut, 1),
+        (hang, 1),
+        (answer({"choices": []}), 1),
+        (answer([1]), 1),
     ],
     ids=["500", "503", "429", "408", "malformed", "cut", "hang", "no choice", "no object"],
-)  # fmt: skip
+)
 def test_a_fault_is_tried_again_and_costs_nobody_else_anything(
     api: Api, fault: Any, retries: int
 ) -> None:
     api.faults = {"bad": [fault]}
     done = run(api.address, ask("a", "bad", "b"), timeout=0.5)
     assert {text: one.text for text, one in done.items()} == {
-        "a": "echo a", "b": "echo b", "bad": "echo bad",
-    }  # fmt: skip
+        "a": "echo a",
+        "b": "echo b",
+        "bad": "echo bad",
+    }
     assert {text: one.retries for text, one in done.items()} == {"a": 0, "b": 0, "bad": retries}
     assert api.tries["bad"] == 1 + retries
 

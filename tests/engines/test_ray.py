@@ -16,10 +16,11 @@ from srlm_data.engines.settings import RayEngine, VllmEngine, open_engine
 from tiny import tiny_model
 
 pytestmark = [
-    pytest.mark.slow, pytest.mark.timeout(600),
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
     # Ray leaves the files that its processes write to open when it shuts down.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]  # fmt: skip
+]
 pytest.importorskip("ray")
 pytest.importorskip("vllm")
 
