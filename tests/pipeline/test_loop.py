@@ -23,10 +23,11 @@ from srlm_data.store import Store
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SMALLER = {
-    "seed.yaml": (("n: 1200", "n: 560"), ("n: 2000", "n: 120")),
-    "iter1.yaml": (("n: 1200", "n: 160"),),
-    "iter2.yaml": (("n: 3600", "n: 320"),),
-    "dialogues.yaml": (("n: 600", "n: 60"),),
+    "seed.yaml": (("n: 1200", "n: 560"), ("n: 2000", "n: 60")),
+    "iter1.yaml": (("n: 1200", "n: 120"),),
+    "iter2.yaml": (("n: 3600", "n: 160"),),
+    "loop.yaml": (("split = 'eval'", "split = 'eval' AND prompt_id < '8'"),),
+    "dialogues.yaml": (("n: 600", "n: 40"),),
 }
 
 
@@ -171,43 +172,50 @@ def test_cream_and_self_taught_evaluators_make_their_data(world, loop):
     assert store.resolve("self_taught.eft").rows > 20
 
 
-@pytest.mark.parametrize("engine", ["transformers", "vllm"])
-def test_kill_9_while_a_model_answers_loses_nothing(world, loop, tmp_path, engine):
-    """The store is as it was before M1 answered; the build is killed in the candidates."""
-    if engine == "vllm":
-        pytest.importorskip("vllm")
-    stores = {}
-    for name in ("whole", "killed"):
-        stores[name] = tmp_path / name
-        shutil.copytree(world / "store", stores[name])
-        for part in ("datasets/iter1.candidates", "datasets/iter1.judgments"):
-            shutil.rmtree(stores[name] / part)
-        with duckdb.connect() as connection:  # forget what M1 was asked for them
-            forget = connection.execute(
-                "SELECT DISTINCT filename FROM read_parquet(?, filename = true) "
-                "WHERE step IN ('iter1.candidates', 'iter1.judgments')",
-                [str(stores[name] / "answers" / "*" / "*.parquet")],
-            ).fetchall()
-        for (file,) in forget:
-            Path(file).unlink()
-    build = ("build", "iter1.yaml", "judgments", "--engine", engine)
-
-    done(srlm_data(world, "--store", str(stores["whole"]), *build))
-    killed_with = []
-    for kill_in in ("candidates", "judgments"):
-        command = srlm_data(world, "--store", str(stores["killed"]), *build)
-        killed_with.append(_kill_after_answers(command, stores["killed"], f"iter1.{kill_in}"))
-    done(srlm_data(world, "--store", str(stores["killed"]), *build))
-
-    whole, killed = (Store(stores[name]) for name in ("whole", "killed"))
+def test_kill_9_while_a_model_answers_and_judges_loses_nothing(world, loop, tmp_path):
+    killed = _before_m1_answered(world, tmp_path / "killed")
     names = ("iter1.candidates", "iter1.judgments")
-    for name, kept in zip(names, killed_with, strict=True):
+    build = ("--store", str(killed.root), "build", "iter1.yaml", "judgments")
+    counts = [_kill_after_answers(srlm_data(world, *build), killed.root, name) for name in names]
+    done(srlm_data(world, *build))
+    _check_killed(killed, Store(world / "store"), dict(zip(names, counts, strict=True)))
+
+
+def test_kill_9_while_vllm_answers_loses_nothing(world, loop, tmp_path):
+    pytest.importorskip("vllm")
+    whole, killed = (_before_m1_answered(world, tmp_path / name) for name in ("whole", "killed"))
+    build = ("build", "iter1.yaml", "candidates", "--engine", "vllm")
+    done(srlm_data(world, "--store", str(whole.root), *build))
+    command = srlm_data(world, "--store", str(killed.root), *build)
+    count = _kill_after_answers(command, killed.root, "iter1.candidates")
+    done(srlm_data(world, "--store", str(killed.root), *build))
+    _check_killed(killed, whole, {"iter1.candidates": count})
+
+
+def _before_m1_answered(world: Path, root: Path) -> Store:
+    """Copy the world's store as it was before M1 answered and judged."""
+    shutil.copytree(world / "store", root)
+    for part in ("datasets/iter1.candidates", "datasets/iter1.judgments"):
+        shutil.rmtree(root / part)
+    with duckdb.connect() as connection:
+        responses = connection.execute(
+            "SELECT DISTINCT filename FROM read_parquet(?, filename = true) "
+            "WHERE step IN ('iter1.candidates', 'iter1.judgments')",
+            [str(root / "answers" / "*" / "*.parquet")],
+        ).fetchall()
+    for (file,) in responses:
+        Path(file).unlink()
+    return Store(root)
+
+
+def _check_killed(killed: Store, whole: Store, counts: dict[str, int]) -> None:
+    """The rows are those of a build that was not killed; what was answered was not asked again."""
+    for name, count in counts.items():
         first, second = whole.resolve(name), killed.resolve(name)
         assert second.content == first.content
-        total = first.cost["calls"]
-        assert second.cost["reused"] == kept
-        assert second.cost["calls"] == total - kept > 0
-    assert list((stores["killed"] / ".staging").iterdir()) == []
+        assert second.cost["reused"] == count
+        assert second.cost["calls"] == first.cost["calls"] - count > 0
+    assert list((killed.root / ".staging").iterdir()) == []
 
 
 def _kill_after_answers(command: subprocess.Popen[str], store: Path, step: str) -> int:
