@@ -19,7 +19,7 @@ from benchmarks.engine.workload import (
     judge_requests,
 )
 from srlm_data.engines.protocol import Request
-from srlm_data.pipeline.build import Silent, build
+from srlm_data.pipeline.build import Watcher, build
 from srlm_data.pipeline.plan import Planned
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Manifest, Store
@@ -43,7 +43,7 @@ STEPS = ("candidates", "judgments")
 ROUNDS = 4
 
 
-class Clock(Silent):
+class Clock(Watcher):
     """Seconds that each dataset of a build took, from its beginning to the end of its journal."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from srlm_data.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from srlm_data.pipeline.estimate import Forecast
+    from srlm_data.pipeline.estimate import Estimate
     from srlm_data.pipeline.plan import Planned
     from srlm_data.pipeline.recipe import Recipe
     from srlm_data.store import Store
@@ -112,18 +112,18 @@ def plan(
     """Say what a build of RECIPE would do, why, and what it would take; run nothing."""
     from srlm_data.cli.terminal import visible
     from srlm_data.core.redaction import redacted
-    from srlm_data.pipeline import estimate as forecasting
+    from srlm_data.pipeline.estimate import NOTHING, estimate
     from srlm_data.pipeline.plan import plan as plan_recipe
 
     planned = plan_recipe(_load(recipe, engine, seed), store)
-    forecasts = forecasting.forecast(planned, store)
+    estimates = estimate(planned, store)
     if as_json:
         print_json([
             {
                 "dataset": one.dataset.name, "action": one.action, "version": one.version,
                 "reasons": one.reasons, "rows": one.expected.rows, "calls": one.expected.calls,
                 "trust_remote_code": _runs_model_code(one),
-                "forecast": vars(forecasts.get(one.dataset.name, forecasting.NOTHING)),
+                "estimate": vars(estimates.get(one.dataset.name, NOTHING)),
             }
             for one in planned
         ])  # fmt: skip
@@ -131,9 +131,7 @@ def plan(
     for one in planned:
         mark = {"reuse": "=", "build": "+", "wait": "?"}[one.action]
         size = "" if one.expected.rows is None else f"  <= {one.expected.rows:,} rows"
-        calls = _calls(one.expected.calls) + _tokens(
-            one.dataset.name, forecasts.get(one.dataset.name)
-        )
+        calls = _calls(one) + _tokens(one.dataset.name, estimates.get(one.dataset.name))
         if one.action == "reuse":
             size = calls = ""
         click.echo(f"{mark} {one.dataset.name}  {one.dataset.step.name}{size}{calls}")
@@ -142,13 +140,13 @@ def plan(
         if _runs_model_code(one):
             click.echo("      runs Python code that comes with the model (trust_remote_code)")
     asked = [one.expected.calls for one in planned if one.action != "reuse"]
-    more = " and those that nobody can tell yet" if None in asked else ""
+    more = " and those that are unknown yet" if None in asked else ""
     todo = sum(one.action != "reuse" for one in planned)
     click.echo(
         f"{todo} of {len(planned)} datasets to build, at most {sum(filter(None, asked)):,} model "
         f"calls{more} (answers that are kept are not asked again)"
     )
-    whole = [one for one in forecasts.values() if one.completion_tokens]
+    whole = [one for one in estimates.values() if one.completion_tokens]
     if whole:
         written = sum(one.completion_tokens or 0 for one in whole)
         line = f"about {sum(one.calls or 0 for one in whole):,.0f} calls, "
@@ -159,15 +157,15 @@ def plan(
         click.echo(line)
 
 
-def _tokens(name: str, forecast: Forecast | None) -> str:
-    if forecast is None or not forecast.calls or not forecast.completion_tokens:
+def _tokens(name: str, estimated: Estimate | None) -> str:
+    if estimated is None or not estimated.calls or not estimated.completion_tokens:
         return ""
-    most = "" if forecast.basis else "at most "
-    alike = f" (as {forecast.basis})" if forecast.basis not in (None, name) else ""
-    read = "" if forecast.prompt_tokens is None else f"{forecast.prompt_tokens:,.0f} tokens in, "
+    most = "" if estimated.basis else "at most "
+    alike = f" (as {estimated.basis})" if estimated.basis not in (None, name) else ""
+    read = "" if estimated.prompt_tokens is None else f"{estimated.prompt_tokens:,.0f} tokens in, "
     return (
-        f"; about {forecast.calls:,.0f} calls, {read}{most}"
-        f"{forecast.completion_tokens:,.0f} out{alike}"
+        f"; about {estimated.calls:,.0f} calls, {read}{most}"
+        f"{estimated.completion_tokens:,.0f} out{alike}"
     )
 
 
@@ -176,9 +174,10 @@ def _runs_model_code(planned: Planned) -> bool:
     return planned.action != "reuse" and bool(getattr(engine, "trust_remote_code", False))
 
 
-def _calls(calls: int | None) -> str:
+def _calls(planned: Planned) -> str:
+    calls = planned.expected.calls
     if calls is None:
-        return "  model calls: nobody can tell yet"
+        return f"  model calls: unknown until {planned.unknown_until} is built"
     return f", {calls:,} model calls" if calls else ""
 
 

@@ -12,6 +12,7 @@ import click
 from srlm_data.cli.terminal import visible
 from srlm_data.core.redaction import redacted
 from srlm_data.engines.cache.cached_engine import Usage
+from srlm_data.pipeline.build import Watcher
 from srlm_data.pipeline.plan import Planned
 from srlm_data.store import Manifest, Store
 
@@ -24,7 +25,7 @@ REDRAW_SECONDS: Final = 0.1
 """A bar that moves with every answer would take longer than many an answer."""
 
 
-class Told:
+class Told(Watcher):
     """A build watcher for a person. The bar is drawn on a terminal only; lines go everywhere.
 
     Args:

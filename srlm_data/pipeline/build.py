@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 from srlm_data.core import filesystem
 from srlm_data.core.errors import BusyError, RecipeError, did_you_mean
@@ -23,8 +23,8 @@ from srlm_data.pipeline.recipe import Dataset, Recipe
 from srlm_data.store import Manifest, Store, access
 
 
-class Watcher(Protocol):
-    """Who is told how a build goes; the command line draws it, a script may ignore it."""
+class Watcher:
+    """Who is told how a build goes: override what you want to hear, this one ignores it all."""
 
     def begin(self, planned: Planned) -> None:
         """A dataset is about to be built."""
@@ -40,25 +40,6 @@ class Watcher(Protocol):
 
     def built(self, manifest: Manifest) -> None:
         """A version was made."""
-
-
-class Silent:
-    """A watcher that says nothing."""
-
-    def begin(self, planned: Planned) -> None:
-        """Say nothing."""
-
-    def progress(self, usage: Usage) -> None:
-        """Say nothing."""
-
-    def waiting(self, reason: str) -> None:
-        """Say nothing."""
-
-    def reused(self, manifest: Manifest) -> None:
-        """Say nothing."""
-
-    def built(self, manifest: Manifest) -> None:
-        """Say nothing."""
 
 
 def build(
@@ -87,7 +68,7 @@ def build(
     # Threads that spin while they wait are ten times slower when anything else wants a core. Read
     # when torch is first loaded, here or in a trainer's process; the user's own setting stands.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return _Build(store, wait, watcher or Silent()).run(recipe, only)
+    return _Build(store, wait, watcher or Watcher()).run(recipe, only)
 
 
 class _Build:
@@ -101,12 +82,19 @@ class _Build:
         self._sealing: Future[None] | None = None
 
     def run(self, recipe: Recipe, only: Sequence[str]) -> dict[str, Manifest]:
-        wanted = _wanted(recipe, only)
-        with filesystem.refusals(self._store.root), self._kept(), self._beside:
+        for name in only:
+            if name not in recipe.datasets:
+                raise RecipeError(
+                    f"{recipe.path}: no dataset '{name}'.{did_you_mean(name, recipe.datasets)} "
+                    f"It has {', '.join(recipe.datasets)}."
+                )
+        root = self._store.root
+        # No collection deletes anything while this build runs.
+        kept = self._patient(lambda wait: access.shared(root, wait=wait))
+        with filesystem.refusals(root), kept, self._beside:
             try:
-                for dataset in recipe.flow():
-                    if dataset.name in wanted:
-                        self._known[dataset.name] = self._one(dataset)
+                for dataset in recipe.flow(only):
+                    self._known[dataset.name] = self._one(dataset)
             finally:
                 self._engines.close()
             self._sealed()
@@ -123,9 +111,9 @@ class _Build:
                 raise
 
     def _one(self, dataset: Dataset) -> Manifest:
-        planned = plan_one(dataset, self._store, self._known, self._rows())
+        planned = self._plan(dataset)
         if planned.action == "build" and self._mend(dataset):
-            planned = plan_one(dataset, self._store, self._known, self._rows())
+            planned = self._plan(dataset)
         assert planned.version, "parents first: nothing is left to wait for"
         if planned.action == "build":
             with self._lock(f"{dataset.name}.{planned.version}"):
@@ -156,13 +144,9 @@ class _Build:
             mended = True
         return mended
 
-    def _rows(self) -> dict[str, int | None]:
-        return {name: manifest.rows for name, manifest in self._known.items()}
-
-    def _kept(self) -> AbstractContextManager[None]:
-        """No collection deletes anything while this build runs."""
-        root = self._store.root
-        return self._patient(lambda wait: access.shared(root, wait=wait))
+    def _plan(self, dataset: Dataset) -> Planned:
+        rows = {name: manifest.rows for name, manifest in self._known.items()}
+        return plan_one(dataset, self._store, self._known, rows)
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         return self._patient(lambda wait: self._store.lock(name, wait=wait))
@@ -239,26 +223,6 @@ def _open(store: Store, read: Any, known: dict[str, Manifest]) -> Any:
     if isinstance(read, list):
         return [_open(store, one, known) for one in read]
     return {name: _open(store, one, known) for name, one in read.items()}
-
-
-def _wanted(recipe: Recipe, only: Sequence[str]) -> set[str]:
-    unknown = [name for name in only if name not in recipe.datasets]
-    if unknown:
-        raise RecipeError(
-            f"{recipe.path}: no dataset '{unknown[0]}'."
-            f"{did_you_mean(unknown[0], recipe.datasets)} It has {', '.join(recipe.datasets)}."
-        )
-    wanted: set[str] = set()
-
-    def visit(dataset: Dataset) -> None:
-        if dataset.name not in wanted:
-            wanted.add(dataset.name)
-            for _, read in dataset.reads():
-                visit(read)
-
-    for name in only or recipe.datasets:
-        visit(recipe.datasets[name])
-    return wanted
 
 
 def _write_lock(recipe: Recipe, known: dict[str, Manifest], store: Store) -> None:

@@ -1,4 +1,4 @@
-"""What a build would ask of its models: calls, tokens read and tokens written, told beforehand.
+"""The cost estimate of a plan: calls of models, tokens read and tokens written.
 
 What can be measured is: an answer takes as many tokens as it took in an earlier version of the
 dataset, or of another one that the same step made, scaled by how long the prompts are now. Only
@@ -26,7 +26,7 @@ _SAMPLE: Final = 2048
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Estimate:
     """What one dataset is likely to take.
 
     Attributes:
@@ -45,22 +45,23 @@ class Forecast:
     basis: str | None = None
 
 
-NOTHING: Final = Forecast(calls=0.0, prompt_tokens=0.0, completion_tokens=0.0)
+NOTHING: Final = Estimate(calls=0.0, prompt_tokens=0.0, completion_tokens=0.0)
 """Of a dataset that is there already."""
 
 
-def forecast(planned: Sequence[Planned], store: Store) -> dict[str, Forecast]:
-    """The forecast of every dataset of a plan that is not there yet, by its name.
+def estimate(planned: Sequence[Planned], store: Store) -> dict[str, Estimate]:
+    """Estimate every dataset of a plan that is not there yet, by its name.
 
     Raises:
         StoreError: a manifest that must be read is damaged.
     """
-    oracle = _Oracle(store)
-    return {one.dataset.name: found for one in planned if (found := oracle.ask(one)) is not None}
+    estimator = _Estimator(store)
+    estimates = {one.dataset.name: estimator.estimate(one) for one in planned}
+    return {name: estimated for name, estimated in estimates.items() if estimated is not None}
 
 
 @dataclass
-class _Oracle:
+class _Estimator:
     """Goes down a plan, and knows of each dataset how many rows it has and how long they are."""
 
     store: Store
@@ -71,8 +72,8 @@ class _Oracle:
         latest = [self.store.resolve(name) for name in self.store.names()]
         self._latest = sorted(latest, key=lambda one: str(one.made.get("at")), reverse=True)
 
-    def ask(self, planned: Planned) -> Forecast | None:
-        """The forecast of a dataset whose inputs were asked about before; None when it is there."""
+    def estimate(self, planned: Planned) -> Estimate | None:
+        """Estimate a dataset whose inputs were estimated before; None when it is there."""
         name = planned.dataset.name
         if planned.action == "reuse" and planned.version:
             manifest = self.store.manifest(name, planned.version)
@@ -82,7 +83,7 @@ class _Oracle:
         found = (
             self._of_model(planned, before)
             if "engine" in planned.dataset.step.resources
-            else Forecast(self._rows(planned, before))
+            else Estimate(self._rows(planned, before))
         )
         self.rows[name] = found.rows
         self.texts[name] = self._texts(planned, before, found)
@@ -115,11 +116,11 @@ class _Oracle:
         rows = {parameter: self.rows.get(one.name) for parameter, one in planned.dataset.reads()}
         return {name: None if count is None else round(count) for name, count in rows.items()}
 
-    def _of_model(self, planned: Planned, before: Manifest | None) -> Forecast:
+    def _of_model(self, planned: Planned, before: Manifest | None) -> Estimate:
         config = planned.dataset.config
         expected = config.expected(self._counts(planned))
         if expected.calls is None or expected.rows is None:
-            return Forecast()
+            return Estimate()
         calls, rows = float(expected.calls), float(expected.rows)
         if before and config.calls_are_fewest:
             calls *= max(1.0, _answers(before) / before.rows)
@@ -129,14 +130,14 @@ class _Oracle:
         most = getattr(config, "max_tokens", None)
         if before is None:
             read = characters / CHARACTERS_PER_TOKEN * calls if characters is not None else None
-            return Forecast(rows, calls, read, most and most * calls)
+            return Estimate(rows, calls, read, most and most * calls)
         read = before.cost["prompt_tokens"] / _answers(before)
         written = before.cost["completion_tokens"] / _answers(before)
         was = self._characters_of(planned, before)
         if characters and was:
             read *= characters / was
         written = min(written, most or written)
-        return Forecast(rows, calls, read * calls, written * calls, before.name)
+        return Estimate(rows, calls, read * calls, written * calls, before.name)
 
     def _lengths(self, planned: Planned) -> dict[str, Lengths]:
         """How long the texts are that each parameter reads."""
@@ -159,7 +160,7 @@ class _Oracle:
             found += len(then["text"]) - len(now["text"])
         return found
 
-    def _texts(self, planned: Planned, before: Manifest | None, found: Forecast) -> Lengths:
+    def _texts(self, planned: Planned, before: Manifest | None, found: Estimate) -> Lengths:
         """How long the texts of a dataset's rows will be."""
         first = next(iter(self._lengths(planned).values()), None)
         if before is not None and before.name == planned.dataset.name:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from srlm_data.core.config import Expected
@@ -25,6 +25,8 @@ class Planned:
         version: the version reused or built; None while waiting.
         reasons: why, a phrase each: ``never built``, ``config.n: 4 -> 6``.
         expected: rows and model calls; calls are an upper bound, answers at hand are reused.
+        unknown_until: the dataset that must be built before ``expected`` is known; itself, where
+            its step alone can say.
     """
 
     dataset: Dataset
@@ -32,6 +34,7 @@ class Planned:
     version: str | None
     reasons: tuple[str, ...]
     expected: Expected
+    unknown_until: str | None = None
 
 
 def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]:
@@ -59,9 +62,14 @@ def plan(recipe: Recipe, store: Store) -> list[Planned]:
     """
     known: dict[str, Manifest] = {}
     rows: dict[str, int | None] = {}
-    planned = []
+    planned: list[Planned] = []
+    unknown: dict[str, str] = {}
     for dataset in recipe.flow():
         one = plan_one(dataset, store, known, rows)
+        if one.action != "reuse" and None in one.expected:
+            until = next((unknown[r.name] for _, r in dataset.reads() if r.name in unknown), None)
+            unknown[dataset.name] = until or dataset.name
+            one = replace(one, unknown_until=unknown[dataset.name])
         if one.action == "reuse" and one.version:
             known[dataset.name] = store.manifest(dataset.name, one.version)
             rows[dataset.name] = known[dataset.name].rows

@@ -15,7 +15,7 @@ from srlm_data.core.rows import Models, Prompts, Rows
 from srlm_data.engines.cache import sealed
 from srlm_data.engines.protocol import Completion, Request
 from srlm_data.pipeline import _resources
-from srlm_data.pipeline.build import Silent, build
+from srlm_data.pipeline.build import Watcher, build
 from srlm_data.pipeline.plan import plan
 from srlm_data.pipeline.recipe import load
 from srlm_data.pipeline.registry import STEPS
@@ -256,7 +256,7 @@ def test_a_version_in_the_making_is_waited_for_or_refused_by_name(project):
     version = project.plan()["toy.prompts"].version
     told = []
 
-    class Told(Silent):
+    class Told(Watcher):
         def waiting(self, reason):
             told.append(reason)
             release.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,8 +57,12 @@ class Recipe:
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
-    def flow(self) -> list[Dataset]:
-        """What a build makes, parents first: all of this recipe, and what it reads of others."""
+    def flow(self, only: Iterable[str] = ()) -> list[Dataset]:
+        """List what a build makes, parents first, those of other recipes too.
+
+        Args:
+            only: short names of datasets: these and what they read; all when empty.
+        """
         ordered: dict[str, Dataset] = {}
 
         def visit(dataset: Dataset) -> None:
@@ -67,6 +71,6 @@ class Recipe:
                     visit(read)
                 ordered[dataset.name] = dataset
 
-        for dataset in self.datasets.values():
-            visit(dataset)
+        for name in only or self.datasets:
+            visit(self.datasets[name])
         return list(ordered.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +11,6 @@ from srlm_data.core.errors import RecipeError
 
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 20
-
-_COLLECTIONS: Final = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 Where = tuple[str | int, ...]
 
@@ -43,8 +40,7 @@ def read(path: Path) -> Document:
     """Read one YAML file of at most a megabyte.
 
     Raises:
-        RecipeError: it is missing, empty, too large, not YAML, repeats a key, or uses anchors
-            (which can blow up a small file into a large one).
+        RecipeError: it is missing, empty, too large, not YAML, or repeats a key.
     """
     try:
         raw = path.read_bytes()
@@ -55,13 +51,9 @@ def read(path: Path) -> Document:
     except OSError as error:
         raise RecipeError(f"{path}: it cannot be read, found '{error.strerror}'.") from None
     if len(raw) > MAX_BYTES:
-        raise RecipeError(
-            f"{path}: a recipe has at most {MAX_BYTES:,} bytes, found {len(raw):,}. "
-            "Keep data in files of its own and name them."
-        )
+        raise RecipeError(f"{path}: a recipe has at most {MAX_BYTES:,} bytes. Move data to files.")
     lines: dict[Where, int] = {}
     try:
-        _refuse_bombs(path, raw)
         node = yaml.compose(raw.decode("utf-8"), Loader=yaml.CSafeLoader)
         if node is None:
             raise RecipeError(
@@ -78,46 +70,29 @@ def read(path: Path) -> Document:
     return Document(path, data, lines)
 
 
-def _refuse_bombs(path: Path, raw: bytes) -> None:
-    """Aliases can make gigabytes of a kilobyte, deep nesting can exhaust the stack."""
-    depth = 0
-    for event in yaml.parse(raw.decode("utf-8"), Loader=yaml.CSafeLoader):
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, yaml.AliasEvent):
-            raise RecipeError(
-                f"{path}:{line}: aliases are not taken, found '*{event.anchor}'. "
-                "Write the value out."
-            )
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise RecipeError(f"{path}:{line}: nested deeper than {MAX_DEPTH} levels. Flatten it.")
-
-
 def _plain(path: Path, node: yaml.Node, where: Where, lines: dict[Where, int]) -> Any:
-    line = node.start_mark.line + 1
-    lines.setdefault(where, line)
-    if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
-        raise RecipeError(f"{path}:{line}: tags are not taken, found '{node.tag}'. Leave it out.")
-    if isinstance(node, yaml.MappingNode):
-        found: dict[Hashable, Any] = {}
-        for key_node, value_node in node.value:
-            key = _scalar(path, key_node) if isinstance(key_node, yaml.ScalarNode) else None
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, str):
-                what = repr(key) if isinstance(key_node, yaml.ScalarNode) else "a collection"
-                raise RecipeError(f"{path}:{line}: a key must be a word, found {what}. Quote it.")
-            if key in found:
-                raise RecipeError(
-                    f"{path}:{line}: '{key}' is given twice. "
-                    "Names are used once: remove or rename one."
-                )
-            lines[(*where, key)] = line
-            found[key] = _plain(path, value_node, (*where, key), lines)
-        return found
+    """Return the data of a node, and note its line and those of all in it."""
+    lines.setdefault(where, node.start_mark.line + 1)
+    if len(where) > MAX_DEPTH:  # an anchor may hold itself
+        raise RecipeError(f"{path}: nested deeper than {MAX_DEPTH} levels. Flatten it.")
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(path, one, (*where, i), lines) for i, one in enumerate(node.value)]
-    return _scalar(path, node)
+        return [_plain(path, item, (*where, i), lines) for i, item in enumerate(node.value)]
+    if not isinstance(node, yaml.MappingNode):
+        return _scalar(path, node)
+    mapping: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = _scalar(path, key_node) if isinstance(key_node, yaml.ScalarNode) else None
+        line = key_node.start_mark.line + 1
+        if not isinstance(key, str):
+            what = repr(key) if isinstance(key_node, yaml.ScalarNode) else "a collection"
+            raise RecipeError(f"{path}:{line}: a key must be a word, found {what}. Quote it.")
+        if key in mapping:
+            raise RecipeError(
+                f"{path}:{line}: '{key}' is given twice. Names are used once: remove or rename one."
+            )
+        lines[(*where, key)] = line
+        mapping[key] = _plain(path, value_node, (*where, key), lines)
+    return mapping
 
 
 def _scalar(path: Path, node: yaml.Node) -> str | int | float | bool | None:
