@@ -14,11 +14,13 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from srlm_data.core.schema import type_text
+
 _ONE: Final = b"\x01"
 
 
 def hash_of(columns: list[str], batches: Iterable[pa.RecordBatch]) -> str:
-    """The :class:`RowHash` of rows that are all there."""
+    """Return the hash of rows, batch after batch (:class:`RowHash`)."""
     total = RowHash(columns)
     for batch in batches:
         total.update(batch)
@@ -50,7 +52,7 @@ class RowHash:
     def _array(self, key: str, array: pa.Array) -> None:
         kind = array.type
         valid = _bytes(array.is_valid().cast(pa.uint8())) if array.null_count else _ONE * len(array)
-        self._feed(f"{key}:valid:{kind}", valid)
+        self._feed(f"{key}:valid:{type_text(kind)}", valid)
         if pa.types.is_string(kind):
             lengths, text = _text(_filled(array, ""))
             self._feed(f"{key}:lengths", lengths)
@@ -70,13 +72,9 @@ class RowHash:
             # One NaN and one zero: both have several bit patterns.
             canonical = np.where(np.isnan(numbers), np.nan, numbers + 0.0)
             self._feed(f"{key}:values", canonical.astype("<f8").tobytes())
-        elif pa.types.is_integer(kind):
+        else:
             numbers = _filled(array, 0).to_numpy()
             self._feed(f"{key}:values", numbers.astype("<i8").tobytes())
-        else:
-            raise TypeError(
-                f"a column of type {kind} has no canonical form; no dataset type declares one"
-            )
 
 
 def _filled(array: pa.Array, value: object) -> pa.Array:

@@ -1,8 +1,8 @@
-"""Rows on their way through a step: lazy Arrow with a declared stage.
+"""Rows on their way through a step: lazy Arrow of a declared dataset type.
 
-A step reads :class:`Rows` and gives :class:`Rows`. What it reads lies in a version's Parquet
-files, or in memory in a test or a notebook; what it gives is a stream of record batches that
-the commit drains once.
+A step reads :class:`Rows` and returns :class:`Rows`. What it reads lies in a version's Parquet
+files, or in memory in a test or a notebook, and can be read again; what it returns is a stream of
+record batches that the commit drains, and that refuses to be read twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from srlm_data.core import schema
-from srlm_data.core.errors import DamagedError
+from srlm_data.core.errors import DamagedError, DataError
 from srlm_data.core.schema import DatasetType
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ Columns = Mapping[str, "Sequence[Any] | pa.Array"]
 
 
 class Rows:
-    """Rows of one stage.
+    """Rows of one dataset type.
 
     Attributes:
-        dataset type: their shape and rules.
+        type: their dataset type, with its schema and rules.
         drops: reason -> count of what the step left out; complete once the rows are drained.
         notes: anything else worth keeping in the manifest (plain JSON).
         name: ``recipe.dataset@version`` where the rows come from a version, else ``memory``.
@@ -97,14 +97,9 @@ class Rows:
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Rows made one by one, gathered into record batches as they come."""
-        parts = _parts(iter(rows))
-
-        def read() -> Iterator[pa.RecordBatch]:
-            for part in parts:
-                yield from _table(dataset_type, part).to_batches()
-
-        return cls(dataset_type, read, drops=drops, notes=notes)
+        """Return rows that come one by one, gathered into batches; they can be read once."""
+        tables = (_table(dataset_type, part) for part in _parts(iter(rows)))
+        return cls._once(dataset_type, tables, drops, notes)
 
     @classmethod
     def columns(
@@ -115,13 +110,12 @@ class Rows:
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Rows made many at a time, a batch a part; missing nullable columns are null."""
+        """Return rows that come many at a time, a batch a part; they can be read once.
 
-        def read() -> Iterator[pa.RecordBatch]:
-            for part in parts:
-                yield from _of_columns(dataset_type, part).to_batches()
-
-        return cls(dataset_type, read, drops=drops, notes=notes)
+        Nullable columns that a part leaves out are null.
+        """
+        tables = (_of_columns(dataset_type, part) for part in parts)
+        return cls._once(dataset_type, tables, drops, notes)
 
     @classmethod
     def reading(
@@ -132,16 +126,53 @@ class Rows:
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Rows of a record-batch reader (a DuckDB result, say), cast to the type as they come."""
+        """Return the rows of a record-batch reader (a DuckDB result, say); they can be read once.
+
+        Batches are cast to the dataset type as they come.
+        """
+        names = dataset_type.schema.names
+        batches = (_in_schema(dataset_type, batch.select(names)) for batch in reader)
+        return cls._once(dataset_type, batches, drops, notes)
+
+    @classmethod
+    def _once(
+        cls,
+        dataset_type: DatasetType,
+        parts: Iterable[pa.Table | pa.RecordBatch],
+        drops: Counter[str] | None,
+        notes: dict[str, Any] | None,
+    ) -> Rows:
+        """Return rows that go with the first reading: nothing holds them, whatever their size."""
+        unread = [parts]
 
         def read() -> Iterator[pa.RecordBatch]:
-            for batch in reader:
-                yield _in_schema(dataset_type, batch.select(dataset_type.schema.names))
+            if not unread:
+                raise DataError(
+                    f"{dataset_type.name}: these rows are a stream, and it was read already. "
+                    "Hold them with rows = rows.collect() before the first reading."
+                )
+            return _batches(unread.pop())
 
         return cls(dataset_type, read, drops=drops, notes=notes)
 
+    def collect(self) -> Rows:
+        """Return the same rows held in memory, with their drops and notes, to be read again."""
+        table = self.table()
+        return Rows(
+            self.type,
+            lambda: iter(table.to_batches()),
+            files=self.files,
+            drops=self.drops,
+            notes=self.notes,
+            name=self.name,
+        )
+
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows as record batches of the dataset type's schema."""
+        """Yield the rows as record batches of the dataset type's schema.
+
+        Raises:
+            DataError: they are a stream that was read already.
+        """
         return self._source()
 
     def tuples(self, *columns: str) -> Iterator[tuple[Any, ...]]:
@@ -215,6 +246,11 @@ def _parts(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
             part, size = [], 0
     if part:
         yield part
+
+
+def _batches(parts: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for part in parts:
+        yield from part.to_batches() if isinstance(part, pa.Table) else (part,)
 
 
 def _length(values: list[Any]) -> int:

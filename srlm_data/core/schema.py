@@ -51,7 +51,8 @@ class DatasetType:
         schema: the declared Arrow schema; rows are cast to it on write.
         id: the column that identifies a row: unique, never null, derived from content.
         parents: column -> dataset type; each non-null value must be an id of an input of that
-        stage. checks: sentence -> SQL condition that must be true of every row.
+            type.
+        checks: sentence -> SQL condition that must be true of every row.
         order: the columns that a version's rows are sorted by, then by id. Answers come back as
             they finish; the order of a version must not hang on that, for training follows it.
         content: the columns that decide a version's content hash, where not all of them do.
@@ -88,6 +89,45 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 def _maybe(kind: pa.DataType) -> pa.Field:
     return pa.field("", kind, nullable=True)
+
+
+_SCALARS: Final = {
+    pa.string(): "string",
+    pa.bool_(): "bool",
+    pa.int32(): "int32",
+    pa.int64(): "int64",
+    pa.float64(): "float64",
+}
+
+
+def type_text(kind: pa.DataType) -> str:
+    """Return an Arrow type in our own words: what the library prints may change with its release.
+
+    Raises:
+        TypeError: no dataset type declares such a column.
+    """
+    if pa.types.is_list(kind):
+        return f"list<{type_text(kind.value_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{', '.join(f'{field.name}: {type_text(field.type)}' for field in kind)}>"
+    if kind not in _SCALARS:
+        raise TypeError(
+            f"a column of type {kind} has no canonical form; no dataset type declares one"
+        )
+    return _SCALARS[kind]
+
+
+def schema_text(schema: pa.Schema) -> str:
+    """Return a schema in our own words, a line a column; ``?`` follows the type of a nullable one.
+
+    It is part of versions' names, so it never changes for the same columns.
+
+    Raises:
+        TypeError: no dataset type declares such a column.
+    """
+    return "\n".join(
+        f"{field.name}: {type_text(field.type)}{'?' if field.nullable else ''}" for field in schema
+    )
 
 
 _TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.float64(), pa.bool_()

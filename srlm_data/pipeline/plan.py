@@ -9,6 +9,7 @@ from typing import Any, Literal
 from srlm_data.core.config import Expected
 from srlm_data.core.errors import StoreError
 from srlm_data.core.ids import row_id
+from srlm_data.core.schema import schema_text
 from srlm_data.pipeline.recipe import Dataset, Recipe
 from srlm_data.store import Manifest, Store, version_of
 
@@ -48,7 +49,7 @@ def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]
         "step": dataset.step.name,
         "revision": dataset.config.revision,
         "type": dataset.makes.name,
-        "schema": row_id(str(dataset.makes.schema))[:8],
+        "schema": row_id(schema_text(dataset.makes.schema))[:8],
         "config": dataset.config.identity(),
         "inputs": dict(contents),
     }
