@@ -58,7 +58,7 @@ def test_a_version_opens_with_plain_tools(store):
     manifest = commit(store, [prompt("a"), prompt("b")])
     folder = store.root / "datasets" / manifest.name / manifest.version
     pattern = str(folder / "data" / "*.parquet")
-    assert duckdb.execute(f"SELECT count(*) FROM '{pattern}'").fetchone() == (2,)
+    assert duckdb.execute(f"SELECT count(*) FROM '{pattern}'").fetchall() == [(2,)]
     assert polars.scan_parquet(pattern).collect().height == 2
     datasets = pytest.importorskip("datasets")
     loaded = datasets.load_dataset(str(folder), split="train", cache_dir=str(store.root / "cache"))
