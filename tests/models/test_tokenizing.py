@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
+from checkout import ROOT
 from test_train import WORDS, execute, facts, job, refused
 
 from tiny import CHAT_TEMPLATE, tiny_model

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import ROOT
+from checkout import ROOT
 
 from srlm_data.models import tokens
 
