@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from checkout import ROOT
 from test_train import WORDS, execute, facts, job, refused
 
+from checkout import ROOT
 from tiny import CHAT_TEMPLATE, tiny_model
 
 pytest.importorskip("trl")

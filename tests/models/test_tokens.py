@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from checkout import ROOT
 
+from checkout import ROOT
 from srlm_data.models import tokens
 
 SCHEMA = pa.schema({"ids": pa.list_(pa.int32())})
