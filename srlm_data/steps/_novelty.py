@@ -8,31 +8,49 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Hashable, Iterator, Sequence
-from fractions import Fraction
-from itertools import chain, pairwise
-from typing import Final, TypeAlias
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
-from rapidfuzz import process
-from rapidfuzz.distance import Indel
-
-from srlm_data.steps._overlap import Ints, OverlapIndex, Texts
+import numpy.typing as npt
+from rapidfuzz.distance import LCSseq
 
 _TOKEN: Final = re.compile(r"[a-z0-9]+")
-BATCH: Final = 8192
-"""Texts that are looked at together; this bounds the memory that a long list takes."""
+BATCH: Final = 1024
+"""Texts that are looked at together."""
 
-_CHARACTERS: Final = 0x110000
-_TIMES: Final = 40  # bits that a word's number has at most
+AT_A_TIME: Final = 512
+"""Texts of the pool that a batch is compared with at a time; both bound the memory of a query."""
 
-Coded: TypeAlias = "str | array[int]"
-"""A text with one character a word, or one number where there are more words than characters."""
+_BITS: Final = 512  # of a fingerprint
+_SLACK: Final = 1e-6  # more than rounding can move a similarity
+
+Words = Sequence[int]
+"""A text as the numbers of its words."""
+
+Array = npt.NDArray[Any]
 
 
 def tokens(text: str) -> list[str]:
-    """The words that ROUGE compares: runs of ASCII letters and digits, in lower case."""
+    """Split a text into what ROUGE compares: runs of ASCII letters and digits, in lower case."""
     return _TOKEN.findall(text.lower())
+
+
+class _Texts:
+    """Texts of one length, and their fingerprints: each word flips one of 512 bits."""
+
+    def __init__(self) -> None:
+        self.words: list[Words] = []
+        self._prints = bytearray()
+
+    def add(self, words: Words, fingerprint: Array) -> None:
+        self.words.append(words)
+        self._prints += fingerprint.tobytes()
+
+    def fingerprints(self, start: int) -> Array:
+        whole = np.frombuffer(self._prints, np.uint64).reshape(len(self.words), -1)
+        return whole[start : start + AT_A_TIME]
 
 
 class Novelty:
@@ -40,102 +58,86 @@ class Novelty:
 
     Two texts are alike when the F1 of ``LCS / a`` and ``LCS / b`` is above the threshold, where
     ``a`` and ``b`` are their words and LCS the length of their longest common subsequence of words.
-    An index of the pool says which texts can have so many words in common, and rapidfuzz compares
-    those, however large the pool is.
-
     A text without a word (another script, say) is like nothing, as in ``rouge-score``.
+
+    Two bounds, neither of which misses a pair, leave few for rapidfuzz to compare: the F1 is at
+    most ``2 min(a, b) / (a + b)``, and two texts differ in at least as many words as their
+    fingerprints do in bits. The time still grows with the square of the pool.
     """
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
-        # F1 is 2 LCS / (a + b), but for its rounding: at the threshold it may go either way.
-        self._index = OverlapIndex(Fraction(str(threshold)) / 2)
-        self._pool: list[Coded] = []
-        self._numbers = _Numbers()
-        self._names = _Numbers()
+        self._pool: defaultdict[int, _Texts] = defaultdict(_Texts)
+        self._numbers: dict[str, int] = {}
 
     def add(self, texts: Sequence[str]) -> None:
         """Put texts into the pool, whatever they are like."""
-        for start in range(0, len(texts), BATCH):
-            coded, words = self._read(texts[start : start + BATCH])
-            self._take(coded, words, np.arange(len(coded)))
+        for words in map(self._read, texts):
+            self._pool[len(words)].add(words, _fingerprint(words))
 
     def sift(self, texts: Sequence[str]) -> list[bool]:
-        """Which texts are new, in order: one that is joins the pool before the next is looked at.
+        """Tell which texts are new, in order: one that is joins the pool before the next one.
 
         The more texts at a time, the less each takes.
         """
-        parts = (self._sift(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH))
-        return list(chain.from_iterable(parts))
+        starts = range(0, len(texts), BATCH)
+        return [new for start in starts for new in self._sift(texts[start : start + BATCH])]
 
     def _sift(self, texts: Sequence[str]) -> list[bool]:
-        coded, words = self._read(texts)
-        refused = np.zeros(len(texts), dtype=np.bool_)
-        for rows, numbers in self._index.candidates(words, refused):
-            for one, _ in self._alike(coded, rows, self._pool, numbers):
-                refused[one] = True
-        earlier: dict[int, list[int]] = {}
-        for rows, others in self._index.among(words, np.flatnonzero(~refused)):
-            for one, other in self._alike(coded, rows, coded, others):
-                earlier.setdefault(one, []).append(other)
-        for one in sorted(earlier):
-            refused[one] = not all(refused[other] for other in earlier[one])
-        self._take(coded, words, np.flatnonzero(~refused))
-        return [not one for one in refused.tolist()]
-
-    def _take(self, coded: Sequence[Coded], words: Texts, rows: Ints) -> None:
-        self._pool += [coded[row] for row in rows]
-        self._index.add(words, rows)
+        batch = [self._read(text) for text in texts]
+        prints = np.array([_fingerprint(words) for words in batch])
+        new = np.ones(len(batch), np.bool_)
+        for row, _ in self._alike(batch, prints, self._pool, new):
+            new[row] = False
+        rest: defaultdict[int, _Texts] = defaultdict(_Texts)
+        numbers: defaultdict[int, list[int]] = defaultdict(list)
+        for row in np.flatnonzero(new).tolist():
+            rest[len(batch[row])].add(batch[row], prints[row])
+            numbers[len(batch[row])].append(row)
+        earlier: defaultdict[int, list[int]] = defaultdict(list)
+        for row, (length, place) in self._alike(batch, prints, rest, new.copy()):
+            earlier[row].append(numbers[length][place])
+        for row in np.flatnonzero(new).tolist():
+            new[row] = not any(other < row and new[other] for other in earlier[row])
+            if new[row]:
+                self._pool[len(batch[row])].add(batch[row], prints[row])
+        return [bool(one) for one in new]
 
     def _alike(
-        self, ones: Sequence[Coded], rows: Ints, others: Sequence[Coded], numbers: Ints
-    ) -> Iterator[tuple[int, int]]:
-        """Those pairs of ``ones[row]`` and ``others[number]``, sorted by row, that are alike."""
-        bounds = np.flatnonzero(np.diff(rows, prepend=-1, append=-1)).tolist()
-        for start, stop in pairwise(bounds):
-            row, found = int(rows[start]), numbers[start:stop]
-            one, near = ones[row], [others[number] for number in found]
-            edits = process.cdist([one], near, scorer=Indel.distance, dtype=np.int64)[0]
-            lengths = np.array([len(other) for other in near])
-            common = (len(one) + lengths - edits) / 2
-            precision, recall = common / len(one), common / lengths
-            with np.errstate(invalid="ignore"):  # nothing in common: 0 / 0 is above nothing
-                f1 = 2 * precision * recall / (precision + recall)
-            for number in found[f1 > self._threshold].tolist():
-                yield row, number
+        self, batch: Sequence[Words], prints: Array, pool: dict[int, _Texts], asked: Array
+    ) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Yield each row that is ``asked`` with the length and place of a text that is like it.
 
-    def _read(self, texts: Sequence[str]) -> tuple[list[Coded], Texts]:
-        """Texts in the order of their words, and as sets of numbered words."""
-        split = [tokens(text) for text in texts]
-        lengths = np.array([len(words) for words in split], dtype=np.int64)
-        number = self._numbers.__getitem__
-        flat = np.fromiter(map(number, chain.from_iterable(split)), np.int64, lengths.sum())
-        ends = np.cumsum(lengths)
-        bounds = zip((ends - lengths).tolist(), ends.tolist(), strict=True)
-        coded = [_coded(flat[start:stop]) for start, stop in bounds]
-        # The n-th time that a text has a word is a word of its own.
-        order = np.lexsort((flat, np.repeat(np.arange(len(texts)), lengths)))
-        starts = np.diff(flat[order], prepend=-1) != 0
-        starts[(ends - lengths)[lengths > 0]] = True
-        places = np.arange(len(flat))
-        flat[order] += places - np.maximum.accumulate(np.where(starts, places, 0)) << _TIMES
-        # New words are numbered by how frequent they are here: common ones get low numbers.
-        kinds, which, counts = np.unique(flat, return_inverse=True, return_counts=True)
-        common_first = np.argsort(-counts, kind="stable")
-        names = np.empty_like(kinds)
-        names[common_first] = list(map(self._names.__getitem__, kinds[common_first].tolist()))
-        return coded, Texts(lengths, names[which])
+        Rows may be struck off ``asked`` on the way.
+        """
+        lengths = np.array([len(words) for words in batch])
+        for length, texts in pool.items():
+            least = (self._threshold - _SLACK) * (lengths + length)
+            comparable = (2 * np.minimum(lengths, length) >= least) & (lengths * length > 0)
+            for start in range(0, len(texts.words), AT_A_TIME):
+                rows = np.flatnonzero(asked & comparable)
+                others = texts.fingerprints(start).T.copy()
+                differ = np.zeros((len(rows), others.shape[1]), np.uint16)
+                for part, other in zip(prints[rows].T, others, strict=True):
+                    differ += np.bitwise_count(part[:, None] ^ other)
+                near = np.nonzero(differ <= (lengths[rows] + length - least[rows])[:, None])
+                for row, place in zip(rows[near[0]].tolist(), near[1].tolist(), strict=True):
+                    if asked[row] and self._like(batch[row], texts.words[start + place]):
+                        yield row, (length, start + place)
+
+    def _like(self, one: Words, other: Words) -> bool:
+        common = LCSseq.similarity(one, other)
+        if not common:
+            return False
+        precision, recall = common / len(one), common / len(other)
+        return 2 * precision * recall / (precision + recall) > self._threshold
+
+    def _read(self, text: str) -> Words:
+        numbers = self._numbers
+        return array("I", [numbers.setdefault(word, len(numbers)) for word in tokens(text)])
 
 
-class _Numbers(dict[Hashable, int]):
-    """Numbers things as they are first seen."""
-
-    def __missing__(self, thing: Hashable) -> int:
-        self[thing] = number = len(self)
-        return number
-
-
-def _coded(words: Ints) -> Coded:
-    if words.max(initial=0) < _CHARACTERS:
-        return words.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    return array("L", words.tolist())
+def _fingerprint(words: Words) -> Array:
+    places = (np.array(words, np.uint64) * 0x9E3779B1 & 0xFFFFFFFF) * _BITS >> 32
+    flips = np.bincount(places.astype(np.int64), minlength=_BITS) & 1
+    return np.packbits(flips.astype(np.uint8)).view(np.uint64)

@@ -62,7 +62,7 @@ def test_novelty_is_far_faster_than_comparing_every_pair() -> None:
     assert ratio(lambda: Novelty(0.7).sift(texts), every_pair, 3) < 16 / 2
 
 
-def test_novelty_grows_far_slower_than_the_square() -> None:
+def test_novelty_grows_slower_than_the_square_where_pools_are_usual() -> None:
     texts = prompts.texts(4_000)
     # Eight times the prompts: 64 times the time where every pair is compared.
     assert ratio(lambda: Novelty(0.7).sift(texts), lambda: Novelty(0.7).sift(texts[:500]), 3) < 24

@@ -16,7 +16,7 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Rows
 from srlm_data.engines.protocol import Completion
-from srlm_data.steps import _overlap
+from srlm_data.steps import _novelty
 from srlm_data.steps._novelty import Novelty, tokens
 from srlm_data.steps.self_instruct import SelfInstruct, self_instruct
 
@@ -221,7 +221,7 @@ def texts(longest):
     st.lists(texts(12), max_size=6),
     st.lists(st.lists(texts(12), max_size=6), max_size=4),
     st.sampled_from([0.05, 0.3, 0.5, 0.7, 0.75, 0.9, 1.0]),
-    st.sampled_from([1, 3, _overlap.AT_A_TIME]),
+    st.sampled_from([1, 3, _novelty.AT_A_TIME]),
 )
 @example(["a b c d e f g x y z"], [["a b c d e f g u v w"]], 0.7, 1)  # exactly 0.7
 @example([" ".join("abcdefgxy")], [[" ".join("abcdefguvwz")]], 0.7, 1)  # 0.7, rounded up
@@ -235,15 +235,13 @@ def test_novelty_decides_as_the_textbook_does(pool, batches, threshold, at_a_tim
         for text in batch:
             expected.append(not any(alike(text, one, threshold) for one in known))
             known += [text] if expected[-1] else []
-        with mock.patch.object(_overlap, "AT_A_TIME", at_a_time):
+        with mock.patch.object(_novelty, "AT_A_TIME", at_a_time):
             assert novelty.sift(batch) == expected
 
 
 @given(st.integers(0, 2**32), st.floats(0.4, 0.95), st.integers(3, 300))
 @settings(max_examples=30)
-def test_novelty_decides_as_the_textbook_does_for_long_texts_in_many_segments(
-    seed, threshold, vocabulary
-):
+def test_novelty_decides_as_the_textbook_does_for_long_texts(seed, threshold, vocabulary):
     chance = random.Random(seed)
     known, novelty = [], Novelty(threshold)
     for size in (16, 3, 1, 9, 5, 2):
@@ -269,13 +267,6 @@ def test_a_similarity_of_exactly_the_threshold_is_novel_unless_rounding_lifts_it
     # Seven words of nine and of eleven: 0.7000000000000001 in floating point, as in rouge-score.
     novelty.add([" ".join("hijklmnop")])
     assert novelty.sift([" ".join("hijklmnqrst")]) == [False]
-
-
-def test_more_words_than_there_are_characters_are_still_told_apart(monkeypatch):
-    monkeypatch.setattr("srlm_data.steps._novelty._CHARACTERS", 4)
-    novelty = Novelty(0.7)
-    novelty.add(["a b c d", "e f g h i"])
-    assert novelty.sift(["a b c x", "e f g h j", "k l m n o"]) == [False, False, True]
 
 
 def test_words_are_runs_of_ascii_letters_and_digits_in_lower_case():
