@@ -18,9 +18,7 @@ from srlm_data.steps.candidates import generate
 from srlm_data.steps.eft import select_eft
 from srlm_data.steps.judgments import judge
 from srlm_data.steps.pairs import pair
-from srlm_data.steps.read import read_examples, read_prompts
-from srlm_data.steps.read_pairs import read_pairs
-from srlm_data.steps.read_version import read_version
+from srlm_data.steps.read import read_examples, read_pairs, read_prompts, read_version
 from srlm_data.steps.seed import read_messages, select_ift, select_ranked
 from srlm_data.steps.self_instruct import self_instruct
 from srlm_data.steps.sql import sql

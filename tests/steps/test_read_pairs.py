@@ -14,7 +14,7 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Rows
-from srlm_data.steps.read_pairs import ReadPairs, read_pairs
+from srlm_data.steps.read import ReadPairs, read_pairs
 from srlm_data.store import Store
 
 ASKED, GOOD, BAD = user("What is red?"), assistant("The kettle."), assistant("Nothing.")

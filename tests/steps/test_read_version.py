@@ -12,7 +12,7 @@ from srlm_data.core.errors import DataError, RecipeError, StoreError
 from srlm_data.core.schema import PROMPTS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.steps.read_version import ReadVersion, read_version
+from srlm_data.steps.read import ReadVersion, read_version
 from srlm_data.store import Manifest, Store
 
 
