@@ -19,7 +19,7 @@ from srlm_data.engines.cache import journal
 from tiny import tiny_model
 from vllm_server import lives, on_one_core, shared_memory, still_there, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 pytest.importorskip("vllm")
 
 RECIPE = """\
@@ -54,7 +54,7 @@ def stop(home: Path, how: signal.Signals, whom: str) -> tuple[int, list[psutil.P
         return any(one.stat().st_size > 1_000 for one in kept.glob("*.log"))
 
     try:
-        wait_until(answers, 120)
+        wait_until(answers, 240)
         begun = psutil.Process(build.pid).children(recursive=True)
         held = shared_memory(begun)
         if whom == "group":
