@@ -2,7 +2,7 @@
 
 Meta-Rewarding (arXiv 2407.19594) lets a model improve its judgment as it improves its answers: the
 judgments of an answer are themselves answers, to the filled-in judge prompt. Taken as candidates,
-they go through the steps that answers go through: ``contest``, ``rate``, ``pair``.
+they go through the steps that answers go through: ``compare_all``, ``rate``, ``pair``.
 """
 
 from __future__ import annotations
