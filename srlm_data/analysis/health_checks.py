@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import duckdb
 
-from srlm_data.core import database
+from srlm_data.analysis import figures
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS
 from srlm_data.steps.judge_injection import injections_sql
 from srlm_data.store import Manifest, Store
@@ -80,61 +80,51 @@ def findings(store: Store, manifest: Manifest) -> list[Finding]:
     look = _LOOKS.get(manifest.type)
     if look is None:
         return []
-    with database.connect(memory=database.LOOKING) as connection:
-        store.rows(manifest).view(connection, manifest.type)
+    versions = {manifest.type: {manifest.name: manifest}}
+    answers = Graph(store).first_parent(manifest, CANDIDATES)
+    if manifest.type == JUDGMENTS.name and answers:
+        versions[CANDIDATES.name] = {manifest.name: answers}
+    with figures.connect(store, **versions) as connection:
         return list(look(connection, store, manifest))
 
 
 def _about_judgments(
     connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest
 ) -> Iterator[Finding]:
-    one = _figures(
-        connection,
-        """
-        WITH modal AS (SELECT mode(score) AS modal FROM judgments)
-        SELECT count(*) AS judgments, count(score) AS parsed, any_value(modal) AS modal,
-               count(*) FILTER (score = modal) AS usual, mode(state) FILTER (score IS NULL) AS state
-        FROM judgments, modal
-        """,
-    )
-    if one["judgments"] < FEWEST:
+    if manifest.rows < FEWEST:
         return
-    unread = 1 - one["parsed"] / one["judgments"]
+    scores = figures.ask(connection, "scores")
+    unread = 1 - sum(row["judgments"] for row in scores) / manifest.rows
     if unread > UNREAD:
+        states = figures.ask(connection, "states")  # the most frequent first
+        state = next((row["state"] for row in states if row["state"] != "parsed"), "parsed")
         yield Finding(
             "unread_judgments",
             f"{_percent(unread)} of the judgments have no score, most of them are "
-            f"'{one['state'].replace('_', ' ')}'. Read some of their texts: the template or "
+            f"'{state.replace('_', ' ')}'. Read some of their texts: the template or "
             "max_tokens may not fit the judge.",
             {"share": unread},
         )
-    if one["parsed"] and one["usual"] / one["parsed"] > COLLAPSED:
-        share = one["usual"] / one["parsed"]
+    score, share = figures.most_common_scores(scores).get(manifest.name, (0.0, 0.0))
+    if share > COLLAPSED:
         yield Finding(
             "collapsed_scores",
-            f"{_percent(share)} of the scores are {one['modal']:g}: the judge hardly tells answers "
+            f"{_percent(share)} of the scores are {score:g}: the judge hardly tells answers "
             "apart, and most prompts will give no pair.",
-            {"share": share, "score": one["modal"]},
+            {"share": share, "score": score},
         )
     yield from _repeats(connection)
     answers = Graph(store).first_parent(manifest, CANDIDATES)
     # Judgments that are judged themselves have a score to give.
     if answers and answers.identity.get("step") != "select_uncertain":
-        store.rows(answers).view(connection, "candidates")
         yield from _speaking(connection)
 
 
 def _repeats(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    one = _figures(
-        connection,
-        """
-        SELECT count(*) AS answers, count(*) FILTER (differ) AS differ
-        FROM (SELECT min(score) <> max(score) AS differ FROM judgments
-              GROUP BY candidate_id HAVING count(score) > 1)
-        """,
-    )
-    if one["answers"] >= FEWEST and one["differ"] / one["answers"] < DIFFER:
-        share = one["differ"] / one["answers"]
+    for row in figures.ask(connection, "self_agreement"):
+        share = 1 - (row["all_equal"] or 0)
+        if row["scored_twice"] < FEWEST or share >= DIFFER:
+            continue
         yield Finding(
             "repeats_never_differ",
             f"repeated judgments of one answer give different scores for {_percent(share)} of the "
@@ -149,10 +139,10 @@ def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
         connection,
         f"""
         WITH scored AS (
-            SELECT candidate_id, avg(score) AS score FROM judgments GROUP BY candidate_id
+            SELECT candidate_id, avg(score) AS score FROM all_judgments GROUP BY candidate_id
         ), told AS (
             SELECT score, len({injections_sql("response")}) > 0 AS speaks
-            FROM scored JOIN candidates USING (candidate_id)
+            FROM scored JOIN all_candidates USING (candidate_id)
         ), bar AS (SELECT quantile_disc(score, $1) AS top FROM told)
         SELECT count(*) AS answers, count(*) FILTER (speaks) AS speak,
                count(*) FILTER (score >= top) AS best,
@@ -181,7 +171,7 @@ def _about_candidates(
     store.rows(before).view(connection, "before")
     one = _figures(
         connection,
-        "SELECT (SELECT avg(length(response)) FROM candidates) AS now, "
+        "SELECT (SELECT avg(length(response)) FROM all_candidates) AS now, "
         "(SELECT avg(length(response)) FROM before) AS was",
     )
     change = one["now"] / one["was"] - 1 if one["was"] else 0.0
@@ -209,21 +199,13 @@ def _about_pairs(
         )
     if manifest.rows < FEWEST:
         return
-    one = _figures(
-        connection,
-        """
-        SELECT count(*) FILTER (list_sum(list_transform(chosen, lambda one: length(one.content)))
-               > list_sum(list_transform(rejected, lambda one: length(one.content)))) / count(*)
-               AS longer
-        FROM pairs
-        """,
-    )
-    if one["longer"] > LONGER:
+    [lengths] = figures.ask(connection, "lengths")
+    if lengths["chosen_is_longer"] > LONGER:
         yield Finding(
             "chosen_is_longer",
-            f"chosen is longer than rejected in {_percent(one['longer'])} of the pairs: training "
-            "on them may teach length.",
-            {"share": one["longer"]},
+            f"chosen is longer than rejected in {_percent(lengths['chosen_is_longer'])} of the "
+            "pairs: training on them may teach length.",
+            {"share": lengths["chosen_is_longer"]},
         )
 
 

@@ -1,80 +1,48 @@
-"""The figures of a dataset's card, each from one query over the published rows."""
+"""The figures of a dataset's card, as the rest of the package counts them."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-import duckdb
-
-from srlm_data.core import database
-from srlm_data.core.schema import MAX_SCORE
+from srlm_data.analysis import figures
+from srlm_data.core.schema import CANDIDATES, MAX_SCORE
 from srlm_data.publish.bundle import Part
 from srlm_data.store import Store
 from srlm_data.store.graph import Graph
 
-_HISTOGRAM: Final = """
-    SELECT greatest(0, least(round(score)::INT, {most})) AS score, count(*) AS n
-    FROM judgments WHERE score IS NOT NULL GROUP BY 1 ORDER BY 1
-"""
 
-_STATES: Final = "SELECT state, count(*) AS n FROM judgments GROUP BY state ORDER BY n DESC, state"
+def scores(store: Store, part: Part) -> list[tuple[float, int]]:
+    """Return score -> how many judgments gave it, whole points from 0 to the best always there.
 
-_SAME_MODEL: Final = """
-    SELECT count(*) AS judged, count(*) FILTER (judgments.model = candidates.model) AS own
-    FROM judgments JOIN candidates USING (candidate_id)
-"""
-
-_LENGTHS: Final = """
-    SELECT count(*) AS pairs, round(avg(chosen_length), 1) AS chosen,
-           round(avg(rejected_length), 1) AS rejected,
-           count(*) FILTER (chosen_length > rejected_length) AS chosen_longer,
-           count(*) FILTER (chosen_length < rejected_length) AS rejected_longer,
-           round(avg(margin), 2) AS margin
-    FROM (SELECT list_sum([length(turn.content) FOR turn IN chosen]) AS chosen_length,
-                 list_sum([length(turn.content) FOR turn IN rejected]) AS rejected_length, margin
-          FROM pairs)
-"""
-
-
-def scores(store: Store, part: Part) -> list[tuple[int, int]]:
-    """Score -> how many judgments gave it, from 0 to the best; none where nobody judged."""
-    with database.connect() as connection:
-        store.rows(part.manifest).view(connection, "judgments")
-        found = dict(connection.execute(_HISTOGRAM.format(most=MAX_SCORE)).fetchall())
-    return [(score, found.get(score, 0)) for score in range(MAX_SCORE + 1)] if found else []
+    Empty where nobody judged.
+    """
+    with figures.connect(store, judgments={part.config: part.manifest}) as connection:
+        counts = {row["score"]: row["judgments"] for row in figures.ask(connection, "scores")}
+    whole = dict.fromkeys(map(float, range(MAX_SCORE + 1)), 0)
+    return sorted((whole | counts).items()) if counts else []
 
 
 def states(store: Store, part: Part) -> list[tuple[str, int]]:
-    """State -> how many judgments have it."""
-    with database.connect() as connection:
-        store.rows(part.manifest).view(connection, "judgments")
-        return connection.execute(_STATES).fetchall()
+    """Return state -> how many judgments have it, the most frequent first."""
+    with figures.connect(store, judgments={part.config: part.manifest}) as connection:
+        return [(row["state"], row["judgments"]) for row in figures.ask(connection, "states")]
 
 
 def own_answers(store: Store, part: Part) -> tuple[int, int] | None:
-    """How many judgments there are, and how many are of an answer that the judge itself wrote.
+    """Count judgments, and those of an answer that the judge itself wrote.
 
     None where the candidates are not in the store.
     """
-    answers = Graph(store).read_as(part.manifest, "candidates")
+    answers = Graph(store).read_as(part.manifest, CANDIDATES.name)
     if answers is None:
         return None
-    candidates = store.rows(answers)
-    with database.connect() as connection:
-        store.rows(part.manifest).view(connection, "judgments")
-        candidates.view(connection, "candidates")
-        [(judged, own)] = connection.execute(_SAME_MODEL).fetchall()
-    return judged, own
+    versions = {"judgments": {part.config: part.manifest}, "candidates": {part.config: answers}}
+    with figures.connect(store, **versions) as connection:
+        return figures.own_answers(connection)
 
 
 def lengths(store: Store, part: Part) -> dict[str, Any]:
-    """How long chosen and rejected answers are, in characters; ``pairs`` counts them."""
-    with database.connect() as connection:
-        store.rows(part.manifest).view(connection, "pairs")
-        return _one_row(connection.execute(_LENGTHS))
-
-
-def _one_row(answer: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    names = [one[0] for one in answer.description or ()]
-    [row] = answer.fetchall()
-    return dict(zip(names, row, strict=True))
+    """Return how long chosen and rejected answers are, in characters."""
+    with figures.connect(store, pairs={part.config: part.manifest}) as connection:
+        [row] = figures.ask(connection, "lengths")
+    return row

@@ -118,7 +118,7 @@ def _scores(bundle: Bundle, store: Store) -> Iterator[str]:
         if counts := _figures.scores(store, part):
             most = max(count for _, count in counts)
             bars = "\n".join(
-                f"{score}  {'█' * round(40 * count / most):<40}  {count:,}"
+                f"{score:<3g}  {'█' * round(40 * count / most):<40}  {count:,}"
                 for score, count in reversed(counts)
             )
             states = ", ".join(f"{cell(name)} {n:,}" for name, n in _figures.states(store, part))
@@ -186,11 +186,12 @@ def _limits(bundle: Bundle, store: Store) -> Iterator[str]:
     )
     for part in _parts(bundle, "pairs"):
         facts = _figures.lengths(store, part)
+        shorter = 1 - facts["chosen_is_longer"] - facts["equally_long"]
         yield (
-            f"- Length, `{part.config}`: chosen answers have {facts['chosen']:,} characters on "
-            f"average, rejected ones {facts['rejected']:,}. The chosen one is longer in "
-            f"{_share(facts['chosen_longer'], facts['pairs'])} of the pairs and shorter in "
-            f"{_share(facts['rejected_longer'], facts['pairs'])}. What a judge likes for its "
+            f"- Length, `{part.config}`: chosen answers have {facts['mean_chosen']:,} characters "
+            f"on average, rejected ones {facts['mean_rejected']:,}. The chosen one is longer in "
+            f"{100 * facts['chosen_is_longer']:.1f} % of the pairs and shorter in "
+            f"{100 * shorter:.1f} %. What a judge likes for its "
             "length, DPO learns."
         )
     rows = []
@@ -201,7 +202,7 @@ def _limits(bundle: Bundle, store: Store) -> Iterator[str]:
         own = _figures.own_answers(store, part)
         rows.append((
             f"`{part.config}`",
-            f"{score}: {_share(most, total)}" if total else "none",
+            f"{score:g}: {_share(most, total)}" if total else "none",
             _share(own[1], own[0]) if own and own[0] else "unknown",
             _share(part.manifest.rows - total, part.manifest.rows),
         ))  # fmt: skip

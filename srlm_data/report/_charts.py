@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import altair
 
-from srlm_data.report._figures import Figures
+from srlm_data.analysis.figures import Figures
 
 _HEIGHT: Final = 220
 _INK, _MUTED, _GRID = "var(--ink)", "var(--muted)", "var(--grid)"
@@ -61,11 +61,12 @@ def grouped(
                 f"{x}:O", title=title, axis=altair.Axis(labelOverlap=True, labelAngle=0),
                 scale=altair.Scale(domain=_steps([row[x] for row in rows])),
             ),
-            xOffset=altair.XOffset("flow:N", sort=list(flows)),
+            xOffset=altair.XOffset("dataset:N", sort=list(flows)),
             y=_share(counted),
-            color=_colour("flow", flows),
+            color=_colour("dataset", flows),
             tooltip=[
-                altair.Tooltip("flow:N", title="iteration"), altair.Tooltip(f"{x}:O", title=title),
+                altair.Tooltip("dataset:N", title="iteration"),
+                altair.Tooltip(f"{x}:O", title=title),
                 altair.Tooltip(f"{counted}:Q", format=","),
                 altair.Tooltip("share:Q", format=".2%"),
             ],
@@ -82,9 +83,9 @@ def by_length(rows: Figures, flows: Sequence[str]) -> dict[str, Any]:
         .encode(
             x=altair.X("length:Q", title="characters (tenths of the answers)", scale=_loose()),
             y=altair.Y("score:Q", title="mean score", scale=_loose()),
-            color=_colour("flow", flows),
+            color=_colour("dataset", flows),
             tooltip=[
-                altair.Tooltip("flow:N", title="iteration"),
+                altair.Tooltip("dataset:N", title="iteration"),
                 altair.Tooltip("shortest:Q", title="from", format=","),
                 altair.Tooltip("longest:Q", title="to", format=","),
                 altair.Tooltip("score:Q", title="mean score", format=".2f"),
@@ -103,9 +104,9 @@ def longer(rows: Figures, flows: Sequence[str]) -> dict[str, Any]:
         .encode(
             x=altair.X("longer:Q", title="← rejected longer · characters · chosen longer →"),
             y=_share("pairs"),
-            color=_colour("flow", flows),
+            color=_colour("dataset", flows),
             tooltip=[
-                altair.Tooltip("flow:N", title="iteration"),
+                altair.Tooltip("dataset:N", title="iteration"),
                 altair.Tooltip("longer:Q", title="characters", format="+,"),
                 altair.Tooltip("pairs:Q", format=","), altair.Tooltip("share:Q", format=".1%"),
             ],

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 import duckdb
 
+from srlm_data.analysis import figures
+from srlm_data.analysis.figures import Figures
 from srlm_data.analysis.health_checks import LOOKED_FOR, Finding
 from srlm_data.core.schema import STATES
-from srlm_data.report import _figures, _panels
-from srlm_data.report._figures import Figures
-from srlm_data.report._flows import Subject
+from srlm_data.report import _panels
+from srlm_data.report._flows import Flow, Subject
 from srlm_data.report._funnel import funnel
 from srlm_data.report._markup import filled, words
 from srlm_data.report._panels import NOTHING, Panel, Row, number, percent
@@ -34,7 +36,7 @@ def page_of(
     """The whole page as HTML, with what was ``found`` of each dataset."""
     flows = subject.flows
     labels = [flow.label for flow in flows]
-    with _figures.opened(store, flows) as connection:
+    with connected(store, flows) as connection:
         counted = _count(connection, labels)
         places = prompt_map(connection, store, flows, map_points) if map_points and flows else []
         pairs = pairs_to_look_at(connection)
@@ -67,14 +69,24 @@ def page_of(
     return filled(shown)
 
 
+@contextlib.contextmanager
+def connected(store: Store, flows: Sequence[Flow]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection to the figures of the flows, each under its label."""
+    with figures.connect(
+        store,
+        candidates={flow.label: flow.candidates for flow in flows},
+        judgments={flow.label: flow.judgments for flow in flows if flow.judgments},
+        pairs={flow.label: flow.pairs for flow in flows if flow.pairs},
+    ) as connection:
+        yield connection
+
+
 def _count(connection: duckdb.DuckDBPyConnection, labels: Sequence[str]) -> dict[str, Figures]:
     """Every figure of the page, iterations in the order of their labels."""
-    counts = (
-        _figures.overview, _figures.scores, _figures.states, _figures.agreement,
-        _figures.score_by_length, _figures.longer, _figures.margins,
-    )  # fmt: skip
-    counted = {count.__name__: count(connection) for count in counts}
-    counted["overview"].sort(key=lambda one: labels.index(one["flow"]))
+    counted = {name: figures.ask(connection, name) for name in ("scores", "states", "margins")}
+    counts = (figures.overview, figures.agreement, figures.score_by_length, figures.longer)
+    counted |= {count.__name__: count(connection) for count in counts}
+    counted["overview"].sort(key=lambda row: labels.index(row["dataset"]))
     return counted
 
 
@@ -127,7 +139,7 @@ def _section(
 
 def _about(overview: Figures) -> str:
     parts = [
-        f"{one['flow']}: {one['answers']:,} answers"
+        f"{one['dataset']}: {one['answers']:,} answers"
         + (f", judged {one['judgments']:,} times" if one["judgments"] else "")
         + (f", became {one['pairs']:,} pairs" if one["pairs"] else "")
         for one in overview
@@ -165,7 +177,7 @@ def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
         {
             "name": f"judgments: {words(state)}",
             "cells": [
-                percent(_counts(states, one["flow"]).get(state, 0) / one["judgments"], 2)
+                percent(_counts(states, one["dataset"]).get(state, 0) / one["judgments"], 2)
                 if one["judgments"]
                 else NOTHING
                 for one in overview
@@ -176,7 +188,7 @@ def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
     ]
     shown = [*rows[:2], *parse_states, *rows[2:]]
     return {
-        "labels": [one["flow"] for one in overview],
+        "labels": [one["dataset"] for one in overview],
         "rows": [row for row in shown if set(row["cells"]) != {NOTHING}],
     }
 
@@ -190,7 +202,7 @@ def _finite(row: Row) -> Row:
 
 
 def _counts(states: Figures, flow: str) -> dict[str, int]:
-    return {one["state"]: one["judgments"] for one in states if one["flow"] == flow}
+    return {one["state"]: one["judgments"] for one in states if one["dataset"] == flow}
 
 
 def _costs(versions: Sequence[Manifest]) -> list[dict[str, Any]]:

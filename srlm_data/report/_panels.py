@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from srlm_data.analysis.figures import Figures
 from srlm_data.evaluation.table import DUEL, ROWS
 from srlm_data.report import _charts
-from srlm_data.report._figures import Figures
 
 Row = dict[str, Any]
 
@@ -101,7 +101,13 @@ def longer_panel(overview: Figures, longer: Figures, flows: Sequence[str]) -> Pa
 def margin_panel(overview: Figures, margins: Figures, flows: Sequence[str]) -> Panel:
     """How far chosen and rejected lie apart."""
     says = _each(overview, "margin", lambda one: f"{number(one['margin'])} points on average")
-    chart = _charts.grouped(margins, "margin", "points between chosen and rejected", "pairs", flows)
+    chart = _charts.grouped(
+        margins,
+        "margin_from",
+        "points between chosen and rejected, in halves",
+        "pairs",
+        flows,
+    )
     return Panel("margins", "How clear are the pairs?", says, chart)
 
 
@@ -202,7 +208,7 @@ def duel_panels(rows: Figures, names: Mapping[str, str]) -> list[Panel]:
 def _each(overview: Figures, where: str, say: Callable[[Row], str]) -> list[Said]:
     """What there is to say of each flow that has the figure ``where``."""
     said = [
-        Said(say(one), str(one["flow"]), place)
+        Said(say(one), str(one["dataset"]), place)
         for place, one in enumerate(overview)
         if one[where] is not None
     ]

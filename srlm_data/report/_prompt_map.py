@@ -10,8 +10,8 @@ from typing import Any
 
 import duckdb
 
+from srlm_data.analysis.figures import Figures, fetch
 from srlm_data.core.schema import EXAMPLES
-from srlm_data.report._figures import Figures, fetch
 from srlm_data.report._flows import Flow
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
@@ -27,7 +27,7 @@ def prompt_map(
     At most ``points`` in all, shared evenly by the kinds; a hash of the prompt's text draws them,
     so the same prompts are always shown. Empty when there are too few of them.
     """
-    sources = [_examples(connection, store, flows), "SELECT flow AS kind, prompt FROM pairs"]
+    sources = [_examples(connection, store, flows), "SELECT dataset AS kind, prompt FROM all_pairs"]
     rows = fetch(
         connection,
         f"""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import duckdb
 
-from srlm_data.report._figures import Figures, fetch
+from srlm_data.analysis.figures import Figures, fetch
 
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "best": ("margin DESC NULLS LAST", "the widest margins"),
@@ -23,36 +23,37 @@ LONGEST: Final = 4000
 # A pair's id is a hash: ordered by it, ties and the kind `any` are an even draw, and always the
 # same one.
 _CHOSEN: Final = """
-    SELECT flow, '{kind}' AS kind, {place} AS place, pair_id
-    FROM pairs QUALIFY row_number() OVER (PARTITION BY flow ORDER BY {order}, pair_id) <= $1
+    SELECT dataset, '{kind}' AS kind, {place} AS place, pair_id
+    FROM all_pairs QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY {order}, pair_id) <= $1
 """
 
 
 def pairs_to_look_at(connection: duckdb.DuckDBPyConnection, each: int = 8) -> Figures:
-    """Pairs of every kind and flow, each with its two answers and what the judge said of them."""
+    """Return pairs of every kind and dataset, each with its two answers and their judgments."""
     kinds = " UNION ALL ".join(
         _CHOSEN.format(kind=kind, place=place, order=order)
         for place, (kind, (order, _)) in enumerate(KINDS.items())
     )
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE shown AS FROM ({kinds}) JOIN pairs USING (flow, pair_id)",
+        f"CREATE OR REPLACE TEMP TABLE shown AS FROM ({kinds}) "
+        "JOIN all_pairs USING (dataset, pair_id)",
         [each],
     )
-    pairs = fetch(connection, "FROM shown ORDER BY flow, place, pair_id")
+    pairs = fetch(connection, "FROM shown ORDER BY dataset, place, pair_id")
     said = fetch(
         connection,
         """
-        SELECT flow, candidate_id, repeat, state, score, text
-        FROM judgments SEMI JOIN (
-            SELECT flow, chosen_id AS candidate_id FROM shown
-            UNION SELECT flow, rejected_id FROM shown
-        ) USING (flow, candidate_id)
-        ORDER BY flow, candidate_id, repeat
+        SELECT dataset, candidate_id, repeat, state, score, text
+        FROM all_judgments SEMI JOIN (
+            SELECT dataset, chosen_id AS candidate_id FROM shown
+            UNION SELECT dataset, rejected_id FROM shown
+        ) USING (dataset, candidate_id)
+        ORDER BY dataset, candidate_id, repeat
         """,
     )
     by_answer: dict[tuple[str, str], Figures] = {}
     for row in said:
-        by_answer.setdefault((row["flow"], row["candidate_id"]), []).append(
+        by_answer.setdefault((row["dataset"], row["candidate_id"]), []).append(
             {"repeat": row["repeat"], "state": row["state"], "score": row["score"],
              "text": shortened(row["text"])}
         )  # fmt: skip
@@ -67,11 +68,11 @@ def _shown(pair: dict[str, Any], said: Mapping[tuple[str, str], Figures]) -> dic
             "text": shortened("\n\n".join(turn["content"] for turn in pair[role])),
             "length": sum(len(turn["content"]) for turn in pair[role]),
             "score": pair[f"{role}_score"],
-            "judgments": said.get((pair["flow"], pair[f"{role}_id"]), []),
+            "judgments": said.get((pair["dataset"], pair[f"{role}_id"]), []),
         }
         for role in ("chosen", "rejected")
     ]
-    facts = {name: pair[name] for name in ("flow", "kind", "pair_id", "margin", "model")}
+    facts = {name: pair[name] for name in ("dataset", "kind", "pair_id", "margin", "model")}
     return {**facts, "prompt": turns, "answers": answers}
 
 

@@ -1,7 +1,7 @@
 -- Whether the chosen answers are the longer ones: characters of chosen and rejected answers.
 WITH pairs AS (
-    SELECT dataset, model_name, length(chosen[-1].content) AS chosen,
-           length(rejected[-1].content) AS rejected
+    SELECT dataset, model_name, list_sum([length(turn.content) FOR turn IN chosen]) AS chosen,
+           list_sum([length(turn.content) FOR turn IN rejected]) AS rejected
     FROM all_pairs
 )
 SELECT dataset, model_name, count(*) AS pairs, round(avg(chosen), 1) AS mean_chosen,

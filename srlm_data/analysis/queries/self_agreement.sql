@@ -8,6 +8,7 @@ WITH answers AS (
     HAVING count(*) > 1
 )
 SELECT dataset, model_name, count(*) AS answers, max(repeats) AS repeats,
+       count(*) FILTER (scored > 1) AS scored_twice,
        round(avg((spread = 0)::INTEGER) FILTER (scored > 1), 4) AS all_equal,
        round(avg(spread) FILTER (scored > 1), 3) AS mean_spread,
        round(avg(deviation), 3) AS mean_deviation,

@@ -3,4 +3,4 @@ SELECT dataset, model_name, state, count(*) AS judgments,
        round(count(*) / sum(count(*)) OVER (PARTITION BY dataset, model_name), 4) AS share
 FROM all_judgments
 GROUP BY dataset, model_name, state
-ORDER BY dataset, model_name, judgments DESC
+ORDER BY dataset, model_name, judgments DESC, state

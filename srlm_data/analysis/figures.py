@@ -1,0 +1,206 @@
+"""Every fact that is shown anywhere, counted by one query each: the only source of figures.
+
+The dataset card, the report, health checks and notebooks read what stands here. A fact that has a
+shipped query (``queries/*.sql``) is counted by that very query, so that all of them agree.
+
+Every row has the column ``dataset``: the label of the version. Lengths are characters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import duckdb
+
+from srlm_data.analysis import queries
+from srlm_data.analysis.views import quoted
+from srlm_data.core import database
+from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, DatasetType
+from srlm_data.store import Manifest, Store
+
+Figures = list[dict[str, Any]]
+
+
+@contextlib.contextmanager
+def connect(
+    store: Store,
+    *,
+    candidates: Mapping[str, Manifest] | None = None,
+    judgments: Mapping[str, Manifest] | None = None,
+    pairs: Mapping[str, Manifest] | None = None,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection to versions by their labels: ``all_candidates`` and the like.
+
+    ``answers`` has one row a judged candidate (any candidate, where nobody judged): its length,
+    its judgments, and the least, the greatest and the mean of their scores.
+    """
+    with database.connect(memory=database.LOOKING) as connection:
+        connection.execute("SET preserve_insertion_order = false")
+        _union(connection, store, CANDIDATES, candidates or {})
+        _union(connection, store, JUDGMENTS, judgments or {})
+        _union(connection, store, PAIRS, pairs or {})
+        connection.execute(_ANSWERS)
+        yield connection
+
+
+def _union(
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    dataset_type: DatasetType,
+    versions: Mapping[str, Manifest],
+) -> None:
+    """Create a view over versions of a dataset type, which are not told apart by their models."""
+    parts = []
+    for number, (label, manifest) in enumerate(versions.items()):
+        view = f"{dataset_type.name}_{number}"
+        store.rows(manifest).view(connection, view)
+        parts.append(f"SELECT {quoted(label)} AS dataset, '' AS model_name, * FROM {view}")
+    if not parts:
+        connection.register(f"no_{dataset_type.name}", dataset_type.schema.empty_table())
+        parts = [f"SELECT '' AS dataset, '' AS model_name, * FROM no_{dataset_type.name}"]
+    connection.execute(f"CREATE VIEW all_{dataset_type.name} AS {' UNION ALL '.join(parts)}")
+
+
+# A candidate's id is hashed to 64 bits: ten million judgments take a third of the memory, and two
+# ids in four million meet with a chance of one in two million.
+_ANSWERS = """
+    CREATE VIEW answers AS
+    WITH judged AS (
+        SELECT dataset, hash(candidate_id) AS id, count(*) AS judgments, count(score) AS scored,
+               min(score) AS least, max(score) AS greatest, avg(score) AS score
+        FROM all_judgments GROUP BY ALL
+    )
+    SELECT c.dataset, judged.* EXCLUDE (dataset), length(response) AS length
+    FROM all_candidates AS c LEFT JOIN judged
+      ON c.dataset = judged.dataset AND hash(c.candidate_id) = judged.id
+    WHERE judged.id IS NOT NULL OR c.dataset NOT IN (SELECT dataset FROM judged)
+"""
+
+
+def fetch(connection: duckdb.DuckDBPyConnection, query: str, *values: object) -> Figures:
+    """Return the rows of a query as dicts."""
+    rows: Figures = connection.sql(query, params=list(values)).to_arrow_table().to_pylist()
+    return rows
+
+
+def ask(connection: duckdb.DuckDBPyConnection, name: str) -> Figures:
+    """Return the rows of a shipped query that reads candidates, judgments or pairs."""
+    return fetch(connection, queries.load(name))
+
+
+def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
+    """Return one row a dataset that has answers: all its single figures, None where there is none.
+
+    The figures that a shipped query counts are taken from it.
+    """
+    rows = fetch(
+        connection,
+        """
+        WITH judged AS (
+            SELECT dataset, count(*) AS judgments, count(score) AS parsed,
+                   count(score) / count(*) AS parse_rate, avg(score) AS mean_score,
+                   count(DISTINCT template) AS templates
+            FROM all_judgments GROUP BY dataset
+        ), answered AS (
+            SELECT dataset, count(*) AS answers, avg(length) AS length,
+                   CASE WHEN isfinite(corr(score, length)) THEN corr(score, length) END
+                       AS score_by_length
+            FROM answers GROUP BY dataset
+        ), paired AS (
+            SELECT dataset, count(*) AS pairs, avg(margin) AS margin FROM all_pairs GROUP BY dataset
+        )
+        SELECT * FROM answered LEFT JOIN judged USING (dataset) LEFT JOIN paired USING (dataset)
+        """,
+    )
+    common = most_common_scores(ask(connection, "scores"))
+    agreement = {row["dataset"]: row for row in ask(connection, "self_agreement")}
+    lengths = {row["dataset"]: row for row in ask(connection, "lengths")}
+    for row in rows:
+        row["modal_score"], row["modal_share"] = common.get(row["dataset"], (None, None))
+        repeated = agreement.get(row["dataset"], {})
+        row |= {"repeated": repeated.get("scored_twice"), "agreement": repeated.get("all_equal")}
+        length = lengths.get(row["dataset"], {})
+        row["chosen_length"] = length.get("mean_chosen")
+        row["rejected_length"] = length.get("mean_rejected")
+        row["longer_chosen"] = length.get("chosen_is_longer")
+    return rows
+
+
+def most_common_scores(scores: Figures) -> dict[str, tuple[float, float]]:
+    """Return each dataset's most common score and its share of the scores; of ties, the lowest."""
+    counts: dict[str, dict[float, int]] = {}
+    for row in scores:
+        counts.setdefault(row["dataset"], {})[row["score"]] = row["judgments"]
+    return {
+        dataset: (max(found, key=found.__getitem__), max(found.values()) / sum(found.values()))
+        for dataset, found in counts.items()
+    }
+
+
+def agreement(connection: duckdb.DuckDBPyConnection) -> Figures:
+    """Count how far the scores of one answer lie apart, over answers with two scores or more."""
+    return fetch(
+        connection,
+        """
+        SELECT dataset, round((greatest - least) * 2) / 2 AS apart, count(*) AS answers,
+               count(*) / sum(count(*)) OVER (PARTITION BY dataset) AS share
+        FROM answers WHERE scored > 1 GROUP BY 1, 2 ORDER BY ALL
+        """,
+    )
+
+
+def score_by_length(connection: duckdb.DuckDBPyConnection) -> Figures:
+    """Return the mean score of ten equal shares of the answers, from shortest to longest."""
+    return fetch(
+        connection,
+        """
+        WITH edges AS (
+            SELECT dataset, approx_quantile(length, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+                         AS edges
+            FROM answers WHERE scored > 0 GROUP BY dataset
+        )
+        SELECT dataset, avg(length) AS length, min(length) AS shortest, max(length) AS longest,
+               avg(score) AS score, count(*) AS answers
+        FROM answers JOIN edges USING (dataset) WHERE scored > 0
+        GROUP BY dataset, len(list_filter(edges, lambda edge: edge < length))
+        ORDER BY dataset, length
+        """,
+    )
+
+
+def longer(connection: duckdb.DuckDBPyConnection, steps: int = 12) -> Figures:
+    """Count by how many characters the chosen answer is longer than the rejected one.
+
+    The steps are even and cover 98 of 100 pairs; what lies beyond is counted at the ends.
+    """
+    return fetch(
+        connection,
+        """
+        WITH lengths AS (
+            SELECT dataset, list_sum([length(turn.content) FOR turn IN chosen]) AS chosen,
+                   list_sum([length(turn.content) FOR turn IN rejected]) AS rejected
+            FROM all_pairs
+        ), reach AS (
+            SELECT greatest(approx_quantile(abs(chosen - rejected), 0.98), 1) AS reach FROM lengths
+        ), stepped AS (
+            SELECT dataset, greatest(ceil(reach / $1), 1) AS step,
+                   greatest(least(chosen - rejected, reach), -reach) AS longer
+            FROM lengths, reach
+        )
+        SELECT dataset, round(longer / step) * step AS longer, count(*) AS pairs,
+               count(*) / sum(count(*)) OVER (PARTITION BY dataset) AS share
+        FROM stepped GROUP BY 1, 2 ORDER BY ALL
+        """,
+        steps,
+    )
+
+
+def own_answers(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Count judgments, and those of an answer that the judge itself wrote."""
+    [(judged, own)] = connection.sql(
+        "SELECT count(*), count(*) FILTER (j.model = c.model) "
+        "FROM all_judgments AS j JOIN all_candidates AS c USING (dataset, candidate_id)"
+    ).fetchall()
+    return judged, own

@@ -1,0 +1,95 @@
+"""One fact, one query: every place that shows a fact shows the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from checkout import ROOT
+from srlm_data.analysis import figures, queries
+from srlm_data.analysis.health_checks import findings
+from srlm_data.analysis.query import connect
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import CANDIDATES, JUDGMENTS
+from srlm_data.publish import _figures as card
+from srlm_data.publish.bundle import Part
+from srlm_data.report import _flows, _page
+from srlm_data.store import Store
+
+HALVES = {2.5: 20, 3.5: 20, 4.5: 20}
+
+
+def judged(store: Store, scores: list[float]) -> None:
+    """Commit one answer and one judgment a score."""
+    answers = [
+        {
+            "candidate_id": f"a{place}",
+            "prompt_id": f"p{place}",
+            "prompt": [{"role": "user", "content": "Why?"}],
+            "response": "So.",
+            "sample": 0,
+            "source": "model",
+            "model": "m",
+        }
+        for place in range(len(scores))
+    ]
+    candidates = store.commit(
+        "one.candidates", Rows.of(CANDIDATES, answers), identity={"step": "generate"}, inputs=[]
+    )
+    judgments = [
+        {
+            "judgment_id": f"j{place}",
+            "candidate_id": f"a{place}",
+            "prompt_id": f"p{place}",
+            "repeat": 0,
+            "state": "parsed",
+            "score": score,
+            "text": "",
+            "template": "t",
+            "model": "m",
+        }
+        for place, score in enumerate(scores)
+    ]
+    store.commit(
+        "one.judgments",
+        Rows.of(JUDGMENTS, judgments),
+        identity={"step": "judge"},
+        inputs=[("candidates", candidates)],
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_half_points_are_the_same_in_every_place_that_shows_scores(store: Store) -> None:
+    judged(store, [2.5, 3.5, 4.5] * 20)
+    judgments = store.resolve("one.judgments")
+    with connect(store) as connection:
+        rows = figures.ask(connection, "scores")
+    assert {row["score"]: row["judgments"] for row in rows} == HALVES
+
+    shown = dict(card.scores(store, Part("judgments", judgments)))
+    assert {score: count for score, count in shown.items() if count} == HALVES
+
+    with _page.connected(store, _flows.subject_of(store, ["one"]).flows) as connection:
+        rows = _page._count(connection, ["one"])["scores"]
+    assert {row["score"]: row["judgments"] for row in rows} == HALVES
+
+
+def test_a_health_check_names_the_score_that_the_query_counts(store: Store) -> None:
+    judged(store, [2.5] * 54 + [3.0] * 6)
+    [found] = findings(store, store.resolve("one.judgments"))
+    assert found.figures == {"share": 0.9, "score": 2.5}
+
+
+def test_notebooks_read_scores_by_the_shipped_query() -> None:
+    notebook = json.loads((ROOT / "notebooks/score_distributions.ipynb").read_text("utf-8"))
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    [name] = re.findall(r'queries\.load\("(\w+)"\)', "\n".join(code))
+    assert name == "scores"
+    assert name in queries.shipped()
