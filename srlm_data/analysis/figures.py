@@ -31,17 +31,12 @@ def connect(
     judgments: Mapping[str, Manifest] | None = None,
     pairs: Mapping[str, Manifest] | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a connection to versions by their labels: ``all_candidates`` and the like.
-
-    ``answers`` has one row a judged candidate (any candidate, where nobody judged): its length,
-    its judgments, and the least, the greatest and the mean of their scores.
-    """
+    """Open a connection to versions by their labels: ``all_candidates`` and the like."""
     with database.connect(memory=database.LOOKING) as connection:
         connection.execute("SET preserve_insertion_order = false")
         _union(connection, store, CANDIDATES, candidates or {})
         _union(connection, store, JUDGMENTS, judgments or {})
         _union(connection, store, PAIRS, pairs or {})
-        connection.execute(_ANSWERS)
         yield connection
 
 
@@ -66,7 +61,7 @@ def _union(
 # A candidate's id is hashed to 64 bits: ten million judgments take a third of the memory, and two
 # ids in four million meet with a chance of one in two million.
 _ANSWERS = """
-    CREATE VIEW answers AS
+    CREATE TEMP TABLE answers AS
     WITH judged AS (
         SELECT dataset, hash(candidate_id) AS id, count(*) AS judgments, count(score) AS scored,
                min(score) AS least, max(score) AS greatest, avg(score) AS score
@@ -77,6 +72,15 @@ _ANSWERS = """
       ON c.dataset = judged.dataset AND hash(c.candidate_id) = judged.id
     WHERE judged.id IS NOT NULL OR c.dataset NOT IN (SELECT dataset FROM judged)
 """
+
+
+def count_answers(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the table ``answers``, once for all figures that need it.
+
+    It has one row a judged candidate (any candidate, where nobody judged): its length, its
+    judgments, and the least, the greatest and the mean of their scores.
+    """
+    connection.execute(_ANSWERS)
 
 
 def fetch(connection: duckdb.DuckDBPyConnection, query: str, *values: object) -> Figures:
@@ -93,6 +97,7 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str) -> Figures:
 def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
     """Return one row a dataset that has answers: all its single figures, None where there is none.
 
+    It reads ``answers``, as do the figures below: see :func:`count_answers`.
     The figures that a shipped query counts are taken from it.
     """
     rows = fetch(

@@ -78,6 +78,7 @@ def connected(store: Store, flows: Sequence[Flow]) -> Iterator[duckdb.DuckDBPyCo
         judgments={flow.label: flow.judgments for flow in flows if flow.judgments},
         pairs={flow.label: flow.pairs for flow in flows if flow.pairs},
     ) as connection:
+        figures.count_answers(connection)
         yield connection
 
 
