@@ -2,7 +2,7 @@
 
     python benchmarks/variants.py --seeds 0 1 2
 
-builds each variant's model once for each seed, from the same seed dataset type, and lets the
+builds each variant's model once for each seed, from the same seed, and lets the
 world's oracle compare its answers to held-out prompts with those of plain self-rewarding (M2 of
 recipes/iter1.yaml). One store a seed: a second run goes on where the first was stopped. ``--only``
 builds some of the variants; the table has whatever is there, ``--table`` builds nothing, and
@@ -164,7 +164,7 @@ def read(root: Path, variant: str) -> dict[str, Any]:
 
 
 def _cost(store: Store, model: str) -> dict[str, int]:
-    """What a model took after the seed dataset type: requests to models, and their tokens."""
+    """What a model took after the seed: requests to models, and their tokens."""
     waiting, seen = [store.resolve(model)], set()
     total = {"requests": 0, "tokens": 0}
     while waiting:

@@ -18,7 +18,6 @@ from typing import Final
 from srlm_data.demo import language
 from srlm_data.demo.facts import ATTRIBUTES, THINGS, VALUES, WORDS, world
 from srlm_data.demo.language import (
-    FORMS,
     STYLE_OF,
     STYLES,
     Question,
@@ -39,6 +38,15 @@ ERROR_SHARES: Final = (0.28, 0.22, 0.19, 0.17, 0.14)
 
 SLIP: Final = {"topic": 0.2, "form": 0.1, "copy": 0.03, "verdict": 0.12, "style": 0.3}
 """How often a judgment of full noise slips at each of its parts."""
+
+FORMS: Final = {
+    **{attribute: attribute for attribute in ATTRIBUTES},
+    "first": "word",
+    "last": "word",
+    "reverse": "order",
+    "pick": "thing",
+}
+"""The form of answer that a task asks for, in the words of a judgment."""
 
 Piece = tuple[str, float]
 """Text, and the weight of the loss on each of its tokens."""

@@ -13,17 +13,6 @@ STYLES: Final[tuple[Style, ...]] = ("full", "padded", "bare")
 STYLE_OF: Final[dict[int, Style]] = {3: "bare", 4: "padded", 5: "full"}
 """The style of a right answer that has this quality."""
 
-TASKS: Final = (*ATTRIBUTES, "first", "last", "reverse", "pick")
-
-FORMS: Final = {
-    **{attribute: attribute for attribute in ATTRIBUTES},
-    "first": "word",
-    "last": "word",
-    "reverse": "order",
-    "pick": "thing",
-}
-"""The form of answer that a task asks for, in the words of a judgment."""
-
 
 @dataclass(frozen=True)
 class Question:

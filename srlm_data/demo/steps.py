@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,11 +103,15 @@ def world_dialogues(config: WorldPrompts) -> Prompts:
 
 
 class Consult(Config):
-    """The oracle scores 0 to 5; there is nothing to set."""
+    """The truth decides; there is nothing to set."""
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """At most a score for each candidate."""
         return Expected(rows.get("candidates"))
+
+
+class CheckAnswers(Consult):
+    """An answer is right or wrong; there is nothing to set."""
 
 
 def consult_oracle(config: Consult, candidates: Candidates) -> Scores:  # noqa: ARG001 - has no fields
@@ -115,57 +119,44 @@ def consult_oracle(config: Consult, candidates: Candidates) -> Scores:  # noqa: 
 
     In a conversation, it is the last turn that asks.
 
-    A prompt that the oracle does not understand is dropped as ``prompt_not_understood``.
+    Drops: ``prompt_not_understood`` (by the oracle).
     """
-    drops: Counter[str] = Counter()
-
-    def rows() -> Iterator[dict[str, Any]]:
-        oracle = Oracle()
-        for candidate in candidates.dicts():
-            score = oracle.quality(candidate["prompt"][-1]["content"], candidate["response"])
-            if score is None:
-                drops["prompt_not_understood"] += 1
-                continue
-            yield _scored(candidate, "oracle", score)
-
-    return Rows.stream(schema.SCORES, rows(), drops=drops)
-
-
-class CheckAnswers(Config):
-    """An answer is right or wrong; there is nothing to set."""
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most a score for each candidate."""
-        return Expected(rows.get("candidates"))
+    return _score(candidates, "oracle", Oracle().quality)
 
 
 def check_answers(config: CheckAnswers, candidates: Candidates) -> Scores:  # noqa: ARG001 - has no fields
     """Say whether answers are right, as a calculator would: 5 or 0, in whatever style they are.
 
     For methods that learn from answers which can be checked (Iterative RPO), and for no other: it
-    is a glimpse of the truth. A prompt that cannot be checked is dropped as
-    ``prompt_not_understood``.
+    is a glimpse of the truth.
+
+    Drops: ``prompt_not_understood`` (it cannot be checked).
     """
+    oracle = Oracle()
+
+    def points(prompt: str, reply: str) -> int | None:
+        right = oracle.right(prompt, reply)
+        return None if right is None else schema.MAX_SCORE * right
+
+    return _score(candidates, "check", points)
+
+
+def _score(candidates: Candidates, method: str, points: Callable[[str, str], int | None]) -> Scores:
+    """Score each candidate by what the truth says of its prompt's last turn and its response."""
     drops: Counter[str] = Counter()
 
     def rows() -> Iterator[dict[str, Any]]:
-        oracle = Oracle()
         for candidate in candidates.dicts():
-            right = oracle.right(candidate["prompt"][-1]["content"], candidate["response"])
-            if right is None:
+            score = points(candidate["prompt"][-1]["content"], candidate["response"])
+            if score is None:
                 drops["prompt_not_understood"] += 1
-            else:
-                yield _scored(candidate, "check", schema.MAX_SCORE if right else 0)
+                continue
+            yield {
+                "score_id": ids.row_id("score", method, candidate["candidate_id"]),
+                "candidate_id": candidate["candidate_id"],
+                "prompt_id": candidate["prompt_id"],
+                "score": score,
+                "method": method,
+            }
 
     return Rows.stream(schema.SCORES, rows(), drops=drops)
-
-
-def _scored(candidate: Mapping[str, Any], method: str, score: float) -> dict[str, Any]:
-    """A score by something that knows the truth."""
-    return {
-        "score_id": ids.row_id("score", method, candidate["candidate_id"]),
-        "candidate_id": candidate["candidate_id"],
-        "prompt_id": candidate["prompt_id"],
-        "score": score,
-        "method": method,
-    }

@@ -1,6 +1,6 @@
 """One table in the form of the paper's: the models in columns, the metrics in rows.
 
-Reads rows of the dataset type ``metrics`` and nothing else, so it shows whatever steps made them, a
+Reads rows of the dataset type ``metrics`` and nothing else, so it shows the figures of any step, a
 user's own among them.
 """
 

@@ -1,9 +1,8 @@
 """messages -> ranked candidates of later turns: whole conversations as prompts.
 
-Every dataset type takes a conversation as it is: the chat template sees all of its turns, system
-messages
-and tool text included, the judge is shown all of them and grades the last answer. Open Assistant's
-trees are a ready source: below each reply people went on to ask.
+Every step takes a conversation as it is: the chat template sees all of its turns, system messages
+and tool text included, and the judge is shown all of them and grades the last answer. Open
+Assistant's trees are a ready source: below each reply people went on to ask.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conversations: taken from trees, and carried through every dataset type untouched."""
+"""Conversations: taken from trees, and carried through every step untouched."""
 
 from collections import Counter
 
