@@ -1,20 +1,190 @@
-"""A small human seed in, versioned preference data out, made and judged by the model itself."""
+"""From a small human seed to versioned preference data, made and judged by the model itself.
+
+Import everything from here: the functions are those of the command line, and the classes are what
+a step of your own is written with. A name is loaded when it is first used.
+"""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from srlm_data._api import (
+        BuildResult,
+        CostResult,
+        PlanResult,
+        build,
+        cost,
+        diff,
+        lineage,
+        plan,
+        pull,
+        push,
+        verify,
+        write_report,
+    )
     from srlm_data.analysis.query import connect
     from srlm_data.analysis.reading import load, scan, sql
+    from srlm_data.core.config import Config, Expected, Lengths, Runtime, Source, Template, fills
+    from srlm_data.core.errors import (
+        DataError,
+        EngineError,
+        RecipeError,
+        SrlmError,
+        StoreError,
+    )
+    from srlm_data.core.ids import example_id, prompt_id, row_id, row_ids
+    from srlm_data.core.messages import assistant, render, user
+    from srlm_data.core.rows import (
+        Candidates,
+        Comparisons,
+        Examples,
+        Judgments,
+        Messages,
+        Metrics,
+        Models,
+        Pairs,
+        Prompts,
+        Rows,
+        Scores,
+    )
+    from srlm_data.core.schema import (
+        CANDIDATES,
+        COMPARISONS,
+        DATASET_TYPES,
+        EXAMPLES,
+        JUDGMENTS,
+        MAX_SCORE,
+        MESSAGES,
+        METRICS,
+        MODELS,
+        PAIRS,
+        PROMPTS,
+        SCORES,
+        DatasetType,
+        Message,
+    )
+    from srlm_data.engines.asking import answered, ask
+    from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seed
+    from srlm_data.models.identity import Workshop
+    from srlm_data.pipeline.build import Watcher
+    from srlm_data.store import Manifest, Store
 
-__all__ = ["connect", "load", "scan", "sql"]
+    __version__: str
+
+_NAMES: Final = {
+    "_api": "BuildResult CostResult PlanResult build cost diff lineage plan pull push verify "
+    "write_report",
+    "analysis.query": "connect",
+    "analysis.reading": "load scan sql",
+    "core.config": "Config Expected Lengths Runtime Source Template fills",
+    "core.errors": "DataError EngineError RecipeError SrlmError StoreError",
+    "core.ids": "example_id prompt_id row_id row_ids",
+    "core.messages": "assistant render user",
+    "core.rows": "Candidates Comparisons Examples Judgments Messages Metrics Models Pairs Prompts "
+    "Rows Scores",
+    "core.schema": "CANDIDATES COMPARISONS DATASET_TYPES EXAMPLES JUDGMENTS MAX_SCORE MESSAGES "
+    "METRICS MODELS PAIRS PROMPTS SCORES DatasetType Message",
+    "engines.asking": "answered ask",
+    "engines.protocol": "Completion Engine Request Sampling request_seed",
+    "models.identity": "Workshop",
+    "pipeline.build": "Watcher",
+    "store": "Manifest Store",
+}
+_MODULES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = [
+    "CANDIDATES",
+    "COMPARISONS",
+    "DATASET_TYPES",
+    "EXAMPLES",
+    "JUDGMENTS",
+    "MAX_SCORE",
+    "MESSAGES",
+    "METRICS",
+    "MODELS",
+    "PAIRS",
+    "PROMPTS",
+    "SCORES",
+    "BuildResult",
+    "Candidates",
+    "Comparisons",
+    "Completion",
+    "Config",
+    "CostResult",
+    "DataError",
+    "DatasetType",
+    "Engine",
+    "EngineError",
+    "Examples",
+    "Expected",
+    "Judgments",
+    "Lengths",
+    "Manifest",
+    "Message",
+    "Messages",
+    "Metrics",
+    "Models",
+    "Pairs",
+    "PlanResult",
+    "Prompts",
+    "RecipeError",
+    "Request",
+    "Rows",
+    "Runtime",
+    "Sampling",
+    "Scores",
+    "Source",
+    "SrlmError",
+    "Store",
+    "StoreError",
+    "Template",
+    "Watcher",
+    "Workshop",
+    "__version__",
+    "answered",
+    "ask",
+    "assistant",
+    "build",
+    "connect",
+    "cost",
+    "diff",
+    "example_id",
+    "fills",
+    "lineage",
+    "load",
+    "plan",
+    "prompt_id",
+    "pull",
+    "push",
+    "render",
+    "request_seed",
+    "row_id",
+    "row_ids",
+    "scan",
+    "sql",
+    "user",
+    "verify",
+    "write_report",
+]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for when it is: ``import srlm_data`` waits for no library."""
-    if name not in __all__:
+    """Load a name when it is first used: ``import srlm_data`` waits for no library."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - as lazy as the rest
+
+        return version("srlm-data")
+    if name not in _MODULES:
         raise AttributeError(f"module 'srlm_data' has no attribute '{name}'")
-    module = "srlm_data.analysis.query" if name == "connect" else "srlm_data.analysis.reading"
-    return getattr(importlib.import_module(module), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -45,7 +45,6 @@ def test_importing_the_package_imports_no_library() -> None:
 def test_a_name_that_the_package_has_not_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'conect'"):
         srlm_data.conect  # noqa: B018
-    assert set(srlm_data.__all__) == {"connect", "load", "scan", "sql"}
 
 
 def test_the_store_is_the_folder_store_unless_told(
