@@ -1,4 +1,4 @@
-"""The data side, measured: novelty, pairs, build, journal, start, training.
+"""The data side, measured: novelty, pairs, build, journal, start.
 
     python benchmarks/data_side.py             minutes; what docs/performance.md says
     python benchmarks/data_side.py --quick     a minute; small sizes, for a look
@@ -21,7 +21,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.data import echo, journal, novelty, pairs, startup, training
+from benchmarks.data import echo, journal, novelty, pairs, startup
 
 PARTS = {
     "novelty": novelty.figures,
@@ -29,7 +29,6 @@ PARTS = {
     "build": echo.figures,
     "journal": journal.figures,
     "start": startup.figures,
-    "training": training.figures,
 }
 
 

@@ -10,29 +10,18 @@ log-probabilities with dropout still on.
 
 from __future__ import annotations
 
-from typing import Any
-
-from datasets import Dataset
 from job import Job
 from run import run
-from tokenizing import DPO
 from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer
 
 from srlm_data.models.training import Dpo
 
 
-class Trainer(DPOTrainer):
-    """TRL's, but for making tokens: it has no option to leave rows that have them as they are."""
-
-    def _prepare_dataset(self, dataset: Dataset, *args: Any) -> Dataset:
-        return dataset
-
-
 def trainer(job: Job[Dpo]) -> DPOTrainer:
     """A trainer over the job's pairs; pairs that ``max_length`` makes equal are dropped."""
     losses = job.settings.losses
-    return Trainer(
+    return DPOTrainer(
         model=str(job.model),
         ref_model=AutoModelForCausalLM.from_pretrained(
             job.reference, dtype=job.settings.dtype, use_safetensors=True
@@ -43,8 +32,8 @@ def trainer(job: Job[Dpo]) -> DPOTrainer:
             loss_weights=list(losses.values()),
             **job.arguments(),
         ),
-        train_dataset=job.rows(DPO),
-        eval_dataset=job.validation_rows(DPO),
+        train_dataset=job.rows("chosen", "rejected"),
+        eval_dataset=job.validation_rows("chosen", "rejected"),
         processing_class=job.tokenizer,
         peft_config=job.lora(),
     )

@@ -5,26 +5,28 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import yaml
+from accelerate import PartialState
 from pydantic import Field, ValidationError
-from tokenizing import Method
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from trl.data_utils import common_prefix_length
 
 from srlm_data.core import filesystem
 from srlm_data.core.config import Config
 from srlm_data.core.errors import TrainingError, did_you_mean
-from srlm_data.models import tokens
-from srlm_data.models.identity import tokenizer_digest
-from srlm_data.models.tokens import Tokens
 from srlm_data.models.training import Training
+
+FULL: Final = "the prompt fills max_length"
+EQUAL: Final = "chosen and rejected are equal once cut to max_length"
 
 Settings = TypeVar("Settings", bound=Training)
 
@@ -37,11 +39,6 @@ class Paths(Config):
     data: list[str] = Field(min_length=1, description="Parquet files, or folders of versions")
     validation: list[str] = Field([], description="the same, never trained on")
     output: str = Field(description="folder of this job")
-    tokens: str | None = Field(
-        None,
-        description="folder of tokens that runs share; by default one in output, which a "
-        "finished run removes",
-    )
 
 
 @dataclass
@@ -53,14 +50,12 @@ class Job(Generic[Settings]):
         base: folder that relative paths start at.
         paths: as the YAML has them.
         drops: reason -> rows that are not trained on; filled when they are read.
-        holds: lets go of the tokens when it is left.
     """
 
     settings: Settings
     base: Path
     paths: Paths
     drops: Counter[str] = field(default_factory=Counter)
-    holds: ExitStack = field(default_factory=ExitStack)
 
     @property
     def output(self) -> Path:
@@ -101,9 +96,9 @@ class Job(Generic[Settings]):
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
 
     @property
-    def tokens(self) -> Path:
-        """Where tokens lie; in the job's own folder they end with its run."""
-        return self.base / self.paths.tokens if self.paths.tokens else self.output / "tokens"
+    def cache(self) -> Path:
+        """Where ``datasets`` keeps what it prepares; it ends with the job's run."""
+        return self.output / "cache"
 
     @cached_property
     def data(self) -> list[Path]:
@@ -129,43 +124,42 @@ class Job(Generic[Settings]):
         """The hash of each file of rows."""
         return {file: filesystem.digest(file) for file in [*self.data, *self.validation]}
 
-    def rows(self, method: Method) -> datasets.Dataset:
-        """The tokens to train on, mapped into memory; made first where no run has made them.
+    def rows(self, *answers: str) -> datasets.Dataset:
+        """Return the rows to train on: ``prompt`` and ``answers``, without those that do not fit.
 
         Raises:
-            TrainingError: there are no rows, or none is left.
+            TrainingError: a file cannot be read or has other columns, or no row is left.
         """
-        return self._rows(method, self.data, self.drops)
+        return self._rows(self.data, answers, self.drops)
 
-    def validation_rows(self, method: Method) -> datasets.Dataset | None:
-        """The tokens to validate on; None where the YAML names none."""
-        return self._rows(method, self.validation, Counter()) if self.validation else None
+    def validation_rows(self, *answers: str) -> datasets.Dataset | None:
+        """Return the rows to validate on; None where the YAML names none."""
+        return self._rows(self.validation, answers, Counter()) if self.validation else None
 
-    def _rows(self, method: Method, files: list[Path], drops: Counter[str]) -> datasets.Dataset:
-        tokenizer = tokenizer_digest(self.model)
-        parts = [self._tokens(method, file, tokenizer) for file in files]
-        for part in parts:
-            drops.update(part.drops)
-        if not any(part.rows for part in parts):
-            if drops:
-                raise TrainingError(
-                    f"no row is left to train on, dropped {dict(drops)}. Raise max_length."
-                )
+    def _rows(
+        self, files: list[Path], answers: tuple[str, ...], drops: Counter[str]
+    ) -> datasets.Dataset:
+        columns = ["prompt", *answers]
+        if not sum(_conversations(file, columns) for file in files):
             raise TrainingError(f"'{files[0]}': there are no rows. Name data that has some.")
-        return datasets.concatenate_datasets(
-            [datasets.Dataset.from_file(str(part.file)) for part in parts if part.rows]
-        )
-
-    def _tokens(self, method: Method, file: Path, tokenizer: str) -> Tokens:
-        limit = self.settings.max_length
-        made_from = method.identity(self.sha256[file], tokenizer, limit)
-        make = partial(method.batches, file, self.tokenizer, limit)
-        kept = self.holds.enter_context(tokens.held(self.tokens, made_from, method.schema, make))
-        state = "tokenized" if kept.made else "tokens are there"
-        print(f"{file.name}: {kept.rows} rows, {state}", flush=True)
-        for note, count in kept.notes.items():
-            print(f"{file.name}: {count} rows: {note}", flush=True)
-        return kept
+        with PartialState().main_process_first():
+            rows = datasets.Dataset.from_parquet(
+                [str(file) for file in files], columns=columns, cache_dir=str(self.cache)
+            )
+            reasons = rows.map(
+                _misfits,
+                fn_kwargs={"tokenizer": self.tokenizer, "limit": self.settings.max_length},
+                batched=True,
+                remove_columns=columns,
+                desc="Measuring rows",
+            )["reason"]
+        drops.update(reason for reason in reasons if reason)
+        fitting = [place for place, reason in enumerate(reasons) if not reason]
+        if not fitting:
+            raise TrainingError(
+                f"no row is left to train on, dropped {dict(drops)}. Raise max_length."
+            )
+        return rows.select(fitting)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -264,6 +258,69 @@ class Job(Generic[Settings]):
             target_modules=wanted.targets,
             task_type="CAUSAL_LM",
         )
+
+
+def _misfits(
+    rows: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, limit: int
+) -> dict[str, list[str]]:
+    """Return why each row cannot be trained on, an empty text for one that can.
+
+    TRL cuts a row to ``max_length``: nothing of an answer may be left then, and nothing that tells
+    two answers apart. TRL leaves the first kind out and counts nothing, and trains on the second.
+    """
+
+    def tokens(conversations: list[Any], **options: Any) -> list[list[int]]:
+        ids: list[list[int]] = tokenizer.apply_chat_template(
+            conversations, tokenize=True, return_dict=True, **options
+        )["input_ids"]
+        return ids
+
+    prompts = tokens(rows["prompt"], add_generation_prompt=True)
+    answered = [
+        tokens([prompt + answer for prompt, answer in zip(rows["prompt"], texts, strict=True)])
+        for name, texts in rows.items()
+        if name != "prompt"
+    ]
+    reasons = []
+    for prompt, *wholes in zip(prompts, *answered, strict=True):
+        start = min(common_prefix_length(prompt, whole) for whole in wholes)
+        cut = [whole[:limit] for whole in wholes]
+        if start >= limit or (len(wholes) == 1 and start >= len(wholes[0])):
+            reasons.append(FULL)
+        elif len(wholes) > 1 and cut[0] == cut[1]:
+            reasons.append(EQUAL)
+        else:
+            reasons.append("")
+    return {"reason": reasons}
+
+
+def _conversations(file: Path, columns: list[str]) -> int:
+    """Return how many rows a file has.
+
+    Raises:
+        TrainingError: it cannot be read, or a column is missing or no conversations.
+    """
+    try:
+        schema, rows = pq.read_schema(file), int(pq.read_metadata(file).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise TrainingError(
+            f"{file}: it cannot be read ({error}). 'srlm-data verify' looks after a store."
+        ) from None
+    for column in columns:
+        if column not in schema.names:
+            raise TrainingError(
+                f"{file}: the column '{column}' is wanted, found {', '.join(schema.names)}. "
+                "Name data for this method."
+            )
+        kind = schema.field(column).type
+        turns = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
+        fields = {turns.field(place).name for place in range(turns.num_fields)}
+        if turns is kind or not {"role", "content"} <= fields:
+            raise TrainingError(
+                f"{file}: '{column}' must be conversations, lists of role and content, found "
+                f"{kind}. Write each text as one turn."
+            )
+    return rows
 
 
 def _schedule(settings: Training) -> dict[str, Any]:

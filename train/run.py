@@ -4,7 +4,7 @@ A job's output folder holds
 
     model/          the finished checkpoint: it is there when, and only when, training is done
     checkpoints/    what a killed run goes on from
-    tokens/         of the rows, until then; unless the job names a folder that runs share
+    cache/          the prepared rows, until then
     settings.json   what decides the weights; another job is refused the folder
 """
 
@@ -49,7 +49,7 @@ def run(kind: type[Settings], trainer: Callable[[Job[Settings]], Trainer]) -> No
         sys.exit(f"usage: python {sys.argv[0]} job.yaml")
     try:
         job = read(Path(sys.argv[1]), kind)
-        with _alone(job.output), job.holds:
+        with _alone(job.output):
             identity = _identity(job)
             if (job.output / "model").is_dir():
                 print(f"{job.output / 'model'} is finished: nothing to do.")
@@ -112,8 +112,7 @@ def _train(
             file.writelines(json.dumps(entry) + "\n" for entry in curve)
         (folder / "README.md").write_text(model_card.write(summary), encoding="utf-8")
         folder.rename(job.output / "model")
-        if job.paths.tokens is None:
-            shutil.rmtree(job.tokens, ignore_errors=True)
+        shutil.rmtree(job.cache, ignore_errors=True)
     PartialState().wait_for_everyone()
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from job import Job
 from run import run
-from tokenizing import SFT
 from trl import SFTConfig, SFTTrainer
 
 from srlm_data.models.training import Sft
@@ -24,11 +23,10 @@ def trainer(job: Job[Sft]) -> SFTTrainer:
         model=str(job.model),
         args=SFTConfig(
             completion_only_loss=True,
-            dataset_kwargs={"skip_prepare_dataset": True},  # it comes as tokens and labels
             **arguments,
         ),
-        train_dataset=job.rows(SFT),
-        eval_dataset=job.validation_rows(SFT),
+        train_dataset=job.rows("completion"),
+        eval_dataset=job.validation_rows("completion"),
         processing_class=job.tokenizer,
         peft_config=job.lora(),
     )

@@ -22,11 +22,6 @@ _WITHOUT_EFFECT = frozenset({
     "initializer_range", "torch_dtype", "transformers_version", "use_cache",
 })  # fmt: skip
 
-# Keys of tokenizer_config.json that say where it was loaded from, and the template, read apart.
-_OF_NO_TOKEN = frozenset({
-    "chat_template", "is_local", "local_files_only", "name_or_path", "transformers_version",
-})  # fmt: skip
-
 _IN_STORE = re.compile(r"models/[A-Za-z0-9_-]+")
 
 _NO_PIN = frozenset({"", "main", "master", "head", "latest"})
@@ -45,11 +40,6 @@ class Workshop(Protocol):
     @property
     def scratch(self) -> Path:
         """A folder that survives a kill, the same for the same build: training resumes from it."""
-        ...
-
-    @property
-    def tokens(self) -> Path:
-        """A folder of tokens that trainings share."""
         ...
 
     def keep(self, directory: Path) -> tuple[str, str]:
@@ -91,20 +81,6 @@ def digest(directory: Path) -> str:
         _with_effect(config),
         _weights.read_json(directory / "generation_config.json").get("eos_token_id"),
     )
-
-
-def tokenizer_digest(directory: Path) -> str:
-    """The digest of what turns conversations into tokens, whatever the weights: 32 hex digits.
-
-    Every setting of the tokenizer counts, whether a template could read it or not: models that
-    were trained from one another have the same ones.
-
-    Raises:
-        RecipeError: the folder has no tokenizer.
-    """
-    settings = _weights.read_json(directory / "tokenizer_config.json")
-    kept = {key: value for key, value in settings.items() if key not in _OF_NO_TOKEN}
-    return row_id("tokenizer", _tokenizer(directory), kept)
 
 
 def is_whole(directory: Path, wanted: str) -> bool:

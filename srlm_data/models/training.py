@@ -1,7 +1,6 @@
 """How a model is trained: the settings that decide its weights, and the run that makes them.
 
-The settings are read by the steps (``dataset types/models.py``) and by the scripts in ``train/``
-alike.
+The settings are read by the steps (``steps/train.py``) and by the scripts in ``train/`` alike.
 Their defaults are the paper's (section 3.1.2); what the paper does not state is ours and says
 so. The run itself happens in a process of its own, so that the core never imports torch.
 """
@@ -156,7 +155,6 @@ def run(
     config: Training,
     scratch: Path,
     *,
-    tokens: Path,
     model: Path,
     reference: Path | None = None,
     data: Sequence[Path],
@@ -167,7 +165,6 @@ def run(
         name: the script, ``sft.py`` or ``dpo.py``.
         config: the settings.
         scratch: the run's own folder; it holds ``config.yaml``, ``log.txt`` and checkpoints.
-        tokens: folder of the tokens that runs share.
         model: folder of the model to start from.
         reference: folder of DPO's reference model.
         data: Parquet files.
@@ -181,7 +178,6 @@ def run(
     scratch.mkdir(parents=True, exist_ok=True)
     settings = config.model_dump(mode="json", exclude={"launch"})
     settings |= {"model": str(model.resolve()), "output": str(scratch.resolve())}
-    settings |= {"tokens": str(tokens.resolve())}
     settings |= {"data": [str(file.resolve()) for file in data]}
     if reference is not None:
         settings["reference"] = str(reference.resolve())

@@ -99,11 +99,6 @@ class StoreWorkshop:
                 path.unlink()
         return self._scratch
 
-    @property
-    def tokens(self) -> Path:
-        """The store's tokens, which all trainings share."""
-        return self._store.root / "tokens"
-
     def keep(self, directory: Path) -> tuple[str, str]:
         """Move a finished checkpoint to its place by digest; a link to it stays in the scratch.
 

@@ -109,7 +109,6 @@ def sft(
         "sft.py",
         config,
         workshop.scratch,
-        tokens=workshop.tokens,
         model=base.at(workshop),
         data=files,
     )
@@ -150,7 +149,6 @@ def dpo(
         "dpo.py",
         config,
         workshop.scratch,
-        tokens=workshop.tokens,
         model=base.at(workshop),
         reference=against.at(workshop),
         data=_files(pairs, workshop, 0),

@@ -14,7 +14,6 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,11 +21,10 @@ from typing import Literal
 from srlm_data.core import locks
 from srlm_data.core.errors import BusyError, RecipeError
 from srlm_data.core.schema import MODELS
-from srlm_data.models import tokens
 from srlm_data.store import Manifest, Store, access, refs
 from srlm_data.store.graph import Graph
 
-Kind = Literal["version", "model", "tokens", "work", "staging", "lock"]
+Kind = Literal["version", "model", "work", "staging", "lock"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,6 @@ def find(store: Store, recipes: Sequence[Path] = ()) -> Found:
     garbage = [
         *_versions(store, {(one.name, one.version) for one in kept}),
         *_models(store, models),
-        *_tokens(store, {file.sha256 for one in kept for file in one.files}),
         *_work(store),
         *_left_behind(store),
     ]
@@ -147,19 +144,6 @@ def _models(store: Store, kept: set[str]) -> Iterator[Garbage]:
             yield Garbage("model", path.name, path, _bytes(path), "no kept version names it")
 
 
-def _tokens(store: Store, rows: set[str]) -> Iterator[Garbage]:
-    """Tokens of rows that nothing keeps, and ones that were never finished."""
-    for path in filter(Path.is_dir, sorted((store.root / "tokens").glob("*"))):
-        if path.name.startswith("."):
-            why = "its writer was killed"
-        elif tokens.data(path) not in rows:
-            why = "no kept version has their rows"
-        else:
-            continue
-        if _free(tokens.lock(path)):
-            yield Garbage("tokens", path.name, path, _bytes(path), why)
-
-
 def _work(store: Store) -> Iterator[Garbage]:
     """Scratch folders of training runs that nobody will go on with."""
     for path in sorted((store.root / "models" / ".work").glob("*")):
@@ -194,8 +178,7 @@ def _left_behind(store: Store) -> Iterator[Garbage]:
     for path in sorted(folder.glob("*")):
         if _free(store.root / "locks" / f"staging.{path.name}.lock"):
             yield Garbage("staging", path.name, path, _bytes(path), why)
-    lock_files = [one for at in ("locks", "tokens") for one in (store.root / at).glob("*.lock")]
-    for path in sorted(lock_files):
+    for path in sorted((store.root / "locks").glob("*.lock")):
         if path.name != "store.lock" and _free(path):
             yield Garbage("lock", path.stem, path, path.stat().st_size, why)
 
@@ -216,13 +199,8 @@ def _delete(one: Garbage, trash: Path) -> None:
     if one.kind == "lock":
         with contextlib.suppress(BusyError), locks.locked(one.path):
             return  # a lock's file goes with its holder
-    # A training that runs alone may have begun to read tokens meanwhile.
-    unread = locks.locked(tokens.lock(one.path)) if one.kind == "tokens" else nullcontext()
     # Out of sight as it lies, and deleted with the others: a kill leaves no half in its place.
-    with (
-        contextlib.suppress(FileNotFoundError, BusyError),
-        unread,
-    ):  # a staged folder goes with the next
+    with contextlib.suppress(FileNotFoundError):  # a staged folder goes with the next
         one.path.rename(trash)
 
 

@@ -106,28 +106,6 @@ def test_what_decides_the_answers_changes_the_digest(
     assert identity.digest(model) != identity.digest(made)
 
 
-def test_models_of_one_tokenizer_share_its_digest_whatever_their_weights(
-    made: Path, model: Path
-) -> None:
-    digest = identity.tokenizer_digest(made)
-    (model / "model.safetensors").write_bytes(b"others")
-    edit(model / "tokenizer_config.json", is_local=True, local_files_only=True)  # by a trainer
-    assert identity.tokenizer_digest(model) == digest
-    edit(model / "tokenizer_config.json", split_special_tokens=True)
-    assert identity.tokenizer_digest(model) != digest
-
-
-@pytest.mark.parametrize("file", ["chat_template.jinja", "tokenizer.json"])
-def test_the_digest_of_a_tokenizer_changes_with_its_template_and_its_rules(
-    made: Path, model: Path, file: str
-) -> None:
-    if file == "tokenizer.json":
-        edit(model / file, normalizer={"type": "Lowercase"})
-    else:
-        (model / file).write_text((model / file).read_text() + "!")
-    assert identity.tokenizer_digest(model) != identity.tokenizer_digest(made)
-
-
 def test_a_special_token_saved_with_its_rules_is_the_same_token(made: Path, model: Path) -> None:
     edit(model / "tokenizer_config.json", eos_token={"content": "</s>", "lstrip": False})
     assert identity.digest(model) == identity.digest(made)

@@ -44,10 +44,6 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    @property
-    def tokens(self) -> Path:
-        return self.root / "tokens"
-
     def keep(self, directory: Path) -> tuple[str, str]:
         digest = identity.digest(directory)
         shutil.move(directory, self.root / digest)
@@ -207,8 +203,6 @@ def test_sft_and_then_dpo_make_models_with_their_lineage(tmp_path: Path, bench: 
     assert second["parameters"] == 98_624
     assert second["loss"] == pytest.approx(0.69, abs=0.3)
     assert second["dropped"] == 0
-    # Both lists of examples are the same rows, and the pairs are others: tokens of two.
-    assert len(list(bench.tokens.glob("*/tokens.arrow"))) == 2
 
 
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -240,7 +234,7 @@ from pathlib import Path
 from srlm_data.models import training
 training.script = lambda name: Path(sys.argv[1]) / "stand_in.py"
 scratch = Path(sys.argv[1])
-training.run("sft.py", training.Sft(), scratch, tokens=scratch, model=scratch, data=[])
+training.run("sft.py", training.Sft(), scratch, model=scratch, data=[])
 """
 
 

@@ -9,11 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 import toy
@@ -21,7 +19,6 @@ from checkout import Cli
 from srlm_data.core import schema
 from srlm_data.core.errors import BusyError, RecipeError, StoreError
 from srlm_data.core.rows import Rows
-from srlm_data.models import tokens
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Manifest, Store, access, gc
@@ -160,35 +157,6 @@ def test_scratch_of_a_training_that_was_killed_stays_until_another_version_is_bu
         os.utime(path, (old, old))
     build(load(toy.write_recipe(store.root.parent)), store)
     assert ("work", killed.name) in names(gc.find(store))
-
-
-def keep_tokens(store: Store, data: str) -> AbstractContextManager[tokens.Tokens]:
-    schema = pa.schema({"ids": pa.int32()})
-    return tokens.held(store.root / "tokens", {"data": data}, schema, lambda *_: iter(()))
-
-
-def test_tokens_go_with_the_last_version_of_their_rows_unless_a_training_reads_them(
-    store: Store,
-) -> None:
-    latest = store.resolve("toy.pairs")
-    (old,) = set(store.versions("toy.pairs")) - {latest.version}
-    gone = store.manifest("toy.pairs", old).files[0].sha256
-    with keep_tokens(store, latest.files[0].sha256), keep_tokens(store, gone) as kept:
-        assert names(gc.sweep(store)) == OLD
-        assert kept.file.is_file()
-    assert names(gc.sweep(store)) == [("tokens", kept.file.parent.name)]
-    (left,) = (store.root / "tokens").iterdir()
-    assert tokens.data(left) == latest.files[0].sha256
-
-
-def test_half_made_tokens_of_a_killed_training_go(store: Store) -> None:
-    draft, lock = store.root / "tokens" / f".{'a' * 32}", store.root / "tokens" / f"{'a' * 32}.lock"
-    draft.mkdir(parents=True)
-    lock.touch()
-    found = names(gc.sweep(store))
-    assert ("tokens", draft.name) in found
-    assert ("lock", "a" * 32) in found
-    assert list((store.root / "tokens").iterdir()) == []
 
 
 def test_what_a_killed_writer_left_goes_and_what_a_living_one_stages_does_not(

@@ -1,22 +1,21 @@
-"""Tokens to train on are those that TRL makes of the rows, and are made once."""
+"""What is trained on: the rows that TRL can train on; the others are dropped and counted."""
 
 from __future__ import annotations
 
 import random
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_train import WORDS, execute, facts, job, refused
 
 from checkout import ROOT
+from srlm_data.models.training import Dpo, Sft
 from tiny import CHAT_TEMPLATE, tiny_model
+from training_jobs import WORDS, execute, facts, job, refused
 
 pytest.importorskip("trl")
 pytestmark = pytest.mark.slow
@@ -61,20 +60,8 @@ def rows(*answers: str, count: int = 60) -> list[dict[str, Any]]:
     return made
 
 
-def ours(
-    kind: str, file: Path, tokenizer: Any, limit: int
-) -> tuple[list[dict[str, list[int]]], Counter[str], Counter[str]]:
-    import tokenizing
-
-    method = {"sft": tokenizing.SFT, "dpo": tokenizing.DPO}[kind]
-    drops, notes = Counter[str](), Counter[str]()
-    batches = method.batches(file, tokenizer, limit, drops, notes)
-    return pa.Table.from_batches(batches, schema=method.schema).to_pylist(), drops, notes
-
-
-def trl(kind: str, file: Path, model: Path, tokenizer: Any, limit: int, folder: Path) -> Any:
-    """TRL's trainer, given the rows as they are."""
-    from datasets import Dataset
+def trl(kind: str, given: Any, model: Path, tokenizer: Any, limit: int, folder: Path) -> Any:
+    """Return TRL's trainer over rows."""
     from transformers import AutoModelForCausalLM
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
@@ -82,7 +69,6 @@ def trl(kind: str, file: Path, model: Path, tokenizer: Any, limit: int, folder: 
         "output_dir": str(folder), "max_length": limit, "bf16": False, "report_to": "none",
         "gradient_checkpointing": False, "use_cpu": True,
     }  # fmt: skip
-    given = Dataset.from_list(pq.read_table(file).to_pylist())
     if kind == "sft":
         return SFTTrainer(
             model=str(model), args=SFTConfig(completion_only_loss=True, **common),
@@ -95,57 +81,46 @@ def trl(kind: str, file: Path, model: Path, tokenizer: Any, limit: int, folder: 
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("limit", "template"), [(30, CHAT_TEMPLATE), (60, CHAT_TEMPLATE), (1024, THINKS)]
-)
+@pytest.mark.parametrize("limit", [30, 60, 1024])
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, THINKS])
 @pytest.mark.parametrize(
     ("kind", "answers"), [("sft", ["completion"]), ("dpo", ["chosen", "rejected"])]
 )
-def test_tokens_labels_and_drops_are_those_of_trl(
+def test_rows_that_trl_could_not_train_on_are_dropped_and_counted(
     tmp_path: Path, model: Path, kind: str, answers: list[str], limit: int, template: str
 ) -> None:
+    """Nothing that is handed to TRL is left out by it, and what is left out it would have lost."""
+    import job as jobs
     from transformers import AutoTokenizer
 
-    file = tmp_path / "rows.parquet"
-    pq.write_table(pa.Table.from_pylist(rows(*answers)), file, row_group_size=25)
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    tokenizer.chat_template = template
-    theirs = trl(kind, file, model, tokenizer, limit, tmp_path)
-    found, drops, notes = ours(kind, file, tokenizer, limit)
-    expected = theirs.train_dataset.select_columns(list(found[0])).to_list()
-    full = 60 - len(expected)
+    kinds = {"sft": Sft, "dpo": Dpo}
+    file = job(tmp_path, model, rows(*answers), max_length=limit)
+    asked = jobs.read(file, kinds[kind])
+    asked.tokenizer = AutoTokenizer.from_pretrained(model)
+    asked.tokenizer.chat_template = template
+    left = asked.rows(*answers)
+    theirs = trl(kind, left, model, asked.tokenizer, limit, tmp_path).train_dataset
+    whole = trl(kind, asked_all(tmp_path), model, asked.tokenizer, limit, tmp_path).train_dataset
+    assert len(theirs) == len(left) == 60 - asked.drops.total()
+    assert bool(asked.drops) is (limit < 1024)
+    assert asked.drops[jobs.FULL] == 60 - len(whole)
     if kind == "dpo":
 
         def cut(row: dict[str, list[int]], answer: str) -> list[int]:
             return (row["prompt_ids"] + row[answer])[:limit]
 
-        expected = [r for r in expected if cut(r, "chosen_ids") != cut(r, "rejected_ids")]
-    assert found == expected
-    assert sorted(drops.values()) == sorted(filter(None, [full, 60 - full - len(expected)]))
-    assert bool(drops) is (limit < 1024)
-    assert sum(notes.values()) == (60 if template == THINKS else 0)
+        equal = sum(cut(row, "chosen_ids") == cut(row, "rejected_ids") for row in whole)
+        assert asked.drops[jobs.EQUAL] == equal
 
 
-def test_a_second_run_finds_the_tokens_of_the_first_and_no_text_is_copied(
-    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import datasets
+def asked_all(folder: Path) -> Any:
+    """All rows of a job, as a dataset."""
+    from datasets import Dataset
 
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub")
-    shared = {"tokens": str(tmp_path / "tokens")}
-    made = []
-    for name, settings in {"one": {}, "again": {}, "other": {"seed": 1}}.items():
-        file = job(tmp_path / name, model, rows("completion"), **shared, **settings)
-        execute("sft.py", file)
-        made.append((file.parent / "out" / "model" / "model.safetensors").read_bytes())
-        state = "tokenized" if name == "one" else "tokens are there"
-        assert f"rows.parquet: 60 rows, {state}" in capsys.readouterr().out
-    assert made[0] == made[1] != made[2]
-    assert len(list(tmp_path.rglob("*.arrow"))) == 1
-    assert not (tmp_path / "hub").exists()
+    return Dataset.from_list(pq.read_table(folder / "rows.parquet").to_pylist())
 
 
-def test_a_run_on_its_own_leaves_no_tokens(tmp_path: Path, model: Path) -> None:
+def test_a_finished_run_leaves_no_prepared_rows(tmp_path: Path, model: Path) -> None:
     file = job(tmp_path, model, rows("completion", count=8))
     execute("sft.py", file)
     assert facts(tmp_path / "out" / "model")["examples"] == 8
