@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import click
 
+from srlm_data.cli._completion import answer_shell
 from srlm_data.cli.asking import sql
 from srlm_data.cli.comparing import diff
 from srlm_data.cli.costs import cost
@@ -73,6 +74,7 @@ _STOPPED = "stopped. Build again to go on from here."
 def main() -> NoReturn:
     """Run the command line; an expected failure is one sentence and an exit code."""
     sys.excepthook = _bug
+    answer_shell(cli)
     _make_room_for_rows()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a closed one is None

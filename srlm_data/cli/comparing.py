@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srlm_data.cli import _completion
 from srlm_data.cli.options import json_option, manifest_row, pass_store, print_json
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ DIFFERENT = 10  # the exit code that `--exit-code` gives
 
 
 @click.command()
-@click.argument("before")
-@click.argument("after")
+@click.argument("before", shell_complete=_completion.versions)
+@click.argument("after", shell_complete=_completion.versions)
 @click.option("-n", "--samples", default=3, show_default=True, help="Rows to show of each kind.")
 @click.option("--exit-code", is_flag=True, help=f"Exit with {DIFFERENT} when the rows differ.")
 @json_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srlm_data.cli import _completion
 from srlm_data.cli.options import json_option, pass_store, print_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _COLUMNS = (
 
 
 @click.command()
-@click.argument("recipes", nargs=-1)
+@click.argument("recipes", nargs=-1, shell_complete=_completion.recipes)
 @json_option
 @pass_store
 def cost(store: Store, recipes: tuple[str, ...], as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srlm_data.cli import _completion
 from srlm_data.cli.options import json_option, pass_store, print_json
 from srlm_data.core.errors import StoreError, counted
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("refs", nargs=-1)
+@click.argument("refs", nargs=-1, shell_complete=_completion.versions)
 @click.option("--quarantine", is_flag=True, help="Put what is damaged aside; a build mends it.")
 @pass_store
 def verify(store: Store, refs: tuple[str, ...], quarantine: bool) -> None:
@@ -53,7 +54,7 @@ _THINGS = {
 
 
 @click.command()
-@click.argument("ref")
+@click.argument("ref", shell_complete=_completion.versions)
 @click.argument("name")
 @pass_store
 def tag(store: Store, ref: str, name: str) -> None:

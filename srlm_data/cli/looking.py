@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srlm_data.cli import _completion
 from srlm_data.cli.options import json_option, manifest_row, pass_store, print_json
 from srlm_data.core.errors import StoreError, counted
 
@@ -41,7 +42,7 @@ def ls(store: Store, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("ref")
+@click.argument("ref", shell_complete=_completion.versions)
 @click.option("-n", "--rows", "count", default=3, show_default=True, help="Rows to show.")
 @click.option("--manifest", "whole", is_flag=True, help="The whole manifest, as JSON.")
 @json_option
@@ -70,7 +71,7 @@ def show(store: Store, ref: str, count: int, whole: bool, as_json: bool) -> None
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=_completion.versions)
 @json_option
 @pass_store
 def log(store: Store, name: str, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srlm_data.cli import _completion
 from srlm_data.cli.options import (
     engine_option,
     findings_row,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @recipe_argument
-@click.argument("datasets", nargs=-1)
+@click.argument("datasets", nargs=-1, shell_complete=_completion.datasets_of_recipe)
 @engine_option
 @replicas_option
 @seed_option

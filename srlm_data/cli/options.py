@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srlm_data.cli import _completion
 from srlm_data.cli.terminal import json_text
 
 if TYPE_CHECKING:
     from srlm_data.analysis.health_checks import Finding
     from srlm_data.store import Manifest
 
-recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
+recipe_argument = click.argument(
+    "recipe", type=click.Path(path_type=Path), shell_complete=_completion.recipes
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
 engine_option = click.option(
     "--engine", metavar="KIND", help="Answer with this engine instead of the recipe's."

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from srlm_data.cli import _completion
 from srlm_data.cli.options import json_option, print_json
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_completion.steps)
 @json_option
 def steps(name: str | None, as_json: bool) -> None:
     """What each step reads, makes and can be set to, from its own signature and docstring."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srlm_data.cli import _completion
 from srlm_data.cli.options import json_option, pass_store, print_json
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @click.command()
-@click.argument("targets", nargs=-1)
+@click.argument("targets", nargs=-1, shell_complete=_completion.versions)
 @click.option("--all", "everything", is_flag=True, help="Publish every dataset of the store.")
 @click.option("--repo", required=True, metavar="USER/NAME", help="The repository on the Hub.")
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srlm_data.cli import _completion
 from srlm_data.cli.options import pass_store
 
 if TYPE_CHECKING:
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", metavar="RECIPE...", nargs=-1, required=True)
+@click.argument(
+    "names",
+    metavar="RECIPE...",
+    nargs=-1,
+    required=True,
+    shell_complete=_completion.recipes_of_store,
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="report.html",
     show_default=True, help="The page; it is replaced if it is there.",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srlm_data.cli import _completion
 from srlm_data.cli.options import json_option, pass_store, print_json
 
 _DIGITS = 12  # of an id, in a tree; enough to ask for it
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what")
+@click.argument("what", shell_complete=_completion.versions)
 @click.option("--down", is_flag=True, help="What came of it, instead of what it came from.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=5, show_default=True,
