@@ -34,6 +34,7 @@ def read(folder: Path, text: str | bytes, name: str = "mine.yaml") -> Recipe:
         (f"about: !!bool five\ndatasets: {{{MODEL}}}", "found the bool 'five'"),
         (f"about: !!binary five\ndatasets: {{{MODEL}}}", "a value is text"),
         (f'about: "\\ud800"\ndatasets: {{{MODEL}}}', "not YAML"),
+        ("about: " + "[" * 100_000, "nested deeper than 20 levels"),
         ("about: \x01", "control characters are not allowed"),
         (b"\xff\xfe", "not UTF-8"),
         ("? [a]\n: 1", "a key must be a word, found a collection"),

@@ -54,7 +54,9 @@ def read(path: Path) -> Document:
         raise RecipeError(f"{path}: a recipe has at most {MAX_BYTES:,} bytes. Move data to files.")
     lines: dict[Where, int] = {}
     try:
-        node = yaml.compose(raw.decode("utf-8"), Loader=yaml.CSafeLoader)
+        text = raw.decode("utf-8")
+        _check_depth(path, text)
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
         if node is None:
             raise RecipeError(
                 f"{path}: the file is empty. 'srlm-data init' writes one to start from."
@@ -68,6 +70,17 @@ def read(path: Path) -> Document:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not UTF-8 text in YAML, found: {error}.") from None
     return Document(path, data, lines)
+
+
+def _check_depth(path: Path, text: str) -> None:
+    """Refuse what is nested so deep that composing it would end the process without a word."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            line = event.start_mark.line + 1
+            raise RecipeError(f"{path}:{line}: nested deeper than {MAX_DEPTH} levels. Flatten it.")
 
 
 def _plain(path: Path, node: yaml.Node, where: Where, lines: dict[Where, int]) -> Any:
