@@ -17,7 +17,7 @@ WRITTEN = {
 prompt_id: string
 prompt: {TURNS}
 source: string
-few_shot: list<string>?
+source_ids: list<string>?
 {ANSWERED}""",
     "judgments": f"""\
 judgment_id: string

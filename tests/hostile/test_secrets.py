@@ -127,9 +127,8 @@ def test_a_trainer_is_given_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     child = tmp_path / "child.py"
     child.write_text("import os, sys\nprint(dict(os.environ))\nsys.exit(3)\n")
     settings = Sft(launch=(sys.executable, str(child)))
-    tokens = tmp_path / "tokens"
     with pytest.raises(Exception, match="failed with status 3"):
-        run("sft.py", settings, tmp_path / "work", tokens=tokens, model=tmp_path, data=[])
+        run("sft.py", settings, tmp_path / "work", model=tmp_path, data=[])
     log = (tmp_path / "work" / "log.txt").read_text()
     assert "HARMLESS_SETTING" in log
     for name, value in TOKENS.items():

@@ -3,6 +3,7 @@
 import pytest
 
 from builders import made
+from srlm_data.analysis import figures as shown
 from srlm_data.core import schema
 from srlm_data.core.errors import RecipeError
 from srlm_data.core.rows import Candidates, Examples, Judgments, Rows, Scores
@@ -12,7 +13,7 @@ from srlm_data.evaluation.response_statistics import DescribeAnswers, describe_a
 from srlm_data.pipeline.recipe import load
 from srlm_data.pipeline.registry import STEPS
 from srlm_data.pipeline.signature import read_signature
-from srlm_data.report import _figures, _flows, _funnel, _page
+from srlm_data.report import _flows, _funnel, _page
 from srlm_data.steps.pairs import Pair, pair
 from srlm_data.store import Store
 from srlm_data.variants.compare_all import Rate, rate
@@ -142,9 +143,9 @@ def test_a_report_counts_no_score_as_a_judgment(tmp_path):
     assert flow.judgments is None
     assert flow.scores == scored
     assert [step.unit for step in _funnel.funnel(flow, {})] == ["answers", "scores", "pairs"]
-    with _figures.opened(store, subject.flows) as connection:
-        [overview] = _figures.overview(connection)
-        assert _figures.states(connection) == _figures.scores(connection) == []
+    with _page.connected(store, subject.flows) as connection:
+        [overview] = shown.overview(connection)
+        assert shown.ask(connection, "states") == shown.ask(connection, "scores") == []
     assert (overview["answers"], overview["judgments"], overview["pairs"]) == (8, None, 2)
     page = _page.page_of(store, subject, map_points=0)
     assert "own: 8 answers, became 2 pairs" in page
