@@ -6,7 +6,6 @@ Every function takes ``store``: a folder, an opened store, or None for ``SRLM_ST
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -329,13 +328,10 @@ def pull(
 
 def _load(recipe: str | Path, **options: Any) -> Recipe:
     from srlm_data.pipeline.recipe import load
+    from srlm_data.pipeline.signature import look_for_steps_in
 
     path = Path(recipe)
-    # A user's step is looked for beside the recipe, then in the current folder, and behind what is
-    # installed: a duckdb.py in a stranger's folder is not the one that we import.
-    for folder in (str(path.resolve().parent), str(Path.cwd())):
-        if folder not in sys.path:
-            sys.path.append(folder)
+    look_for_steps_in(path.resolve().parent, Path.cwd())
     return load(path, **options)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,12 +185,11 @@ def _load(
     recipe: Path, engine: str | None, seed: int | None, replicas: int | None = None
 ) -> Recipe:
     from srlm_data.pipeline.recipe import load
+    from srlm_data.pipeline.signature import look_for_steps_in
 
     if replicas is not None and engine != "ray":
         raise click.UsageError("--replicas is for '--engine ray': give both.")
-    # A step of one's own is looked for beside the recipe, then where the command runs.
-    # Behind what is installed: a duckdb.py in a stranger's folder is not the one that we import.
-    sys.path += [str(recipe.resolve().parent), str(Path.cwd())]
+    look_for_steps_in(recipe.resolve().parent, Path.cwd())
     loaded = load(recipe, engine=engine, replicas=replicas, seed=seed)
     for notice in loaded.notices:
         click.echo(f"note: {notice}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -18,9 +17,9 @@ def steps(name: str | None, as_json: bool) -> None:
     """What each step reads, makes and can be set to, from its own signature and docstring."""
     from srlm_data.cli.pretty import show_step
     from srlm_data.pipeline.registry import STEPS
-    from srlm_data.pipeline.signature import find_step
+    from srlm_data.pipeline.signature import find_step, look_for_steps_in
 
-    sys.path.append(str(Path.cwd()))  # where a step of one's own is looked for
+    look_for_steps_in(Path.cwd())
     found = [find_step(one, STEPS) for one in ([name] if name else STEPS)]
     if as_json:
         print_json([

@@ -15,11 +15,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any, Final, Union
 
 from srlm_data.core.config import Config
@@ -124,6 +126,17 @@ def read_signature(name: str, function: Callable[..., Any]) -> Step:
         )
     made_type = makes[0][0] if makes[0] else None
     return Step(name, function, config, parameters, frozenset(resources), made_type)
+
+
+def look_for_steps_in(*folders: Path) -> None:
+    """Have steps and engines of a user's own looked for in these folders, in this order.
+
+    They come behind what is installed: a duckdb.py in a stranger's folder is not the one that we
+    import.
+    """
+    for folder in map(str, folders):
+        if folder not in sys.path:
+            sys.path.append(folder)
 
 
 def find_step(name: str, shipped: Mapping[str, Callable[..., Any]]) -> Step:
