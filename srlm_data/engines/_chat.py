@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import TemplateError
 
 from srlm_data.core.errors import EngineError
 from srlm_data.core.schema import Message
 from srlm_data.engines.protocol import Completion, Request
+
+_TEMPLATE_ERRORS: Final = (
+    TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What a template, which is a program, may end with."""
 
 
 class Prompts:
@@ -54,14 +60,16 @@ class Prompts:
             return self._last[1]
         try:
             tokens = self._tokens(request.messages)
-        except TemplateError as error:
-            return failed(request, 0, f"the chat template refuses the conversation: {error}")
+        except _TEMPLATE_ERRORS as error:
+            reason = f"the chat template refuses the conversation: {error}"
+            return failed(request, "chat_template", reason)
         if len(tokens) >= self._longest:
             return failed(
                 request,
-                len(tokens),
+                "too_long",
                 f"the prompt has {len(tokens)} tokens; the longest sequence is {self._longest}, "
                 "prompt and answer together",
+                prompt_tokens=len(tokens),
             )
         self._last = (request.messages, tokens)
         return tokens
@@ -113,6 +121,6 @@ def _any_of(texts: set[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
-def failed(request: Request, prompt_tokens: int, reason: str) -> Completion:
+def failed(request: Request, kind: str, reason: str, *, prompt_tokens: int = 0) -> Completion:
     """Return the completion of a request that got no answer."""
-    return Completion(request, "", "error", prompt_tokens, 0, error=reason)
+    return Completion(request, "", "error", prompt_tokens, 0, error=reason, error_kind=kind)

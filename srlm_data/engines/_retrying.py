@@ -48,9 +48,16 @@ class Trouble(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """A failed try: ``retry_after`` is what the server asked for, in seconds."""
+    """A failed try.
+
+    Attributes:
+        kind: what failures are counted by; see :class:`srlm_data.engines.protocol.Completion`.
+        reason: what happened, for a person.
+        retry_after: what the server asked for, in seconds.
+    """
 
     trouble: Trouble
+    kind: str
     reason: str
     retry_after: float = 0.0
     status: int | None = None
@@ -63,12 +70,12 @@ def trouble_of(error: Exception, timeout: float) -> Fault:
     if isinstance(error, openai.APIConnectionError):
         cause = error.__cause__
         if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
-            return Fault(Trouble.AWAY, f"it cannot be reached ({cause!s:.200})")
+            return Fault(Trouble.AWAY, "unreachable", f"it cannot be reached ({cause!s:.200})")
         if not isinstance(error, openai.APITimeoutError):
-            return Fault(Trouble.REQUEST, f"the connection broke ({cause!r:.200})")
+            return Fault(Trouble.REQUEST, "connection", f"the connection broke ({cause!r:.200})")
     if isinstance(error, TimeoutError | openai.APITimeoutError):
-        return Fault(Trouble.REQUEST, f"no answer within {timeout:g} s")
-    return Fault(Trouble.REQUEST, f"the answer cannot be read ({error!s:.200})")
+        return Fault(Trouble.REQUEST, "timeout", f"no answer within {timeout:g} s")
+    return Fault(Trouble.REQUEST, "unreadable", f"the answer cannot be read ({error!s:.200})")
 
 
 def _status(error: openai.APIStatusError) -> Fault:
@@ -82,7 +89,8 @@ def _status(error: openai.APIStatusError) -> Fault:
     else:
         trouble = Trouble.FATAL if status in _WRONG else Trouble.REFUSED
     retry_after = _seconds(error.response.headers.get("retry-after", ""))
-    return Fault(trouble, " ".join(reason.split()).rstrip("."), retry_after, status)
+    sentence = " ".join(reason.split()).rstrip(".")
+    return Fault(trouble, f"http_{status}", sentence, retry_after, status)
 
 
 def _seconds(header: str) -> float:

@@ -56,8 +56,11 @@ class Request:
 class Completion(NamedTuple):
     """The response to a request. ``finish_reason`` is ``stop``, ``length`` or ``error``.
 
-    A failed request is a completion too: empty ``text``, ``finish_reason`` ``error`` and the
-    reason in ``error``. ``text`` never holds the prompt or special tokens.
+    A failed request is a completion too: empty ``text``, ``finish_reason`` ``error``, and why in
+    ``error_kind`` and ``error``. A kind is a short name that failures are counted by, such as
+    ``timeout``, ``http_503`` or ``too_long``: lower-case letters, digits and underscores, and
+    nothing in it of the one request. ``error`` is the sentence about this request, without a full
+    stop at its end. ``text`` never holds the prompt or special tokens.
 
     ``retries`` are the tries that failed before, ``queue_seconds`` the time between the engine's
     taking the request and its work on it, where the engine can tell.
@@ -72,6 +75,7 @@ class Completion(NamedTuple):
     error: str | None = None
     retries: int = 0
     queue_seconds: float = 0.0
+    error_kind: str | None = None
 
 
 def response_keys(model: str, requests: Iterable[Request]) -> list[str]:

@@ -136,7 +136,7 @@ class Openai:
                 if fault.trouble is Trouble.FATAL:
                     raise EngineError(f"{self._where}: {reason}. {await self._advice(fault)}")
                 if fault.trouble is Trouble.REFUSED or failures > self._settings.retries:
-                    return failed(request, 0, reason)._replace(retries=tries - 1)
+                    return failed(request, fault.kind, reason)._replace(retries=tries - 1)
                 wait = pause(tries, fault.retry_after)
                 if fault.trouble is Trouble.AWAY:
                     waited, silent = now + wait - since, now + wait - max(self._heard, since)
@@ -147,7 +147,7 @@ class Openai:
                             f"found: {reason}. What was answered is kept: build again when it does."
                         )
                     if waited > patience and not busy:  # it is there, but not for this request
-                        return failed(request, 0, reason)._replace(retries=tries - 1)
+                        return failed(request, fault.kind, reason)._replace(retries=tries - 1)
                 await asyncio.sleep(wait)
 
     async def _is_there(self) -> bool:
@@ -211,11 +211,12 @@ def _completion(request: Request, answer: Any, retries: int) -> Completion:
         tokens = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an answer without {error}") from None
-    pattern, fault = request.sampling.pattern, None
+    pattern, kind, fault = request.sampling.pattern, None, None
     if reason not in ("stop", "length"):
-        fault = f"the server ended it with '{reason}'"
+        kind, fault = "ended", f"the server ended it with '{reason}'"
     elif reason == "stop" and pattern is not None and not re.fullmatch(pattern, text):
+        kind = "pattern"
         fault = "the server does not hold answers to a pattern; set 'guided: false'"
     if fault:
         text, reason, cached = "", "error", 0
-    return Completion(request, text, reason, *tokens, cached, fault, retries)
+    return Completion(request, text, reason, *tokens, cached, fault, retries, error_kind=kind)

@@ -163,7 +163,7 @@ class Ray:
                     source = chain(again, source)
                     for request in left:
                         if deaths[request.id] >= DEATHS:
-                            yield failed(request, 0, f"{DEATHS} replicas died with it")
+                            yield failed(request, "replica_died", f"{DEATHS} replicas died with it")
                 else:
                     for identity, *rest in completions:
                         yield Completion(link.waiting.pop(identity), *rest)

@@ -175,7 +175,7 @@ class Vllm:
                     key, TokensPrompt(prompt_token_ids=prompt), _parameters(request)
                 )
             except (ValueError, VLLMClientError) as error:
-                failures.append(failed(request, 0, f"vLLM refused it: {error}"))
+                failures.append(failed(request, "refused", f"vLLM refused it: {error}"))
             else:
                 self._waiting[key] = request
         return failures
@@ -238,7 +238,8 @@ def _completion(request: Request, output: Any) -> Completion:
     (answer,) = output.outputs
     times, read = output.metrics, len(output.prompt_token_ids)
     if answer.finish_reason not in ("stop", "length"):
-        return failed(request, read, f"vLLM ended it with '{answer.finish_reason}'")
+        reason = f"vLLM ended it with '{answer.finish_reason}'"
+        return failed(request, "ended", reason, prompt_tokens=read)
     return Completion(
         request,
         answer.text,

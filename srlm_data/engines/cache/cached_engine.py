@@ -59,7 +59,9 @@ class Usage:
         """Count completions, many at once where they come fast."""
         if not completions:
             return
-        _, _, reasons, read, written, shared, _, retries, queued = zip(*completions, strict=True)
+        _, _, reasons, read, written, shared, _, retries, queued, *_ = zip(
+            *completions, strict=True
+        )
         self.prompt_tokens += sum(read)
         self.completion_tokens += sum(written)
         self.cached_tokens += sum(shared)
