@@ -65,19 +65,25 @@ def write_answer(
 
 @contextlib.contextmanager
 def complete(output: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which takes its name only once it is whole."""
-    draft = output.with_name(f".{output.name}.{os.getpid()}")
+    """A file to write, which takes its name only once it is whole.
+
+    A device or a pipe is written through: it must stay what it is.
+    """
+    through = output.exists() and not output.is_file()
+    draft = output if through else output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        with draft.open("wb") as to:
+        with draft.open("wb" if through else "xb") as to:
             yield to
-        draft.replace(output)
+        if not through:
+            draft.replace(output)
     except OSError as error:
         raise StoreError(
             f"{output}: it cannot be written, found '{error.strerror}'. Name another file."
         ) from None
     finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+        if not through:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 def _write_table(answer: duckdb.DuckDBPyRelation, to: IO[bytes], rows: int) -> None:

@@ -7,18 +7,18 @@ fifths of the machine's memory before it spills at all.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import duckdb
-
-_SPILL: Final = f"srlm-data-duckdb-{os.getuid()}"  # another user's folder is closed to us
 
 LOOKING: Final = "1GB"
 """Memory for queries that only look at data: they leave the machine to what it is there for."""
@@ -36,11 +36,19 @@ def connect(spill: Path | None = None, *, memory: str | None = None) -> duckdb.D
     connection = duckdb.connect(
         config={
             "memory_limit": memory or f"{_memory()}B",
-            "temp_directory": str(spill or Path(tempfile.gettempdir()) / _SPILL),
+            "temp_directory": str(spill or _spill_folder(os.getpid())),
             "python_enable_replacements": False,
         }
     )
     return _without_progress(connection)
+
+
+@functools.cache
+def _spill_folder(process: int) -> Path:  # noqa: ARG001 - a forked child makes one of its own
+    """Make a folder that nobody else can foresee or read; it goes with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="srlm-data-duckdb-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _without_progress(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

@@ -132,11 +132,29 @@ def digest(file: Path) -> str:
 
 
 def write_synced(file: Path, data: bytes) -> None:
-    """Write a file and wait until the disk has it."""
-    with file.open("wb") as handle:
+    """Write a new file and wait until the disk has it.
+
+    Raises:
+        FileExistsError: something of that name is there, a link that leads nowhere included.
+    """
+    with file.open("xb") as handle:
         handle.write(data)
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def replace_file(file: Path, data: bytes) -> None:
+    """Write a file anew, whole or not at all; the caller holds a lock on it.
+
+    The draft lies beside it under one name, so that a kill leaves one at most. What a stranger put
+    under that name is removed and never written through: a link of a cloned repository could lead
+    to any file.
+    """
+    draft = file.with_name(f".{file.name}.draft")
+    draft.unlink(missing_ok=True)
+    write_synced(draft, data)
+    draft.replace(file)
+    sync(file.parent)
 
 
 def sync(path: Path) -> None:

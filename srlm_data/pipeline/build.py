@@ -236,6 +236,4 @@ def _write_lock(recipe: Recipe, known: dict[str, Manifest], store: Store) -> Non
     if file.is_file() and file.read_text() == text:
         return
     with store.lock(f"{recipe.name}.recipe", wait=True):
-        draft = file.with_name(f".{file.name}.draft")
-        filesystem.write_synced(draft, text.encode())
-        draft.replace(file)
+        filesystem.replace_file(file, text.encode())

@@ -21,6 +21,9 @@ from srlm_data.core.errors import BusyError
 from srlm_data.core.locks import locked
 
 FORMAT: Final = 1
+FOLDERS: Final = ("datasets", "models", "answers", "journal", "locks", ".staging", "quarantine")
+"""What may lie in a store's root as a folder, and never as a link."""
+
 _STAGING: Final = "staging."
 
 
@@ -114,7 +117,12 @@ def _gate(root: Path) -> Path:
 
 
 def _prepare(root: Path) -> None:
-    """Before the first write ever: is this file system fit for a store?"""
+    """Before a write: no folder of the store leads elsewhere, and its file system is fit for one.
+
+    Raises:
+        StoreError: a folder is a link (deleting would happen elsewhere), or locks and renames fail.
+    """
+    filesystem.refuse_links(*(root / folder for folder in FOLDERS))
     seal = root / "store.json"
     if seal.is_file():
         return
@@ -129,6 +137,4 @@ def _prepare(root: Path) -> None:
             ) from None
         if not seal.is_file():
             filesystem.examine(root)
-            draft = root / ".store.draft"
-            filesystem.write_synced(draft, checked_json.dumps({"format": FORMAT}))
-            draft.replace(seal)
+            filesystem.replace_file(seal, checked_json.dumps({"format": FORMAT}))

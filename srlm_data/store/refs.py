@@ -41,11 +41,8 @@ def read(folder: Path) -> dict[str, str]:
 
 def write(folder: Path, refs: dict[str, str]) -> None:
     """Replace the names; the caller holds their lock."""
-    draft = folder / ".refs.draft"  # one name, so that a kill leaves one at most
-    filesystem.refuse_links(draft, folder)
-    filesystem.write_synced(draft, checked_json.dumps({"refs": refs}))
-    draft.replace(folder / NAME)
-    filesystem.sync(folder)
+    filesystem.refuse_links(folder)
+    filesystem.replace_file(folder / NAME, checked_json.dumps({"refs": refs}))
 
 
 def version_folders(folder: Path) -> list[Path]:
