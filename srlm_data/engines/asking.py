@@ -9,12 +9,15 @@ from typing import Any, Final, Generic, TypeVar
 
 from srlm_data.core.errors import DataError, EngineError
 from srlm_data.core.rows import BATCH_CHARACTERS, Columns, Models
-from srlm_data.engines.protocol import Completion, Engine, Request, response_keys
+from srlm_data.engines.protocol import Completion, Engine, Request, fields_of, response_keys
 
 T = TypeVar("T")
 
 BLOCK: Final = 2048
 """Completions of a block: enough for columns to pay, and each is still an object here."""
+
+_COLUMNS: Final = ("finish_reason", "prompt_tokens", "completion_tokens")
+"""Fields of a completion that are columns of the row made of it."""
 
 _PART: Final = 256
 """Completions after which a block is checked for being full."""
@@ -42,13 +45,11 @@ class Block(Generic[T]):
     def answered(self, engine: Engine) -> Columns:
         """Return the columns that every model-made row has of the response it came from."""
         model = engine.model
-        requests, _, reasons, read, written, *_ = zip(*self.completions, strict=True)
+        fields = fields_of(self.completions)
         return {
-            "model": [model] * len(requests),
-            "answer_key": response_keys(model, requests),
-            "finish_reason": reasons,
-            "prompt_tokens": read,
-            "completion_tokens": written,
+            "model": [model] * len(self.completions),
+            "answer_key": response_keys(model, fields["request"]),
+            **{name: fields[name] for name in _COLUMNS},
         }
 
 
@@ -82,7 +83,7 @@ def ask_in_blocks(
     characters = 0
     while part := list(islice(done, _PART)):
         completions += part
-        characters += sum([len(completion.text) for completion in part])
+        characters += sum([len(one.text) + len(one.reasoning or "") for one in part])
         if len(completions) >= BLOCK or characters >= BATCH_CHARACTERS:
             yield _take_block(waiting, completions)
             completions, characters = [], 0

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from srlm_data.core.errors import DataError
 from srlm_data.core.schema import Message
@@ -63,19 +63,33 @@ class Completion(NamedTuple):
     stop at its end. ``text`` never holds the prompt or special tokens.
 
     ``retries`` are the tries that failed before, ``queue_seconds`` the time between the engine's
-    taking the request and its work on it, where the engine can tell.
+    taking the request and its work on it, where the engine can tell. A count of tokens is None
+    where a server does not tell it.
+
+    ``reasoning`` is what a thinking model wrote before its answer, and no part of ``text``
+    (`engines.reasoning`); ``completion_tokens`` counts both, ``reasoning_tokens``
+    the reasoning alone. ``note`` says what a reader of the row should know of how it was drawn: a
+    seed that could not be sent, another name that the server gave the model.
     """
 
     request: Request
     text: str
     finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
     cached_tokens: int = 0
     error: str | None = None
     retries: int = 0
     queue_seconds: float = 0.0
     error_kind: str | None = None
+    reasoning: str | None = None
+    reasoning_tokens: int | None = None
+    note: str | None = None
+
+
+def fields_of(completions: Iterable[Completion]) -> dict[str, tuple[Any, ...]]:
+    """Return the values of each field of some completions, one at least, by the field's name."""
+    return dict(zip(Completion._fields, zip(*completions, strict=True), strict=True))
 
 
 def response_keys(model: str, requests: Iterable[Request]) -> list[str]:

@@ -6,30 +6,38 @@ A journal holds them as a compressed Arrow IPC stream; sealed, they are Parquet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
-from srlm_data.engines.protocol import Completion, response_keys
+from srlm_data.engines.protocol import Completion, Request, fields_of, response_keys
 
-_NUMBERS: Final = ("prompt_tokens", "completion_tokens", "cached_tokens")
-_FIELDS: Final = ("text", "finish_reason", *_NUMBERS)
-_NAMES: Final = ("key", "model", *_FIELDS, "step")
+_NUMBERS: Final = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+_FIRST_FIELDS: Final = ("text", "finish_reason", *_NUMBERS[:3])
+_LATER_FIELDS: Final = ("reasoning", "reasoning_tokens", "note")
+_FIELDS: Final = (*_FIRST_FIELDS, *_LATER_FIELDS)
+_NAMES: Final = ("key", "model", *_FIRST_FIELDS, "step", *_LATER_FIELDS)
 
 SCHEMA: Final = pa.schema(
     [(name, pa.int32() if name in _NUMBERS else pa.string()) for name in _NAMES]
 )
 
-Fields = tuple[str, str, int, int, int]
-"""What a completion has after its request."""
+_FIRST_SCHEMA: Final = pa.schema(list(SCHEMA)[: -len(_LATER_FIELDS)])
+"""The columns that version 0.1 wrote, whose responses stay readable."""
+
+_Responses = TypeVar("_Responses", pa.RecordBatch, pa.Table)
+
+Fields = tuple[Any, ...]
+"""What is recorded of a completion beside its request."""
 
 _COMPRESSED: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 def to_batch(step: str, model: str, completions: Sequence[Completion]) -> pa.RecordBatch:
     """Return the responses of a model to a step as a batch."""
-    requests, *fields = zip(*completions, strict=True)
-    columns = {"key": response_keys(model, requests), **dict(zip(_FIELDS, fields, strict=False))}
+    fields = fields_of(completions)
+    columns: dict[str, Sequence[Any]] = {"key": response_keys(model, fields["request"])}
+    columns |= {name: fields[name] for name in _FIELDS}
     arrays = {name: pa.array(values, SCHEMA.field(name).type) for name, values in columns.items()}
     for name, text in (("model", model), ("step", step)):
         arrays[name] = pa.repeat(pa.scalar(text, pa.string()), len(completions))
@@ -40,6 +48,27 @@ def to_fields(responses: pa.RecordBatch | pa.Table) -> dict[str, Fields]:
     """Return key -> fields of each response."""
     keys, *columns = (responses.column(name).to_pylist() for name in ("key", *_FIELDS))
     return dict(zip(keys, zip(*columns, strict=True), strict=True))
+
+
+def to_completion(request: Request, fields: Fields) -> Completion:
+    """Return the recorded response as the completion of a request."""
+    first, later = fields[: len(_FIRST_FIELDS)], fields[len(_FIRST_FIELDS) :]
+    return Completion(request, *first, **dict(zip(_LATER_FIELDS, later, strict=True)))
+
+
+def complete(responses: _Responses) -> _Responses:
+    """Return responses with every column of today; what 0.1 did not record is null.
+
+    Raises:
+        ValueError: these are other columns.
+    """
+    if responses.schema == _FIRST_SCHEMA:
+        for name in _LATER_FIELDS:
+            field = SCHEMA.field(name)
+            responses = responses.append_column(field, pa.nulls(responses.num_rows, field.type))
+    if responses.schema != SCHEMA:
+        raise ValueError("other columns")
+    return responses
 
 
 def encode(batch: pa.RecordBatch) -> memoryview:
@@ -58,7 +87,5 @@ def decode(payload: bytes) -> pa.RecordBatch:
     """
     with pa.ipc.open_stream(payload) as stream:
         batch = stream.read_next_batch()
-    if batch.schema != SCHEMA:
-        raise ValueError("other columns")
     batch.validate(full=True)  # offsets and characters are a stranger's, too
-    return batch
+    return complete(batch)

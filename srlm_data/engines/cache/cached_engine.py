@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from srlm_data.engines.cache.response_cache import ResponseCache
-from srlm_data.engines.protocol import Completion, Engine, Request
+from srlm_data.engines.protocol import Completion, Engine, Request, fields_of
 
 LOOKAHEAD: Final = 4096
 """Requests looked up at a time: enough for a lookup to cost little, few enough to hold."""
@@ -34,6 +34,8 @@ class Usage:
         retries: tries of calls that failed before.
         prompt_tokens: of calls and cached responses, for both are what the rows cost; so too the
             next two.
+        uncounted: of calls and cached responses, those whose tokens a server did not tell, and
+            that the sums of tokens leave out.
         new_prompt_tokens: of calls alone; so too the next one.
         seconds: waiting for the engine, once it had started.
         load_seconds: until it had started.
@@ -48,6 +50,7 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    uncounted: int = 0
     new_prompt_tokens: int = 0
     new_completion_tokens: int = 0
     seconds: float = 0.0
@@ -59,21 +62,22 @@ class Usage:
         """Count completions, many at once where they come fast."""
         if not completions:
             return
-        _, _, reasons, read, written, shared, _, retries, queued, *_ = zip(
-            *completions, strict=True
-        )
-        self.prompt_tokens += sum(read)
-        self.completion_tokens += sum(written)
-        self.cached_tokens += sum(shared)
+        fields = fields_of(completions)
+        read, written = fields["prompt_tokens"], fields["completion_tokens"]
+        known_read, known_written = sum(filter(None, read)), sum(filter(None, written))
+        self.prompt_tokens += known_read
+        self.completion_tokens += known_written
+        self.cached_tokens += sum(fields["cached_tokens"])
+        self.uncounted += sum(1 for pair in zip(read, written, strict=True) if None in pair)
         if cached:
-            self.reused += len(reasons)
+            self.reused += len(completions)
             return
-        self.calls += len(reasons)
-        self.failed += reasons.count("error")
-        self.retries += sum(retries)
-        self.queue_seconds += sum(queued)
-        self.new_prompt_tokens += sum(read)
-        self.new_completion_tokens += sum(written)
+        self.calls += len(completions)
+        self.failed += fields["finish_reason"].count("error")
+        self.retries += sum(fields["retries"])
+        self.queue_seconds += sum(fields["queue_seconds"])
+        self.new_prompt_tokens += known_read
+        self.new_completion_tokens += known_written
 
     def cost(self) -> dict[str, float]:
         """Return the figures for a manifest; none of a step that asked nothing."""
@@ -168,7 +172,7 @@ class CachedEngine:
             for given in completions:
                 now = clock()
                 waited += now - started
-                completion = given if given.text.isascii() else _replace_surrogates(given)
+                completion = _replace_surrogates(given)
                 self._cache.add(completion)
                 new.append(completion)
                 if now - watched > WATCH_SECONDS or len(new) >= WATCH_ROWS:
@@ -189,9 +193,15 @@ def _replace_surrogates(completion: Completion) -> Completion:
 
     Every decoder does so to bytes that are no character, and the response was paid for.
     """
+    text, reasoning = completion.text, completion.reasoning
+    if text.isascii() and reasoning is None:
+        return completion
+    return completion._replace(text=_writable(text), reasoning=reasoning and _writable(reasoning))
+
+
+def _writable(text: str) -> str:
     try:
-        completion.text.encode()
+        text.encode()
     except UnicodeEncodeError:
-        text = completion.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return completion._replace(text=text)
-    return completion
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -61,7 +61,7 @@ class ResponseCache:
         for part in self._parts(pa.array(keys, pa.string())):
             found |= _batches.to_fields(part)
         return {
-            request.id: Completion(request, *found[key])
+            request.id: _batches.to_completion(request, found[key])
             for request, key in (zip(requests, keys, strict=True) if found else ())
             if key in found
         }

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from srlm_data.core import filesystem
 from srlm_data.core.errors import DamagedError, StoreError
-from srlm_data.engines.cache._batches import SCHEMA
+from srlm_data.engines.cache._batches import SCHEMA, complete
 from srlm_data.engines.cache._index import Index
 
 _GROUP_ROWS: Final = 4096
@@ -76,7 +76,7 @@ class SealedResponses:
         for file, of_file in groupby(groups, itemgetter(0)):
             with contextlib.suppress(FileNotFoundError), _open(file) as parquet:
                 for _, number in of_file:
-                    group = parquet.read_row_group(number)
+                    group = complete(parquet.read_row_group(number))
                     yield group.filter(pc.is_in(group["key"], keys))
 
     def _read_new_files(self) -> None:
@@ -124,8 +124,7 @@ def read_intact(file: Path) -> Iterator[pa.RecordBatch]:
             with contextlib.suppress(*_UNREADABLE):
                 group = parquet.read_row_group(number)
                 group.validate(full=True)
-                if group.schema == SCHEMA:
-                    yield from group.to_batches()
+                yield from complete(group).to_batches()
 
 
 def write(root: Path, stem: str, batches: Iterable[pa.RecordBatch]) -> None:

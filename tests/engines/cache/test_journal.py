@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from srlm_data.core import filesystem
 from srlm_data.core.errors import DataError, StoreError
 from srlm_data.engines.cache import _batches, _log, _writer, sealed
 from srlm_data.engines.cache.journal import seal_journals
@@ -41,6 +42,39 @@ def test_an_answer_is_found_in_the_journal_and_after_sealing(tmp_path):
     with ResponseCache(tmp_path, "other", "m") as answers:
         found = answers.find([request(), request("new")])
     assert found == {"hi-1": completion(request())}
+
+
+def test_reasoning_counts_that_nobody_knows_and_a_note_are_found_again(tmp_path):
+    full = completion(request())._replace(
+        prompt_tokens=None, completion_tokens=None, reasoning="hm", reasoning_tokens=1, note="new"
+    )
+    with ResponseCache(tmp_path, "step", "m") as answers:
+        answers.add(full)
+        answers.flush()
+        assert answers.find([request()]) == {"hi-1": full}
+    seal_journals(tmp_path)
+    with ResponseCache(tmp_path, "step", "m") as answers:
+        assert answers.find([request()]) == {"hi-1": full}
+
+
+def test_responses_that_version_0_1_recorded_are_found_journaled_and_sealed(tmp_path):
+    batch = _batches.to_batch("step", "m", [completion(request(seed=seed)) for seed in (1, 2)])
+    old = batch.select([*batch.schema.names[:8]])
+    assert old.schema.names[-1] == "step"
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, old.schema) as stream:
+        stream.write_batch(old.slice(0, 1))
+    (tmp_path / "journal").mkdir()
+    _log.append(tmp_path / "journal" / "x.log", 0, sink.getvalue())
+    (tmp_path / "answers" / "m").mkdir(parents=True)
+    draft = tmp_path / "draft"
+    pq.write_table(pa.Table.from_batches([old.slice(1)]), draft)
+    draft.rename(tmp_path / "answers" / "m" / f"y-{filesystem.digest(draft)[:16]}.parquet")
+    expected = {f"hi-{seed}": completion(request(seed=seed)) for seed in (1, 2)}
+    for _ in range(2):
+        with ResponseCache(tmp_path, "step", "m") as answers:
+            assert answers.find([request(seed=seed) for seed in (1, 2)]) == expected
+        seal_journals(tmp_path)
 
 
 @pytest.mark.parametrize("seed", [0, -1, 2**63, 2**64 - 1])
@@ -144,7 +178,8 @@ def test_a_byte_that_changes_in_a_sealed_file_costs_its_row_group_alone(tmp_path
     groups = group_rows(file)
     assert len(groups) > 1
     whole = bytearray(file.read_bytes())
-    for place in range(2000, len(whole) - 4000, len(whole) // 9):
+    pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")  # before the footer
+    for place in range(2000, pages, pages // 9):
         changed = whole.copy()
         changed[place] ^= 4
         file.write_bytes(changed)
