@@ -11,29 +11,32 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from srlm_data._api import (
-        BuildResult,
+    from srlm_data.analysis.api import (
         CostResult,
-        PlanResult,
-        build,
+        ShowResult,
+        VersionsResult,
         cost,
         diff,
         lineage,
-        plan,
-        pull,
-        push,
-        verify,
-        write_report,
+        load,
+        scan,
+        show,
+        sql,
+        versions,
     )
     from srlm_data.analysis.query import connect
-    from srlm_data.analysis.reading import load, scan, sql
     from srlm_data.core.config import Config, Expected, Lengths, Runtime, Source, Template, fills
     from srlm_data.core.errors import (
+        ArgumentError,
+        BusyError,
         DataError,
         EngineError,
+        HubError,
+        MissingError,
         RecipeError,
         SrlmError,
         StoreError,
+        TrainingError,
     )
     from srlm_data.core.ids import example_id, prompt_id, row_id, row_ids
     from srlm_data.core.messages import assistant, render, user
@@ -69,18 +72,23 @@ if TYPE_CHECKING:
     from srlm_data.engines.asking import answered, ask
     from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seed
     from srlm_data.models.identity import Workshop
+    from srlm_data.pipeline.api import BuildResult, EvalResult, PlanResult, build, evaluate, plan
     from srlm_data.pipeline.build import Watcher
+    from srlm_data.publish.api import PullResult, prepare_push, pull, push
+    from srlm_data.publish.push import send
+    from srlm_data.report import write_report
     from srlm_data.store import Manifest, Store
+    from srlm_data.store.api import GcResult, VerifyResult, gc, tag, verify
 
     __version__: str
 
 _NAMES: Final = {
-    "_api": "BuildResult CostResult PlanResult build cost diff lineage plan pull push verify "
-    "write_report",
+    "analysis.api": "CostResult ShowResult VersionsResult cost diff lineage load scan show sql "
+    "versions",
     "analysis.query": "connect",
-    "analysis.reading": "load scan sql",
     "core.config": "Config Expected Lengths Runtime Source Template fills",
-    "core.errors": "DataError EngineError RecipeError SrlmError StoreError",
+    "core.errors": "ArgumentError BusyError DataError EngineError HubError MissingError "
+    "RecipeError SrlmError StoreError TrainingError",
     "core.ids": "example_id prompt_id row_id row_ids",
     "core.messages": "assistant render user",
     "core.rows": "Candidates Comparisons Examples Judgments Messages Metrics Models Pairs Prompts "
@@ -90,8 +98,13 @@ _NAMES: Final = {
     "engines.asking": "answered ask",
     "engines.protocol": "Completion Engine Request Sampling request_seed",
     "models.identity": "Workshop",
+    "pipeline.api": "BuildResult EvalResult PlanResult build evaluate plan",
     "pipeline.build": "Watcher",
+    "publish.api": "PullResult prepare_push pull push",
+    "publish.push": "send",
+    "report": "write_report",
     "store": "Manifest Store",
+    "store.api": "GcResult VerifyResult gc tag verify",
 }
 _MODULES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -108,7 +121,9 @@ __all__ = [
     "PAIRS",
     "PROMPTS",
     "SCORES",
+    "ArgumentError",
     "BuildResult",
+    "BusyError",
     "Candidates",
     "Comparisons",
     "Completion",
@@ -118,29 +133,38 @@ __all__ = [
     "DatasetType",
     "Engine",
     "EngineError",
+    "EvalResult",
     "Examples",
     "Expected",
+    "GcResult",
+    "HubError",
     "Judgments",
     "Lengths",
     "Manifest",
     "Message",
     "Messages",
     "Metrics",
+    "MissingError",
     "Models",
     "Pairs",
     "PlanResult",
     "Prompts",
+    "PullResult",
     "RecipeError",
     "Request",
     "Rows",
     "Runtime",
     "Sampling",
     "Scores",
+    "ShowResult",
     "Source",
     "SrlmError",
     "Store",
     "StoreError",
     "Template",
+    "TrainingError",
+    "VerifyResult",
+    "VersionsResult",
     "Watcher",
     "Workshop",
     "__version__",
@@ -151,11 +175,14 @@ __all__ = [
     "connect",
     "cost",
     "diff",
+    "evaluate",
     "example_id",
     "fills",
+    "gc",
     "lineage",
     "load",
     "plan",
+    "prepare_push",
     "prompt_id",
     "pull",
     "push",
@@ -164,9 +191,13 @@ __all__ = [
     "row_id",
     "row_ids",
     "scan",
+    "send",
+    "show",
     "sql",
+    "tag",
     "user",
     "verify",
+    "versions",
     "write_report",
 ]
 

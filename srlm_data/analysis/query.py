@@ -11,10 +11,8 @@ A damaged version hides its own dataset and the `all_` views; the rest stays que
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -22,7 +20,7 @@ import duckdb
 from srlm_data.analysis import views
 from srlm_data.core import database
 from srlm_data.core.errors import DataError, StoreError
-from srlm_data.store import Manifest, Store
+from srlm_data.store import Manifest, Place, Store, open_store
 
 _TOKEN: Final = re.compile(
     r"""
@@ -37,17 +35,6 @@ _TOKEN: Final = re.compile(
 )
 
 
-Place = Store | Path | str | None
-"""A store, or the folder of one; None is where the command line looks: SRLM_STORE, or `store`."""
-
-
-def opened(place: Place = None) -> Store:
-    """The store at a place."""
-    if isinstance(place, Store):
-        return place
-    return Store(Path(place or os.environ.get("SRLM_STORE") or "store"))
-
-
 def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection in which the store's datasets are views.
 
@@ -56,9 +43,8 @@ def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBP
     Args:
         store: a store, or the folder of one.
         open_access: let queries read other files and the network too; off by default.
-
     """
-    store = opened(store)
+    store = open_store(store)
     connection = database.connect()
     types: dict[str, list[Manifest]] = {}
     damaged = False

@@ -23,7 +23,8 @@ from srlm_data.cli.keeping import gc, tag, verify
 from srlm_data.cli.looking import log, ls, show
 from srlm_data.cli.making import build, evaluate, plan
 from srlm_data.cli.project import doctor, init, steps
-from srlm_data.cli.publishing import publish, pull
+from srlm_data.cli.publish import publish
+from srlm_data.cli.pull import pull
 from srlm_data.cli.report import report
 from srlm_data.cli.stopping import Terminated
 from srlm_data.cli.terminal import visible

@@ -1,17 +1,13 @@
-"""The command that shows data to a person: report."""
+"""The command `report`: one page about the data of some recipes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli.options import pass_store
-
-if TYPE_CHECKING:
-    from srlm_data.store import Store
 
 
 @click.command()
@@ -23,19 +19,25 @@ if TYPE_CHECKING:
     shell_complete=_completion.recipes_of_store,
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="report.html",
-    show_default=True, help="The page; it is replaced if it is there.",
-)  # fmt: skip
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="report.html",
+    show_default=True,
+    help="The page; it is replaced if it is there.",
+)
 @click.option(
-    "--map-points", type=click.IntRange(min=0), default=1000, show_default=True,
+    "--map-points",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
     help="Prompts on the map, at most; 0 leaves the map out.",
-)  # fmt: skip
-@pass_store
-def report(store: Store, names: tuple[str, ...], output: Path, map_points: int) -> None:
+)
+@click.pass_obj
+def report(store: Path, names: tuple[str, ...], output: Path, map_points: int) -> None:
     """Write one offline HTML page about built recipes, in the order of RECIPE..."""
-    from srlm_data.report import write
-
-    for dataset, found in write(store, names, output, map_points=map_points).items():
-        for finding in found:
+    warnings = srlm_data.write_report(*names, output=output, map_points=map_points, store=store)
+    for dataset, findings in warnings.items():
+        for finding in findings:
             click.echo(f"warning: {dataset}: {finding.sentence}", err=True)
     click.echo(f"wrote {output}")

@@ -1,6 +1,7 @@
 """What can go wrong.
 
     SrlmError                  expected: one sentence, no traceback, a non-zero exit
+    ├── ArgumentError          an argument of a function or a command is wrong          exit 2
     ├── RecipeError            the recipe, or a file that it names, is wrong            exit 2
     ├── DataError              rows break a rule of their dataset type, or are unreadable  exit 3
     ├── StoreError             a version is missing, damaged, or the store unusable     exit 4
@@ -25,6 +26,12 @@ class SrlmError(Exception):
     """An expected failure; its text is shown to the user as it stands."""
 
     exit_code = 1
+
+
+class ArgumentError(SrlmError):
+    """An argument of a function, or of the command that calls it, is wrong."""
+
+    exit_code = 2
 
 
 class RecipeError(SrlmError):

@@ -11,23 +11,3 @@ A model repository is the model's folder, with ``manifests/<name>.json`` beside 
 What is pulled is trusted for nothing: a version comes in only if its identity hashes to its name,
 its files to their checksums, its rows to its content, and its rows keep the rules of their type.
 """
-
-from __future__ import annotations
-
-from srlm_data.publish.bundle import Bundle, select
-from srlm_data.publish.models import prepare_model, pull_model
-from srlm_data.publish.pull import Pulled, pull
-from srlm_data.publish.push import Published, Upload, prepare_dataset, publish
-
-__all__ = [
-    "Bundle",
-    "Published",
-    "Pulled",
-    "Upload",
-    "prepare_dataset",
-    "prepare_model",
-    "publish",
-    "pull",
-    "pull_model",
-    "select",
-]

@@ -112,7 +112,7 @@ def _refuse_tokens(store: Store, part: Part) -> None:
         )
 
 
-def publish(
+def send(
     upload: Upload, repo: str, *, private: bool = True, pull_request: bool = False
 ) -> Published:
     """Send an upload as one commit and tag it; send nothing that is there already.

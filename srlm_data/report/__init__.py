@@ -17,13 +17,12 @@ Python is as large as the page, not as the data.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from srlm_data.analysis.health_checks import Finding, findings
 from srlm_data.core.errors import DataError, MissingError
-from srlm_data.store import Store
+from srlm_data.store import Place, open_store
 
 _NEEDED: Final = {
     "altair": "altair",
@@ -33,16 +32,19 @@ _NEEDED: Final = {
 }
 
 
-def write(
-    store: Store, names: Sequence[str], file: Path, *, map_points: int = 1000
+def write_report(
+    *names: str,
+    output: str | Path = "report.html",
+    map_points: int = 1000,
+    store: Place = None,
 ) -> dict[str, list[Finding]]:
-    """Write the page.
+    """Write one offline HTML page about built recipes, as ``srlm-data report`` does.
 
     Args:
-        store: where the versions lie.
         names: recipes (``iter1``), or single datasets or versions of pairs or judgments.
-        file: the page; it is replaced if it is there.
+        output: the page; it is replaced if it is there.
         map_points: how many prompts the map shows at most; 0 leaves it out.
+        store: where the versions lie.
 
     Returns:
         Dataset -> what is worth knowing of it, which the page says too.
@@ -60,12 +62,13 @@ def write(
             )
     from srlm_data.report._flows import subject_of
 
-    subject = subject_of(store, names)  # a misspelt name is told before Altair is loaded
+    opened, file = open_store(store), Path(output)
+    subject = subject_of(opened, names)  # a misspelt name is told before Altair is loaded
     from srlm_data.report._page import page_of
 
     versions = {one.ref: one for flow in subject.flows for one in flow.chain}
-    found = {one.name: findings(store, one) for one in versions.values()}
-    page = page_of(store, subject, found, map_points=map_points)
+    found = {one.name: findings(opened, one) for one in versions.values()}
+    page = page_of(opened, subject, found, map_points=map_points)
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as error:

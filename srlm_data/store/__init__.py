@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 import re
 import shutil
 import uuid
@@ -34,7 +35,7 @@ from srlm_data.store.manifests import Input, Manifest, version_of
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}(\.[a-z][a-z0-9_]{0,99})?")
 
-__all__ = ["Input", "Manifest", "Store", "version_of"]
+__all__ = ["Input", "Manifest", "Place", "Store", "open_store", "version_of"]
 
 
 class Store:
@@ -318,3 +319,14 @@ class Store:
                 "A name is recipe.dataset, in lower-case letters, digits and underscores."
             )
         return self.root / "datasets" / name
+
+
+Place = Store | Path | str | None
+"""A store, or the folder of one; None is where the command line looks: SRLM_STORE, or `store`."""
+
+
+def open_store(place: Place = None) -> Store:
+    """Return the store at a place."""
+    if isinstance(place, Store):
+        return place
+    return Store(Path(place or os.environ.get("SRLM_STORE") or "store"))

@@ -20,10 +20,10 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish import Bundle, _figures, dataset_card, model_card, select
+from srlm_data.publish import _figures, dataset_card, model_card
 from srlm_data.publish._header import features
 from srlm_data.publish._sources import cell, hub_base
-from srlm_data.publish.bundle import refuse_private
+from srlm_data.publish.bundle import Bundle, refuse_private, select
 from srlm_data.store import Store
 
 

@@ -14,7 +14,7 @@ from srlm_data.core.errors import HubError
 from srlm_data.models.identity import digest
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish import prepare_model
+from srlm_data.publish.models import prepare_model
 from srlm_data.store import Store
 from tiny import tiny_model
 

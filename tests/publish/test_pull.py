@@ -22,7 +22,9 @@ from hub_repos import Hub
 from srlm_data.core.errors import HubError
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish import prepare_dataset, pull, select
+from srlm_data.publish.bundle import select
+from srlm_data.publish.pull import pull
+from srlm_data.publish.push import prepare_dataset
 from srlm_data.store import Store
 
 KEY = "datasets/ada/toy"

@@ -16,10 +16,12 @@ from commands import ran, sentence
 from hub_repos import READER, TOKEN, Hub
 from srlm_data.cli import cli as command
 from srlm_data.core import checked_json
-from srlm_data.core.errors import HubError, StoreError
+from srlm_data.core.errors import ArgumentError, HubError, StoreError
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish import prepare_dataset, select
+from srlm_data.publish.api import prepare_push
+from srlm_data.publish.bundle import select
+from srlm_data.publish.push import prepare_dataset
 from srlm_data.store import Store
 
 KEY = "datasets/ada/toy"
@@ -129,15 +131,13 @@ def test_only_who_says_public_publishes_in_public(cli: Cli, hub: Hub, store: Sto
 
 
 def test_what_cannot_be_published_is_told_before_anything_is_sent(store: Store) -> None:
-    runner = CliRunner()
-    for arguments, wanted in (
-        (["toy", "--repo", "toy"], "a repository is USER/NAME, found 'toy'."),
-        (["--repo", "ada/toy"], "name what to publish, or say --all."),
-        (["toy", "toy.pairs", "--repo", "ada/toy", "--type", "model"], "--type model wants one"),
-    ):
-        answer = runner.invoke(command, ["publish", *arguments])
-        assert answer.exit_code == 2
-        assert wanted in answer.output
+    answer = CliRunner().invoke(command, ["publish", "--repo", "ada/toy"])
+    assert answer.exit_code == 2
+    assert "name what to publish, or say --all." in answer.output
+    with pytest.raises(ArgumentError, match=r"a repository is USER/NAME, found 'toy'\."):
+        prepare_push("toy", repo="toy", store=store)
+    with pytest.raises(ArgumentError, match="one model is wanted"):
+        prepare_push("toy", "toy.pairs", repo="ada/toy", kind="model", store=store)
     with pytest.raises(StoreError, match="it is a model, and a dataset is wanted"):
         select(store, ["toy.model"])
     with pytest.raises(StoreError, match=r"no dataset 'tory.pairs'. Did you mean 'toy.pairs'\?"):

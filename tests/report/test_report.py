@@ -259,7 +259,7 @@ def test_without_its_packages_a_report_says_how_to_get_them(
 
     monkeypatch.setattr(report, "_NEEDED", {"no_such_module": "no-such-package"})
     with pytest.raises(MissingError, match=r"'no-such-package' is not installed. Run: pip install"):
-        report.write(store, ["one"], tmp_path / "page.html")
+        report.write_report("one", output=tmp_path / "page.html", store=store)
 
 
 # in a browser -------------------------------------------------------------------------------

@@ -1,0 +1,235 @@
+"""What Python asks about the data of a store.
+
+    import srlm_data
+
+    srlm_data.sql("SELECT state, count(*) FROM iter1.judgments@published GROUP BY ALL")
+    srlm_data.scan("iter1.pairs").filter(polars.col("margin") > 1).collect()
+    srlm_data.load("iter1.pairs@3f2a")
+
+Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STORE`` or ``store``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srlm_data.analysis import usage
+from srlm_data.analysis.diff import Diff
+from srlm_data.analysis.diff import diff as compare
+from srlm_data.analysis.lineage import Lineage
+from srlm_data.analysis.lineage import lineage as trace
+from srlm_data.analysis.query import connect, run
+from srlm_data.analysis.usage import Spending
+from srlm_data.core.errors import MissingError, StoreError
+from srlm_data.core.tables import Table
+from srlm_data.store import Manifest, Place, open_store
+
+if TYPE_CHECKING:
+    import datasets
+    import duckdb
+    import polars
+
+
+@dataclass(frozen=True, repr=False)
+class VersionsResult(Table):
+    """Versions, newest first, or the latest of each dataset.
+
+    Attributes:
+        manifests: of those that can be read.
+        tags: ``name@version`` -> what else names it: ``latest``, tags.
+        faults: a sentence for each dataset whose latest version is damaged.
+    """
+
+    manifests: list[Manifest]
+    tags: dict[str, list[str]]
+    faults: list[str]
+
+    def __iter__(self) -> Iterator[Manifest]:
+        return iter(self.manifests)
+
+    def __len__(self) -> int:
+        return len(self.manifests)
+
+    def __getitem__(self, place: int) -> Manifest:
+        return self.manifests[place]
+
+    def __repr__(self) -> str:
+        return f"VersionsResult({', '.join(manifest.ref for manifest in self)})"
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each version."""
+        rows = [
+            [
+                manifest.name,
+                manifest.version[:8],
+                manifest.type,
+                f"{manifest.rows:,}",
+                str(manifest.made.get("at", "")),
+                ", ".join(self.tags.get(manifest.ref, ())),
+            ]
+            for manifest in self
+        ]
+        return ["dataset", "version", "type", "rows", "made", "names"], rows
+
+
+@dataclass(frozen=True, repr=False)
+class ShowResult(Table):
+    """A version and its first rows.
+
+    Attributes:
+        manifest: how it was made.
+        rows: the first of them, as they are.
+    """
+
+    manifest: Manifest
+    rows: list[dict[str, Any]]
+
+    def __repr__(self) -> str:
+        return f"ShowResult({self.manifest.ref})"
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each row."""
+        names = list(self.rows[0]) if self.rows else [self.manifest.ref]
+        return names, [[str(row[name]) for name in names] for row in self.rows]
+
+
+@dataclass(frozen=True, repr=False)
+class CostResult(Table):
+    """What the responses of the latest versions cost.
+
+    Attributes:
+        datasets: a line a dataset that asked a model.
+        models: a line a model that was asked.
+        pairs: a line a dataset of pairs, with all that it was made from.
+    """
+
+    datasets: list[Spending]
+    models: list[Spending]
+    pairs: list[Spending]
+
+    def __repr__(self) -> str:
+        return f"CostResult({', '.join(line.name for line in self.datasets)})"
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each dataset, then one for each dataset of pairs."""
+        keys = ("calls", "reused", "prompt_tokens", "completion_tokens")
+        rows = [
+            [line.name, f"{line.units:,}", *(f"{line.cost[key]:,.0f}" for key in keys)]
+            for line in (*self.datasets, *self.pairs)
+        ]
+        return ["dataset", "rows", "calls", "reused", "tokens in", "tokens out"], rows
+
+
+def sql(query: str, store: Place = None) -> duckdb.DuckDBPyRelation:
+    """Ask one query that reads; ``iter1.pairs@3f2a`` in it names a version.
+
+    The rows are fetched lazily: ``.pl()``, ``.df()``, ``.to_arrow_table()``, ``.fetchall()``.
+
+    Raises:
+        DataError: it is not one query that reads, or DuckDB refuses it.
+        StoreError: a version is not there, or damaged.
+    """
+    opened = open_store(store)
+    return run(connect(opened), opened, query)
+
+
+def scan(ref: str, store: Place = None) -> polars.LazyFrame:
+    """Return a version (``iter1.pairs``, ``iter1.pairs@3f2a``) as a LazyFrame over its files.
+
+    Raises:
+        StoreError: it is not there, or damaged.
+    """
+    return open_store(store).version(ref).scan()
+
+
+def load(ref: str, store: Place = None) -> datasets.Dataset:
+    """Return a version as a ``datasets.Dataset``, to look at or to train on.
+
+    Raises:
+        StoreError: it is not there, or damaged.
+        MissingError: the package ``datasets`` is not installed.
+    """
+    files = open_store(store).version(ref).files
+    try:
+        library = importlib.import_module("datasets")
+    except ModuleNotFoundError:
+        raise MissingError(
+            f"{ref}: a Dataset needs the package 'datasets', which is not installed. "
+            "Install it with: pip install 'srlm-data[hub]'"
+        ) from None
+    loaded: datasets.Dataset = library.Dataset.from_parquet([str(file) for file in files])
+    return loaded
+
+
+def versions(name: str | None = None, store: Place = None) -> VersionsResult:
+    """Return the latest version of every dataset, or every version of one, newest first.
+
+    Raises:
+        StoreError: there is no such dataset, or one of its manifests is damaged.
+    """
+    opened = open_store(store)
+    manifests, faults = [], []
+    if name is not None:
+        manifests = [opened.manifest(name, version) for version in opened.versions(name)]
+        manifests.sort(key=lambda manifest: str(manifest.made.get("at")), reverse=True)
+        if not manifests:
+            opened.resolve(name)  # says that there is no such dataset
+    else:
+        for known in opened.names():
+            try:
+                manifests.append(opened.resolve(known))
+            except StoreError as error:
+                faults.append(str(error))
+    tags: dict[str, list[str]] = {}
+    for known in {manifest.name for manifest in manifests}:
+        for ref, version in opened.refs(known).items():
+            tags.setdefault(f"{known}@{version}", []).append(ref)
+    return VersionsResult(manifests, tags, faults)
+
+
+def show(ref: str, *, rows: int = 3, store: Place = None) -> ShowResult:
+    """Return how a version was made, and its first rows.
+
+    Raises:
+        StoreError: there is no such version, or it is damaged.
+    """
+    opened = open_store(store)
+    manifest = opened.resolve(ref)
+    return ShowResult(manifest, list(islice(opened.rows(manifest).dicts(), rows)))
+
+
+def diff(before: str, after: str, *, samples: int = 3, store: Place = None) -> Diff:
+    """Compare two versions of one dataset, or of two datasets of one type.
+
+    Raises:
+        DataError: their rows are of different types.
+        StoreError: a version is not there, or damaged.
+    """
+    opened = open_store(store)
+    return compare(opened, opened.resolve(before), opened.resolve(after), samples=samples)
+
+
+def lineage(what: str, *, down: bool = False, limit: int = 5, store: Place = None) -> Lineage:
+    """Return what a row, a model or a version came from, or with ``down`` what came of it.
+
+    Raises:
+        StoreError: there is no such row or version.
+        DataError: several ids begin so.
+    """
+    return trace(open_store(store), what, down=down, limit=limit)
+
+
+def cost(*recipes: str, store: Place = None) -> CostResult:
+    """Return what the responses of these recipes (of all, when none is named) cost.
+
+    Raises:
+        StoreError: nothing of a recipe is built, or a manifest is damaged.
+    """
+    opened, names = open_store(store), [Path(recipe).stem for recipe in recipes]
+    datasets = usage.datasets(opened, names)
+    return CostResult(datasets, usage.models(datasets, opened), usage.pairs(opened, names))

@@ -1,0 +1,88 @@
+"""The command `publish`: versions to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+import srlm_data
+from srlm_data.cli import _completion
+from srlm_data.cli.options import json_option, print_json
+
+if TYPE_CHECKING:
+    from srlm_data.publish.push import Published, Upload
+
+
+@click.command()
+@click.argument("targets", nargs=-1, shell_complete=_completion.versions)
+@click.option("--all", "everything", is_flag=True, help="Publish every dataset of the store.")
+@click.option("--repo", required=True, metavar="USER/NAME", help="The repository on the Hub.")
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["dataset", "model"]),
+    default="dataset",
+    show_default=True,
+    help="What TARGETS are.",
+)
+@click.option("--tag", metavar="NAME", help="Name this publication; its content's hash if not.")
+@click.option("--license", "license", metavar="ID", help="The license that you publish under.")
+@click.option("--public", is_flag=True, help="Let everybody read a repository that is made now.")
+@click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead.")
+@click.option("--dry-run", is_flag=True, help="Show the files and the card; send nothing.")
+@json_option
+@click.pass_obj
+def publish(
+    store: Path,
+    targets: tuple[str, ...],
+    everything: bool,
+    repo: str,
+    kind: Literal["dataset", "model"],
+    tag: str | None,
+    license: str | None,
+    public: bool,
+    pull_request: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Publish TARGETS (recipes, datasets or versions) to the Hub: one commit, a card and a tag."""
+    if bool(targets) == everything:
+        raise click.UsageError("name what to publish, or say --all.")
+    upload = srlm_data.prepare_push(
+        *targets, repo=repo, kind=kind, tag=tag, license=license, store=store
+    )
+    if dry_run:
+        _print_upload(upload, repo, as_json=as_json)
+        return
+    published = srlm_data.send(upload, repo, private=not public, pull_request=pull_request)
+    if as_json:
+        print_json({"repo": repo, "tag": upload.tag, **vars(published)})
+    else:
+        _print_published(upload, published)
+
+
+def _print_upload(upload: Upload, repo: str, *, as_json: bool) -> None:
+    sizes = {
+        path: len(content) if isinstance(content, bytes) else content.stat().st_size
+        for path, content in sorted(upload.files.items())
+    }
+    if as_json:
+        print_json({"repo": repo, "tag": upload.tag, "files": sizes, "card": upload.card})
+        return
+    click.echo(f"{repo}@{upload.tag} would hold {len(sizes)} files:")
+    for path, size in sizes.items():
+        click.echo(f"  {size:>13,}  {path}")
+    click.echo(f"\nREADME.md:\n\n{upload.card}", nl=False)
+
+
+def _print_published(upload: Upload, published: Published) -> None:
+    if published.pull_request:
+        click.echo(f"pull request: {published.pull_request}")
+        return
+    access = "private" if published.private else "public"
+    sent = (
+        f"{len(upload.files)} files" if published.new else "as published before, nothing was sent"
+    )
+    click.echo(f"{published.address} ({access}), tag {upload.tag}: {sent}")

@@ -1,0 +1,67 @@
+"""The command `pull`: versions from the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+import srlm_data
+from srlm_data.cli.options import json_option, print_json
+
+
+@click.command()
+@click.argument("source", metavar="USER/NAME[@TAG]")
+@click.argument("datasets", nargs=-1)
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["dataset", "model"]),
+    default="dataset",
+    show_default=True,
+    help="What the repository holds.",
+)
+@json_option
+@click.pass_obj
+def pull(
+    store: Path,
+    source: str,
+    datasets: tuple[str, ...],
+    kind: Literal["dataset", "model"],
+    as_json: bool,
+) -> None:
+    """Bring what was published back as the same versions, checked byte by byte.
+
+    DATASETS are some of what is there; all when none is named.
+    """
+    repo, _, revision = source.partition("@")
+    pulled = srlm_data.pull(repo, revision or None, only=datasets, kind=kind, store=store).versions
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": version.manifest.name,
+                    "version": version.manifest.version,
+                    "type": version.manifest.type,
+                    "rows": version.manifest.rows,
+                    "content": version.manifest.content,
+                    "new": version.new,
+                    "latest": version.latest,
+                }
+                for version in pulled
+            ]
+        )
+        return
+    for version in pulled:
+        manifest = version.manifest
+        known = "" if version.new else ", here before"
+        named = "" if version.latest else f"; {manifest.name} means the version that you built"
+        mark = "+" if version.new else "="
+        click.echo(f"{mark} {manifest.ref}  {manifest.counted}{known}{named}")
+    click.echo("In a recipe:")
+    for manifest in (version.manifest for version in pulled):
+        click.echo(
+            f"  {manifest.name.partition('.')[2]}: {{step: read_version, version: {manifest.ref}, "
+            f"type: {manifest.type}, content: {manifest.content}}}"
+        )

@@ -1,0 +1,27 @@
+"""Results that are shown as a small table, in a notebook and in a terminal."""
+
+from __future__ import annotations
+
+from html import escape
+
+
+class Table:
+    """A result that is printed as a table; :meth:`cells` says what is in it."""
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return the heading, and a list of texts for each row."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        heading, rows = self.cells()
+        lines = [heading, *rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+    def _repr_html_(self) -> str:
+        heading, rows = self.cells()
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in heading)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

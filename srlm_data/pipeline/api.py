@@ -1,0 +1,221 @@
+"""What Python asks of recipes, as the commands `build`, `plan` and `eval` do.
+
+Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STORE`` or ``store``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from srlm_data.core.schema import METRICS, MODELS
+from srlm_data.core.tables import Table
+from srlm_data.engines.cache.cached_engine import Usage
+from srlm_data.evaluation.table import paper_table
+from srlm_data.pipeline import estimate as estimation
+from srlm_data.pipeline import plan as planning
+from srlm_data.pipeline.build import Watcher
+from srlm_data.pipeline.build import build as build_recipe
+from srlm_data.pipeline.estimate import Estimate
+from srlm_data.pipeline.plan import Planned
+from srlm_data.pipeline.recipe import Recipe, load
+from srlm_data.pipeline.signature import look_for_steps_in
+from srlm_data.store import Manifest, Place, open_store
+
+_LOG = logging.getLogger("srlm_data")
+
+
+@dataclass(frozen=True, repr=False)
+class BuildResult(Table):
+    """What a build made or reused.
+
+    Attributes:
+        versions: ``recipe.dataset`` -> manifest, in the order of the recipe.
+    """
+
+    versions: dict[str, Manifest]
+
+    def __getitem__(self, name: str) -> Manifest:
+        """Return the manifest of a dataset, by ``recipe.dataset``."""
+        return self.versions[name]
+
+    def __repr__(self) -> str:
+        return f"BuildResult({', '.join(manifest.ref for manifest in self.versions.values())})"
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each version."""
+        rows = [
+            [manifest.name, manifest.version[:8], manifest.type, f"{manifest.rows:,}"]
+            for manifest in self.versions.values()
+        ]
+        return ["dataset", "version", "type", "rows"], rows
+
+
+@dataclass(frozen=True, repr=False)
+class PlanResult(Table):
+    """What a build would do.
+
+    Attributes:
+        datasets: what would become of each dataset, in order.
+        estimates: dataset -> what its model calls would take; without those that are reused.
+    """
+
+    datasets: list[Planned]
+    estimates: dict[str, Estimate]
+
+    def __repr__(self) -> str:
+        actions = (f"{planned.dataset.name}: {planned.action}" for planned in self.datasets)
+        return f"PlanResult({', '.join(actions)})"
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each dataset."""
+        rows = [
+            [
+                planned.dataset.name,
+                planned.action,
+                _number(planned.expected.rows),
+                _number(planned.expected.calls),
+                "; ".join(planned.reasons),
+            ]
+            for planned in self.datasets
+        ]
+        return ["dataset", "action", "rows at most", "model calls at most", "why"], rows
+
+
+@dataclass(frozen=True, repr=False)
+class EvalResult(BuildResult):
+    """What an evaluation built, and its metrics.
+
+    Attributes:
+        table: the metrics as text, models in columns, as in the paper.
+    """
+
+    table: str
+
+    def __str__(self) -> str:
+        return self.table
+
+
+class _Logged(Watcher):
+    """A watcher that logs each event before it passes it on."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def begin(self, planned: Planned) -> None:
+        _LOG.info("building %s (%s)", planned.dataset.name, "; ".join(planned.reasons))
+        self._watcher.begin(planned)
+
+    def progress(self, usage: Usage) -> None:
+        self._watcher.progress(usage)
+
+    def waiting(self, reason: str) -> None:
+        _LOG.info("%s", reason)
+        self._watcher.waiting(reason)
+
+    def reused(self, manifest: Manifest) -> None:
+        _LOG.info("reused %s", manifest.ref)
+        self._watcher.reused(manifest)
+
+    def built(self, manifest: Manifest) -> None:
+        _LOG.info("built %s: %s", manifest.ref, manifest.counted)
+        self._watcher.built(manifest)
+
+
+def build(
+    recipe: str | Path,
+    *,
+    only: Sequence[str] = (),
+    engine: str | None = None,
+    replicas: int | None = None,
+    seed: int | None = None,
+    wait: bool = True,
+    watcher: Watcher | None = None,
+    store: Place = None,
+) -> BuildResult:
+    """Build what is missing of a recipe, parents first, as ``srlm-data build`` does.
+
+    Args:
+        recipe: the YAML file.
+        only: short names of datasets; these and what they read are built. All when empty.
+        engine: a kind that replaces the recipe's own.
+        replicas: copies of the model, with the engine ``ray``.
+        seed: a number that replaces the recipe's own.
+        wait: whether to wait for another process that builds the same version.
+        watcher: hears how the build goes.
+        store: where versions lie.
+
+    Raises:
+        SrlmError: its class says what kind of failure; what was built before it stays built.
+    """
+    loaded = _load(recipe, engine=engine, replicas=replicas, seed=seed)
+    logged = _Logged(watcher or Watcher())
+    return BuildResult(
+        build_recipe(loaded, open_store(store), only=only, wait=wait, watcher=logged)
+    )
+
+
+def plan(
+    recipe: str | Path,
+    *,
+    engine: str | None = None,
+    seed: int | None = None,
+    store: Place = None,
+) -> PlanResult:
+    """Return what a build of a recipe would do, why, and what it would take; nothing is run.
+
+    Raises:
+        RecipeError: the recipe is wrong.
+        StoreError: a manifest that must be read is damaged.
+    """
+    opened = open_store(store)
+    planned = planning.plan(_load(recipe, engine=engine, seed=seed), opened)
+    return PlanResult(planned, estimation.estimate(planned, opened))
+
+
+def evaluate(
+    recipe: str | Path,
+    *,
+    engine: str | None = None,
+    replicas: int | None = None,
+    seed: int | None = None,
+    watcher: Watcher | None = None,
+    store: Place = None,
+) -> EvalResult:
+    """Build a recipe and return its metrics as one table, as ``srlm-data eval`` does.
+
+    Raises:
+        SrlmError: as :func:`build` does.
+        DataError: two rows give different figures for one metric of one model.
+    """
+    opened = open_store(store)
+    loaded = _load(recipe, engine=engine, replicas=replicas, seed=seed)
+    versions = build_recipe(loaded, opened, watcher=_Logged(watcher or Watcher()))
+    metrics = [
+        opened.rows(versions[dataset.name])
+        for dataset in loaded.datasets.values()
+        if dataset.makes is METRICS
+    ]
+    names = {
+        row["model"]: dataset.name.partition(".")[2].upper()
+        for dataset in loaded.flow()
+        if dataset.makes is MODELS
+        for row in opened.rows(versions[dataset.name]).dicts()
+    }
+    return EvalResult(versions, paper_table(metrics, names))
+
+
+def _load(recipe: str | Path, **options: Any) -> Recipe:
+    path = Path(recipe)
+    look_for_steps_in(path.resolve().parent, Path.cwd())
+    loaded = load(path, **options)
+    for notice in loaded.notices:
+        _LOG.warning("%s", notice)
+    return loaded
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"

@@ -1,0 +1,135 @@
+"""What Python asks of the Hub, as the commands `publish` and `pull` do.
+
+Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STORE`` or ``store``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from srlm_data.core.errors import ArgumentError
+from srlm_data.core.tables import Table
+from srlm_data.publish.bundle import select
+from srlm_data.publish.models import prepare_model, pull_model
+from srlm_data.publish.pull import Pulled
+from srlm_data.publish.pull import pull as pull_dataset
+from srlm_data.publish.push import Published, Upload, prepare_dataset, send
+from srlm_data.store import Place, open_store
+
+_REPO: Final = re.compile(r"[\w.-]+/[\w.-]+")
+
+Kind = Literal["dataset", "model"]
+
+
+@dataclass(frozen=True)
+class PullResult(Table):
+    """The versions that came in."""
+
+    versions: list[Pulled]
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each version."""
+        rows = [
+            [
+                pulled.manifest.name,
+                pulled.manifest.version[:8],
+                f"{pulled.manifest.rows:,}",
+                "new" if pulled.new else "here before",
+            ]
+            for pulled in self.versions
+        ]
+        return ["dataset", "version", "rows", "state"], rows
+
+
+def prepare_push(
+    *targets: str,
+    repo: str,
+    kind: Kind = "dataset",
+    tag: str | None = None,
+    license: str | None = None,
+    store: Place = None,
+) -> Upload:
+    """Return what :func:`push` would send: files and card; nothing is sent.
+
+    Raises:
+        ArgumentError: ``repo`` is no name of a repository, or not one model is named.
+        StoreError: there is no such dataset, or it is damaged.
+        HubError: something in it must not leave this machine.
+    """
+    _check_repo(repo)
+    opened = open_store(store)
+    if kind == "dataset":
+        bundle = select(opened, targets)
+        return prepare_dataset(bundle, opened, repo=repo, tag=tag, license=license)
+    if len(targets) != 1:
+        raise ArgumentError("publish: one model is wanted, as in iter1.m2. Name one.")
+    return prepare_model(opened, targets[0], tag=tag, license=license)
+
+
+def push(
+    *targets: str,
+    repo: str,
+    kind: Kind = "dataset",
+    tag: str | None = None,
+    license: str | None = None,
+    private: bool = True,
+    pull_request: bool = False,
+    store: Place = None,
+) -> Published:
+    """Publish recipes, datasets or versions (all, when none is named), or one model, to the Hub.
+
+    Args:
+        targets: names of recipes, datasets or versions; the name of one model.
+        repo: ``user/name``.
+        kind: what the targets are.
+        tag: the name of this publication; its content's hash if None.
+        license: that you publish under.
+        private: whether a repository that is made now is private.
+        pull_request: open a pull request instead of a commit on the main branch.
+        store: where versions lie.
+
+    Raises:
+        HubError: the Hub refuses or fails, or the tag names other data.
+        StoreError: there is no such dataset.
+        MissingError: huggingface_hub is not installed.
+    """
+    upload = prepare_push(*targets, repo=repo, kind=kind, tag=tag, license=license, store=store)
+    return send(upload, repo, private=private, pull_request=pull_request)
+
+
+def pull(
+    repo: str,
+    revision: str | None = None,
+    *,
+    only: Sequence[str] = (),
+    kind: Kind = "dataset",
+    store: Place = None,
+) -> PullResult:
+    """Bring what a Hub repository holds into the store, as the versions that were published.
+
+    Args:
+        repo: ``user/name``.
+        revision: a tag, branch or commit; the main branch where None.
+        only: some of its datasets; all when empty.
+        kind: what the repository holds.
+        store: where the versions go.
+
+    Raises:
+        HubError: the Hub refuses or fails, or holds something else than was published.
+        MissingError: huggingface_hub is not installed.
+    """
+    _check_repo(repo)
+    opened = open_store(store)
+    if kind == "dataset":
+        return PullResult(pull_dataset(opened, repo, revision, only=only))
+    if only:
+        raise ArgumentError(f"{repo}: it holds one model alone. Name no dataset.")
+    return PullResult([pull_model(opened, repo, revision)])
+
+
+def _check_repo(repo: str) -> None:
+    if not _REPO.fullmatch(repo):
+        raise ArgumentError(f"a repository is USER/NAME, found '{repo}'.")

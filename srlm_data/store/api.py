@@ -1,0 +1,143 @@
+"""What Python asks of a store itself, as the commands `tag`, `verify` and `gc` do.
+
+Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STORE`` or ``store``.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from srlm_data.core import filesystem
+from srlm_data.core.errors import ArgumentError, counted
+from srlm_data.core.tables import Table
+from srlm_data.store import Manifest, Place, access, open_store
+from srlm_data.store import gc as collection
+from srlm_data.store import verify as verification
+from srlm_data.store.gc import Garbage
+from srlm_data.store.verify import Fault, Kind
+
+
+@dataclass(frozen=True)
+class VerifyResult(Table):
+    """What is not as it was written; false where all of it is.
+
+    Attributes:
+        faults: every one that was found.
+        counts: kind -> how many were read.
+        outcomes: for each fault, what was done about it; empty without ``quarantine``.
+    """
+
+    faults: list[Fault]
+    counts: dict[Kind, int]
+    outcomes: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.faults)
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each fault."""
+        outcomes = self.outcomes or [""] * len(self.faults)
+        rows = [
+            [fault.sentence, outcome] for fault, outcome in zip(self.faults, outcomes, strict=True)
+        ]
+        return ["fault", "what was done"], rows
+
+
+@dataclass(frozen=True)
+class GcResult(Table):
+    """What no name needs any more.
+
+    Attributes:
+        deleted: whether it was deleted.
+        kept: how many versions stay.
+    """
+
+    garbage: list[Garbage]
+    kept: int
+    deleted: bool
+
+    @property
+    def bytes(self) -> int:
+        """How much room it takes, or took."""
+        return sum(garbage.bytes for garbage in self.garbage)
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each thing."""
+        rows = [
+            [garbage.kind, garbage.name, counted(garbage.bytes, "byte"), garbage.why]
+            for garbage in self.garbage
+        ]
+        return ["kind", "name", "size", "why"], rows
+
+
+def verify(*refs: str, quarantine: bool = False, store: Place = None) -> VerifyResult:
+    """Read and hash every byte of these versions, or of the whole store; return every fault.
+
+    Args:
+        refs: versions; all of the store when empty.
+        quarantine: put what is damaged aside, so that a build makes it anew.
+        store: where versions lie.
+
+    Raises:
+        StoreError: there is no such version.
+        BusyError: somebody is building, with ``quarantine``.
+    """
+    opened = open_store(store)
+    counts: dict[Kind, int] = {}
+    alone = access.alone(opened.root) if quarantine else nullcontext()
+    with filesystem.refusals(opened.root), alone:
+        if refs:
+            manifests = [opened.resolve(ref) for ref in refs]
+            counts["version"] = len(manifests)
+            faults = [
+                fault
+                for manifest in manifests
+                for fault in verification.of_version(opened, manifest)
+            ]
+        else:
+            faults = list(verification.faults(opened, counts))
+        outcomes = [verification.put_aside(opened, fault) for fault in faults if quarantine]
+    return VerifyResult(faults, counts, outcomes)
+
+
+def tag(ref: str, name: str, store: Place = None) -> Manifest:
+    """Give a version a name, so that ``recipe.dataset@name`` means it; return its manifest.
+
+    Raises:
+        ArgumentError: the name cannot be a tag.
+        StoreError: there is no such version.
+    """
+    opened = open_store(store)
+    if not (name.isascii() and name.isidentifier()) or name == "latest" or len(name) > 100:
+        raise ArgumentError(
+            f"'{name}' cannot be a tag. Use letters, digits and underscores, a letter first."
+        )
+    with filesystem.refusals(opened.root), access.shared(opened.root):
+        manifest = opened.resolve(ref)
+        if any(version.startswith(name) for version in opened.versions(manifest.name)):
+            raise ArgumentError(f"'{name}' names a version of its own already. Use another word.")
+        opened.point(manifest.name, manifest.version, name)
+    return manifest
+
+
+def gc(*, delete: bool = False, recipes: str | Path = "recipes", store: Place = None) -> GcResult:
+    """Return what no name needs any more, and delete it if asked to.
+
+    Args:
+        delete: whether to delete it; else it is only listed.
+        recipes: a folder; what the lock files in it name is kept.
+        store: where versions lie.
+
+    Raises:
+        StoreError: names, or a manifest that a name leads to, are damaged.
+        RecipeError: a lock file is damaged.
+        BusyError: somebody is building, with ``delete``.
+    """
+    opened = open_store(store)
+    locks = sorted(file.with_suffix(".lock") for file in Path(recipes).rglob("*.yaml"))
+    collect = collection.sweep if delete else collection.find
+    with filesystem.refusals(opened.root):
+        marked = collect(opened, [lock for lock in locks if lock.is_file()])
+    return GcResult(marked.garbage, marked.kept, delete)
