@@ -21,9 +21,10 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidationInfo,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticSerializationError, core_schema
 
 from srlm_data.core import templates
+from srlm_data.core.errors import SrlmError
 
 
 class Runtime:
@@ -71,7 +72,16 @@ class Config(BaseModel):
             for name, field in type(self).model_fields.items()
             if any(isinstance(mark, Runtime) for mark in field.metadata)
         }
-        return self.model_dump(mode="json", exclude=runtime)
+        try:
+            return self.model_dump(mode="json", exclude=runtime)
+        except PydanticSerializationError as error:
+            if isinstance(error.__cause__, SrlmError):  # of a file that is not what it should be
+                raise error.__cause__ from None
+            raise
+
+    def packages(self) -> Mapping[str, str]:
+        """Return the optional packages that are imported, each with the extra that has it."""
+        return {}
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """Rows and model calls to expect, given the row count of each dataset parameter."""

@@ -10,7 +10,8 @@
     ├── EngineError            text generation cannot start or cannot go on             exit 6
     ├── TrainingError          a training run was refused or failed                     exit 7
     ├── MissingError           an optional package is not installed                     exit 8
-    └── HubError               the Hub refused, failed, or holds something else         exit 9
+    ├── HubError               the Hub refused, failed, or holds something else         exit 9
+    └── PreflightError         several of these, found before a build began   that of the first
 
 Every message follows one form: ``where: what is wrong. What to do.``
 Anything else that is raised is a bug of ours and shows its traceback (exit 1).
@@ -88,6 +89,15 @@ class HubError(SrlmError):
     """The Hub refused a request, failed, or holds something else than was published."""
 
     exit_code = 9
+
+
+class PreflightError(SrlmError):
+    """What a build would stumble over, an error each; its exit code is that of the first."""
+
+    def __init__(self, *errors: SrlmError) -> None:
+        super().__init__("\n".join(map(str, errors)))
+        self.errors = errors
+        self.exit_code = errors[0].exit_code
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

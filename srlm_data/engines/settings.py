@@ -15,6 +15,7 @@ the user's own are: beside the recipe, then where the command runs.
 from __future__ import annotations
 
 import importlib
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal
@@ -57,6 +58,10 @@ class TransformersEngine(Config):
     )
     trust_remote_code: _RemoteCode = False
 
+    def packages(self) -> dict[str, str]:
+        """Return what the engine imports."""
+        return {"torch": "transformers", "transformers": "transformers"}
+
 
 class VllmEngine(Config):
     """Offline generation with vLLM on this machine; what is unset is vLLM's own choice."""
@@ -88,6 +93,10 @@ class VllmEngine(Config):
     )
     trust_remote_code: _RemoteCode = False
 
+    def packages(self) -> dict[str, str]:
+        """Return what the engine imports."""
+        return {"vllm": "vllm"}
+
 
 class RayEngine(Config):
     """Replicas of the vLLM engine over a Ray cluster; the model's files are on every host."""
@@ -108,6 +117,10 @@ class RayEngine(Config):
         default=5, ge=0, description="Replicas that may die, and are replaced, in one run."
     )
     vllm: VllmEngine = Field(default=VllmEngine(), description="How each replica runs.")
+
+    def packages(self) -> dict[str, str]:
+        """Return what the engine imports."""
+        return {"ray": "ray", "vllm": "vllm"}
 
 
 class OpenaiEngine(Config):
@@ -146,6 +159,15 @@ class OpenaiEngine(Config):
         default="max_tokens", description="What the server calls the longest answer."
     )
 
+    @property
+    def address(self) -> str | None:
+        """The server's address, here or in the environment; None is OpenAI's own."""
+        return self.base_url or os.environ.get("OPENAI_BASE_URL")
+
+    def packages(self) -> dict[str, str]:
+        """Return what the engine imports."""
+        return {"openai": "openai"}
+
 
 class PluginEngine(Config):
     """An engine of the user's own; see the module for the function that opens it."""
@@ -163,6 +185,9 @@ class PluginEngine(Config):
 _Shipped = TransformersEngine | VllmEngine | RayEngine | OpenaiEngine
 EngineSettings = _Shipped | PluginEngine
 """Any engine's settings; ``kind`` says which."""
+
+HOLD_THE_MODEL: Final = ("transformers", "vllm", "ray")
+"""The kinds that load a model's files themselves."""
 
 ENGINES: Final[Mapping[str, type[_Shipped]]] = {
     "transformers": TransformersEngine,
@@ -204,6 +229,17 @@ def open_engine(
             ) from None
         engine: Engine = module.load(settings, model, digest, revision)
     return engine
+
+
+def list_served_models(settings: OpenaiEngine) -> list[str] | None:
+    """Return what an engine's server says that it serves; None where it does not say.
+
+    Raises:
+        EngineError: it cannot be reached, or refuses the key.
+    """
+    backend = importlib.import_module("srlm_data.engines.backends.openai")
+    served: list[str] | None = backend.list_models(settings)
+    return served
 
 
 def _plugin(kind: str) -> Callable[..., Engine]:

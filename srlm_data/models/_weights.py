@@ -42,6 +42,15 @@ def hashes(directory: Path) -> list[tuple[str, str, list[int], str]]:
         ]
 
 
+def shapes(directory: Path) -> list[list[int]]:
+    """Return the shape of every tensor, as the files' headers declare them.
+
+    Raises:
+        RecipeError: a file is missing, is not as long as its header says, or is pickled.
+    """
+    return [tensor.shape for tensor in _tensors(directory)]
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object of the model's folder; empty when the file is not there."""
     if not file.is_file():

@@ -8,6 +8,7 @@ the version of the library that saved it decide nothing, so a copy is the same m
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -63,6 +64,22 @@ def digest(directory: Path) -> str:
         RecipeError: the folder is no model that can be used: a file is missing or damaged, the
             weights are pickled, or it is a LoRA adapter.
     """
+    check(directory)
+    return row_id(
+        "model",
+        _weights.hashes(directory),
+        _tokenizer(directory),
+        _with_effect(_weights.read_json(directory / "config.json")),
+        _weights.read_json(directory / "generation_config.json").get("eos_token_id"),
+    )
+
+
+def check(directory: Path) -> None:
+    """Refuse a folder that holds no model, reading what its files declare and no weights.
+
+    Raises:
+        RecipeError: see :func:`digest`.
+    """
     if not directory.is_dir():
         raise RecipeError(f"{directory}: no such folder. Name the folder that holds the model.")
     if (directory / "adapter_config.json").exists():
@@ -70,17 +87,15 @@ def digest(directory: Path) -> str:
             f"{directory}: a LoRA adapter is not a model by itself. Merge it into its base model "
             "(merge_and_unload of peft), save the whole, and name that folder."
         )
-    tensors = _weights.hashes(directory)
-    config = _weights.read_json(directory / "config.json")
-    if not config:
+    _weights.shapes(directory)
+    if not _weights.read_json(directory / "config.json"):
         raise RecipeError(f"{directory}: no config.json. Save the model with save_pretrained.")
-    return row_id(
-        "model",
-        tensors,
-        _tokenizer(directory),
-        _with_effect(config),
-        _weights.read_json(directory / "generation_config.json").get("eos_token_id"),
-    )
+    _tokenizer(directory)
+
+
+def parameters(directory: Path) -> int:
+    """Count the weights of the model in ``directory``."""
+    return sum(map(math.prod, _weights.shapes(directory)))
 
 
 def is_whole(directory: Path, wanted: str) -> bool:
@@ -164,7 +179,7 @@ def _tokenizer(directory: Path) -> list[Any]:
         )
     settings = _weights.read_json(directory / "tokenizer_config.json")
     special = [_token(settings.get(name)) for name in ("bos_token", "eos_token")]
-    return [content, special, _chat_template(directory, settings)]
+    return [content, special, chat_template(directory)]
 
 
 def _token(value: Any) -> Any:
@@ -172,13 +187,13 @@ def _token(value: Any) -> Any:
     return value.get("content") if isinstance(value, dict) else value
 
 
-def _chat_template(directory: Path, settings: dict[str, Any]) -> str | None:
+def chat_template(directory: Path) -> str | None:
     """The chat template, from its own file or from tokenizer_config.json (the file wins)."""
     file = directory / "chat_template.jinja"
     if file.is_file():
         template: Any = file.read_text(encoding="utf-8")
     else:
-        template = settings.get("chat_template")
+        template = _weights.read_json(directory / "tokenizer_config.json").get("chat_template")
     if isinstance(template, list):  # several named templates; engines use the default one
         template = {entry["name"]: entry["template"] for entry in template}.get("default")
     # Jinja drops one final line break, and editors add one.

@@ -83,6 +83,11 @@ class Training(Config):
         (), description="what starts the script, such as [accelerate, launch, --config_file, f]"
     )
 
+    def packages(self) -> dict[str, str]:
+        """Return TRL and what it stands on; peft only for adapters."""
+        wanted = ("torch", "transformers", "accelerate", "datasets", "trl")
+        return dict.fromkeys([*wanted, *(["peft"] if self.lora else [])], "train")
+
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, values: Any) -> Any:

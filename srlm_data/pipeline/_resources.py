@@ -7,7 +7,6 @@ import importlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from srlm_data.core import filesystem
 from srlm_data.core.errors import DataError, EngineError, MissingError, TrainingError
@@ -16,11 +15,9 @@ from srlm_data.engines.cache.cached_engine import CachedEngine, Usage
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.cache.sealed import SealedResponses
 from srlm_data.engines.protocol import Engine
-from srlm_data.engines.settings import EngineSettings, open_engine
+from srlm_data.engines.settings import HOLD_THE_MODEL, EngineSettings, open_engine
 from srlm_data.models import identity
 from srlm_data.store import Store
-
-_HOLD_THE_MODEL: Final = ("transformers", "vllm", "ray")
 
 
 class Engines:
@@ -66,7 +63,7 @@ class Engines:
         key = (settings, digest)
         if self._engine is None or self._key != key:
             self.close()
-            if identity.is_remote(location) and settings.kind in _HOLD_THE_MODEL:
+            if identity.is_remote(location) and settings.kind in HOLD_THE_MODEL:
                 raise EngineError(
                     f"engine '{settings.kind}': it loads a model's files, found {location}, which "
                     "only a server has. Set 'engine: {kind: openai}' for this dataset."

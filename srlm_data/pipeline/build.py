@@ -18,7 +18,8 @@ from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.engines.cache.journal import seal_journals
 from srlm_data.pipeline._provenance import circumstances
 from srlm_data.pipeline._resources import Engines, StoreWorkshop
-from srlm_data.pipeline.plan import Planned, identity_of, plan_one
+from srlm_data.pipeline.plan import Planned, identity_of, plan_flow, plan_one
+from srlm_data.pipeline.preflight import find_problems, refuse
 from srlm_data.pipeline.recipe import Dataset, Recipe
 from srlm_data.store import Manifest, Store, access
 
@@ -35,6 +36,9 @@ class Watcher:
     def waiting(self, reason: str) -> None:
         """Another process builds the same version; this one waits for it."""
 
+    def notice(self, sentence: str) -> None:
+        """Something is worth knowing, and ends nothing."""
+
     def reused(self, manifest: Manifest) -> None:
         """A version was there already."""
 
@@ -48,6 +52,7 @@ def build(
     *,
     only: Sequence[str] = (),
     wait: bool = True,
+    preflight: bool = True,
     watcher: Watcher | None = None,
 ) -> dict[str, Manifest]:
     """Make every version of the recipe that is missing, and nothing else.
@@ -57,6 +62,7 @@ def build(
         store: where versions lie.
         only: short names of datasets; these and what they read are built. All when empty.
         wait: whether to wait for another process that builds the same version.
+        preflight: whether servers are asked what they serve before anything is built.
         watcher: told how it goes.
 
     Returns:
@@ -68,13 +74,15 @@ def build(
     # Threads that spin while they wait are ten times slower when anything else wants a core. Read
     # when torch is first loaded, here or in a trainer's process; the user's own setting stands.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return _Build(store, wait, watcher or Watcher()).run(recipe, only)
+    return _Build(store, wait, preflight, watcher or Watcher()).run(recipe, only)
 
 
 class _Build:
-    def __init__(self, store: Store, wait: bool, watcher: Watcher) -> None:
+    def __init__(self, store: Store, wait: bool, network: bool, watcher: Watcher) -> None:
         self._store = store
         self._wait = wait
+        self._network = network
+        self._unchecked: list[Dataset] = []
         self._watcher = watcher
         self._known: dict[str, Manifest] = {}
         self._engines = Engines(store)
@@ -93,7 +101,8 @@ class _Build:
         kept = self._patient(lambda wait: access.shared(root, wait=wait))
         with filesystem.refusals(root), kept, self._beside:
             try:
-                for dataset in recipe.flow(only):
+                self._unchecked = recipe.flow(only)
+                for dataset in self._unchecked:
                     self._known[dataset.name] = self._one(dataset)
             finally:
                 self._engines.close()
@@ -164,7 +173,19 @@ class _Build:
                 stack.enter_context(lock(True))
             yield
 
+    def _preflight(self) -> None:
+        """Look once, before the first dataset is made, at all that is to be made."""
+        flow, self._unchecked = self._unchecked, []
+        if flow:
+            problems = find_problems(
+                plan_flow(flow, self._store), self._store, network=self._network
+            )
+            refuse(problems)
+            for problem in problems:
+                self._watcher.notice(f"{problem.error} It is needed where an answer is not kept.")
+
     def _make(self, dataset: Dataset, planned: Planned) -> Manifest:
+        self._preflight()
         self._watcher.begin(planned)
         started = time.perf_counter()
         reads = [(parameter, self._known[read.name]) for parameter, read in dataset.reads()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -61,11 +61,16 @@ def plan(recipe: Recipe, store: Store) -> list[Planned]:
     Raises:
         StoreError: a manifest that must be read is damaged.
     """
+    return plan_flow(recipe.flow(), store)
+
+
+def plan_flow(flow: Iterable[Dataset], store: Store) -> list[Planned]:
+    """What a build of these datasets would do, parents first; see :func:`plan`."""
     known: dict[str, Manifest] = {}
     rows: dict[str, int | None] = {}
     planned: list[Planned] = []
     unknown: dict[str, str] = {}
-    for dataset in recipe.flow():
+    for dataset in flow:
         one = plan_one(dataset, store, known, rows)
         if one.action != "reuse" and None in one.expected:
             until = next((unknown[r.name] for _, r in dataset.reads() if r.name in unknown), None)

@@ -66,6 +66,10 @@ class Records(Config):
                 raise ValueError(f"a file ends in one of {_SUFFIXES}, found '{source.path.name}'")
         return self
 
+    def packages(self) -> dict[str, str]:
+        """Return ``datasets``, which reads the Hub."""
+        return {"datasets": "hub"} if self.hub else {}
+
     def read(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every record with where it stands (``file:line``, or a row's number, from 1).
 

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from srlm_data.core import database
 from srlm_data.core.config import Config
-from srlm_data.core.errors import TrainingError
+from srlm_data.core.errors import RecipeError, TrainingError
 from srlm_data.core.rows import Examples, Models, Pairs, Prompts, Rows
 from srlm_data.core.schema import MODELS
 from srlm_data.models import identity
@@ -33,6 +33,10 @@ def _folder(value: object, info: ValidationInfo) -> Path:
     path = Path((info.context or {}).get("base", ".")) / value
     if not os.path.isdir(path):  # noqa: PTH112 - says no to a name that is no name
         raise ValueError(f"no such folder: '{value}'")
+    try:
+        identity.check(path)
+    except RecipeError as error:
+        raise ValueError(str(error)) from None
     return path.resolve()
 
 
@@ -65,6 +69,15 @@ class Checkpoint(Config):
         if [self.path, self.hub, self.remote].count(None) != 2:
             raise ValueError("name a model by 'path', 'hub' or 'remote', one of the three")
         return self
+
+    @property
+    def location(self) -> str:
+        """Where the model is, as a model row says it."""
+        if self.path is not None:
+            return f"path:{self.path}"
+        name, _, revision = str(self.hub or self.remote).partition("@")
+        locate = identity.hub_location if self.hub else identity.remote_location
+        return locate(name, revision)
 
 
 def checkpoint(config: Checkpoint) -> Models:

@@ -39,6 +39,10 @@ class ExpectedScores(Config):
         description="Prompt of the judge: the one that the judgments were made with.",
     )
 
+    def packages(self) -> dict[str, str]:
+        """Return what the model is read with."""
+        return {"torch": "transformers", "transformers": "transformers"}
+
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """At most a score for each candidate."""
         return Expected(rows.get("candidates"))
@@ -129,6 +133,10 @@ def _begun(config: ExpectedScores, row: Mapping[str, Any]) -> tuple[Any, str, li
 
 class IntrinsicRewards(Config):
     """A model's own preference is its reward; there is nothing to set."""
+
+    def packages(self) -> dict[str, str]:
+        """Return what the model is read with."""
+        return {"torch": "transformers", "transformers": "transformers"}
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """A score for each candidate."""

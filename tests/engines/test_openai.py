@@ -239,7 +239,7 @@ def test_a_quota_that_is_used_up_ends_the_run(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("code", "advice"),
-    [(401, "Set OPENAI_API_KEY to a key"), (404, "It serves 'served': start it with")],
+    [(401, "Set OPENAI_API_KEY to a key"), (404, "It serves 'served', 'big': start it with")],
 )
 def test_a_wrong_key_or_model_ends_the_run_at_once(api: Api, code: int, advice: str) -> None:
     api.always = status(code, "no")
@@ -323,7 +323,7 @@ def test_a_model_that_only_a_server_has_is_not_loaded_here(cli: Cli, project: Pa
     (project / "far.yaml").write_text(RECIPE.replace("ADDRESS", "http://127.0.0.1:1/v1"))
     built = cli("build", "far.yaml", "--engine", "transformers")
     assert built.returncode == 6
-    assert "found remote:big@2026-04-14, which only a server has" in built.stderr
+    assert "only a server has those of 'remote:big@2026-04-14'" in built.stderr
 
 
 @pytest.mark.parametrize(

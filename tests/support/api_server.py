@@ -24,12 +24,14 @@ class Api:
         faults: user text -> what to do instead of answering, one for each try, in order.
         always: what to do instead of answering, for every request.
         loading: whether it does not even list its models.
+        models: what it lists; it answers for any.
         bodies, headers: of every request for a completion, in order.
     """
 
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     always: Fault | None = None
     loading: bool = False
+    models: tuple[str, ...] = ("served", "big")
     delay: float = 0.0
     address: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -101,7 +103,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.api.loading:
             self.json(503, {"error": {"message": "loading"}})
             return
-        self.json(200, {"object": "list", "data": [{"id": "served", "object": "model"}]})
+        models = [{"id": name, "object": "model"} for name in self.server.api.models]
+        self.json(200, {"object": "list", "data": models})
 
     def json(self, status: int, value: object, **headers: str) -> None:
         self.raw(status, json.dumps(value).encode(), **headers)

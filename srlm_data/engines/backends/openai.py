@@ -39,7 +39,7 @@ def load(settings: OpenaiEngine, model: str, digest: str, revision: str | None =
         MissingError: the provider wants a key, and the environment has none.
     """
     key = os.environ.get(settings.api_key_env)
-    address = settings.base_url or os.environ.get("OPENAI_BASE_URL")
+    address = settings.address
     if key is None and address is None:
         raise MissingError(
             f"engine 'openai': the environment has no {settings.api_key_env}, and no 'base_url' "
@@ -47,6 +47,36 @@ def load(settings: OpenaiEngine, model: str, digest: str, revision: str | None =
         )
     name = settings.served_name or (model if revision else digest)
     return Openai(settings, address, key or _NO_KEY, name, digest)
+
+
+def list_models(settings: OpenaiEngine, patience: float = 10.0) -> list[str] | None:
+    """Return what the server says that it serves; None where it does not say.
+
+    Raises:
+        EngineError: it cannot be reached within ``patience`` seconds, or refuses the key.
+    """
+    client = openai.OpenAI(
+        api_key=os.environ.get(settings.api_key_env, _NO_KEY),
+        base_url=settings.address,
+        max_retries=0,
+        timeout=patience,
+    )
+    where = f"engine 'openai' ({client.base_url})"
+    with client:
+        try:
+            return [model.id for model in client.models.list()]
+        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+            raise EngineError(
+                f"{where}: the server refuses the key (HTTP {error.status_code}). "
+                f"Set {settings.api_key_env} to one that it takes."
+            ) from None
+        except openai.APIConnectionError as error:
+            raise EngineError(
+                f"{where}: the server cannot be reached ({error.__cause__ or error!s:.200}). Start "
+                "it, or correct 'base_url'; --no-preflight waits for it instead."
+            ) from None
+        except (openai.OpenAIError, ValueError, TypeError):
+            return None  # busy, or of a kind that has no list
 
 
 class Openai:

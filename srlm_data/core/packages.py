@@ -1,0 +1,47 @@
+"""Optional packages: which are installed, and how to install more beside this very copy."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+NAME: Final = "srlm-data"
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a package could be imported; it is not."""
+    return importlib.util.find_spec(package) is not None
+
+
+def install_command(extras: Iterable[str]) -> str:
+    """Return the command that installs extras of this copy, from where it was installed itself."""
+    wanted = f"[{','.join(sorted(set(extras)))}]"
+    try:
+        own = importlib.metadata.distribution(NAME)
+    except importlib.metadata.PackageNotFoundError:  # a checkout on the path
+        return f"pip install '{NAME}{wanted}'"
+    origin: dict[str, Any] = {}
+    with suppress(ValueError):
+        origin = json.loads(own.read_text("direct_url.json") or "{}")
+    program = "uv pip" if (own.read_text("INSTALLER") or "").strip() == "uv" else "pip"
+    return f"{program} install {_requirement(origin, wanted)}"
+
+
+def _requirement(origin: dict[str, Any], wanted: str) -> str:
+    """Return the package with its extras as pip takes it; ``origin`` is the ``direct_url.json``."""
+    url = str(origin.get("url", ""))
+    if url.startswith("file:"):
+        folder = unquote(urlsplit(url).path)
+        editable = origin.get("dir_info", {}).get("editable")
+        return f"{'-e ' if editable else ''}'{folder}{wanted}'"
+    if not url:
+        return f"'{NAME}{wanted}'"
+    source = origin.get("vcs_info", {})
+    if source:
+        url = f"{source.get('vcs')}+{url}@{source.get('commit_id')}"
+    return f"'{NAME}{wanted} @ {url}'"

@@ -1,0 +1,344 @@
+"""What a build would stumble over, looked for before anything is paid for; nothing is written.
+
+Only what is still to be built is looked at, and every mistake is told at once. What the text of a
+recipe gets wrong is found when it is read (``recipe``), without a look at the machine.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from srlm_data.core import packages
+from srlm_data.core.config import Config
+from srlm_data.core.errors import (
+    EngineError,
+    MissingError,
+    PreflightError,
+    SrlmError,
+    StoreError,
+    TrainingError,
+)
+from srlm_data.core.schema import MODELS
+from srlm_data.engines.cache.sealed import model_folder
+from srlm_data.engines.settings import (
+    HOLD_THE_MODEL,
+    OpenaiEngine,
+    RayEngine,
+    VllmEngine,
+    list_served_models,
+)
+from srlm_data.models import identity
+from srlm_data.models.training import Training
+from srlm_data.pipeline.plan import Planned
+from srlm_data.pipeline.recipe import Dataset
+from srlm_data.steps._records import Records
+from srlm_data.steps.train import Checkpoint
+from srlm_data.store import Store
+
+_BYTES: Final = {"float32": 4, "bfloat16": 2}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that stands in the way of a build.
+
+    Attributes:
+        error: the sentence, as the error that it would be.
+        certain: whether the build must end with it; else the answers that are kept may be all that
+            is needed, and nobody is asked.
+    """
+
+    error: SrlmError
+    certain: bool = True
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise all problems that are certain.
+
+    Raises:
+        SrlmError: the only problem, or a :class:`PreflightError` of several.
+    """
+    errors = [problem.error for problem in problems if problem.certain]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise PreflightError(*errors)
+
+
+def find_problems(
+    planned: Sequence[Planned], store: Store, *, network: bool = True
+) -> list[Problem]:
+    """List what stands in the way of building what is not there.
+
+    Args:
+        planned: the plan of the whole recipe.
+        store: where its versions lie.
+        network: whether servers are asked what they serve.
+    """
+    look = _Look(planned, store)
+    return [
+        *look.for_packages(),
+        *look.for_models_without_files(),
+        *look.for_chat_templates(),
+        *look.for_gpus(),
+        *look.for_keys(),
+        *(look.for_servers() if network else ()),
+        *look.for_columns(),
+        *look.for_room(),
+    ]
+
+
+class _Look:
+    """Looks at the datasets of a plan that are to be built."""
+
+    def __init__(self, planned: Sequence[Planned], store: Store) -> None:
+        self._store = store
+        self._todo = [one.dataset for one in planned if one.action != "reuse"]
+        self._models = {
+            one.dataset.name: next(
+                store.rows(store.manifest(one.dataset.name, one.version)).dicts()
+            )
+            for one in planned
+            if one.dataset.makes is MODELS and one.action == "reuse" and one.version
+        }
+
+    def for_packages(self) -> Iterator[Problem]:
+        """Packages of steps and engines that are not installed, with one command for all."""
+        needed = {
+            name: extra for one in self._todo for name, extra in one.config.packages().items()
+        }
+        maybe: dict[str, str] = {}
+        for dataset, _ in self._asking(Config):
+            assert dataset.engine
+            (maybe if self._has_answers(dataset) else needed).update(dataset.engine.packages())
+        for wanted, certain in ((needed, True), (maybe, False)):
+            missing = {name: of for name, of in wanted.items() if not packages.is_installed(name)}
+            if missing:
+                names = ", ".join(f"'{name}'" for name in missing)
+                sentence = (
+                    f"packages: {names} are needed and not installed. Install them with: "
+                    f"{packages.install_command(missing.values())}"
+                )
+                yield Problem(MissingError(sentence), certain)
+
+    def for_models_without_files(self) -> Iterator[Problem]:
+        """Models that only a server has, where a step or an engine wants their files."""
+        for dataset in self._todo:
+            for _, model in dataset.reads():
+                location = self._location(model) or ""
+                if not identity.is_remote(location):
+                    continue
+                if "workshop" in dataset.step.resources:
+                    yield Problem(
+                        TrainingError(
+                            f"{dataset.line}: '{dataset.step.name}' trains or reads the files of "
+                            f"'{location}', and only a server has them. Name a model in a folder "
+                            "or on the Hub."
+                        )
+                    )
+                elif dataset.engine and dataset.engine.kind in HOLD_THE_MODEL:
+                    yield Problem(
+                        EngineError(
+                            f"{dataset.line}: the engine '{dataset.engine.kind}' loads a model's "
+                            f"files, and only a server has those of '{location}'. "
+                            "Set 'engine: {kind: openai}' for this dataset."
+                        ),
+                        not self._has_answers(dataset),
+                    )
+
+    def for_chat_templates(self) -> Iterator[Problem]:
+        """Models that are talked to or trained, and have no chat template."""
+        found: dict[Path, Dataset] = {}
+        for dataset in self._todo:
+            holds = dataset.engine and dataset.engine.kind in HOLD_THE_MODEL
+            model = dataset.inputs.get("model")
+            if isinstance(model, Dataset) and (holds or isinstance(dataset.config, Training)):
+                origin = self._origin(model)
+                folder = self._folder(origin)
+                set_there = getattr(origin.config, "chat_template", None)
+                if folder and not set_there and identity.chat_template(folder) is None:
+                    found.setdefault(folder, dataset)
+        for folder, dataset in found.items():
+            yield Problem(
+                EngineError(
+                    f"{dataset.line}: the model in {folder} has no chat template, so it is not "
+                    "known how to write a conversation. Set 'chat_template' at its checkpoint."
+                ),
+                not self._has_answers(dataset),
+            )
+
+    def for_gpus(self) -> Iterator[Problem]:
+        """More GPUs for a model than this machine has."""
+        there = _count_gpus()
+        if there is None:
+            return
+        for engine, datasets in self._by_engine(VllmEngine, RayEngine):
+            wanted = _wanted_gpus(engine, there)
+            if wanted > max(there, 1):
+                yield Problem(
+                    EngineError(
+                        f"{datasets[0].line}: the engine '{engine.kind}' wants {wanted} GPUs "
+                        f"(tensor_parallel_size, replicas), and this machine has {there}. Lower "
+                        "them, or build where there are as many."
+                    ),
+                    not all(map(self._has_answers, datasets)),
+                )
+
+    def for_keys(self) -> Iterator[Problem]:
+        """Keys that a provider wants, and the environment does not have."""
+        for engine, datasets in self._by_engine(OpenaiEngine):
+            if engine.address is None and engine.api_key_env not in os.environ:
+                yield Problem(
+                    MissingError(
+                        f"{datasets[0].line}: the environment has no {engine.api_key_env}, and no "
+                        "'base_url' is set. Export the key, or name a server that needs none."
+                    ),
+                    not all(map(self._has_answers, datasets)),
+                )
+
+    def for_servers(self) -> Iterator[Problem]:
+        """Servers that cannot be reached, refuse the key, or do not serve the model.
+
+        The server of a model that is yet to be trained need not run before the model is there.
+        """
+        if not packages.is_installed("openai"):
+            return
+        served: dict[tuple[str | None, str], list[str] | None] = {}
+        for dataset, model in self._asking(OpenaiEngine):
+            engine, location = dataset.engine, self._location(model)
+            assert isinstance(engine, OpenaiEngine)
+            server = (engine.address, engine.api_key_env)
+            if location is None or (server[0] is None and server[1] not in os.environ):
+                continue
+            certain = not self._has_answers(dataset)
+            if server not in served:
+                try:
+                    served[server] = list_served_models(engine)
+                except EngineError as error:
+                    served[server] = None  # told once
+                    yield Problem(error, certain)
+            name = engine.served_name or self._served_name(model, location)
+            listed = served[server]
+            if listed and name and name not in listed:
+                known = ", ".join(f"'{one}'" for one in listed[:5])
+                yield Problem(
+                    EngineError(
+                        f"{dataset.line}: the server {server[0] or 'of OpenAI'} does not serve "
+                        f"'{name}', it serves {known}. Start it with --served-model-name {name}, "
+                        "or set 'served_name' to its name for the same model."
+                    ),
+                    certain,
+                )
+
+    def for_columns(self) -> Iterator[Problem]:
+        """Files whose first records are not what the recipe says."""
+        for dataset in self._todo:
+            config, step = dataset.config, dataset.step
+            if isinstance(config, Records) and config.files and not step.parameters:
+                try:
+                    next(iter(step.function(config).batches()), None)
+                except SrlmError as error:
+                    yield Problem(error)
+
+    def for_room(self) -> Iterator[Problem]:
+        """A disk with less room than the models take that are to be trained."""
+        needed = 0
+        for dataset in self._todo:
+            model = dataset.inputs.get("model")
+            if isinstance(dataset.config, Training) and isinstance(model, Dataset):
+                folder = self._folder(self._origin(model))
+                weights = identity.parameters(folder) if folder else 0
+                needed += weights * _BYTES[dataset.config.dtype]
+        root = self._store.root.resolve()
+        place = next(folder for folder in (root, *root.parents) if folder.exists())
+        free = shutil.disk_usage(place).free
+        if needed > free:
+            yield Problem(
+                StoreError(
+                    f"{self._store.root}: the models to be trained take {needed / 1e9:,.1f} GB, "
+                    f"and the disk has {free / 1e9:,.1f} GB left. Make room, or name another store."
+                )
+            )
+
+    # What the checks have in common --------------------------------------------------------------
+
+    def _asking(self, *kinds: Any) -> Iterator[tuple[Dataset, Dataset]]:
+        """Datasets that an engine of these kinds is to make, each with the model that it asks."""
+        for dataset in self._todo:
+            model = dataset.inputs.get("model")
+            if isinstance(dataset.engine, kinds) and isinstance(model, Dataset):
+                yield dataset, model
+
+    def _by_engine(self, *kinds: Any) -> Iterator[tuple[Any, list[Dataset]]]:
+        """The engines of these kinds, each with the datasets that it is to make."""
+        found: list[tuple[Any, list[Dataset]]] = []
+        for dataset in self._todo:
+            if isinstance(dataset.engine, kinds):
+                same = next((of for engine, of in found if engine == dataset.engine), None)
+                if same is None:
+                    found.append((dataset.engine, same := []))
+                same.append(dataset)
+        yield from found
+
+    def _origin(self, model: Dataset) -> Dataset:
+        """The model that a model which is yet to be trained is trained from; itself otherwise."""
+        base = model.inputs.get("model")
+        if model.name in self._models or not isinstance(base, Dataset):
+            return model
+        return self._origin(base)
+
+    def _location(self, model: Dataset) -> str | None:
+        """Where a model is; None while it is yet to be made."""
+        if model.name in self._models:
+            return str(self._models[model.name]["location"])
+        return model.config.location if isinstance(model.config, Checkpoint) else None
+
+    def _folder(self, model: Dataset) -> Path | None:
+        """The folder of a model; None where it is elsewhere, or yet to be made."""
+        kind, _, rest = (self._location(model) or "").partition(":")
+        folder = {"path": Path(rest), "store": self._store.root / rest}.get(kind)
+        return folder if folder and folder.is_dir() else None
+
+    def _served_name(self, model: Dataset, location: str) -> str | None:
+        """What a server calls a model: its name, or the digest of a folder, once that is known."""
+        kind, _, rest = location.partition(":")
+        if kind in ("hub", "remote"):
+            return rest.rpartition("@")[0]
+        digest = self._models.get(model.name, {}).get("model")
+        return digest and str(digest)
+
+    def _has_answers(self, dataset: Dataset) -> bool:
+        """Whether the model that a dataset asks has answered before: all may be kept."""
+        model = dataset.inputs.get("model")
+        known = self._models.get(model.name) if isinstance(model, Dataset) else None
+        if known is None:
+            return False
+        root = self._store.root
+        return model_folder(root, known["model"]).is_dir() or any(root.glob("journal/*.log"))
+
+
+def _count_gpus() -> int | None:
+    """Count this machine's GPUs without loading a library; None where that cannot be told."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return sum(name.strip() not in ("", "-1") for name in visible.split(","))
+    if sys.platform != "linux" or Path("/dev/kfd").exists() or Path("/dev/dxg").exists():
+        return None
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def _wanted_gpus(engine: VllmEngine | RayEngine, there: int) -> int:
+    """Count the GPUs that an engine takes on this machine; a cluster has its own."""
+    if isinstance(engine, VllmEngine):
+        return engine.tensor_parallel_size
+    if engine.address is not None:
+        return 0
+    each = engine.vllm.tensor_parallel_size if engine.gpus is None else engine.gpus
+    return math.ceil(each * (engine.replicas if there else 1))

@@ -1,0 +1,292 @@
+"""What stands in the way of a build is found before anything is paid for, all of it at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import api_server
+import toy
+from api_server import Api
+from checkout import ROOT, Cli
+from commands import one_sentence
+from srlm_data.core import packages
+from srlm_data.core.errors import SrlmError
+from srlm_data.pipeline import preflight
+from srlm_data.pipeline.build import Watcher, build
+from srlm_data.pipeline.plan import plan
+from srlm_data.pipeline.preflight import find_problems
+from srlm_data.pipeline.recipe import load
+from srlm_data.store import Store
+
+
+@pytest.fixture
+def model() -> Path:
+    """The demo's base model, whose files come with the package."""
+    return ROOT / "srlm_data" / "demo" / "m0"
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with api_server.serve() as served:
+        yield served
+
+
+def write(folder: Path, engine: str, *datasets: str) -> Path:
+    """Write a recipe, a dataset a line."""
+    lines = "".join(f"  {line}\n" for line in datasets)
+    file = folder / "first.yaml"
+    file.write_text(f"engine: {engine}\ndatasets:\n{lines}")
+    return file
+
+
+ASK = "candidates: {step: generate, prompts: prompts, model: model}"
+REMOTE = "model: {step: checkpoint, remote: big@2026-04-14}"
+READ = "prompts: {step: read_prompts, files: [prompts.jsonl]}"
+
+
+def problems_of(recipe: Path, *, network: bool = False) -> list[SrlmError]:
+    store = Store(recipe.parent / "store")
+    found = find_problems(plan(load(recipe), store), store, network=network)
+    assert all(problem.certain for problem in found)
+    return [problem.error for problem in found]
+
+
+def test_every_mistake_is_told_at_once_and_nothing_is_asked_or_built(
+    api: Api, cli: Cli, project: Path
+) -> None:
+    (project / "prompts.jsonl").write_text(json.dumps({"question": "Why?"}) + "\n")
+    engine = f"{{kind: openai, base_url: '{api.address}', served_name: small}}"
+    tuned = "tuned: {step: sft, model: model, data: [examples]}"
+    examples = "examples: {step: read_examples, files: [prompts.jsonl]}"
+    write(project, engine, REMOTE, READ, ASK, examples, tuned)
+    built = cli("build", "first.yaml")
+    assert built.returncode == 7
+    train, serve, prompts, other = built.stderr.splitlines()
+    assert "'sft' trains or reads the files of 'remote:big@2026-04-14'" in train
+    assert "does not serve 'small', it serves 'served', 'big'" in serve
+    assert "prompts.jsonl:1: there is no column 'prompt', found ['question']" in prompts
+    assert "prompts.jsonl:1: there is no column 'prompt'" in other
+    assert not api.bodies
+    assert not (project / "store" / "datasets").exists()
+
+
+def test_a_server_that_cannot_be_reached_is_told_and_no_preflight_does_not_look(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    engine = "{kind: openai, base_url: 'http://127.0.0.1:9/v1'}"
+    recipe = write(tmp_path, engine, REMOTE, READ, ASK)
+    [error] = problems_of(recipe, network=True)
+    assert error.exit_code == 6
+    assert "http://127.0.0.1:9/v1/): the server cannot be reached" in str(error)
+    assert problems_of(recipe, network=False) == []
+
+
+def test_a_server_that_refuses_the_key_is_told(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        api_server.Handler, "do_GET", lambda handler: handler.json(401, {"error": {}})
+    )
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    recipe = write(tmp_path, f"{{kind: openai, base_url: '{api.address}'}}", REMOTE, READ, ASK)
+    [error] = problems_of(recipe, network=True)
+    assert "refuses the key (HTTP 401). Set OPENAI_API_KEY" in str(error)
+
+
+@pytest.mark.parametrize("fault", [404, 503])
+def test_a_server_that_lists_nothing_is_not_in_the_way(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    monkeypatch.setattr(
+        api_server.Handler, "do_GET", lambda handler: handler.json(fault, {"error": {}})
+    )
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    recipe = write(tmp_path, f"{{kind: openai, base_url: '{api.address}'}}", REMOTE, READ, ASK)
+    assert problems_of(recipe, network=True) == []
+
+
+def test_a_provider_without_its_key_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.delenv("MY_KEY", raising=False)
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    recipe = write(tmp_path, "{kind: openai, api_key_env: MY_KEY}", REMOTE, READ, ASK)
+    [error] = problems_of(recipe, network=True)
+    assert (error.exit_code, "no MY_KEY" in str(error)) == (8, True)
+
+
+def test_packages_that_are_missing_are_told_with_the_command_that_installs_them(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "is_installed", lambda name: name not in ("vllm", "trl", "peft"))
+    examples = "examples: {step: read_examples, files: [examples.jsonl]}"
+    tuned = "tuned: {step: sft, model: model, data: [examples]}"
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    (tmp_path / "examples.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
+    local = f"model: {{step: checkpoint, path: '{model}'}}"
+    [error] = problems_of(write(tmp_path, "{kind: vllm}", local, READ, examples, tuned, ASK))
+    assert error.exit_code == 8
+    assert "'trl', 'vllm' are needed and not installed" in str(error), "peft is for adapters"
+    assert str(error).endswith("[train,vllm]'")
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        ({}, "'srlm-data[vllm]'"),
+        ({"url": "file:///my/code", "dir_info": {"editable": True}}, "-e '/my/code[vllm]'"),
+        ({"url": "file:///my/code", "dir_info": {}}, "'/my/code[vllm]'"),
+        (
+            {"url": "https://host/it", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+            "'srlm-data[vllm] @ git+https://host/it@abc'",
+        ),
+    ],
+)
+def test_more_is_installed_from_where_this_copy_came(
+    origin: dict[str, object], command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Installed:
+        def read_text(self, name: str) -> str | None:
+            return {"direct_url.json": json.dumps(origin), "INSTALLER": "pip\n"}.get(name)
+
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: Installed())
+    assert packages.install_command(["vllm"]) == f"pip install {command}"
+
+
+def test_an_engine_that_loads_files_is_not_given_a_model_that_only_a_server_has(
+    cli: Cli, project: Path
+) -> None:
+    (project / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    write(project, "{kind: vllm}", REMOTE, READ, ASK)
+    sentence = one_sentence(cli("build", "first.yaml"), 6)
+    assert "first.yaml:5: the engine 'vllm' loads a model's files" in sentence
+    assert sentence.endswith("Set 'engine: {kind: openai}' for this dataset.")
+
+
+def _pickle(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _truncate(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def _empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def _without_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_pickle, "the weights are pickled (pytorch_model.bin)"),
+        (_truncate, "not a whole safetensors file"),
+        (_empty, "no model.safetensors"),
+        (_without_tokenizer, "no tokenizer.json"),
+    ],
+)
+def test_a_folder_that_holds_no_model_is_a_mistake_of_the_recipe(
+    cli: Cli, project: Path, spoil: object, said: str, model: Path
+) -> None:
+    folder = project / "model"
+    folder.mkdir()
+    for file in model.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    assert callable(spoil)
+    spoil(folder)
+    (project / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    write(project, "{kind: transformers}", "model: {step: checkpoint, path: model}", READ, ASK)
+    sentence = one_sentence(cli("plan", "first.yaml"), 2)
+    assert sentence.startswith("first.yaml:3: 'path': ")
+    assert said in sentence
+
+
+def test_a_model_without_a_chat_template_is_told_before_it_is_loaded(
+    tmp_path: Path, model: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in model.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "chat_template.jinja").unlink()
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    local = "model: {step: checkpoint, path: model}"
+    [error] = problems_of(write(tmp_path, "{kind: transformers}", local, READ, ASK))
+    assert "has no chat template" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("engine", "wanted"),
+    [
+        ("{kind: vllm, tensor_parallel_size: 4}", 4),
+        ("{kind: ray, replicas: 2, vllm: {tensor_parallel_size: 2}}", 4),
+        ("{kind: ray, replicas: 3}", 3),
+    ],
+)
+def test_more_gpus_than_there_are_is_told(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, engine: str, wanted: int
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    local = f"model: {{step: checkpoint, path: '{model}'}}"
+    [error] = problems_of(write(tmp_path, engine, local, READ, ASK))
+    assert f"wants {wanted} GPUs (tensor_parallel_size, replicas), and this machine has 2" in str(
+        error
+    )
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    assert problems_of(tmp_path / "first.yaml") == []
+
+
+def test_a_disk_without_room_for_the_models_is_told(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "examples.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
+    recipe = write(
+        tmp_path,
+        "{kind: transformers}",
+        f"model: {{step: checkpoint, path: '{model}'}}",
+        "examples: {step: read_examples, files: [examples.jsonl]}",
+        "tuned: {step: sft, model: model, data: [examples]}",
+    )
+    assert problems_of(recipe) == []
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
+    [error] = problems_of(recipe)
+    assert error.exit_code == 4
+    assert "Make room, or name another store." in str(error)
+
+
+def test_where_answers_are_kept_a_missing_engine_is_a_notice_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Heard(Watcher):
+        def __init__(self) -> None:
+            self.notices: list[str] = []
+
+        def notice(self, sentence: str) -> None:
+            self.notices.append(sentence)
+
+    monkeypatch.syspath_prepend(str(Path(toy.__file__).parent))
+    store = Store(tmp_path / "store")
+    with api_server.serve() as api:
+        engine = f"{{kind: openai, base_url: '{api.address}', retries: 0, patience: 0}}"
+        prompts = "prompts: {step: 'toy:toy_prompts', n: 6}"
+        recipe = write(tmp_path, engine, REMOTE, prompts, ASK)
+        build(load(recipe), store)
+    heard = Heard()
+    recipe.write_text(recipe.read_text().replace("model: model}", "model: model, cut_off: keep}"))
+    made = build(load(recipe), store, watcher=heard)["first.candidates"]
+    assert (made.rows, made.cost["calls"], made.cost["reused"]) == (24, 0, 24)
+    [notice] = heard.notices
+    assert "the server cannot be reached" in notice
