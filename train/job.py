@@ -16,14 +16,23 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 from accelerate import PartialState
+from jinja2 import TemplateError
 from pydantic import Field, ValidationError
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
 from trl.data_utils import common_prefix_length
 
 from srlm_data.core import filesystem
 from srlm_data.core.config import Config
 from srlm_data.core.errors import TrainingError, did_you_mean
-from srlm_data.models.training import Training
+from srlm_data.models import chat_template
+from srlm_data.models.training import Sft, Training
 
 FULL: Final = "the prompt fills max_length"
 EQUAL: Final = "chosen and rejected are equal once cut to max_length"
@@ -146,13 +155,19 @@ class Job(Generic[Settings]):
             rows = datasets.Dataset.from_parquet(
                 [str(file) for file in files], columns=columns, cache_dir=str(self.cache)
             )
-            reasons = rows.map(
-                _misfits,
-                fn_kwargs={"tokenizer": self.tokenizer, "limit": self.settings.max_length},
-                batched=True,
-                remove_columns=columns,
-                desc="Measuring rows",
-            )["reason"]
+            try:
+                reasons = rows.map(
+                    _misfits,
+                    fn_kwargs={"tokenizer": self.tokenizer, "limit": self.settings.max_length},
+                    batched=True,
+                    remove_columns=columns,
+                    desc="Measuring rows",
+                )["reason"]
+            except TemplateError as error:
+                raise TrainingError(
+                    f"'{files[0]}': the chat template refuses a conversation, found '{error}'. "
+                    "Set system: fold (sft), or name another chat_template."
+                ) from None
         drops.update(reason for reason in reasons if reason)
         fitting = [place for place, reason in enumerate(reasons) if not reason]
         if not fitting:
@@ -163,18 +178,52 @@ class Job(Generic[Settings]):
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The model's own tokenizer and chat template.
+        """The model's tokenizer, with the wanted chat template and the tokens that it names.
 
         Raises:
-            TrainingError: there is no chat template, so conversations have no text.
+            TrainingError: there is no chat template, so conversations have no text; or no answer
+                ends in it, so a model would learn to go on for ever.
         """
         tokenizer = AutoTokenizer.from_pretrained(self.model)
+        given = None
+        if isinstance(self.settings, Sft):
+            given, system = self.settings.chat_template, self.settings.system
+            tokenizer.chat_template = chat_template.compose(tokenizer.chat_template, given, system)
         if not tokenizer.chat_template:
             raise TrainingError(
                 f"'{self.paths.model}': the tokenizer has no chat template. "
-                "Put a chat_template.jinja beside it."
+                "Name one with chat_template, or put a chat_template.jinja beside it."
             )
+        if fault := chat_template.fault(tokenizer, given=bool(given)):
+            raise TrainingError(f"'{self.paths.model}': {fault}")
+        if given:
+            chat_template.add_tokens(tokenizer)
+        if tokenizer.pad_token is None:
+            end = tokenizer.convert_ids_to_tokens(chat_template.end_token(tokenizer))
+            tokenizer.pad_token = tokenizer.eos_token or end
         return tokenizer
+
+    @cached_property
+    def new_tokens(self) -> list[int]:
+        """The tokens that the tokenizer has and the model's own has not."""
+        known = len(AutoTokenizer.from_pretrained(self.model))
+        return list(range(known, len(self.tokenizer)))
+
+    def network(self) -> PreTrainedModel:
+        """The model to start from, with embeddings for the new tokens: near the mean of all."""
+        network = AutoModelForCausalLM.from_pretrained(self.model, **self.loading())
+        if len(self.tokenizer) > network.get_input_embeddings().weight.shape[0]:
+            set_seed(self.settings.seed)
+            network.resize_token_embeddings(len(self.tokenizer))
+        if self.new_tokens:
+            network.config.eos_token_id = self.tokenizer.eos_token_id
+        return network
+
+    @cached_property
+    def save_dtype(self) -> str:
+        """The type that the finished model is saved in: its base's own, unless one is wanted."""
+        own = AutoConfig.from_pretrained(self.model).dtype
+        return self.settings.save_dtype or str(own or torch.float32).removeprefix("torch.")
 
     @cached_property
     def dropouts(self) -> dict[str, float]:
@@ -244,8 +293,12 @@ class Job(Generic[Settings]):
             "report_to": "none",
         }
 
-    def lora(self) -> Any:
-        """PEFT's config, or None when every weight is trained."""
+    def lora(self, network: PreTrainedModel | None = None) -> Any:
+        """PEFT's config, or None when every weight is trained.
+
+        The embeddings of a ``network`` that has new tokens are trained in full: PEFT can train a
+        few rows alone, but TRL multiplies by the output layer's weights and would pass it by.
+        """
         wanted = self.settings.lora
         if wanted is None:
             return None
@@ -257,7 +310,17 @@ class Job(Generic[Settings]):
             lora_dropout=wanted.dropout,
             target_modules=wanted.targets,
             task_type="CAUSAL_LM",
+            modules_to_save=None if network is None else _embeddings(network),
+            ensure_weight_tying=network is not None and network.config.tie_word_embeddings,
         )
+
+
+def _embeddings(network: PreTrainedModel) -> list[str]:
+    """Return the names of the layers that have a row for every token; tied ones are the first."""
+    layers = [network.get_input_embeddings(), network.get_output_embeddings()]
+    if network.config.tie_word_embeddings:
+        del layers[1]
+    return [name for name, layer in network.named_modules() if layer in layers]
 
 
 def _misfits(
@@ -360,7 +423,7 @@ def read(file: Path, kind: type[Settings]) -> Job[Settings]:
     for part in (kind, Paths):
         values = {key: value for key, value in found.items() if key in part.model_fields}
         try:
-            parts.append(part.model_validate(values))
+            parts.append(part.model_validate(values, context={"base": file.parent}))
         except ValidationError as error:
             problems += [
                 f"{file}: {'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}."

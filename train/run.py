@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import safetensors
+import torch
 from accelerate import PartialState
 from job import Job, Settings, read
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from srlm_data.core.errors import SrlmError, TrainingError
+from srlm_data.models import chat_template
 from srlm_data.models.identity import digest
 from srlm_data.publish import model_card
 
@@ -178,19 +180,54 @@ def _save(job: Job[Settings], trainer: Trainer) -> Path:
             _merge(job, folder)
     if PartialState().is_main_process:
         job.tokenizer.save_pretrained(folder)
+        _convert(folder, job.save_dtype)
+        _end_answers(folder, job.tokenizer)
         (folder / "training_args.bin").unlink(missing_ok=True)  # it holds this machine's paths
     return folder
 
 
 def _merge(job: Job[Settings], folder: Path) -> None:
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(
-        job.model, dtype=job.settings.dtype, use_safetensors=True
-    )
-    adapted = PeftModel.from_pretrained(base, str(job.output / "adapter"))
+    adapted = PeftModel.from_pretrained(job.network(), str(job.output / "adapter"))
     adapted.merge_and_unload().save_pretrained(folder)
+
+
+def _convert(folder: Path, dtype: str) -> None:
+    """Write the weights of a checkpoint in another type, file by file."""
+    from safetensors.torch import load_file, save_file
+
+    wanted: torch.dtype = getattr(torch, dtype)
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        saved = load_file(file)
+        tensors = {
+            name: tensor.to(wanted) if tensor.is_floating_point() else tensor
+            for name, tensor in saved.items()
+        }
+        total += sum(tensor.nbytes for tensor in tensors.values())
+        if any(tensors[name].dtype != saved[name].dtype for name in saved):
+            save_file(tensors, file, metadata={"format": "pt"})
+    for name, change in (
+        ("config.json", {"dtype": dtype}),
+        ("model.safetensors.index.json", {"metadata": {"total_size": total}}),
+    ):
+        if (folder / name).is_file():
+            _write_json(folder / name, _read_json(folder / name) | change)
+
+
+def _end_answers(folder: Path, tokenizer: Any) -> None:
+    """Let generation end where the chat template ends an answer: the model has learned to."""
+    file, end = folder / "generation_config.json", chat_template.end_token(tokenizer)
+    settings = _read_json(file)
+    ends = settings.get("eos_token_id") or []
+    ends = ends if isinstance(ends, list) else [ends]
+    if end is not None and end not in ends:
+        _write_json(file, settings | {"eos_token_id": [end, *ends]})
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
 
 def _parameters(folder: Path) -> int:

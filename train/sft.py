@@ -19,8 +19,11 @@ def trainer(job: Job[Sft]) -> SFTTrainer:
     """A trainer over the job's examples; ones whose prompt fills ``max_length`` are dropped."""
     arguments = job.arguments()
     del arguments["disable_dropout"]  # the SFTTrainer leaves dropout alone
+    network = job.network() if job.new_tokens else None
+    if network:
+        del arguments["model_init_kwargs"]
     return SFTTrainer(
-        model=str(job.model),
+        model=network or str(job.model),
         args=SFTConfig(
             completion_only_loss=True,
             **arguments,
@@ -28,7 +31,7 @@ def trainer(job: Job[Sft]) -> SFTTrainer:
         train_dataset=job.rows("completion"),
         eval_dataset=job.validation_rows("completion"),
         processing_class=job.tokenizer,
-        peft_config=job.lora(),
+        peft_config=job.lora(network),
     )
 
 

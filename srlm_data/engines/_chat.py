@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from jinja2 import TemplateError
 
 from srlm_data.core.errors import EngineError
 from srlm_data.core.schema import Message
-from srlm_data.engines.protocol import Completion, Request
+from srlm_data.engines.protocol import Completion, Request, Sampling
+from srlm_data.models import chat_template
 
 _TEMPLATE_ERRORS: Final = (
     TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
@@ -30,7 +32,13 @@ class Prompts:
     wrote: a tokenizer would make the token of it that ends the turn, and a response could so speak
     to its judge in a turn of its own. Here it is read as the characters it is. A
     prompt without such a text has the tokens that ``apply_chat_template`` gives.
+
+    ``end_token`` is what the template ends an answer with. It may be no token of the tokenizer: a
+    base model that is lent a template spells it out, and :meth:`stop` has it.
     """
+
+    end_token: int | None = None
+    _end_text: str = ""
 
     def __init__(self, tokenizer: Any, model: str, longest: int) -> None:
         """Take the ``tokenizer`` of ``model``, whose sequences have at most ``longest`` tokens.
@@ -41,10 +49,15 @@ class Prompts:
         if tokenizer.chat_template is None:
             raise EngineError(
                 f"model {model}: its tokenizer has no chat template, so it is not known how to "
-                "write a conversation. Save one beside the model as chat_template.jinja."
+                "write a conversation. Name one in the recipe: 'chat_template: chatml' at its "
+                "checkpoint, or a file."
             )
         self._tokenizer = tokenizer
         self._longest = longest
+        with suppress(*_TEMPLATE_ERRORS):  # of a template that wants more than a question
+            self.end_token = chat_template.end_token(tokenizer)
+            if self.end_token is None:
+                self._end_text = chat_template.end_of_turn(tokenizer)
         added = tokenizer.added_tokens_decoder.values()
         special = {token.content for token in added if token.special}
         named = {token.content for token in added if token.content in str(tokenizer.chat_template)}
@@ -53,6 +66,10 @@ class Prompts:
         # thought: "<think>" is no special token, and stays.
         self._marks_of_assistant = _any_of(special)
         self._last: tuple[tuple[Message, ...], list[int]] = ((), [])
+
+    def stop(self, sampling: Sampling) -> tuple[str, ...]:
+        """Return the texts that end an answer."""
+        return (*sampling.stop, self._end_text) if self._end_text else sampling.stop
 
     def tokens(self, request: Request) -> list[int] | Completion:
         """Return the prompt's tokens, or a failed completion when there can be no answer."""

@@ -24,6 +24,8 @@ from pydantic import Field, model_validator
 from srlm_data.core.config import Config, Runtime
 from srlm_data.core.errors import TrainingError
 from srlm_data.core.redaction import SECRET_NAME
+from srlm_data.models import chat_template
+from srlm_data.models.chat_template import ChatTemplate, SystemTurns
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "paper-v3": {"schedule": "cosine"},
@@ -64,7 +66,10 @@ class Training(Config):
     lora: Lora | None = Field(None, description="train adapters and merge them")
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="type of the weights; bfloat16 rounds small updates away",
+        description="type of the weights in training; bfloat16 rounds small updates away",
+    )
+    save_dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
+        None, description="type that the finished model is saved in; by default its base's own"
     )
     seed: int = Field(0, ge=0, description="of the order of the rows, dropout and new adapters")
     bf16: Annotated[bool | None, Runtime()] = Field(
@@ -111,6 +116,16 @@ class Sft(Training):
     learning_rate: float = Field(5.5e-6, gt=0, description="learning rate at the first step")
     final_learning_rate: float = Field(1.1e-6, ge=0, description="learning rate at the last step")
     epochs: float = Field(2, gt=0, description="passes over the data (not stated by the paper)")
+    chat_template: ChatTemplate | None = Field(
+        None,
+        description="what the model learns to speak by, where not by its base's: chatml, gemma, "
+        "llama2, plain, zephyr, or a Jinja file; tokens that it names are added",
+    )
+    system: SystemTurns | None = Field(
+        None,
+        description="fold: system turns become the beginning of the user's, and neighbours of one "
+        "role are one turn",
+    )
 
 
 Loss = Literal[
@@ -186,6 +201,9 @@ def run(
     settings |= {"data": [str(file.resolve()) for file in data]}
     if reference is not None:
         settings["reference"] = str(reference.resolve())
+    if isinstance(config, Sft) and config.chat_template:
+        settings["chat_template"] = chat_template.FILE  # beside the YAML
+        (scratch / chat_template.FILE).write_text(config.chat_template.text, encoding="utf-8")
     recipe = scratch / "config.yaml"
     recipe.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     command = [*_launcher(config.launch), str(script(name)), str(recipe)]

@@ -7,8 +7,9 @@ import importlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from srlm_data.core import filesystem
+from srlm_data.core import database, filesystem
 from srlm_data.core.errors import DataError, EngineError, MissingError, TrainingError
 from srlm_data.core.rows import Rows
 from srlm_data.engines.cache.cached_engine import CachedEngine, Usage
@@ -16,8 +17,14 @@ from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.cache.sealed import SealedResponses
 from srlm_data.engines.protocol import Engine
 from srlm_data.engines.settings import HOLD_THE_MODEL, EngineSettings, open_engine
-from srlm_data.models import identity
+from srlm_data.models import chat_template, identity
 from srlm_data.store import Store
+
+
+_TURNS: Final = """
+    SELECT array_to_string(list_transform(prompt, lambda turn: turn.role), ' ') AS roles, count(*)
+    FROM prompts GROUP BY roles ORDER BY roles
+"""
 
 
 class Engines:
@@ -72,6 +79,30 @@ class Engines:
             self._engine = open_engine(settings, place.name, digest, place.revision)
             self._key = key
         return self._engine
+
+    def refuse_turns(self, settings: EngineSettings, models: Rows, prompts: Rows) -> None:
+        """Refuse prompts whose turns a model's chat template refuses, before any is asked.
+
+        Raises:
+            DataError: there are some.
+        """
+        if settings.kind not in HOLD_THE_MODEL:
+            return  # the server applies its own
+        with database.connect() as connection:
+            prompts.view(connection, "prompts")
+            counts = dict(connection.execute(_TURNS).fetchall())
+        if counts.keys() <= {"user"}:
+            return
+        row = models.table().to_pylist()[0]
+        place = identity.locate(row["location"], self._store.root)
+        found = chat_template.refused(place.name, place.revision, map(str.split, counts))
+        if found:
+            roles, reason = found
+            raise DataError(
+                f"{prompts.name}: the chat template of {models.name} refuses the turns "
+                f"'{', '.join(roles)}' of {counts[' '.join(roles)]:,} prompts, found '{reason}'. "
+                "Set 'system: fold' where the model is named, or remove them with a sql step."
+            )
 
     def close(self) -> None:
         """Release the open engine, if there is one."""

@@ -198,6 +198,10 @@ class _Build:
         with contextlib.ExitStack() as held:
             if "engine" in dataset.step.resources:
                 assert dataset.engine, "the recipe gives every model step an engine"
+                if "prompts" in arguments:
+                    self._engines.refuse_turns(
+                        dataset.engine, arguments["model"], arguments["prompts"]
+                    )
                 engine = self._engines.recorded(
                     dataset.engine, arguments["model"], dataset.name, self._watcher.progress
                 )

@@ -162,7 +162,9 @@ class _Look:
             if isinstance(model, Dataset) and (holds or isinstance(dataset.config, Training)):
                 origin = self._origin(model)
                 folder = self._folder(origin)
-                set_there = getattr(origin.config, "chat_template", None)
+                set_there = any(
+                    getattr(one.config, "chat_template", None) for one in (origin, model, dataset)
+                )
                 if folder and not set_there and identity.chat_template(folder) is None:
                     found.setdefault(folder, dataset)
         for folder, dataset in found.items():

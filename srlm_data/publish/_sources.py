@@ -51,6 +51,9 @@ def hub_base(store: Store, manifest: Manifest) -> str | None:
     """Return the Hub model, ``name@revision``, that a model goes back to."""
     graph, model = Graph(store), store.find(manifest.name, manifest.version)
     while model:
+        # With a chat template of the recipe's it lies in the store, and its config has the name.
+        if name := model.identity.get("config", {}).get("hub"):
+            return str(name)
         for row in store.rows(model).dicts():
             if name := hub_name(row["location"]):
                 return name

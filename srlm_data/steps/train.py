@@ -9,6 +9,7 @@ not be trained is refused before anything is loaded.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
@@ -22,7 +23,8 @@ from srlm_data.core.config import Config
 from srlm_data.core.errors import RecipeError, TrainingError
 from srlm_data.core.rows import Examples, Models, Pairs, Prompts, Rows
 from srlm_data.core.schema import MODELS
-from srlm_data.models import identity
+from srlm_data.models import chat_template, identity
+from srlm_data.models.chat_template import ChatTemplate, SystemTurns
 from srlm_data.models.identity import Workshop
 from srlm_data.models.training import Dpo, Sft, run
 
@@ -64,10 +66,23 @@ class Checkpoint(Config):
         "and the version that you pin (its release date, say)",
     )
 
+    chat_template: ChatTemplate | None = Field(
+        None,
+        description="how it is asked, where it has no template or another one: chatml, gemma, "
+        "llama2, plain, zephyr, or a Jinja file beside the recipe",
+    )
+    system: SystemTurns | None = Field(
+        None,
+        description="fold: system turns become the beginning of the user's, and neighbours of one "
+        "role are one turn, for a template that refuses them",
+    )
+
     @model_validator(mode="after")
     def _names_one_model(self) -> Self:
         if [self.path, self.hub, self.remote].count(None) != 2:
             raise ValueError("name a model by 'path', 'hub' or 'remote', one of the three")
+        if self.remote and (self.chat_template or self.system):
+            raise ValueError("a server applies its own template: leave the chat template to it")
         return self
 
     @property
@@ -80,8 +95,19 @@ class Checkpoint(Config):
         return locate(name, revision)
 
 
-def checkpoint(config: Checkpoint) -> Models:
-    """Name a model that exists already: a folder, a Hub model or a server's at a pinned version."""
+def checkpoint(config: Checkpoint, workshop: Workshop) -> Models:
+    """Name a model that exists already: a folder, a Hub model or a server's at a pinned version.
+
+    With a ``chat_template`` or ``system`` it is another model, in a folder of the store: the same
+    files, linked, and that template.
+
+    Args:
+        config: which model.
+        workshop: where a model with another chat template is put together, and kept.
+
+    Raises:
+        TrainingError: nothing can be asked by its chat template, or no answer ends in it.
+    """
     if config.path is not None:
         digest, location = identity.digest(config.path), f"path:{config.path}"
     else:
@@ -89,6 +115,21 @@ def checkpoint(config: Checkpoint) -> Models:
         digest = identity.hub_digest(name, revision)
         locate = identity.hub_location if config.hub else identity.remote_location
         location = locate(name, revision)
+    if config.chat_template or config.system:
+        folder = workshop.resolve(location)
+        template = chat_template.compose(
+            identity.chat_template(folder), config.chat_template, config.system
+        )
+        dressed = workshop.scratch / "model"
+        shutil.rmtree(dressed, ignore_errors=True)
+        if template is None:
+            raise TrainingError(
+                f"{location}: it has no chat template of its own to fold. Name a 'chat_template'."
+            )
+        chat_template.dress(folder, template, dressed)
+        if fault := chat_template.fault_of(dressed, given=config.chat_template is not None):
+            raise TrainingError(f"{location}: {fault}")
+        digest, location = workshop.keep(dressed)
     return Rows.of(MODELS, [{"model": digest, "method": "checkpoint", "location": location}])
 
 

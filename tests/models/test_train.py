@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -32,6 +33,7 @@ from training_jobs import (
 )
 
 pytest.importorskip("trl")
+safetensors = pytest.importorskip("safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +187,78 @@ def test_lora_is_merged_into_a_whole_checkpoint(tmp_path: Path, model: Path) -> 
     assert not list(made.glob("adapter*"))
     assert facts(made)["parameters"] == 98_624
     assert identity.digest(made) != identity.digest(model)
+
+
+@pytest.fixture
+def base(tmp_path: Path, model: Path) -> Path:
+    """A base model as one finds it: in bfloat16, and without a chat template."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path / "base"
+    shutil.copytree(model, folder, ignore=shutil.ignore_patterns("chat_template*", "*.safetensors"))
+    network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
+    network.save_pretrained(folder)
+    return folder
+
+
+def types(folder: Path) -> set[str]:
+    with safetensors.safe_open(folder / "model.safetensors", framework="pt") as tensors:
+        return {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [None, {"rank": 4}])
+def test_a_base_model_learns_the_chat_template_that_is_named_and_its_tokens(
+    tmp_path: Path, base: Path, lora: Any
+) -> None:
+    settings = {"chat_template": "chatml", "lora": lora, "max_steps": 8, "batch_size": 8}
+    made = train("sft.py", job(tmp_path / "job", base, examples(), **settings))
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(made)
+    known = len(AutoTokenizer.from_pretrained(base))
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert tokenizer.chat_template.startswith("{{- bos_token }}")
+    assert (end, len(tokenizer)) == (known + 1, known + 2)
+    assert tokenizer.eos_token_id == end
+    loaded = AutoModelForCausalLM.from_pretrained(made)
+    assert loaded.generation_config.eos_token_id[0] == loaded.config.eos_token_id == end
+    embeddings = loaded.get_input_embeddings().weight
+    assert len(embeddings) == len(tokenizer)
+    # Both new tokens began alike, and each has learned its own.
+    assert (embeddings[-1].float() - embeddings[-2].float()).abs().max() > 1e-3
+    # Weights are trained in float32 and saved in the base's type.
+    assert types(made) == types(base) == {"BF16"}
+    assert json.loads((made / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+@pytest.mark.slow
+def test_a_model_is_saved_in_the_type_that_is_asked_for(tmp_path: Path, base: Path) -> None:
+    settings = {"chat_template": "plain", "save_dtype": "float32"}
+    made = train("sft.py", job(tmp_path / "job", base, examples(), **settings))
+    assert types(made) == {"F32"}
+    assert facts(made)["settings"]["chat_template"]["text"].startswith("{{- bos_token }}")
+
+
+@pytest.mark.slow
+def test_what_a_base_model_lacks_is_said_before_anything_is_trained(
+    tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = job(tmp_path / "bare", base, examples())
+    assert "Name one with chat_template" in refused("sft.py", bare, capsys)
+    (tmp_path / "endless.jinja").write_text("{{ bos_token }}{{ messages[-1].content }}")
+    endless = job(tmp_path / "endless", base, examples(), chat_template="../endless.jinja")
+    assert "would not stop" in refused("sft.py", endless, capsys)
+    strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    (tmp_path / "strict.jinja").write_text(
+        strict + "{% for m in messages %}{{ m.content + eos_token }}{% endfor %}"
+    )
+    rows = [{**row, "prompt": says("system", "one") + row["prompt"]} for row in examples()]
+    refusing = job(tmp_path / "strict", base, rows, chat_template="../strict.jinja")
+    assert "refuses a conversation, found 'no system'" in refused("sft.py", refusing, capsys)
+    folding = {"chat_template": "../strict.jinja", "system": "fold"}
+    train("sft.py", job(tmp_path / "folded", base, rows, **folding))
 
 
 @pytest.mark.slow

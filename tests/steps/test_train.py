@@ -151,7 +151,9 @@ def test_the_checks_let_good_rows_through(bench: Bench, monkeypatch: pytest.Monk
         dpo(Dpo(on_policy=False), named("m2"), named("m1"), some_pairs("m1"), bench)
 
 
-def test_a_checkpoint_is_named_by_its_weights_and_not_by_its_folder(tmp_path: Path) -> None:
+def test_a_checkpoint_is_named_by_its_weights_and_not_by_its_folder(
+    tmp_path: Path, bench: Bench
+) -> None:
     first = tiny_model(tmp_path / "first")
     shutil.copytree(first, tmp_path / "copy")
     configs = [
@@ -159,24 +161,26 @@ def test_a_checkpoint_is_named_by_its_weights_and_not_by_its_folder(tmp_path: Pa
         for name in ("first", "copy")
     ]
     assert configs[0].identity() == configs[1].identity()
-    rows = [checkpoint(config).table().to_pylist()[0] for config in configs]
+    rows = [checkpoint(config, bench).table().to_pylist()[0] for config in configs]
     assert rows[0]["model"] == rows[1]["model"] == identity.digest(first)
     assert rows[0]["location"] == f"path:{first.resolve()}"
 
 
-def test_a_remote_model_is_named_with_the_version_that_is_meant(tmp_path: Path) -> None:
-    row = checkpoint(Checkpoint(remote="big@2026-04-14")).table().to_pylist()[0]
+def test_a_remote_model_is_named_with_the_version_that_is_meant(
+    tmp_path: Path, bench: Bench
+) -> None:
+    row = checkpoint(Checkpoint(remote="big@2026-04-14"), bench).table().to_pylist()[0]
     assert row["location"] == "remote:big@2026-04-14"
-    other = checkpoint(Checkpoint(remote="big@2026-05-01")).table().to_pylist()[0]
+    other = checkpoint(Checkpoint(remote="big@2026-05-01"), bench).table().to_pylist()[0]
     assert row["model"] != other["model"]
     with pytest.raises(RecipeError, match="the revision 'latest' can change"):
-        checkpoint(Checkpoint(remote="big@latest"))
+        checkpoint(Checkpoint(remote="big@latest"), bench)
     with pytest.raises(TrainingError, match="only a server has the model's files"):
         StoreWorkshop(Store(tmp_path), "x").resolve(row["location"])
 
 
-def test_a_hub_model_is_named_with_the_commit_that_is_meant() -> None:
-    row = checkpoint(Checkpoint(hub="org/name@0123abcd")).table().to_pylist()[0]
+def test_a_hub_model_is_named_with_the_commit_that_is_meant(bench: Bench) -> None:
+    row = checkpoint(Checkpoint(hub="org/name@0123abcd"), bench).table().to_pylist()[0]
     assert row["location"] == "hub:org/name@0123abcd"
     with pytest.raises(ValidationError):
         Checkpoint(hub="org/name")

@@ -81,7 +81,7 @@ class Transformers:
         config = network.config.get_text_config()
         self._longest = getattr(config, "max_position_embeddings", tokenizer.model_max_length)
         self._prompts = Prompts(tokenizer, network.name_or_path, self._longest)
-        self._ends = _end_tokens(network, tokenizer)
+        self._ends = _end_tokens(network, tokenizer) | {self._prompts.end_token}
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
@@ -206,12 +206,12 @@ class Transformers:
         sampling = row.request.sampling
         if token in self._ends:
             return self._completion(row, "stop", self._text(row.answer))
-        if sampling.stop:
+        if stop := self._prompts.stop(sampling):
             # A stop string lies in the newest text; a character has at most four tokens.
-            newest = 4 * max(map(len, sampling.stop)) + 4
-            if _cut(self._text(row.answer[-newest:]), sampling.stop) is not None:
+            newest = 4 * max(map(len, stop)) + 4
+            if _cut(self._text(row.answer[-newest:]), stop) is not None:
                 text = self._text(row.answer)
-                if (end := _cut(text, sampling.stop)) is not None:
+                if (end := _cut(text, stop)) is not None:
                     return self._completion(row, "stop", text[:end])
         length = len(row.prompt) + len(row.answer)
         if len(row.answer) == sampling.max_tokens or length == self._longest:

@@ -172,7 +172,7 @@ class Vllm:
             key = next(self._keys)
             try:
                 self._engine.add_request(
-                    key, TokensPrompt(prompt_token_ids=prompt), _parameters(request)
+                    key, TokensPrompt(prompt_token_ids=prompt), self._parameters(request)
                 )
             except (ValueError, VLLMClientError) as error:
                 failures.append(failed(request, "refused", f"vLLM refused it: {error}"))
@@ -204,6 +204,23 @@ class Vllm:
             self._engine.abort_request(list(self._waiting))
         self._waiting.clear()
 
+    def _parameters(self, request: Request) -> SamplingParams:
+        sampling, end = request.sampling, self._prompts.end_token
+        return SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            stop=list(self._prompts.stop(sampling)),
+            stop_token_ids=None if end is None else [end],
+            seed=request.seed,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            structured_outputs=(
+                None
+                if sampling.pattern is None
+                else StructuredOutputsParams(regex=sampling.pattern)
+            ),
+        )
+
     def close(self) -> None:
         """Release the model and the memory it holds; another model can be loaded then."""
         if self._engine is None:
@@ -216,21 +233,6 @@ class Vllm:
             torch.cuda.empty_cache()
         if self._guard:
             self._guard.close()
-
-
-def _parameters(request: Request) -> SamplingParams:
-    sampling = request.sampling
-    return SamplingParams(
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        max_tokens=sampling.max_tokens,
-        stop=list(sampling.stop),
-        seed=request.seed,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-        structured_outputs=(
-            None if sampling.pattern is None else StructuredOutputsParams(regex=sampling.pattern)
-        ),
-    )
 
 
 def _completion(request: Request, output: Any) -> Completion:

@@ -1,0 +1,172 @@
+"""Chat templates: what turns a conversation into a model's text, and what ends an answer in it.
+
+A base model has none, so ``checkpoint`` and ``sft`` take one: a shipped name or a Jinja file beside
+the recipe. A model with another template is another model: it is named by the template, too, and
+what is trained of it is saved with it.
+
+    chat_template: chatml     # or my_template.jinja
+    system: fold              # for a template that refuses system turns, or two of a role in a row
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import pydantic
+from pydantic import ValidationInfo
+
+from srlm_data.core.templates import Template
+
+FILE: Final = "chat_template.jinja"
+"""Where a model's folder has its template; it wins over one in the tokenizer's config."""
+
+_SHIPPED: Final = Path(__file__).parent / "templates"
+_FOLD: Final = "fold.jinja.part"
+_OLDER: Final = (FILE, "chat_template.json", "additional_chat_templates")
+_MARK: Final = re.compile(r"<\|\w+\|>|<\w+_of_turn>")
+_ANSWER: Final = "answer5150"
+
+
+def shipped() -> list[str]:
+    """Return the names of the templates that come with the package."""
+    return sorted(file.stem for file in _SHIPPED.glob("*.jinja"))
+
+
+def _load(value: object, info: ValidationInfo) -> Template:
+    if isinstance(value, Template):
+        return value
+    name = str(value)
+    base = Path((info.context or {}).get("base", "."))
+    file = _SHIPPED / f"{name}.jinja" if name in shipped() else base / name
+    if not os.path.isfile(file):  # noqa: PTH113 - says no to a name that is no name
+        raise ValueError(f"no chat template '{name}': neither a file nor one of {shipped()}")
+    text = file.read_text(encoding="utf-8").removesuffix("\n")
+    if "messages" not in text:
+        raise ValueError(f"'{name}' is no chat template: it writes no 'messages'")
+    return Template(name, text)
+
+
+ChatTemplate = Annotated[
+    Template,
+    pydantic.PlainValidator(_load),
+    pydantic.PlainSerializer(lambda template: {"text": template.text}),
+    pydantic.WithJsonSchema({"type": "string"}),
+]
+"""A shipped chat template's name, or a Jinja file beside the recipe; its text is its identity."""
+
+SystemTurns = Literal["fold"]
+"""``fold``: a system turn becomes the beginning of the user's, and neighbours of a role are one."""
+
+
+def compose(own: str | None, given: Template | None, system: SystemTurns | None) -> str | None:
+    """Return the template that a model is used with: the given one, else its own.
+
+    Folding is written into the template, so that every engine, trainer and server that has the
+    text folds alike.
+    """
+    text = own if given is None else given.text
+    if system is None or text is None:
+        return text
+    fold = (_SHIPPED / _FOLD).read_text(encoding="utf-8")
+    return text if text.startswith(fold) else fold + text
+
+
+def dress(folder: Path, template: str, target: Path) -> Path:
+    """Make ``target`` the model of ``folder`` with another chat template; its files are linked."""
+    target.mkdir(parents=True)
+    for file in folder.iterdir():
+        if file.name in _OLDER or not file.is_file():
+            continue
+        copy = target / file.name
+        try:
+            os.link(file.resolve(), copy)
+        except OSError:  # on another disk
+            copy.symlink_to(file.resolve())
+    (target / FILE).write_text(template + "\n", encoding="utf-8")
+    return target
+
+
+def end_of_turn(tokenizer: Any) -> str:
+    """Return what the template writes behind an answer: a model stops there. Empty for nothing."""
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}]
+    text: str = tokenizer.apply_chat_template(turns, tokenize=False)
+    return text.rpartition(_ANSWER)[2].strip()
+
+
+def end_token(tokenizer: Any) -> int | None:
+    """Return the token that ends an answer; None where the end is spelled out, or there is none."""
+    tokens: list[int] = tokenizer.encode(end_of_turn(tokenizer), add_special_tokens=False)
+    if tokens and (len(tokens) == 1 or tokens[0] in tokenizer.all_special_ids):
+        return tokens[0]
+    return None
+
+
+def add_tokens(tokenizer: Any) -> None:
+    """Make tokens of the template's marks, and of what ends an answer, where they are none yet."""
+    from transformers import AddedToken
+
+    end, known = end_of_turn(tokenizer), tokenizer.get_vocab()
+    ends = [end] if end and end_token(tokenizer) is None else []
+    wanted = dict.fromkeys([*_MARK.findall(tokenizer.chat_template), *ends])
+    missing = [AddedToken(mark, special=True) for mark in wanted if mark not in known]
+    tokenizer.add_tokens(missing, special_tokens=True)
+    if end not in known and end in wanted and "eos_token" not in tokenizer.chat_template:
+        tokenizer.eos_token = end  # some programs stop at this token alone
+
+
+def fault(tokenizer: Any, *, given: bool) -> str | None:
+    """Return why the template cannot be used, a sentence; ``given`` is one that a recipe names."""
+    try:
+        end = end_of_turn(tokenizer)
+    except Exception as error:  # noqa: BLE001 - a template may raise anything
+        return f"the chat template does not write a question and its answer, found '{error}'."
+    if not end:
+        return (
+            "the chat template writes nothing behind an answer, and what is trained with it would "
+            "not stop. Name one that ends a turn (chatml adds a token that does)."
+        )
+    begins = tokenizer("?")["input_ids"][:1] == [tokenizer.bos_token_id]
+    asked = tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
+    if given and begins and not asked.startswith(tokenizer.bos_token):
+        return (
+            f"the tokenizer begins every text with {tokenizer.bos_token}, and the chat template "
+            "does not. Begin it with {{ bos_token }}."
+        )
+    return None
+
+
+def fault_of(folder: Path, *, given: bool) -> str | None:
+    """Return what :func:`fault` says of a model's folder; None where transformers is not there."""
+    try:
+        from transformers import AutoTokenizer
+    except ModuleNotFoundError:  # answers come from a server then
+        return None
+    return fault(AutoTokenizer.from_pretrained(folder), given=given)
+
+
+def refused(
+    model: str, revision: str | None, conversations: Iterable[Sequence[str]]
+) -> tuple[Sequence[str], str] | None:
+    """Return the first conversation that a model's template refuses, and why.
+
+    Args:
+        model: its folder, or its name on the Hub.
+        revision: the pinned revision of a Hub name.
+        conversations: the roles of each one's turns.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+    if tokenizer.chat_template is None:
+        return None  # the engine says so
+    for roles in conversations:
+        turns = [{"role": role, "content": "?"} for role in roles]
+        try:
+            tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        except Exception as error:  # noqa: BLE001 - a template may raise anything
+            return roles, str(error).rstrip(".")
+    return None

@@ -1,0 +1,161 @@
+"""Chat templates that a recipe names, on tokenizers that lack what one would expect of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from srlm_data.core.templates import Template
+from srlm_data.models import chat_template, identity
+from srlm_data.models.chat_template import ChatTemplate
+from tiny import tiny_model
+
+transformers = pytest.importorskip("transformers")
+
+STRICT = """\
+{{- bos_token }}
+{%- for message in messages %}
+{%- if (message.role == 'user') != (loop.index0 % 2 == 0) %}
+{{- raise_exception('Conversation roles must alternate user/assistant') }}
+{%- endif %}
+{{- '<|' ~ message.role ~ '|>' ~ message.content ~ eos_token }}
+{%- endfor %}"""
+
+TURNS = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "One?"},
+    {"role": "user", "content": "Two?"},
+    {"role": "assistant", "content": "Three."},
+    {"role": "user", "content": "Four?"},
+]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base model: it has no chat template."""
+    folder = tiny_model(tmp_path_factory.mktemp("base") / "m0")
+    (folder / chat_template.FILE).unlink()
+    return folder
+
+
+@pytest.fixture
+def tokenizer(base: Path) -> Any:
+    return transformers.AutoTokenizer.from_pretrained(base)
+
+
+def named(name: str, base: Path = Path()) -> Template:
+    return TypeAdapter(ChatTemplate).validate_python(name, context={"base": base})
+
+
+def text(tokenizer: Any, turns: list[dict[str, str]], **options: Any) -> str:
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, **options))
+
+
+@pytest.mark.parametrize("name", chat_template.shipped())
+def test_a_shipped_template_takes_every_conversation_and_ends_every_answer(
+    tokenizer: Any, name: str
+) -> None:
+    tokenizer.chat_template = named(name).text
+    assert chat_template.fault(tokenizer, given=True) is None
+    whole = text(tokenizer, TURNS)
+    places = [whole.index(turn["content"]) for turn in TURNS]
+    assert places == sorted(places)
+    assert whole.startswith("<s>")
+    # What is asked is the beginning of what is learned from.
+    asked = text(tokenizer, TURNS[:3], add_generation_prompt=True)
+    assert text(tokenizer, TURNS[:4]).startswith(asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "end"), [("chatml", "<|im_end|>"), ("gemma", "<end_of_turn>"), ("llama2", "</s>")]
+)
+def test_what_ends_an_answer_is_read_off_the_template(tokenizer: Any, name: str, end: str) -> None:
+    tokenizer.chat_template = named(name).text
+    known = len(tokenizer)
+    assert chat_template.end_of_turn(tokenizer) == end
+    assert (chat_template.end_token(tokenizer) is None) == (end != "</s>")
+    chat_template.add_tokens(tokenizer)
+    assert chat_template.end_token(tokenizer) == tokenizer.convert_tokens_to_ids(end)
+    assert tokenizer.eos_token == end
+    chat_template.add_tokens(tokenizer)
+    assert len(tokenizer) - known == {"chatml": 2, "gemma": 2, "llama2": 0}[name]
+
+
+def test_folding_lets_a_strict_template_take_any_turns_and_changes_no_plain_conversation(
+    base: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "strict.jinja").write_text(STRICT)
+    strict = named("strict.jinja", tmp_path)
+    tokenizer.chat_template = strict.text
+    plain = text(tokenizer, TURNS[2:])
+    with pytest.raises(Exception, match="must alternate"):
+        text(tokenizer, TURNS)
+    folded = chat_template.compose(None, strict, "fold")
+    assert folded == chat_template.compose(folded, None, "fold")
+    tokenizer.chat_template = folded
+    assert text(tokenizer, TURNS[2:]) == plain
+    assert text(tokenizer, TURNS) == (
+        "<s><|user|>Be brief.\n\nOne?\n\nTwo?</s><|assistant|>Three.</s><|user|>Four?</s>"
+    )
+    dressed = chat_template.dress(base, strict.text, tmp_path / "strict")
+    model = str(dressed)
+    assert chat_template.refused(model, None, [["user"], ["user", "assistant", "user"]]) is None
+    assert chat_template.refused(model, None, [["user"], ["system", "user"]]) == (
+        ["system", "user"],
+        "Conversation roles must alternate user/assistant",
+    )
+
+
+def test_a_template_that_cannot_be_used_is_refused_in_a_sentence(
+    tokenizer: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ValidationError, match="no chat template 'chatlm'"):
+        named("chatlm")
+    (tmp_path / "empty.jinja").write_text("Hello")
+    with pytest.raises(ValidationError, match="it writes no 'messages'"):
+        named("empty.jinja", tmp_path)
+    tokenizer.chat_template = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert "would not stop" in str(chat_template.fault(tokenizer, given=True))
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}{{ 1 / 0 }}"
+    assert "found 'division by zero'" in str(chat_template.fault(tokenizer, given=True))
+
+
+def test_a_template_without_the_beginning_that_the_tokenizer_writes_is_refused(
+    tokenizer: Any,
+) -> None:
+    processors = pytest.importorskip("tokenizers.processors")
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
+    )
+    tokenizer.chat_template = named("chatml").text.removeprefix("{{- bos_token }}")
+    assert "Begin it with {{ bos_token }}" in str(chat_template.fault(tokenizer, given=True))
+    assert chat_template.fault(tokenizer, given=False) is None
+
+
+@pytest.mark.parametrize("lacking", [("eos_token",), ("pad_token",), ("bos_token",)])
+def test_a_tokenizer_may_lack_any_special_token_where_the_template_ends_turns(
+    base: Path, tmp_path: Path, lacking: tuple[str, ...]
+) -> None:
+    folder = chat_template.dress(base, named("chatml").text, tmp_path / "lacking")
+    settings = json.loads((base / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({name: value for name, value in settings.items() if name not in lacking})
+    )
+    assert chat_template.fault_of(folder, given=True) is None
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = named("zephyr").text  # which ends a turn with the end-of-text token
+    assert (chat_template.fault(tokenizer, given=True) is None) == ("eos_token" not in lacking)
+
+
+def test_a_dressed_model_is_another_one_with_the_same_files(base: Path, tmp_path: Path) -> None:
+    dressed = chat_template.dress(base, named("chatml").text, tmp_path / "dressed")
+    assert identity.digest(dressed) != identity.digest(base)
+    assert identity.chat_template(dressed) == named("chatml").text
+    assert identity.chat_template(base) is None
+    weights = [folder / "model.safetensors" for folder in (base, dressed)]
+    assert weights[0].samefile(weights[1])
