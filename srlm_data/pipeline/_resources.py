@@ -20,7 +20,6 @@ from srlm_data.engines.settings import HOLD_THE_MODEL, EngineSettings, open_engi
 from srlm_data.models import chat_template, identity
 from srlm_data.store import Store
 
-
 _TURNS: Final = """
     SELECT array_to_string(list_transform(prompt, lambda turn: turn.role), ' ') AS roles, count(*)
     FROM prompts GROUP BY roles ORDER BY roles

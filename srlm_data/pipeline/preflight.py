@@ -311,7 +311,8 @@ class _Look:
     def _served_name(self, model: Dataset, location: str) -> str | None:
         """What a server calls a model: its name, or the digest of a folder, once that is known."""
         kind, _, rest = location.partition(":")
-        if kind in ("hub", "remote"):
+        dressed = isinstance(model.config, Checkpoint) and model.config.is_dressed
+        if kind in ("hub", "remote") and not dressed:
             return rest.rpartition("@")[0]
         digest = self._models.get(model.name, {}).get("model")
         return digest and str(digest)

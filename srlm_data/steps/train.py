@@ -81,13 +81,18 @@ class Checkpoint(Config):
     def _names_one_model(self) -> Self:
         if [self.path, self.hub, self.remote].count(None) != 2:
             raise ValueError("name a model by 'path', 'hub' or 'remote', one of the three")
-        if self.remote and (self.chat_template or self.system):
+        if self.remote and self.is_dressed:
             raise ValueError("a server applies its own template: leave the chat template to it")
         return self
 
     @property
+    def is_dressed(self) -> bool:
+        """Whether it gets another chat template, so that it is a model of the store."""
+        return bool(self.chat_template or self.system)
+
+    @property
     def location(self) -> str:
-        """Where the model is, as a model row says it."""
+        """Where the model's files are, as a model row says it."""
         if self.path is not None:
             return f"path:{self.path}"
         name, _, revision = str(self.hub or self.remote).partition("@")
@@ -108,14 +113,13 @@ def checkpoint(config: Checkpoint, workshop: Workshop) -> Models:
     Raises:
         TrainingError: nothing can be asked by its chat template, or no answer ends in it.
     """
+    location = config.location
     if config.path is not None:
-        digest, location = identity.digest(config.path), f"path:{config.path}"
+        digest = identity.digest(config.path)
     else:
         name, _, revision = str(config.hub or config.remote).partition("@")
         digest = identity.hub_digest(name, revision)
-        locate = identity.hub_location if config.hub else identity.remote_location
-        location = locate(name, revision)
-    if config.chat_template or config.system:
+    if config.is_dressed:
         folder = workshop.resolve(location)
         template = chat_template.compose(
             identity.chat_template(folder), config.chat_template, config.system
