@@ -46,6 +46,7 @@ LONGER: Final = 0.7
 """Share of pairs whose chosen answer is longer above which length is what is rewarded."""
 
 LOOKED_FOR: Final[Mapping[str, str]] = {
+    "failed_requests": "requests that failed, and why",
     "unread_judgments": f"more than {100 * UNREAD:g} % of the judgments without a score",
     "collapsed_scores": f"more than {100 * COLLAPSED:g} % of the scores alike",
     "repeats_never_differ": f"repeats that differ for less than {100 * DIFFER:g} % of the answers",
@@ -77,6 +78,18 @@ class Finding:
 
 def findings(store: Store, manifest: Manifest) -> list[Finding]:
     """All that is worth a line about a version; most often nothing."""
+    return [*_about_failures(manifest), *_about_rows(store, manifest)]
+
+
+def _about_failures(manifest: Manifest) -> Iterator[Finding]:
+    if manifest.failures:
+        todo = "" if manifest.accepted else "; the next build asks them again"
+        yield Finding(
+            "failed_requests", f"{manifest.why_failed}{todo}.", {"requests": manifest.failed}
+        )
+
+
+def _about_rows(store: Store, manifest: Manifest) -> list[Finding]:
     look = _LOOKS.get(manifest.type)
     if look is None:
         return []

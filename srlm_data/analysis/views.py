@@ -3,7 +3,9 @@
 all_judgments         the latest of every dataset of a dataset type in one table: its rows, and
 before them `dataset`, `version`, `recipe`, `iteration` and `model_name`
 versions              a row a version: dataset type, rows, seconds, when, by which command and
-commit drops                 a row for each reason of each version: how many rows were left out
+commit
+drops                 a row for each reason of each version: how many rows were left out
+failures              a row for each kind of failed requests of each version: how many, and why
 model_name(digest)    the dataset that the model is: `iter1.m2`
 
 `iteration` is the number at the end of the recipe's name (`iter2` and `paper_iter2`: 2), else null.
@@ -113,6 +115,7 @@ def _nothing(connection: duckdb.DuckDBPyConnection, dataset_type: DatasetType) -
 _MANIFEST: Final = {
     "name": "VARCHAR", "version": "VARCHAR", "type": "VARCHAR", "rows": "BIGINT",
     "drops": "MAP(VARCHAR, BIGINT)", "cost": "MAP(VARCHAR, DOUBLE)",
+    "failures": "MAP(VARCHAR, STRUCT(count BIGINT, sentence VARCHAR))",
     "made": 'STRUCT("at" VARCHAR, seconds DOUBLE, argv VARCHAR[], "commit" VARCHAR)',
 }  # fmt: skip
 
@@ -121,7 +124,7 @@ _VERSIONS: Final = """
     SELECT name AS dataset, version, split_part(name, '.', 1) AS recipe, type, "rows",
            concat(name, '@', version) IN ({latest}) AS is_latest, made.at::TIMESTAMPTZ AS made_at,
            made.seconds AS seconds, array_to_string(made.argv, ' ') AS command,
-           made.commit AS "commit", "cost", drops
+           made.commit AS "commit", "cost", drops, failures
     FROM {manifests}
 """
 
@@ -130,6 +133,13 @@ _DROPS: Final = """
     SELECT dataset, version, recipe, type, is_latest, dropped.key AS reason,
            dropped.value AS dropped
     FROM (SELECT *, unnest(map_entries(drops)) AS dropped FROM versions)
+"""
+
+_FAILURES: Final = """
+    CREATE OR REPLACE VIEW failures AS
+    SELECT dataset, version, recipe, type, is_latest, failure.key AS kind,
+           failure.value.count AS failed, failure.value.sentence AS sentence
+    FROM (SELECT *, unnest(map_entries(failures)) AS failure FROM versions)
 """
 
 
@@ -146,3 +156,4 @@ def _describe_versions(
     refs = ", ".join(quoted(one.ref) for one in latest) or "NULL"
     connection.execute(_VERSIONS.format(latest=refs, manifests=manifests))
     connection.execute(_DROPS)
+    connection.execute(_FAILURES)

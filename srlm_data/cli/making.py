@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from srlm_data.cli import _completion
 from srlm_data.cli.options import (
+    accept_option,
     engine_option,
     findings_row,
     json_option,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from srlm_data.pipeline.estimate import Estimate
     from srlm_data.pipeline.plan import Planned
     from srlm_data.pipeline.recipe import Recipe
-    from srlm_data.store import Store
+    from srlm_data.store import Manifest, Store
 
 
 @click.command()
@@ -33,24 +35,34 @@ if TYPE_CHECKING:
 @engine_option
 @replicas_option
 @seed_option
+@accept_option
 @click.option("--no-wait", is_flag=True, help="Fail when another process builds the same version.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless it fails.")
 @json_option
 @pass_store
 def build(
     store: Store, recipe: Path, datasets: tuple[str, ...], engine: str | None,
-    replicas: int | None, seed: int | None, no_wait: bool, quiet: bool, as_json: bool,
+    replicas: int | None, seed: int | None, accept_failures: bool, no_wait: bool, quiet: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Build what is missing of RECIPE (or only DATASETS of it, with what they read)."""
     from srlm_data.cli.progress import Told
     from srlm_data.cli.stopping import stop_tidily
+    from srlm_data.core.errors import UnfinishedError
     from srlm_data.pipeline.build import build as build_recipe
 
     stop_tidily()
     loaded = _load(recipe, engine, seed, replicas)
     told = Told(store, quiet=quiet or as_json, looks=as_json or not quiet)
+    unfinished: UnfinishedError | None = None
+    made: Mapping[str, Manifest]
     try:
-        made = build_recipe(loaded, store, only=datasets, wait=not no_wait, watcher=told)
+        made = build_recipe(
+            loaded, store, only=datasets, wait=not no_wait, accept_failures=accept_failures,
+            watcher=told,
+        )  # fmt: skip
+    except UnfinishedError as error:
+        made, unfinished = error.manifests, error
     finally:
         told.stop()
     if as_json:
@@ -58,6 +70,8 @@ def build(
             manifest_row(manifest) | {"findings": findings_row(told.findings.get(name))}
             for name, manifest in made.items()
         ])  # fmt: skip
+    if unfinished:
+        raise unfinished
 
 
 @click.command("eval")
@@ -65,11 +79,12 @@ def build(
 @engine_option
 @replicas_option
 @seed_option
+@accept_option
 @click.option("-q", "--quiet", is_flag=True, help="Print the table alone.")
 @pass_store
 def evaluate(
     store: Store, recipe: Path, engine: str | None, replicas: int | None, seed: int | None,
-    quiet: bool,
+    accept_failures: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Build RECIPE, then print its metrics as one table: models in columns, as in the paper."""
     from srlm_data.cli.progress import Told
@@ -82,7 +97,7 @@ def evaluate(
     loaded = _load(recipe, engine, seed, replicas)
     told = Told(store, quiet=quiet, looks=not quiet)
     try:
-        made = build_recipe(loaded, store, watcher=told)
+        made = build_recipe(loaded, store, accept_failures=accept_failures, watcher=told)
     finally:
         told.stop()
     metrics = [made[one.name] for one in loaded.datasets.values() if one.makes is METRICS]
@@ -129,7 +144,7 @@ def plan(
         ])  # fmt: skip
         return
     for one in planned:
-        mark = {"reuse": "=", "build": "+", "wait": "?"}[one.action]
+        mark = {"reuse": "=", "build": "+", "retry": "~", "wait": "?"}[one.action]
         size = "" if one.expected.rows is None else f"  <= {one.expected.rows:,} rows"
         calls = _calls(one) + _tokens(one.dataset.name, estimates.get(one.dataset.name))
         if one.action == "reuse":

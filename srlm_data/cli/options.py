@@ -27,6 +27,10 @@ replicas_option = click.option(
     "--replicas", type=click.IntRange(min=1), metavar="N",
     help="Copies of the model, with --engine ray.",
 )  # fmt: skip
+accept_option = click.option(
+    "--accept-failures", is_flag=True,
+    help="Take versions in which requests failed as they are, and do not ask them again.",
+)  # fmt: skip
 seed_option = click.option("--seed", type=int, help="Replace the recipe's seed by this one.")
 
 
@@ -48,7 +52,8 @@ def manifest_row(manifest: Manifest) -> dict[str, Any]:
         "name": manifest.name, "version": manifest.version, "type": manifest.type,
         "rows": manifest.rows, "content": manifest.content, "identity": manifest.identity,
         "inputs": list(map(vars, manifest.inputs)), "drops": manifest.drops,
-        "cost": manifest.cost, "made": manifest.made,
+        "cost": manifest.cost, "made": manifest.made, "accepted": manifest.accepted,
+        "failures": {kind: vars(failure) for kind, failure in manifest.failures.items()},
     }  # fmt: skip
 
 

@@ -96,6 +96,8 @@ class Told(Watcher):
     def reused(self, manifest: Manifest) -> None:
         """Say that nothing had to be done."""
         self._say(f"  = {manifest.ref}  {manifest.counted}, as built before")
+        if manifest.failures:
+            self._say(f"      {manifest.why_failed}")
 
     def built(self, manifest: Manifest) -> None:
         """Say what was made, what was dropped, what it cost and what is worth knowing of it."""

@@ -21,6 +21,8 @@ def provenance(manifest: Manifest, graph: Graph) -> Iterator[str]:
     for parent in graph.parents(manifest):
         gone = "" if parent.manifest else " (not in this store)"
         yield f"read {parent.parameter}: {parent.name}@{parent.version[:8]}{gone}"
+    if manifest.failures:
+        yield visible(manifest.why_failed)
     for reason, count in manifest.drops.items():
         yield f"dropped {count:,}: {reason}"
 

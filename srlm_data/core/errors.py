@@ -8,6 +8,7 @@
     │   ├── DamagedError       bytes of the store are not what was written              exit 4
     │   └── BusyError          another process is building the same version             exit 5
     ├── EngineError            text generation cannot start or cannot go on             exit 6
+    │   └── UnfinishedError    all is built, and lacks the answers of failed requests   exit 6
     ├── TrainingError          a training run was refused or failed                     exit 7
     ├── MissingError           an optional package is not installed                     exit 8
     ├── HubError               the Hub refused, failed, or holds something else         exit 9
@@ -20,7 +21,8 @@ Anything else that is raised is a bug of ours and shows its traceback (exit 1).
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class SrlmError(Exception):
@@ -71,6 +73,17 @@ class EngineError(SrlmError):
     """Text generation cannot start, or cannot go on."""
 
     exit_code = 6
+
+
+class UnfinishedError(EngineError):
+    """All was built, and some versions lack the answers of requests that failed.
+
+    ``manifests`` are those of the whole build, by name.
+    """
+
+    def __init__(self, sentence: str, manifests: Mapping[str, Any]) -> None:
+        super().__init__(sentence)
+        self.manifests = manifests
 
 
 class TrainingError(SrlmError):

@@ -56,6 +56,7 @@ class DatasetType:
         order: the columns that a version's rows are sorted by, then by id. Answers come back as
             they finish; the order of a version must not hang on that, for training follows it.
         content: the columns that decide a version's content hash, where not all of them do.
+        remarks: columns that never decide it: two rows that differ in them alone are equal.
     """
 
     name: str
@@ -65,11 +66,12 @@ class DatasetType:
     checks: Mapping[str, str] = field(default_factory=dict)
     order: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def hashed(self) -> list[str]:
         """The columns that decide a version's content hash."""
-        return list(self.content or self.schema.names)
+        return [name for name in self.content or self.schema.names if name not in self.remarks]
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -197,8 +199,10 @@ JUDGMENTS: Final = DatasetType(
     _schema(
         judgment_id=_TEXT, candidate_id=_TEXT, prompt_id=_TEXT, repeat=_INT, state=_TEXT,
         score=_maybe(_FLOAT), text=_TEXT, template=_TEXT, **_ANSWERED,
+        error=_maybe(_TEXT),  # why the request failed
     ),
     id="judgment_id",
+    remarks=("error",),
     order=("prompt_id", "candidate_id", "repeat"),
     parents={"candidate_id": "candidates"},
     checks={
@@ -240,8 +244,10 @@ COMPARISONS: Final = DatasetType(
         second_model=_TEXT, swapped=_BOOL, state=_TEXT, winner=_maybe(_TEXT),
         first_score=_maybe(_FLOAT), second_score=_maybe(_FLOAT), first_length=_INT,
         second_length=_INT, text=_TEXT, template=_TEXT, **_ANSWERED,
+        error=_maybe(_TEXT),  # why the request failed
     ),
     id="comparison_id",
+    remarks=("error",),
     order=("prompt_id", "swapped"),
     parents={"first_id": "candidates", "second_id": "candidates"},
     checks={

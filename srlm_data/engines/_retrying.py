@@ -6,8 +6,8 @@
 - What may be the *request's* own doing (500, a cut connection, a time-out, an unreadable answer) is
   tried ``retries`` times more and is then a failed row.
 - What the server *refused* (other 4xx) is a failed row at once.
-- A *fatal* fault (a wrong key, model or address) ends the run, and so does a used-up budget of
-  failed rows.
+- A *fatal* fault (a wrong key, model or address) ends the run. How many failed rows end it, too, is
+  the same for every engine (:mod:`srlm_data.engines.failures`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,10 @@ from typing import Final
 import httpx2
 import openai
 
-from srlm_data.core.errors import EngineError
-from srlm_data.engines.protocol import Completion
-
 FIRST_PAUSE: Final = 0.5
 """Seconds before the second try; every further one waits twice as long, up to the longest."""
 
 LONGEST_PAUSE: Final = 30.0
-FREE_FAILURES: Final = 10
-"""Failed requests that never end a run: a share of a few says nothing."""
 
 _AWAY: Final = frozenset({429, 502, 503, 504})
 _AGAIN: Final = frozenset({408, 409, 425})
@@ -114,30 +109,3 @@ def pause(tries: int, retry_after: float) -> float:
     if retry_after:
         return retry_after + random.uniform(0, longest)
     return random.uniform(longest / 2, longest)
-
-
-class Budget:
-    """Counts failed requests, and ends a run in which too large a share of them fails."""
-
-    def __init__(self, where: str, share: float) -> None:
-        self._where = where
-        self._share = share
-        self._done = 0
-        self._failed = 0
-
-    def count(self, completion: Completion) -> None:
-        """Count a finished request.
-
-        Raises:
-            EngineError: the budget is used up.
-        """
-        self._done += 1
-        if completion.finish_reason != "error":
-            return
-        self._failed += 1
-        if self._failed > max(FREE_FAILURES, self._share * self._done):
-            raise EngineError(
-                f"{self._where}: {self._failed:,} of {self._done:,} requests failed, the last one: "
-                f"{completion.error}. What was answered is kept: mend the cause and build again, "
-                "or raise 'failure_budget'."
-            )

@@ -42,6 +42,10 @@ class Block(Generic[T]):
         """Return the text of each."""
         return [completion.text for completion in self.completions]
 
+    def errors(self) -> list[str | None]:
+        """Return why each failed, for the dataset types that have a row of it."""
+        return [completion.error for completion in self.completions]
+
     def answered(self, engine: Engine) -> Columns:
         """Return the columns that every model-made row has of the response it came from."""
         model = engine.model

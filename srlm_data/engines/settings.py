@@ -24,6 +24,7 @@ from pydantic import Field, field_validator
 
 from srlm_data.core.config import Config
 from srlm_data.core.errors import MissingError
+from srlm_data.engines.failures import FLOOR, SHARE
 from srlm_data.engines.protocol import Engine
 
 PLUGIN: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -44,7 +45,20 @@ _RemoteCode = Annotated[
 ]
 
 
-class TransformersEngine(Config):
+class _Engine(Config):
+    """What all engines have: it is kept by the wrapper that they share, not by the engine."""
+
+    failure_budget: float = Field(
+        default=SHARE, ge=0, le=1, description="Share of a step's requests that may fail."
+    )
+    failure_floor: int = Field(
+        default=FLOOR,
+        ge=0,
+        description="Failed requests that never end a step, whatever share.",
+    )
+
+
+class TransformersEngine(_Engine):
     """Batched generation with transformers, on a CPU or a GPU."""
 
     kind: Literal["transformers"] = "transformers"
@@ -63,7 +77,7 @@ class TransformersEngine(Config):
         return {"torch": "transformers", "transformers": "transformers"}
 
 
-class VllmEngine(Config):
+class VllmEngine(_Engine):
     """Offline generation with vLLM on this machine; what is unset is vLLM's own choice."""
 
     kind: Literal["vllm"] = "vllm"
@@ -98,7 +112,7 @@ class VllmEngine(Config):
         return {"vllm": "vllm"}
 
 
-class RayEngine(Config):
+class RayEngine(_Engine):
     """Replicas of the vLLM engine over a Ray cluster; the model's files are on every host."""
 
     kind: Literal["ray"] = "ray"
@@ -123,7 +137,7 @@ class RayEngine(Config):
         return {"ray": "ray", "vllm": "vllm"}
 
 
-class OpenaiEngine(Config):
+class OpenaiEngine(_Engine):
     """A server that speaks OpenAI's API. The key comes from the environment and stays there."""
 
     kind: Literal["openai"] = "openai"
@@ -152,9 +166,6 @@ class OpenaiEngine(Config):
         ge=0,
         description="Seconds for which a server that is away or busy is waited for.",
     )
-    failure_budget: float = Field(
-        default=0.1, ge=0, le=1, description="Share of failed requests that ends the run."
-    )
     limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
         default="max_tokens", description="What the server calls the longest answer."
     )
@@ -169,7 +180,7 @@ class OpenaiEngine(Config):
         return {"openai": "openai"}
 
 
-class PluginEngine(Config):
+class PluginEngine(_Engine):
     """An engine of the user's own; see the module for the function that opens it."""
 
     kind: str = Field(pattern=f"^{PLUGIN}$", description="my_module:my_engine")
@@ -188,6 +199,9 @@ EngineSettings = _Shipped | PluginEngine
 
 HOLD_THE_MODEL: Final = ("transformers", "vllm", "ray")
 """The kinds that load a model's files themselves."""
+
+COMMON: Final = frozenset(_Engine.model_fields)
+"""The settings that every engine has."""
 
 ENGINES: Final[Mapping[str, type[_Shipped]]] = {
     "transformers": TransformersEngine,

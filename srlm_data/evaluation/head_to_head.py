@@ -104,7 +104,7 @@ def compare(
             winner = {"a": sides[0], "b": sides[1]}.get(verdict or "", verdict)
             row = _row(pair, engine.model, template, state, winner, swapped, completion.text)
             states[state] += 1
-            yield row | answered(engine, completion)
+            yield row | answered(engine, completion) | {"error": completion.error}
 
     # The counter is filled while the rows are drained, and read after.
     return Rows.stream(COMPARISONS, rows(), drops=drops, notes={"states": states})

@@ -15,6 +15,7 @@ from srlm_data.core.rows import Rows
 from srlm_data.engines.cache.cached_engine import CachedEngine, Usage
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.cache.sealed import SealedResponses
+from srlm_data.engines.failures import Failures
 from srlm_data.engines.protocol import Engine
 from srlm_data.engines.settings import HOLD_THE_MODEL, EngineSettings, open_engine
 from srlm_data.models import chat_template, identity
@@ -63,7 +64,10 @@ class Engines:
         root = self._store.root
         known = self._known.setdefault(digest, SealedResponses(root, digest))
         answers = ResponseCache(root, step, digest, known)
-        return CachedEngine(lambda: self._open(settings, location, digest), answers, watch)
+        failures = Failures(step, settings.failure_budget, settings.failure_floor)
+        return CachedEngine(
+            lambda: self._open(settings, location, digest), answers, watch, failures
+        )
 
     def _open(self, settings: EngineSettings, location: str, digest: str) -> Engine:
         key = (settings, digest)

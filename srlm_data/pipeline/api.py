@@ -133,6 +133,7 @@ def build(
     replicas: int | None = None,
     seed: int | None = None,
     wait: bool = True,
+    accept_failures: bool = False,
     watcher: Watcher | None = None,
     store: Place = None,
 ) -> BuildResult:
@@ -145,16 +146,25 @@ def build(
         replicas: copies of the model, with the engine ``ray``.
         seed: a number that replaces the recipe's own.
         wait: whether to wait for another process that builds the same version.
+        accept_failures: whether to take versions in which requests failed as they are.
         watcher: hears how the build goes.
         store: where versions lie.
 
     Raises:
+        UnfinishedError: all was built, and some of it lacks the answers of failed requests.
         SrlmError: its class says what kind of failure; what was built before it stays built.
     """
     loaded = _load(recipe, engine=engine, replicas=replicas, seed=seed)
     logged = _Logged(watcher or Watcher())
     return BuildResult(
-        build_recipe(loaded, open_store(store), only=only, wait=wait, watcher=logged)
+        build_recipe(
+            loaded,
+            open_store(store),
+            only=only,
+            wait=wait,
+            accept_failures=accept_failures,
+            watcher=logged,
+        )
     )
 
 

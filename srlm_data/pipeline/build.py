@@ -10,18 +10,27 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from srlm_data.core import filesystem
-from srlm_data.core.errors import BusyError, RecipeError, did_you_mean
+from srlm_data.core.errors import (
+    BusyError,
+    EngineError,
+    RecipeError,
+    UnfinishedError,
+    did_you_mean,
+)
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.engines.cache.journal import seal_journals
+from srlm_data.engines.failures import Failures
 from srlm_data.pipeline._provenance import circumstances
 from srlm_data.pipeline._resources import Engines, StoreWorkshop
 from srlm_data.pipeline.plan import Planned, identity_of, plan_flow, plan_one
 from srlm_data.pipeline.preflight import find_problems, refuse
 from srlm_data.pipeline.recipe import Dataset, Recipe
 from srlm_data.store import Manifest, Store, access
+from srlm_data.store.manifests import accepted_identity, unfinished_identity
 
 
 class Watcher:
@@ -53,6 +62,7 @@ def build(
     only: Sequence[str] = (),
     wait: bool = True,
     preflight: bool = True,
+    accept_failures: bool = False,
     watcher: Watcher | None = None,
 ) -> dict[str, Manifest]:
     """Make every version of the recipe that is missing, and nothing else.
@@ -63,28 +73,34 @@ def build(
         only: short names of datasets; these and what they read are built. All when empty.
         wait: whether to wait for another process that builds the same version.
         preflight: whether servers are asked what they serve before anything is built.
+        accept_failures: whether to take versions in which requests failed as they are.
         watcher: told how it goes.
 
     Returns:
         ``recipe.dataset`` -> manifest, of everything built or reused.
 
     Raises:
+        UnfinishedError: all was built, and some of it lacks the answers of failed requests.
         SrlmError: see errors.py; what was made before stays made, answers included.
     """
     # Threads that spin while they wait are ten times slower when anything else wants a core. Read
     # when torch is first loaded, here or in a trainer's process; the user's own setting stands.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return _Build(store, wait, preflight, watcher or Watcher()).run(recipe, only)
+    return _Build(store, wait, preflight, accept_failures, watcher or Watcher()).run(recipe, only)
 
 
 class _Build:
-    def __init__(self, store: Store, wait: bool, network: bool, watcher: Watcher) -> None:
+    def __init__(
+        self, store: Store, wait: bool, network: bool, accept: bool, watcher: Watcher
+    ) -> None:
         self._store = store
         self._wait = wait
         self._network = network
+        self._accept = accept
         self._unchecked: list[Dataset] = []
         self._watcher = watcher
         self._known: dict[str, Manifest] = {}
+        self._unfinished: set[str] = set()  # and what was made from one that is
         self._engines = Engines(store)
         self._beside = ThreadPoolExecutor(1, "sealing")
         self._sealing: Future[None] | None = None
@@ -104,11 +120,20 @@ class _Build:
                 self._unchecked = recipe.flow(only)
                 for dataset in self._unchecked:
                     self._known[dataset.name] = self._one(dataset)
+                    if self._known[dataset.name].unfinished or self._lacks_answers(dataset):
+                        self._unfinished.add(dataset.name)
             finally:
                 self._engines.close()
             self._sealed()
             self._leave(recipe)
+        unfinished = [manifest for manifest in self._known.values() if manifest.unfinished]
+        if unfinished:
+            raise UnfinishedError("\n".join(map(_not_finished, unfinished)), self._known)
         return self._known
+
+    def _lacks_answers(self, dataset: Dataset) -> bool:
+        """Whether something that a dataset reads is unfinished, or was made from what is."""
+        return any(read.name in self._unfinished for _, read in dataset.reads())
 
     def _leave(self, recipe: Recipe) -> None:
         """Tidy up and write the lock file; what is read-only, and had all, goes without."""
@@ -121,17 +146,18 @@ class _Build:
 
     def _one(self, dataset: Dataset) -> Manifest:
         planned = self._plan(dataset)
-        if planned.action == "build" and self._mend(dataset):
+        if planned.action != "reuse" and self._mend(dataset):
             planned = self._plan(dataset)
         assert planned.version, "parents first: nothing is left to wait for"
-        if planned.action == "build":
+        if planned.action != "reuse":
             with self._lock(f"{dataset.name}.{planned.version}"):
-                folder = self._store.folder(dataset.name, planned.version)
-                there = self._store.has(dataset.name, planned.version)
-                if not there or self._store.fault(dataset.name, planned.version):
-                    if folder.exists():
-                        self._store.put_aside(folder)
+                planned = self._plan(dataset)  # another build may have been faster
+                if planned.unfinished and self._accept:
+                    accepted = self._store.accept(planned.unfinished)
+                    planned = replace(planned, action="reuse", version=accepted.version)
+                if planned.action != "reuse":
                     return self._make(dataset, planned)
+        assert planned.version
         manifest = self._store.manifest(dataset.name, planned.version)
         self._store.point(dataset.name, planned.version)
         self._watcher.reused(manifest)
@@ -186,6 +212,16 @@ class _Build:
 
     def _make(self, dataset: Dataset, planned: Planned) -> Manifest:
         self._preflight()
+        if "workshop" in dataset.step.resources and self._lacks_answers(dataset):
+            raise EngineError(
+                f"{dataset.name}: what it would be trained on lacks the answers of requests that "
+                "failed, and a training is not paid for twice. Build again to ask them, or take "
+                "what there is with --accept-failures."
+            )
+        assert planned.version
+        folder = self._store.folder(dataset.name, planned.version)
+        if folder.exists():
+            self._store.put_aside(folder)
         self._watcher.begin(planned)
         started = time.perf_counter()
         reads = [(parameter, self._known[read.name]) for parameter, read in dataset.reads()]
@@ -193,7 +229,23 @@ class _Build:
             parameter: _open(self._store, read, self._known)
             for parameter, read in dataset.inputs.items()
         }
-        usage = Usage()
+        usage, failures = Usage(), Failures(dataset.name)
+
+        def complete(manifest: Manifest) -> Manifest:
+            failures.refuse_all(usage.calls + usage.reused)
+            identity = manifest.identity
+            if failures.count:
+                identity = unfinished_identity(identity, failures.digest)
+                identity = accepted_identity(identity) if self._accept else identity
+            engine = {"engine": dataset.engine.kind} if dataset.engine else {}
+            seconds = round(time.perf_counter() - started, 3)
+            return replace(
+                manifest,
+                identity=identity,
+                failures=failures.kinds,
+                cost=usage.cost(),
+                made={**engine, "seconds": seconds, **circumstances()},
+            )
 
         with contextlib.ExitStack() as held:
             if "engine" in dataset.step.resources:
@@ -206,7 +258,7 @@ class _Build:
                     dataset.engine, arguments["model"], dataset.name, self._watcher.progress
                 )
                 held.callback(engine.close)
-                arguments["engine"], usage = engine, engine.usage
+                arguments["engine"], usage, failures = engine, engine.usage, engine.failures
             workshop = StoreWorkshop(self._store, f"{dataset.name}-{planned.version}")
             if "workshop" in dataset.step.resources:
                 # A trainer wants the memory and the cores that an idle engine would hold.
@@ -219,12 +271,7 @@ class _Build:
                 dataset.step.function(dataset.config, **arguments),
                 identity=identity_of(dataset, {p: m.content for p, m in reads}),
                 inputs=reads,
-                cost=usage.cost,
-                made=lambda: {
-                    **({"engine": dataset.engine.kind} if dataset.engine else {}),
-                    "seconds": round(time.perf_counter() - started, 3),
-                    **circumstances(),
-                },
+                complete=complete,
             )
         self._seal()
         workshop.clear()
@@ -240,6 +287,13 @@ class _Build:
         """Wait for the answers that are being sealed; raise what has kept them from it."""
         if self._sealing:
             self._sealing.result()
+
+
+def _not_finished(manifest: Manifest) -> str:
+    return (
+        f"{manifest.name}: {manifest.why_failed}. What was answered is kept: build again to ask "
+        "them again, or take the version as it is with --accept-failures."
+    )
 
 
 def _open(store: Store, read: Any, known: dict[str, Manifest]) -> Any:

@@ -44,6 +44,15 @@ class Estimate:
     completion_tokens: float | None = None
     basis: str | None = None
 
+    def of(self, calls: int) -> Estimate:
+        """Return the estimate of some of its calls alone."""
+        share = calls / self.calls if self.calls else 0.0
+        read, written = (
+            None if tokens is None else tokens * share
+            for tokens in (self.prompt_tokens, self.completion_tokens)
+        )
+        return Estimate(self.rows, calls, read, written, self.basis)
+
 
 NOTHING: Final = Estimate(calls=0.0, prompt_tokens=0.0, completion_tokens=0.0)
 """Of a dataset that is there already."""
@@ -85,6 +94,8 @@ class _Estimator:
             if "engine" in planned.dataset.step.resources
             else Estimate(self._rows(planned, before))
         )
+        if planned.unfinished and found.calls:
+            found = found.of(planned.unfinished.failed)
         self.rows[name] = found.rows
         self.texts[name] = self._texts(planned, before, found)
         return found

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from srlm_data.core.config import Expected
-from srlm_data.core.errors import StoreError
+from srlm_data.core.errors import StoreError, counted
 from srlm_data.core.ids import row_id
 from srlm_data.core.schema import schema_text
 from srlm_data.pipeline.recipe import Dataset, Recipe
 from srlm_data.store import Manifest, Store, version_of
+from srlm_data.store.manifests import step_identity
 
-Action = Literal["reuse", "build", "wait"]
+Action = Literal["reuse", "build", "retry", "wait"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,15 @@ class Planned:
     """One dataset of a plan.
 
     Attributes:
-        action: ``reuse`` a version that is there, ``build`` one, or ``wait`` for an input whose
-            rows will decide (if they come out as before, nothing is built).
+        action: ``reuse`` a version that is there, ``build`` one, ``retry`` the requests that
+            failed when one was built, or ``wait`` for an input whose rows will decide (if they
+            come out as before, nothing is built).
         version: the version reused or built; None while waiting.
         reasons: why, a phrase each: ``never built``, ``config.n: 4 -> 6``.
         expected: rows and model calls; calls are an upper bound, answers at hand are reused.
         unknown_until: the dataset that must be built before ``expected`` is known; itself, where
             its step alone can say.
+        unfinished: with ``retry``, the version that lacks answers.
     """
 
     dataset: Dataset
@@ -36,6 +39,7 @@ class Planned:
     reasons: tuple[str, ...]
     expected: Expected
     unknown_until: str | None = None
+    unfinished: Manifest | None = None
 
 
 def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]:
@@ -107,6 +111,13 @@ def plan_one(
         if fault := store.fault(dataset.name, version):
             return Planned(dataset, "build", version, (fault,), expected)
         return Planned(dataset, "reuse", version, (), expected)
+    lacking = store.without_failed(dataset.name, identity)
+    if lacking and not store.fault(dataset.name, lacking.version):
+        if lacking.accepted:
+            return Planned(dataset, "reuse", lacking.version, (), expected)
+        reason = f"{counted(lacking.failed, 'failed request')} will be asked again"
+        expected = Expected(expected.rows, lacking.failed)
+        return Planned(dataset, "retry", version, (reason,), expected, unfinished=lacking)
     return Planned(dataset, "build", version, _reasons(dataset, identity, store, known), expected)
 
 
@@ -117,7 +128,7 @@ def _reasons(
         before = store.resolve(dataset.name)
     except StoreError:
         return ("never built",)
-    changed = dict(differences(before.identity, identity))
+    changed = dict(differences(step_identity(before.identity), identity))
     names = {f"inputs.{parameter}": known[read.name] for parameter, read in dataset.reads()}
     was = {f"inputs.{one.parameter}": f"{one.name}@{one.version[:8]}" for one in before.inputs}
     return tuple(

@@ -109,6 +109,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                     "text": texts,
                     "template": pa.repeat(template, len(texts)),
                     **block.answered(engine),
+                    "error": block.errors(),
                 }
             pleading.update(found.result())
 

@@ -14,13 +14,15 @@ the latest and which have tags.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import errno
 import itertools
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -122,6 +124,24 @@ class Store:
             return None
         return self.manifest(name, version)
 
+    def without_failed(self, name: str, identity: Mapping[str, Any]) -> Manifest | None:
+        """Return the version of a step in which requests failed, or None where there is none.
+
+        Args:
+            name: ``recipe.dataset``.
+            identity: what decides the rows of the step when no request fails.
+
+        Returns:
+            An accepted one if there is one, else the one that lacks the fewest answers.
+        """
+        found = []
+        for version in self.versions(name):
+            with contextlib.suppress(StoreError):  # a damaged one is made anew
+                manifest = self.manifest(name, version)
+                if manifest.failures and manifests.step_identity(manifest.identity) == identity:
+                    found.append(manifest)
+        return min(found, key=lambda one: (not one.accepted, one.failed), default=None)
+
     def rows(self, manifest: Manifest, *, proven: bool = False) -> Rows:
         """The rows of a version, read lazily from its files.
 
@@ -185,8 +205,7 @@ class Store:
         *,
         identity: dict[str, Any],
         inputs: list[tuple[str, Manifest]],
-        cost: Callable[[], dict[str, float]] = dict,
-        made: Callable[[], dict[str, Any]] = dict,
+        complete: Callable[[Manifest], Manifest] = lambda manifest: manifest,
     ) -> Manifest:
         """Drain ``rows`` into a new version and publish it; see the module for the promise.
 
@@ -195,21 +214,20 @@ class Store:
             rows: drained once, in bounded memory.
             identity: what decides the rows; its hash is the version.
             inputs: parameter and version of all that was read; rows must not be orphans of them.
-            cost: asked once the rows are drained, when the model calls are all counted.
-            made: the same.
+            complete: called once the rows are drained and counted, adds to the manifest what is
+                known only then. Nothing is published where it raises.
 
         Raises:
             DataError: a row breaks a rule of its stage.
             StoreError: another process published other rows under the same identity.
         """
-        version = version_of(identity)
         with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
             (staging / "data").mkdir()
             parents = [self.rows(manifest) for _, manifest in inputs]
             written = shards.write(staging, rows, parents)
-            manifest = Manifest(
+            drained = Manifest(
                 name=name,
-                version=version,
+                version="",
                 type=rows.type.name,
                 identity=identity,
                 inputs=[Input(p, m.name, m.version, m.content) for p, m in inputs],
@@ -218,14 +236,21 @@ class Store:
                 files=written.files,
                 drops=dict(sorted(rows.drops.items())),
                 notes=rows.notes,
-                cost=cost(),
-                made=made(),
             )
+            manifest = complete(drained)
+            manifest = dataclasses.replace(manifest, version=version_of(manifest.identity))
             filesystem.write_synced(staging / "manifest.json", manifest.json())
             filesystem.sync(staging)
             self._publish(staging, manifest)
-            self.point(name, version)
+            self.point(name, manifest.version)
         return manifest
+
+    def accept(self, manifest: Manifest) -> Manifest:
+        """Take an unfinished version without the answers that failed: the same rows, a new name."""
+        identity = manifests.accepted_identity(manifest.identity)
+        accepted = dataclasses.replace(manifest, identity=identity, version=version_of(identity))
+        self.adopt(accepted, self.folder(manifest.name, manifest.version) / "data")
+        return accepted
 
     def adopt(self, manifest: Manifest, folder: Path) -> None:
         """Take in a version that another store made, if it is what its manifest says.

@@ -13,10 +13,15 @@ from srlm_data.core import checked_json, filesystem
 from srlm_data.core.errors import DamagedError, StoreError, counted
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES
+from srlm_data.engines.failures import Failure, describe_failures
 from srlm_data.store import shards
 from srlm_data.store.access import FORMAT
 
 _VERSION_DIGITS: Final = 16
+_FAILED: Final = "failed"
+_ACCEPTED: Final = "accepted"
+"""Keys of an identity: which requests failed, and that their rows are taken without."""
+
 MEND: Final = "Build its recipe again, which puts this version aside and makes it anew."
 
 
@@ -40,6 +45,7 @@ class Manifest:
         drops: reason -> count of what the step left out.
         cost: calls, tokens and seconds that the model steps spent.
         made: when, by which command, commit and package versions; never part of identity.
+        failures: kind -> count and sentence of the requests that failed.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Manifest:
     cost: dict[str, float] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+    failures: dict[str, Failure] = field(default_factory=dict)
 
     @property
     def ref(self) -> str:
@@ -66,9 +73,32 @@ class Manifest:
         """How many rows of what: ``1 model``, ``4,572 candidates``."""
         return counted(self.rows, self.type.removesuffix("s"))
 
+    @property
+    def failed(self) -> int:
+        """How many of its requests failed."""
+        return sum(failure.count for failure in self.failures.values())
+
+    @property
+    def accepted(self) -> bool:
+        """Whether somebody has taken the version without the answers that failed."""
+        return bool(self.identity.get(_ACCEPTED))
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a build asks the failed requests again."""
+        return bool(self.failures) and not self.accepted
+
+    @property
+    def why_failed(self) -> str:
+        """How many requests failed, and why, in words."""
+        requests = int(self.cost.get("calls", 0) + self.cost.get("reused", 0))
+        taken = "; they were accepted" if self.accepted else ""
+        return describe_failures(self.failures, requests) + taken
+
     def json(self) -> bytes:
         """The manifest as it lies in the version's folder."""
         flat = {**vars(self), "inputs": list(map(vars, self.inputs))}
+        flat["failures"] = {kind: vars(failure) for kind, failure in self.failures.items()}
         return checked_json.dumps({**flat, "files": list(map(vars, self.files))})
 
 
@@ -80,6 +110,25 @@ def version_of(identity: Mapping[str, Any]) -> str:
     """
     payload = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(payload.encode()).hexdigest()[:_VERSION_DIGITS]
+
+
+def unfinished_identity(identity: Mapping[str, Any], failed: str) -> dict[str, Any]:
+    """Return what decides the rows of a step where requests failed; ``failed`` hashes which.
+
+    So a version without all answers has another name than the one with them, and nothing in a
+    version ever changes.
+    """
+    return {**identity, _FAILED: failed}
+
+
+def accepted_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the identity of an unfinished version that is taken as it is."""
+    return {**identity, _ACCEPTED: True}
+
+
+def step_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the rows of a version when no request fails."""
+    return {key: value for key, value in identity.items() if key not in (_FAILED, _ACCEPTED)}
 
 
 def read(file: Path, name: str, version: str) -> Manifest:
@@ -103,6 +152,7 @@ def read(file: Path, name: str, version: str) -> Manifest:
     try:
         raw["inputs"] = [Input(**item) for item in raw["inputs"]]
         raw["files"] = [shards.File(**item) for item in raw["files"]]
+        raw["failures"] = {kind: Failure(**item) for kind, item in raw.get("failures", {}).items()}
         manifest = Manifest(**raw)
         _refuse_foreign(manifest, name, version)
     except (StoreError, ValueError, TypeError, KeyError) as error:

@@ -87,7 +87,12 @@ def compare_all(
             positions[verdict or "none"] += 1
             sides = ("second", "first") if about["swapped"] else ("first", "second")
             winner = {"a": sides[0], "b": sides[1]}.get(verdict or "", verdict)
-            found = {"state": state, "winner": winner, "text": completion.text}
+            found = {
+                "state": state,
+                "winner": winner,
+                "text": completion.text,
+                "error": completion.error,
+            }
             yield about | found | answered(engine, completion)
 
     # The counters are filled while the rows are drained, and read after.

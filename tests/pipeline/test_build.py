@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeEngine
 from srlm_data.core import schema
 from srlm_data.core.config import Config
-from srlm_data.core.errors import BusyError, DataError, EngineError
+from srlm_data.core.errors import BusyError, DataError, EngineError, UnfinishedError
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Models, Prompts, Rows
@@ -217,18 +217,25 @@ def test_a_build_that_stops_midway_goes_on_where_it_was(project, tmp_path, monke
         assert project.rows(name) == project.rows(name, whole.store)
 
 
-def test_failed_requests_become_rows_and_are_asked_again_by_the_next_version(project):
+def test_failed_judgments_are_rows_with_their_reason_until_the_next_build_asks_again(project):
     def flaky(request):
-        if "<response>" in request.messages[-1]["content"] and request.seed % 3 == 0:
+        if "<response>" in request.messages[-1]["content"] and request.seed % 6 == 0:
             return Completion(request, "", "error", 0, 0, error="time-out")
         return reply(request)
 
     project.reply = flaky
-    made = project.build()
+    with pytest.raises(UnfinishedError) as unfinished:
+        project.build()
+    made = unfinished.value.manifests
     failed = made["toy.judgments"].cost["failed"]
     assert failed > 0
-    assert sum(row["state"] == "error" for row in project.rows("toy.judgments")) == failed
-    assert all(r["score"] is None for r in project.rows("toy.judgments") if r["state"] == "error")
+    rows = project.rows("toy.judgments")
+    assert [row["error"] for row in rows if row["state"] == "error"] == failed * ["time-out"]
+    assert all(row["score"] is None for row in rows if row["state"] == "error")
+    project.reply = reply
+    project.build()
+    assert len(project.asked) == failed
+    assert {row["error"] for row in project.rows("toy.judgments")} == {None}
 
 
 def test_only_the_named_datasets_and_what_they_read_are_built(project):

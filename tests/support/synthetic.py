@@ -7,6 +7,7 @@ meets what a build writes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,11 @@ def _commit(
         Rows.reading(dataset_type, batches()),
         identity={"query": query},
         inputs=list(inputs),
-        made=lambda: {"at": "2030-01-01T00:00:00+00:00", "seconds": 1.5},
-        cost=lambda: {"calls": 3, "reused": 1, "prompt_tokens": 20, "completion_tokens": 10},
+        complete=lambda manifest: replace(
+            manifest,
+            made={"at": "2030-01-01T00:00:00+00:00", "seconds": 1.5},
+            cost={"calls": 3, "reused": 1, "prompt_tokens": 20, "completion_tokens": 10},
+        ),
     )
 
 

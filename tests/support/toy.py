@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,8 @@ datasets:
   pairs: {step: pair, candidates: candidates, judgments: judgments}
 """
 """Six prompts make 24 candidates and 48 judgments, so 72 answers."""
+
+BUSY = "the toy is busy"
 
 DATASETS = ("toy.model", "toy.prompts", "toy.candidates", "toy.judgments", "toy.pairs")
 
@@ -97,6 +100,7 @@ class ToyEngine:
         kill_at: the answer, counted from 1, at which its own process gets SIGKILL.
         fail_at: the answer at which the engine cannot go on.
         hang_at: the answer that never comes.
+        failing: share of the requests that fail, and which ones: a number that draws them.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class ToyEngine:
         kill_at: int | None = None,
         fail_at: int | None = None,
         hang_at: int | None = None,
+        failing: tuple[float, int] = (0.0, 0),
     ) -> None:
         self.model = model
         self._log = Path(log)
@@ -118,6 +123,7 @@ class ToyEngine:
         self._kill_at = kill_at
         self._fail_at = fail_at
         self._hang_at = hang_at
+        self._failing, self._luck = failing
         self._count = 0
 
     def generate(
@@ -135,6 +141,9 @@ class ToyEngine:
                     time.sleep(3600)
                 if self._count == self._fail_at:
                     raise EngineError("engine: the toy is broken. Mend it and build again.")
+                if random.Random(f"{self._luck}/{request.seed}").random() < self._failing:
+                    yield Completion(request, "", "error", 7, 0, error=BUSY, error_kind="busy")
+                    continue
                 [key] = response_keys(self.model, [request])
                 line = {"key": key, "pid": os.getpid(), "at": time.time()}
                 with self._log.open("a") as log:  # one short write: whole, or not at all

@@ -22,7 +22,7 @@ import openai
 
 from srlm_data.core.errors import EngineError, MissingError
 from srlm_data.engines._chat import failed
-from srlm_data.engines._retrying import Budget, Fault, Trouble, pause, trouble_of
+from srlm_data.engines._retrying import Fault, Trouble, pause, trouble_of
 from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import OpenaiEngine
 
@@ -108,13 +108,12 @@ class Openai:
 
         Raises:
             EngineError: the server refuses the key or does not have the model, it has not answered
-                anything for ``patience`` seconds, or too many requests have failed.
+                anything for ``patience`` seconds.
         """
         source = iter(requests)
         room = 2 * self._settings.concurrency  # what waits here is sent the moment a place is free
         flying: set[Future[Completion]] = set()
         done: SimpleQueue[Future[Completion]] = SimpleQueue()
-        budget = Budget(self._where, self._settings.failure_budget)
         try:
             while True:
                 while len(flying) < room and (request := next(source, None)) is not None:
@@ -125,9 +124,7 @@ class Openai:
                     return
                 future = done.get()
                 flying.remove(future)
-                completion = future.result()
-                yield completion
-                budget.count(completion)
+                yield future.result()
         finally:
             for future in flying:
                 future.cancel()

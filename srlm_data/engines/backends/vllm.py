@@ -39,7 +39,7 @@ from srlm_data.core.errors import EngineError
 from srlm_data.engines._chat import Prompts, failed
 from srlm_data.engines.backends._vllm_guard import Guard
 from srlm_data.engines.protocol import Completion, Request
-from srlm_data.engines.settings import VllmEngine
+from srlm_data.engines.settings import COMMON, VllmEngine
 
 _CPU_TOKENS: Final = 8192  # of one step; on a CPU also the longest sequence, unless set otherwise
 _CPU_CACHE_BYTES: Final = 1 << 30
@@ -55,7 +55,7 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
         "tokenizer_revision": revision,
         "load_format": "safetensors",
         "use_tqdm_on_load": False,
-        **settings.model_dump(exclude={"kind"}, exclude_none=True),
+        **settings.model_dump(exclude={"kind", *COMMON}, exclude_none=True),
     }
     try:
         # The tokenizer of transformers, not vLLM's: every engine then reads the same tokens.

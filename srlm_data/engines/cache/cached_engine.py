@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final
 
 from srlm_data.engines.cache.response_cache import ResponseCache
+from srlm_data.engines.failures import Failures
 from srlm_data.engines.protocol import Completion, Engine, Request, fields_of
 
 LOOKAHEAD: Final = 4096
@@ -95,6 +96,7 @@ class CachedEngine:
         open_engine: starts the real engine; called only if something is left to ask.
         cache: the responses of the model.
         watch: called with the usage whenever it has changed, for a progress bar.
+        failures: counts the failed requests of the step, and ends it when they are too many.
     """
 
     def __init__(
@@ -102,17 +104,23 @@ class CachedEngine:
         open_engine: Callable[[], Engine],
         cache: ResponseCache,
         watch: Callable[[Usage], None],
+        failures: Failures | None = None,
     ) -> None:
         self._open_engine = open_engine
         self._cache = cache
         self._watch = watch
         self.model = cache.model
         self.usage = Usage()
+        self.failures = failures or Failures("engine")
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Yield cached responses at once, the rest as the engine finishes them."""
+        """Yield cached responses at once, the rest as the engine finishes them.
+
+        Raises:
+            EngineError: the engine cannot go on, or too many requests have failed.
+        """
         self.usage.total = (self.usage.total or 0) + total if total is not None else None
         windows = self._windows(iter(requests))
         for cached, missing in windows:
@@ -156,7 +164,7 @@ class CachedEngine:
 
     def _record(self, completions: Iterable[Completion]) -> Iterator[Completion]:
         """Add what an engine yields to the cache, and count it."""
-        usage, clock = self.usage, time.perf_counter
+        usage, failures, clock = self.usage, self.failures, time.perf_counter
         new: list[Completion] = []
         waited = 0.0
 
@@ -173,12 +181,16 @@ class CachedEngine:
                 now = clock()
                 waited += now - started
                 completion = _replace_surrogates(given)
+                if completion.finish_reason == "error":
+                    completion = failures.add(self.model, completion)
                 self._cache.add(completion)
                 new.append(completion)
                 if now - watched > WATCH_SECONDS or len(new) >= WATCH_ROWS:
                     count()
                     watched = now
                 yield completion
+                if completion.finish_reason == "error":
+                    failures.refuse_too_many(usage.reused + usage.calls + len(new))
                 started = clock()
         finally:
             count()

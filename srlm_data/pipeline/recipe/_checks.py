@@ -12,6 +12,7 @@ from srlm_data.core.config import Config
 from srlm_data.core.errors import RecipeError, did_you_mean
 from srlm_data.core.redaction import redacted
 from srlm_data.core.schema import DATASET_TYPES, DatasetType
+from srlm_data.engines.settings import COMMON
 from srlm_data.pipeline.recipe._engine import engine_settings, lower
 from srlm_data.pipeline.recipe._model import Dataset, Recipe
 from srlm_data.pipeline.recipe._yaml_lines import Document
@@ -255,12 +256,15 @@ class File:
         if chosen:
             kind = given.get("kind") if isinstance(given, dict) else None
             said = chosen.model_dump(exclude_unset=True)
+            common = {key: given[key] for key in COMMON & given.keys()} if kind else {}
             if kind == chosen.kind:
                 given = {**given, **said}
             elif kind == "vllm" and chosen.kind == "ray":
-                given = {**said, "vllm": given}  # each replica runs as the recipe says
+                # Each replica runs as the recipe says.
+                inner = {key: value for key, value in given.items() if key not in COMMON}
+                given = {**common, **said, "vllm": inner}
             else:
-                return chosen
+                given = {**common, **said}
         before = len(self._problems)
         try:
             return engine_settings(given)
