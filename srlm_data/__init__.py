@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         SrlmError,
         StoreError,
         TrainingError,
+        UnfinishedError,
     )
     from srlm_data.core.ids import example_id, prompt_id, row_id, row_ids
     from srlm_data.core.messages import assistant, render, user
@@ -88,7 +89,7 @@ _NAMES: Final = {
     "analysis.query": "connect",
     "core.config": "Config Expected Lengths Runtime Source Template fills",
     "core.errors": "ArgumentError BusyError DataError EngineError HubError MissingError "
-    "RecipeError SrlmError StoreError TrainingError",
+    "RecipeError SrlmError StoreError TrainingError UnfinishedError",
     "core.ids": "example_id prompt_id row_id row_ids",
     "core.messages": "assistant render user",
     "core.rows": "Candidates Comparisons Examples Judgments Messages Metrics Models Pairs Prompts "
@@ -163,6 +164,7 @@ __all__ = [
     "StoreError",
     "Template",
     "TrainingError",
+    "UnfinishedError",
     "VerifyResult",
     "VersionsResult",
     "Watcher",

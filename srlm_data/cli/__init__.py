@@ -39,7 +39,7 @@ Exit codes:
   3  rows break a rule, or cannot be read
   4  a version is missing or damaged, or the store cannot be used
   5  another process is at work there (with --no-wait, gc --delete, verify --quarantine)
-  6  text generation cannot start or go on
+  6  text generation cannot start or go on, or answers are missing at the end
   7  a training run was refused or failed
   8  an optional package is not installed
   9  the Hub refused, failed, or holds something else than was published

@@ -296,7 +296,7 @@ class Store:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            if not self.has(manifest.name, manifest.version):  # what is left of one
+            if self._is_lost(manifest.name, manifest.version):
                 self.put_aside(final)
                 staging.rename(final)
             there = self.manifest(manifest.name, manifest.version)
@@ -306,6 +306,10 @@ class Store:
                     "A step is not reproducible: bump its revision, or find what it depends on."
                 ) from None
         filesystem.sync(final.parent)
+
+    def _is_lost(self, name: str, version: str) -> bool:
+        """Whether what lies in a version's place is no whole version."""
+        return not self.has(name, version) or self.fault(name, version, proven=True) is not None
 
     def point(self, name: str, version: str, ref: str = "latest") -> None:
         """Let ``latest``, or a tag, name this version from now on."""
