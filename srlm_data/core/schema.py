@@ -141,6 +141,8 @@ _ANSWERED: Final = {
     "finish_reason": _maybe(_TEXT),  # stop, length or error
     "prompt_tokens": _maybe(_INT),
     "completion_tokens": _maybe(_INT),
+    "reasoning": _maybe(_TEXT),  # what a thinking model wrote before the answer, never judged
+    "reasoning_tokens": _maybe(_INT),  # of completion_tokens, those of the reasoning
 }
 
 MESSAGES: Final = DatasetType(

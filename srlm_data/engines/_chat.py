@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 from srlm_data.core.errors import EngineError
 from srlm_data.core.schema import Message
 from srlm_data.engines.protocol import Completion, Request, Sampling
+from srlm_data.engines.reasoning import MARKS, split_reasoning
 from srlm_data.models import chat_template
 
 _TEMPLATE_ERRORS: Final = (
@@ -62,14 +63,44 @@ class Prompts:
         special = {token.content for token in added if token.special}
         named = {token.content for token in added if token.content in str(tokenizer.chat_template)}
         self._marks = _any_of(special | named)
+        ids = tokenizer.convert_tokens_to_ids
+        self._openings = {ids(opening) for opening, _ in MARKS if opening in special}
+        self._closing = {ids(closing) for _, closing in MARKS if closing in special}
+        self._opened = self._opens()
         # In an assistant's turn a template may look for its own marks, to leave out what was only
         # thought: "<think>" is no special token, and stays.
         self._marks_of_assistant = _any_of(special)
         self._last: tuple[tuple[Message, ...], list[int]] = ((), [])
 
+    def _opens(self) -> bool:
+        """Return whether the template itself begins an answer with reasoning."""
+        with suppress(*_TEMPLATE_ERRORS):
+            text = self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": "?"}], add_generation_prompt=True, tokenize=False
+            )
+            return str(text).rstrip().endswith(tuple(opening for opening, _ in MARKS))
+        return False
+
     def stop(self, sampling: Sampling) -> tuple[str, ...]:
         """Return the texts that end an answer."""
         return (*sampling.stop, self._end_text) if self._end_text else sampling.stop
+
+    def split(self, text: str, tokens: Sequence[int]) -> tuple[str | None, str, int | None]:
+        """Return the reasoning before an answer, the answer, and how many tokens are reasoning.
+
+        Args:
+            text: what was written, without special tokens.
+            tokens: the same. Of some models the marks of reasoning are special tokens.
+        """
+        if self._closing and (self._opened or tokens[0] in self._openings):
+            ends = [place for place, token in enumerate(tokens) if token in self._closing]
+            end = ends[0] + 1 if ends else len(tokens)
+            spoken = self._tokenizer.decode(tokens[:end], skip_special_tokens=True)
+            return spoken.strip() or None, text.removeprefix(spoken).lstrip(), end
+        reasoning, answer = split_reasoning(text, opened=self._opened or None)
+        if reasoning is None:
+            return None, answer, None
+        return reasoning, answer, len(tokens) - len(self._encode(answer))
 
     def tokens(self, request: Request) -> list[int] | Completion:
         """Return the prompt's tokens, or a failed completion when there can be no answer."""

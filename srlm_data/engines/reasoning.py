@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from srlm_data.engines.protocol import Completion
+
 Marks = tuple[str, str]
 """What opens reasoning, and what closes it."""
 
@@ -46,3 +48,13 @@ def split_reasoning(
         if begins:
             return inside.strip() or None, ""
     return (rest.strip() or None, "") if opened else (None, text)
+
+
+def separate_reasoning(completion: Completion) -> Completion:
+    """Return a completion with its reasoning apart: an engine of a user's own may leave it in."""
+    if completion.reasoning is not None:
+        return completion
+    reasoning, answer = split_reasoning(completion.text)
+    if reasoning is None and answer == completion.text:
+        return completion
+    return completion._replace(text=answer, reasoning=reasoning)

@@ -14,11 +14,11 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected
+from srlm_data.core.config import Expected
 from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import MAX_SCORE, PAIRS
 from srlm_data.steps import pairing
-from srlm_data.steps.pairing import Rule
+from srlm_data.steps.pairing import Reasoning, Rule
 
 _AT_A_TIME: Final = 50_000
 """Candidates that are paired at a time, so that what is held does not grow with a dataset."""
@@ -26,7 +26,7 @@ _AT_A_TIME: Final = 50_000
 _ONCE: Final = ("best_worst", "best_random", "best_second", "length_controlled")
 
 
-class Pair(Config):
+class Pair(Reasoning):
     """How two answers of a prompt become a pair."""
 
     rule: Rule = Field(
@@ -89,7 +89,7 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) ->
         settings = {"rho": config.rho, "k": config.k, "wins_from": config.wins_from}
         return pairing.pair_by(
             config.rule, candidates, judgments, seed=config.seed, min_margin=config.min_margin,
-            max_spread=config.max_spread, settings=settings,
+            max_spread=config.max_spread, settings=settings, reasoning=config,
         )  # fmt: skip
     drops: Counter[str] = Counter()
     notes: dict[str, Any] = {}
@@ -110,7 +110,7 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) ->
                 counted = connection.sql(_COUNTED)
                 figures.update(dict(zip(counted.columns, counted.fetchall()[0], strict=True)))
                 yield from connection.sql(
-                    pairing.rows_of("FROM decided WHERE reason IS NULL")
+                    pairing.rows_of(config, "FROM decided WHERE reason IS NULL")
                 ).to_arrow_reader(BATCH)
             [(total,)] = connection.sql("SELECT count(*) FROM all_judgments").fetchall()
             figures["judgments_of_other_candidates"] = total - figures.pop("judgments")

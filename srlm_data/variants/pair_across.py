@@ -15,14 +15,14 @@ import pyarrow as pa
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected
+from srlm_data.core.config import Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import MAX_SCORE, PAIRS
-from srlm_data.steps.pairing import rows_of
+from srlm_data.steps.pairing import Reasoning, rows_of
 
 
-class PairAcross(Config):
+class PairAcross(Reasoning):
     """Which answers of the two sides meet."""
 
     min_margin: float = Field(
@@ -85,7 +85,7 @@ def pair_across(
             drops.update(dict(connection.sql(counts).fetchall()))
             [(notes["prompts"],)] = connection.sql("SELECT count(*) FROM met").fetchall()
             yield from connection.sql(
-                rows_of("FROM met WHERE reason IS NULL", "chosen", "rejected")
+                rows_of(config, "FROM met WHERE reason IS NULL", "chosen", "rejected")
             ).to_arrow_reader(BATCH)
 
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)

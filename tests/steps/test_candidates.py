@@ -109,3 +109,12 @@ def test_the_expected_calls_are_n_a_prompt():
 def test_figures_out_of_bounds_and_unknown_keys_are_refused(wrong):
     with pytest.raises(ValidationError):
         Generate(**wrong)
+
+
+def test_what_a_model_thought_has_a_column_of_its_own():
+    def think(request):
+        return Completion(request, "Tea.", "stop", 3, 9, reasoning="Which?", reasoning_tokens=7)
+
+    [row] = generate(Generate(n=1), prompts("a"), MODEL, FakeEngine(think)).dicts()
+    assert (row["response"], row["reasoning"]) == ("Tea.", "Which?")
+    assert (row["completion_tokens"], row["reasoning_tokens"]) == (9, 7)

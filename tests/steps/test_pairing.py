@@ -37,7 +37,7 @@ def means(scores):
 
 def test_the_file_of_the_papers_rule_gives_the_rows_of_the_step():
     given = made(MANY)
-    settings = {"seed": 3, "min_margin": 1, "max_spread": None, "settings": {}}
+    settings = {"seed": 3, "min_margin": 1, "max_spread": None, "settings": {}, "reasoning": Pair()}
     by_file = pairing.pair_by(Pair().rule, *given, **settings)
     step = pair(Pair(min_margin=1, seed=3), *given)
     assert by_file.table() == step.table()

@@ -26,6 +26,29 @@ def test_the_highest_mean_meets_the_lowest():
     assert row["model"] == "m"
 
 
+def test_reasoning_is_trained_on_where_the_recipe_asks_for_it_and_nowhere_else():
+    candidates, judgments = made({"p": [[5], [1]], "q": [[1], [4]]})
+    thinking = Rows.of(
+        schema.CANDIDATES,
+        [
+            {**row, "reasoning": "It's red." if row["candidate_id"] == "p0" else None}
+            for row in candidates.dicts()
+        ],
+    )
+    for rows in (thinking, candidates):
+        for row in pair(Pair(), rows, judgments).dicts():
+            assert row["chosen"] == assistant(f"answer {row['chosen_id']}")
+    asked = Pair(train_on_reasoning=True, reasoning_marks=("<a'>", "</a'>"))
+    [first, second] = pair(asked, thinking, judgments).dicts()
+    assert first["chosen"] == assistant("<a'>\nIt's red.\n</a'>\n\nanswer p0")
+    assert first["rejected"] == assistant("answer p1")
+    assert second["chosen"] == assistant("answer q1")
+    [row] = list(
+        pair(Pair(rule="all_pairs", train_on_reasoning=True), thinking, judgments).dicts()
+    )[:1]
+    assert row["chosen"] == assistant("<think>\nIt's red.\n</think>\n\nanswer p0")
+
+
 def test_a_judgment_without_a_score_counts_for_nothing():
     rows = pair(Pair(), *made({"p": [[4, None, None], [5, 2, None], [None] * 3]}))
     [row] = rows.dicts()

@@ -226,8 +226,16 @@ class Transformers:
         return text.rstrip("\N{REPLACEMENT CHARACTER}")
 
     def _completion(self, row: _Row, finish_reason: str, text: str) -> Completion:
+        reasoning, answer, thought = self._prompts.split(text, row.answer)
         return Completion(
-            row.request, text, finish_reason, len(row.prompt), len(row.answer), row.cached
+            row.request,
+            answer,
+            finish_reason,
+            len(row.prompt),
+            len(row.answer),
+            row.cached,
+            reasoning=reasoning,
+            reasoning_tokens=thought,
         )
 
 

@@ -196,7 +196,29 @@ class Vllm:
                 f"engine 'vllm': it has died: {error}. What was answered is kept; set "
                 "VLLM_LOGGING_LEVEL=INFO to see why, and build again."
             ) from error
-        return [_completion(self._waiting.pop(output.request_id), output) for output in outputs]
+        return [
+            self._completion(self._waiting.pop(output.request_id), output) for output in outputs
+        ]
+
+    def _completion(self, request: Request, output: Any) -> Completion:
+        """Return the completion of a finished output of vLLM."""
+        (answer,) = output.outputs
+        times, read = output.metrics, len(output.prompt_token_ids)
+        if answer.finish_reason not in ("stop", "length"):
+            reason = f"vLLM ended it with '{answer.finish_reason}'"
+            return failed(request, "ended", reason, prompt_tokens=read)
+        reasoning, text, thought = self._prompts.split(answer.text, answer.token_ids)
+        return Completion(
+            request,
+            text,
+            answer.finish_reason,
+            read,
+            len(answer.token_ids),
+            output.num_cached_tokens or 0,
+            queue_seconds=max(0.0, times.scheduled_ts - times.queued_ts) if times else 0.0,
+            reasoning=reasoning,
+            reasoning_tokens=thought,
+        )
 
     def abort(self) -> None:
         """Take back what is unanswered."""
@@ -233,21 +255,3 @@ class Vllm:
             torch.cuda.empty_cache()
         if self._guard:
             self._guard.close()
-
-
-def _completion(request: Request, output: Any) -> Completion:
-    """Return the completion of a finished output of vLLM."""
-    (answer,) = output.outputs
-    times, read = output.metrics, len(output.prompt_token_ids)
-    if answer.finish_reason not in ("stop", "length"):
-        reason = f"vLLM ended it with '{answer.finish_reason}'"
-        return failed(request, "ended", reason, prompt_tokens=read)
-    return Completion(
-        request,
-        answer.text,
-        answer.finish_reason,
-        read,
-        len(answer.token_ids),
-        output.num_cached_tokens or 0,
-        queue_seconds=max(0.0, times.scheduled_ts - times.queued_ts) if times else 0.0,
-    )

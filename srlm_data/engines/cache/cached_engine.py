@@ -12,6 +12,7 @@ from typing import Final
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.failures import Failures
 from srlm_data.engines.protocol import Completion, Engine, Request, fields_of
+from srlm_data.engines.reasoning import separate_reasoning
 
 LOOKAHEAD: Final = 4096
 """Requests looked up at a time: enough for a lookup to cost little, few enough to hold."""
@@ -124,9 +125,9 @@ class CachedEngine:
         self.usage.total = (self.usage.total or 0) + total if total is not None else None
         windows = self._windows(iter(requests))
         for cached, missing in windows:
-            yield from cached
+            yield from map(separate_reasoning, cached)
             if missing:  # the engine is never started where everything is cached
-                yield from self._ask(missing, windows, total)
+                yield from map(separate_reasoning, self._ask(missing, windows, total))
         self._cache.flush()
 
     def _windows(self, requests: Iterator[Request]) -> Iterator[_Window]:

@@ -23,12 +23,14 @@ from typing import Annotated, Any, Final
 import duckdb
 import pyarrow as pa
 import pydantic
-from pydantic import ValidationInfo
+from pydantic import Field, ValidationInfo
 
 from srlm_data.core import database
+from srlm_data.core.config import Config
 from srlm_data.core.errors import DataError, did_you_mean
 from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import PAIRS
+from srlm_data.engines.reasoning import MARKS
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,34 @@ class RuleText:
         return f"getvariable('{setting}')" in self.text
 
 
-def rows_of(matches: str, chosen: str = "candidates", rejected: str = "candidates") -> str:
+class Reasoning(Config):
+    """Whether what a thinking model wrote before its answer is trained on."""
+
+    train_on_reasoning: bool = Field(
+        False, description="Put the reasoning before each answer, between its marks."
+    )
+    reasoning_marks: tuple[str, str] = Field(
+        MARKS[0], description="What opens and closes reasoning for the model in training."
+    )
+
+    def written(self, answers: str) -> str:
+        """Return SQL for what is trained on of an answer of the view ``answers``."""
+        if not self.train_on_reasoning:
+            return f"{answers}.response"
+        before, after = ("'" + mark.replace("'", "''") + "'" for mark in self.reasoning_marks)
+        return (
+            f"coalesce({before} || chr(10) || {answers}.reasoning || chr(10) || {after} || "
+            f"chr(10) || chr(10), '') || {answers}.response"
+        )
+
+
+def rows_of(
+    config: Reasoning, matches: str, chosen: str = "candidates", rejected: str = "candidates"
+) -> str:
     """The query that makes the rows of pairs.
 
     Args:
+        config: says what is trained on of an answer.
         matches: a query of ``prompt_id``, the two ids, the two scores and the ``margin``.
         chosen: the view in which the chosen answers are.
         rejected: the view in which the rejected ones are.
@@ -54,8 +80,8 @@ def rows_of(matches: str, chosen: str = "candidates", rejected: str = "candidate
     return f"""
         SELECT md5(concat_ws('/', 'pair', chosen_id, rejected_id)) AS pair_id,
                matches.prompt_id, good.prompt,
-               [{{'role': 'assistant', 'content': good.response}}] AS chosen,
-               [{{'role': 'assistant', 'content': bad.response}}] AS rejected,
+               [{{'role': 'assistant', 'content': {config.written("good")}}}] AS chosen,
+               [{{'role': 'assistant', 'content': {config.written("bad")}}}] AS rejected,
                chosen_id, rejected_id, chosen_score, rejected_score, margin,
                CASE WHEN good.model = bad.model THEN good.model END AS model
         FROM ({matches}) AS matches
@@ -111,6 +137,7 @@ def pair_by(
     min_margin: float,
     max_spread: float | None,
     settings: Mapping[str, float],
+    reasoning: Reasoning,
 ) -> Pairs:
     """Pair the answers of each prompt as a rule says.
 
@@ -122,6 +149,7 @@ def pair_by(
         min_margin: least difference of two scores.
         max_spread: largest difference among an answer's own scores; above it, it is unscored.
         settings: what the rule may read by ``getvariable``.
+        reasoning: what is trained on of an answer.
 
     Raises:
         DataError: the rule cannot be run, or gives something else than matches.
@@ -146,7 +174,9 @@ def pair_by(
             drops.update(dict(connection.sql(counts).fetchall()))
             [figures] = connection.sql(_NOTES).to_arrow_table().to_pylist()
             notes.update(figures)
-            yield from connection.sql(rows_of("FROM matches WHERE wide")).to_arrow_reader(BATCH)
+            yield from connection.sql(
+                rows_of(reasoning, "FROM matches WHERE wide")
+            ).to_arrow_reader(BATCH)
 
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
 
