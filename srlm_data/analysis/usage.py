@@ -99,9 +99,7 @@ def _latest(store: Store, recipes: Collection[str]) -> list[Manifest]:
                 f"{store.root}: nothing of a recipe '{recipe}' is built."
                 f"{did_you_mean(recipe, known)} 'srlm-data ls' lists what there is."
             )
-    return [
-        store.resolve(name) for name in names if not recipes or name.partition(".")[0] in recipes
-    ]
+    return store.latest(name for name in names if not recipes or name.partition(".")[0] in recipes)
 
 
 def _model(store: Store, manifest: Manifest) -> str | None:
@@ -116,8 +114,7 @@ def _model(store: Store, manifest: Manifest) -> str | None:
 def _names(store: Store) -> dict[str, str]:
     """Model digest -> the dataset that names it."""
     found: dict[str, str] = {}
-    for name in store.names():
-        manifest = store.resolve(name)
+    for manifest in store.latest():
         if manifest.type == MODELS.name:
-            found |= {row["model"]: name for row in store.rows(manifest).dicts()}
+            found |= {row["model"]: manifest.name for row in store.rows(manifest).dicts()}
     return found

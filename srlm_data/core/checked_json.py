@@ -28,7 +28,10 @@ def loads(data: bytes) -> dict[str, Any]:
     head, _, _ = data.rpartition(_BEFORE)
     if not head or data != head + _after(head):
         raise ValueError("bytes that do not fit their checksum")
-    value: dict[str, Any] = json.loads(data)
+    try:
+        value: dict[str, Any] = json.loads(data)
+    except RecursionError:
+        raise ValueError("values nested without end") from None
     del value["sha256"]
     return value
 

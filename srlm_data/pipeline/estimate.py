@@ -17,6 +17,7 @@ from srlm_data.core.config import Lengths
 from srlm_data.core.schema import DATASET_TYPES, DatasetType
 from srlm_data.pipeline.plan import Planned
 from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import Graph
 
 CHARACTERS_PER_TOKEN: Final = 4.0
 """Of English, where the store has nothing to measure it by."""
@@ -78,8 +79,9 @@ class _Estimator:
     texts: dict[str, Manifest | Lengths] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        latest = [self.store.resolve(name) for name in self.store.names()]
-        self._latest = sorted(latest, key=lambda one: str(one.made.get("at")), reverse=True)
+        self._graph = Graph(self.store)
+        self._latest = self.store.latest()
+        self._latest.sort(key=lambda manifest: str(manifest.made.get("at")), reverse=True)
 
     def estimate(self, planned: Planned) -> Estimate | None:
         """Estimate a dataset whose inputs were estimated before; None when it is there."""
@@ -113,8 +115,9 @@ class _Estimator:
         """Rows of a step that asks no model."""
         inputs = [self.rows.get(read.name) for _, read in planned.dataset.reads()]
         first = inputs[0] if inputs else None
-        if before and before.inputs and first is not None:
-            was = self.store.manifest(before.inputs[0].name, before.inputs[0].version).rows
+        parents = self._parents(before)
+        if before and parents and first is not None:
+            was = parents[0][1].rows
             return before.rows * first / was if was else None
         if planned.expected.rows is not None:
             return planned.expected.rows
@@ -150,6 +153,11 @@ class _Estimator:
         written = min(written, most or written)
         return Estimate(rows, calls, read * calls, written * calls, before.name)
 
+    def _parents(self, manifest: Manifest | None) -> list[tuple[str, Manifest]]:
+        """What a version was made from and is still there, with the parameters that read it."""
+        parents = self._graph.parents(manifest) if manifest else []
+        return [(parent.parameter, parent.manifest) for parent in parents if parent.manifest]
+
     def _lengths(self, planned: Planned) -> dict[str, Lengths]:
         """How long the texts are that each parameter reads."""
         reads = {parameter: self.texts.get(one.name) for parameter, one in planned.dataset.reads()}
@@ -161,8 +169,7 @@ class _Estimator:
     def _characters_of(self, planned: Planned, before: Manifest) -> float | None:
         """Characters of a prompt of an earlier version, which may have had another template."""
         lengths = {
-            read.parameter: _lengths(self.store, self.store.manifest(read.name, read.version))
-            for read in before.inputs
+            parameter: _lengths(self.store, parent) for parameter, parent in self._parents(before)
         }
         config = planned.dataset.config
         found = config.prompt_characters(lengths)
@@ -176,8 +183,8 @@ class _Estimator:
         first = next(iter(self._lengths(planned).values()), None)
         if before is not None and before.name == planned.dataset.name:
             was = self._measured(before)
-            read = next(iter(before.inputs), None)
-            then = read and _lengths(self.store, self.store.manifest(read.name, read.version))
+            parents = self._parents(before)
+            then = _lengths(self.store, parents[0][1]) if parents else None
             longer = first.prompt / then.prompt if first and then and then.prompt else 1.0
             return Lengths(was.prompt * longer, was.response)
         first = first or Lengths(0.0, 0.0)

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pydantic
-
 from srlm_data.core.errors import HubError, StoreError, did_you_mean
 from srlm_data.publish._remote import Remote
 from srlm_data.publish.bundle import other_rows
 from srlm_data.publish.push import MANIFESTS
-from srlm_data.store import Manifest, Store, version_of
+from srlm_data.store import Manifest, Store
+from srlm_data.store.manifests import parse
 
-_MANIFEST: Final = pydantic.TypeAdapter(Manifest)
 REMEDY: Final = "Ask its publisher, or name another revision."
 
 
@@ -87,15 +85,9 @@ def read_manifests(remote: Remote, folder: Path) -> dict[str, Manifest]:
     for file in sorted(folder.glob(f"{MANIFESTS}/*.json")):
         where = f"{remote.repo}: {MANIFESTS}/{file.name}"
         try:
-            manifest = _MANIFEST.validate_json(file.read_bytes())
-        except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(map(str, first["loc"]))
-            raise HubError(
-                f"{where}: it is damaged, found '{field}': {first['msg']}. {REMEDY}"
-            ) from None
-        if version_of(manifest.identity) != manifest.version:
-            raise HubError(f"{where}: its identity does not hash to {manifest.version}. {REMEDY}")
+            manifest = parse(file.read_bytes())
+        except (StoreError, ValueError) as error:
+            raise HubError(f"{where}: it is no manifest, found {error} {REMEDY}") from None
         if not {"step", "revision", "config"} <= manifest.identity.keys():
             raise HubError(f"{where}: its identity names no step, revision and config. {REMEDY}")
         manifests[file.stem] = manifest

@@ -79,7 +79,7 @@ def subject_of(store: Store, names: Sequence[str]) -> Subject:
         if "." in name:
             found = [store.resolve(name)]
         else:
-            found = [store.resolve(one) for one in store.names() if one.startswith(f"{name}.")]
+            found = store.latest(one for one in store.names() if one.startswith(f"{name}."))
         chosen = [one for one in found if one.type == PAIRS.name]
         measured = [one for one in found if one.type == METRICS.name]
         if not chosen and not measured:

@@ -18,11 +18,12 @@ import contextlib
 import dataclasses
 import errno
 import itertools
+import logging
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -32,10 +33,12 @@ from srlm_data.core.errors import DamagedError, StoreError, did_you_mean
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.store import _rules, access, manifests, refs, shards
+from srlm_data.store._manifest_shape import NAME
 from srlm_data.store._proof import Proof
 from srlm_data.store.manifests import Input, Manifest, version_of
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}(\.[a-z][a-z0-9_]{0,99})?")
+_LOG: Final = logging.getLogger("srlm_data")
+_NAME: Final = re.compile(NAME)
 
 __all__ = ["Input", "Manifest", "Place", "Store", "open_store", "version_of"]
 
@@ -46,6 +49,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._proof = Proof(root)
+        self._warned: set[str] = set()
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -113,6 +117,35 @@ class Store:
             StoreError: it is missing, or a newer srlm-data has written it.
         """
         return manifests.read(self.folder(name, version) / "manifest.json", name, version)
+
+    def latest(self, names: Iterable[str] | None = None) -> list[Manifest]:
+        """The latest versions of datasets (of all, by default).
+
+        One that cannot be read is named once, as a warning, and left out.
+        """
+        names = self.names() if names is None else names
+        return self._readable(self.resolve, ((name,) for name in names))
+
+    def readable(self, name: str) -> list[Manifest]:
+        """Every version of a dataset, sorted; one that cannot be read as in :meth:`latest`."""
+        return self._readable(self.manifest, ((name, version) for version in self.versions(name)))
+
+    def _readable(
+        self, read: Callable[..., Manifest], arguments: Iterable[tuple[str, ...]]
+    ) -> list[Manifest]:
+        manifests = []
+        for words in arguments:
+            try:
+                manifests.append(read(*words))
+            except StoreError as error:
+                self.warn(error)
+        return manifests
+
+    def warn(self, error: StoreError) -> None:
+        """Say, once, why a version is left out."""
+        if str(error) not in self._warned:
+            _LOG.warning("%s Until then it is left out.", error)
+        self._warned.add(str(error))
 
     def find(self, name: str, version: str) -> Manifest | None:
         """Return a version's manifest, or None where there is no such version.
@@ -256,7 +289,7 @@ class Store:
         """Take in a version that another store made, if it is what its manifest says.
 
         Args:
-            manifest: of the other store; it is trusted for nothing.
+            manifest: of the other store, parsed by :func:`srlm_data.store.manifests.parse`.
             folder: holds its files; they are copied.
 
         Raises:
@@ -264,13 +297,6 @@ class Store:
                 other rows are here under this identity.
             DataError: a row breaks a rule of its stage.
         """
-        self._dataset(manifest.name)  # the name and the paths become places on this disk
-        shards.refuse_strange(manifest.files, manifest.ref)
-        if manifest.type not in DATASET_TYPES:
-            raise StoreError(
-                f"{manifest.ref}: its dataset type '{manifest.type}' is unknown."
-                f"{did_you_mean(manifest.type, DATASET_TYPES)} Get a newer srlm-data."
-            )
         with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
             (staging / "data").mkdir()
             files = [staging / entry.path for entry in manifest.files]

@@ -131,7 +131,6 @@ def gc(*, delete: bool = False, recipes: str | Path = "recipes", store: Place = 
         store: where versions lie.
 
     Raises:
-        StoreError: names, or a manifest that a name leads to, are damaged.
         RecipeError: a lock file is damaged.
         BusyError: somebody is building, with ``delete``.
     """

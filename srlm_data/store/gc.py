@@ -11,18 +11,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from srlm_data.core import locks
-from srlm_data.core.errors import BusyError, RecipeError
+from srlm_data.core.errors import BusyError, RecipeError, StoreError
 from srlm_data.core.schema import MODELS
 from srlm_data.store import Manifest, Store, access, refs
 from srlm_data.store.graph import Graph
+
+_LOG: Final = logging.getLogger("srlm_data")
 
 Kind = Literal["version", "model", "work", "staging", "lock"]
 
@@ -54,23 +57,24 @@ class Found:
 def find(store: Store, recipes: Sequence[Path] = ()) -> Found:
     """Everything that no name needs.
 
+    Where names, or a manifest that a name leads to, are damaged, nobody can say what they need:
+    that is a warning, and no version or model is garbage.
+
     Args:
         store: nothing in it is changed.
         recipes: the lock files beside recipes.
 
     Raises:
-        StoreError: names, or a manifest that a name leads to, are damaged: nobody can say then
-            what is needed.
         RecipeError: a lock file is damaged.
     """
-    roots = [*_named(store), *_locked(recipes)]
-    kept, models = _mark(store, roots)
-    garbage = [
-        *_versions(store, {(one.name, one.version) for one in kept}),
-        *_models(store, models),
-        *_work(store),
-        *_left_behind(store),
-    ]
+    garbage = [*_work(store), *_left_behind(store)]
+    try:
+        kept, models = _mark(store, [*_named(store), *_locked(recipes)])
+    except StoreError as error:
+        _LOG.warning("%s Until then every version and model is kept.", error)
+        return Found(garbage, sum(len(store.versions(name)) for name in store.names()))
+    garbage += _versions(store, {(one.name, one.version) for one in kept})
+    garbage += _models(store, models)
     return Found(garbage, len(kept))
 
 
@@ -110,7 +114,7 @@ def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest
     """The versions that roots lead to, and the models of the store that these name."""
     named = [store.find(*one) for one in (*roots, *_unnamed_yet(store))]
     first = {one.ref: one for one in named if one}  # a lock file may know of another store
-    ancestors = Graph(store).ancestors(*first.values())
+    ancestors = Graph(store, strict=True).ancestors(*first.values())
     kept = [*first.values(), *(one.manifest for one in ancestors if one.manifest)]
     models = {
         row["location"].partition(":")[2]

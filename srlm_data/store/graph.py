@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from srlm_data.core.errors import DamagedError
 from srlm_data.core.schema import CANDIDATES, PAIRS, DatasetType
 from srlm_data.store import Input, Manifest, Store, refs
 
@@ -56,10 +57,14 @@ class Graph:
     Args:
         store: where versions lie.
         manifests: all versions that there are; those of the store if not given.
+        strict: raise DamagedError at a version that cannot be read, which else is named in a
+            warning and taken for one that is not in the store.
     """
 
-    def __init__(self, store: Store, manifests: Iterable[Manifest] | None = None) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, manifests: Iterable[Manifest] | None = None, *, strict: bool = False
+    ) -> None:
+        self._store, self._strict = store, strict
         self._known: dict[tuple[str, str], Manifest | None] = {}
         self._all: list[Manifest] | None = None
         if manifests is not None:
@@ -67,11 +72,7 @@ class Graph:
             self._known = {(one.name, one.version): one for one in self._all}
 
     def parents(self, manifest: Manifest) -> list[Parent]:
-        """List what a version was made from, in the order of its step's parameters.
-
-        Raises:
-            DamagedError: the manifest of a parent is not what was written.
-        """
+        """List what a version was made from, in the order of its step's parameters."""
         return [
             Parent(
                 read.parameter,
@@ -84,11 +85,7 @@ class Graph:
         ]
 
     def children(self, manifest: Manifest) -> list[tuple[str, Manifest]]:
-        """List the versions that were made from a version, each with the parameter that read it.
-
-        Raises:
-            DamagedError: a manifest of the store is not what was written.
-        """
+        """List the versions that were made from a version, each with the parameter that read it."""
         return [
             (read.parameter, other)
             for other in self._manifests()
@@ -102,9 +99,6 @@ class Graph:
         Args:
             manifests: where the walk begins; they are not among the ancestors.
             stop: nothing that a version of this type was made from is followed.
-
-        Raises:
-            DamagedError: the manifest of an ancestor is not what was written.
         """
         seen = {one.ref for one in manifests}
         waiting = deque(manifests)
@@ -181,15 +175,19 @@ class Graph:
     def _manifest(self, name: str, version: str) -> Manifest | None:
         key = name, version
         if key not in self._known and self._all is None:
-            self._known[key] = self._store.find(name, version)
+            try:
+                self._known[key] = self._store.find(name, version)
+            except DamagedError as error:
+                if self._strict:
+                    raise
+                self._store.warn(error)
+                self._known[key] = None
         return self._known.get(key)
 
     def _manifests(self) -> list[Manifest]:
         if self._all is None:
             self._all = [
-                self._store.manifest(name, version)
-                for name in self._store.names()
-                for version in self._store.versions(name)
+                manifest for name in self._store.names() for manifest in self._store.readable(name)
             ]
             self._known |= {(one.name, one.version): one for one in self._all}
         return self._all

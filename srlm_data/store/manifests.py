@@ -15,6 +15,7 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.engines.failures import Failure, describe_failures
 from srlm_data.store import shards
+from srlm_data.store._manifest_shape import refuse_misshapen
 from srlm_data.store.access import FORMAT
 
 _VERSION_DIGITS: Final = 16
@@ -132,59 +133,60 @@ def step_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read(file: Path, name: str, version: str) -> Manifest:
-    """The manifest of a version, out of its file.
+    """Return the manifest of a version, out of its file.
 
     Raises:
         DamagedError: it is not what was written.
         StoreError: it is missing, or a newer srlm-data has written it.
     """
     try:
-        raw = checked_json.loads(file.read_bytes())
+        manifest = parse(file.read_bytes())
+        if (manifest.name, manifest.version) != (name, version):
+            raise ValueError(f"the manifest of {manifest.ref}")
     except FileNotFoundError:
         raise StoreError(f"{file}: no such version. 'srlm-data log {name}' lists them.") from None
+    except StoreError as newer:
+        raise StoreError(f"{file}: {newer}") from None
     except ValueError as error:
         raise DamagedError(f"{file}: the manifest is damaged, found {error}. {MEND}") from None
-    if raw["format"] > FORMAT:
+    return manifest
+
+
+def parse(data: bytes) -> Manifest:
+    """Return the manifest that a file holds; whoever wrote it is trusted for nothing.
+
+    Raises:
+        ValueError: its bytes, types or identity are not those of a manifest.
+        StoreError: a newer srlm-data has written it.
+    """
+    raw = checked_json.loads(data)
+    newest = raw.get("format")
+    if isinstance(newest, int) and newest > FORMAT:
         raise StoreError(
-            f"{file}: format {raw['format']} is not known, {FORMAT} is the newest that is. "
+            f"format {newest} is not known, {FORMAT} is the newest that is. "
             "Install a newer srlm-data."
         )
-    try:
-        raw["inputs"] = [Input(**item) for item in raw["inputs"]]
-        raw["files"] = [shards.File(**item) for item in raw["files"]]
-        raw["failures"] = {kind: Failure(**item) for kind, item in raw.get("failures", {}).items()}
-        manifest = Manifest(**raw)
-        _refuse_foreign(manifest, name, version)
-    except (StoreError, ValueError, TypeError, KeyError) as error:
-        raise DamagedError(f"{file}: the manifest is damaged, found {error}. {MEND}") from None
+    refuse_misshapen(json.dumps(raw))
+    raw["inputs"] = [Input(**item) for item in raw["inputs"]]
+    raw["files"] = [shards.File(**item) for item in raw["files"]]
+    failures = raw.get("failures", {})
+    raw["failures"] = {kind: Failure(**item) for kind, item in failures.items()}
+    manifest = Manifest(**raw)
+    if version_of(manifest.identity) != manifest.version:
+        raise ValueError("an identity that does not hash to the version's name")
     return manifest
 
 
 def faults(manifest: Manifest, files: Sequence[Path]) -> list[str]:
     """Every fault of a version whose files are these, one sentence each; hashes every byte."""
     found = []
-    if version_of(manifest.identity) != manifest.version:
-        found.append(f"{manifest.ref}: the identity does not hash to the version's name.")
     for file, entry in zip(files, manifest.files, strict=True):
         if not file.is_file():
             found.append(f"{manifest.ref}: {entry.path} is missing.")
-        elif filesystem.digest(file) != entry.sha256:
+        elif (file.stat().st_size, filesystem.digest(file)) != (entry.bytes, entry.sha256):
             found.append(f"{manifest.ref}: {entry.path} is not what was written.")
     if not found:
         rows = Rows.of_files(DATASET_TYPES[manifest.type], files, manifest.ref)
-        if shards.content(rows) != manifest.content:
-            found.append(f"{manifest.ref}: the rows do not hash to the manifest's content.")
+        if (rows.count(), shards.content(rows)) != (manifest.rows, manifest.content):
+            found.append(f"{manifest.ref}: the rows are not those that its manifest counts.")
     return found
-
-
-def _refuse_foreign(manifest: Manifest, name: str, version: str) -> None:
-    """A manifest speaks of the version that it lies in, and of files in there.
-
-    Raises:
-        ValueError: it does not, so somebody put it there by hand.
-    """
-    if (manifest.name, manifest.version) != (name, version):
-        raise ValueError(f"the manifest of {manifest.name}@{manifest.version}")
-    if manifest.type not in DATASET_TYPES:
-        raise ValueError(f"the dataset type {manifest.type!r:.60}, which is none")
-    shards.refuse_strange(manifest.files, f"{name}@{version}")

@@ -7,7 +7,6 @@ whatever the size.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +19,6 @@ import pyarrow.parquet as pq
 
 from srlm_data.core import filesystem
 from srlm_data.core.content_hash import RowHash, hash_of
-from srlm_data.core.errors import StoreError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DatasetType
 from srlm_data.store import _rules
@@ -30,8 +28,6 @@ GROUP_ROWS: Final = 32_768
 GROUP_BYTES: Final = 8 << 20
 SHARD_BYTES: Final = 512 << 20
 """Size of a shard in memory, before compression."""
-
-_SHARD: Final = re.compile(r"data/train-\d{5}-of-\d{5}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -177,17 +173,3 @@ class _Shards:
 def content(rows: Rows) -> str:
     """The content hash of rows, as a commit of them would record it."""
     return hash_of(rows.type.hashed, rows.batches())
-
-
-def refuse_strange(files: Iterable[File], where: str) -> None:
-    """Refuse a list of files that :func:`write` would not have made; a path could lead anywhere.
-
-    Raises:
-        StoreError: a path is not that of a shard.
-    """
-    for file in files:
-        if not _SHARD.fullmatch(file.path):
-            raise StoreError(
-                f"{where}: its manifest names the file '{file.path}', and a version has only "
-                "data/train-00000-of-00001.parquet and the like. Get the version elsewhere."
-            )

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import srlm_data
 import toy
 from checkout import Cli
 from srlm_data.analysis.query import connect, refused, run
@@ -72,6 +73,24 @@ def test_a_manifest_speaks_of_its_own_version_only(store: Store, field: str, val
         ask(connection, store, "FROM toy.pairs")
 
 
+def test_one_unreadable_version_is_named_and_every_command_steps_around_it(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(folder_of(store, "toy.candidates") / "manifest.json", drops={"all": "many"})
+    place = store.root
+    found = srlm_data.versions(store=place)
+    assert (len(found.manifests), len(found.faults)) == (len(store.names()) - 1, 1)
+    assert srlm_data.cost(store=place)
+    assert srlm_data.gc(store=place, delete=True).garbage == []
+    assert srlm_data.sql("SELECT count(*) FROM toy.pairs", store=place).fetchall() == [(6,)]
+    assert srlm_data.lineage("toy.prompts", store=place)
+    assert srlm_data.plan(toy.write_recipe(place.parent), store=place)
+    assert "found 'drops.all': Input should be a valid integer" in caplog.text
+    faults = srlm_data.verify(store=place, quarantine=True).faults
+    assert [fault.kind for fault in faults] == ["version"]
+    assert srlm_data.verify("toy.pairs", store=place).faults == []
+
+
 def ask(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> list[Any]:
     with refused(store, query):
         return run(connection, store, query).fetchall()
@@ -128,12 +147,10 @@ def test_a_store_may_itself_be_reached_by_a_link(cli: Cli, store: Store) -> None
     assert cli("build", toy.write_recipe(store.root.parent)).returncode == 0
 
 
-@pytest.mark.parametrize("link", ["locks/toy.pairs.refs.lock", "datasets/toy.pairs/.refs.draft"])
-def test_a_link_where_a_build_writes_leaves_what_it_leads_to_alone(store: Store, link: str) -> None:
+def test_a_link_in_place_of_a_lock_leaves_what_it_leads_to_alone(store: Store) -> None:
     precious = store.root.parent / "precious.txt"
     precious.write_text("precious")
-    (store.root / link).unlink(missing_ok=True)
-    (store.root / link).symlink_to(precious)
+    (store.root / "locks" / "toy.pairs.refs.lock").symlink_to(precious)
     with pytest.raises(StoreError, match="it is a link"):
         store.point("toy.pairs", store.resolve("toy.pairs").version, "mine")
     assert precious.read_text() == "precious"

@@ -19,6 +19,7 @@ import toy
 from checkout import Cli
 from commands import ran, sentence
 from hub_repos import Hub
+from srlm_data.core import checked_json
 from srlm_data.core.errors import HubError
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
@@ -160,7 +161,7 @@ def told(**changes: object) -> Callable[[Path], None]:
 
     def change(folder: Path) -> None:
         file = folder / "manifests" / "pairs.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+        file.write_bytes(checked_json.dumps(checked_json.loads(file.read_bytes()) | changes))
 
     return change
 
@@ -170,10 +171,10 @@ def inside(field: str, place: str | int, **changes: object) -> Callable[[Path], 
 
     def change(folder: Path) -> None:
         file = folder / "manifests" / "pairs.json"
-        manifest = json.loads(file.read_text())
+        manifest = checked_json.loads(file.read_bytes())
         part = manifest[field] if place == "" else manifest[field][place]
         part.update(changes)
-        file.write_text(json.dumps(manifest))
+        file.write_bytes(checked_json.dumps(manifest))
 
     return change
 
@@ -191,15 +192,43 @@ def exchange_rows(folder: Path) -> None:
     [
         (exchange_rows, "data/train-00000-of-00001.parquet is not what was written"),
         (lambda folder: (folder / PAIRS).unlink(), "train-00000-of-00001.parquet is missing"),
-        (told(content="0" * 64), "the rows do not hash to"),
-        (told(rows="many"), "it is damaged, found 'rows'"),
-        (told(name="../../toy"), "not a dataset's name"),
-        (told(type="jokes"), "its dataset type 'jokes' is unknown"),
-        (inside("identity", "", revision=9), "identity does not hash to"),
-        (inside("files", 0, path="../../../run.parquet"), "names the file '../../../run.parquet'"),
+        (told(content="0" * 64), "the rows are not those that its manifest counts"),
+        (told(rows="many"), "found 'rows': Input should be a valid integer"),
+        (told(name="../../toy"), "found 'name': String should match pattern"),
+        (told(type="jokes"), "the dataset type 'jokes', which is none"),
+        (told(format=7), "format 7 is not known, 1 is the newest that is. Install a newer"),
+        (told(drops={"none": -1}), "found 'drops.none': Input should be greater than"),
+        (told(cost={"calls": float("inf")}), "found 'cost.calls'"),
+        (told(made={"at": 7}), "found 'made.at': Input should be a valid string"),
+        (told(notes={"states": {"parsed": "many"}}), "found 'notes.states.parsed'"),
+        (told(mood="good"), "found 'mood': Extra inputs are not permitted"),
+        (inside("identity", "", revision=9), "an identity that does not hash to"),
+        (inside("files", 0, path="../../../run.parquet"), "found 'files.0.path': String should"),
+        (inside("files", 0, bytes=7), "train-00000-of-00001.parquet is not what was written"),
+        (inside("files", 0, rows=7), "found files of other than"),
+        (inside("inputs", 0, name="../../x"), "found 'inputs.0.name': String should match"),
         (inside("inputs", 0, content="0" * 64), "was made from other rows than those of toy."),
     ],
-    ids=["rows", "file", "content", "types", "name", "type", "identity", "path", "mixture"],
+    ids=[
+        "rows",
+        "file",
+        "content",
+        "count",
+        "name",
+        "type",
+        "format",
+        "drops",
+        "cost",
+        "provenance",
+        "notes",
+        "field",
+        "identity",
+        "path",
+        "bytes",
+        "file rows",
+        "input",
+        "mixture",
+    ],
 )
 def test_what_was_tampered_with_does_not_come_in(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
