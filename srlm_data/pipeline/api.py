@@ -20,7 +20,9 @@ from srlm_data.pipeline import plan as planning
 from srlm_data.pipeline.build import Watcher
 from srlm_data.pipeline.build import build as build_recipe
 from srlm_data.pipeline.estimate import Estimate
+from srlm_data.pipeline.limit import limited
 from srlm_data.pipeline.plan import Planned
+from srlm_data.pipeline.preflight import Problem, find_problems
 from srlm_data.pipeline.recipe import Recipe, load
 from srlm_data.pipeline.signature import look_for_steps_in
 from srlm_data.store import Manifest, Place, open_store
@@ -61,10 +63,12 @@ class PlanResult(Table):
     Attributes:
         datasets: what would become of each dataset, in order.
         estimates: dataset -> what its model calls would take; without those that are reused.
+        problems: what stands in the way of the build.
     """
 
     datasets: list[Planned]
     estimates: dict[str, Estimate]
+    problems: list[Problem]
 
     def __repr__(self) -> str:
         actions = (f"{planned.dataset.name}: {planned.action}" for planned in self.datasets)
@@ -132,6 +136,8 @@ def build(
     engine: str | None = None,
     replicas: int | None = None,
     seed: int | None = None,
+    limit: int | None = None,
+    preflight: bool = True,
     wait: bool = True,
     accept_failures: bool = False,
     watcher: Watcher | None = None,
@@ -145,6 +151,8 @@ def build(
         engine: a kind that replaces the recipe's own.
         replicas: copies of the model, with the engine ``ray``.
         seed: a number that replaces the recipe's own.
+        limit: try the recipe on so many prompts of its sources, as versions of their own.
+        preflight: whether servers are asked what they serve before anything is built.
         wait: whether to wait for another process that builds the same version.
         accept_failures: whether to take versions in which requests failed as they are.
         watcher: hears how the build goes.
@@ -154,18 +162,21 @@ def build(
         UnfinishedError: all was built, and some of it lacks the answers of failed requests.
         SrlmError: its class says what kind of failure; what was built before it stays built.
     """
+    opened = open_store(store)
     loaded = _load(recipe, engine=engine, replicas=replicas, seed=seed)
+    if limit is not None:
+        loaded = limited(loaded, limit, opened)
     logged = _Logged(watcher or Watcher())
-    return BuildResult(
-        build_recipe(
-            loaded,
-            open_store(store),
-            only=only,
-            wait=wait,
-            accept_failures=accept_failures,
-            watcher=logged,
-        )
+    versions = build_recipe(
+        loaded,
+        opened,
+        only=only,
+        wait=wait,
+        preflight=preflight,
+        accept_failures=accept_failures,
+        watcher=logged,
     )
+    return BuildResult(versions)
 
 
 def plan(
@@ -173,17 +184,31 @@ def plan(
     *,
     engine: str | None = None,
     seed: int | None = None,
+    limit: int | None = None,
+    preflight: bool = True,
     store: Place = None,
 ) -> PlanResult:
     """Return what a build of a recipe would do, why, and what it would take; nothing is run.
+
+    Args:
+        recipe: the YAML file.
+        engine: a kind that replaces the recipe's own.
+        seed: a number that replaces the recipe's own.
+        limit: plan the trial on so many prompts of its sources.
+        preflight: whether servers are asked what they serve.
+        store: where versions lie.
 
     Raises:
         RecipeError: the recipe is wrong.
         StoreError: a manifest that must be read is damaged.
     """
     opened = open_store(store)
-    planned = planning.plan(_load(recipe, engine=engine, seed=seed), opened)
-    return PlanResult(planned, estimation.estimate(planned, opened))
+    loaded = _load(recipe, engine=engine, seed=seed)
+    if limit is not None:
+        loaded = limited(loaded, limit, opened)
+    planned = planning.plan(loaded, opened)
+    problems = find_problems(planned, opened, network=preflight)
+    return PlanResult(planned, estimation.estimate(planned, opened), problems)
 
 
 def evaluate(

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -28,7 +28,7 @@ from srlm_data.pipeline._provenance import circumstances
 from srlm_data.pipeline._resources import Engines, StoreWorkshop
 from srlm_data.pipeline.plan import Planned, identity_of, plan_flow, plan_one
 from srlm_data.pipeline.preflight import find_problems, refuse
-from srlm_data.pipeline.recipe import Dataset, Recipe
+from srlm_data.pipeline.recipe import Dataset, Key, Recipe
 from srlm_data.store import Manifest, Store, access
 from srlm_data.store.manifests import accepted_identity, unfinished_identity
 
@@ -99,8 +99,9 @@ class _Build:
         self._accept = accept
         self._unchecked: list[Dataset] = []
         self._watcher = watcher
-        self._known: dict[str, Manifest] = {}
-        self._unfinished: set[str] = set()  # and what was made from one that is
+        self._known: dict[Key, Manifest] = {}
+        self._unfinished: set[Key] = set()  # and what was made from one that is
+        self._whole: set[str] = set()
         self._engines = Engines(store)
         self._beside = ThreadPoolExecutor(1, "sealing")
         self._sealing: Future[None] | None = None
@@ -117,29 +118,38 @@ class _Build:
         kept = self._patient(lambda wait: access.shared(root, wait=wait))
         with filesystem.refusals(root), kept, self._beside:
             try:
-                self._unchecked = recipe.flow(only)
-                for dataset in self._unchecked:
-                    self._known[dataset.name] = self._one(dataset)
-                    if self._known[dataset.name].unfinished or self._lacks_answers(dataset):
-                        self._unfinished.add(dataset.name)
+                flow = self._unchecked = recipe.flow(only)
+                if any(dataset.limit for dataset in flow):
+                    self._whole = {one.name for one in flow if self._has_whole_latest(one.name)}
+                for dataset in flow:
+                    manifest = self._known[dataset.key] = self._one(dataset)
+                    if manifest.unfinished or self._lacks_answers(dataset):
+                        self._unfinished.add(dataset.key)
             finally:
                 self._engines.close()
             self._sealed()
-            self._leave(recipe)
-        unfinished = [manifest for manifest in self._known.values() if manifest.unfinished]
+            versions = {name: manifest for (name, _), manifest in self._known.items()}
+            self._leave(None if any(dataset.limit for dataset in flow) else recipe, versions)
+        unfinished = [manifest for manifest in versions.values() if manifest.unfinished]
         if unfinished:
-            raise UnfinishedError("\n".join(map(_not_finished, unfinished)), self._known)
-        return self._known
+            raise UnfinishedError("\n".join(map(_not_finished, unfinished)), versions)
+        return versions
+
+    def _has_whole_latest(self, name: str) -> bool:
+        """Whether the latest version of a dataset is none of a trial."""
+        latest = self._store.refs(name).get("latest")
+        return latest is not None and "limit" not in self._store.manifest(name, latest).made
 
     def _lacks_answers(self, dataset: Dataset) -> bool:
         """Whether something that a dataset reads is unfinished, or was made from what is."""
-        return any(read.name in self._unfinished for _, read in dataset.reads())
+        return any(read.key in self._unfinished for _, read in dataset.reads())
 
-    def _leave(self, recipe: Recipe) -> None:
-        """Tidy up and write the lock file; what is read-only, and had all, goes without."""
+    def _leave(self, recipe: Recipe | None, versions: Mapping[str, Manifest]) -> None:
+        """Tidy up and write a recipe's lock file; what is read-only, and had all, goes without."""
         try:
             seal_journals(self._store.root)
-            _write_lock(recipe, self._known, self._store)
+            if recipe:
+                _write_lock(recipe, versions, self._store)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
@@ -159,15 +169,20 @@ class _Build:
                     return self._make(dataset, planned)
         assert planned.version
         manifest = self._store.manifest(dataset.name, planned.version)
-        self._store.point(dataset.name, planned.version)
+        if self._becomes_latest(dataset):
+            self._store.point(dataset.name, planned.version)
         self._watcher.reused(manifest)
         return manifest
+
+    def _becomes_latest(self, dataset: Dataset) -> bool:
+        """Whether its version is the latest: one of a trial never takes the place of a whole."""
+        return dataset.limit is None or dataset.name not in self._whole
 
     def _mend(self, dataset: Dataset) -> bool:
         """Hash what a dataset is about to read, and make anew what is damaged; whether any was."""
         mended = False
-        for read in {read.name: read for _, read in dataset.reads()}.values():
-            version = self._known[read.name].version
+        for read in {read.key: read for _, read in dataset.reads()}.values():
+            version = self._known[read.key].version
             if not self._store.fault(read.name, version, proven=True):
                 continue
             with self._lock(f"{read.name}.{version}"):
@@ -175,12 +190,12 @@ class _Build:
                 if fault := self._store.fault(read.name, version, proven=True):
                     self._watcher.waiting(fault)
                     self._store.put_aside(self._store.folder(read.name, version))
-            self._known[read.name] = self._one(read)
+            self._known[read.key] = self._one(read)
             mended = True
         return mended
 
     def _plan(self, dataset: Dataset) -> Planned:
-        rows = {name: manifest.rows for name, manifest in self._known.items()}
+        rows = {key: manifest.rows for key, manifest in self._known.items()}
         return plan_one(dataset, self._store, self._known, rows)
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
@@ -224,7 +239,7 @@ class _Build:
             self._store.put_aside(folder)
         self._watcher.begin(planned)
         started = time.perf_counter()
-        reads = [(parameter, self._known[read.name]) for parameter, read in dataset.reads()]
+        reads = [(parameter, self._known[read.key]) for parameter, read in dataset.reads()]
         arguments: dict[str, Any] = {
             parameter: _open(self._store, read, self._known)
             for parameter, read in dataset.inputs.items()
@@ -238,13 +253,14 @@ class _Build:
                 identity = unfinished_identity(identity, failures.digest)
                 identity = accepted_identity(identity) if self._accept else identity
             engine = {"engine": dataset.engine.kind} if dataset.engine else {}
+            limit = {"limit": dataset.limit} if dataset.limit else {}
             seconds = round(time.perf_counter() - started, 3)
             return replace(
                 manifest,
                 identity=identity,
                 failures=failures.kinds,
                 cost=usage.cost(),
-                made={**engine, "seconds": seconds, **circumstances()},
+                made={**engine, **limit, "seconds": seconds, **circumstances()},
             )
 
         with contextlib.ExitStack() as held:
@@ -272,6 +288,7 @@ class _Build:
                 identity=identity_of(dataset, {p: m.content for p, m in reads}),
                 inputs=reads,
                 complete=complete,
+                latest=self._becomes_latest(dataset),
             )
         self._seal()
         workshop.clear()
@@ -296,15 +313,15 @@ def _not_finished(manifest: Manifest) -> str:
     )
 
 
-def _open(store: Store, read: Any, known: dict[str, Manifest]) -> Any:
+def _open(store: Store, read: Any, known: Mapping[Key, Manifest]) -> Any:
     if isinstance(read, Dataset):
-        return store.rows(known[read.name])
+        return store.rows(known[read.key])
     if isinstance(read, list):
         return [_open(store, one, known) for one in read]
     return {name: _open(store, one, known) for name, one in read.items()}
 
 
-def _write_lock(recipe: Recipe, known: dict[str, Manifest], store: Store) -> None:
+def _write_lock(recipe: Recipe, known: Mapping[str, Manifest], store: Store) -> None:
     """Beside the recipe, what it was last built to."""
     lock = {
         name: {"version": one.version, "content": one.content, "rows": one.rows}

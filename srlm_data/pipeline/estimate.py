@@ -16,6 +16,7 @@ from srlm_data.core import database
 from srlm_data.core.config import Lengths
 from srlm_data.core.schema import DATASET_TYPES, DatasetType
 from srlm_data.pipeline.plan import Planned
+from srlm_data.pipeline.recipe import Key
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 
@@ -75,8 +76,8 @@ class _Estimator:
     """Goes down a plan, and knows of each dataset how many rows it has and how long they are."""
 
     store: Store
-    rows: dict[str, float | None] = field(default_factory=dict)
-    texts: dict[str, Manifest | Lengths] = field(default_factory=dict)
+    rows: dict[Key, float | None] = field(default_factory=dict)
+    texts: dict[Key, Manifest | Lengths] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._graph = Graph(self.store)
@@ -85,10 +86,10 @@ class _Estimator:
 
     def estimate(self, planned: Planned) -> Estimate | None:
         """Estimate a dataset whose inputs were estimated before; None when it is there."""
-        name = planned.dataset.name
+        name, key = planned.dataset.key[0], planned.dataset.key
         if planned.action == "reuse" and planned.version:
             manifest = self.store.manifest(name, planned.version)
-            self.rows[name], self.texts[name] = manifest.rows, manifest
+            self.rows[key], self.texts[key] = manifest.rows, manifest
             return None
         before = self._before(planned)
         found = (
@@ -98,8 +99,8 @@ class _Estimator:
         )
         if planned.unfinished and found.calls:
             found = found.of(planned.unfinished.failed)
-        self.rows[name] = found.rows
-        self.texts[name] = self._texts(planned, before, found)
+        self.rows[key] = found.rows
+        self.texts[key] = self._texts(planned, before, found)
         return found
 
     def _before(self, planned: Planned) -> Manifest | None:
@@ -113,7 +114,7 @@ class _Estimator:
 
     def _rows(self, planned: Planned, before: Manifest | None) -> float | None:
         """Rows of a step that asks no model."""
-        inputs = [self.rows.get(read.name) for _, read in planned.dataset.reads()]
+        inputs = [self.rows.get(read.key) for _, read in planned.dataset.reads()]
         first = inputs[0] if inputs else None
         parents = self._parents(before)
         if before and parents and first is not None:
@@ -127,7 +128,7 @@ class _Estimator:
         return expected if expected is not None else first
 
     def _counts(self, planned: Planned) -> dict[str, int | None]:
-        rows = {parameter: self.rows.get(one.name) for parameter, one in planned.dataset.reads()}
+        rows = {parameter: self.rows.get(one.key) for parameter, one in planned.dataset.reads()}
         return {name: None if count is None else round(count) for name, count in rows.items()}
 
     def _of_model(self, planned: Planned, before: Manifest | None) -> Estimate:
@@ -160,7 +161,7 @@ class _Estimator:
 
     def _lengths(self, planned: Planned) -> dict[str, Lengths]:
         """How long the texts are that each parameter reads."""
-        reads = {parameter: self.texts.get(one.name) for parameter, one in planned.dataset.reads()}
+        reads = {parameter: self.texts.get(one.key) for parameter, one in planned.dataset.reads()}
         return {name: self._measured(one) for name, one in reads.items() if one is not None}
 
     def _measured(self, one: Manifest | Lengths) -> Lengths:

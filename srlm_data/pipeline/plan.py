@@ -10,7 +10,7 @@ from srlm_data.core.config import Expected
 from srlm_data.core.errors import StoreError, counted
 from srlm_data.core.ids import row_id
 from srlm_data.core.schema import schema_text
-from srlm_data.pipeline.recipe import Dataset, Recipe
+from srlm_data.pipeline.recipe import Dataset, Key, Recipe
 from srlm_data.store import Manifest, Store, version_of
 from srlm_data.store.manifests import step_identity
 
@@ -70,21 +70,21 @@ def plan(recipe: Recipe, store: Store) -> list[Planned]:
 
 def plan_flow(flow: Iterable[Dataset], store: Store) -> list[Planned]:
     """What a build of these datasets would do, parents first; see :func:`plan`."""
-    known: dict[str, Manifest] = {}
-    rows: dict[str, int | None] = {}
+    known: dict[Key, Manifest] = {}
+    rows: dict[Key, int | None] = {}
     planned: list[Planned] = []
-    unknown: dict[str, str] = {}
+    unknown: dict[Key, str] = {}
     for dataset in flow:
         one = plan_one(dataset, store, known, rows)
         if one.action != "reuse" and None in one.expected:
-            until = next((unknown[r.name] for _, r in dataset.reads() if r.name in unknown), None)
-            unknown[dataset.name] = until or dataset.name
-            one = replace(one, unknown_until=unknown[dataset.name])
+            until = next((unknown[r.key] for _, r in dataset.reads() if r.key in unknown), None)
+            unknown[dataset.key] = until or dataset.name
+            one = replace(one, unknown_until=unknown[dataset.key])
         if one.action == "reuse" and one.version:
-            known[dataset.name] = store.manifest(dataset.name, one.version)
-            rows[dataset.name] = known[dataset.name].rows
+            known[dataset.key] = store.manifest(dataset.name, one.version)
+            rows[dataset.key] = known[dataset.key].rows
         else:
-            rows[dataset.name] = one.expected.rows
+            rows[dataset.key] = one.expected.rows
         planned.append(one)
     return planned
 
@@ -92,19 +92,19 @@ def plan_flow(flow: Iterable[Dataset], store: Store) -> list[Planned]:
 def plan_one(
     dataset: Dataset,
     store: Store,
-    known: Mapping[str, Manifest],
-    rows: Mapping[str, int | None],
+    known: Mapping[Key, Manifest],
+    rows: Mapping[Key, int | None],
 ) -> Planned:
     """What a build would do with one dataset, given the versions of what it reads."""
-    counts = {parameter: rows.get(read.name) for parameter, read in dataset.reads()}
+    counts = {parameter: rows.get(read.key) for parameter, read in dataset.reads()}
     expected = dataset.config.expected(counts)
     if "engine" in dataset.step.resources and expected.rows is None:
         expected = Expected(None, None)
-    waits = [read.name for _, read in dataset.reads() if read.name not in known]
+    waits = [read.name for _, read in dataset.reads() if read.key not in known]
     if waits:
         reason = f"waits for {', '.join(dict.fromkeys(waits))}"
         return Planned(dataset, "wait", None, (reason,), expected)
-    contents = {parameter: known[read.name].content for parameter, read in dataset.reads()}
+    contents = {parameter: known[read.key].content for parameter, read in dataset.reads()}
     identity = identity_of(dataset, contents)
     version = version_of(identity)
     if store.has(dataset.name, version):
@@ -122,14 +122,16 @@ def plan_one(
 
 
 def _reasons(
-    dataset: Dataset, identity: dict[str, Any], store: Store, known: Mapping[str, Manifest]
+    dataset: Dataset, identity: dict[str, Any], store: Store, known: Mapping[Key, Manifest]
 ) -> tuple[str, ...]:
+    if dataset.limit:
+        return (f"a trial on {counted(dataset.limit, 'prompt')}",)
     try:
         before = store.resolve(dataset.name)
     except StoreError:
         return ("never built",)
     changed = dict(differences(step_identity(before.identity), identity))
-    names = {f"inputs.{parameter}": known[read.name] for parameter, read in dataset.reads()}
+    names = {f"inputs.{parameter}": known[read.key] for parameter, read in dataset.reads()}
     was = {f"inputs.{one.parameter}": f"{one.name}@{one.version[:8]}" for one in before.inputs}
     return tuple(
         f"{where}: {was.get(where, '(none)')} -> {names[where].name}@{names[where].version[:8]}"

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -59,6 +59,10 @@ class SelfInstruct(Config):
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """``n`` rows, from at least as many calls."""
         return Expected(self.n, self.n)
+
+    def limited(self, prompts: int) -> Self:
+        """Want fewer prompts of the same examples: its requests are the first of the whole."""
+        return self.model_copy(update={"n": min(self.n, prompts)})
 
     def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
         """A call reads the template with its examples, taken to be as long as the seed's."""

@@ -239,6 +239,7 @@ class Store:
         identity: dict[str, Any],
         inputs: list[tuple[str, Manifest]],
         complete: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+        latest: bool = True,
     ) -> Manifest:
         """Drain ``rows`` into a new version and publish it; see the module for the promise.
 
@@ -249,6 +250,7 @@ class Store:
             inputs: parameter and version of all that was read; rows must not be orphans of them.
             complete: called once the rows are drained and counted, adds to the manifest what is
                 known only then. Nothing is published where it raises.
+            latest: whether it becomes the latest version of the dataset.
 
         Raises:
             DataError: a row breaks a rule of its stage.
@@ -275,7 +277,8 @@ class Store:
             filesystem.write_synced(staging / "manifest.json", manifest.json())
             filesystem.sync(staging)
             self._publish(staging, manifest)
-            self.point(name, manifest.version)
+            if latest:
+                self.point(name, manifest.version)
         return manifest
 
     def accept(self, manifest: Manifest) -> Manifest:

@@ -26,10 +26,10 @@ from srlm_data.engines.settings import EngineSettings
 from srlm_data.pipeline.recipe import _yaml_lines
 from srlm_data.pipeline.recipe._checks import File
 from srlm_data.pipeline.recipe._engine import chosen
-from srlm_data.pipeline.recipe._model import Dataset, Recipe
+from srlm_data.pipeline.recipe._model import Dataset, Key, Recipe
 from srlm_data.pipeline.registry import STEPS
 
-__all__ = ["Dataset", "Recipe", "load"]
+__all__ = ["Dataset", "Key", "Recipe", "load"]
 
 
 def load(

@@ -11,6 +11,9 @@ from srlm_data.core.schema import DatasetType
 from srlm_data.engines.settings import EngineSettings
 from srlm_data.pipeline.signature import Step
 
+Key = tuple[str, int | None]
+"""A dataset's name, and the limit of a trial."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -21,6 +24,7 @@ class Dataset:
         makes: the dataset type of its rows.
         inputs: parameter -> what it reads: a dataset, a list of them, or a mapping of names.
         line: ``file:line`` where it is declared.
+        limit: in a trial, how many prompts it is made of; None where it is whole.
     """
 
     name: str
@@ -30,6 +34,12 @@ class Dataset:
     inputs: Mapping[str, Dataset | list[Dataset] | dict[str, Dataset]]
     engine: EngineSettings | None
     line: str
+    limit: int | None = None
+
+    @property
+    def key(self) -> Key:
+        """What tells it from all others: a trial has a dataset whole, and a few rows of it."""
+        return self.name, self.limit
 
     def reads(self) -> Iterator[tuple[str, Dataset]]:
         """Every dataset that it reads, with the parameter (``data[0]`` in a list)."""
@@ -63,13 +73,13 @@ class Recipe:
         Args:
             only: short names of datasets: these and what they read; all when empty.
         """
-        ordered: dict[str, Dataset] = {}
+        ordered: dict[Key, Dataset] = {}
 
         def visit(dataset: Dataset) -> None:
-            if dataset.name not in ordered:
+            if dataset.key not in ordered:
                 for _, read in dataset.reads():
                     visit(read)
-                ordered[dataset.name] = dataset
+                ordered[dataset.key] = dataset
 
         for name in only or self.datasets:
             visit(self.datasets[name])

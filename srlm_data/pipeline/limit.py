@@ -1,0 +1,146 @@
+"""A trial of a recipe: the same steps on a few rows of its sources (``build --limit``).
+
+What is made without a model is made whole, as for the full build, which then finds it. Of each such
+dataset a step that asks or trains a model reads a few prompts, always the same ones: those whose
+ids have the smallest hashes. Every request is so one of the full build's, and its answer is kept
+for it wherever the model is the same. Versions that come of it are versions of their own, and
+none becomes the latest of a dataset that has a full one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from srlm_data.core.config import Config, Expected
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import DatasetType
+from srlm_data.pipeline.plan import plan
+from srlm_data.pipeline.recipe import Dataset, Recipe
+from srlm_data.pipeline.signature import read_signature
+from srlm_data.store import Store
+
+
+class Limit(Config):
+    """How much is taken."""
+
+    prompts: int = Field(ge=1, description="How many prompts, each with all of its rows.")
+    one_row_each: bool = Field(False, description="Whether a prompt has one row.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most all rows: a prompt may have several."""
+        whole = rows.get("rows")
+        return Expected(
+            whole if whole is None or not self.one_row_each else min(whole, self.prompts)
+        )
+
+
+def limit(config: Limit, rows: Rows) -> Rows:
+    """Take the rows of a few prompts; rows that have no prompt are chosen by their own ids."""
+    column = _column(rows.type)
+    taken: list[str] = []
+    found: set[str] = set()
+    for batch in rows.batches():
+        ids = set(pc.unique(batch[column]).to_pylist())
+        taken = heapq.nsmallest(config.prompts, ids.union(taken), key=_hash)
+        found |= ids
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows.batches():
+            yield batch.filter(pc.is_in(batch[column], pa.array(taken, pa.string())))
+
+    return Rows.reading(rows.type, batches(), notes={"prompts": len(taken)})
+
+
+STEP: Final = read_signature("limit", limit)
+
+
+def limited(recipe: Recipe, prompts: int, store: Store) -> Recipe:
+    """Return the trial of a recipe on so many prompts of its sources.
+
+    Args:
+        recipe: the whole.
+        prompts: how many are taken of each source, and how many are made by a step that makes them.
+        store: what it has of other recipes, in full, is read as it is: their models, say.
+    """
+    built = {one.dataset.name for one in plan(recipe, store) if one.action == "reuse"}
+    own = {dataset.name for dataset in recipe.datasets.values()}
+    trial = _Trial(prompts, built - own)
+    datasets = {short: trial.of(dataset) for short, dataset in recipe.datasets.items()}
+    return replace(recipe, datasets=datasets)
+
+
+class _Trial:
+    """Rewrites datasets, each once."""
+
+    def __init__(self, prompts: int, built: Collection[str]) -> None:
+        self._prompts = prompts
+        self._built = built
+        self._rewritten: dict[str, Dataset] = {}
+        self._taken: dict[str, Dataset] = {}
+
+    def of(self, dataset: Dataset) -> Dataset:
+        """Return what takes the dataset's place; itself where nothing in it is limited."""
+        if dataset.name in self._built:
+            return dataset
+        if dataset.name not in self._rewritten:
+            self._rewritten[dataset.name] = self._rewrite(dataset)
+        return self._rewritten[dataset.name]
+
+    def _rewrite(self, dataset: Dataset) -> Dataset:
+        config = dataset.config.limited(self._prompts)
+        inputs = {
+            parameter: self._each(self.of, read) for parameter, read in dataset.inputs.items()
+        }
+        changed = replace(dataset, inputs=inputs)
+        reads_limited = any(read.limit for _, read in changed.reads())
+        uses_model = bool(dataset.step.resources & {"engine", "workshop"})
+        # A query may subtract what it reads, so it is given the whole of it.
+        takes = uses_model or (reads_limited and dataset.step.name != "sql")
+        if takes and config is dataset.config:
+            inputs = {name: self._each(self._take, read) for name, read in inputs.items()}
+            changed = replace(dataset, inputs=inputs)
+        if config is dataset.config and not any(read.limit for _, read in changed.reads()):
+            return dataset
+        return replace(changed, config=config, limit=self._prompts)
+
+    def _take(self, dataset: Dataset) -> Dataset:
+        """Return a few prompts of a dataset that is whole."""
+        column = _column(dataset.makes)
+        if dataset.limit or column is None:
+            return dataset
+        if dataset.name not in self._taken:
+            self._taken[dataset.name] = replace(
+                dataset,
+                step=STEP,
+                config=Limit(prompts=self._prompts, one_row_each=column == dataset.makes.id),
+                inputs={"rows": dataset},
+                engine=None,
+                limit=self._prompts,
+            )
+        return self._taken[dataset.name]
+
+    def _each(self, change: Any, read: Any) -> Any:
+        if isinstance(read, list):
+            return [change(dataset) for dataset in read]
+        if isinstance(read, dict):
+            return {name: change(dataset) for name, dataset in read.items()}
+        return change(read)
+
+
+def _column(dataset_type: DatasetType) -> str | None:
+    """The column by whose values rows are taken; None of a type that is never limited."""
+    if dataset_type.name in ("models", "metrics"):
+        return None
+    return "prompt_id" if "prompt_id" in dataset_type.schema.names else dataset_type.id
+
+
+def _hash(identity: str) -> bytes:
+    return hashlib.blake2b(identity.encode(), digest_size=8).digest()

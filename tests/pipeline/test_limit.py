@@ -1,0 +1,121 @@
+"""A trial is the recipe on a few rows of its sources; the full build asks for the rest alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import srlm_data
+import toy
+from srlm_data.core.ids import prompt_id
+from srlm_data.core.messages import user
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import PROMPTS
+from srlm_data.pipeline.limit import Limit, limit
+from srlm_data.store import Store
+
+
+@pytest.fixture(autouse=True)
+def steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(toy.__file__).parent))
+
+
+def prompts(count: int) -> Rows:
+    rows = [
+        {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "test"}
+        for number in range(count)
+        for prompt in [user(f"Question {number}")]
+    ]
+    return Rows.of(PROMPTS, rows)
+
+
+def test_the_full_build_asks_for_what_the_trial_has_not_asked_and_for_nothing_else(
+    tmp_path: Path,
+) -> None:
+    recipe = toy.write_recipe(tmp_path)
+    trial = srlm_data.build(recipe, limit=2, store=tmp_path / "store")
+    rows = [trial[name].rows for name in toy.DATASETS[1:4]]
+    assert rows == [2, 8, 16]
+    first = {answer.key for answer in toy.asked(tmp_path)}
+    assert len(first) == 24
+    full = srlm_data.build(recipe, store=tmp_path / "store")
+    assert [full[name].rows for name in toy.DATASETS[1:4]] == [6, 24, 48]
+    keys = [answer.key for answer in toy.asked(tmp_path)]
+    assert len(keys) == len(set(keys)) == 72
+    assert full["toy.judgments"].cost["reused"] == 16
+    rows_of = Store(tmp_path / "store").rows
+    few, all_of_them = (
+        {row["candidate_id"] for row in rows_of(made["toy.candidates"]).dicts()}
+        for made in (trial, full)
+    )
+    assert few < all_of_them
+
+
+def test_a_trial_says_so_and_is_the_latest_only_until_there_is_a_full_version(
+    tmp_path: Path,
+) -> None:
+    recipe, store = toy.write_recipe(tmp_path), Store(tmp_path / "store")
+    trial = srlm_data.build(recipe, limit=2, store=store)
+    assert store.resolve("toy.pairs") == trial["toy.pairs"]
+    assert trial["toy.pairs"].made["limit"] == 2
+    assert not (tmp_path / "toy.lock").exists()
+    full = srlm_data.build(recipe, store=store)
+    assert "limit" not in full["toy.pairs"].made
+    assert store.resolve("toy.pairs") == full["toy.pairs"]
+    lock = (tmp_path / "toy.lock").read_text()
+    srlm_data.build(recipe, limit=3, store=store)
+    assert {name: store.resolve(name) for name in toy.DATASETS} == full.versions
+    assert (tmp_path / "toy.lock").read_text() == lock
+
+
+def test_a_plan_of_a_trial_counts_its_rows_and_calls(tmp_path: Path) -> None:
+    recipe, store = toy.write_recipe(tmp_path), tmp_path / "store"
+    srlm_data.build(recipe, only=["prompts"], store=store)
+    planned = srlm_data.plan(recipe, limit=2, store=store).datasets
+    calls = {one.dataset.name: one.expected.calls for one in planned if one.dataset.limit}
+    assert calls == {
+        "toy.prompts": 0,
+        "toy.candidates": 8,
+        "toy.judgments": 16,
+        "toy.pairs": 0,
+    }
+    assert {one.reasons for one in planned if one.action == "build" and one.dataset.limit} == {
+        ("a trial on 2 prompts",)
+    }
+
+
+def test_what_another_recipe_has_made_in_full_is_read_as_it_is(tmp_path: Path) -> None:
+    recipe, store = toy.write_recipe(tmp_path), tmp_path / "store"
+    (tmp_path / "next.yaml").write_text(
+        "engine: {kind: 'toy:open_toy', options: {log: " + str(tmp_path / "asked.jsonl") + "}}\n"
+        "datasets:\n"
+        "  judgments: {step: judge, candidates: toy.candidates, model: toy.model}\n"
+    )
+    full = srlm_data.build(recipe, store=store)
+    trial = srlm_data.build(tmp_path / "next.yaml", limit=2, store=store)
+    assert trial["toy.candidates"].rows == 8
+    assert trial["next.judgments"].rows == 24
+    [taken] = [one for one in trial["next.judgments"].inputs if one.parameter == "candidates"]
+    manifest = Store(store).manifest(taken.name, taken.version)
+    assert manifest.inputs[0].version == full["toy.candidates"].version
+
+
+def test_prompts_are_chosen_by_a_hash_of_their_ids_and_fewer_are_some_of_more() -> None:
+    some = prompts(1000)
+    few, more = (
+        {row["prompt_id"] for row in limit(Limit(prompts=count), some).dicts()}
+        for count in (20, 100)
+    )
+    assert (len(few), len(more), few < more) == (20, 100, True)
+    again = Rows.of(PROMPTS, list(reversed(list(some.dicts()))))
+    assert {row["prompt_id"] for row in limit(Limit(prompts=20), again).dicts()} == few
+    assert few != {row["prompt_id"] for row in list(some.dicts())[:20]}
+
+
+def test_a_limit_above_what_there_is_takes_it_all(tmp_path: Path) -> None:
+    recipe, store = toy.write_recipe(tmp_path), tmp_path / "store"
+    trial = srlm_data.build(recipe, limit=100, store=store)
+    full = srlm_data.build(recipe, store=store)
+    assert len(toy.asked(tmp_path)) == 72
+    assert trial["toy.candidates"] == full["toy.candidates"], "the same inputs, the same version"
