@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Final
 
 import duckdb
 
+from srlm_data.analysis._diff_text import lines_of
 from srlm_data.analysis.distribution_diff import (
     Agreement,
+    DistributionDiff,
     Preferences,
-    Shift,
     agreement,
     lengths,
     preferences,
@@ -85,11 +87,17 @@ class Diff:
     environment: dict[str, tuple[Any, Any]]
     columns: dict[str, tuple[str | None, str | None]]
     rows: RowChanges
-    scores: dict[str, Shift]
-    lengths: dict[str, Shift]
+    scores: dict[str, DistributionDiff]
+    lengths: dict[str, DistributionDiff]
     states: dict[str, tuple[int, int]]
     agreement: Agreement | None
     preferences: Preferences | None
+
+    def __str__(self) -> str:
+        return "\n".join(lines_of(self))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -> Diff:

@@ -33,7 +33,7 @@ _LENGTHS: Final = {
 
 
 @dataclass(frozen=True)
-class Shift:
+class DistributionDiff:
     """One figure of the rows, before and after.
 
     Attributes:
@@ -52,20 +52,23 @@ class Shift:
     values: dict[float, tuple[int, int]]
 
 
-def scores(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> dict[str, Shift]:
-    """Column -> its shift, for the scores that rows of the dataset type have."""
-    return {column: shift(connection, column) for column in _SCORES.get(dataset_type, ())}
+def scores(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> dict[str, DistributionDiff]:
+    """Compare the scores that rows of the dataset type have, by column."""
+    columns = _SCORES.get(dataset_type, ())
+    return {column: compare_distributions(connection, column) for column in columns}
 
 
-def lengths(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> dict[str, Shift]:
-    """Text -> the shift of its length in characters; of a conversation, its last turn."""
+def lengths(
+    connection: duckdb.DuckDBPyConnection, dataset_type: str
+) -> dict[str, DistributionDiff]:
+    """Compare the lengths of texts in characters, by text; of a conversation, its last turn."""
     return {
-        name: shift(connection, f"length({text})")
+        name: compare_distributions(connection, f"length({text})")
         for name, text in _LENGTHS.get(dataset_type, {}).items()
     }
 
 
-def shift(connection: duckdb.DuckDBPyConnection, figure: str) -> Shift:
+def compare_distributions(connection: duckdb.DuckDBPyConnection, figure: str) -> DistributionDiff:
     """How a figure, an SQL expression over the rows, lies before and after."""
     connection.execute(_COUNTED.format(figure=figure))
     [summary] = connection.sql(_SUMMARY).fetchall()
@@ -73,7 +76,7 @@ def shift(connection: duckdb.DuckDBPyConnection, figure: str) -> Shift:
         summary
     )
     values = _values(connection) if few <= _FEW else {}
-    return Shift(
+    return DistributionDiff(
         (n_before, n_after), (mean_before, mean_after), (median_before, median_after),
         statistic, _chance(statistic, n_before, n_after), values,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Floor 8. The command line: it parses, calls and prints.
+"""Floor 8. The command line, one file a command: it parses, calls the Python API and prints.
 
 Every command imports what it needs when it runs: `srlm-data --help` must not wait for DuckDB.
 """
@@ -6,6 +6,7 @@ Every command imports what it needs when it runs: `srlm-data --help` must not wa
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from gc import set_threshold
@@ -16,19 +17,27 @@ from typing import NoReturn
 import click
 
 from srlm_data.cli._completion import answer_shell
-from srlm_data.cli.asking import sql
-from srlm_data.cli.comparing import diff
-from srlm_data.cli.costs import cost
-from srlm_data.cli.keeping import gc, tag, verify
-from srlm_data.cli.looking import log, ls, show
-from srlm_data.cli.making import build, evaluate, plan
-from srlm_data.cli.project import doctor, init, steps
+from srlm_data.cli._stopping import Terminated
+from srlm_data.cli._terminal import visible
+from srlm_data.cli.build import build
+from srlm_data.cli.cost import cost
+from srlm_data.cli.diff import diff
+from srlm_data.cli.doctor import doctor
+from srlm_data.cli.eval import evaluate
+from srlm_data.cli.gc import gc
+from srlm_data.cli.init import init
+from srlm_data.cli.lineage import lineage
+from srlm_data.cli.log import log
+from srlm_data.cli.ls import ls
+from srlm_data.cli.plan import plan
 from srlm_data.cli.publish import publish
 from srlm_data.cli.pull import pull
 from srlm_data.cli.report import report
-from srlm_data.cli.stopping import Terminated
-from srlm_data.cli.terminal import visible
-from srlm_data.cli.tracing import lineage
+from srlm_data.cli.show import show
+from srlm_data.cli.sql import sql
+from srlm_data.cli.steps import steps
+from srlm_data.cli.tag import tag
+from srlm_data.cli.verify import verify
 from srlm_data.core.errors import SrlmError
 
 EXIT_CODES = """\b
@@ -51,21 +60,27 @@ Exit codes:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.version_option(package_name="srlm-data")
 @click.option(
-    "--store", "root", type=click.Path(path_type=Path), envvar="SRLM_STORE", default="store",
-    show_default=True, help="Folder of all versions (or set SRLM_STORE).",
-)  # fmt: skip
+    "--store",
+    "root",
+    type=click.Path(path_type=Path),
+    envvar="SRLM_STORE",
+    default="store",
+    show_default=True,
+    help="Folder of all versions (or set SRLM_STORE).",
+)
 @click.pass_context
 def cli(context: click.Context, root: Path) -> None:
     """From a small human seed to versioned preference data, made and judged by the model itself."""
     context.obj = root
 
 
-for command in (
-    build, evaluate, plan,
-    ls, show, log, cost, sql, diff, lineage, report,
-    verify, tag, gc, publish, pull,
-    steps, init, doctor,
-):  # fmt: skip
+COMMANDS = [
+    *(build, evaluate, plan),
+    *(ls, show, log, cost, sql, diff, lineage, report),
+    *(verify, tag, gc, publish, pull),
+    *(steps, init, doctor),
+]
+for command in COMMANDS:
     cli.add_command(command)
 
 
@@ -76,6 +91,7 @@ def main() -> NoReturn:
     """Run the command line; an expected failure is one sentence and an exit code."""
     sys.excepthook = _bug
     answer_shell(cli)
+    logging.getLogger("srlm_data").addHandler(_Notes(logging.WARNING))
     _make_room_for_rows()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a closed one is None
@@ -105,6 +121,15 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
+class _Notes(logging.Handler):
+    """Prints what the package warns of, a line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from srlm_data.core.redaction import redacted
+
+        click.echo(f"note: {visible(redacted(record.getMessage()))}", err=True)
+
+
 def _make_room_for_rows() -> None:
     """Rows come by the hundred thousand, and Python and Arrow expect something else.
 
@@ -126,9 +151,9 @@ def _fail(sentence: str, code: int) -> int:
 def _click_says(error: click.ClickException) -> int:
     from srlm_data.core.redaction import redacted
 
-    said = io.StringIO()
-    error.show(said)
-    click.echo(visible(redacted(said.getvalue())), nl=False, err=True)
+    text = io.StringIO()
+    error.show(text)
+    click.echo(visible(redacted(text.getvalue())), nl=False, err=True)
     return 2
 
 
@@ -138,5 +163,5 @@ def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType |
 
     from srlm_data.core.redaction import redacted
 
-    said = "".join(format_exception(kind, error, trace))
-    click.echo(visible(redacted(said)), nl=False, err=True)
+    text = "".join(format_exception(kind, error, trace))
+    click.echo(visible(redacted(text)), nl=False, err=True)

@@ -9,7 +9,7 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli.options import json_option, print_json
+from srlm_data.cli._options import json_option, print_json
 
 if TYPE_CHECKING:
     from srlm_data.publish.push import Published, Upload

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 import srlm_data
-from srlm_data.cli.options import json_option, print_json
+from srlm_data.cli._options import json_option, print_json
 
 
 @click.command()

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from srlm_data.core.errors import ArgumentError
 from srlm_data.core.schema import METRICS, MODELS
 from srlm_data.core.tables import Table
 from srlm_data.engines.cache.cached_engine import Usage
@@ -217,6 +217,7 @@ def evaluate(
     engine: str | None = None,
     replicas: int | None = None,
     seed: int | None = None,
+    accept_failures: bool = False,
     watcher: Watcher | None = None,
     store: Place = None,
 ) -> EvalResult:
@@ -228,7 +229,9 @@ def evaluate(
     """
     opened = open_store(store)
     loaded = _load(recipe, engine=engine, replicas=replicas, seed=seed)
-    versions = build_recipe(loaded, opened, watcher=_Logged(watcher or Watcher()))
+    versions = build_recipe(
+        loaded, opened, accept_failures=accept_failures, watcher=_Logged(watcher or Watcher())
+    )
     metrics = [
         opened.rows(versions[dataset.name])
         for dataset in loaded.datasets.values()
@@ -243,10 +246,18 @@ def evaluate(
     return EvalResult(versions, paper_table(metrics, names))
 
 
-def _load(recipe: str | Path, **options: Any) -> Recipe:
+def _load(
+    recipe: str | Path,
+    *,
+    engine: str | None = None,
+    replicas: int | None = None,
+    seed: int | None = None,
+) -> Recipe:
+    if replicas is not None and engine != "ray":
+        raise ArgumentError("replicas: they are copies of the engine 'ray'. Give both.")
     path = Path(recipe)
     look_for_steps_in(path.resolve().parent, Path.cwd())
-    loaded = load(path, **options)
+    loaded = load(path, engine=engine, replicas=replicas, seed=seed)
     for notice in loaded.notices:
         _LOG.warning("%s", notice)
     return loaded

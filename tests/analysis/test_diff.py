@@ -15,7 +15,7 @@ from scipy import stats
 import toy
 from checkout import Cli
 from srlm_data.analysis.diff import Diff, diff
-from srlm_data.analysis.distribution_diff import agreement, shift
+from srlm_data.analysis.distribution_diff import agreement, compare_distributions
 from srlm_data.core import database, filesystem
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows
@@ -141,7 +141,7 @@ def test_the_statistic_is_scipys_whatever_ties_there_are(seed: int) -> None:
             connection.execute(f"CREATE TABLE {name} (score DOUBLE)")
             connection.executemany(f"INSERT INTO {name} VALUES (?)", [[int(v)] for v in values])
             connection.execute(f"INSERT INTO {name} VALUES (NULL)")
-        found = shift(connection, "score")
+        found = compare_distributions(connection, "score")
     wanted = stats.ks_2samp(before, after, method="asymp")
     assert found.statistic == pytest.approx(wanted.statistic)
     assert found.p == pytest.approx(wanted.pvalue)
@@ -155,7 +155,7 @@ def test_a_side_without_rows_has_no_statistic() -> None:
     with database.connect() as connection:
         connection.execute("CREATE TABLE before AS SELECT 1.0 AS score")
         connection.execute("CREATE TABLE after AS SELECT NULL::DOUBLE AS score")
-        found = shift(connection, "score")
+        found = compare_distributions(connection, "score")
     assert (found.n, found.statistic, found.p) == ((1, 0), None, None)
     assert found.mean == (1.0, None)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from srlm_data.cli.progress import Told
+from srlm_data.cli._progress import TerminalWatcher
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.store import Store
 
@@ -14,7 +14,7 @@ def test_a_model_that_gives_no_answer_is_reported_and_one_that_does_is_not(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
-    told = Told(store, patience=0.05)
+    told = TerminalWatcher(store, patience=0.05)
     told.progress(Usage(calls=1))
     time.sleep(0.3)
     said = capsys.readouterr().err
@@ -23,7 +23,7 @@ def test_a_model_that_gives_no_answer_is_reported_and_one_that_does_is_not(
     told.stop()
     time.sleep(0.1)
     assert capsys.readouterr().err == ""
-    told = Told(store, patience=0.5)
+    told = TerminalWatcher(store, patience=0.5)
     for calls in range(20):
         told.progress(Usage(calls=calls))
         time.sleep(0.04)

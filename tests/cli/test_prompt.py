@@ -20,7 +20,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 import toy
-from srlm_data.cli.prompt import SqlCompleter, converse
+from srlm_data.cli._prompt import SqlCompleter, converse
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
@@ -91,7 +91,7 @@ def test_quit_leaves(say: Converse) -> None:
 
 
 def test_commands_help_without_sql(say: Converse) -> None:
-    out, err = say(f".help{ENTER}.tables{ENTER}.canned{ENTER}.canned scores{ENTER}")
+    out, err = say(f".help{ENTER}.tables{ENTER}.query{ENTER}.query scores{ENTER}")
     assert ".quit     leave" in out
     assert "\ntoy.pairs\n" in out
     assert "\nall_judgments\n" in out
@@ -101,10 +101,10 @@ def test_commands_help_without_sql(say: Converse) -> None:
 
 
 def test_a_misspelt_command_is_guessed(say: Converse) -> None:
-    _, err = say(f".tabels{ENTER}.canned score{ENTER}")
+    _, err = say(f".tabels{ENTER}.query score{ENTER}")
     assert err.splitlines() == [
         "error: .tabels: no such command. Did you mean '.tables'? Try '.help'.",
-        "error: .canned: no analysis 'score'. Did you mean 'scores'? '.canned' lists them.",
+        "error: .query: no query 'score'. Did you mean 'scores'? '.query' lists them.",
     ]
 
 

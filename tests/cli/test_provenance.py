@@ -8,7 +8,7 @@ import pytest
 
 import toy
 from checkout import Cli
-from srlm_data.cli.provenance import changed, packages, provenance, step
+from srlm_data.cli._provenance import changed, packages, provenance, step
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store

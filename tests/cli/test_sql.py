@@ -19,7 +19,7 @@ import pytest
 import toy
 from checkout import Cli
 from commands import one_sentence
-from srlm_data.cli.answers import format_of
+from srlm_data.cli._answers import format_of
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
@@ -128,26 +128,26 @@ def test_a_pipe_is_read_as_the_query(built: Path, cli_env: dict[str, str]) -> No
 
 
 def test_two_queries_at_once_are_refused(cli: Cli, built: Path) -> None:
-    for words in (["SELECT 1", "--canned", "scores"], ["--canned", "scores", "-f", "toy.yaml"]):
+    for words in (["SELECT 1", "--query", "scores"], ["--query", "scores", "-f", "toy.yaml"]):
         answer = cli("sql", *words, cwd=built)
         assert answer.returncode == 2
         assert "one of them" in answer.stderr
 
 
 def test_a_shipped_analysis_is_run_by_its_name_and_shown_whole(cli: Cli, built: Path) -> None:
-    answer = cli("sql", "--canned", "scores", "--format", "csv", cwd=built)
+    answer = cli("sql", "--query", "scores", "--format", "csv", cwd=built)
     rows = list(csv.DictReader(io.StringIO(answer.stdout)))
     assert sum(int(row["judgments"]) for row in rows) == 48
     assert {row["model_name"] for row in rows} == {"toy.model"}
 
 
 def test_shipped_analyses_are_listed_and_a_misspelt_one_is_guessed(cli: Cli, built: Path) -> None:
-    listed = cli("sql", "--canned", cwd=built)
+    listed = cli("sql", "--query", cwd=built)
     assert listed.returncode == 0
     assert "scores\n    How each model's judgments are spread" in listed.stdout
-    answer = cli("sql", "--canned", "score", cwd=built)
+    answer = cli("sql", "--query", "score", cwd=built)
     assert answer.returncode == 2
-    assert "no analysis 'score'. Did you mean 'scores'? There are cost, " in answer.stderr
+    assert "no query 'score'. Did you mean 'scores'? There are cost, " in answer.stderr
 
 
 def test_other_files_are_read_only_with_open_access(cli: Cli, built: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import strange
 from checkout import Cli
-from srlm_data.cli.terminal import json_text, visible
+from srlm_data.cli._terminal import json_text, visible
 
 TEXTS = [
     "nothing special",

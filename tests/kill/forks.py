@@ -17,7 +17,7 @@ import pandas  # pyarrow imports it as soon as it makes an array
 import sitecustomize as moments
 
 import srlm_data.analysis.query
-import srlm_data.cli.pretty
+import srlm_data.cli._pretty
 import srlm_data.pipeline.build
 import srlm_data.pipeline.recipe
 import srlm_data.pipeline.registry

@@ -99,7 +99,9 @@ def test_datasets_can_be_named(tmp_path: Path) -> None:
 
 def test_a_built_store_is_compared_traced_verified_and_accounted_for(built: Path) -> None:
     store = built / "store"
-    assert srlm_data.diff("toy.pairs", "toy.pairs", store=store).equal
+    compared = srlm_data.diff("toy.pairs", "toy.pairs", store=store)
+    assert compared.equal
+    assert "the rows are the same" in compared._repr_html_()
     graph = srlm_data.lineage("toy.pairs", store=store)
     assert any(node.id.startswith("toy.judgments@") for node in graph.nodes)
     assert not srlm_data.verify(store=store)
@@ -110,6 +112,44 @@ def test_a_built_store_is_compared_traced_verified_and_accounted_for(built: Path
     assert "<th>tokens out</th>" in spent._repr_html_()
 
 
+def test_versions_are_listed_shown_named_and_collected(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    recipe = toy.write_recipe(tmp_path)
+    srlm_data.build(recipe, only=["prompts"], store=store)
+    [first] = srlm_data.versions(store=store)
+    recipe.write_text(recipe.read_text().replace("n: 6", "n: 2"))
+    srlm_data.build(recipe, only=["prompts"], store=store)
+    listed = srlm_data.versions("toy.prompts", store=store)
+    assert [manifest.rows for manifest in listed] == [2, 6]
+    assert listed.tags == {listed[0].ref: ["latest"]}
+    assert "<td>latest</td>" in listed._repr_html_()
+    shown = srlm_data.show("toy.prompts", rows=1, store=store)
+    assert shown.manifest == listed[0]
+    assert [row["source"] for row in shown.rows] == ["toy"]
+    assert "Tell me about" in shown._repr_html_()
+    assert [garbage.name for garbage in srlm_data.gc(store=store).garbage] == [first.ref]
+    srlm_data.tag(first.ref, "published", store)
+    assert srlm_data.gc(store=store, delete=True).garbage == []
+    assert srlm_data.show("toy.prompts@published", store=store).manifest == first
+    for name in ("latest", "no-word", first.version[:3]):
+        with pytest.raises(srlm_data.ArgumentError):
+            srlm_data.tag(first.ref, name, store)
+
+
+def test_what_a_recipe_should_change_is_a_warning_of_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = toy.write_recipe(tmp_path, ("step: generate", "step: answer"))
+    srlm_data.plan(recipe, store=tmp_path / "store")
+    [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "'generate'" in record.getMessage()
+
+
+def test_copies_of_a_model_need_an_engine_that_has_copies(tmp_path: Path) -> None:
+    with pytest.raises(srlm_data.ArgumentError, match="engine 'ray'"):
+        srlm_data.build(toy.write_recipe(tmp_path), replicas=2, store=tmp_path / "store")
+
+
 def test_a_fault_of_the_store_is_returned(tmp_path: Path) -> None:
     store = tmp_path / "store"
     srlm_data.build(toy.write_recipe(tmp_path), only=["prompts"], store=store)
@@ -117,3 +157,7 @@ def test_a_fault_of_the_store_is_returned(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-9] + b"x" * 9)
     [fault] = srlm_data.verify(store=store).faults
     assert fault.sentence.startswith("toy.prompts@")
+    aside = srlm_data.verify(store=store, quarantine=True)
+    assert "put aside in" in aside._repr_html_()
+    assert srlm_data.build(tmp_path / "toy.yaml", only=["prompts"], store=store)
+    assert not srlm_data.verify(store=store)

@@ -104,6 +104,11 @@ def test_the_table_of_floors_is_the_contract() -> None:
     assert {name: int(floor) for floor, name in rows} == floors()
 
 
+def test_a_command_is_a_file_of_its_name() -> None:
+    files = {file.stem for file in (PACKAGE / "cli").glob("[!_]*.py")}
+    assert files == set(importlib.import_module("srlm_data.cli").cli.commands)
+
+
 def test_the_map_takes_two_pages_at_most() -> None:
     assert len((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()) <= 110
 

@@ -1,4 +1,4 @@
-"""The command that traces: lineage, as a tree, as JSON or as a picture."""
+"""The command `lineage`: where a row comes from, as a tree, as JSON or as a picture."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli.options import json_option, pass_store, print_json
+from srlm_data.cli._options import json_option, print_json
 
 _DIGITS = 12  # of an id, in a tree; enough to ask for it
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from srlm_data.analysis.lineage import Edge, Lineage, Node
-    from srlm_data.store import Store
 
 
 @click.command()
@@ -35,16 +35,14 @@ if TYPE_CHECKING:
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="An .svg or .html file."
 )
 @json_option
-@pass_store
+@click.pass_obj
 def lineage(
-    store: Store, what: str, down: bool, limit: int, output: Path | None, as_json: bool
+    store: Path, what: str, down: bool, limit: int, output: Path | None, as_json: bool
 ) -> None:
     """Where a row comes from, by its id; or a model, by its digest; or a version, by its name."""
-    from srlm_data.analysis.lineage import lineage as trace
-
     if output is not None and output.suffix not in {".svg", ".html"}:
         raise click.UsageError(f"--output: .svg or .html is wanted, found '{output.name}'.")
-    graph = trace(store, what, down=down, limit=limit)
+    graph = srlm_data.lineage(what, down=down, limit=limit, store=store)
     if output is not None:
         _draw(graph, what, output)
     elif as_json:
@@ -55,7 +53,7 @@ def lineage(
 
 def _draw(graph: Lineage, what: str, output: Path) -> None:
     from srlm_data.analysis.lineage.drawing import html, svg
-    from srlm_data.cli.answers import complete
+    from srlm_data.cli._answers import complete
 
     text = svg(graph) if output.suffix == ".svg" else html(graph, f"Lineage of {what}")
     with complete(output) as to:
@@ -95,7 +93,7 @@ def _grow(
 def _line(role: str, node: Node) -> Text:
     from rich.text import Text
 
-    from srlm_data.cli.terminal import visible
+    from srlm_data.cli._terminal import visible
 
     line = Text()
     if role:

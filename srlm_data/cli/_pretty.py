@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from srlm_data.cli.terminal import visible
+from srlm_data.cli._terminal import visible
 from srlm_data.pipeline.signature import Step
 
 _SHOWN: Final = 4_000

@@ -20,8 +20,8 @@ from pygments.lexers.sql import SqlLexer  # rich brings Pygments
 
 from srlm_data.analysis import queries
 from srlm_data.analysis.query import connect, refused, run
-from srlm_data.cli.answers import write_answer
-from srlm_data.cli.stopping import interruptible
+from srlm_data.cli._answers import write_answer
+from srlm_data.cli._stopping import interruptible
 from srlm_data.core import database
 from srlm_data.core.errors import DataError, SrlmError, did_you_mean
 from srlm_data.core.schema import DATASET_TYPES
@@ -30,7 +30,7 @@ from srlm_data.store import Store
 _COMMANDS: Final = {
     ".help": "what can be said here",
     ".tables": "every table; a dataset's versions are recipe.name@version",
-    ".canned": "the shipped analyses; with a name, run one",
+    ".query": "the shipped queries; with a name, run one",
     ".quit": "leave, as Ctrl-D does",
 }
 _ROWS: Final = 40
@@ -78,24 +78,24 @@ def _answer(store: Store, said: str, open_access: bool) -> None:
     elif word == ".tables":
         for name in tables(store):
             click.echo(name)
-    elif word == ".canned" and not rest:
+    elif word == ".query" and not rest:
         for name, about in queries.shipped().items():
             click.echo(f"{name:<15} {about}")
-    elif word == ".canned":
-        _query(store, _canned(rest.strip()), open_access, rows=10_000)
+    elif word == ".query":
+        _query(store, _shipped(rest.strip()), open_access, rows=10_000)
     elif word.startswith("."):
         raise DataError(f"{word}: no such command.{did_you_mean(word, _COMMANDS)} Try '.help'.")
     else:
         _query(store, said, open_access, rows=_ROWS)
 
 
-def _canned(name: str) -> str:
+def _shipped(name: str) -> str:
     try:
         return queries.load(name)
     except LookupError:
         raise DataError(
-            f".canned: no analysis '{name}'.{did_you_mean(name, queries.shipped())} "
-            "'.canned' lists them."
+            f".query: no query '{name}'.{did_you_mean(name, queries.shipped())} "
+            "'.query' lists them."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The command that shows what was spent: cost."""
+"""The command `cost`: what the responses cost."""
 
 from __future__ import annotations
 
@@ -7,47 +7,50 @@ from typing import TYPE_CHECKING
 
 import click
 
+import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli.options import json_option, pass_store, print_json
+from srlm_data.cli._options import json_option, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from srlm_data.analysis.usage import Spending
-    from srlm_data.store import Store
 
 _COLUMNS = (
-    ("calls", "calls"), ("reused", "reused"), ("failed", "failed"), ("retries", "retries"),
-    ("prompt_tokens", "tokens in"), ("cached_tokens", "cached"),
-    ("completion_tokens", "tokens out"), ("seconds", "seconds"),
-)  # fmt: skip
+    ("calls", "calls"),
+    ("reused", "reused"),
+    ("failed", "failed"),
+    ("retries", "retries"),
+    ("prompt_tokens", "tokens in"),
+    ("cached_tokens", "cached"),
+    ("completion_tokens", "tokens out"),
+    ("seconds", "seconds"),
+)
 
 
 @click.command()
 @click.argument("recipes", nargs=-1, shell_complete=_completion.recipes)
 @json_option
-@pass_store
-def cost(store: Store, recipes: tuple[str, ...], as_json: bool) -> None:
+@click.pass_obj
+def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
     """What the answers of RECIPES (of all, when none is named) cost: calls, tokens, seconds."""
-    from srlm_data.analysis.usage import datasets, models, pairs
-
-    chosen = [Path(recipe).stem for recipe in recipes]
-    by_dataset = datasets(store, chosen)
-    by_model, by_pairs = models(by_dataset, store), pairs(store, chosen)
+    result = srlm_data.cost(*recipes, store=store)
     if as_json:
-        print_json({
-            "datasets": [_record(line, "rows") for line in by_dataset],
-            "models": [_record(line, "rows") for line in by_model],
-            "pairs": [_record(line, "pairs") for line in by_pairs],
-        })  # fmt: skip
+        print_json(
+            {
+                "datasets": [_record(line, "rows") for line in result.datasets],
+                "models": [_record(line, "rows") for line in result.models],
+                "pairs": [_record(line, "pairs") for line in result.pairs],
+            }
+        )
         return
-    if not by_dataset:
+    if not result.datasets:
         click.echo("No model was asked anything yet.")
         return
-    _table("dataset", [(_short(line.name), line) for line in by_dataset])
-    _table("model", [(f"{line.about} {line.name[:8]}", line) for line in by_model])
-    _table("all that made", [(_short(line.name), line) for line in by_pairs])
-    for line in by_pairs:
+    _table("dataset", [(_short(line.name), line) for line in result.datasets])
+    _table("model", [(f"{line.about} {line.name[:8]}", line) for line in result.models])
+    _table("all that made", [(_short(line.name), line) for line in result.pairs])
+    for line in result.pairs:
         if line.units:
             each = {key: line.cost[key] / line.units for key, _ in _COLUMNS}
             click.echo(
@@ -63,10 +66,15 @@ def cost(store: Store, recipes: tuple[str, ...], as_json: bool) -> None:
 def _record(line: Spending, unit: str) -> dict[str, object]:
     each = {f"{key}_each": round(line.cost[key] / line.units, 4) for key, _ in _COLUMNS}
     return {
-        "name": line.name, "about": line.about, "model": line.model, unit: line.units, **line.cost,
-        "tokens_per_second": line.tokens_per_second, **(each if line.units else {}),
+        "name": line.name,
+        "about": line.about,
+        "model": line.model,
+        unit: line.units,
+        **line.cost,
+        "tokens_per_second": line.tokens_per_second,
+        **(each if line.units else {}),
         **({"missing": line.missing} if line.missing else {}),
-    }  # fmt: skip
+    }
 
 
 def _short(ref: str) -> str:

@@ -1,11 +1,12 @@
-"""A new recipe folder, and what the machine has installed."""
+"""The command `doctor`: what is installed, what is missing, and how to get it."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from pathlib import Path
 
-from srlm_data.core.errors import StoreError
+import click
+
+from srlm_data.cli._options import json_option, print_json
 
 _WANTED = (
     ("duckdb", "core: build, plan, sql", "pip install srlm-data"),
@@ -27,35 +28,21 @@ _WANTED = (
 )
 
 
-def write_recipes(folder: Path) -> list[Path]:
-    """Copy the shipped recipes into ``folder``.
-
-    Raises:
-        StoreError: a file of that name is there already; nothing is written then.
-    """
-    package = Path(__file__).resolve().parent.parent
-    source = next(
-        (one for one in (package / "recipes", package.parent / "recipes") if one.is_dir()), None
-    )
-    if source is None:
-        raise StoreError("init: the shipped recipes are not there. Install srlm-data again.")
-    files = sorted(source.rglob("*.yaml"))
-    taken = [folder / one.relative_to(source) for one in files]
-    there = [one for one in taken if one.exists()]
-    if there:
-        raise StoreError(f"{there[0]}: it is there already. Name a folder that is new.")
-    for file, target in zip(files, taken, strict=True):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
-    return taken
-
-
-def examine() -> list[dict[str, str | None]]:
-    """Each package that some part wants: its version or None, what for, how to get it."""
-    return [
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """What is installed, what is missing, and how to get it."""
+    packages = [
         {"package": name, "version": _version(name), "for": purpose, "get": line}
         for name, purpose, line in _WANTED
     ]
+    if as_json:
+        print_json(packages)
+        return
+    for package in packages:
+        mark = "ok" if package["version"] else "--"
+        state = package["version"] or f"missing: {package['get']}"
+        click.echo(f"{mark}  {package['package']:<18} {state:<40} {package['for']}")
 
 
 def _version(name: str) -> str | None:

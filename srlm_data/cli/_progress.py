@@ -1,15 +1,19 @@
-"""How a build is told to a person: lines of what was made, and a bar while a model is at work."""
+"""What a terminal shows of a build: lines of what was made, and a bar while a model is at work."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from srlm_data.cli.terminal import visible
+from srlm_data.cli._stopping import stop_tidily
+from srlm_data.cli._terminal import visible
 from srlm_data.core.redaction import redacted
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.pipeline.build import Watcher
@@ -25,26 +29,38 @@ REDRAW_SECONDS: Final = 0.1
 """A bar that moves with every answer would take longer than many an answer."""
 
 
-class Told(Watcher):
+@contextlib.contextmanager
+def watching(root: Path, *, quiet: bool, checks: bool) -> Iterator[TerminalWatcher]:
+    """Yield a watcher for a build in the store at ``root``, which SIGTERM stops in good order."""
+    stop_tidily()
+    watcher = TerminalWatcher(Store(root), quiet=quiet, checks=checks)
+    try:
+        yield watcher
+    finally:
+        watcher.stop()
+
+
+class TerminalWatcher(Watcher):
     """A build watcher for a person. The bar is drawn on a terminal only; lines go everywhere.
 
     Args:
         store: where the versions lie.
         quiet: say nothing.
-        looks: whether to look at what was built for findings.
+        checks: whether to check the health of what was built.
         patience: seconds without an answer after which it says so, while a model is at work.
 
     Attributes:
+        store: where the versions lie.
         findings: dataset -> what is worth knowing of the version that was just built.
     """
 
     def __init__(
-        self, store: Store, *, quiet: bool = False, looks: bool = True, patience: float = 120.0
+        self, store: Store, *, quiet: bool = False, checks: bool = True, patience: float = 120.0
     ) -> None:
         self.findings: dict[str, list[Finding]] = {}
-        self._store = store
+        self.store = store
         self._quiet = quiet
-        self._looks = looks
+        self._checks = checks
         self._patience = patience
         self._stalled: threading.Timer | None = None
         self._answers = 0
@@ -107,12 +123,21 @@ class Told(Watcher):
         self._say(f"  + {manifest.ref}  {made}{_cost(manifest)}")
         for reason, count in manifest.drops.items():
             self._say(f"      dropped {count:,}: {reason}")
-        if self._looks:
+        if self._checks:
             from srlm_data.analysis.health_checks import findings
 
-            self.findings[manifest.name] = findings(self._store, manifest)
+            self.findings[manifest.name] = findings(self.store, manifest)
             for finding in self.findings[manifest.name]:
                 self._say(f"      warning: {finding.sentence}")
+
+    def records(self, name: str) -> list[dict[str, Any]] | None:
+        """Return what `--json` says of a dataset's health; None where it was reused."""
+        if name not in self.findings:
+            return None
+        return [
+            {"kind": finding.kind, "sentence": finding.sentence, "figures": dict(finding.figures)}
+            for finding in self.findings[name]
+        ]
 
     def _watch(self, passed: float) -> None:
         """Look again after a while whether an answer has come; a model that hangs says nothing."""

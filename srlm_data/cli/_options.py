@@ -1,0 +1,57 @@
+"""What the commands share: their common options, JSON on the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srlm_data.cli import _completion
+from srlm_data.cli._terminal import json_text
+
+if TYPE_CHECKING:
+    from srlm_data.store import Manifest
+
+recipe_argument = click.argument(
+    "recipe", type=click.Path(path_type=Path), shell_complete=_completion.recipes
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
+engine_option = click.option(
+    "--engine", metavar="KIND", help="Answer with this engine instead of the recipe's."
+)
+replicas_option = click.option(
+    "--replicas",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Copies of the model, with --engine ray.",
+)
+accept_option = click.option(
+    "--accept-failures",
+    is_flag=True,
+    help="Take versions in which requests failed as they are, and do not ask them again.",
+)
+seed_option = click.option("--seed", type=int, help="Replace the recipe's seed by this one.")
+
+
+def manifest_record(manifest: Manifest) -> dict[str, Any]:
+    """Return what `--json` says of a version."""
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "type": manifest.type,
+        "rows": manifest.rows,
+        "content": manifest.content,
+        "identity": manifest.identity,
+        "inputs": list(map(vars, manifest.inputs)),
+        "drops": manifest.drops,
+        "cost": manifest.cost,
+        "made": manifest.made,
+        "accepted": manifest.accepted,
+        "failures": {kind: vars(failure) for kind, failure in manifest.failures.items()},
+    }
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON; dates and the like become text."""
+    click.echo(json_text(value, indent=2))

@@ -1,0 +1,35 @@
+"""The command `diff`: why two versions differ, and in what."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+import srlm_data
+from srlm_data.cli import _completion
+from srlm_data.cli._options import json_option, manifest_record, print_json
+from srlm_data.cli._terminal import visible
+
+DIFFERENT = 10  # the exit code that `--exit-code` gives
+
+
+@click.command()
+@click.argument("before", shell_complete=_completion.versions)
+@click.argument("after", shell_complete=_completion.versions)
+@click.option("-n", "--samples", default=3, show_default=True, help="Rows to show of each kind.")
+@click.option("--exit-code", is_flag=True, help=f"Exit with {DIFFERENT} when the rows differ.")
+@json_option
+@click.pass_context
+def diff(
+    context: click.Context, before: str, after: str, samples: int, exit_code: bool, as_json: bool
+) -> None:
+    """Say why two versions differ, and in what: columns, rows, scores, lengths, judges."""
+    result = srlm_data.diff(before, after, samples=samples, store=context.obj)
+    if as_json:
+        sides = {"before": manifest_record(result.before), "after": manifest_record(result.after)}
+        print_json(asdict(result) | sides)
+    else:
+        click.echo(visible(str(result)))
+    if exit_code and not result.equal:
+        context.exit(DIFFERENT)

@@ -1,0 +1,54 @@
+"""The command `gc`: list, or delete, what no name needs any more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import srlm_data
+from srlm_data.cli._options import json_option, print_json
+from srlm_data.core.errors import counted
+
+
+@click.command()
+@click.option("--delete", is_flag=True, help="Delete what is listed; without it, only list.")
+@click.option(
+    "--recipes",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="recipes",
+    show_default=True,
+    help="Keep what the lock files in this folder name.",
+)
+@json_option
+@click.pass_obj
+def gc(store: Path, delete: bool, recipes: Path, as_json: bool) -> None:
+    """List what no name needs any more: versions, models, what killed processes left behind."""
+    result = srlm_data.gc(delete=delete, recipes=recipes, store=store)
+    if as_json:
+        print_json(
+            {
+                "deleted": result.deleted,
+                "bytes": result.bytes,
+                "kept_versions": result.kept,
+                "garbage": [
+                    {
+                        "kind": garbage.kind,
+                        "name": garbage.name,
+                        "bytes": garbage.bytes,
+                        "why": garbage.why,
+                    }
+                    for garbage in result.garbage
+                ],
+            }
+        )
+        return
+    for garbage in result.garbage:
+        click.echo(
+            f"{garbage.kind:<8} {garbage.name:<44} {garbage.bytes:>15,} bytes  {garbage.why}"
+        )
+    outcome = "deleted" if delete else "can go; --delete deletes it"
+    click.echo(
+        f"{counted(len(result.garbage), 'thing')}, {counted(result.bytes, 'byte')} {outcome}"
+    )
+    click.echo(f"kept: {counted(result.kept, 'version')}, and every answer of a model")

@@ -1,0 +1,41 @@
+"""The command `init`: a folder of recipes to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from srlm_data.core.errors import StoreError
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default="recipes")
+def init(folder: Path) -> None:
+    """Write a folder of recipes to start from; nothing that is there is overwritten."""
+    for file in _write_recipes(folder):
+        click.echo(f"wrote {file}")
+    click.echo(f"next: srlm-data build {folder}/iter1.yaml")
+
+
+def _write_recipes(folder: Path) -> list[Path]:
+    """Copy the shipped recipes into ``folder``.
+
+    Raises:
+        StoreError: a file of that name is there already; nothing is written then.
+    """
+    package = Path(__file__).resolve().parent.parent
+    source = next(
+        (one for one in (package / "recipes", package.parent / "recipes") if one.is_dir()), None
+    )
+    if source is None:
+        raise StoreError("init: the shipped recipes are not there. Install srlm-data again.")
+    files = sorted(source.rglob("*.yaml"))
+    taken = [folder / one.relative_to(source) for one in files]
+    there = [one for one in taken if one.exists()]
+    if there:
+        raise StoreError(f"{there[0]}: it is there already. Name a folder that is new.")
+    for file, target in zip(files, taken, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    return taken

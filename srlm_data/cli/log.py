@@ -1,0 +1,38 @@
+"""The command `log`: every version of a dataset."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import click
+
+import srlm_data
+from srlm_data.cli import _completion
+from srlm_data.cli._options import json_option, manifest_record, print_json
+
+
+@click.command()
+@click.argument("name", shell_complete=_completion.versions)
+@json_option
+@click.pass_obj
+def log(store: Path, name: str, as_json: bool) -> None:
+    """Every version of a dataset, newest first: by which command, at what cost, what changed."""
+    from srlm_data.cli._provenance import changed, provenance
+    from srlm_data.store.graph import Graph
+
+    opened = srlm_data.Store(store)
+    result = srlm_data.versions(name, store=opened)
+    if as_json:
+        print_json([manifest_record(manifest) for manifest in result])
+        return
+    graph = Graph(opened)
+    for manifest, before in pairwise([*result.manifests, None]):
+        assert manifest
+        tags = result.tags.get(manifest.ref)
+        click.echo(
+            f"{manifest.version}  {manifest.made.get('at', '')}  {manifest.counted}"
+            f"{'  <- ' + ', '.join(tags) if tags else ''}"
+        )
+        for line in (*provenance(manifest, graph), *(changed(before, manifest) if before else ())):
+            click.echo(f"    {line}")

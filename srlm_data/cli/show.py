@@ -1,0 +1,39 @@
+"""The command `show`: how a version was made, and its first rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import srlm_data
+from srlm_data.cli import _completion
+from srlm_data.cli._options import json_option, print_json
+
+
+@click.command()
+@click.argument("ref", shell_complete=_completion.versions)
+@click.option("-n", "--rows", "count", default=3, show_default=True, help="Rows to show.")
+@click.option("--manifest", "whole", is_flag=True, help="The whole manifest, as JSON.")
+@json_option
+@click.pass_obj
+def show(store: Path, ref: str, count: int, whole: bool, as_json: bool) -> None:
+    """Show how a version (recipe.name, or recipe.name@version) was made, and its first rows."""
+    from srlm_data.cli._pretty import show_rows
+    from srlm_data.cli._provenance import packages, provenance, step
+    from srlm_data.store.graph import Graph
+
+    opened = srlm_data.Store(store)
+    if whole:
+        click.echo(opened.resolve(ref).json().decode(), nl=False)
+        return
+    result = srlm_data.show(ref, rows=count, store=opened)
+    if as_json:
+        print_json(result.rows)
+        return
+    manifest = result.manifest
+    click.echo(f"{manifest.ref}  {manifest.counted}")
+    click.echo(f"  made {manifest.made.get('at', '')} by {step(manifest)}")
+    for line in (*provenance(manifest, Graph(opened)), packages(manifest)):
+        click.echo(f"  {line}")
+    show_rows(result.rows)

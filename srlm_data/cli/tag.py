@@ -1,0 +1,20 @@
+"""The command `tag`: give a version a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import srlm_data
+from srlm_data.cli import _completion
+
+
+@click.command()
+@click.argument("ref", shell_complete=_completion.versions)
+@click.argument("name")
+@click.pass_obj
+def tag(store: Path, ref: str, name: str) -> None:
+    """Give a version a NAME, so that recipe.dataset@NAME means it."""
+    manifest = srlm_data.tag(ref, name, store)
+    click.echo(f"{manifest.name}@{name} is {manifest.version}")

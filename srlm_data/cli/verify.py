@@ -1,0 +1,39 @@
+"""The command `verify`: read and hash every byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import srlm_data
+from srlm_data.cli import _completion
+from srlm_data.core.errors import StoreError, counted
+
+_THINGS = {
+    "version": "version",
+    "names": "name",
+    "model": "model",
+    "answers": "answer file",
+    "journal": "journal",
+}
+
+
+@click.command()
+@click.argument("refs", nargs=-1, shell_complete=_completion.versions)
+@click.option("--quarantine", is_flag=True, help="Put what is damaged aside; a build mends it.")
+@click.pass_obj
+def verify(store: Path, refs: tuple[str, ...], quarantine: bool) -> None:
+    """Read and hash every byte (of REFS, or of all there is) and name every fault."""
+    result = srlm_data.verify(*refs, quarantine=quarantine, store=store)
+    if result.faults and not quarantine:
+        raise StoreError("\n".join(fault.sentence for fault in result.faults))
+    for fault, outcome in zip(result.faults, result.outcomes, strict=True):
+        click.echo(f"{fault.sentence}\n    {outcome}")
+    if result.faults:
+        click.echo("build again: what was put aside is made anew")
+        return
+    counts = ", ".join(
+        counted(count, _THINGS[kind]) for kind, count in result.counts.items() if count
+    )
+    click.echo(f"{counts or 'nothing is there'}: every byte as it was written")
