@@ -30,6 +30,9 @@ from srlm_data.engines.protocol import Engine
 PLUGIN: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 """How a recipe names a user's function: ``my_module:my_engine``, ``my_module:my_step``."""
 
+ADDRESS: Final = r"^https?://[^@\s]+$"
+"""A server's address, in which nobody has written a name and a password."""
+
 _Dtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
     Field(
@@ -143,7 +146,7 @@ class OpenaiEngine(_Engine):
     kind: Literal["openai"] = "openai"
     base_url: str | None = Field(
         default=None,
-        pattern=r"^https?://[^@\s]+$",
+        pattern=ADDRESS,
         description="Address of the API, up to /v1; unset: OPENAI_BASE_URL, else OpenAI's own.",
     )
     served_name: str | None = Field(
@@ -158,6 +161,9 @@ class OpenaiEngine(_Engine):
     )
     concurrency: int = Field(default=64, ge=1, description="Most requests that are sent at a time.")
     timeout: float = Field(default=600, gt=0, description="Seconds that one try may take.")
+    connect_timeout: float = Field(
+        default=30, gt=0, description="Seconds that a connection may take."
+    )
     retries: int = Field(
         default=5, ge=0, description="Further tries of a request that may itself be at fault."
     )
@@ -169,11 +175,16 @@ class OpenaiEngine(_Engine):
     limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
         default="max_tokens", description="What the server calls the longest answer."
     )
+    other_model: Literal["note", "refuse"] = Field(
+        default="note",
+        description="What becomes of an answer in which the server gives the model another name "
+        "than it was asked for.",
+    )
 
     @property
     def address(self) -> str | None:
         """The server's address, here or in the environment; None is OpenAI's own."""
-        return self.base_url or os.environ.get("OPENAI_BASE_URL")
+        return self.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
 
     def packages(self) -> dict[str, str]:
         """Return what the engine imports."""

@@ -25,6 +25,7 @@ class Api:
         always: what to do instead of answering, for every request.
         loading: whether it does not even list its models.
         models: what it lists; it answers for any.
+        listing: the body of its list of models, where it is another one.
         bodies, headers: of every request for a completion, in order.
     """
 
@@ -32,6 +33,7 @@ class Api:
     always: Fault | None = None
     loading: bool = False
     models: tuple[str, ...] = ("served", "big")
+    listing: object = None
     delay: float = 0.0
     address: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -104,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             self.json(503, {"error": {"message": "loading"}})
             return
         models = [{"id": name, "object": "model"} for name in self.server.api.models]
-        self.json(200, {"object": "list", "data": models})
+        self.json(200, self.server.api.listing or {"object": "list", "data": models})
 
     def json(self, status: int, value: object, **headers: str) -> None:
         self.raw(status, json.dumps(value).encode(), **headers)
@@ -157,7 +159,7 @@ def cut(handler: Handler) -> None:
     handler.end_headers()
     handler.wfile.write(b'{"choices"')
     handler.wfile.flush()
-    handler.connection.close()
+    handler.close_connection = True
 
 
 def hang(handler: Handler) -> None:

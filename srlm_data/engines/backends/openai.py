@@ -1,32 +1,39 @@
 """Text generation by a server that speaks OpenAI's API: vLLM, llama.cpp, a provider, a gateway.
 
-Requests are sent as others finish, a bounded number at a time. The client's own retries are off;
-:mod:`srlm_data.engines._retrying` says what is tried again, for how long, and what ends a run. The
-server applies the chat template, so messages are sent as they are.
+Requests are sent as others finish, a bounded number at a time. The client's own retries are off:
+:mod:`srlm_data.engines._server_faults` says what is tried again, for how long, and what ends a run,
+:mod:`srlm_data.engines._server_answers` what is read of an answer. The server applies the chat
+template, so messages are sent as they are.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from queue import SimpleQueue
 from typing import Any, Final
 
+import httpx2
 import openai
 
 from srlm_data.core.errors import EngineError, MissingError
 from srlm_data.engines._chat import failed
-from srlm_data.engines._retrying import Fault, Trouble, pause, trouble_of
+from srlm_data.engines._retrying import pause
+from srlm_data.engines._server_answers import parse, read_answer, read_models
+from srlm_data.engines._server_faults import Fault, FaultError, Trouble, classify, refuse_error
+from srlm_data.engines.backends._bounded_client import BoundedClient
 from srlm_data.engines.protocol import Completion, Request
-from srlm_data.engines.settings import OpenaiEngine
+from srlm_data.engines.settings import ADDRESS, OpenaiEngine
 
 _NO_KEY: Final = "(no key)"  # the client wants one, a local server need not
+_TRY_ERRORS: Final = (openai.OpenAIError, FaultError, TimeoutError, ValueError, RecursionError)
+_LIST_SECONDS: Final = 30.0  # for the cheapest question
 
 
 def load(settings: OpenaiEngine, model: str, digest: str, revision: str | None = None) -> Openai:
@@ -37,8 +44,9 @@ def load(settings: OpenaiEngine, model: str, digest: str, revision: str | None =
 
     Raises:
         MissingError: the provider wants a key, and the environment has none.
+        EngineError: the key or the address in the environment is none.
     """
-    key = os.environ.get(settings.api_key_env)
+    key = _read_key(settings)
     address = settings.address
     if key is None and address is None:
         raise MissingError(
@@ -46,7 +54,31 @@ def load(settings: OpenaiEngine, model: str, digest: str, revision: str | None =
             "is set. Export the key, or name a server that needs none."
         )
     name = settings.served_name or (model if revision else digest)
-    return Openai(settings, address, key or _NO_KEY, name, digest)
+    try:
+        if address and (not re.match(ADDRESS, address) or (httpx2.URL(address).port or 0) > 65535):
+            raise ValueError
+        return Openai(settings, address, key or _NO_KEY, name, digest, revision)
+    except (httpx2.InvalidURL, ValueError):
+        where = "'base_url'" if settings.base_url else "OPENAI_BASE_URL"
+        raise EngineError(
+            f"engine 'openai': {where} is no address of a server. Set it to one that begins like "
+            "http://host:8000/v1, without a name and password."
+        ) from None
+
+
+def _read_key(settings: OpenaiEngine) -> str | None:
+    """Return the key in the environment, without the line end of the file that it came from.
+
+    Raises:
+        EngineError: no header can hold it.
+    """
+    key = os.environ.get(settings.api_key_env, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise EngineError(
+            f"engine 'openai': {settings.api_key_env} has characters that no key has. Export the "
+            "key alone, on one line."
+        )
+    return key or None
 
 
 def list_models(settings: OpenaiEngine, patience: float = 10.0) -> list[str] | None:
@@ -55,42 +87,31 @@ def list_models(settings: OpenaiEngine, patience: float = 10.0) -> list[str] | N
     Raises:
         EngineError: it cannot be reached within ``patience`` seconds, or refuses the key.
     """
-    client = openai.OpenAI(
-        api_key=os.environ.get(settings.api_key_env, _NO_KEY),
-        base_url=settings.address,
-        max_retries=0,
-        timeout=patience,
-    )
-    where = f"engine 'openai' ({client.base_url})"
-    with client:
-        try:
-            return [model.id for model in client.models.list()]
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise EngineError(
-                f"{where}: the server refuses the key (HTTP {error.status_code}). "
-                f"Set {settings.api_key_env} to one that it takes."
-            ) from None
-        except openai.APIConnectionError as error:
-            raise EngineError(
-                f"{where}: the server cannot be reached ({error.__cause__ or error!s:.200}). Start "
-                "it, or correct 'base_url'; --no-preflight waits for it instead."
-            ) from None
-        except (openai.OpenAIError, ValueError, TypeError):
-            return None  # busy, or of a kind that has no list
+    quick = settings.model_copy(update={"timeout": patience, "connect_timeout": patience})
+    with closing(load(quick, "", "")) as engine:
+        return engine.list_models()
 
 
 class Openai:
     """An engine over a server. Satisfies :class:`srlm_data.engines.protocol.Engine`."""
 
     def __init__(
-        self, settings: OpenaiEngine, address: str | None, key: str, name: str, digest: str
+        self,
+        settings: OpenaiEngine,
+        address: str | None,
+        key: str,
+        name: str,
+        digest: str,
+        revision: str | None = None,
     ) -> None:
         self._settings = settings
         self._key = key
         self._name = name
+        self._names = {name, f"{name}-{revision}", f"{name}@{revision}"}
         self.model = digest
+        timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
         self._client = openai.AsyncOpenAI(
-            api_key=key, base_url=address, max_retries=0, timeout=settings.timeout
+            api_key=key, base_url=address, max_retries=0, http_client=BoundedClient(timeout)
         )
         self._where = f"engine 'openai' ({self._client.base_url})"
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -129,6 +150,31 @@ class Openai:
             for future in flying:
                 future.cancel()
 
+    def list_models(self) -> list[str] | None:
+        """Return what the server says that it serves; None where it does not say.
+
+        Raises:
+            EngineError: it cannot be reached, redirects, or refuses the key.
+        """
+        try:
+            response = asyncio.run_coroutine_threadsafe(self._list(), self._loop).result()
+        except _TRY_ERRORS as error:
+            fault = classify(error, self._settings.timeout)
+            if fault.status in (401, 403):
+                raise EngineError(
+                    f"{self._where}: the server refuses the key (HTTP {fault.status}). "
+                    f"Set {self._settings.api_key_env} to one that it takes."
+                ) from None
+            if fault.kind == "redirect":
+                raise EngineError(f"{self._where}: {fault.reason}. {fault.advice}") from None
+            if fault.kind in ("unreachable", "timeout", "connection"):
+                raise EngineError(
+                    f"{self._where}: the server cannot be reached ({fault.reason}). Start it, or "
+                    "correct 'base_url'; --no-preflight waits for it instead."
+                ) from None
+            return None  # busy, or of a kind that has no list
+        return read_models(response.text)
+
     def close(self) -> None:
         """Close the connections."""
         if not self._loop.is_closed():
@@ -147,14 +193,15 @@ class Openai:
 
     async def _answer(self, request: Request) -> Completion:
         """Try one request until it is answered or there is no hope."""
+        patience = self._settings.patience
         async with self._slots:
             tries = failures = 0
-            since = 0.0  # of its first failure
+            since = paused = 0.0  # the time of its first failure, and how long it was waited then
             while True:
                 try:
-                    return await self._try(request, tries)
-                except (openai.OpenAIError, TimeoutError, ValueError) as error:
-                    fault = trouble_of(error, self._settings.timeout)
+                    return (await self._try(request))._replace(retries=tries)
+                except _TRY_ERRORS as error:
+                    fault = classify(error, self._settings.timeout)
                 reason = fault.reason.replace(self._key, "***")
                 now = time.monotonic()
                 since = since or now
@@ -164,35 +211,64 @@ class Openai:
                     raise EngineError(f"{self._where}: {reason}. {await self._advice(fault)}")
                 if fault.trouble is Trouble.REFUSED or failures > self._settings.retries:
                     return failed(request, fault.kind, reason)._replace(retries=tries - 1)
-                wait = pause(tries, fault.retry_after)
+                busy, left = fault.status == 429, patience - paused
                 if fault.trouble is Trouble.AWAY:
-                    waited, silent = now + wait - since, now + wait - max(self._heard, since)
-                    patience, busy = self._settings.patience, fault.status == 429
-                    if silent > patience and (busy or not await self._is_there()):
+                    silent = now - max(self._heard, since)
+                    left = patience - (silent if busy else now - since)
+                    if silent >= patience and (busy or not await self._is_there()):
                         raise EngineError(
                             f"{self._where}: it has answered nothing for {now - since:,.0f} s, "
                             f"found: {reason}. What was answered is kept: build again when it does."
                         )
-                    if waited > patience and not busy:  # it is there, but not for this request
-                        return failed(request, fault.kind, reason)._replace(retries=tries - 1)
+                if left <= 0:  # it is there, but not for this request
+                    return failed(request, fault.kind, reason)._replace(retries=tries - 1)
+                wait = min(pause(tries, fault.retry_after), left)
+                paused += wait
                 await asyncio.sleep(wait)
 
     async def _is_there(self) -> bool:
-        """Return whether the server answers the cheapest question."""
+        """Return whether the server answers the cheapest question, be it with a refusal."""
         try:
-            await self._client.models.list()
-        except (openai.OpenAIError, ValueError):
-            return False
+            await self._list()
+        except _TRY_ERRORS as error:
+            return classify(error, _LIST_SECONDS).trouble in (Trouble.REFUSED, Trouble.FATAL)
         return True
 
-    async def _try(self, request: Request, tries: int) -> Completion:
+    async def _list(self) -> httpx2.Response:
+        async with asyncio.timeout(min(self._settings.timeout, _LIST_SECONDS)):
+            response: httpx2.Response = await self._client.get("/models", cast_to=httpx2.Response)
+            return response
+
+    async def _try(self, request: Request) -> Completion:
         async with asyncio.timeout(self._settings.timeout):
-            text = await self._client.post(
-                "/chat/completions", body=self._body(request), cast_to=str
+            response = await self._client.post(
+                "/chat/completions", body=self._body(request), cast_to=httpx2.Response
             )
-        completion = _completion(request, json.loads(text), tries)
+        answer = parse(response.text)
+        refuse_error(response, answer)
+        completion = read_answer(request, answer)
+        notes = filter(None, (completion.note, self._note_model(answer.get("model"))))
         self._heard = time.monotonic()
-        return completion
+        return completion._replace(note="; ".join(notes) or None)
+
+    def _note_model(self, name: Any) -> str | None:
+        """Return a note where the server gives another model's name than it was asked for.
+
+        Raises:
+            FaultError: it does, and that is to be refused.
+        """
+        if not isinstance(name, str) or not name or name in self._names:
+            return None
+        if self._settings.other_model == "refuse":
+            raise FaultError(
+                Fault(
+                    Trouble.FATAL,
+                    "other_model",
+                    f"it was asked for '{self._name}', and '{name:.100}' answered",
+                    advice="Ask for that one, or set 'other_model: note'.",
+                )
+            )
+        return f"answered as '{name:.100}'"
 
     def _body(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
@@ -212,38 +288,18 @@ class Openai:
 
     async def _advice(self, fault: Fault) -> str:
         """Return what to do about a fault that no other try can mend."""
+        if fault.advice:
+            return fault.advice
         if fault.status != 404:
             return f"Set {self._settings.api_key_env} to a key that may ask for '{self._name}'."
         try:
-            served = [f"'{model.id}'" async for model in self._client.models.list()]
-        except (openai.OpenAIError, ValueError):
-            return "Mend 'base_url': it usually ends with /v1."
+            names = read_models((await self._list()).text)
+        except _TRY_ERRORS:
+            names = None
+        if names is None:
+            return "Correct 'base_url': it usually ends with /v1."
+        served = ", ".join(f"'{name:.100}'" for name in names[:5]) or "no model"
         return (
-            f"It serves {', '.join(served[:5])}: start it with --served-model-name {self._name}, "
-            "or set 'served_name' to its name for the same model."
+            f"It serves {served}: start it with --served-model-name {self._name}, or set "
+            "'served_name' to its name for the same model."
         )
-
-
-def _completion(request: Request, answer: Any, retries: int) -> Completion:
-    """Return the completion of a server's answer.
-
-    Raises:
-        ValueError: it has not the form of one.
-    """
-    try:
-        (choice,) = answer["choices"]
-        text, reason = choice["message"].get("content") or "", choice["finish_reason"]
-        usage = answer.get("usage") or {}
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        tokens = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"an answer without {error}") from None
-    pattern, kind, fault = request.sampling.pattern, None, None
-    if reason not in ("stop", "length"):
-        kind, fault = "ended", f"the server ended it with '{reason}'"
-    elif reason == "stop" and pattern is not None and not re.fullmatch(pattern, text):
-        kind = "pattern"
-        fault = "the server does not hold answers to a pattern; set 'guided: false'"
-    if fault:
-        text, reason, cached = "", "error", 0
-    return Completion(request, text, reason, *tokens, cached, fault, retries, error_kind=kind)

@@ -1,0 +1,215 @@
+"""Whose fault it is that a server gave no answer, and so what follows from it.
+
+- A server that is *away* or busy (unreachable, 429, 502 to 504) is waited for. The run ends when it
+  has answered nobody for ``patience`` seconds; where it answers others but not this request in all
+  that time, the request is a failed row (a gateway gave it up), unless it only says to wait (429).
+- What may be the *request's* own doing (500, a cut connection, a time-out, an unreadable answer) is
+  tried ``retries`` times more, for at most ``patience`` seconds, and is then a failed row.
+- What the server *refused* (other 4xx) is a failed row at once.
+- A *fatal* fault (a wrong key, model or address, a redirect, a used-up quota, a parameter that the
+  server does not know) ends the run. How many failed rows end it, too, is the same for every engine
+  (:mod:`srlm_data.engines.failures`).
+
+An error is the same error whatever it comes as: some servers send it under status 200.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import Any, Final
+
+import httpx2
+import openai
+
+from srlm_data.engines.backends._bounded_client import TooLongError
+
+_AWAY: Final = frozenset({429, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+_AGAIN: Final = frozenset({408, 409, 425})
+_WRONG: Final = frozenset({401, 402, 403, 404, 405, 410})
+
+_LONGEST_REASON: Final = 200
+_LONGEST_SEARCH: Final = 4000  # characters of a body in which a known error is looked for
+
+
+def _any_of(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.IGNORECASE | re.DOTALL)
+
+
+_NO_CREDIT: Final = _any_of(
+    "insufficient_quota",
+    "billing_hard_limit",
+    "billing_not_active",
+    "insufficient (balance|credit)",
+)
+_BUSY: Final = _any_of("rate.?limit", "too many requests", "resource_exhausted", "overloaded")
+_FILTERED: Final = _any_of("content.?(filter|policy|management)", "moderation", "flagged")
+
+_FIELD: Final = "(seed|temperature|top_p|max_tokens|structured_outputs)"
+_UNKNOWN: Final = (
+    "(?:unrecogni[sz]ed|unsupported|not.supported|not.support|unknown|unexpected|extra.forbidden"
+    "|extra.inputs|not.permitted|not.allowed)"
+)
+_BOUND: Final = (
+    "(?:less.than|<=|at.most|no.more.than|maximum|too.(?:large|big|high)|out.of.range|exceed"
+    "|overflow|int32|32.bit|2147483647)"
+)
+_NOT_TAKEN: Final = _any_of(
+    rf"{_UNKNOWN}.{{0,60}}?\b{_FIELD}\b", rf"\b{_FIELD}\b.{{0,60}}?{_UNKNOWN}"
+)
+_SEED_BOUND: Final = _any_of(rf"{_BOUND}.{{0,60}}?\bseed\b", rf"\bseed\b.{{0,60}}?{_BOUND}")
+
+
+class Trouble(Enum):
+    """Whose fault a failure is, and so what follows from it."""
+
+    AWAY = auto()
+    REQUEST = auto()
+    REFUSED = auto()
+    FATAL = auto()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A failed try.
+
+    Attributes:
+        kind: what failures are counted by; see :class:`srlm_data.engines.protocol.Completion`.
+        reason: what happened, for a person.
+        retry_after: what the server asked for, in seconds.
+        advice: what to do about a fault that no other try can mend, where the server said enough.
+    """
+
+    trouble: Trouble
+    kind: str
+    reason: str
+    retry_after: float = 0.0
+    status: int | None = None
+    advice: str = ""
+
+
+class FaultError(Exception):
+    """A try failed in a way that is classified already."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.reason)
+        self.fault = fault
+
+
+def classify(error: Exception, timeout: float) -> Fault:
+    """Return the fault that an exception is; ``timeout`` is how many seconds the try had."""
+    if isinstance(error, FaultError):
+        return error.fault
+    if isinstance(error, openai.APIStatusError):
+        return _classify_response(error.response)
+    trouble, cause = Trouble.REQUEST, error.__cause__
+    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
+        trouble, kind = Trouble.AWAY, "unreachable"
+        reason = f"it cannot be reached ({str(cause) or 'no connection in time':.200})"
+    elif isinstance(error, TimeoutError | openai.APITimeoutError):
+        kind, reason = "timeout", f"no answer within {timeout:g} s"
+    elif isinstance(error, openai.APIConnectionError) and not isinstance(cause, TooLongError):
+        kind, reason = "connection", f"the connection broke ({cause!r:.200})"
+    else:
+        nested = isinstance(error, RecursionError)
+        what = "it is nested too deeply" if nested else str(cause or error)
+        kind, reason = "unreadable", f"the answer cannot be read ({what:.200})"
+    return Fault(trouble, kind, reason)
+
+
+def refuse_error(response: httpx2.Response, answer: Any) -> None:
+    """Refuse an answer under status 200 that is an error.
+
+    Raises:
+        FaultError: it is one.
+    """
+    if not isinstance(answer, dict) or answer.get("choices"):
+        return
+    error = answer.get("error") or (answer if answer.get("object") == "error" else None)
+    if error:
+        codes = [error.get(name) for name in ("code", "status")] if isinstance(error, dict) else []
+        known = [int(code) for code in map(str, codes) if re.fullmatch("[45][0-9][0-9]", code)]
+        busy = _BUSY.search(response.text[:_LONGEST_SEARCH])
+        status = known[0] if known else 429 if busy else 500
+        raise FaultError(_classify_status(status, response))
+
+
+def _classify_response(response: httpx2.Response) -> Fault:
+    if not response.is_redirect:
+        return _classify_status(response.status_code, response)
+    try:
+        host = httpx2.URL(response.headers.get("location", "")).host
+    except httpx2.InvalidURL:
+        host = ""
+    reason = f"HTTP {response.status_code}, it redirects to {host or 'another path'}"
+    advice = "Redirects are not followed: set 'base_url' to the address that answers."
+    return Fault(Trouble.FATAL, "redirect", reason, advice=advice)
+
+
+def _classify_status(status: int, response: httpx2.Response) -> Fault:
+    """Return the fault that a response is, taken for one of this status."""
+    body = response.text[:_LONGEST_SEARCH]
+    kind, advice = f"http_{status}", ""
+    if status in (400, 402, 403, 429) and _NO_CREDIT.search(body):
+        trouble, kind, advice = Trouble.FATAL, "no_credit", "Raise the account's limit."
+    elif status in (400, 403, 451) and _FILTERED.search(body):
+        trouble, kind = Trouble.REFUSED, "content_filter"
+    elif status in (400, 422) and (advice := _name_setting(body)):
+        trouble = Trouble.FATAL
+    elif status in _AWAY:
+        trouble = Trouble.AWAY
+    elif status >= 500 or status in _AGAIN:
+        trouble = Trouble.REQUEST
+    else:
+        trouble = Trouble.FATAL if status in _WRONG or status < 400 else Trouble.REFUSED
+    words = " ".join((_words_of(response.text) or "no reason").split())
+    reason = f"HTTP {status}, {words[:_LONGEST_REASON]}".rstrip(".")
+    retry_after = _seconds(response.headers.get("retry-after", ""))
+    return Fault(trouble, kind, reason, retry_after, status, advice)
+
+
+def _name_setting(body: str) -> str:
+    """Return which setting keeps from a server what it does not take; empty where it is no such."""
+    if _SEED_BOUND.search(body):
+        return "Set the engine's 'seed_bits: 31'."
+    if not (match := _NOT_TAKEN.search(body)):
+        return ""
+    field = match[1] or match[2]
+    if field == "max_tokens":
+        return "Set the engine's 'limit_field: max_completion_tokens'."
+    if field == "structured_outputs":
+        return "Set the step's 'guided: false'."
+    return f"Set the engine's 'omit: [{field.lower()}]'."
+
+
+def _words_of(body: str) -> str:
+    """Return what a server says in an error's body, wherever its kind of server says it."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    for _ in range(4):
+        if isinstance(value, list) and value:
+            value = value[0]
+        elif isinstance(value, dict):
+            place, names = value.get("loc"), ("error", "message", "detail", "msg")
+            value = next((value[name] for name in names if value.get(name)), None)
+            if isinstance(place, list) and place:  # FastAPI names the field apart
+                value = f"{place[-1]}: {value}"
+    return value if isinstance(value, str) else body
+
+
+def _seconds(header: str) -> float:
+    """Return the seconds of a ``Retry-After`` header, which is a number or a date."""
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0

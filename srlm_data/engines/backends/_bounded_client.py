@@ -1,0 +1,53 @@
+"""The HTTP client that talks to servers: it reads a bounded body, and follows nobody elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import httpx2
+import openai
+
+LONGEST_BODY: Final = 32 << 20
+"""Bytes of an answer, unpacked; the longest answers of today's models are a tenth of it."""
+
+
+class TooLongError(httpx2.DecodingError):
+    """A body has more bytes than are read."""
+
+
+class BoundedClient(openai.DefaultAsyncHttpxClient):
+    """Reads no body beyond a bound, however small it is packed, and follows no redirect.
+
+    A redirect would carry prompts, and after them whatever is answered, to a host that no recipe
+    names.
+    """
+
+    def __init__(self, timeout: httpx2.Timeout, longest_body: int = LONGEST_BODY) -> None:
+        super().__init__(timeout=timeout, follow_redirects=False)
+        self._longest_body = longest_body
+
+    async def send(
+        self, request: httpx2.Request, *, stream: bool = False, **options: Any
+    ) -> httpx2.Response:
+        """Send a request; return its response with the whole body read.
+
+        Raises:
+            TooLongError: the body is longer than the bound.
+        """
+        response = await super().send(request, stream=True, **options)
+        body = bytearray()
+        try:
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > self._longest_body:
+                    raise TooLongError(f"its body has more than {self._longest_body >> 20} MiB")
+        finally:
+            await response.aclose()
+        headers = response.headers.copy()
+        for of_packed in ("content-encoding", "content-length", "transfer-encoding"):
+            headers.pop(of_packed, None)
+        # JSON is UTF-8; a charset may name any codec that Python has, and not all make texts.
+        headers["content-type"] = headers.get("content-type", "").partition(";")[0]
+        return httpx2.Response(
+            response.status_code, headers=headers, content=bytes(body), request=request
+        )

@@ -1,0 +1,671 @@
+"""Servers that are not ours: for each thing that one may answer, what comes of it.
+
+A row of a table is one misbehaviour of a real server on loopback. All rows that end no run are
+asked in one run, so each of them also shows that it costs the others nothing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from api_server import Fault, Handler, answer, completion, cut, hang, serve, status
+from checkout import Cli
+from srlm_data.core.errors import EngineError
+from srlm_data.engines import _retrying
+from srlm_data.engines.protocol import Completion, Request, Sampling
+from srlm_data.engines.settings import OpenaiEngine, open_engine
+
+pytest.importorskip("openai")
+
+MIB = 1 << 20
+
+
+class Row(NamedTuple):
+    """One misbehaviour: what the server does at each try, and what the completion then has."""
+
+    name: str
+    faults: list[Fault]
+    expected: dict[str, Any]
+
+
+def message(content: Any, finish_reason: Any = "stop", **more: Any) -> Fault:
+    """Answer with a message of this content, and with more in it."""
+    body = completion("a b")
+    body["choices"][0] |= {"finish_reason": finish_reason}
+    body["choices"][0]["message"] |= {"content": content, **more}
+    return answer(body)
+
+
+def altered(**top: Any) -> Fault:
+    """Answer as agreed on, but for some fields of the body; one that is None twice is absent."""
+    return answer({**completion("a b"), **top})
+
+
+def without(*names: str) -> Fault:
+    """Answer as agreed on, without a field, of the body or of its choice."""
+    body = completion("a b")
+    for name in names:
+        body.pop(name, None)
+        body["choices"][0].pop(name, None)
+    return answer(body)
+
+
+def raw(data: bytes, content_type: str = "application/json", **headers: str) -> Fault:
+    """Answer with these bytes."""
+
+    def fault(handler: Handler) -> None:
+        handler.send_response(200)
+        for name, value in {"Content-Type": content_type, **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return fault
+
+
+def packed(layers: int = 1) -> bytes:
+    """Return a body of a few KiB that unpacks to 40 MiB, packed again for each further layer."""
+    packer = zlib.compressobj(1, wbits=31)
+    data = b"".join(packer.compress(b" " * MIB) for _ in range(40)) + packer.flush()
+    for _ in range(layers - 1):
+        data = gzip.compress(data)
+    return data
+
+
+def long_text(handler: Handler) -> None:
+    """Send a text of 300 MB, or as much of it as is taken."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(300 * MIB))
+    handler.end_headers()
+    handler.close_connection = True
+    with suppress(OSError):
+        handler.wfile.write(b'{"choices": [{"message": {"content": "')
+        for _ in range(299):
+            handler.wfile.write(b"x" * MIB)
+
+
+def drip(handler: Handler) -> None:
+    """Send a byte at a time, for longer than a try may take."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.close_connection = True
+    with suppress(OSError):
+        for _ in range(40):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+
+def reset(handler: Handler) -> None:
+    """Reset the connection."""
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    handler.connection.close()
+    handler.close_connection = True
+
+
+def garbage(handler: Handler) -> None:
+    """Answer with what is no HTTP."""
+    handler.wfile.write(b"\x16\x03\x01 hello\r\n\r\n")
+    handler.close_connection = True
+
+
+def usage(**counts: Any) -> Fault:
+    return altered(usage=counts)
+
+
+KEPT = {"text": "a b", "finish_reason": "stop", "error": None}
+NO_COUNTS = {**KEPT, "prompt_tokens": None, "completion_tokens": None, "cached_tokens": 0}
+CUT = {"text": "", "finish_reason": "length", "note": "the tokens went into reasoning"}
+FAILED = {"text": "", "finish_reason": "error"}
+TEXT = {"type": "text", "text": "a b"}
+THOUGHT = {"type": "thinking", "thinking": "hm"}
+
+
+def failed(kind: str, sentence: str) -> dict[str, Any]:
+    return {**FAILED, "error_kind": kind, "error": sentence}
+
+
+def unreadable(words: str) -> dict[str, Any]:
+    return failed("unreadable", f"the answer cannot be read ({words})")
+
+
+def taken(what: str) -> dict[str, Any]:
+    return {**KEPT, "note": f"{what}, taken for 'stop'"}
+
+
+CONTENTS = [
+    Row("text parts", [message([TEXT, {"type": "text", "text": " c"}])], {**KEPT, "text": "a b c"}),
+    Row("thinking part", [message([THOUGHT, TEXT])], {**KEPT, "reasoning": "hm"}),
+    Row(
+        "thinking part of parts",
+        [message([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, TEXT])],
+        {**KEPT, "reasoning": "hm"},
+    ),
+    Row("plain strings as parts", [message(["a ", "b"])], KEPT),
+    Row("a part of a picture", [message([TEXT, {"type": "image_url", "image_url": {}}])], KEPT),
+    Row("output_text part", [message([{"type": "output_text", "text": "a b"}])], KEPT),
+    Row("no parts", [message([])], {**KEPT, "text": ""}),
+    Row("null", [message(None)], {**KEPT, "text": ""}),
+    Row("empty", [message("")], {**KEPT, "text": ""}),
+    Row(
+        "absent content",
+        [answer({"choices": [{"message": {}}]})],
+        {"text": "", "finish_reason": "stop"},
+    ),
+    Row("refusal", [message(None, refusal="I will not.")], {**KEPT, "text": "I will not."}),
+    Row("reasoning_content", [message("a b", reasoning_content="hm")], {**KEPT, "reasoning": "hm"}),
+    Row("reasoning", [message("a b", reasoning="hm")], {**KEPT, "reasoning": "hm"}),
+    Row(
+        "both names",
+        [message("a b", reasoning="hm", reasoning_content="hm")],
+        {**KEPT, "reasoning": "hm"},
+    ),
+    Row("null reasoning", [message("a b", reasoning=None)], {**KEPT, "reasoning": None}),
+    Row("reasoning a number", [message("a b", reasoning=5)], {**KEPT, "reasoning": None}),
+    Row("marks", [message("<think>hm</think>\n\na b")], {**KEPT, "reasoning": "hm"}),
+    Row("a closing mark alone", [message("hm\n</think>\n\na b")], {**KEPT, "reasoning": "hm"}),
+    Row(
+        "marks and a field",
+        [message("<think>x</think>a b", reasoning="hm")],
+        {**KEPT, "reasoning": "hm"},
+    ),
+    Row("marks that stay open", [message("<think>hm", "length")], {**CUT, "reasoning": "hm"}),
+    Row(
+        "cut off in reasoning_content",
+        [message(None, "length", reasoning_content="hm")],
+        {**CUT, "reasoning": "hm"},
+    ),
+    Row(
+        "cut off in reasoning", [message("", "length", reasoning="hm")], {**CUT, "reasoning": "hm"}
+    ),
+    Row("a number", [message(5)] * 2, unreadable("its content is no text: 5")),
+    Row("an object", [message({"a": 1})] * 2, unreadable("its content is no text: {'a': 1}")),
+    Row("true", [message(True)] * 2, unreadable("its content is no text: True")),
+    Row(
+        "half a surrogate pair",
+        [message("a \ud83d")],
+        {"text": "a \ud83d", "finish_reason": "stop"},
+    ),
+]
+
+ENDS = [
+    Row("null end", [message("a b", None)], taken("no finish_reason")),
+    Row("no end", [without("finish_reason")], taken("no finish_reason")),
+    Row("eos_token", [message("a b", "eos_token")], taken("finish_reason 'eos_token'")),
+    Row("STOP", [message("a b", "STOP")], KEPT),
+    Row("end_turn", [message("a b", "end_turn")], taken("finish_reason 'end_turn'")),
+    Row("a number as end", [message("a b", 1)], taken("finish_reason 1")),
+    Row("MAX_TOKENS", [message("a b", "MAX_TOKENS")], {**KEPT, "finish_reason": "length"}),
+    Row(
+        "content_filter",
+        [message("a", "content_filter")],
+        failed("content_filter", "the server ended it with 'content_filter'"),
+    ),
+    Row("SAFETY", [message("a", "SAFETY")], failed("safety", "the server ended it with 'safety'")),
+    Row("abort", [message("a", "abort")], failed("abort", "the server ended it with 'abort'")),
+]
+
+ENDLESS = (
+    b'{"choices": [{"message": {"content": "a b"}, "finish_reason": "stop"}], '
+    b'"usage": {"prompt_tokens": 1e999, "completion_tokens": NaN}}'
+)
+COUNTS = [
+    Row("usage null", [altered(usage=None)], NO_COUNTS),
+    Row("usage absent", [without("usage")], NO_COUNTS),
+    Row("usage a list", [altered(usage=[1])], NO_COUNTS),
+    Row("counts null", [usage(prompt_tokens=None, completion_tokens=None)], NO_COUNTS),
+    Row("counts text", [usage(prompt_tokens="many", completion_tokens="2")], NO_COUNTS),
+    Row("counts endless", [raw(ENDLESS)], NO_COUNTS),
+    Row("counts of 10^30", [usage(prompt_tokens=10**30, completion_tokens=-1)], NO_COUNTS),
+    Row("counts true", [usage(prompt_tokens=True, completion_tokens={})], NO_COUNTS),
+    Row(
+        "counts with a point",
+        [usage(prompt_tokens=3.0, completion_tokens=2.5)],
+        {**KEPT, "prompt_tokens": 3, "completion_tokens": None},
+    ),
+    Row(
+        "details null",
+        [usage(prompt_tokens=3, completion_tokens=2, prompt_tokens_details=None)],
+        {**KEPT, "prompt_tokens": 3, "cached_tokens": 0},
+    ),
+    Row(
+        "cached text",
+        [usage(prompt_tokens_details={"cached_tokens": "x"})],
+        {**KEPT, "cached_tokens": 0},
+    ),
+    Row(
+        "reasoning counted",
+        [usage(completion_tokens=9, completion_tokens_details={"reasoning_tokens": 4})],
+        {**KEPT, "reasoning_tokens": 4, "completion_tokens": 9},
+    ),
+]
+
+BODIES = [
+    Row(
+        "two choices",
+        [altered(choices=[*completion("a b")["choices"], *completion("c")["choices"]])],
+        KEPT,
+    ),
+    Row("no choices", [altered(choices=[])] * 2, {**FAILED, "error_kind": "unreadable"}),
+    Row("choices null", [altered(choices=None)] * 2, {**FAILED, "error_kind": "unreadable"}),
+    Row(
+        "choices an object", [altered(choices={"0": 1})] * 2, {**FAILED, "error_kind": "unreadable"}
+    ),
+    Row(
+        "a choice that is text",
+        [altered(choices=["a b"])] * 2,
+        {**FAILED, "error_kind": "unreadable"},
+    ),
+    Row(
+        "no message",
+        [altered(choices=[{"text": "a b"}])] * 2,
+        unreadable("its choice has no message, but None"),
+    ),
+    Row("a list", [answer([1, 2])] * 2, unreadable("it is no object: [1, 2]")),
+    Row("null body", [answer(None)] * 2, unreadable("it is no object: None")),
+    Row("nothing", [raw(b"")] * 2, unreadable("it is no JSON, it begins ''")),
+    Row(
+        "HTML",
+        [raw(b"<html>Welcome</html>", "text/html")] * 2,
+        unreadable("it is no JSON, it begins '<html>Welcome</html>'"),
+    ),
+    Row(
+        "half a JSON",
+        [raw(b'{"choices": [{"mess')] * 2,
+        unreadable('it is no JSON, it begins \'{"choices": [{"mess\''),
+    ),
+    Row(
+        "SSE",
+        [raw(b'data: {"choices": []}\n\ndata: [DONE]\n\n', "text/event-stream")] * 2,
+        {**FAILED, "error_kind": "unreadable"},
+    ),
+    Row(
+        "another content type",
+        [raw(json.dumps(completion("a b")).encode(), "text/plain; charset=undefined")],
+        KEPT,
+    ),
+    Row("a byte order mark", [raw(b"\xef\xbb\xbf" + json.dumps(completion("a b")).encode())], KEPT),
+    Row(
+        "bytes that are no characters",
+        [raw(json.dumps(completion("a X")).encode().replace(b"X", b"\xff"))],
+        {**KEPT, "text": "a \ufffd"},
+    ),
+    Row("deep nesting", [raw(b"[" * 200_000)] * 2, unreadable("it is nested too deeply")),
+    Row(
+        "deep nesting in an error", [raw(b'{"error":' * 5000 + b"1" + b"}" * 5000)] * 2, {**FAILED}
+    ),
+    Row(
+        "a number of 10,000 digits",
+        [raw(b'{"choices": ' + b"1" * 10_000 + b"}")] * 2,
+        {**FAILED, "error_kind": "unreadable"},
+    ),
+    Row(
+        "small gzip",
+        [raw(gzip.compress(json.dumps(completion("a b")).encode()), Content_Encoding="gzip")],
+        KEPT,
+    ),
+    Row(
+        "gzip that unpacks to gigabytes",
+        [raw(packed(), Content_Encoding="gzip")] * 2,
+        unreadable("its body has more than 32 MiB"),
+    ),
+    Row(
+        "gzip in gzip",
+        [raw(packed(2), Content_Encoding="gzip, gzip")] * 2,
+        unreadable("its body has more than 32 MiB"),
+    ),
+    Row("no gzip at all", [raw(b"hello", Content_Encoding="gzip")] * 2, {**FAILED}),
+    Row("an unknown encoding", [raw(b"hello", Content_Encoding="rot13")] * 2, {**FAILED}),
+    Row("a text of 300 MB", [long_text] * 2, unreadable("its body has more than 32 MiB")),
+    Row("another model", [altered(model="other")], {**KEPT, "note": "answered as 'other'"}),
+    Row("model null", [altered(model=None)], {**KEPT, "note": None}),
+    Row("the pinned revision", [altered(model="served-2026-01-01")], {**KEPT, "note": None}),
+]
+
+ERRORS = [
+    Row(
+        "an error under 200, 429",
+        [answer({"error": {"message": "wait", "code": 429}})],
+        {**KEPT, "retries": 1, "text": "echo an error under 200, 429"},
+    ),
+    Row(
+        "an error under 200, text",
+        [answer({"error": "rate limit reached"})],
+        {**KEPT, "retries": 1, "text": "echo an error under 200, text"},
+    ),
+    Row(
+        "an error under 200, 400",
+        [answer({"error": {"message": "too long", "code": "400"}})],
+        failed("http_400", "HTTP 400, too long"),
+    ),
+    Row(
+        "an error under 200, no code",
+        [answer({"error": {"message": "odd"}})] * 2,
+        failed("http_500", "HTTP 500, odd"),
+    ),
+    Row(
+        "an error object of old",
+        [answer({"object": "error", "message": "bad", "code": 400})],
+        failed("http_400", "HTTP 400, bad"),
+    ),
+    Row("error null", [altered(error=None)], KEPT),
+    Row(
+        "flagged",
+        [status(400, "the prompt was flagged by our content policy")],
+        failed("content_filter", "HTTP 400, the prompt was flagged by our content policy"),
+    ),
+    Row(
+        "too long",
+        [status(400, "maximum context length is 4096, max_tokens is 5000")],
+        {**FAILED, "error_kind": "http_400"},
+    ),
+    Row(
+        "FastAPI's detail",
+        [
+            lambda h: h.json(
+                422, {"detail": [{"loc": ["body", "messages"], "msg": "Field required"}]}
+            )
+        ],
+        failed("http_422", "HTTP 422, messages: Field required"),
+    ),
+    Row(
+        "an error as HTML",
+        [lambda h: h.raw(418, b"<h1>teapot</h1>")],
+        failed("http_418", "HTTP 418, <h1>teapot</h1>"),
+    ),
+    Row(
+        "an error in a list",
+        [lambda h: h.json(413, [{"error": {"message": "large"}}])],
+        failed("http_413", "HTTP 413, large"),
+    ),
+    Row(
+        "429 with seconds",
+        [status(429, Retry_After="0.05")],
+        {"finish_reason": "stop", "retries": 1},
+    ),
+    Row(
+        "429 with a date",
+        [status(429, Retry_After=formatdate(time.time(), usegmt=True))],
+        {"finish_reason": "stop", "retries": 1},
+    ),
+    Row(
+        "429 with garbage",
+        [status(429, Retry_After="soon")],
+        {"finish_reason": "stop", "retries": 1},
+    ),
+    Row(
+        "500 for ever",
+        [status(500, "no", Retry_After="1e9")] * 2,
+        failed("http_500", "HTTP 500, no"),
+    ),
+    Row(
+        "408 for a year",
+        [status(408, "no", Retry_After="Fri, 01 Jan 99999 00:00:00 GMT")] * 2,
+        failed("http_408", "HTTP 408, no"),
+    ),
+    Row("reset", [reset] * 2, {**FAILED, "error_kind": "connection"}),
+    Row("no HTTP", [garbage] * 2, {**FAILED, "error_kind": "connection"}),
+    Row("cut", [cut] * 2, {**FAILED, "error_kind": "connection"}),
+    Row("hang", [hang] * 2, failed("timeout", "no answer within 0.3 s")),
+    Row("slow drip", [drip] * 2, failed("timeout", "no answer within 0.3 s")),
+]
+
+TABLE = [*CONTENTS, *ENDS, *COUNTS, *BODIES, *ERRORS]
+SLOW = ("hang", "slow drip")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_retrying, "FIRST_PAUSE", 0.01)
+        patch.setattr(_retrying, "LONGEST_PAUSE", 0.05)
+        for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+def ask(texts: list[str]) -> list[Request]:
+    return [
+        Request(text, ({"role": "user", "content": text},), Sampling(0.7, 0.9, 16), n)
+        for n, text in enumerate(texts)
+    ]
+
+
+def run(address: str, texts: list[str], **settings: Any) -> dict[str, Completion]:
+    bounds = {"timeout": 20, "retries": 1, "patience": 0.5, "concurrency": 8}
+    with closing(
+        open_engine(
+            OpenaiEngine(base_url=address, **(bounds | settings)), "served", "digest", "2026-01-01"
+        )
+    ) as engine:
+        done = {one.request.id: one for one in engine.generate(ask(texts))}
+    assert sorted(done) == sorted(texts)
+    return done
+
+
+@pytest.fixture(scope="module")
+def completions() -> dict[str, Completion]:
+    with serve() as api:
+        api.faults = {row.name: list(row.faults) for row in TABLE}
+        quick = run(api.address, [row.name for row in TABLE if row.name not in SLOW])
+        return quick | run(api.address, list(SLOW), timeout=0.3)
+
+
+def test_the_table_is_of_some_length_and_no_row_stands_in_it_twice() -> None:
+    assert len({row.name for row in TABLE}) == len(TABLE) >= 60
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[row.name for row in TABLE])
+def test_what_a_server_answers_becomes(completions: dict[str, Completion], row: Row) -> None:
+    done = completions[row.name]
+    assert {name: getattr(done, name) for name in row.expected} == row.expected
+    assert (done.finish_reason == "error") == (done.error is not None)
+    assert len(done.error or "") < 400
+
+
+def refused(words: str, status_code: int = 400, **more: Any) -> Fault:
+    return lambda handler: handler.json(status_code, {"error": {"message": words, **more}})
+
+
+def fastapi(name: str, kind: str, words: str) -> Fault:
+    detail = [{"type": kind, "loc": ["body", name], "msg": words, "input": 5}]
+    return lambda handler: handler.json(422, {"detail": detail})
+
+
+def moved(code: int, to: str = "http://elsewhere.example/v1/chat/completions") -> Fault:
+    return status(code, Location=to)
+
+
+FATAL = {
+    "301": (
+        moved(301),
+        "it redirects to elsewhere.example. Redirects are not followed: set 'base_",
+    ),
+    "302": (moved(302), "it redirects to elsewhere.example"),
+    "307": (moved(307, "http://me:secret@elsewhere.example/"), "it redirects to elsewhere.example"),
+    "308": (moved(308, "/v2/chat"), "it redirects to another path"),
+    "303 nowhere": (status(303), "it redirects to another path"),
+    "seed": (
+        refused("Unrecognized request argument supplied: seed"),
+        "Set the engine's 'omit: [seed]'",
+    ),
+    "seed, FastAPI": (
+        fastapi("seed", "extra_forbidden", "Extra inputs are not permitted"),
+        "'omit: [seed]'",
+    ),
+    "temperature": (
+        refused(
+            "Unsupported value: 'temperature' does not support 0.7 with this model.",
+            param="temperature",
+            code="unsupported_value",
+        ),
+        "'omit: [temperature]'",
+    ),
+    "top_p": (refused("top_p is not supported by this model; temperature is"), "'omit: [top_p]'"),
+    "max_tokens": (
+        refused("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+        "'limit_field: max_completion_tokens'",
+    ),
+    "seed too large": (
+        refused("seed must be <= 2147483647", 422),
+        "Set the engine's 'seed_bits: 31'",
+    ),
+    "seed too large, FastAPI": (
+        fastapi("seed", "less_than_equal", "Input should be less than or equal to 2147483647"),
+        "'seed_bits: 31'",
+    ),
+    "under 200": (
+        answer({"error": {"message": "Unrecognized request argument supplied: seed", "code": 400}}),
+        "'omit: [seed]'",
+    ),
+    "no quota": (
+        refused("You exceeded your current quota", 429, code="insufficient_quota"),
+        "HTTP 429, You exceeded your current quota. Raise the account's limit",
+    ),
+    "no money": (refused("Insufficient Balance", 402), "HTTP 402, Insufficient Balance"),
+    "no such path": (lambda handler: handler.raw(405, b"no"), "HTTP 405, no"),
+}
+
+
+@pytest.mark.parametrize(("fault", "words"), FATAL.values(), ids=FATAL)
+def test_what_no_other_try_can_mend_ends_the_run_at_once(fault: Fault, words: str) -> None:
+    with serve() as api:
+        api.always = fault
+        with pytest.raises(EngineError) as ended:
+            run(api.address, ["a"], patience=60)
+    assert words in str(ended.value)
+    assert "secret" not in str(ended.value)
+    assert len(api.bodies) == 1
+
+
+@pytest.mark.parametrize("after", ["1e9", "inf", "Fri, 01 Jan 2100 00:00:00 GMT"])
+def test_a_server_that_asks_for_a_year_is_waited_for_as_long_as_patience_lasts(after: str) -> None:
+    with serve() as api:
+        api.always = status(429, "later", Retry_After=after)
+        began = time.monotonic()
+        with pytest.raises(EngineError, match=r"it has answered nothing for .*HTTP 429, later"):
+            run(api.address, ["a"], patience=0.3)
+    assert 0.3 <= time.monotonic() - began < 10
+    assert len(api.bodies) == 2
+
+
+def test_another_model_s_answer_is_refused_where_a_recipe_says_so() -> None:
+    with serve() as api:
+        api.always = altered(model="other")
+        with pytest.raises(EngineError, match="asked for 'served', and 'other' answered"):
+            run(api.address, ["a"], other_model="refuse")
+
+
+MODELS = {
+    "null": ({"data": None}, "Correct 'base_url'"),
+    "no list": ({"object": "list"}, "Correct 'base_url'"),
+    "text": ("models", "Correct 'base_url'"),
+    "others": ({"data": [{"id": "x"}, {"id": None}, 5, {"id": "y"}]}, "It serves 'x', 'y': start"),
+    "none": ({"data": []}, "It serves no model"),
+}
+
+
+@pytest.mark.parametrize(("models", "words"), MODELS.values(), ids=MODELS)
+def test_a_model_that_is_not_served_ends_the_run_with_the_names_that_are(
+    models: object, words: str
+) -> None:
+    with serve() as api:
+        api.always, api.listing = status(404, "no such model"), models
+        with pytest.raises(EngineError, match=words):
+            run(api.address, ["a"])
+
+
+def test_a_key_is_sent_without_the_line_end_of_the_file_that_it_came_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", " my-key\r\n")
+    with serve() as api:
+        run(api.address, ["a"])
+    assert api.headers[0]["authorization"] == "Bearer my-key"
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "schlüssel", "a\tb"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(EngineError, match="OPENAI_API_KEY has characters that no key has") as no:
+        run("http://127.0.0.1:1/v1", ["a"])
+    assert key not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:99999/v1",
+        "http://[::1/v1",
+        "ftp://h/v1",
+        "no address",
+        "http://me:pass-word@h/v1",
+    ],
+)
+def test_an_address_in_the_environment_that_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    with pytest.raises(EngineError, match="OPENAI_BASE_URL") as no:
+        open_engine(OpenaiEngine(), "m", "digest", "1")
+    assert "pass-word" not in str(no.value)
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port at which somebody takes connections, and speaks no TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def close_all() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    connection.close()
+
+        threading.Thread(target=close_all, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def test_a_server_that_cannot_be_reached_is_tried_again_and_then_ends_the_run() -> None:
+    with silent_port() as port:
+        for address in (f"https://127.0.0.1:{port}/v1", "http://no-such-host.invalid/v1"):
+            with pytest.raises(EngineError, match="it cannot be reached"):
+                run(address, ["a"], patience=0.2)
+
+
+RECIPE = """\
+seed: 3
+engine: {kind: openai, base_url: ADDRESS}
+datasets:
+  model: {step: checkpoint, remote: big@2026-04-14}
+  prompts: {step: 'toy:toy_prompts', n: 3}
+  candidates: {step: generate, prompts: prompts, model: model, n: 1}
+"""
+
+
+def test_a_command_ends_with_a_sentence(cli: Cli, project: Path) -> None:
+    fault, words = FATAL["seed"]
+    with serve() as api:
+        api.always = fault
+        (project / "far.yaml").write_text(RECIPE.replace("ADDRESS", api.address))
+        built = cli("build", "far.yaml")
+    assert built.returncode == 6
+    assert words in built.stderr
+    assert "Traceback" not in built.stderr
