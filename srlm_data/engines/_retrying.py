@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import Final
 
-
 FIRST_PAUSE: Final = 0.5
 """Seconds before the second try; every further one waits twice as long, up to the longest."""
 

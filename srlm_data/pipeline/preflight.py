@@ -226,10 +226,19 @@ class _Look:
                 except EngineError as error:
                     served[server] = None  # told once
                     yield Problem(error, certain)
+                else:
+                    if served[server] is None:
+                        yield Problem(
+                            EngineError(
+                                f"{dataset.line}: the server {server[0] or 'of OpenAI'} does not "
+                                "list its models, so it is not known what it serves."
+                            ),
+                            certain=False,
+                        )
             name = engine.served_name or self._served_name(model, location)
             listed = served[server]
-            if listed and name and name not in listed:
-                known = ", ".join(f"'{one}'" for one in listed[:5])
+            if listed is not None and name and name not in listed:
+                known = ", ".join(f"'{one}'" for one in listed[:5]) or "no model"
                 yield Problem(
                     EngineError(
                         f"{dataset.line}: the server {server[0] or 'of OpenAI'} does not serve "

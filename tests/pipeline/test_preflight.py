@@ -100,7 +100,7 @@ def test_a_server_that_refuses_the_key_is_told(
 
 
 @pytest.mark.parametrize("fault", [404, 503])
-def test_a_server_that_lists_nothing_is_not_in_the_way(
+def test_a_server_that_lists_nothing_is_told_and_not_in_the_way(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int
 ) -> None:
     monkeypatch.setattr(
@@ -108,7 +108,11 @@ def test_a_server_that_lists_nothing_is_not_in_the_way(
     )
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
     recipe = write(tmp_path, f"{{kind: openai, base_url: '{api.address}'}}", REMOTE, READ, ASK)
-    assert problems_of(recipe, network=True) == []
+    [problem] = find_problems(
+        plan(load(recipe), Store(tmp_path / "store")), Store(tmp_path / "store"), network=True
+    )
+    assert not problem.certain
+    assert "does not list its models, so it is not known what it serves" in str(problem.error)
 
 
 def test_a_provider_without_its_key_is_told(
