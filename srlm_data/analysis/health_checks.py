@@ -45,8 +45,14 @@ PAIRED: Final = 0.2
 LONGER: Final = 0.7
 """Share of pairs whose chosen answer is longer above which length is what is rewarded."""
 
+DROPPED: Final = 0.1
+"""Share of what a step looked at that is dropped for one reason, above which it is told."""
+
 LOOKED_FOR: Final[Mapping[str, str]] = {
     "failed_requests": "requests that failed, and why",
+    "dropped": f"more than {100 * DROPPED:g} % dropped for one reason, choices of the recipe apart",
+    "only_reasoning": "answers that spent all of max_tokens on reasoning",
+    "fewer_than_wanted": "fewer prompts or examples than were wanted",
     "unread_judgments": f"more than {100 * UNREAD:g} % of the judgments without a score",
     "collapsed_scores": f"more than {100 * COLLAPSED:g} % of the scores alike",
     "repeats_never_differ": f"repeats that differ for less than {100 * DIFFER:g} % of the answers",
@@ -59,6 +65,18 @@ LOOKED_FOR: Final[Mapping[str, str]] = {
     "chosen_is_longer": f"chosen longer than rejected in more than {100 * LONGER:g} % of the pairs",
 }
 """Every kind of finding, and when it is told."""
+
+_CHOICES: Final = frozenset(
+    "alone another_sample another_split deleted disagrees equal_scores fewer_than_two_ranks "
+    "first_turn flags in_ift incomplete later_turn margin_too_small no_match no_other_score "
+    "not_best not_better not_chosen not_needed not_novel not_rank_0 not_sampled not_train "
+    "only_first_answered only_second_answered other_candidates other_language parent_missing "
+    "review same_text synthetic thinned too_few_replies undisputed unranked".split()
+)
+"""Reasons by which a recipe chooses rows: most may go by them, and nothing is wrong."""
+
+_WANTED: Final = {"self_instruct": "n", "select_ift": "n", "select_ranked": "n_prompts"}
+"""Step -> the setting that says how many are wanted."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +96,43 @@ class Finding:
 
 def findings(store: Store, manifest: Manifest) -> list[Finding]:
     """All that is worth a line about a version; most often nothing."""
-    return [*_about_failures(manifest), *_about_rows(store, manifest)]
+    return [*_about_making(manifest), *_about_rows(store, manifest)]
 
 
-def _about_failures(manifest: Manifest) -> Iterator[Finding]:
+def _about_making(manifest: Manifest) -> Iterator[Finding]:
+    """What the manifest alone tells, at any size."""
     if manifest.failures:
         todo = "" if manifest.accepted else "; the next build asks them again"
         yield Finding(
             "failed_requests", f"{manifest.why_failed}{todo}.", {"requests": manifest.failed}
+        )
+
+    drops = sorted(manifest.drops.items(), key=lambda drop: -drop[1])
+    seen = manifest.rows + sum(manifest.drops.values())
+    for reason, count in drops if manifest.type != PAIRS.name else ():  # see few_pairs
+        if count / seen > DROPPED and reason not in _CHOICES:
+            yield Finding(
+                "dropped",
+                f"{count:,} of {seen:,} ({_percent(count / seen)}) were dropped as "
+                f"'{reason.replace('_', ' ')}'.",
+                {"dropped": count, "of": seen},
+            )
+    if thought := manifest.cost.get("only_reasoning"):
+        yield Finding(
+            "only_reasoning",
+            f"{thought:,.0f} answers spent all of max_tokens on reasoning. Raise max_tokens, or "
+            "ask for less reasoning.",
+            {"answers": thought},
+        )
+    identity = manifest.identity
+    wanted = identity.get("config", {}).get(_WANTED.get(identity.get("step", ""), ""))
+    got = manifest.notes.get("prompts", manifest.rows)
+    if wanted and got < wanted:
+        most = f"; most were dropped as '{drops[0][0].replace('_', ' ')}'" if drops else ""
+        yield Finding(
+            "fewer_than_wanted",
+            f"{got:,} of the {wanted:,} that were wanted{most}.",
+            {"wanted": wanted, "there": got},
         )
 
 
@@ -104,7 +151,7 @@ def _about_rows(store: Store, manifest: Manifest) -> list[Finding]:
 def _about_judgments(
     connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest
 ) -> Iterator[Finding]:
-    if manifest.rows < FEWEST:
+    if not manifest.rows:
         return
     scores = figures.ask(connection, "scores")
     unread = 1 - sum(row["judgments"] for row in scores) / manifest.rows
@@ -118,6 +165,8 @@ def _about_judgments(
             "max_tokens may not fit the judge.",
             {"share": unread},
         )
+    if manifest.rows < FEWEST:
+        return
     score, share = figures.most_common_scores(scores).get(manifest.name, (0.0, 0.0))
     if share > COLLAPSED:
         yield Finding(
@@ -202,7 +251,7 @@ def _about_pairs(
     connection: duckdb.DuckDBPyConnection, _: Store, manifest: Manifest
 ) -> Iterator[Finding]:
     prompts = manifest.rows + sum(manifest.drops.values())
-    if prompts >= FEWEST and manifest.rows / prompts < PAIRED:
+    if prompts and manifest.rows / prompts < PAIRED:
         reason, count = max(manifest.drops.items(), key=lambda one: one[1])
         yield Finding(
             "few_pairs",

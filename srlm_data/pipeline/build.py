@@ -24,6 +24,7 @@ from srlm_data.core.errors import (
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.engines.cache.journal import seal_journals
 from srlm_data.engines.failures import Failures
+from srlm_data.pipeline._emptiness import refuse_empty
 from srlm_data.pipeline._provenance import circumstances
 from srlm_data.pipeline._resources import Engines, StoreWorkshop
 from srlm_data.pipeline.plan import Planned, identity_of, plan_flow, plan_one
@@ -255,13 +256,15 @@ class _Build:
             engine = {"engine": dataset.engine.kind} if dataset.engine else {}
             limit = {"limit": dataset.limit} if dataset.limit else {}
             seconds = round(time.perf_counter() - started, 3)
-            return replace(
+            completed = replace(
                 manifest,
                 identity=identity,
                 failures=failures.kinds,
                 cost=usage.cost(),
                 made={**engine, **limit, "seconds": seconds, **circumstances()},
             )
+            refuse_empty(dataset, completed, [read for _, read in reads])
+            return completed
 
         with contextlib.ExitStack() as held:
             if "engine" in dataset.step.resources:

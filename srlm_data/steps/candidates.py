@@ -49,7 +49,8 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
     Each answer has a seed of its own, from the prompt and the sample's index: raising N adds
     samples and changes none. Rows come as answers finish.
 
-    Drops: ``error`` (the request failed), ``empty`` (nothing but white space), ``cut_off``.
+    Drops: ``error`` (the request failed), ``cut_off`` (it reached ``max_tokens``, with or without
+    text), ``empty`` (nothing but white space).
 
     Raises:
         DataError: ``model`` is not the model that the engine has loaded.
@@ -93,8 +94,7 @@ def _unusable(config: Generate, completion: Completion) -> str | None:
     """The reason to drop an answer, or None."""
     if completion.finish_reason == "error":
         return "error"
-    if not completion.text.strip():
-        return "empty"
-    if completion.finish_reason == "length" and config.cut_off == "drop":
+    empty = not completion.text.strip()
+    if completion.finish_reason == "length" and (empty or config.cut_off == "drop"):
         return "cut_off"
-    return None
+    return "empty" if empty else None

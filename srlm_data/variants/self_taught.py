@@ -76,10 +76,10 @@ def rewrite_prompts(
             identity = prompt_id(new)
             if completion.finish_reason == "error":
                 drops["error"] += 1
-            elif not text:
-                drops["empty"] += 1
             elif completion.finish_reason == "length" and not rest:
                 drops["cut_off"] += 1
+            elif not text:
+                drops["empty"] += 1
             elif identity == prompt["prompt_id"]:
                 drops["unchanged"] += 1
             elif identity in seen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from srlm_data.analysis.health_checks import FEWEST, LOOKED_FOR, Finding, findin
 from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS, MODELS, PAIRS
+from srlm_data.core.schema import PROMPTS as PROMPTS_SCHEMA
 from srlm_data.pipeline.registry import STEPS
 from srlm_data.steps.pairs import Pair, pair
 from srlm_data.store import Manifest, Store
@@ -233,7 +235,12 @@ def test_a_build_tells_what_it_found_once_and_a_second_build_nothing(
         "def open_dull(options, model, digest, revision):\n"
         "    return Dull(digest, **options)\n"
     )
-    toy.write_recipe(project, ("toy:open_toy", "dull:open_dull"), ("n: 4", "n: 9"))
+    toy.write_recipe(
+        project,
+        ("toy:open_toy", "dull:open_dull"),
+        ("n: 4", "n: 9"),
+        ("judgments: judgments}", "judgments: judgments, allow_empty: true}"),
+    )
     built = cli("build", "toy.yaml", "--json")
     assert built.returncode == 0, built.stderr
     found = {one["name"]: one["findings"] for one in json.loads(built.stdout)}
@@ -254,3 +261,46 @@ def test_findings_are_no_part_of_a_version(store: Store) -> None:
     made = judged(store, answered(store), lambda *_: 3.0)
     assert kinds(store, made)
     assert "collapsed" not in made.json().decode()
+
+
+# what a manifest alone tells -------------------------------------------------------------------
+
+
+def made(store: Store, step: str, rows: int, notes: dict[str, Any], **facts: Any) -> Manifest:
+    prompts = [
+        {"prompt_id": str(number), "prompt": [{"role": "user", "content": "p"}], "source": "s"}
+        for number in range(rows)
+    ]
+    identity = {"step": step, "config": {"n": 10, "n_prompts": 10}}
+    made_of = Rows.of(PROMPTS_SCHEMA, prompts)
+    made_of.notes.update(notes)
+    return store.commit(
+        "one.prompts", made_of, identity=identity, inputs=[],
+        complete=lambda manifest: replace(manifest, **facts),
+    )  # fmt: skip
+
+
+def test_what_is_dropped_is_told_at_any_size_by_reason_and_choices_are_not(store: Store) -> None:
+    manifest = made(store, "own:step", 6, {}, drops={"cut_off": 3, "not_sampled": 90, "empty": 1})
+    assert kinds(store, manifest) == {}
+    drops = {"cut_off": 2, "empty": 1, "not_needed": 1}
+    [found] = findings(store, replace(manifest, drops=drops))
+    assert found.sentence == "2 of 10 (20.0 %) were dropped as 'cut off'."
+
+
+def test_answers_that_are_reasoning_alone_are_told(store: Store) -> None:
+    manifest = made(store, "own:step", 6, {}, cost={"only_reasoning": 2})
+    assert kinds(store, manifest)["only_reasoning"].figures == {"answers": 2}
+
+
+@pytest.mark.parametrize("step", ["self_instruct", "select_ift", "select_ranked"])
+def test_fewer_than_were_wanted_are_told(store: Store, step: str) -> None:
+    manifest = made(store, step, 9, {}, drops={"not_novel": 40, "too_short": 2})
+    [found] = findings(store, manifest)
+    assert found.sentence == "9 of the 10 that were wanted; most were dropped as 'not novel'."
+    assert findings(store, replace(manifest, rows=10)) == []
+
+
+def test_ranked_replies_are_counted_by_their_prompts(store: Store) -> None:
+    manifest = made(store, "select_ranked", 20, {"prompts": 9})
+    assert "9 of the 10 that were wanted" in findings(store, manifest)[0].sentence

@@ -36,6 +36,7 @@ class Usage:
         retries: tries of calls that failed before.
         prompt_tokens: of calls and cached responses, for both are what the rows cost; so too the
             next two.
+        only_reasoning: of calls and cached responses, those cut off before any text.
         uncounted: of calls and cached responses, those whose tokens a server did not tell, and
             that the sums of tokens leave out.
         new_prompt_tokens: of calls alone; so too the next one.
@@ -53,6 +54,7 @@ class Usage:
     completion_tokens: int = 0
     cached_tokens: int = 0
     uncounted: int = 0
+    only_reasoning: int = 0
     new_prompt_tokens: int = 0
     new_completion_tokens: int = 0
     seconds: float = 0.0
@@ -70,6 +72,8 @@ class Usage:
         self.prompt_tokens += known_read
         self.completion_tokens += known_written
         self.cached_tokens += sum(fields["cached_tokens"])
+        if any(fields["reasoning"]):
+            self.only_reasoning += sum(map(_is_only_reasoning, completions))
         self.uncounted += sum(1 for pair in zip(read, written, strict=True) if None in pair)
         if cached:
             self.reused += len(completions)
@@ -199,6 +203,11 @@ class CachedEngine:
     def close(self) -> None:
         """Release the cache; the real engine stays open, for the next step may use it."""
         self._cache.close()
+
+
+def _is_only_reasoning(completion: Completion) -> bool:
+    cut_off = completion.finish_reason == "length" and not completion.text.strip()
+    return cut_off and bool(completion.reasoning)
 
 
 def _replace_surrogates(completion: Completion) -> Completion:

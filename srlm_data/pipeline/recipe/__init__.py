@@ -11,7 +11,7 @@
         n: 4
 
 Under a dataset, the keys are ``step``, the step's dataset parameters, and its config's fields.
-``engine`` may be given for one dataset too.
+``engine`` may be given for one dataset too, and ``allow_empty`` says that it may have no rows.
 """
 
 from __future__ import annotations

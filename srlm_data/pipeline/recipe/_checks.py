@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")  # two of them make a folder's name
 _INPUT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEYS: Final = ("step", "engine", "allow_empty")
+"""What a dataset's section has beside what its step reads and is set to."""
 _TOP_KEYS: Final = ("about", "seed", "engine", "datasets")
 
 
@@ -106,6 +108,11 @@ class File:
                     f"not given. Add '{parameter.name}: <dataset>'.",
                     *where,
                 )
+        allow_empty = body.get("allow_empty", False)
+        if not isinstance(allow_empty, bool):
+            self._problem(
+                f"'allow_empty' is true or false, found {allow_empty!r:.80}.", *where, "allow_empty"
+            )
         config = self._config(step, body, where)
         engine = self._engine(step, body, where)
         if len(self._problems) > before or config is None or _unread(inputs):
@@ -113,7 +120,14 @@ class File:
             return
         makes = step.makes or _made_by(config, inputs)
         self._datasets[short] = Dataset(
-            f"{recipe}.{short}", step, config, makes, inputs, engine, self._document.at(*where)
+            f"{recipe}.{short}",
+            step,
+            config,
+            makes,
+            inputs,
+            engine,
+            self._document.at(*where),
+            allow_empty=allow_empty,
         )
 
     def _renamed(self, body: dict[str, Any], where: tuple[str, str]) -> dict[str, Any]:
@@ -217,10 +231,10 @@ class File:
     # What it is set to -------------------------------------------------------------------------
 
     def _config(self, step: Step, body: dict[str, Any], where: tuple[str, str]) -> Config | None:
-        given = {k: v for k, v in body.items() if k not in {"step", "engine", *step.parameters}}
+        given = {k: v for k, v in body.items() if k not in {*_KEYS, *step.parameters}}
         fields = step.config.model_fields
         for key in given.keys() - fields.keys():
-            known = [*fields, *step.parameters, "step", "engine"]
+            known = [*fields, *step.parameters, *_KEYS]
             self._problem(
                 f"step '{step.name}' has no '{key}'.{did_you_mean(key, known)} "
                 f"'srlm-data steps {step.name}' shows what it takes.",

@@ -25,6 +25,7 @@ class Dataset:
         inputs: parameter -> what it reads: a dataset, a list of them, or a mapping of names.
         line: ``file:line`` where it is declared.
         limit: in a trial, how many prompts it is made of; None where it is whole.
+        allow_empty: whether it may have no rows although what it is made of has some.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Dataset:
     engine: EngineSettings | None
     line: str
     limit: int | None = None
+    allow_empty: bool = False
 
     @property
     def key(self) -> Key:

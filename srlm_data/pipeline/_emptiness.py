@@ -1,0 +1,52 @@
+"""A step that makes nothing of something has failed, whatever its rows say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from srlm_data.core.errors import DataError
+from srlm_data.core.schema import MODELS
+from srlm_data.pipeline.recipe import Dataset
+from srlm_data.store import Manifest
+
+_ADVICE: Final = {
+    "alone": "Raise 'n' of the step that answers",
+    "copied_context": "The model repeats its examples: take another template or a larger model",
+    "cut_off": "Raise 'max_tokens'",
+    "duplicate": "Raise the temperature, or give it other rows",
+    "empty": "Ask the model by hand: its chat template or 'stop' may end every answer at once",
+    "equal_scores": "The judge tells no answers apart: take another one, or judge more often",
+    "error": "Mend what the requests failed by",
+    "fewer_than_two_scored": "Look at the states of the judgments: the template or 'max_tokens' "
+    "may not fit the judge",
+    "identical_texts": "Raise the temperature of the answers",
+    "margin_too_small": "Lower 'min_margin'",
+    "not_novel": "Raise 'max_similarity', or show other examples",
+    "other_language": "Set 'lang' to the language of the rows",
+    "unranked": "Give it rows that people have ranked",
+}
+"""Reason for leaving rows out -> what to do; of the reasons that can empty a whole step."""
+
+
+def refuse_empty(dataset: Dataset, manifest: Manifest, reads: Iterable[Manifest]) -> None:
+    """Refuse a version without rows that was made of something, unless the recipe allows it.
+
+    Raises:
+        DataError: with the reason that left out most, and what to do.
+    """
+    sources = [read for read in reads if read.rows and read.type != MODELS.name]
+    if manifest.rows or dataset.allow_empty or not (sources or manifest.drops):
+        return
+    of = f" of {', '.join(source.counted for source in sources)}" if sources else ""
+    why, advice = "", "Look at what the step reads and how it is set"
+    if manifest.drops:
+        reason, count = max(manifest.drops.items(), key=lambda drop: drop[1])
+        why = f"; {count:,} of {sum(manifest.drops.values()):,} were dropped as '{reason}'"
+        advice = _ADVICE.get(reason, advice)
+    if thought := int(manifest.cost.get("only_reasoning", 0)):
+        why += f", and {thought:,} answers spent all of 'max_tokens' on reasoning"
+    raise DataError(
+        f"{dataset.name}: no {manifest.type} came{of}{why}. {advice}; if nothing is right here, "
+        "set 'allow_empty: true'."
+    )
