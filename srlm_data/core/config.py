@@ -140,13 +140,14 @@ class Source:
             return value
         if not isinstance(value, str | Path):
             raise ValueError(f"a file name is wanted, found {value!r}")
-        path = _base(info) / value
+        path = base_folder(info) / value
         if not os.path.isfile(path):  # noqa: PTH113 - says no to a name that is no name
             raise ValueError(f"no such file: '{value}'")
         return cls(path.resolve())
 
 
-def _base(info: ValidationInfo) -> Path:
+def base_folder(info: ValidationInfo) -> Path:
+    """Return the folder that a recipe's relative paths start at."""
     return Path((info.context or {}).get("base", "."))
 
 
@@ -154,7 +155,7 @@ def _template(value: object, info: ValidationInfo) -> templates.Template:
     if isinstance(value, templates.Template):
         return value
     try:
-        return templates.load(str(value), _base(info))
+        return templates.load(str(value), base_folder(info))
     except LookupError as error:
         raise ValueError(str(error)) from None
 

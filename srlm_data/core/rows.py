@@ -7,10 +7,11 @@ record batches that the commit drains, and that refuses to be read twice.
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,6 +33,35 @@ BATCH_CHARACTERS = 1 << 25
 
 Columns = Mapping[str, "Sequence[Any] | pa.Array"]
 """Some rows, column by column: lists of Python values, or Arrow arrays, of one length."""
+
+
+class Drops(Counter[str]):
+    """reason -> count of what a step left out, with a few examples of each reason."""
+
+    EXAMPLES: ClassVar = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.examples: dict[str, list[dict[str, str]]] = {}
+
+    def add(self, reason: str, where: str, record: object) -> None:
+        """Count a record that is left out; the first of a reason are kept, cut to a few lines.
+
+        Args:
+            reason: why, in a word.
+            where: where it stands: a file's name and line, or the id of a row.
+            record: what it holds.
+        """
+        self[reason] += 1
+        examples = self.examples.setdefault(reason, [])
+        if len(examples) < self.EXAMPLES:
+            # Of a file its name alone: a manifest holds no path of the machine.
+            place = where.rpartition("/")[2] if where.startswith("/") else where
+            examples.append({"where": place, "record": _EXCERPT.repr(record)})
+
+
+_EXCERPT: Final = reprlib.Repr()
+_EXCERPT.maxdict, _EXCERPT.maxlist, _EXCERPT.maxstring, _EXCERPT.maxother = 12, 8, 200, 200
 
 
 class Rows:
@@ -154,6 +184,11 @@ class Rows:
             return _batches(unread.pop())
 
         return cls(dataset_type, read, drops=drops, notes=notes)
+
+    @property
+    def examples(self) -> dict[str, Any]:
+        """The note ``dropped``: examples of what the step left out, by reason, where it kept any."""
+        return {"dropped": self.drops.examples} if isinstance(self.drops, Drops) else {}
 
     def collect(self) -> Rows:
         """Return the same rows held in memory, with their drops and notes, to be read again."""

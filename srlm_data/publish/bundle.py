@@ -120,9 +120,13 @@ def other_rows(manifests: Mapping[str, Manifest]) -> tuple[Manifest, Manifest] |
 
 
 def published_manifest(manifest: Manifest, **notes: Any) -> Manifest:
-    """Return the manifest without this machine: identity and content as they are, more notes."""
+    """Return the manifest without this machine: identity and content as they are, more notes.
+
+    Examples of what was dropped stay here: they were dropped.
+    """
     made = {key: value for key, value in manifest.made.items() if key in _PUBLISHED}
-    return dataclasses.replace(manifest, made=made, notes={**manifest.notes, **notes})
+    kept = {name: note for name, note in manifest.notes.items() if name != "dropped"}
+    return dataclasses.replace(manifest, made=made, notes=kept | notes)
 
 
 def refuse_private(texts: Iterable[tuple[str, str]]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from srlm_data.core.errors import DataError
+from srlm_data.steps._conversations import is_null
 from srlm_data.steps._records import brief, text, wrong_type
 
 
@@ -49,10 +51,10 @@ def messages_of_tree(tree: Mapping[str, Any], where: str = "tree") -> Iterator[d
                 f"{where}: a message is an object, found {brief(record)}. Mend the record."
             )
         message = _message(record, where, tree_id, parent)
-        if record.get("parent_id", parent) != parent:
+        if not is_null(named := record.get("parent_id", parent)) and named != parent:
             raise DataError(
                 f"{where}: message '{message['message_id']}' names the parent "
-                f"{brief(record['parent_id'])} but hangs on '{parent}'. Mend the record."
+                f"{brief(named)} but hangs on '{parent}'. Mend the record."
             )
         yield message
         replies = record.get("replies") or []
@@ -68,7 +70,8 @@ _ROLES: Final = ("prompter", "assistant")
 def _message(
     record: Mapping[str, Any], where: str, tree: str, parent: str | None
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {name: text(record, name, where) for name in ("message_id", "text")}
+    row: dict[str, Any] = {"message_id": text(record, "message_id", where)}
+    row["text"] = _text_or_none(record, "text", where) or ""  # null says nothing, as a blank does
     row |= {"tree_id": tree, "parent_id": parent, "role": record.get("role")}
     if row["role"] not in _ROLES:
         raise DataError(
@@ -76,24 +79,34 @@ def _message(
         )
     row["rank"] = _rank(record.get("rank"), where)
     row["lang"] = _text_or_none(record, "lang", where)
-    row["review_result"] = record.get("review_result")
-    if not isinstance(row["review_result"], bool | None):
-        raise wrong_type(where, "review_result", "bool", row["review_result"])
+    row["review_result"] = _flag(record, "review_result", where)
     for name in _FLAGS:
-        row[name] = record.get(name) or False
-        if not isinstance(row[name], bool):
-            raise wrong_type(where, name, "bool", row[name])
+        row[name] = _flag(record, name, where) or False
     return row
 
 
+# Tables that pandas has written hold ranks and flags as floats or texts, and a missing one as NaN.
+
+
 def _text_or_none(record: Mapping[str, Any], name: str, where: str) -> str | None:
-    return None if record.get(name) is None else text(record, name, where)
+    return None if is_null(record.get(name)) else text(record, name, where)
+
+
+def _flag(record: Mapping[str, Any], name: str, where: str) -> bool | None:
+    value = record.get(name)
+    if is_null(value) or isinstance(value, bool):
+        return None if is_null(value) else bool(value)
+    if str(value) in ("1.0", "0.0", "True", "False", "true", "false"):
+        return str(value) in ("1.0", "True", "true")
+    raise wrong_type(where, name, "bool", value)
 
 
 def _rank(value: object, where: str) -> int | None:
-    # Tables written by pandas hold ranks as floats, and a missing one as NaN.
-    if value is None or value != value:  # noqa: PLR0124 - NaN is what differs from itself
+    if is_null(value):
         return None
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
     if (
         not isinstance(value, int | float)
         or isinstance(value, bool)

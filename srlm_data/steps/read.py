@@ -20,41 +20,44 @@ from srlm_data.core.errors import DataError, did_you_mean
 from srlm_data.core.ids import example_id, prompt_id, row_id, said
 from srlm_data.core.rows import Examples, Pairs, Prompts, Rows, Versions
 from srlm_data.core.schema import DATASET_TYPES, EXAMPLES, PAIRS, PROMPTS, Message
-from srlm_data.steps._records import Records, turns, wrong_type
+from srlm_data.steps._conversations import RecordDropError, read_turns
+from srlm_data.steps._layouts import Fields, Layout, same_text
+from srlm_data.steps._sides import Counterparts, best_and_worst, refuse_blank, split
 
 
-class ReadExamples(Records):
+class ReadExamples(Layout):
     """Where the examples are, and which of their columns count."""
 
-    prompt: str = Field("prompt", description="Column of the prompt: a text or a conversation.")
-    completion: str = Field("completion", description="Column of the answer, in the same forms.")
+    prompt: str | None = Field(None, description="Column of the prompt, or a template of columns.")
+    completion: str | None = Field(None, description="Column of the answer, or a template.")
     messages: str | None = Field(
         None,
-        description="Column of whole conversations, instead of prompt and completion; the last "
-        "turn must be the assistant's and is the answer.",
+        description="Column of whole conversations; the last turn must be the assistant's and is "
+        "the answer.",
     )
 
 
 def read_examples(config: ReadExamples) -> Examples:
     """Read instruction examples (IFT) of your own, from files or the Hub.
 
-    Drops: ``empty_prompt``, ``empty_completion``, ``no_answer`` (a conversation that does not end
-    with the assistant), ``duplicate`` (prompt and completion are those of an earlier record).
+    Conversations, prompts with completions and Alpaca's instructions are found by themselves; of
+    ranked replies the best is taken, of labelled ones those that are marked as good.
+
+    Drops: ``empty`` (a prompt or an answer is null or blank), ``no_answer`` (a conversation does
+    not end with the assistant), ``labelled_bad``, ``duplicate`` (prompt and completion are those of
+    an earlier record), and what ``Layout`` names.
 
     Raises:
-        DataError: a column is missing, or is neither a text nor a conversation.
+        DataError: no record has a column that is needed.
     """
     return config.rows(EXAMPLES, partial(_example, config))
 
 
-def _example(config: ReadExamples, record: Mapping[str, Any], where: str) -> dict[str, Any] | str:
-    prompt, completion = _sides(config, record, where)
-    if not completion or completion[-1]["role"] != "assistant":
-        return "no_answer"
-    if not any(turn["content"].strip() for turn in prompt):
-        return "empty_prompt"
-    if not completion[-1]["content"].strip():
-        return "empty_completion"
+def _example(config: ReadExamples, record: Mapping[str, Any], where: str) -> dict[str, Any]:
+    fields = config.fields(record, where)
+    if fields.label() is False:
+        raise RecordDropError("labelled_bad")
+    prompt, completion = _read_answered(config, fields)
     return {
         "example_id": example_id(prompt, completion),
         "kind": "ift",
@@ -64,56 +67,83 @@ def _example(config: ReadExamples, record: Mapping[str, Any], where: str) -> dic
     }
 
 
-def _sides(
-    config: ReadExamples, record: Mapping[str, Any], where: str
-) -> tuple[list[Message], list[Message]]:
-    if config.messages is not None:
-        conversation = turns(record, config.messages, "user", where)
-        return conversation[:-1], conversation[-1:]
-    return (
-        turns(record, config.prompt, "user", where),
-        turns(record, config.completion, "assistant", where),
-    )
+def _read_answered(config: Layout, fields: Fields) -> tuple[list[Message], list[Message]]:
+    """Return the prompt and the answer of a record, whatever its layout.
+
+    Raises:
+        RecordDropError: it has none, or cannot be read.
+    """
+    if _is_conversation(config, fields, "prompt", "completion"):
+        prompt, [answer] = split([], read_turns(fields.need("messages"), "user"))
+    elif config.format == "ranked" or (not fields.column("completion") and fields.replies()):
+        (best, _), _ = best_and_worst(fields)
+        prompt, [answer] = split(fields.prompt(), read_turns(best, "assistant"))
+    else:
+        completion = read_turns(fields.need("completion"), "assistant")
+        prompt, [answer] = split(fields.prompt(), completion)
+    return fields.with_system(prompt), answer
 
 
-class ReadPrompts(Records):
+def _is_conversation(config: Layout, fields: Fields, *others: str) -> bool:
+    """Return whether a record is read as one conversation, and not as ``others``."""
+    if config.format != "auto":
+        return config.format in ("messages", "sharegpt")
+    named = fields.is_named("messages") or not fields.is_named(*others)
+    return named and fields.column("messages") is not None
+
+
+class ReadPrompts(Layout):
     """Where the prompts are."""
 
-    column: str = Field("prompt", description="Column of the prompt: a text or a conversation.")
+    column: str | None = Field(
+        None, description="Column of the prompt, or a template of columns; found by itself else."
+    )
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The columns that the recipe names."""
+        return {**super().named, **({"prompt": self.column} if self.column else {})}
 
 
 def read_prompts(config: ReadPrompts) -> Prompts:
     """Read prompts that were made elsewhere, from files or the Hub.
 
-    Drops: ``empty``, ``duplicate``.
+    Of a conversation that was answered, the last answer is left out.
+
+    Drops: ``empty``, ``duplicate``, and what ``Layout`` names.
 
     Raises:
-        DataError: the column is missing, or is neither a text nor a conversation.
+        DataError: no record has the column.
     """
     return config.rows(PROMPTS, partial(_prompt, config))
 
 
-def _prompt(config: ReadPrompts, record: Mapping[str, Any], where: str) -> dict[str, Any] | str:
-    prompt = turns(record, config.column, "user", where)
-    if not any(turn["content"].strip() for turn in prompt):
-        return "empty"
+def _prompt(config: ReadPrompts, record: Mapping[str, Any], where: str) -> dict[str, Any]:
+    fields = config.fields(record, where)
+    if _is_conversation(config, fields, "prompt"):
+        prompt = read_turns(fields.need("messages"), "user")
+    else:
+        prompt = fields.prompt()
+    while prompt and prompt[-1]["role"] == "assistant":
+        prompt.pop()
+    prompt = refuse_blank(fields.with_system(prompt))
     return {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "given"}
 
 
-class ReadPairs(Records):
+class ReadPairs(Layout):
     """Where the pairs are, and which of their columns count."""
 
     prompt: str | None = Field(
-        "prompt",
-        description="Column of the prompt: a text or a conversation. Null where chosen and "
-        "rejected are whole conversations; what they share is the prompt.",
+        None,
+        description="Column of the prompt, or a template of columns. None is needed where chosen "
+        "and rejected are whole conversations: what they share is the prompt.",
     )
-    chosen: str = Field(
-        "chosen",
+    chosen: str | None = Field(
+        None,
         description="Column of the better answer: a text, the assistant's turns, or the whole "
         "conversation, prompt and all.",
     )
-    rejected: str = Field("rejected", description="Column of the worse answer, in the same forms.")
+    rejected: str | None = Field(None, description="Column of the worse answer, in these forms.")
     chosen_score: str | None = Field(None, description="Column of the better answer's score.")
     rejected_score: str | None = Field(None, description="Column of the worse answer's score.")
 
@@ -121,36 +151,90 @@ class ReadPairs(Records):
 def read_pairs(config: ReadPairs) -> Pairs:
     """Read preference pairs that were made elsewhere, from files or the Hub, UltraFeedback say.
 
-    Nobody knows which model wrote them, so ``model`` is null: ``dpo`` takes them with
-    ``on_policy: false``.
+    Of ranked replies the best and the worst are a pair; of answers that are marked as good or bad
+    (KTO), one of each to the same prompt. Nobody knows which model wrote them, so ``model`` is
+    null: ``dpo`` takes them with ``on_policy: false``.
 
-    Drops, the first reason that applies: ``empty_prompt``, ``no_answer`` (a side does not end with
-    the assistant), ``empty_answer``, ``identical_texts``, ``not_better`` (with scores: the chosen
-    answer's is not higher), ``duplicate`` (an earlier record is the same pair).
+    Drops, the first reason that applies: ``empty``, ``no_answer`` (a side does not end with the
+    assistant), ``prompt_differs`` (the sides do not begin with the prompt, or not alike),
+    ``identical_texts`` (but for white space), ``not_better`` (with scores: the chosen answer's is
+    not higher), ``no_counterpart``, ``duplicate`` (an earlier record is the same pair), and what
+    ``Layout`` names.
 
     Raises:
-        DataError: a column is missing, or is neither a text nor a conversation.
+        DataError: no record has a column that is needed.
     """
+    counterparts = Counterparts()
 
-    def made_of(record: Mapping[str, Any], where: str) -> dict[str, Any] | str:
-        row = _pair_row(config, record, where)
-        return _reason(row) or row
+    def made_of(record: Mapping[str, Any], where: str) -> dict[str, Any] | None:
+        fields = config.fields(record, where)
+        layout = _layout_of_pair(config, fields)
+        if layout == "kto":
+            return _labelled(config, fields, counterparts, (where, record))
+        if layout == "ranked":
+            (best, better), (worst, worse) = best_and_worst(fields)
+            return _pair(fields, fields.prompt(), best, worst, better, worse)
+        sides = fields.need("chosen"), fields.need("rejected")
+        scores = fields.number("chosen_score"), fields.number("rejected_score")
+        return _pair(fields, _asked(fields), *sides, *scores, fields.number("margin"))
 
-    return config.rows(PAIRS, made_of)
+    return config.rows(PAIRS, made_of, counterparts.left)
 
 
-def _pair_row(config: ReadPairs, record: Mapping[str, Any], where: str) -> dict[str, Any]:
-    chosen = turns(record, config.chosen, "assistant", where)
-    rejected = turns(record, config.rejected, "assistant", where)
-    if config.prompt is None:
-        prompt = _shared(chosen, rejected)
-    else:
-        prompt = turns(record, config.prompt, "user", where)
-    chosen, rejected = _after(prompt, chosen), _after(prompt, rejected)
+def _layout_of_pair(config: ReadPairs, fields: Fields) -> str:
+    if config.format != "auto" or fields.column("chosen"):
+        return config.format
+    if fields.column("label"):
+        return "kto"
+    return "ranked" if fields.replies() else "pairs"
+
+
+def _asked(fields: Fields) -> list[Message]:
+    """Return the prompt that stands beside the answers: a conversation, a column, or none."""
+    if fields.column("messages") and not fields.is_named("prompt"):
+        conversation = read_turns(fields.get("messages"), "user")
+        if conversation and conversation[-1]["role"] != "assistant":
+            return conversation
+    return fields.prompt() if fields.column("prompt") else []
+
+
+def _labelled(
+    config: ReadPairs, fields: Fields, counterparts: Counterparts, record: tuple[str, Any]
+) -> dict[str, Any] | None:
+    good = fields.label()
+    if good is None:
+        raise RecordDropError("no_label")
+    prompt, answer = _read_answered(config, fields)
+    other = counterparts.meet(prompt, good, (*record, answer))
+    if other is None:
+        return None
+    return _pair_row(prompt, answer, other) if good else _pair_row(prompt, other, answer)
+
+
+def _pair(
+    fields: Fields, prompt: list[Message], chosen: object, rejected: object, *scores: float | None
+) -> dict[str, Any]:
+    sides = read_turns(chosen, "assistant"), read_turns(rejected, "assistant")
+    prompt, (better, worse) = split(prompt, *sides)
+    return _pair_row(fields.with_system(prompt), better, worse, *scores)
+
+
+def _pair_row(
+    prompt: list[Message],
+    chosen: list[Message],
+    rejected: list[Message],
+    better: float | None = None,
+    worse: float | None = None,
+    margin: float | None = None,
+) -> dict[str, Any]:
+    if len(chosen) == len(rejected) and all(map(same_text, chosen, rejected)):
+        raise RecordDropError("identical_texts")
+    if better is not None and worse is not None:
+        margin = better - worse
+    if margin is not None and margin <= 0:
+        raise RecordDropError("not_better")
     identity = prompt_id(prompt)
     first, second = (row_id("outside", identity, said(side)) for side in (chosen, rejected))
-    better = _score(record, config.chosen_score, where)
-    worse = _score(record, config.rejected_score, where)
     return {
         "pair_id": row_id("pair", first, second),
         "prompt_id": identity,
@@ -161,55 +245,8 @@ def _pair_row(config: ReadPairs, record: Mapping[str, Any], where: str) -> dict[
         "rejected_id": second,
         "chosen_score": better,
         "rejected_score": worse,
-        "margin": None if better is None or worse is None else better - worse,
+        "margin": margin,
     }
-
-
-def _reason(row: Mapping[str, Any]) -> str | None:
-    """Why a pair is left out; None when it is kept."""
-    sides = (row["chosen"], row["rejected"])
-    if not any(turn["content"].strip() for turn in row["prompt"]):
-        return "empty_prompt"
-    if any(not side or side[-1]["role"] != "assistant" for side in sides):
-        return "no_answer"
-    if any(not side[-1]["content"].strip() for side in sides):
-        return "empty_answer"
-    if row["chosen_id"] == row["rejected_id"]:
-        return "identical_texts"
-    if row["margin"] is not None and row["margin"] <= 0:
-        return "not_better"
-    return None
-
-
-def _shared(chosen: list[Message], rejected: list[Message]) -> list[Message]:
-    """The turns that both conversations begin with, up to the last that is not an answer."""
-    count = 0
-    for one, other in zip(chosen[:-1], rejected[:-1], strict=False):
-        if one != other:
-            break
-        count += 1
-    return chosen[:count]
-
-
-def _after(prompt: list[Message], side: list[Message]) -> list[Message]:
-    """A side without the prompt that it repeats."""
-    if len(side) > len(prompt) and side[: len(prompt)] == prompt:
-        return side[len(prompt) :]
-    return side
-
-
-def _score(record: Mapping[str, Any], column: str | None, where: str) -> float | None:
-    if column is None:
-        return None
-    if column not in record:
-        raise DataError(
-            f"{where}: there is no column '{column}', found {sorted(record)}. "
-            "Name the columns in the recipe."
-        )
-    value = record[column]
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise wrong_type(where, column, "a number", value)
-    return None if value is None else float(value)
 
 
 class ReadVersion(Config):

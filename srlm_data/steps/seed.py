@@ -22,7 +22,7 @@ from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.ids import example_id, prompt_id, row_id
 from srlm_data.core.messages import assistant, user
-from srlm_data.core.rows import BATCH, Candidates, Examples, Messages, Rows
+from srlm_data.core.rows import BATCH, Candidates, Drops, Examples, Messages, Rows
 from srlm_data.core.schema import CANDIDATES, EXAMPLES, MESSAGES
 from srlm_data.steps._records import Records
 from srlm_data.steps.open_assistant import messages_of
@@ -41,14 +41,14 @@ def read_messages(config: ReadMessages) -> Messages:
     Raises:
         DataError: a line is neither a tree nor a message, or a field has the wrong type.
     """
-    drops: Counter[str] = Counter()
+    drops = Drops()
 
     def rows() -> Iterator[dict[str, Any]]:
         seen: set[str] = set()
         for where, record in config.read():
             for message in messages_of(record, where):
                 if message["message_id"] in seen:
-                    drops["duplicate_message_id"] += 1
+                    drops.add("duplicate_message_id", where, message)
                 else:
                     seen.add(message["message_id"])
                     yield message

@@ -270,7 +270,7 @@ class Store:
                 content=written.content,
                 files=written.files,
                 drops=dict(sorted(rows.drops.items())),
-                notes=rows.notes,
+                notes=rows.notes | rows.examples,
             )
             manifest = complete(drained)
             manifest = dataclasses.replace(manifest, version=version_of(manifest.identity))

@@ -1,0 +1,158 @@
+"""Conversations as other people write them down, read into turns of role and content."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from srlm_data.core.schema import Message
+
+ROLES: Final[dict[str, str]] = {
+    "system": "system", "developer": "system",
+    "user": "user", "human": "user", "prompter": "user",
+    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant",
+    "chatbot": "assistant", "chatgpt": "assistant", "ai": "assistant",
+    "tool": "tool", "function": "tool", "ipython": "tool", "observation": "tool",
+    "tool_response": "tool", "function_response": "tool",
+}  # fmt: skip
+"""How roles are called elsewhere, and which of the four of a chat template each one is."""
+
+_ROLE_KEYS: Final = ("role", "from", "speaker", "author")
+_CONTENT_KEYS: Final = ("content", "value", "text", "message")
+_TEXT_PARTS: Final = ("text", "input_text", "output_text")
+_TRANSCRIPT: Final = re.compile(r"(?:^|\n\n)(Human|Assistant):[ \t]*")
+_LONGEST_LITERAL: Final = 1 << 20
+"""Characters of a Python literal that is read: its parser takes a thousand bytes for each."""
+
+
+class RecordDropError(Exception):
+    """A record that makes no row. Its text is the reason that is counted."""
+
+
+class MissingColumnError(RecordDropError):
+    """A record without a column that is needed; ``sentence`` is for where no record has it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("no_column")
+        self.sentence = sentence
+
+
+def is_null(value: object) -> bool:
+    """Return whether a value says nothing: null, or the NaN that pandas writes for it."""
+    return value is None or value != value  # noqa: PLR0124 - NaN is what differs from itself
+
+
+def read_turns(value: object, role: str) -> list[Message]:
+    """Return the turns of a conversation in any usual form.
+
+    These are a list of turns (``role`` and ``content``, ``from`` and ``value``), one turn, pairs of
+    question and answer, texts of which the user says the first, the JSON text of turns, a
+    transcript (``Human: ... Assistant: ...``), and a bare text, one turn of ``role``. Null is none.
+
+    Raises:
+        RecordDropError: ``not_text``, ``unknown_role``, ``content_not_text``, ``invalid_unicode``.
+    """
+    value = _parsed(value)
+    if is_null(value):
+        return []
+    if isinstance(value, str):
+        return _read_transcript(value) or [_message(role, value)]
+    if isinstance(value, Mapping):
+        return _read_turn(value, role)
+    if not isinstance(value, Sequence) or isinstance(value, bytes):
+        raise RecordDropError("not_text")
+    if all(isinstance(turn, str) for turn in value) and (role == "user" or len(value) < 2):
+        return _alternate(list(value), role)
+    turns: list[Message] = []
+    for turn in value:
+        if isinstance(turn, Mapping):
+            turns += _read_turn(turn, role)
+        elif isinstance(turn, Sequence) and not isinstance(turn, str) and len(turn) == 2:
+            turns += _alternate(list(turn), "user")
+        else:
+            raise RecordDropError("not_text")
+    return turns
+
+
+def _alternate(texts: list[object], role: str) -> list[Message]:
+    """Return texts as turns of the user and the assistant; a lone one is of ``role``."""
+    roles = (role,) if len(texts) == 1 else ("user", "assistant") * len(texts)
+    return [_message(role, _text_of(text)) for role, text in zip(roles, texts, strict=False)]
+
+
+def _parsed(value: object) -> object:
+    """Return what a JSON text of a conversation holds, or a Python one, as CSV files have it."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    for read in (json.loads, ast.literal_eval):
+        if read is ast.literal_eval and len(value) > _LONGEST_LITERAL:
+            break
+        try:
+            found = read(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        turns = found if isinstance(found, list) else [found]
+        if turns and all(map(_is_turn, turns)):
+            return found
+    return value
+
+
+def _is_turn(turn: object) -> bool:
+    return (
+        isinstance(turn, Mapping)
+        and any(key in turn for key in _ROLE_KEYS)
+        and any(key in turn for key in (*_CONTENT_KEYS, "tool_calls"))
+    )
+
+
+def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
+    if "input" in turn and "output" in turn:
+        return _alternate([turn["input"], turn["output"]], "user")
+    told = next((turn[key] for key in _ROLE_KEYS if not is_null(turn.get(key))), role)
+    if not isinstance(told, str) or told.strip().lower() not in (*ROLES, "function_call"):
+        raise RecordDropError("unknown_role")
+    if told == "function_call" or any(turn.get(key) for key in ("tool_calls", "function_call")):
+        raise RecordDropError("tool_calls")
+    key = next((key for key in _CONTENT_KEYS if not is_null(turn.get(key))), "")
+    return [_message(ROLES[told.strip().lower()], _text_of(turn.get(key)))]
+
+
+def _text_of(content: object) -> str:
+    """Return the text of a content; parts are joined as chat templates join them."""
+    if is_null(content):
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        kind = content.get("type", "text")
+        if kind in _TEXT_PARTS and isinstance(content.get("text"), str):
+            return str(content["text"])
+        raise RecordDropError("content_not_text")
+    if isinstance(content, Sequence) and not isinstance(content, bytes):
+        return "".join(map(_text_of, content))
+    raise RecordDropError("not_text")
+
+
+def _message(role: str, text: str) -> Message:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can hold half a character
+        raise RecordDropError("invalid_unicode") from None
+    return {"role": role, "content": text}
+
+
+def _read_transcript(text: str) -> list[Message]:
+    """Return the turns of a conversation as HH-RLHF writes it; none of another text."""
+    opening = text.lstrip()
+    if not opening.startswith("Human:") or "\n\nAssistant:" not in opening:
+        return []
+    _, *parts = _TRANSCRIPT.split(opening)
+    turns = [
+        _message(ROLES[role.lower()], said.strip())
+        for role, said in zip(parts[::2], parts[1::2], strict=True)
+    ]
+    # A prompt ends with the mark of the answer that it asks for.
+    return turns if turns[-1]["content"] else turns[:-1]

@@ -1,0 +1,277 @@
+"""The files that a recipe names, and the records that are in them."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import glob
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from srlm_data.core import database
+from srlm_data.core.errors import DataError
+
+Record = tuple[str, dict[str, Any]]
+"""Where a record stands (``file:line``, or a row's number from 1), and the record."""
+
+KINDS: Final = {
+    ".json": "JSON", ".jsonl": "JSON", ".ndjson": "JSON", ".jsonlines": "JSON",
+    ".csv": "CSV", ".tsv": "CSV", ".parquet": "Parquet", ".arrow": "Arrow",
+}  # fmt: skip
+"""How a file is called that holds records, and what it is."""
+
+_PACKED: Final = {".gz": "gzip", ".zst": "Zstandard"}
+_SIGNS: Final = (
+    (b"\x1f\x8b", "gzip", "Name it {name}.gz."),
+    (b"\x28\xb5\x2f\xfd", "Zstandard", "Name it {name}.zst."),
+    (b"par1", "Parquet", "Name it {stem}.parquet."),
+    (b"arrow1", "Arrow", "Name it {stem}.arrow."),
+    (b"\xff\xff\xff\xff", "Arrow", "Name it {stem}.arrow."),
+    (b"pk\x03\x04", "a ZIP archive", "Unpack it."),
+    (b"\xff\xfe", "text in UTF-16", "Write it in UTF-8."),
+    (b"\xfe\xff", "text in UTF-16", "Write it in UTF-8."),
+    (b"version https://git-lfs", "a Git LFS pointer", "Fetch the file: git lfs pull."),
+    (b"<!doctype html", "an HTML page", "Download the file, not the page about it."),
+    (b"<html", "an HTML page", "Download the file, not the page about it."),
+)
+"""How a file begins, in lower case, what it is then, and what to do about its name."""
+
+_DESCRIBE: Final = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+"""Files of a folder that ``datasets`` has saved, in which there are no records."""
+
+_LINE_BYTES: Final = 1 << 28  # a record; a packed file of a megabyte can hold a line of gigabytes
+_BATCH: Final = 1024
+_HEAD: Final = 1024
+
+
+def find(name: str, base: Path, split: str) -> list[Path]:
+    """List the files that a recipe names: one, those of a folder, or those that fit a pattern.
+
+    Of a ``datasets.DatasetDict`` that was saved, only the files of ``split`` are listed.
+
+    Raises:
+        ValueError: there are none, or one has a name that says nothing of what it is.
+    """
+    path = base / name
+    if path.is_dir():
+        found = _of_folder(path, split)
+    elif glob.has_magic(name) and not path.exists():
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - the folder may be absolute
+        found = [Path(match) for match in sorted(matches) if Path(match).name not in _DESCRIBE]
+        found = [file for file in found if file.is_file()]
+    else:
+        found = [path]
+        if not path.is_file():
+            raise ValueError(f"no such file: '{name}'")
+    for file in found:
+        if _kind(file.name) is None:
+            raise ValueError(
+                f"a file is called {', '.join(KINDS)}, or one of these with "
+                f"{' or '.join(_PACKED)} after it, found '{file.name}'"
+            )
+    if not found:
+        raise ValueError(f"no file of records is in '{name}'")
+    return [file.resolve() for file in found]
+
+
+def _of_folder(folder: Path, split: str) -> list[Path]:
+    if (folder / "dataset_dict.json").is_file():
+        return [file for part in split.split("+") for file in _of_folder(folder / part, split)]
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file()
+        and _kind(file.name)
+        and file.name not in _DESCRIBE
+        and not any(part[0] in "._" for part in file.relative_to(folder).parts)
+        and not file.match("cache-*.arrow")
+    )
+
+
+def _kind(name: str) -> str | None:
+    """Return what a file is by its name; None where its name does not say."""
+    path = Path(name.lower())
+    return KINDS.get(Path(path.stem).suffix if path.suffix in _PACKED else path.suffix)
+
+
+def read(path: Path) -> Iterator[Record]:
+    """Yield the records of a file.
+
+    Raises:
+        DataError: it is not what its name says, or cannot be read to its end.
+    """
+    read = 0
+    try:
+        _refuse_another(path)
+        for where, record in _READERS[str(_kind(path.name))](path):
+            if not isinstance(record, dict):
+                raise DataError(
+                    f"{where}: not a JSON object, found {type(record).__name__}. "
+                    "Write an object with named fields for each record."
+                )
+            read += 1
+            yield where, record
+    except (
+        OSError, EOFError, duckdb.Error, pa.ArrowException, ValueError, OverflowError,
+    ) as error:  # fmt: skip
+        # ValueError, OverflowError: text that is not UTF-8, a time that Python does not have.
+        said = str(error).splitlines()[0]
+        raise DataError(
+            f"{path}: cannot be read on after {read:,} records, found '{said:.200}'. "
+            "Mend the file, or fetch it again."
+        ) from None
+
+
+def _open(path: Path) -> io.BufferedReader:
+    """Open a file, unpacked where its name says that it is packed."""
+    return io.BufferedReader(pa.input_stream(str(path), compression="detect"))
+
+
+def _refuse_another(path: Path) -> None:
+    """Refuse a file that is not what its name says.
+
+    Raises:
+        DataError: what it is, and what to do.
+    """
+    kind, packed = _kind(path.name), _PACKED.get(path.suffix.lower())
+    with path.open("rb") as file:
+        _refuse_head(path, file.read(_HEAD), packed or kind)
+    if packed:
+        with _open(path) as file:
+            _refuse_head(path, file.read(_HEAD), kind)
+
+
+def _refuse_head(path: Path, head: bytes, wanted: str | None) -> None:
+    found = next((sign for sign in _SIGNS if head.lstrip().lower().startswith(sign[0])), None)
+    what, advice = found[1:] if found else ("", "Fetch the file again.")
+    if what == wanted or (not found and wanted in ("JSON", "CSV")):
+        return
+    raise DataError(
+        f"{path}: this is {what or f'no {wanted}'}, its name says {wanted}. "
+        f"{advice.format(name=path.name, stem=path.stem)}"
+    )
+
+
+def _json(path: Path) -> Iterator[tuple[str, Any]]:
+    with _open(path) as file:
+        head = file.read(_HEAD).removeprefix(codecs.BOM_UTF8).lstrip()
+    if head.startswith(b"["):
+        yield from _objects(path, "array")
+        return
+    try:
+        yield from _lines(path)
+    except _NoLinesError:
+        yield from _objects(path, "unstructured")
+
+
+def _objects(path: Path, form: str) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a JSON array, or those that follow each other over several lines."""
+    query = "SELECT json FROM read_json_objects($path, format = $form)"
+    with database.connect() as connection:
+        values = {"path": str(path), "form": form}
+        batches = connection.sql(query, params=values).to_arrow_reader(_BATCH)
+        texts = (text for batch in batches for text in batch["json"].to_pylist())
+        for number, text in enumerate(texts, start=1):
+            yield f"{path}: record {number}", json.loads(text)
+
+
+class _NoLinesError(ValueError):
+    """The first line of a file is the beginning of an object that goes on."""
+
+
+def _lines(path: Path) -> Iterator[tuple[str, Any]]:
+    with _open(path) as file:
+        for number, line in enumerate(iter(lambda: file.readline(_LINE_BYTES), b""), start=1):
+            where = f"{path}:{number}"
+            if len(line) == _LINE_BYTES:
+                raise DataError(
+                    f"{where}: a line has less than {_LINE_BYTES:,} bytes, found more. "
+                    "Write one JSON object a line."
+                )
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line.decode("utf-8-sig"))
+            except (ValueError, RecursionError) as error:
+                if number == 1 and line.strip() == b"{":
+                    raise _NoLinesError from None
+                raise DataError(
+                    f"{where}: not a line of JSON, found '{error}'. "
+                    "Write one JSON object a line, in UTF-8."
+                ) from None
+            if number == 1 and _is_by_columns(record):
+                for key in next(iter(record.values())):
+                    yield where, {name: column.get(key) for name, column in record.items()}
+            else:
+                yield where, record
+
+
+def _is_by_columns(record: object) -> bool:
+    """Return whether an object is a table by columns, as pandas writes it by default."""
+    return (
+        isinstance(record, dict)
+        and bool(record)
+        and all(isinstance(column, dict) and "0" in column for column in record.values())
+    )
+
+
+def _csv(path: Path) -> Iterator[tuple[str, Any]]:
+    # Texts alone: a column of prompts in which every one is a number is a column of prompts.
+    query = """
+        SELECT * FROM read_csv($path, header = true, all_varchar = true, quote = '"', escape = '"')
+    """
+    if ".tsv" in path.name.lower():
+        query = query.replace("header", r"delim = '\t', header")
+    with database.connect() as connection:
+        rows = connection.sql(query, params={"path": str(path)})
+        yield from _numbered(path, rows.to_arrow_reader(_BATCH))
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
+    with _on_disk(path) as file, pq.ParquetFile(file, buffer_size=1 << 20) as parquet:
+        yield from _numbered(path, parquet.iter_batches(_BATCH))
+
+
+def _arrow(path: Path) -> Iterator[tuple[str, Any]]:
+    with _on_disk(path) as unpacked, pa.OSFile(str(unpacked)) as file:
+        if file.read(6) == b"ARROW1":
+            reader = pa.ipc.open_file(file)
+            batches = map(reader.get_batch, range(reader.num_record_batches))
+        else:
+            file.seek(0)
+            batches = iter(pa.ipc.open_stream(file))
+        yield from _numbered(path, batches)
+
+
+@contextlib.contextmanager
+def _on_disk(path: Path) -> Iterator[Path]:
+    """Give a file that one can seek in: itself, or what it holds packed, for a while."""
+    if path.suffix.lower() not in _PACKED:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as unpacked:
+        with _open(path) as packed:
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
+        unpacked.flush()
+        yield Path(unpacked.name)
+
+
+def _numbered(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, Any]]:
+    number = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, _BATCH):
+            for record in batch.slice(start, _BATCH).to_pylist():
+                number += 1
+                yield f"{path}: row {number}", record
+
+
+_READERS: Final = {"JSON": _json, "CSV": _csv, "Parquet": _parquet, "Arrow": _arrow}

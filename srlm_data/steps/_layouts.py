@@ -1,0 +1,254 @@
+"""The fields of a record under one name each, whatever its columns are called."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from pydantic import Field, field_validator
+
+from srlm_data.core.errors import did_you_mean
+from srlm_data.core.messages import user
+from srlm_data.core.schema import Message
+from srlm_data.steps._conversations import (
+    MissingColumnError,
+    RecordDropError,
+    is_null,
+    read_turns,
+)
+from srlm_data.steps._records import Records
+
+NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "turns"),
+    "prompt": ("prompt", "instruction", "question", "query", "input", "text"),
+    "input": ("input", "context"),
+    "history": ("history",),
+    "system": ("system", "system_prompt"),
+    "completion": ("completion", "response", "output", "answer"),
+    "chosen": ("chosen", "chosen_response", "chosen-response"),
+    "rejected": ("rejected", "rejected_response", "rejected-response"),
+    "chosen_score": (
+        "chosen_score", "score_chosen", "chosen_rating", "rating_chosen", "chosen-rating",
+        "chosen_avg_rating",
+    ),
+    "rejected_score": (
+        "rejected_score", "score_rejected", "rejected_rating", "rating_rejected",
+        "rejected-rating", "rejected_avg_rating",
+    ),
+    "margin": ("margin",),
+    "label": ("label", "kto_tag"),
+    "replies": ("replies", "completions", "generations", "answers", "responses", "output"),
+    "scores": ("scores", "ratings"),
+    "ranks": ("ranks",),
+}  # fmt: skip
+"""Field -> the columns that it is looked for in, the first one first."""
+
+_MEDIA: Final = ("image", "images", "video", "videos", "audio", "audios")
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
+
+
+class Layout(Records):
+    """How the records are laid out, where that is not found by itself.
+
+    What no layout can read is dropped: ``not_text`` (neither a text nor turns), ``unknown_role``,
+    ``content_not_text`` (pictures, sounds), ``tool_calls``, ``invalid_unicode``, ``two_systems``
+    (one in the conversation, another in a column), ``not_a_number``, ``no_column``.
+    """
+
+    format: Literal[
+        "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "pairs", "ranked", "kto"
+    ] = Field("auto", description="Layout of the records; found by their columns by default.")
+    columns: dict[str, str] = Field(
+        {},
+        description="Field: the column that holds it, or a template of columns such as "
+        f"'{{title}}: {{question}}'. The fields are {', '.join(NAMES)}.",
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name in columns:
+            if name not in NAMES:
+                raise ValueError(
+                    f"no field '{name}' is known.{did_you_mean(name, NAMES)} "
+                    f"The fields are {', '.join(NAMES)}"
+                )
+        return columns
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The columns that the recipe names, by field."""
+        own = {name: getattr(self, name, None) for name in NAMES}
+        usual = _OF_FORMAT.get(self.format, {})
+        return {**usual, **self.columns, **{name: c for name, c in own.items() if c is not None}}
+
+    def fields(self, record: Mapping[str, Any], where: str) -> Fields:
+        """Return the fields of a record that stands ``where``."""
+        return Fields(record, self.named, where)
+
+
+_OF_FORMAT: Final = {
+    "sharegpt": {"messages": "conversations"},
+    "alpaca": {"prompt": "instruction", "completion": "output"},
+}
+"""The columns that the name of a layout says."""
+
+
+class Fields:
+    """The fields of one record.
+
+    Args:
+        record: as it was read.
+        columns: field -> its column, or a template over columns, where ``NAMES`` does not say it.
+        where: what error sentences begin with.
+    """
+
+    def __init__(self, record: Mapping[str, Any], columns: Mapping[str, str], where: str) -> None:
+        self._record = record
+        self._columns = columns
+        self._where = where
+
+    def column(self, name: str) -> str | None:
+        """Return the column, or the template, of a field; None where there is none."""
+        if name in self._columns:
+            return self._columns[name]
+        return next((column for column in NAMES[name] if column in self._record), None)
+
+    def get(self, name: str) -> Any:
+        """Return a field's value; None where the record has none.
+
+        Raises:
+            MissingColumnError: a column was named for it that is not there.
+        """
+        column = self.column(name)
+        if column is None:
+            return None
+        if name in self._columns and _PLACEHOLDER.search(column):
+            return _PLACEHOLDER.sub(lambda match: str(self._value(match[1]) or ""), column).strip()
+        return self._value(column)
+
+    def need(self, name: str) -> Any:
+        """Return the value of a field that a record must have, be it null.
+
+        Raises:
+            MissingColumnError: there is no column for it.
+        """
+        if self.column(name) is None:
+            raise self._missing(NAMES[name][0])
+        return self.get(name)
+
+    def _value(self, column: str) -> Any:
+        if column not in self._record:
+            raise self._missing(column)
+        value = self._record[column]
+        return None if is_null(value) else value
+
+    def _missing(self, column: str) -> MissingColumnError:
+        return MissingColumnError(
+            f"{self._where}: there is no column '{column}', found {sorted(self._record)[:20]}."
+            f"{did_you_mean(column, self._record)} Name the columns in the recipe."
+        )
+
+    def is_named(self, *names: str) -> bool:
+        """Return whether the recipe names a column for any of these fields."""
+        return any(name in self._columns for name in names)
+
+    def prompt(self) -> list[Message]:
+        """Return the history and the question; a system column is not in it.
+
+        Raises:
+            RecordDropError: it cannot be read.
+        """
+        turns = read_turns(self._list("history"), "user") + read_turns(self._question(), "user")
+        return turns or user("")  # null is a text that says nothing
+
+    def replies(self) -> list[Any] | None:
+        """Return the replies of a record that has several; None where it has not."""
+        replies = self._list("replies")
+        return replies if isinstance(replies, list) else None
+
+    def _list(self, name: str) -> Any:
+        """Return the value of a field that is a list, or the JSON text of one."""
+        value = self.get(name)
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            with contextlib.suppress(ValueError, RecursionError):
+                return json.loads(value)
+        return value or None
+
+    def _question(self) -> Any:
+        question, column = self.need("prompt"), self.column("prompt")
+        if "prompt" in self._columns and column != "instruction":
+            return question
+        # Alpaca's second half of an instruction, which is often empty.
+        more = next((name for name in NAMES["input"] if name in self._record), column)
+        more = self._columns.get("input", more)
+        extra = None if more == column else self._value(str(more))
+        if isinstance(question, str) and isinstance(extra, str) and extra.strip():
+            return question if extra in question else f"{question}\n\n{extra}"
+        return question
+
+    def with_system(self, turns: list[Message]) -> list[Message]:
+        """Return turns after the system message that stands in a column of its own.
+
+        Raises:
+            RecordDropError: ``two_systems`` where they have another one, ``content_not_text``
+                where pictures or sounds belong to them.
+        """
+        if any(self._record.get(column) for column in _MEDIA):
+            raise RecordDropError("content_not_text")
+        system = [turn for turn in read_turns(self.get("system"), "system") if is_said(turn)]
+        if system and turns and turns[0]["role"] == "system":
+            if same_text(system[0], turns[0]):
+                return turns
+            raise RecordDropError("two_systems")
+        return system + turns
+
+    def label(self) -> bool | None:
+        """Return whether the answer is marked as good; None where nothing says so.
+
+        A number may be the class of something else, so it counts where its column is named.
+        """
+        label = self.get("label")
+        if isinstance(label, bool):
+            return label
+        numbers = self.is_named("label")
+        if str(label).lower() in ("true", "1.0", "1")[: 3 if numbers else 1]:
+            return True
+        if str(label).lower() in ("false", "0.0", "0")[: 3 if numbers else 1]:
+            return False
+        return None
+
+    def number(self, name: str) -> float | None:
+        """Return a field's number; None where there is none: NaN and Infinity are no scores."""
+        return read_number(self.get(name))
+
+
+def read_number(value: object) -> float | None:
+    """Return a number, as such or as the text of one; None where it is null or not finite.
+
+    Raises:
+        RecordDropError: ``not_a_number``.
+    """
+    if is_null(value) or value == "":
+        return None
+    try:
+        number = float(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
+        number = None
+    if number is None or isinstance(value, bool):
+        raise RecordDropError("not_a_number")
+    return number if math.isfinite(number) else None
+
+
+def is_said(turn: Message) -> bool:
+    """Return whether a turn says anything."""
+    return bool(turn["content"].strip())
+
+
+def same_text(one: Message, other: Message) -> bool:
+    """Return whether two turns say the same: white space does not count."""
+    return one["role"] == other["role"] and one["content"].split() == other["content"].split()

@@ -1,0 +1,213 @@
+"""The two answers of a preference pair, apart from the prompt that they may repeat."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from os.path import commonprefix
+from typing import Any, Final
+
+from srlm_data.core.ids import prompt_id
+from srlm_data.core.messages import assistant, user
+from srlm_data.core.schema import Message
+from srlm_data.steps._conversations import RecordDropError
+from srlm_data.steps._layouts import Fields, is_said, read_number, same_text
+
+_ANSWER_KEYS: Final = ("response", "text", "content", "answer", "completion", "output", "value")
+_SCORE_KEYS: Final = ("score", "overall_score", "rating")
+_FEW: Final = 3
+"""Words of a question that an answer may begin with and not repeat it: "Yes or no?", "Yes"."""
+
+
+def split(
+    prompt: list[Message], *sides: list[Message]
+) -> tuple[list[Message], list[list[Message]]]:
+    """Return the prompt, and the sides without it.
+
+    A side that begins with system or user is a whole conversation. What the whole ones share is the
+    prompt then, and ``prompt`` must be a part of that.
+
+    Raises:
+        RecordDropError: ``empty``, ``no_answer`` or ``prompt_differs``.
+    """
+    if not all(sides):
+        raise RecordDropError("empty")
+    if any(side[-1]["role"] != "assistant" for side in sides):
+        raise RecordDropError("no_answer")
+    answers: Sequence[list[Message]] = sides
+    if whole := [side for side in sides if _asks(side)]:
+        shared = _shared(whole)
+        prompt = _joined([turn for turn in prompt if is_said(turn)], shared)
+        answers = [side[len(shared) :] if _asks(side) else side for side in sides]
+    elif prompt:
+        answers = _without(prompt, sides)
+    else:
+        prompt, *answers = _begun_alike(sides)
+    if any(map(_asks, answers)):
+        raise RecordDropError("prompt_differs")
+    for answer in answers:
+        refuse_blank(answer)
+    return refuse_blank(prompt), [*answers]
+
+
+def _asks(side: list[Message]) -> bool:
+    """Return whether a side is a whole conversation: it begins with what is not an answer."""
+    return side[0]["role"] in ("system", "user")
+
+
+def refuse_blank(turns: list[Message]) -> list[Message]:
+    """Return turns without system messages that say nothing.
+
+    Raises:
+        RecordDropError: ``empty`` where another turn says nothing, or none is left.
+    """
+    turns = [turn for turn in turns if is_said(turn) or turn["role"] != "system"]
+    if not turns or not all(map(is_said, turns)):
+        raise RecordDropError("empty")
+    return turns
+
+
+def _shared(conversations: list[list[Message]]) -> list[Message]:
+    """Return the turns that conversations begin with alike, short of the last of any."""
+    first, count = conversations[0], 0
+    for turns in zip(*(conversation[:-1] for conversation in conversations), strict=False):
+        if not all(same_text(first[count], turn) for turn in turns):
+            break
+        count += 1
+    return first[:count]
+
+
+def _joined(prompt: list[Message], shared: list[Message]) -> list[Message]:
+    """Return the longer of a prompt and what the sides begin with, if one is a part of the other.
+
+    Raises:
+        RecordDropError: ``prompt_differs``.
+    """
+    if _is_part(prompt, shared):
+        return shared
+    if shared and _is_part(shared, prompt) and same_text(shared[-1], prompt[-1]):
+        return prompt
+    raise RecordDropError("prompt_differs")
+
+
+def _is_part(part: list[Message], turns: list[Message]) -> bool:
+    rest = iter(turns)
+    return all(any(same_text(turn, other) for other in rest) for turn in part)
+
+
+def _begun_alike(sides: tuple[list[Message], ...]) -> tuple[list[Message], ...]:
+    """Return two texts without a prompt as what they begin with, in whole words, and the rest.
+
+    Raises:
+        RecordDropError: ``prompt_differs`` where they begin differently, or are no texts.
+    """
+    if any(len(side) > 1 for side in sides):
+        raise RecordDropError("prompt_differs")
+    texts = [side[0]["content"] for side in sides]
+    if texts[0].split() == texts[-1].split():
+        raise RecordDropError("identical_texts")
+    begun = commonprefix(texts)
+    begun = begun[: len(begun.rstrip()) if begun[-1:].isspace() else begun.rfind(" ") + 1].rstrip()
+    if not begun:
+        raise RecordDropError("prompt_differs")
+    return user(begun), *(assistant(text[len(begun) :].strip()) for text in texts)
+
+
+def _without(prompt: list[Message], sides: tuple[list[Message], ...]) -> tuple[list[Message], ...]:
+    """Return sides without the text of the question, where all of them begin with it."""
+    asked = prompt[-1]["content"]
+    texts = [side[0]["content"] for side in sides]
+    if len(asked.split()) <= _FEW or not all(_repeats(text, asked) for text in texts):
+        return sides
+    return tuple(
+        [*assistant(text.removeprefix(asked).strip()), *side[1:]]
+        for text, side in zip(texts, sides, strict=True)
+    )
+
+
+def _repeats(text: str, asked: str) -> bool:
+    rest = text.removeprefix(asked)
+    apart = asked[-1:].isspace() or rest[:1].isspace()
+    return rest != text and bool(rest.strip()) and apart
+
+
+def best_and_worst(fields: Fields) -> tuple[tuple[Any, float | None], tuple[Any, float | None]]:
+    """Return the best and the worst of ranked replies, each with its score where it has one.
+
+    Replies are texts with ``scores`` or ``ranks`` beside them, or objects that hold theirs; of two
+    bare texts the first is the better one, as LLaMA-Factory has it.
+
+    Raises:
+        RecordDropError: ``fewer_than_two_replies``, ``no_ranks`` or ``not_better``.
+    """
+    replies = fields.replies() or []
+    if len(replies) < 2:
+        raise RecordDropError("fewer_than_two_replies")
+    scores = _scores(fields, replies)
+    known = [score for score in scores if score is not None]
+    if len(known) == len(scores):
+        ranks = [-score for score in known]
+    else:
+        scores, ranks = [None] * len(replies), _ranks(fields, replies)
+    best, worst = ranks.index(min(ranks)), ranks.index(max(ranks))
+    if best == worst:
+        raise RecordDropError("not_better")
+    return (_text(replies[best]), scores[best]), (_text(replies[worst]), scores[worst])
+
+
+def _scores(fields: Fields, replies: list[Any]) -> list[float | None]:
+    beside = fields.get("scores")
+    if isinstance(beside, list) and len(beside) == len(replies):
+        return [read_number(score) for score in beside]
+    return [_number(reply, *_SCORE_KEYS) for reply in replies]
+
+
+def _ranks(fields: Fields, replies: list[Any]) -> list[float]:
+    beside = fields.get("ranks")
+    if isinstance(beside, list) and len(beside) == len(replies):
+        ranks = [read_number(rank) for rank in beside]
+    elif len(replies) == 2 and all(isinstance(reply, str) for reply in replies):
+        ranks = [0.0, 1.0]
+    else:
+        ranks = [_number(reply, "rank") for reply in replies]
+    known = [rank for rank in ranks if rank is not None]
+    if len(known) < len(ranks):
+        raise RecordDropError("no_ranks")
+    return known
+
+
+def _number(reply: Any, *keys: str) -> float | None:
+    if not isinstance(reply, Mapping):
+        return None
+    return next((read_number(reply[key]) for key in keys if reply.get(key) is not None), None)
+
+
+def _text(reply: Any) -> Any:
+    """Return what a reply says: a text, or turns."""
+    if not isinstance(reply, Mapping) or "role" in reply or "from" in reply:
+        return reply
+    return next((reply[key] for key in _ANSWER_KEYS if reply.get(key) is not None), None)
+
+
+Side = tuple[str, Mapping[str, Any], list[Message]]
+"""Where a record stands, the record, and its answer."""
+
+
+class Counterparts:
+    """Answers that are marked as good or bad, until one to the same prompt comes that is not."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[str, bool], deque[Side]] = {}
+
+    def meet(self, prompt: list[Message], good: bool, side: Side) -> list[Message] | None:
+        """Return the answer that a side meets; None where it has to wait for one."""
+        identity = prompt_id(prompt)
+        if others := self._waiting.get((identity, not good)):
+            return others.popleft()[2]
+        self._waiting.setdefault((identity, good), deque()).append(side)
+        return None
+
+    def left(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield where each record stands that met none, and the record."""
+        for sides in self._waiting.values():
+            yield from ((where, record) for where, record, _ in sides)
