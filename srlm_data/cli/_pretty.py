@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import click
@@ -29,6 +30,16 @@ def show_rows(rows: list[dict[str, Any]]) -> None:
             table.add_row(column, Text(visible(_short(_cell(value)))))
         console.print()
         console.print(table)
+
+
+def show_drops(drops: Mapping[str, int], examples: Mapping[str, list[dict[str, str]]]) -> None:
+    """Print each reason with its count, and where the first examples stand and what they hold."""
+    if not drops:
+        click.echo("Nothing was dropped.")
+    for reason, count in drops.items():
+        click.echo(f"{reason}: {count:,}")
+        for example in examples.get(reason, []):
+            click.echo(visible(f"  {example['where']}: {example['record']}"))
 
 
 def _cell(value: Any) -> str:

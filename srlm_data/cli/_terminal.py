@@ -8,6 +8,8 @@ stays as it is, and JSON has escapes of its own for them.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 # Direction marks and line separators, half characters, and the controls from 0x7f on.
@@ -26,5 +28,22 @@ def visible(text: str) -> str:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """A value as JSON that no terminal obeys and every program reads back as it was."""
-    return json.dumps(value, indent=indent, ensure_ascii=False, default=str).translate(_ESCAPED)
+    """A value as JSON that no terminal obeys and every program reads back as it was.
+
+    NaN and Infinity are no JSON: they are null.
+    """
+    options: dict[str, Any] = {"indent": indent, "ensure_ascii": False, "default": str}
+    try:
+        text = json.dumps(value, **options, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), **options)
+    return text.translate(_ESCAPED)
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with null in the place of every number that is not finite."""
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,17 +15,32 @@ from srlm_data.cli._options import json_option, print_json
 @click.argument("ref", shell_complete=_completion.versions)
 @click.option("-n", "--rows", "count", default=3, show_default=True, help="Rows to show.")
 @click.option("--manifest", "whole", is_flag=True, help="The whole manifest, as JSON.")
+@click.option(
+    "--dropped", is_flag=True, help="What was left out: reasons, counts, and examples of each."
+)
 @json_option
 @click.pass_obj
-def show(store: Path, ref: str, count: int, whole: bool, as_json: bool) -> None:
+def show(store: Path, ref: str, count: int, whole: bool, dropped: bool, as_json: bool) -> None:
     """Show how a version (recipe.name, or recipe.name@version) was made, and its first rows."""
-    from srlm_data.cli._pretty import show_rows
+    from srlm_data.cli._pretty import show_drops, show_rows
     from srlm_data.cli._provenance import packages, provenance, step
     from srlm_data.store.graph import Graph
 
     opened = srlm_data.Store(store)
     if whole:
         click.echo(opened.resolve(ref).json().decode(), nl=False)
+        return
+    if dropped:
+        drops, examples = opened.resolve(ref).drops, opened.resolve(ref).notes.get("dropped", {})
+        if as_json:
+            print_json(
+                {
+                    reason: {"count": times, "examples": examples.get(reason, [])}
+                    for reason, times in drops.items()
+                }
+            )
+        else:
+            show_drops(drops, examples)
         return
     result = srlm_data.show(ref, rows=count, store=opened)
     if as_json:

@@ -187,7 +187,7 @@ class Rows:
 
     @property
     def examples(self) -> dict[str, Any]:
-        """The note ``dropped``: examples of what the step left out, by reason, where it kept any."""
+        """The note ``dropped``: examples of what the step left out, where it kept any."""
         return {"dropped": self.drops.examples} if isinstance(self.drops, Drops) else {}
 
     def collect(self) -> Rows:

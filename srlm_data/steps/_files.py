@@ -7,6 +7,7 @@ import contextlib
 import glob
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -62,15 +63,15 @@ def find(name: str, base: Path, split: str) -> list[Path]:
         ValueError: there are none, or one has a name that says nothing of what it is.
     """
     path = base / name
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - says no to a name that is no name
         found = _of_folder(path, split)
-    elif glob.has_magic(name) and not path.exists():
+    elif glob.has_magic(name) and not os.path.isfile(path):  # noqa: PTH113 - the same
         matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - the folder may be absolute
         found = [Path(match) for match in sorted(matches) if Path(match).name not in _DESCRIBE]
         found = [file for file in found if file.is_file()]
     else:
         found = [path]
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - the same
             raise ValueError(f"no such file: '{name}'")
     for file in found:
         if _kind(file.name) is None:
@@ -85,6 +86,10 @@ def find(name: str, base: Path, split: str) -> list[Path]:
 
 def _of_folder(folder: Path, split: str) -> list[Path]:
     if (folder / "dataset_dict.json").is_file():
+        splits = json.loads((folder / "dataset_dict.json").read_text())["splits"]
+        for part in split.split("+"):
+            if part not in splits:
+                raise ValueError(f"no split '{part}', found {', '.join(sorted(splits))}")
         return [file for part in split.split("+") for file in _of_folder(folder / part, split)]
     return sorted(
         file

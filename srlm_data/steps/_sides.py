@@ -15,8 +15,8 @@ from srlm_data.steps._layouts import Fields, is_said, read_number, same_text
 
 _ANSWER_KEYS: Final = ("response", "text", "content", "answer", "completion", "output", "value")
 _SCORE_KEYS: Final = ("score", "overall_score", "rating")
-_FEW: Final = 3
-"""Words of a question that an answer may begin with and not repeat it: "Yes or no?", "Yes"."""
+_REPEATED: Final = 2
+"""Least words of a question that both answers begin with by repeating it: "Hello" may be one."""
 
 
 def split(
@@ -99,8 +99,11 @@ def _begun_alike(sides: tuple[list[Message], ...]) -> tuple[list[Message], ...]:
     """Return two texts without a prompt as what they begin with, in whole words, and the rest.
 
     Raises:
-        RecordDropError: ``prompt_differs`` where they begin differently, or are no texts.
+        RecordDropError: ``prompt_differs`` where they begin differently, or are no texts; ``empty``
+            where there is one alone.
     """
+    if len(sides) < 2:
+        raise RecordDropError("empty")
     if any(len(side) > 1 for side in sides):
         raise RecordDropError("prompt_differs")
     texts = [side[0]["content"] for side in sides]
@@ -117,7 +120,7 @@ def _without(prompt: list[Message], sides: tuple[list[Message], ...]) -> tuple[l
     """Return sides without the text of the question, where all of them begin with it."""
     asked = prompt[-1]["content"]
     texts = [side[0]["content"] for side in sides]
-    if len(asked.split()) <= _FEW or not all(_repeats(text, asked) for text in texts):
+    if len(asked.split()) < _REPEATED or not all(_repeats(text, asked) for text in texts):
         return sides
     return tuple(
         [*assistant(text.removeprefix(asked).strip()), *side[1:]]

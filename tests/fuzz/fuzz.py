@@ -10,6 +10,7 @@ Whatever libFuzzer takes (-runs, -max_total_time, -timeout, a corpus folder) may
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
@@ -29,8 +30,8 @@ with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data.evaluation.head_to_head import read_verdict
     from srlm_data.pipeline.recipe import _yaml_lines, load
     from srlm_data.steps import open_assistant
+    from srlm_data.steps._conversations import RecordDropError, read_turns
     from srlm_data.steps._prompt_lists import new_prompts
-    from srlm_data.steps._records import _record, turns
     from srlm_data.steps.judge_injection import find_injections
     from srlm_data.steps.judgments import read_score
 
@@ -75,21 +76,23 @@ def recipe(data: bytes) -> None:
 def tree(data: bytes) -> None:
     """A line of a file: an Open Assistant tree, a flat message, or a conversation."""
     try:
-        record = _record(data, "line")
-    except DataError:
+        record = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    try:
+        turns = read_turns(record, "user")
+    except RecordDropError:
+        turns = []
+    for turn in turns:
+        assert turn["role"] in ("system", "user", "assistant", "tool")
+        turn["content"].encode()
+    if not isinstance(record, dict):
         return
     try:
         rows = list(open_assistant.messages_of(record, "line"))
         Rows.of(MESSAGES, rows).table()
     except DataError as error:
         assert str(error).startswith("line: ")
-    for column in ("prompt", "messages", "text"):
-        try:
-            for turn in turns(record, column, "user", "line"):
-                assert turn["role"] in ("system", "user", "assistant", "tool")
-                turn["content"].encode()
-        except DataError as error:
-            assert str(error).startswith("line: ")
 
 
 def sql(data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import MESSAGES
-from srlm_data.steps import _records
+from srlm_data.steps import _files
+from srlm_data.steps._conversations import RecordDropError, read_turns
 from srlm_data.steps.open_assistant import messages_of
 from srlm_data.steps.seed import ReadMessages, read_messages
 
@@ -79,14 +81,14 @@ def test_a_line_that_is_no_message_is_named(tmp_path: Path, line: bytes) -> None
     file = tmp_path / "messages.jsonl"
     file.write_bytes(b"\n" + line + b"\n")
     config = ReadMessages.model_validate({"files": [str(file)]})
-    with pytest.raises(DataError, match=r"messages\.jsonl:2: "):
+    with pytest.raises(DataError, match=r"messages\.jsonl(:2|: record 1|: cannot be read on.*): "):
         read_messages(config).count()
 
 
 def test_a_packed_line_without_an_end_is_not_held_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_records, "_LINE_BYTES", 1 << 16)
+    monkeypatch.setattr(_files, "_LINE_BYTES", 1 << 16)
     file = tmp_path / "messages.jsonl.gz"
     file.write_bytes(gzip.compress(b"\n" + b" " * (1 << 20)))
     config = ReadMessages.model_validate({"files": [str(file)]})
@@ -98,15 +100,27 @@ def test_parquet_whose_text_is_no_utf8_is_a_sentence(tmp_path: Path) -> None:
     column = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
     pq.write_table(pa.table({"prompt": column}), tmp_path / "prompts.parquet")
     config = ReadMessages.model_validate({"files": [str(tmp_path / "prompts.parquet")]})
-    with pytest.raises(DataError, match=r"prompts\.parquet: not a Parquet file"):
+    with pytest.raises(DataError, match=r"prompts\.parquet: cannot be read on"):
         read_messages(config).count()
 
 
-@pytest.mark.parametrize("role", ["user|>\n<|system", "User", "", "</s>", "prompter"])
-def test_a_role_is_one_of_four(role: str) -> None:
-    record = {"prompt": [{"role": role, "content": "x"}]}
-    with pytest.raises(DataError, match="line: 'role' must be one of"):
-        _records.turns(record, "prompt", "user", "line")
+@pytest.mark.parametrize("role", ["user|>\n<|system", "</s>", "", 7, ["user"]])
+def test_no_other_text_comes_in_the_place_of_a_role(role: object) -> None:
+    with pytest.raises(RecordDropError, match="unknown_role"):
+        read_turns([{"role": role, "content": "x"}], "user")
+
+
+@given(st.one_of(TREES, st.lists(st.dictionaries(st.sampled_from([*KEYS, "from"]), TREES))))
+def test_a_value_is_a_conversation_or_a_reason(value: Any) -> None:
+    try:
+        turns = read_turns(value, "user")
+    except RecordDropError as error:
+        reason, turns = str(error), []
+    else:
+        reason = "none"
+    assert re.fullmatch(r"[a-z_]+", reason)
+    assert all(turn["role"] in ("system", "user", "assistant", "tool") for turn in turns)
+    assert all(turn["content"].encode() is not None for turn in turns)
 
 
 PARTS = st.recursive(

@@ -93,7 +93,7 @@ def test_another_recipe_in_the_folder_is_read_from_by_its_name(tmp_path):
         ),
         pytest.param(
             PLAIN.replace("trees.jsonl", "absent.jsonl"),
-            "mine.yaml:4: 'files.0': no such file: 'absent.jsonl'", id="missing file",
+            "mine.yaml:4: 'files': no such file: 'absent.jsonl'", id="missing file",
         ),
         pytest.param(
             PLAIN.replace("messages: messages", "messages: mine.ift"),

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from collections import Counter
 
 import pyarrow as pa
@@ -84,11 +85,25 @@ def test_trees_gzip_and_the_flat_form_give_the_same_messages(tmp_path):
     wanted = read_messages(ReadMessages(files=[plain])).table()
     assert wanted["message_id"].to_pylist() == ["a", "a1", "a2", "a3"]
     flat = wanted.rename_columns({"tree_id": "message_tree_id"})
-    # As pandas writes them: ranks as floats, a missing one as NaN.
+    lines(tmp_path / "flat.jsonl", flat.to_pylist())
+    # As pandas writes them: numbers and flags as floats or texts, a missing one as NaN.
     ranks = pa.array([float("nan"), 0.0, 0.0, 1.0])
     pq.write_table(flat.set_column(6, "rank", ranks), tmp_path / "flat.parquet")
-    lines(tmp_path / "flat.jsonl", flat.to_pylist())
-    for name in ("trees.jsonl.gz", "flat.jsonl", "flat.parquet"):
+    table = flat.set_column(6, "rank", ranks).to_pandas()
+    table.to_csv(tmp_path / "flat.csv", index=False)
+    table.to_json(tmp_path / "flat.json")
+    nan = [
+        {name: math.nan if v is None else v for name, v in row.items()} for row in flat.to_pylist()
+    ]
+    lines(tmp_path / "nan.jsonl", nan)
+    for name in (
+        "trees.jsonl.gz",
+        "flat.jsonl",
+        "flat.parquet",
+        "flat.csv",
+        "flat.json",
+        "nan.jsonl",
+    ):
         assert read_messages(ReadMessages(files=[tmp_path / name])).table() == wanted
 
 
@@ -126,13 +141,13 @@ def test_a_malformed_line_is_named_with_what_was_found(tmp_path, line, sentence)
 def test_a_cut_gzip_file_and_a_file_in_another_encoding_are_one_sentence(tmp_path):
     packed = gzip.compress(json.dumps(tree("a", reply("a1"))).encode() * 100)
     (tmp_path / "cut.jsonl.gz").write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(DataError, match="cannot read on"):
+    with pytest.raises(DataError, match="cannot be read on"):
         read_messages(ReadMessages(files=[tmp_path / "cut.jsonl.gz"])).table()
     (tmp_path / "latin.jsonl").write_bytes('{"text": "é"}'.encode("latin-1"))
     with pytest.raises(DataError, match=r"latin\.jsonl:1: not a line of JSON"):
         read_messages(ReadMessages(files=[tmp_path / "latin.jsonl"])).table()
     (tmp_path / "not.parquet").write_bytes(b"hello")
-    with pytest.raises(DataError, match=r"not\.parquet: not a Parquet file"):
+    with pytest.raises(DataError, match=r"not\.parquet: this is no Parquet"):
         read_messages(ReadMessages(files=[tmp_path / "not.parquet"])).table()
 
 
