@@ -28,6 +28,8 @@ _ADVICE: Final = {
 }
 """Reason for leaving rows out -> what to do; of the reasons that can empty a whole step."""
 
+_OUTSIDE: Final = "Look at the records, and name their 'format' or 'columns'"
+
 
 def refuse_empty(dataset: Dataset, manifest: Manifest, reads: Iterable[Manifest]) -> None:
     """Refuse a version without rows that was made of something, unless the recipe allows it.
@@ -43,7 +45,9 @@ def refuse_empty(dataset: Dataset, manifest: Manifest, reads: Iterable[Manifest]
     if manifest.drops:
         reason, count = max(manifest.drops.items(), key=lambda drop: drop[1])
         why = f"; {count:,} of {sum(manifest.drops.values()):,} were dropped as '{reason}'"
-        advice = _ADVICE.get(reason, advice)
+        advice = _ADVICE.get(reason, advice) if dataset.inputs else _OUTSIDE
+        if examples := manifest.notes.get("dropped", {}).get(reason):
+            why += f", the first at {examples[0]['where']}"
     if thought := int(manifest.cost.get("only_reasoning", 0)):
         why += f", and {thought:,} answers spent all of 'max_tokens' on reasoning"
     raise DataError(
