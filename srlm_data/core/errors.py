@@ -12,6 +12,7 @@
     ├── TrainingError          a training run was refused or failed                     exit 7
     ├── MissingError           an optional package is not installed                     exit 8
     ├── HubError               the Hub refused, failed, or holds something else         exit 9
+    ├── BoundError             a bound of the build was reached                         exit 11
     └── PreflightError         several of these, found before a build began   that of the first
 
 Every message follows one form: ``where: what is wrong. What to do.``
@@ -102,6 +103,12 @@ class HubError(SrlmError):
     """The Hub refused a request, failed, or holds something else than was published."""
 
     exit_code = 9
+
+
+class BoundError(SrlmError):
+    """A bound that the user set was reached; all that was made and answered is kept."""
+
+    exit_code = 11
 
 
 class PreflightError(SrlmError):

@@ -12,6 +12,7 @@ from typing import Final
 from srlm_data.core import database, filesystem
 from srlm_data.core.errors import DataError, EngineError, MissingError, TrainingError
 from srlm_data.core.rows import Rows
+from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.cached_engine import CachedEngine, Usage
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.cache.sealed import SealedResponses
@@ -33,8 +34,9 @@ class Engines:
     What models have answered is kept as well, so that a build hashes it once.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, bounds: Bounds | None = None) -> None:
         self._store = store
+        self._bounds = bounds
         self._known: dict[str, SealedResponses] = {}
         self._key: tuple[EngineSettings, str] | None = None
         self._engine: Engine | None = None
@@ -66,7 +68,7 @@ class Engines:
         answers = ResponseCache(root, step, digest, known)
         failures = Failures(step, settings.failure_budget, settings.failure_floor)
         return CachedEngine(
-            lambda: self._open(settings, location, digest), answers, watch, failures
+            lambda: self._open(settings, location, digest), answers, watch, failures, self._bounds
         )
 
     def _open(self, settings: EngineSettings, location: str, digest: str) -> Engine:

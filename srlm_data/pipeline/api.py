@@ -13,6 +13,7 @@ from pathlib import Path
 from srlm_data.core.errors import ArgumentError
 from srlm_data.core.schema import METRICS, MODELS
 from srlm_data.core.tables import Table
+from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.evaluation.table import paper_table
 from srlm_data.pipeline import estimate as estimation
@@ -140,6 +141,9 @@ def build(
     preflight: bool = True,
     wait: bool = True,
     accept_failures: bool = False,
+    max_calls: int | None = None,
+    max_tokens: int | None = None,
+    max_seconds: float | None = None,
     watcher: Watcher | None = None,
     store: Place = None,
 ) -> BuildResult:
@@ -155,10 +159,14 @@ def build(
         preflight: whether servers are asked what they serve before anything is built.
         wait: whether to wait for another process that builds the same version.
         accept_failures: whether to take versions in which requests failed as they are.
+        max_calls: requests that may be sent; the build stops there.
+        max_tokens: tokens that may be read and written; the build stops there.
+        max_seconds: time that it may take; the build stops there.
         watcher: hears how the build goes.
         store: where versions lie.
 
     Raises:
+        BoundError: one of the bounds is reached; everything made and answered is kept.
         UnfinishedError: all was built, and some of it lacks the answers of failed requests.
         SrlmError: its class says what kind of failure; what was built before it stays built.
     """
@@ -174,6 +182,7 @@ def build(
         wait=wait,
         preflight=preflight,
         accept_failures=accept_failures,
+        bounds=Bounds(max_calls, max_tokens, max_seconds),
         watcher=logged,
     )
     return BuildResult(versions)

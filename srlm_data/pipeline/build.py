@@ -21,6 +21,7 @@ from srlm_data.core.errors import (
     UnfinishedError,
     did_you_mean,
 )
+from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.engines.cache.journal import seal_journals
 from srlm_data.engines.failures import Failures
@@ -64,6 +65,7 @@ def build(
     wait: bool = True,
     preflight: bool = True,
     accept_failures: bool = False,
+    bounds: Bounds | None = None,
     watcher: Watcher | None = None,
 ) -> dict[str, Manifest]:
     """Make every version of the recipe that is missing, and nothing else.
@@ -75,6 +77,7 @@ def build(
         wait: whether to wait for another process that builds the same version.
         preflight: whether servers are asked what they serve before anything is built.
         accept_failures: whether to take versions in which requests failed as they are.
+        bounds: what it may take; it stops there.
         watcher: told how it goes.
 
     Returns:
@@ -82,28 +85,39 @@ def build(
 
     Raises:
         UnfinishedError: all was built, and some of it lacks the answers of failed requests.
+        BoundError: one of the bounds is reached.
         SrlmError: see errors.py; what was made before stays made, answers included.
     """
     # Threads that spin while they wait are ten times slower when anything else wants a core. Read
     # when torch is first loaded, here or in a trainer's process; the user's own setting stands.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return _Build(store, wait, preflight, accept_failures, watcher or Watcher()).run(recipe, only)
+    builder = _Build(
+        store, wait, preflight, accept_failures, bounds or Bounds(), watcher or Watcher()
+    )
+    return builder.run(recipe, only)
 
 
 class _Build:
     def __init__(
-        self, store: Store, wait: bool, network: bool, accept: bool, watcher: Watcher
+        self,
+        store: Store,
+        wait: bool,
+        network: bool,
+        accept: bool,
+        bounds: Bounds,
+        watcher: Watcher,
     ) -> None:
         self._store = store
         self._wait = wait
         self._network = network
         self._accept = accept
+        self._bounds = bounds
         self._unchecked: list[Dataset] = []
         self._watcher = watcher
         self._known: dict[Key, Manifest] = {}
         self._unfinished: set[Key] = set()  # and what was made from one that is
         self._whole: set[str] = set()
-        self._engines = Engines(store)
+        self._engines = Engines(store, bounds if bounds.any else None)
         self._beside = ThreadPoolExecutor(1, "sealing")
         self._sealing: Future[None] | None = None
 
@@ -228,6 +242,7 @@ class _Build:
 
     def _make(self, dataset: Dataset, planned: Planned) -> Manifest:
         self._preflight()
+        self._bounds.refuse()
         if "workshop" in dataset.step.resources and self._lacks_answers(dataset):
             raise EngineError(
                 f"{dataset.name}: what it would be trained on lacks the answers of requests that "
@@ -283,6 +298,7 @@ class _Build:
                 # A trainer wants the memory and the cores that an idle engine would hold.
                 self._engines.close()
                 arguments["workshop"] = workshop
+                held.enter_context(self._bounds.interrupting())
             if "versions" in dataset.step.resources:
                 arguments["versions"] = self._store
             manifest = self._store.commit(

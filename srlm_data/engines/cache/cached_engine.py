@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Final
 
+from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.failures import Failures
 from srlm_data.engines.protocol import Completion, Engine, Request, fields_of
@@ -102,6 +103,7 @@ class CachedEngine:
         cache: the responses of the model.
         watch: called with the usage whenever it has changed, for a progress bar.
         failures: counts the failed requests of the step, and ends it when they are too many.
+        bounds: of the build, which end it before a request that does not fit.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class CachedEngine:
         cache: ResponseCache,
         watch: Callable[[Usage], None],
         failures: Failures | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         self._open_engine = open_engine
         self._cache = cache
@@ -117,6 +120,7 @@ class CachedEngine:
         self.model = cache.model
         self.usage = Usage()
         self.failures = failures or Failures("engine")
+        self._bounds = bounds
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
@@ -125,6 +129,7 @@ class CachedEngine:
 
         Raises:
             EngineError: the engine cannot go on, or too many requests have failed.
+            BoundError: a bound of the build is reached, and all that was sent is answered.
         """
         self.usage.total = (self.usage.total or 0) + total if total is not None else None
         windows = self._windows(iter(requests))
@@ -158,14 +163,42 @@ class CachedEngine:
                     # nearly all is cached would hold them all.
                     return
 
+        if self._bounds:
+            self._bounds.refuse(missing[0])  # before a model is loaded for nothing
         started = time.perf_counter()
         engine = self._open_engine()
         self.usage.load_seconds += time.perf_counter() - started
-        for completion in self._record(engine.generate(following(), total=total)):
+        for completion in self._record(self._within_bounds(engine, following(), total)):
             yield completion
             while cached:
                 yield cached.popleft()
         yield from cached
+
+    def _within_bounds(
+        self, engine: Engine, requests: Iterator[Request], total: int | None
+    ) -> Iterator[Completion]:
+        """Let the engine answer the requests that fit; what others did not take may go to more."""
+        bounds = self._bounds
+        if bounds is None:
+            yield from engine.generate(requests, total=total)
+            return
+        waiting: Request | None = None
+
+        def admitted() -> Iterator[Request]:
+            nonlocal waiting
+            while waiting := waiting or next(requests, None):
+                if not bounds.admit(waiting):
+                    return
+                request, waiting = waiting, None
+                yield request
+
+        while True:
+            for completion in engine.generate(admitted(), total=total):
+                bounds.settle(completion)
+                yield completion
+            if waiting is None:
+                return
+            bounds.refuse(waiting)
 
     def _record(self, completions: Iterable[Completion]) -> Iterator[Completion]:
         """Add what an engine yields to the cache, and count it."""
