@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 import toy
 from checkout import Cli
-from srlm_data.analysis.lineage import Lineage, lineage
+from srlm_data.analysis.lineage import Edge, Lineage, Node, lineage
 from srlm_data.analysis.lineage.gist import gist
 from srlm_data.core.errors import DataError, StoreError
 from srlm_data.core.messages import user
@@ -249,6 +250,29 @@ def test_a_row_is_told_in_one_line(dataset_type: str) -> None:
     assert gist(dataset_type, row) == line
 
 
+# The drawing --------------------------------------------------------------------------------
+
+
+def test_a_drawing_has_every_node_and_edge_and_a_model_can_only_write_text() -> None:
+    evil = '"]; end %% </b><script>alert(1)</script> `x` #35; \x1b[2J | -->\n click n0 call'
+    nodes = [
+        Node("pairs", "p" * 32, "toy.pairs@0123456789abcdef", "by 4: a > b"),
+        Node("prompts", "c" * 32, None, evil),
+        Node("version", "toy.ift@0123456789abcdef", "toy.ift@0123456789abcdef", "2 examples"),
+    ]
+    graph = Lineage(False, nodes, [Edge(0, 1, "chosen"), Edge(1, 2, evil)], {0: {"judged in": 9}})
+    head, *lines = graph.mermaid().splitlines()
+    assert head == "flowchart LR"
+    assert lines[0] == (
+        '    n0["pair pppppppp<br>+9 judged in<br>by 4: a #62; b<br>toy.pairs@01234567"]'
+    )
+    text = r"(?:[\w .,:@/+-]|#\d+;|<br>)*"
+    for line in lines:
+        assert re.fullmatch(rf'    n\d+(\["{text}"\]| -->\|"{text}"\| n\d+)', line), line
+    assert lines[2] == '    n2["toy.ift@01234567<br>2 examples"]'
+    assert "<script" not in graph._repr_html_()
+
+
 # The command --------------------------------------------------------------------------------
 
 
@@ -259,7 +283,7 @@ def test_the_command_draws_a_tree_in_which_a_model_can_only_be_quoted(
     assert told.startswith("pair pair  toy.pairs@")
     assert "├── chosen: candidate best  toy.candidates@" in told
     assert "written by: model m1  toy.m1@" in told
-    assert "(told above)" in told
+    assert "(see above)" in told
     assert "[bold]x[/bold] \N{SYMBOL FOR ESCAPE}[2J" in told
     assert "\x1b" not in told
     down = cli("--store", store.root, "lineage", "prompt1", "--down", "--limit", "1").stdout
@@ -275,13 +299,13 @@ def test_the_command_prints_json(cli: Cli, store: Store) -> None:
     assert {"source": 0, "target": 1, "role": "chosen"} in graph["edges"]
 
 
-def test_the_command_writes_pictures_and_nothing_else(
-    cli: Cli, store: Store, project: Path
-) -> None:
-    for name in ("graph.svg", "graph.html"):
+def test_the_command_draws_for_mermaid(cli: Cli, store: Store, project: Path) -> None:
+    for name in ("graph.mmd", "graph.md"):
         answer = cli("--store", store.root, "lineage", "pair", "-o", name)
         assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
-        assert (project / name).stat().st_size > 2000
+    chart = (project / "graph.mmd").read_text()
+    assert chart == lineage(store, "pair").mermaid()
+    assert (project / "graph.md").read_text() == f"```mermaid\n{chart}```\n"
     refused = cli("--store", store.root, "lineage", "pair", "-o", "graph.png")
     assert refused.returncode == 2
-    assert ".svg or .html is wanted, found 'graph.png'" in refused.stderr
+    assert ".mmd or .md is wanted, found 'graph.png'" in refused.stderr

@@ -14,10 +14,12 @@ import contextlib
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Final
 
 from srlm_data.analysis.lineage._lookup import Found, Lookup
 from srlm_data.analysis.lineage._references import REFERENCES, Reference
+from srlm_data.analysis.lineage._text import mermaid, tree_lines
 from srlm_data.analysis.lineage.gist import gist
 from srlm_data.core.errors import DataError, StoreError
 from srlm_data.store import Manifest, Store
@@ -32,7 +34,7 @@ class Node:
     """A row, or a version.
 
     Attributes:
-        dataset type: of the row; ``version`` for a version.
+        type: dataset type of the row; ``version`` for a version.
         id: of the row; ``name@version`` for a version.
         where: the version that holds the row; None where no version does.
         text: what it says, in one line.
@@ -66,6 +68,16 @@ class Lineage:
     nodes: list[Node] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     hidden: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "\n".join(tree_lines(self))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def mermaid(self) -> str:
+        """Return it as a Mermaid flowchart, which GitHub and notebooks draw."""
+        return mermaid(self)
 
 
 def lineage(store: Store, what: str, *, down: bool = False, limit: int = 10) -> Lineage:
