@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.measure import Figure, call
-from srlm_data.steps._novelty import Novelty, tokens
+from srlm_data.steps._novelty import Novelty
+from srlm_data.steps._words import words
 
 
 def texts(count: int, seed: int = 0) -> list[str]:
@@ -66,7 +67,7 @@ def against_rouge_score(pool_size: int, asked: int, sample: int) -> dict[str, An
     pairs = [(chance.choice(new), chance.choice(pool)) for _ in range(sample)]
     started = time.process_time()
     for one, other in pairs:
-        rouge_scorer._score_lcs(tokens(other), tokens(one))
+        rouge_scorer._score_lcs(words(other), words(one))
     theirs = (time.process_time() - started) / sample * pool_size * asked
 
     scorer = rouge_scorer.RougeScorer(["rougeL"])

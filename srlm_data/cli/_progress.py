@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,15 +30,34 @@ REDRAW_SECONDS: Final = 0.1
 """A bar that moves with every answer would take longer than many an answer."""
 
 
+_STEPS: Final = logging.getLogger("srlm_data.steps")
+
+
 @contextlib.contextmanager
 def watching(root: Path, *, quiet: bool, checks: bool) -> Iterator[TerminalWatcher]:
     """Yield a watcher for a build in the store at ``root``, which SIGTERM stops in good order."""
     stop_tidily()
     watcher = TerminalWatcher(Store(root), quiet=quiet, checks=checks)
+    log = _StepLog(watcher._say)
+    _STEPS.setLevel(logging.INFO)
+    _STEPS.addHandler(log)
     try:
         yield watcher
     finally:
+        _STEPS.removeHandler(log)
         watcher.stop()
+
+
+class _StepLog(logging.Handler):
+    """Says what a step logs while it runs."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = "warning: " if record.levelno >= logging.WARNING else ""
+        self._say(f"      {kind}{record.getMessage()}")
 
 
 class TerminalWatcher(Watcher):

@@ -1,12 +1,12 @@
 """Whether a prompt is new: exact ROUGE-L F1 against every prompt that is there already.
 
-The decisions are those of google's ``rouge-score`` without its stemmer, after which Self-Instruct
-filters, to the last bit: an F1 is rounded as it is there.
+Of ASCII texts the decisions are those of google's ``rouge-score`` without its stemmer, after which
+Self-Instruct filters, to the last bit: an F1 is rounded as it is there. ``_words`` tells the words
+of all others.
 """
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz.distance import LCSseq
 
-_TOKEN: Final = re.compile(r"[a-z0-9]+")
+from srlm_data.steps._words import words as words_of
+
 BATCH: Final = 1024
 """Texts that are looked at together."""
 
@@ -30,11 +31,6 @@ Words = Sequence[int]
 """A text as the numbers of its words."""
 
 Array = npt.NDArray[Any]
-
-
-def tokens(text: str) -> list[str]:
-    """Split a text into what ROUGE compares: runs of ASCII letters and digits, in lower case."""
-    return _TOKEN.findall(text.lower())
 
 
 class _Texts:
@@ -58,7 +54,7 @@ class Novelty:
 
     Two texts are alike when the F1 of ``LCS / a`` and ``LCS / b`` is above the threshold, where
     ``a`` and ``b`` are their words and LCS the length of their longest common subsequence of words.
-    A text without a word (another script, say) is like nothing, as in ``rouge-score``.
+    A text without a word (of punctuation alone, say) is like nothing, as in ``rouge-score``.
 
     Two bounds, neither of which misses a pair, leave few for rapidfuzz to compare: the F1 is at
     most ``2 min(a, b) / (a + b)``, and two texts differ in at least as many words as their
@@ -134,7 +130,7 @@ class Novelty:
 
     def _read(self, text: str) -> Words:
         numbers = self._numbers
-        return array("I", [numbers.setdefault(word, len(numbers)) for word in tokens(text)])
+        return array("I", [numbers.setdefault(word, len(numbers)) for word in words_of(text)])
 
 
 def _fingerprint(words: Words) -> Array:

@@ -1,108 +1,274 @@
-"""What a model adds to a numbered list of prompts, and what is wrong with a prompt by itself.
+"""What a model adds to a list of prompts, whatever it writes around them.
 
-After Self-Instruct, whose filters these are (paper, section A.5).
+Asked for the next line of a list, models greet, think first, repeat the list, start at 1 again,
+write ``**9.**``, ``Task 9:``, bullets or JSON, and go on to answer the prompt that they made.
 """
 
 from __future__ import annotations
 
-import re
-import string
-from collections.abc import Callable
-from typing import Final
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
-BLOCKED: Final = (
-    "image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps",
-    "draw", "plot", "go to",
+import regex
+
+from srlm_data.steps._prompt_phrases import (
+    GREETING,
+    ITEM,
+    TALK,
+    leads_to_prompt,
+    names_new_prompt,
+)
+from srlm_data.steps._words import words
+
+_THOUGHT_ENDS: Final = regex.compile(
+    r"</(?:think|thinking|thought|thoughts|reasoning|analysis|scratchpad)>|\[/THINK\]|◁/think▷"
+    r"|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>|assistantfinal",
+    regex.IGNORECASE,
+)
+_THOUGHT_BEGINS: Final = regex.compile(
+    r"<(?:think|thinking|thought|thoughts|reasoning|analysis|scratchpad)>|\[THINK\]|◁think▷"
+    r"|<\|begin_of_thought\|>|<\|channel\|>analysis",
+    regex.IGNORECASE,
+)
+_NUMBERED: Final = regex.compile(
+    rf"[^\w\n]*+(?P<label>{ITEM}\W{{0,4}}(?:(?:number|no|nr|número|numéro|numero)\W{{1,3}})?)?"
+    r"(?P<number>\d{1,6}|[一二三四五六七八九十]{1,3})"
+    rf"(?:st|nd|rd|th|번째?|個目|つ目|个|個|条|題|题|号)?(?:\s?{ITEM})?"
+    r"(?:\N{VARIATION SELECTOR-16}?\N{COMBINING ENCLOSING KEYCAP}"
+    r"|[*_\]）)】]*\s?[.:：．。、)）\]】|>][*_]*|\*\*|\s[-–—](?=\s)|\s*$)"
+    r"(?!\d)\s*(?P<rest>.*)",
+    regex.IGNORECASE,
+)
+_BULLET: Final = regex.compile(
+    r"\s*(?:[-*+•‣▪◦●○·–—→➤➢✦✓✔☐]|\[[ x]?\]|\(?(?:[a-z]|[ivx]{1,5})[.)])\s+(?P<rest>.*)",
+    regex.IGNORECASE,
+)
+_ANSWER: Final = regex.compile(
+    r"(?:\s[(（]?|(?<=[?？。.!！]))[*_]*(?:answer|response|output|assistant|respuesta|resposta|réponse"
+    r"|antwort|risposta|ответ|回答|答案|答|答え|답변|답)[*_]*\s?[:：]",
+    regex.IGNORECASE,
+)
+_TOPIC: Final = regex.compile(r"\*\*[^*]{1,40}(?:[:：]\*\*|\*\*\s*[:：–—-])\s*(?=\S)")
+_TAG: Final = regex.compile(rf"</?(?:{ITEM}|li|p|b|i|strong|em|text|br\s?/?)>", regex.IGNORECASE)
+_KEY: Final = regex.compile(rf"{ITEM}|text|content|input|user", regex.IGNORECASE)
+_QUOTED: Final = regex.compile(r'"((?:[^"\\]|\\.)*+)"(\s*:)?')
+_JSON_BEGINS: Final = regex.compile(r"\s*(?:\[\s*(?:[\"{\[]|$)|\{\s*(?:\"|$))")
+_JSON_VALUE: Final = regex.compile(r"[\s,]*+[\[{]")
+_INLINE_NUMBER: Final = regex.compile(r"\s(\d{1,6})[.):](?:\s|$)")
+_COLON: Final = regex.compile(r"[:：]")
+_SENTENCE: Final = regex.compile(r"(.{1,200}?[.!。！])(?:[*_]*\s+|$|(?<=[。！]))(.*)")
+_LONGEST_TALK: Final = 160  # characters
+_MOST_TALK: Final = 8  # pieces of talk and marks before a prompt, on one line
+_CHINESE: Final = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)}
+_WRAPPERS: Final = (
+    ("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'), ("'", "'"),
+    ("“", "”"), ("‘", "’"), ("«", "»"), ("„", "“"), ("「", "」"), ("『", "』"), ("[", "]"),
 )  # fmt: skip
-"""Words of prompts that a model without eyes and hands cannot answer (Self-Instruct)."""
-
-_BLOCKED: Final = re.compile(rf"\b(?:{'|'.join(BLOCKED)})\b", re.IGNORECASE)
-_NUMBERED: Final = re.compile(r"\s*(\d{1,6})[.):](?!\d)\s*(.*)")
-_ANSWER: Final = re.compile(r"\s(?:answer|response|output|assistant):", re.IGNORECASE)
 
 
-def too_short(text: str) -> bool:
-    """Three words or fewer."""
-    return len(text.split()) <= 3
+_Kind = Literal["numbered", "bullet", "plain"]
 
 
-def too_long(text: str) -> bool:
-    """More than 150 words."""
-    return len(text.split()) > 150
+class NewPrompt(NamedTuple):
+    """A prompt that a model wrote, on one line.
 
-
-def blocked_word(text: str) -> bool:
-    """One of ``BLOCKED``, as a word of its own."""
-    return _BLOCKED.search(text) is not None
-
-
-def starts_with_write_a_program(text: str) -> bool:
-    """The beginning that Self-Instruct found too often."""
-    return text.lower().startswith("write a program")
-
-
-def starts_with_punctuation(text: str) -> bool:
-    """Punctuation at the beginning."""
-    return text[0] in string.punctuation
-
-
-def starts_with_non_ascii(text: str) -> bool:
-    """A character outside ASCII at the beginning."""
-    return not text[0].isascii()
-
-
-FILTERS: Final[tuple[Callable[[str], bool], ...]] = (
-    too_short, too_long, blocked_word, starts_with_write_a_program, starts_with_punctuation,
-    starts_with_non_ascii,
-)  # fmt: skip
-"""What is wrong with a prompt by itself; each is a reason of the same name."""
-
-
-def flaw(text: str) -> str | None:
-    """The first of ``FILTERS`` that a prompt does not pass, or None."""
-    return next((wrong.__name__ for wrong in FILTERS if wrong(text)), None)
-
-
-def new_prompts(text: str, after: int) -> list[tuple[str, bool]]:
-    """The prompts that a model added to a list of ``after`` ones, without their numbers.
-
-    A prompt is one line, as in the list that the model saw. The first one is the line with the
-    next number, or else the first line with text; further ones must be numbered on from there.
-    All other lines are the model talking or going on to answer, and are left out; so is what
-    follows the next number or an ``Answer:`` on the same line.
-
-    Returns:
-        Each prompt, and whether it is complete: whether anything came after it.
+    Attributes:
+        complete: whether anything came after it.
+        copied: whether it is one of those that the model was shown.
     """
+
+    text: str
+    complete: bool
+    copied: bool
+
+
+class _Line(NamedTuple):
+    """What a line is, and its text without mark and talk. Only ``numbered`` has a ``number``."""
+
+    kind: _Kind
+    text: str
+    number: int = 0
+
+
+def new_prompts(text: str, shown: Sequence[str]) -> Iterator[NewPrompt]:
+    """Yield the prompts that a model added to a list of those ``shown``, without their marks.
+
+    A prompt is one line. The first is that with the list's next number; without one, what follows a
+    line such as ``New request:``; without one, the first line that is no talk and no copy. More
+    follow by number or by bullet. All else is the model's answer to its own prompt, and is left
+    out; so is what follows the next number or an ``Answer:`` on the same line.
+    """
+    copies = {tuple(words(prompt)) for prompt in shown}
+    text = _without_thought(text)
     lines = text.splitlines()
-    # Marks are not kept: a million of them, in a long text, cost more than they are.
-    expected = (place for place, line in enumerate(lines) if _number(line) == after + 1)
-    with_text = (place for place, line in enumerate(lines) if line.strip())
-    number: int | None = None
-    found = []
-    for place in range(next(expected, next(with_text, len(lines))), len(lines)):
-        line, mark = lines[place], _NUMBERED.match(lines[place])
-        if number is None:
-            number = int(mark[1]) if mark else after + 1
-        elif mark and int(mark[1]) == number + 1:
-            number += 1
-        else:
+    values = _json_values(lines)
+    if values is not None:
+        for value in map(one_line, values):
+            yield NewPrompt(value, complete=True, copied=tuple(words(value)) in copies)
+        return
+    last = max((place for place, line in enumerate(lines) if line.strip()), default=0)
+    kind, number, wants_text = None, len(shown), False
+    for place in range(_start(lines, len(shown) + 1), len(lines)):
+        if not lines[place].strip():
             continue
-        whole = one_line(mark[2] if mark else line)
-        prompt = re.split(rf"\s{number + 1}[.):](?:\s|$)", whole, maxsplit=1)[0]
-        prompt = _ANSWER.split(prompt, maxsplit=1)[0].strip()
-        if prompt:
-            goes_on = place + 1 < len(lines) or prompt != whole or text.endswith("\n")
-            found.append((prompt, goes_on))
-    return found
-
-
-def _number(line: str) -> int | None:
-    """The number that a line begins with, as one of a list."""
-    mark = _NUMBERED.match(line)
-    return int(mark[1]) if mark else None
+        line = _read_line(lines[place])
+        follows = line.kind == "numbered" and line.number == number + 1
+        if not (kind is None or wants_text or follows or kind == line.kind == "bullet"):
+            continue
+        if line.kind == "numbered":
+            number = line.number
+            wants_text = not line.text  # it may stand below its number
+        elif kind is None and line.text:
+            number = len(shown) + 1
+        prompt = _cut(line.text, number + 1)
+        if not prompt:
+            continue
+        if kind is None and line.kind == "plain" and prompt[-1] in "!！" and place < last:
+            return  # a greeting or a prompt: nobody can tell
+        copied = tuple(words(prompt)) in copies
+        kind, wants_text = None if copied else line.kind, False
+        complete = place + 1 < len(lines) or prompt != line.text or text.endswith("\n")
+        yield NewPrompt(prompt, complete, copied)
 
 
 def one_line(text: str) -> str:
-    """A text with its white space collapsed, as the list has a prompt a line."""
+    """Return a text with its white space collapsed, as the list has a prompt a line."""
     return " ".join(text.split())
+
+
+def _without_thought(text: str) -> str:
+    """What was written after thinking: nothing, where the thought has no end."""
+    ends = [end.end() for end in _THOUGHT_ENDS.finditer(text)]
+    text = text[ends[-1] :] if ends else text
+    begin = _THOUGHT_BEGINS.search(text)
+    return text[: begin.start()] if begin else text
+
+
+def _start(lines: Sequence[str], expected: int) -> int:
+    """The line at which the new prompts begin."""
+    label = None
+    for place, line in enumerate(lines):
+        if _number(_NUMBERED.match(line)) == expected:
+            return place
+        if label is None and names_new_prompt(_COLON.split(line, maxsplit=1)[0][:_LONGEST_TALK]):
+            label = place
+    return label or 0
+
+
+def _read_line(line: str) -> _Line:
+    """What a line is; a mark may stand behind talk, and talk behind a mark."""
+    kind: _Kind = "plain"
+    number, text = 0, line.strip()
+    for _ in range(_MOST_TALK):
+        if not number and (mark := _NUMBERED.match(text)):
+            kind, number, rest = "numbered", _number(mark), mark["rest"]
+        elif kind == "plain" and (mark := _BULLET.match(text)):
+            kind, rest = "bullet", mark["rest"]
+        else:
+            rest = _without_talk(text)
+            if rest == text:
+                return _Line(kind, "" if text.startswith("```") else _clean(text), number)
+        text = rest.strip()
+    return _Line(kind, "", number)
+
+
+def _number(mark: regex.Match[str] | None) -> int:
+    """The number of a numbered line, 0 of another one."""
+    if mark is None:
+        return 0
+    digits = mark["number"]
+    if digits.isdecimal():
+        return int(digits)
+    tens, ten, ones = digits.partition("十")
+    if not ten:
+        return _CHINESE.get(digits, 0)
+    return _CHINESE.get(tens, 1) * 10 + _CHINESE.get(ones, 0)
+
+
+def _without_talk(text: str) -> str:
+    """A text without the first thing that leads to its prompt; nothing, where that is all."""
+    greeting = GREETING.match(text)
+    if greeting:
+        return text[greeting.end() :]
+    if TALK.match(text):
+        return ""
+    colon = _COLON.search(text)
+    if colon and leads_to_prompt(text[: colon.start()][:_LONGEST_TALK]):
+        return text[colon.end() :].lstrip("*_ ")
+    if colon and not text[colon.end() :].strip("*_ "):
+        return ""
+    sentence = _SENTENCE.match(text)
+    if sentence and leads_to_prompt(sentence[1]):
+        return str(sentence[2])
+    is_heading = not sentence and len(text) < 80 and not text.endswith(("?", "？"))
+    return "" if is_heading and leads_to_prompt(text) else text
+
+
+def _cut(text: str, number: int) -> str:
+    """A prompt without what follows it on its line: the next number, or an answer."""
+    for mark in _INLINE_NUMBER.finditer(text):
+        if int(mark[1]) == number:
+            text = text[: mark.start()]
+            break
+    return str(_ANSWER.split(text, maxsplit=1)[0]).strip()
+
+
+def _clean(text: str) -> str:
+    """A prompt on one line, without the quotes, tags and emphasis that it stands in."""
+    text = one_line(text).strip("| ")
+    text = _TOPIC.sub("", text.lstrip("#> "), count=1) if _TOPIC.match(text) else text.lstrip("#> ")
+    before = None
+    while text != before:
+        before = text
+        text = _TAG.sub("", text) if text.startswith("<") or text.endswith(">") else text
+        for begin, end in _WRAPPERS:
+            inner = text[len(begin) : -len(end)]
+            if text.startswith(begin) and text.endswith(end) and inner and end not in inner:
+                text = inner.strip()
+        for mark in ("**", "__", '"'):
+            if text.count(mark) == 1:  # the other one stood before the number
+                text = text.removeprefix(mark).removesuffix(mark).strip()
+    return text
+
+
+def _json_values(lines: Sequence[str]) -> list[str] | None:
+    """The prompts of an answer in JSON, whole or cut off; None where it is something else."""
+    place = next((place for place, line in enumerate(lines) if _has_text(line)), 0)
+    if not lines or not _JSON_BEGINS.match(lines[place]):
+        return None
+    text = "\n".join(lines[place:])
+    decoder = json.JSONDecoder()
+    values: list[str] = []
+    end = 0
+    while value_begins := _JSON_VALUE.match(text, end):
+        try:
+            value, end = decoder.raw_decode(text, value_begins.end() - 1)
+            values += _texts(value)
+        except (ValueError, RecursionError):
+            break
+    return values or [_unescape(quoted) for quoted, colon in _QUOTED.findall(text) if not colon]
+
+
+def _has_text(line: str) -> bool:
+    return bool(line.strip() and _read_line(line).text)
+
+
+def _unescape(quoted: str) -> str:
+    try:
+        return str(json.loads(f'"{quoted}"', strict=False))
+    except ValueError:  # no JSON after all
+        return quoted
+
+
+def _texts(value: Any) -> list[str]:
+    """The prompts in a value of JSON: of a mapping, what its keys call one."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    if not isinstance(value, dict):
+        return []
+    named = [item for key, item in value.items() if _KEY.fullmatch(key) or key.isdecimal()]
+    nested = [item for item in value.values() if isinstance(item, list)]
+    return [text for item in named or nested or value.values() for text in _texts(item)]

@@ -1,29 +1,39 @@
 """examples -> prompts: new prompts in the manner of the seed (paper, section 2.2 and A.5).
 
 ``self_instruct`` shows a model some seed prompts and some of those it made before, and filters what
-it adds, after Self-Instruct.
+it adds, after Self-Instruct. It stops where it has enough, or where nothing new comes any more.
 """
 
 from __future__ import annotations
 
+import logging
+import math
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field
 
 from srlm_data.core.config import Config, Expected, Lengths, Template, fills
-from srlm_data.core.errors import DataError
+from srlm_data.core.errors import DataError, counted
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Examples, Models, Prompts, Rows
 from srlm_data.core.schema import PROMPTS
 from srlm_data.engines.asking import answered, ask
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seed
+from srlm_data.steps._languages import seed_language
 from srlm_data.steps._novelty import Novelty
-from srlm_data.steps._prompt_lists import flaw, new_prompts, one_line, too_long
+from srlm_data.steps._prompt_filters import MOST_WORDS, flaw
+from srlm_data.steps._prompt_lists import new_prompts, one_line
+from srlm_data.steps._words import count_words
+
+_LOG = logging.getLogger(__name__)
+
+_WINDOW: Final = 200
+"""The last requests, by which the yield is known."""
 
 
 class SelfInstruct(Config):
@@ -40,6 +50,12 @@ class SelfInstruct(Config):
         validate_default=True,
         description="What is asked, with {examples}, a numbered list of one line each.",
     )
+    language: str | None = Field(
+        None,
+        pattern=r"^(any|[a-z]{2,3}(-[A-Za-z0-9]+)*)$",
+        description="Language of the prompts, as 'ko' or 'pt-BR'; 'any' refuses none for its "
+        "language. By default that of most seed prompts.",
+    )
     keep: Literal["first", "all"] = Field(
         "first", description="Which prompts of a completion are looked at."
     )
@@ -53,8 +69,22 @@ class SelfInstruct(Config):
     round_size: int = Field(
         128, ge=1, description="Requests that are made before new prompts are shown as examples."
     )
-    max_requests: int = Field(100_000, ge=1, description="Give up after so many requests.")
+    min_yield: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="Give up where the last 200 requests brought fewer new prompts a hundred.",
+    )
+    max_requests: int | None = Field(
+        None, ge=1, description="Give up after so many requests; by default 20 a prompt, from 200."
+    )
+    strict: bool = Field(False, description="Fail where it gives up before there are 'n' prompts.")
     seed: int = Field(0, ge=0, description="Seed of the examples' choice and of the requests.")
+
+    @property
+    def most_requests(self) -> int:
+        """The number of requests after which it gives up."""
+        return self.max_requests or max(20 * self.n, _WINDOW)
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """``n`` rows, from at least as many calls."""
@@ -83,15 +113,19 @@ def self_instruct(
     the list has a prompt a line; seed prompts of several turns or that are too long are not shown,
     but new prompts must differ from them as well.
 
-    Drops: ``error``, ``empty``, ``cut_off`` (the completion ended within the prompt),
-    ``copied_context`` (an example that was shown), the names of ``prompt_lists.FILTERS``,
-    ``duplicate`` (of a seed or new prompt, letter by letter), ``not_novel`` (too like one by
-    ROUGE-L), ``not_needed`` (``n`` were there before). The notes count ``requests`` and
-    ``seed_prompts``.
+    A round asks for as many prompts as are wanted, by the yield of the last 200 requests. It gives
+    up where these brought fewer than ``min_yield`` a hundred, or after ``max_requests``.
+
+    Drops: ``error``, ``empty``, ``no_prompt`` (the model wrote something else), ``cut_off`` (the
+    completion ended within the prompt), ``copied_context`` (an example that was shown; the prompt
+    behind it is looked at), the reasons of ``_prompt_filters.flaw``, ``duplicate`` (of a seed or
+    new prompt, letter by letter), ``not_novel`` (too like one by ROUGE-L), ``not_needed`` (``n``
+    were there before). The notes have ``wanted``, ``requests``, ``seed_prompts``, ``language`` and,
+    where it gave up, ``gave_up``.
 
     Raises:
-        DataError: there are fewer seed prompts than are to be shown, or ``model`` is not the model
-            that the engine has loaded.
+        DataError: there are fewer seed prompts than are to be shown, ``model`` is not the model
+            that the engine has loaded, or it gave up and ``strict`` is set.
         EngineError: the engine cannot go on.
     """
     drops: Counter[str] = Counter()
@@ -99,32 +133,98 @@ def self_instruct(
 
     def rows() -> Iterator[dict[str, Any]]:
         pool = _Pool(config, examples)
-        requests = 0
-        while len(pool.own) < config.n and requests < config.max_requests:
-            left = min(config.n - len(pool.own), config.max_requests - requests)
-            numbers = range(requests, requests + min(config.round_size, left))
-            requests = numbers.stop
-            asked = [(_request(config, number, shown), (number, shown))
-                     for number in numbers for shown in [pool.draw(number)]]  # fmt: skip
+        language = config.language or seed_language(pool.texts)
+        notes.update(wanted=config.n, seed_prompts=len(pool.seed), language=language)
+        progress = _Progress(config, drops)
+        while numbers := progress.next_round():
+            asked = [
+                (_request(config, number, shown), (number, shown))
+                for number in numbers
+                for shown in [pool.draw(number)]
+            ]
             answers = sorted(
                 ask(engine, model, asked, total=len(asked)), key=lambda answer: answer[0][0]
             )
             found = [
-                (text, reason or flaw(text), shown, completion)
-                for (_, shown), completion in answers
+                (number, text, reason or flaw(text, language), shown, completion)
+                for (number, shown), completion in answers
                 for text, reason in _read(config, completion, shown)
             ]
-            novel = iter(pool.sift([text for text, reason, *_ in found if not reason]))
-            for text, reason, shown, completion in found:
+            novel = iter(pool.sift([text for _, text, reason, *_ in found if not reason]))
+            for number, text, reason, shown, completion in found:
                 if dropped := reason or pool.refuse(text, novel=next(novel)):
                     drops[dropped] += 1
                     continue
-                yield pool.add(text) | {
-                    "source_ids": [shot.id for shot in shown], **answered(engine, completion)
-                }  # fmt: skip
-        notes.update(requests=requests, seed_prompts=len(pool.seed))
+                progress.count(number)
+                yield {
+                    **pool.add(text),
+                    "source_ids": [shot.id for shot in shown],
+                    **answered(engine, completion),
+                }
+            notes.update(requests=progress.requests)
+            _LOG.info("%s", progress)
+        if progress.missing:
+            notes["gave_up"] = str(progress)
+            sentence = f"self_instruct: gave up with {progress}. {progress.advice}"
+            if config.strict:
+                raise DataError(sentence)
+            _LOG.warning("%s", sentence)
 
     return Rows.stream(PROMPTS, rows(), drops=drops, notes=notes)
+
+
+class _Progress:
+    """How many prompts there are, what they took, and whether to ask for more."""
+
+    def __init__(self, config: SelfInstruct, drops: Counter[str]) -> None:
+        self._config = config
+        self._drops = drops
+        self._latest: deque[int] = deque()  # the requests of the window that brought each prompt
+        self.requests = 0
+        self.missing = config.n
+
+    def count(self, number: int) -> None:
+        """Count a new prompt, which the request of this number brought."""
+        self.missing -= 1
+        self._latest.append(number)
+
+    def next_round(self) -> range:
+        """Return the numbers of the next requests; none, where enough was asked."""
+        while self._latest and self._latest[0] < self.requests - _WINDOW:
+            self._latest.popleft()
+        left = self._config.most_requests - self.requests
+        if not self.missing or left <= 0 or self._is_dry():
+            return range(0)
+        # One more of each: a yield of nothing would ask for all at once.
+        seen = min(self.requests, _WINDOW)
+        wanted = math.ceil(self.missing * (seen + 1) / (len(self._latest) + 1))
+        begin, self.requests = (
+            self.requests,
+            self.requests + min(wanted, left, self._config.round_size),
+        )
+        return range(begin, self.requests)
+
+    def _is_dry(self) -> bool:
+        if self.requests < _WINDOW:
+            return False
+        return len(self._latest) * 100 < self._config.min_yield * _WINDOW
+
+    @property
+    def advice(self) -> str:
+        """What to do where there are not enough."""
+        return (
+            "Show other examples, raise 'max_similarity', ask another model, or lower 'n'; "
+            "'min_yield: 0' asks on."
+        )
+
+    def __str__(self) -> str:
+        n = self._config.n
+        recent = min(self.requests, _WINDOW)
+        text = f"{n - self.missing:,} of {counted(n, 'new prompt')}"
+        latest = sum(number >= self.requests - _WINDOW for number in self._latest)
+        text += f"; {latest or 'none'} in the last {counted(recent, 'request')}"
+        refused = [reason for reason, _ in self._drops.most_common(1)]
+        return f"{text}; most refused: {refused[0]}" if refused else text
 
 
 @dataclass(frozen=True)
@@ -144,21 +244,21 @@ class _Pool:
         self._known: set[str] = set()
         self.seed: list[_Shot] = []
         self.own: list[_Shot] = []
-        texts = []
+        self.texts: list[str] = []
         for row in examples.dicts():
             if row["kind"] == "ift" and row["prompt_id"] not in self._known:
                 self._known.add(row["prompt_id"])
                 text = one_line(render(row["prompt"]))
-                texts.append(text)
-                if len(row["prompt"]) == 1 and text and not too_long(text):
+                self.texts.append(text)
+                if len(row["prompt"]) == 1 and text and count_words(text) <= MOST_WORDS:
                     self.seed.append(_Shot(row["prompt_id"], text))
-        self._novelty.add(texts)
+        self._novelty.add(self.texts)
         self.seed.sort(key=lambda shot: shot.id)  # the draw must not hang on the order of rows
         wanted = config.seed_shots + config.own_shots
         if len(self.seed) < wanted:
             raise DataError(
                 f"self_instruct: {wanted} seed prompts are wanted to show as examples, found "
-                f"{len(self.seed)} IFT prompts of one turn and at most 150 words. "
+                f"{len(self.seed)} IFT prompts of one turn and at most {MOST_WORDS} words. "
                 "Give it more examples or show fewer."
             )
 
@@ -209,15 +309,15 @@ def _read(
     if completion.finish_reason == "error":
         yield "", "error"
         return
-    context = {shot.text.casefold() for shot in shown}
-    found = new_prompts(completion.text, after=len(shown))
-    if not found:
-        yield "", "cut_off" if completion.finish_reason == "length" else "empty"
-    for text, complete in found:
-        if text.casefold() in context:
-            yield text, "copied_context"  # a model may first repeat the list that it was shown
+    cut_off = completion.finish_reason == "length"
+    prompts = list(new_prompts(completion.text, [shot.text for shot in shown]))
+    if not prompts:
+        nothing = "no_prompt" if completion.text.strip() else "empty"
+        yield "", "cut_off" if cut_off else nothing
+    for text, complete, copied in prompts:
+        if copied:
+            yield text, "copied_context"
             continue
-        cut = completion.finish_reason == "length" and not complete
-        yield text, "cut_off" if cut else None
+        yield text, "cut_off" if cut_off and not complete else None
         if config.keep == "first":
             return

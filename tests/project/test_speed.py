@@ -29,7 +29,8 @@ from srlm_data.engines.keys import KEY_DIGITS
 from srlm_data.engines.protocol import Completion, Request, Sampling, response_keys
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.steps._novelty import Novelty, tokens
+from srlm_data.steps._novelty import Novelty
+from srlm_data.steps._words import words
 from srlm_data.store import Store
 
 pytestmark = pytest.mark.slow
@@ -52,9 +53,9 @@ def test_novelty_is_far_faster_than_comparing_every_pair() -> None:
     texts = prompts.texts(2_000)
 
     def every_pair() -> None:
-        words: dict[str, str] = {}
+        numbers: dict[str, str] = {}
         coded = [
-            "".join(words.setdefault(word, chr(len(words))) for word in tokens(text))
+            "".join(numbers.setdefault(word, chr(len(numbers))) for word in words(text))
             for text in texts[:500]  # a quarter of them, a sixteenth of the pairs
         ]
         process.cdist(coded, coded, scorer=Indel.normalized_similarity, score_cutoff=0.7)

@@ -17,7 +17,8 @@ from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Rows
 from srlm_data.engines.protocol import Completion
 from srlm_data.steps import _novelty
-from srlm_data.steps._novelty import Novelty, tokens
+from srlm_data.steps._novelty import Novelty
+from srlm_data.steps._words import words
 from srlm_data.steps.self_instruct import SelfInstruct, self_instruct
 
 MODEL = Rows.of(schema.MODELS, [{"model": "fake", "method": "checkpoint", "location": "nowhere"}])
@@ -64,7 +65,7 @@ def test_eight_examples_are_shown_and_two_of_them_are_its_own_once_there_are_two
         assert len(set(shown(request))) == 8
     counts = [len(own & set(row["source_ids"])) for row in rows]
     assert counts == [0] * 4 + [2] * 8
-    assert made.notes == {"requests": 12, "seed_prompts": 20}
+    assert made.notes == {"wanted": 12, "requests": 12, "seed_prompts": 20, "language": "en"}
     assert {(row["source"], row["model"]) for row in rows} == {("self_instruct", "fake")}
 
 
@@ -117,10 +118,11 @@ def test_a_model_that_repeats_the_list_first_is_read_from_the_next_number_on():
         ("Please go to the shop", "blocked_word"),
         ("Tell me how to DRAW cats", "blocked_word"),
         ("Write a program that sorts numbers", "starts_with_write_a_program"),
-        ("- What is the best tea?", "starts_with_punctuation"),
+        ("? What is the best tea", "starts_with_punctuation"),
         ("¿Dónde está la biblioteca hoy?", "starts_with_non_ascii"),
         (said(-1) + " really", "not_novel"),
-        ("9. \n", "empty"),
+        ("9. \n", "no_prompt"),
+        ("Sure! Here is the next request:", "no_prompt"),
         ("", "empty"),
     ],
 )
@@ -149,8 +151,8 @@ def test_a_failed_request_is_counted_and_the_round_goes_on():
 
     rows, made, _ = run(reply, n=3)
     assert len(rows) == 3
-    assert made.drops == {"error": 1}
-    assert made.notes["requests"] == 4
+    assert made.drops == {"error": 1, "not_needed": 1}
+    assert made.notes["requests"] == 5
 
 
 def test_it_gives_up_after_max_requests():
@@ -213,7 +215,7 @@ def alike(one, two, threshold):
 
 
 def texts(longest):
-    words = ["tea", "Tea,", "is", "a-b", "7", "é", "?", "x y", "z"]
+    words = ["tea", "Tea,", "is", "a-b", "7", "_", "?", "x y", "z"]
     return st.lists(st.sampled_from(words), max_size=longest).map(" ".join)
 
 
@@ -269,11 +271,138 @@ def test_a_similarity_of_exactly_the_threshold_is_novel_unless_rounding_lifts_it
     assert novelty.sift([" ".join("hijklmnqrst")]) == [False]
 
 
-def test_words_are_runs_of_ascii_letters_and_digits_in_lower_case():
-    assert tokens("It's 3.5 °C, naïve!") == ["it", "s", "3", "5", "c", "na", "ve"]
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It's 3.5 F, a_b!", ["it", "s", "3", "5", "f", "a", "b"]),
+        ("It’s naïve: CAFÉ e\u0301te\u0301", ["it", "s", "naïve", "café", "été"]),
+        ("用Python写一个，排序！", ["用", "python", "写", "一", "个", "排", "序"]),
+        ("コーヒーを飲む", ["コ", "ー", "ヒ", "ー", "を", "飲", "む"]),
+        ("한국어 문장입니다.", ["한국어", "문장입니다"]),
+        ("हिन्दी में लिखें", ["हिन्दी", "में", "लिखें"]),
+        ("ก็ดี", ["ก็", "ดี"]),
+        ("Straße ＡＢＣ", ["strasse", "abc"]),
+    ],
+)
+def test_words_are_those_of_unicode_and_characters_where_a_script_has_no_spaces(text, expected):
+    assert words(text) == expected
 
 
 def test_a_text_without_words_is_like_nothing():
     novelty = Novelty(0.7)
-    novelty.add(["你好吗"])
-    assert novelty.sift(["你好吗"]) == [True]
+    novelty.add(["?!"])
+    assert novelty.sift(["?!"]) == [True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "你能给我讲一讲唐朝的历史吗？",
+        "식물은 사람을 기억하는가? 그 이유는 무엇입니까?",
+        "Зачем нужны витамины группы B?",
+    ],
+)
+def test_novelty_holds_in_any_script(text):
+    novelty = Novelty(0.7)
+    novelty.add([text])
+    assert novelty.sift([text[:-1] + "！", text[:3]]) == [False, True]
+
+
+SEEDS = {
+    "ko": [
+        f"한국의 도시 {word}에 대해서 자세히 설명해 주세요"
+        for word in "가 나 다 라 마 바 사 아 자".split()
+    ],
+    "zh": [
+        f"请你告诉我关于{word}的历史和文化"
+        for word in "唐朝 宋朝 元朝 明朝 清朝 汉朝 秦朝 隋朝 商朝".split()
+    ],
+    "ja": [
+        f"{word}の作り方を詳しく教えてください"
+        for word in "寿司 味噌 豆腐 団子 煎餅 羊羹 饅頭 天麩羅 蕎麦".split()
+    ],
+    "th": [f"ช่วยอธิบายเรื่อง {word} ให้ฟังหน่อย" for word in "แมว หมา นก ปลา วัว ช้าง ม้า หมู งู".split()],
+    "ru": [
+        f"Расскажи мне про {word} и его историю"
+        for word in "чай мёд сыр хлеб квас борщ рис лук мак".split()
+    ],
+    "es": [
+        f"¿Qué es {word} y para qué sirve en la cocina?"
+        for word in "ajo pan sal té miel ron col chía queso".split()
+    ],
+}
+NEW = {
+    "ko": ("바다에서 수영하는 방법을 알려 주세요", "二十四节气是什么意思呢"),
+    "zh": ("怎样才能学会做一道好吃的菜？", "How do I bake bread at home?"),
+    "ja": ("富士山の高さはどのくらいですか？", "怎样才能学会做一道好吃的菜？"),
+    "th": ("ทำไมท้องฟ้าถึงเป็นสีฟ้า", "How do I bake bread at home?"),
+    "ru": ("Почему небо днём голубое, а ночью чёрное?", "How do I bake bread at home?"),
+    "es": ("¿Por qué el cielo es azul de día?", "How do I bake bread and what is the best of it?"),
+}
+
+
+@pytest.mark.parametrize("language", SEEDS)
+def test_a_seed_in_any_language_leads_to_prompts_in_it(language):
+    prompt, foreign = NEW[language]
+    replies = {"0": prompt, "1": foreign, "2": SEEDS[language][0] + " 1", "3": prompt}
+    rows, made, _ = run(
+        lambda request: replies[request.id], seed=examples(*SEEDS[language]), n=4, max_requests=4
+    )
+    assert [row["prompt"][0]["content"] for row in rows] == [prompt]
+    assert made.notes["language"] == language
+    assert made.drops == {"other_language": 1, "not_novel": 1, "duplicate": 1}
+
+
+def test_the_language_can_be_set_and_any_refuses_none():
+    reply = lambda _: "富士山の高さはどのくらいですか？"  # noqa: E731
+    assert run(reply, n=1)[1].drops == {"starts_with_non_ascii": 60}
+    assert len(run(reply, n=1, language="ja")[0]) == 1
+    assert len(run(reply, n=1, language="any")[0]) == 1
+
+
+def test_a_seed_in_many_languages_refuses_none():
+    mixed = [texts[0] for texts in SEEDS.values()] + [texts[1] for texts in SEEDS.values()]
+    rows, made, _ = run(lambda _: NEW["th"][0], seed=examples(*mixed), n=1)
+    assert (len(rows), made.notes["language"]) == (1, "any")
+
+
+def test_rounds_ask_for_as_many_as_the_yield_demands_and_never_one_by_one():
+    reply = lambda request: said(int(request.id)) if int(request.id) % 4 == 0 else ""  # noqa: E731
+    sizes = []
+
+    class Counting(FakeEngine):
+        def generate(self, requests, *, total=None):
+            sizes.append(total)
+            return super().generate(requests, total=total)
+
+    config = SelfInstruct(n=10, round_size=32)
+    rows = self_instruct(config, SEED, MODEL, Counting(reply, window=3))
+    assert rows.table().num_rows == 10
+    assert sizes == [10, 20, 7]
+
+
+def test_it_stops_where_the_yield_has_dried_up_and_says_so_while_it_happens(caplog):
+    caplog.set_level("INFO", logger="srlm_data")
+    reply = lambda request: said(int(request.id) % 30)  # noqa: E731
+    rows, made, engine = run(reply, n=100, max_requests=None)
+    assert len(rows) == 30
+    assert len(engine.asked) == made.notes["requests"] < 500
+    assert made.notes["gave_up"].startswith(
+        "30 of 100 new prompts; none in the last 200 requests; most refused: duplicate"
+    )
+    told = [record.getMessage() for record in caplog.records]
+    assert any(line.startswith("30 of 100 new prompts;") for line in told[:-1])
+    assert told[-1].startswith("self_instruct: gave up with 30 of 100 new prompts;")
+
+
+def test_too_few_prompts_are_an_error_where_it_is_strict():
+    with pytest.raises(DataError, match=r"gave up with 1 of 5 new prompts.*'min_yield: 0'"):
+        run(lambda _: "What is the best tea?", strict=True)
+
+
+def test_the_bound_on_requests_follows_from_n_unless_it_is_set():
+    bounds = [SelfInstruct(n=n).most_requests for n in (1, 100)]
+    assert bounds == [200, 2000]
+    assert SelfInstruct(n=100, max_requests=7).most_requests == 7
+    rows, _, engine = run(lambda request: "", n=1, max_requests=None, min_yield=0)
+    assert (len(rows), len(engine.asked)) == (0, 200)
