@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import pydantic
 from pydantic import (
@@ -25,6 +25,9 @@ from pydantic_core import CoreSchema, PydanticSerializationError, core_schema
 
 from srlm_data.core import templates
 from srlm_data.core.errors import SrlmError
+
+if TYPE_CHECKING:
+    from srlm_data.core.hub import Pins
 
 
 class Runtime:
@@ -89,6 +92,10 @@ class Config(BaseModel):
     def packages(self) -> Mapping[str, str]:
         """Return the optional packages that are imported, each with the extra that has it."""
         return {}
+
+    def pinned(self, pins: Pins) -> Self:
+        """Return the config with names that move replaced by what they mean now."""
+        return self
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """Rows and model calls to expect, given the row count of each dataset parameter."""

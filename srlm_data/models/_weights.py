@@ -1,45 +1,51 @@
-"""The weights of a model: which safetensors files they lie in, and a hash of every tensor."""
+"""The weights of a model: which safetensors files they lie in, and the hash of each."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+import safetensors
+
+from srlm_data.core import filesystem
 from srlm_data.core.errors import RecipeError
 
-_BLOCK = 1 << 22
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_MAX_HEADER = 100_000_000  # bytes; the format's own limit
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoFile
+
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-class _Tensor(NamedTuple):
-    name: str
-    dtype: str
-    shape: list[int]
-    file: Path
-    start: int
-    size: int
-
-
-def hashes(directory: Path) -> list[tuple[str, str, list[int], str]]:
-    """Name, dtype, shape and BLAKE2b of every tensor, sorted by name, however they are sharded.
-
-    Tensors are read in blocks, several at a time, and never held in memory.
+def hashes(directory: Path) -> list[str]:
+    """Return the SHA-256 of every weight file of a folder, sorted.
 
     Raises:
-        RecipeError: a file is missing or damaged, or the weights are pickled.
+        RecipeError: a file is missing, or the weights are pickled.
     """
-    tensors = _tensors(directory)
     with ThreadPoolExecutor() as pool:  # hashlib lets go of the interpreter's lock
-        return [
-            (tensor.name, tensor.dtype, tensor.shape, value)
-            for tensor, value in zip(tensors, pool.map(_hash, tensors), strict=True)
-        ]
+        return sorted(pool.map(filesystem.digest, _files(directory)))
+
+
+def hub_hashes(directory: Path, tree: Mapping[str, RepoFile]) -> list[str]:
+    """Return the SHA-256 of every weight file of a Hub repository, sorted, as the Hub has it.
+
+    Args:
+        directory: holds the repository's small files.
+        tree: what the Hub knows of each of its files.
+
+    Raises:
+        RecipeError: a file is missing, or the weights are pickled or no large files.
+    """
+    entries = [tree[name] for name in _weight_files(directory, tree.keys())]
+    if plain := [entry.path for entry in entries if entry.lfs is None]:
+        raise RecipeError(
+            f"{directory}: the Hub has no SHA-256 of {plain[0]}, which is no LFS file there. "
+            "Download the model and name its folder with 'path'."
+        )
+    return sorted(str(entry.lfs.sha256) for entry in entries if entry.lfs)
 
 
 def shapes(directory: Path) -> list[list[int]]:
@@ -48,7 +54,7 @@ def shapes(directory: Path) -> list[list[int]]:
     Raises:
         RecipeError: a file is missing, is not as long as its header says, or is pickled.
     """
-    return [tensor.shape for tensor in _tensors(directory)]
+    return [shape for file in _files(directory) for shape in _shapes(file)]
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -64,22 +70,13 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _tensors(directory: Path) -> list[_Tensor]:
-    """Every tensor of the model, sorted by name."""
-    found: dict[str, _Tensor] = {}
-    for file in _weight_files(directory):
-        for tensor in _header(file):
-            if tensor.name in found:
-                raise RecipeError(
-                    f"{directory}: the tensor '{tensor.name}' is in {found[tensor.name].file.name} "
-                    f"and in {file.name}. Save the model again into an empty folder."
-                )
-            found[tensor.name] = tensor
-    return [found[name] for name in sorted(found)]
+def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
+    """List the safetensors files that loaders read: those of the index, else the usual one.
 
-
-def _weight_files(directory: Path) -> list[Path]:
-    """The safetensors files that loaders read: those of the index, else ``model.safetensors``."""
+    Args:
+        directory: holds the index, where there is one.
+        names: the files that are there.
+    """
     index = read_json(directory / "model.safetensors.index.json")
     weight_map = index.get("weight_map", {})
     if not isinstance(weight_map, dict) or not all(map(_is_weight_file, weight_map.values())):
@@ -87,16 +84,16 @@ def _weight_files(directory: Path) -> list[Path]:
             f"{directory}: model.safetensors.index.json names something else than safetensors "
             "files of this folder. Download the model again, from a place that you trust."
         )
-    names = sorted(set(weight_map.values())) or ["model.safetensors"]
-    missing = [name for name in names if not (directory / name).is_file()]
+    wanted = sorted(set(weight_map.values())) or ["model.safetensors"]
+    missing = [name for name in wanted if name not in names]
     if not missing:
-        return [directory / name for name in names]
+        return wanted
     if index:
         raise RecipeError(
-            f"{directory}: {len(missing)} of {len(names)} weight files are missing, the first is "
+            f"{directory}: {len(missing)} of {len(wanted)} weight files are missing, the first is "
             f"{missing[0]}. Copy or download the whole model."
         )
-    pickled = sorted(file.name for pattern in _PICKLED for file in directory.glob(pattern))
+    pickled = sorted(name for name in names if name.endswith(_PICKLED))
     if pickled:
         raise RecipeError(
             f"{directory}: the weights are pickled ({pickled[0]}), and loading a pickle can run "
@@ -110,38 +107,16 @@ def _is_weight_file(name: Any) -> bool:
     return isinstance(name, str) and name.endswith(".safetensors") and name == Path(name).name
 
 
-def _header(file: Path) -> Iterator[_Tensor]:
-    """The tensors that a safetensors file declares.
-
-    The format: the header's length (8 bytes, little-endian), a JSON header, then the data.
-    """
-    total = file.stat().st_size
-    damaged = RecipeError(f"{file}: not a whole safetensors file. Copy or download it again.")
-    with file.open("rb") as stream:
-        prefix = stream.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else total
-        if length > _MAX_HEADER or 8 + length > total:
-            raise damaged
-        try:
-            header: dict[str, Any] = json.loads(stream.read(length))
-            header.pop("__metadata__", None)
-            for name, entry in header.items():
-                start, end = map(int, entry["data_offsets"])
-                if not 0 <= start <= end <= total - 8 - length:
-                    raise damaged
-                shape = [int(size) for size in entry["shape"]]
-                place = 8 + length + start
-                yield _Tensor(name, str(entry["dtype"]), shape, file, place, end - start)
-        except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
-            raise damaged from None
+def _files(directory: Path) -> list[Path]:
+    names = {file.name for file in directory.iterdir() if file.is_file()}
+    return [directory / name for name in _weight_files(directory, names)]
 
 
-def _hash(tensor: _Tensor) -> str:
-    """BLAKE2b of a tensor's bytes."""
-    value, left = hashlib.blake2b(digest_size=32), tensor.size
-    with tensor.file.open("rb") as stream:
-        stream.seek(tensor.start)
-        while left and (block := stream.read(min(left, _BLOCK))):
-            value.update(block)
-            left -= len(block)
-    return value.hexdigest()
+def _shapes(file: Path) -> list[list[int]]:
+    try:
+        with safetensors.safe_open(file, framework="numpy") as tensors:
+            return [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError):
+        raise RecipeError(
+            f"{file}: not a whole safetensors file. Copy or download it again."
+        ) from None

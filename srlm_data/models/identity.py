@@ -1,19 +1,22 @@
 """What a model is: its digest, and where its files lie.
 
 A model is named by what decides its answers: the weights, the tokenizer, the chat template and
-the parts of the config that the forward pass reads. A folder's name, the number of shards and
-the version of the library that saved it decide nothing, so a copy is the same model.
+the parts of the config that the forward pass reads. A folder's name, the names of the weight files
+and the version of the library that saved it decide nothing, so a copy is the same model, on the
+Hub as on the disk.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import re
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from srlm_data.core.errors import DamagedError, RecipeError, StoreError
+from srlm_data.core.errors import DamagedError, HubError, RecipeError, StoreError
+from srlm_data.core.hub import COMMIT, Remote
 from srlm_data.core.ids import row_id
 from srlm_data.models import _weights
 
@@ -25,7 +28,10 @@ _WITHOUT_EFFECT = frozenset({
 
 _IN_STORE = re.compile(r"models/[A-Za-z0-9_-]+")
 
-_NO_PIN = frozenset({"", "main", "master", "head", "latest"})
+_NO_VERSION = frozenset({"", "main", "master", "head", "latest"})
+
+_SMALL = ("*.json", "*.jinja", "tokenizer.model")
+"""The files of a Hub model that say what it is beside its weights."""
 
 
 class Place(NamedTuple):
@@ -55,23 +61,16 @@ class Workshop(Protocol):
 def digest(directory: Path) -> str:
     """The digest of the model in ``directory``: 32 hex digits.
 
-    It is made from what decides the answers: the tensors (by name, dtype, shape and bytes,
-    however they are sharded), the tokenizer, the chat template (wherever it is kept), the
-    end-of-text tokens, and config.json without paths, versions and training settings. Weights
-    are read in blocks, several tensors at a time, and never held in memory.
+    It is made from what decides the answers: the bytes of the weight files, the tokenizer, the
+    chat template (wherever it is kept), the end-of-text tokens, and config.json without paths,
+    versions and training settings.
 
     Raises:
         RecipeError: the folder is no model that can be used: a file is missing or damaged, the
             weights are pickled, or it is a LoRA adapter.
     """
     check(directory)
-    return row_id(
-        "model",
-        _weights.hashes(directory),
-        _tokenizer(directory),
-        _with_effect(_weights.read_json(directory / "config.json")),
-        _weights.read_json(directory / "generation_config.json").get("eos_token_id"),
-    )
+    return _row_id(directory, _weights.hashes(directory))
 
 
 def check(directory: Path) -> None:
@@ -82,15 +81,54 @@ def check(directory: Path) -> None:
     """
     if not directory.is_dir():
         raise RecipeError(f"{directory}: no such folder. Name the folder that holds the model.")
-    if (directory / "adapter_config.json").exists():
+    if not (directory / "adapter_config.json").exists():
+        _weights.shapes(directory)
+    _check_small_files(directory)
+
+
+def hub_digest(name: str, commit: str) -> str:
+    """The digest of a Hub model, the same as that of its files in a folder.
+
+    The Hub knows the hashes of the weights; only the small files beside them are downloaded.
+
+    Raises:
+        RecipeError: it is no model that can be used (see :func:`digest`), or no commit pins it.
+        HubError: the Hub cannot be asked and the model was not downloaded before, or the Hub has
+            no such commit.
+        MissingError: huggingface_hub is not installed.
+    """
+    if not COMMIT.fullmatch(commit):
         raise RecipeError(
-            f"{directory}: a LoRA adapter is not a model by itself. Merge it into its base model "
-            "(merge_and_unload of peft), save the whole, and name that folder."
+            f"model '{name}': the revision '{commit}' can change its content. "
+            "Name the commit, 40 hex digits, or let a recipe look it up."
         )
-    _weights.shapes(directory)
-    if not _weights.read_json(directory / "config.json"):
-        raise RecipeError(f"{directory}: no config.json. Save the model with save_pretrained.")
-    _tokenizer(directory)
+    remote = Remote(name, "model")
+    try:
+        tree = remote.tree(commit)
+        folder = remote.fetch(commit, list(_SMALL))
+    except HubError:
+        with contextlib.suppress(HubError, RecipeError):  # nothing, or a part of it, is here
+            return digest(remote.downloaded(commit))
+        raise
+    try:
+        _check_small_files(folder)
+        return _row_id(folder, _weights.hub_hashes(folder, tree))
+    except RecipeError as error:
+        raise RecipeError(str(error).replace(str(folder), f"{name}@{commit[:12]}")) from None
+
+
+def remote_digest(name: str, version: str) -> str:
+    """The digest of a model that only a server has, which is named instead of read.
+
+    Raises:
+        RecipeError: ``version`` is absent or moves, so it does not say which model is meant.
+    """
+    if version.strip().lower() in _NO_VERSION:
+        raise RecipeError(
+            f"model '{name}': the version '{version}' can change its content. "
+            "Name a dated version, or the release date of the model."
+        )
+    return row_id("named model", name, version)
 
 
 def parameters(directory: Path) -> int:
@@ -104,20 +142,6 @@ def is_whole(directory: Path, wanted: str) -> bool:
         return digest(directory) == wanted
     except RecipeError:
         return False
-
-
-def hub_digest(name: str, revision: str) -> str:
-    """The digest of a model that is named instead of read: a Hub id or a remote model's name.
-
-    Raises:
-        RecipeError: ``revision`` is absent or moves, so it does not say which model is meant.
-    """
-    if revision.strip().lower() in _NO_PIN:
-        raise RecipeError(
-            f"model '{name}': the revision '{revision}' can change its content. "
-            "Pin a commit (a Hub model) or a dated version (a remote model)."
-        )
-    return row_id("named model", name, revision)
 
 
 def hub_location(name: str, revision: str) -> str:
@@ -161,6 +185,27 @@ def locate(location: str, store: Path) -> Place:
     raise StoreError(
         f"model '{location}': not a place that a model can be in. It is one of "
         "store:models/<digest>, path:/folder, hub:name@revision and remote:name@revision."
+    )
+
+
+def _check_small_files(directory: Path) -> None:
+    if (directory / "adapter_config.json").exists():
+        raise RecipeError(
+            f"{directory}: a LoRA adapter is not a model by itself. Merge it into its base model "
+            "(merge_and_unload of peft), save the whole, and name that folder."
+        )
+    if not _weights.read_json(directory / "config.json"):
+        raise RecipeError(f"{directory}: no config.json. Save the model with save_pretrained.")
+    _tokenizer(directory)
+
+
+def _row_id(directory: Path, weights: list[str]) -> str:
+    return row_id(
+        "model",
+        weights,
+        _tokenizer(directory),
+        _with_effect(_weights.read_json(directory / "config.json")),
+        _weights.read_json(directory / "generation_config.json").get("eos_token_id"),
     )
 
 

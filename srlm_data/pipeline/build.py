@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ from srlm_data.pipeline._provenance import circumstances
 from srlm_data.pipeline._resources import Engines, StoreWorkshop
 from srlm_data.pipeline.plan import Planned, identity_of, plan_flow, plan_one
 from srlm_data.pipeline.preflight import find_problems, refuse
-from srlm_data.pipeline.recipe import Dataset, Key, Recipe
+from srlm_data.pipeline.recipe import Dataset, Key, Recipe, lock
 from srlm_data.store import Manifest, Store, access
 from srlm_data.store.manifests import accepted_identity, unfinished_identity
 
@@ -132,6 +131,7 @@ class _Build:
         # No collection deletes anything while this build runs.
         kept = self._patient(lambda wait: access.shared(root, wait=wait))
         with filesystem.refusals(root), kept, self._beside:
+            lock.write_pins(recipe.path, recipe.name, recipe.pins, self._store)
             try:
                 flow = self._unchecked = recipe.flow(only)
                 if any(dataset.limit for dataset in flow):
@@ -164,7 +164,7 @@ class _Build:
         try:
             seal_journals(self._store.root)
             if recipe:
-                _write_lock(recipe, versions, self._store)
+                lock.write(recipe.path, recipe.name, versions, recipe.pins, self._store)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
@@ -338,17 +338,3 @@ def _open(store: Store, read: Any, known: Mapping[Key, Manifest]) -> Any:
     if isinstance(read, list):
         return [_open(store, one, known) for one in read]
     return {name: _open(store, one, known) for name, one in read.items()}
-
-
-def _write_lock(recipe: Recipe, known: Mapping[str, Manifest], store: Store) -> None:
-    """Beside the recipe, what it was last built to."""
-    lock = {
-        name: {"version": one.version, "content": one.content, "rows": one.rows}
-        for name, one in sorted(known.items())
-    }
-    text = json.dumps(lock, indent=2) + "\n"
-    file = recipe.path.with_suffix(".lock")
-    if file.is_file() and file.read_text() == text:
-        return
-    with store.lock(f"{recipe.name}.recipe", wait=True):
-        filesystem.replace_file(file, text.encode())

@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from srlm_data.core.errors import HubError, RecipeError, StoreError
+from srlm_data.core.hub import Content, Remote
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import MODELS
 from srlm_data.models import identity
 from srlm_data.pipeline._resources import StoreWorkshop
 from srlm_data.publish import model_card
-from srlm_data.publish._remote import Content, Remote
 from srlm_data.publish._sources import hub_base, licenses_of
 from srlm_data.publish.bundle import published_manifest, refuse_private
 from srlm_data.publish.pull import REMEDY, Pulled, become_latest, mark_pulled, read_manifests

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from srlm_data.core import database
 from srlm_data.core.errors import HubError, StoreError
+from srlm_data.core.hub import Content, Remote, is_same
 from srlm_data.core.redaction import TOKENS
 from srlm_data.publish import dataset_card
-from srlm_data.publish._remote import Content, Remote, is_same
 from srlm_data.publish._sources import License, licenses_of
 from srlm_data.publish.bundle import Bundle, Part, published_manifest, refuse_private
 from srlm_data.store import Store

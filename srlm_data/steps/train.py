@@ -21,6 +21,7 @@ from pydantic import Field, ValidationInfo, model_validator
 from srlm_data.core import database
 from srlm_data.core.config import Config
 from srlm_data.core.errors import RecipeError, TrainingError
+from srlm_data.core.hub import Pins
 from srlm_data.core.rows import Examples, Models, Pairs, Prompts, Rows
 from srlm_data.core.schema import MODELS
 from srlm_data.models import chat_template, identity
@@ -56,8 +57,9 @@ class Checkpoint(Config):
     path: Folder | None = Field(None, description="the folder of a model, beside the recipe")
     hub: str | None = Field(
         None,
-        pattern=r"^[^@\s]+/[^@\s]+@[^@\s]+$",
-        description="a model on the Hugging Face Hub, as name@commit",
+        pattern=r"^[^@\s]+/[^@\s]+(@[^@\s]+)?$",
+        description="a model on the Hugging Face Hub, as name@commit; a branch, a tag or no "
+        "revision is looked up once, and its commit is written into the lock file",
     )
     remote: str | None = Field(
         None,
@@ -90,6 +92,14 @@ class Checkpoint(Config):
         """Whether it gets another chat template, so that it is a model of the store."""
         return bool(self.chat_template or self.system)
 
+    def pinned(self, pins: Pins) -> Self:
+        """Return it with the commit that its name on the Hub means."""
+        if self.hub is None:
+            return self
+        name, _, revision = self.hub.partition("@")
+        commit = pins.commit("model", name, revision)
+        return self.model_copy(update={"hub": f"{name}@{commit}"})
+
     @property
     def location(self) -> str:
         """Where the model's files are, as a model row says it."""
@@ -118,7 +128,8 @@ def checkpoint(config: Checkpoint, workshop: Workshop) -> Models:
         digest = identity.digest(config.path)
     else:
         name, _, revision = str(config.hub or config.remote).partition("@")
-        digest = identity.hub_digest(name, revision)
+        named = identity.hub_digest if config.hub else identity.remote_digest
+        digest = named(name, revision)
     if config.is_dressed:
         folder = workshop.resolve(location)
         template = chat_template.compose(

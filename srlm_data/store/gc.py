@@ -102,6 +102,7 @@ def _locked(recipes: Sequence[Path]) -> Iterator[tuple[str, str]]:
     for file in recipes:
         try:
             entries = json.loads(file.read_text(encoding="utf-8"))
+            entries.pop("pins", None)  # commits of the Hub, no versions
             yield from [(name, entry["version"]) for name, entry in entries.items()]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecipeError(

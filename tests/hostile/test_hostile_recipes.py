@@ -15,7 +15,7 @@ from srlm_data.pipeline.plan import plan
 from srlm_data.pipeline.recipe import Recipe, load
 from srlm_data.store import Store
 
-MODEL = "m: {step: checkpoint, hub: a/b@0123456789}"
+MODEL = f"m: {{step: checkpoint, hub: a/b@{'0' * 40}}}"
 
 
 def read(folder: Path, text: str | bytes, name: str = "mine.yaml") -> Recipe:
@@ -154,7 +154,7 @@ def test_a_file_beside_a_recipe_does_not_pass_for_a_library(cli: Cli, project: P
     folder.mkdir()
     for name in ("duckdb", "yaml", "pyarrow", "rich", "polars", "json"):
         (folder / f"{name}.py").write_text(f"raise SystemExit('{name} of a stranger ran')\n")
-    (folder / "mine.yaml").write_text(f"datasets: {{{MODEL}}}\n")
+    (folder / "mine.yaml").write_text("datasets: {m: {step: checkpoint, remote: m@1}}\n")
     answer = cli("plan", folder / "mine.yaml")
     assert answer.returncode == 0, answer.stderr
     assert cli("build", folder / "mine.yaml").returncode == 0

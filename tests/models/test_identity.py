@@ -34,23 +34,14 @@ def test_another_seed_is_another_model(made: Path, tmp_path: Path) -> None:
     assert identity.digest(tiny_model(tmp_path / "other", seed=1)) != identity.digest(made)
 
 
-def test_sharding_and_file_names_do_not_change_the_digest(made: Path, model: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    tensors = load_file(model / "model.safetensors")
-    (model / "model.safetensors").unlink()
-    names = sorted(tensors, reverse=True)
-    weight_map: dict[str, str] = {}
-    for part, start in (("b.safetensors", 0), ("a.safetensors", 7)):
-        kept = names[start : start + 7] if start == 0 else names[start:]
-        save_file({name: tensors[name] for name in kept}, model / part, metadata={"format": "pt"})
-        weight_map |= dict.fromkeys(kept, part)
+def test_the_names_of_the_weight_files_do_not_change_the_digest(made: Path, model: Path) -> None:
+    (model / "model.safetensors").rename(model / "a.safetensors")
     index = model / "model.safetensors.index.json"
-    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}))
+    index.write_text(json.dumps({"weight_map": {"any.weight": "a.safetensors"}}))
     assert identity.digest(model) == identity.digest(made)
 
-    (model / "a.safetensors").unlink()
-    with pytest.raises(RecipeError, match=r"1 of 2 weight files are missing.*a\.safetensors"):
+    index.write_text(json.dumps({"weight_map": {"one": "a.safetensors", "two": "b.safetensors"}}))
+    with pytest.raises(RecipeError, match=r"1 of 2 weight files are missing.*b\.safetensors"):
         identity.digest(model)
 
 
@@ -149,13 +140,17 @@ def test_a_broken_config_is_refused(model: Path) -> None:
         identity.digest(model)
 
 
-def test_a_hub_model_needs_a_revision_that_stays() -> None:
-    sha = "0" * 40
-    assert identity.hub_digest("org/m", sha) != identity.hub_digest("org/n", sha)
-    assert identity.hub_digest("org/m", sha) != identity.hub_digest("org/m", "1" * 40)
-    for moving in ("", "main", "HEAD", "latest"):
-        with pytest.raises(RecipeError, match="Pin a commit"):
+def test_a_hub_model_needs_a_commit() -> None:
+    for moving in ("", "main", "v1", "0123abcd"):
+        with pytest.raises(RecipeError, match="Name the commit"):
             identity.hub_digest("org/m", moving)
+
+
+def test_a_servers_model_is_named_by_its_version() -> None:
+    assert identity.remote_digest("m", "2026-04-14") != identity.remote_digest("m", "2026-05-01")
+    for moving in ("", "main", "HEAD", "latest"):
+        with pytest.raises(RecipeError, match="can change its content"):
+            identity.remote_digest("m", moving)
 
 
 def test_a_stored_model_is_found_after_the_store_has_moved(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from checkout import Cli
 from commands import ran, sentence
 from hub_repos import Hub
 from srlm_data.core.errors import HubError
+from srlm_data.models import identity
 from srlm_data.models.identity import digest
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
@@ -92,8 +93,9 @@ def test_code_and_pickles_stay_where_they_are(model: Store, weights: Path) -> No
 
 
 def test_what_cannot_be_published_as_a_model_is_a_sentence(
-    cli: Cli, hub: Hub, model: Store, project: Path
+    cli: Cli, hub: Hub, model: Store, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(identity, "hub_digest", lambda name, commit: "d0")
     (project / "far.yaml").write_text(
         f"datasets:\n  m0: {{step: checkpoint, hub: 'ada/far@{'a' * 40}'}}\n"
     )

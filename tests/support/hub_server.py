@@ -18,9 +18,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from hub_http import Handler, Refused, route
-from hub_repos import READER, TOKEN, Hub, Repo
+from hub_repos import LARGE, READER, TOKEN, Hub, Repo
 
-LARGE = (".parquet", ".safetensors")
 _REPO = r"(?P<kind>models|datasets)/(?P<name>[^/]+/[^/]+)"
 
 

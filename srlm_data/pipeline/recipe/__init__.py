@@ -21,9 +21,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from srlm_data.core.errors import RecipeError
+from srlm_data.core.hub import Pins
 from srlm_data.core.rows import Rows
 from srlm_data.engines.settings import EngineSettings
-from srlm_data.pipeline.recipe import _yaml_lines
+from srlm_data.pipeline.recipe import _yaml_lines, lock
 from srlm_data.pipeline.recipe._checks import File
 from srlm_data.pipeline.recipe._engine import chosen
 from srlm_data.pipeline.recipe._model import Dataset, Key, Recipe
@@ -53,7 +54,15 @@ def load(
         RecipeError: with one sentence for every mistake in the file.
     """
     loader = Loader(steps, chosen(engine, replicas) if engine else None, seed)
-    return dataclasses.replace(loader.load(path), notices=tuple(loader.notices))
+    recipe = loader.load(path)
+    notices = [
+        f"{path}: '{name.partition('/')[2]}' moves, and is {commit} now. A build writes that into "
+        f"{lock.file_of(path)}, and it stays so until you delete it there."
+        for name, commit in loader.pins.new.items()
+    ]
+    return dataclasses.replace(
+        recipe, notices=(*loader.notices, *notices), pins=dict(loader.pins.used)
+    )
 
 
 class Loader:
@@ -69,6 +78,7 @@ class Loader:
         self.engine = engine
         self.seed = seed
         self.notices: list[str] = []
+        self.pins = Pins()
         self._loaded: dict[Path, Recipe] = {}
         self._open: list[Path] = []
 
@@ -82,6 +92,7 @@ class Loader:
             )
         if key not in self._loaded:
             self._open.append(key)
+            self.pins.add(lock.read_pins(path))
             try:
                 self._loaded[key] = File(self, _yaml_lines.read(path)).recipe()
             finally:

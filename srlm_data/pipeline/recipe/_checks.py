@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pydantic
 
 from srlm_data.core.config import Config
-from srlm_data.core.errors import RecipeError, did_you_mean
+from srlm_data.core.errors import HubError, MissingError, RecipeError, did_you_mean
 from srlm_data.core.redaction import redacted
 from srlm_data.core.schema import DATASET_TYPES, DatasetType
 from srlm_data.engines.settings import COMMON
@@ -118,6 +118,8 @@ class File:
         if len(self._problems) > before or config is None or _unread(inputs):
             self._broken.add(short)
             return
+        if not self._problems:
+            config = self._pinned(config, where)
         makes = step.makes or _made_by(config, inputs)
         self._datasets[short] = Dataset(
             f"{recipe}.{short}",
@@ -256,6 +258,17 @@ class File:
         except pydantic.ValidationError as error:
             self._invalid(error, *where)
             return None
+
+    def _pinned(self, config: Config, where: tuple[str, str]) -> Config:
+        """Return a config with the commits that names of the Hub mean.
+
+        Raises:
+            HubError, MissingError: one that moves cannot be looked up.
+        """
+        try:
+            return config.pinned(self._loader.pins)
+        except (HubError, MissingError) as error:
+            raise type(error)(f"{self._document.at(*where)}: {error}") from None
 
     def _engine(self, step: Step, body: dict[str, Any], where: tuple[str, str]) -> Any:
         if "engine" not in step.resources:

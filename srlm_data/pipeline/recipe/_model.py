@@ -60,7 +60,8 @@ class Recipe:
 
     Attributes:
         datasets: in the order of the file, by their short names.
-        notices: what its author should change before the next version, a sentence each.
+        notices: what its author should know before a build, a sentence each.
+        pins: moving names of the Hub -> the commits that they mean, for the lock file.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Recipe:
     about: str
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    pins: Mapping[str, str] = field(default_factory=dict)
 
     def flow(self, only: Iterable[str] = ()) -> list[Dataset]:
         """List what a build makes, parents first, those of other recipes too.

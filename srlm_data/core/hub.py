@@ -1,11 +1,17 @@
-"""One repository of the Hub, spoken to through ``huggingface_hub``; a failure is a `HubError`."""
+"""The Hugging Face Hub, spoken to through ``huggingface_hub``; a failure is a `HubError`.
+
+A commit is the only revision that stays: 40 hex digits pin what they name. A branch, a tag and the
+main branch of a name alone move, and are looked up once (:class:`Pins`).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from srlm_data.core import filesystem
@@ -14,6 +20,9 @@ from srlm_data.core.errors import HubError, MissingError, SrlmError
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
     from huggingface_hub.hf_api import RepoFile
+
+COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+"""A revision that pins what it names."""
 
 Content = bytes | Path
 """A file of a repository: its bytes, or the file on the disk that holds them."""
@@ -54,7 +63,7 @@ class Remote:
             from huggingface_hub import errors, utils
         except ImportError:
             raise MissingError(
-                f"{repo}: publishing and pulling want 'huggingface_hub', which is not installed. "
+                f"{repo}: the Hub wants the package 'huggingface_hub', which is not installed. "
                 "Install it with: pip install 'srlm-data[hub]'"
             ) from None
         if not sys.stderr.isatty():
@@ -159,6 +168,19 @@ class Remote:
                 )
             )
 
+    def downloaded(self, commit: str) -> Path:
+        """Return the folder of what was downloaded of a commit, which may be a part of it.
+
+        Raises:
+            HubError: nothing was.
+        """
+        with self._readable_errors(commit):
+            return Path(
+                self._hub.snapshot_download(
+                    self.repo, repo_type=self.kind, revision=commit, local_files_only=True
+                )
+            )
+
     @contextlib.contextmanager
     def _readable_errors(self, revision: str | None = None) -> Iterator[None]:
         """Turn what huggingface_hub raises into a `HubError`; a bug of ours stays one."""
@@ -187,6 +209,42 @@ class Remote:
                 "Run it again: what has arrived is not sent again."
             )
         return f"the Hub's answer cannot be used, found '{text:.200}'. Run it again."
+
+
+class Pins:
+    """The commits that moving names of the Hub mean to a recipe.
+
+    Args:
+        known: ``kind/name@revision`` -> commit, as lock files have it.
+
+    Attributes:
+        used: those that were asked for.
+        new: those of them that were looked up on the Hub just now.
+    """
+
+    def __init__(self, known: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._known = dict(known)
+        self.used: dict[str, str] = {}
+        self.new: dict[str, str] = {}
+
+    def add(self, known: Mapping[str, str]) -> None:
+        """Learn from another lock file; what is known already stays."""
+        self._known = {**known, **self._known}
+
+    def commit(self, kind: str, name: str, revision: str) -> str:
+        """Return the commit that a revision means; the empty one is the main branch.
+
+        Raises:
+            HubError: it moves, is not in a lock file, and the Hub cannot be asked.
+            MissingError: the same, and huggingface_hub is not installed.
+        """
+        if COMMIT.fullmatch(revision):
+            return revision
+        moving = f"{kind}/{name}@{revision or 'main'}"
+        if moving not in self._known:
+            self._known[moving] = self.new[moving] = Remote(name, kind).head(revision or None)
+        self.used[moving] = self._known[moving]
+        return self.used[moving]
 
 
 def is_same(content: Content, entry: RepoFile | None) -> bool:
