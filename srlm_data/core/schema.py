@@ -143,6 +143,7 @@ _ANSWERED: Final = {
     "completion_tokens": _maybe(_INT),
     "reasoning": _maybe(_TEXT),  # what a thinking model wrote before the answer, never judged
     "reasoning_tokens": _maybe(_INT),  # of completion_tokens, those of the reasoning
+    "note": _maybe(_TEXT),  # what was not as asked: a seed not sent, another name of the model
 }
 
 MESSAGES: Final = DatasetType(
@@ -177,6 +178,7 @@ PROMPTS: Final = DatasetType(
         **_ANSWERED,
     ),
     id="prompt_id",
+    remarks=("note",),
     checks={"a prompt is not empty": "len(prompt) > 0"},
 )  # fmt: skip
 
@@ -187,6 +189,7 @@ CANDIDATES: Final = DatasetType(
         sample=_INT, source=_TEXT, rank=_maybe(_INT), split=_maybe(_TEXT), **_ANSWERED,
     ),
     id="candidate_id",
+    remarks=("note",),
     order=("prompt_id", "sample"),
     parents={"prompt_id": "prompts"},
     checks={
@@ -204,7 +207,7 @@ JUDGMENTS: Final = DatasetType(
         error=_maybe(_TEXT),  # why the request failed
     ),
     id="judgment_id",
-    remarks=("error",),
+    remarks=("error", "note"),
     order=("prompt_id", "candidate_id", "repeat"),
     parents={"candidate_id": "candidates"},
     checks={
@@ -249,7 +252,7 @@ COMPARISONS: Final = DatasetType(
         error=_maybe(_TEXT),  # why the request failed
     ),
     id="comparison_id",
-    remarks=("error",),
+    remarks=("error", "note"),
     order=("prompt_id", "swapped"),
     parents={"first_id": "candidates", "second_id": "candidates"},
     checks={

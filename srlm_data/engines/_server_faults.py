@@ -27,6 +27,7 @@ import httpx2
 import openai
 
 from srlm_data.engines.backends._bounded_client import TooLongError
+from srlm_data.engines.protocol import DRAWING
 
 _AWAY: Final = frozenset({429, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _AGAIN: Final = frozenset({408, 409, 425})
@@ -49,7 +50,7 @@ _NO_CREDIT: Final = _any_of(
 _BUSY: Final = _any_of("rate.?limit", "too many requests", "resource_exhausted", "overloaded")
 _FILTERED: Final = _any_of("content.?(filter|policy|management)", "moderation", "flagged")
 
-_FIELD: Final = "(seed|temperature|top_p|max_tokens|structured_outputs)"
+_FIELD: Final = f"(seed|temperature|top_p|max_tokens|structured_outputs|{'|'.join(DRAWING)})"
 _UNKNOWN: Final = (
     "(?:unrecogni[sz]ed|unsupported|not.supported|not.support|unknown|unexpected|extra.forbidden"
     "|extra.inputs|not.permitted|not.allowed)"
@@ -178,12 +179,14 @@ def _name_setting(body: str) -> str:
         return "Set the engine's 'seed_bits: 31'."
     if not (match := _NOT_TAKEN.search(body)):
         return ""
-    field = match[1] or match[2]
+    field = (match[1] or match[2]).lower()
     if field == "max_tokens":
         return "Set the engine's 'limit_field: max_completion_tokens'."
     if field == "structured_outputs":
         return "Set the step's 'guided: false'."
-    return f"Set the engine's 'omit: [{field.lower()}]'."
+    if field in DRAWING:
+        return f"Take '{field}' out of the step's settings."
+    return f"Set the engine's 'omit: [{field}]'."
 
 
 def _words_of(body: str) -> str:

@@ -22,6 +22,7 @@ _COLUMNS: Final = (
     "completion_tokens",
     "reasoning",
     "reasoning_tokens",
+    "note",
 )
 """Fields of a completion that are columns of the row made of it."""
 

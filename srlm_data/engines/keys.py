@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from srlm_data.core.schema import Message
 
@@ -36,12 +36,25 @@ def hash_sampling(
     max_tokens: int,
     stop: Sequence[str] = (),
     pattern: str | None = None,
+    *,
+    further: Mapping[str, Any] | None = None,
 ) -> hashlib.blake2b:
-    """Begin the hash of a question by what the questions of a step have in common."""
+    """Begin the hash of a question by what the questions of a step have in common.
+
+    ``further`` settings, by name, are hashed where there are any: a key without them is that of
+    the time before they existed.
+    """
     # 1 and 1.0 are the same temperature, and are written differently.
     numbers = (float(temperature), float(top_p), max_tokens)
-    text = json.dumps([model, *numbers, list(stop), pattern])
+    common: list[Any] = [model, *numbers, list(stop), pattern]
+    if further:
+        common.append({name: _as_float(value) for name, value in further.items()})
+    text = json.dumps(common, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16)
+
+
+def _as_float(value: Any) -> Any:
+    return float(value) if isinstance(value, int) else value
 
 
 def hash_question(sampling: hashlib.blake2b, messages: Sequence[Message]) -> str:

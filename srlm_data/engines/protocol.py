@@ -8,15 +8,19 @@ for them, so that a stream of any length goes through in bounded memory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from srlm_data.core.errors import DataError
 from srlm_data.core.schema import Message
 from srlm_data.engines import keys
+
+DRAWING: Final = (
+    "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
+)  # fmt: skip
 
 
 class Sampling(NamedTuple):
@@ -25,6 +29,11 @@ class Sampling(NamedTuple):
     ``pattern`` is a regular expression that the whole text must match: the engine guides the model,
     which is then free only where the pattern is. It decides the text, so it is part of the key of
     a cached response.
+
+    What follows ``pattern`` is part of the key only where it is set. The penalties are those of
+    vLLM: of repetition over the prompt and the response, the other two over the response. ``extra``
+    and ``omit`` are a server's, and set by its engine's settings: further fields of what is sent,
+    and fields that cannot be sent.
     """
 
     temperature: float
@@ -32,6 +41,23 @@ class Sampling(NamedTuple):
     max_tokens: int
     stop: tuple[str, ...] = ()
     pattern: str | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    extra: Mapping[str, Any] | None = None
+    omit: tuple[str, ...] | None = None
+
+    def further(self) -> dict[str, Any]:
+        """Return what is set of the fields after ``pattern``, by name."""
+        fields = zip(self._fields[5:], self[5:], strict=True)
+        return {name: value for name, value in fields if value is not None}
+
+    def drawing(self) -> dict[str, Any]:
+        """Return those that say how a token is drawn; vLLM and servers have the same names."""
+        further = self.further()
+        return {name: further[name] for name in DRAWING if name in further}
 
 
 @dataclass(slots=True)
@@ -107,7 +133,7 @@ def response_keys(model: str, requests: Iterable[Request]) -> list[str]:
             # What several requests ask, a judge's prompt say, is hashed once.
             if begun is None or request.sampling is not sampling:
                 messages, sampling = None, request.sampling
-                begun = keys.hash_sampling(model, *sampling)
+                begun = keys.hash_sampling(model, *sampling[:5], further=sampling.further())
             if question is None or request.messages is not messages:
                 messages = request.messages
                 question = keys.hash_question(begun, messages)

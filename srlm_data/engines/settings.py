@@ -3,7 +3,8 @@
     engine: {kind: vllm, max_num_seqs: 256}
     engine: {kind: 'my_module:my_engine', options: {address: somewhere}}
 
-Nothing here decides a row: an engine's settings say where and how fast, never what is asked.
+Nothing here decides a row: an engine's settings say where and how fast, never what is asked. The
+exception is what a server is sent beside the request, or not sent of it (`decides`).
 The libraries behind an engine are imported when one is opened and not before.
 
 ``my_module:my_engine`` is the door for an engine of the user's own: a function that is called as
@@ -15,6 +16,7 @@ the user's own are: beside the recipe, then where the command runs.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -25,7 +27,7 @@ from pydantic import Field, field_validator
 from srlm_data.core.config import Config
 from srlm_data.core.errors import MissingError
 from srlm_data.engines.failures import FLOOR, SHARE
-from srlm_data.engines.protocol import Engine
+from srlm_data.engines.protocol import DRAWING, Engine
 
 PLUGIN: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 """How a recipe names a user's function: ``my_module:my_engine``, ``my_module:my_step``."""
@@ -48,6 +50,13 @@ _RemoteCode = Annotated[
 ]
 
 
+_OWN_FIELDS: Final = frozenset(
+    {"model", "messages", "n", "stream", "stream_options", "stop", "seed", "temperature", "top_p",
+     "max_tokens", "max_completion_tokens", "structured_outputs", *DRAWING}
+)  # fmt: skip
+"""What a server is sent anyway, each by a setting of its own."""
+
+
 class _Engine(Config):
     """What all engines have: it is kept by the wrapper that they share, not by the engine."""
 
@@ -59,6 +68,10 @@ class _Engine(Config):
         ge=0,
         description="Failed requests that never end a step, whatever share.",
     )
+
+    def decides(self) -> dict[str, Any]:
+        """Return the settings that decide texts, as fields of :class:`Sampling`; usually none."""
+        return {}
 
 
 class TransformersEngine(_Engine):
@@ -180,6 +193,39 @@ class OpenaiEngine(_Engine):
         description="What becomes of an answer in which the server gives the model another name "
         "than it was asked for.",
     )
+    extra: dict[str, Any] = Field(
+        {},
+        description="Further fields of what is sent, as the server knows them "
+        "(chat_template_kwargs, reasoning_effort); part of what decides the rows.",
+    )
+    omit: tuple[Literal["seed", "temperature", "top_p"], ...] = Field(
+        (), description="What the server does not take, and is not sent; each row says so."
+    )
+    seed_bits: int | None = Field(
+        default=None,
+        ge=8,
+        le=64,
+        description="Bits of the largest seed that the server takes; unset: ours have 63.",
+    )
+
+    @field_validator("extra")
+    @classmethod
+    def _sendable(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if own := sorted(_OWN_FIELDS & extra.keys()):
+            raise ValueError(f"{', '.join(own)}: set by the step, the engine or the request itself")
+        try:
+            json.dumps(extra, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"it cannot be sent as JSON ({error})") from None
+        return extra
+
+    def decides(self) -> dict[str, Any]:
+        """Return the further fields, and what is omitted but for the seed, which names a sample."""
+        omitted = tuple(sorted({*self.omit} - {"seed"}))
+        return {
+            **({"extra": self.extra} if self.extra else {}),
+            **({"omit": omitted} if omitted else {}),
+        }
 
     @property
     def address(self) -> str | None:

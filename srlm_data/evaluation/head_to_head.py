@@ -24,7 +24,7 @@ from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Candidates, Comparisons, Judgments, Models, Rows, Scores
 from srlm_data.core.schema import COMPARISONS, SCORES
 from srlm_data.engines.asking import answered, ask
-from srlm_data.engines.protocol import Engine, Request, Sampling, request_seed
+from srlm_data.engines.protocol import Engine, Request, request_seed
 from srlm_data.steps.verdicts import Comparing, read_verdict
 
 
@@ -79,7 +79,7 @@ def compare(
         EngineError: the engine cannot go on.
     """
     connection, drops = _meet("compare", config.sample, first, second)
-    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
+    sampling = config.sampling()
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
 

@@ -68,7 +68,12 @@ class Engines:
         answers = ResponseCache(root, step, digest, known)
         failures = Failures(step, settings.failure_budget, settings.failure_floor)
         return CachedEngine(
-            lambda: self._open(settings, location, digest), answers, watch, failures, self._bounds
+            lambda: self._open(settings, location, digest),
+            answers,
+            watch,
+            failures,
+            self._bounds,
+            settings.decides(),
         )
 
     def _open(self, settings: EngineSettings, location: str, digest: str) -> Engine:

@@ -49,6 +49,9 @@ def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]
         dataset: the dataset of a recipe.
         contents: parameter -> content hash of the version that it reads.
     """
+    deciding = {}
+    if dataset.engine is not None and "engine" in dataset.step.resources:
+        deciding = dataset.engine.decides()
     return {
         "step": dataset.step.name,
         "revision": dataset.config.revision,
@@ -56,6 +59,7 @@ def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]
         "schema": row_id(schema_text(dataset.makes.schema))[:8],
         "config": dataset.config.identity(),
         "inputs": dict(contents),
+        **({"engine": deciding} if deciding else {}),
     }
 
 

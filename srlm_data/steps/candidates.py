@@ -9,21 +9,19 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import Field
 
-from srlm_data.core.config import Config, Expected, Lengths
+from srlm_data.core.config import Expected, Lengths
 from srlm_data.core.ids import row_ids
 from srlm_data.core.rows import Candidates, Columns, Models, Prompts, Rows
 from srlm_data.core.schema import CANDIDATES, Message
 from srlm_data.engines.asking import ask_in_blocks
-from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seeds
+from srlm_data.engines.protocol import Completion, Engine, Request, request_seeds
+from srlm_data.engines.sampling import SamplingConfig
 
 
-class Generate(Config):
+class Generate(SamplingConfig):
     """How many answers are drawn, and how."""
 
     n: int = Field(4, ge=1, description="Answers a prompt (paper: 4).")
-    temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
-    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
-    max_tokens: int = Field(1024, ge=1, description="Longest answer, in tokens.")
     stop: tuple[str, ...] = Field((), description="Texts that end an answer.")
     cut_off: Literal["drop", "keep"] = Field(
         "drop",
@@ -56,7 +54,7 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
         DataError: ``model`` is not the model that the engine has loaded.
         EngineError: the engine cannot go on.
     """
-    sampling = Sampling(config.temperature, config.top_p, config.max_tokens, config.stop)
+    sampling = config.sampling(stop=config.stop)
     drops: Counter[str] = Counter()
 
     def asked() -> Iterator[tuple[Request, tuple[str, list[Message], int]]]:

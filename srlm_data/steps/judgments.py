@@ -16,20 +16,21 @@ import pyarrow as pa
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected, Lengths, Template, fills
+from srlm_data.core.config import Expected, Lengths, Template, fills
 from srlm_data.core.ids import row_id, row_ids
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Candidates, Columns, Judgments, Models, Rows
 from srlm_data.core.schema import JUDGMENTS, MAX_SCORE
 from srlm_data.engines.asking import ask_in_blocks
-from srlm_data.engines.protocol import Engine, Request, Sampling, request_seeds
+from srlm_data.engines.protocol import Engine, Request, request_seeds
+from srlm_data.engines.sampling import SamplingConfig
 from srlm_data.steps.judge_injection import injections_sql
 
 GUIDED: Final = rf"([^\n]*\n)*Score: [0-{MAX_SCORE}]"
 """A judgment whose last line is a score: free until then, and it cannot end before."""
 
 
-class Judge(Config):
+class Judge(SamplingConfig):
     """How answers are judged."""
 
     repeats: int = Field(3, ge=1, description="Judgments a candidate (paper: 3, their mean).")
@@ -38,8 +39,6 @@ class Judge(Config):
         validate_default=True,
         description="Prompt of the judge, with {prompt} and {response}.",
     )
-    temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
-    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
     max_tokens: int = Field(512, ge=1, description="Longest judgment, in tokens.")
     guided: bool = Field(
         False,
@@ -73,7 +72,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         EngineError: the engine cannot go on.
     """
     pattern = GUIDED if config.guided else None
-    sampling = Sampling(config.temperature, config.top_p, config.max_tokens, pattern=pattern)
+    sampling = config.sampling(pattern=pattern)
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
     pleading: Counter[str] = Counter()

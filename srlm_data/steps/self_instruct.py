@@ -16,14 +16,15 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field
 
-from srlm_data.core.config import Config, Expected, Lengths, Template, fills
+from srlm_data.core.config import Expected, Lengths, Template, fills
 from srlm_data.core.errors import DataError, counted
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Examples, Models, Prompts, Rows
 from srlm_data.core.schema import PROMPTS
 from srlm_data.engines.asking import answered, ask
-from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seed
+from srlm_data.engines.protocol import Completion, Engine, Request, request_seed
+from srlm_data.engines.sampling import SamplingConfig
 from srlm_data.steps._languages import seed_language
 from srlm_data.steps._novelty import Novelty
 from srlm_data.steps._prompt_filters import MOST_WORDS, flaw
@@ -36,7 +37,7 @@ _WINDOW: Final = 200
 """The last requests, by which the yield is known."""
 
 
-class SelfInstruct(Config):
+class SelfInstruct(SamplingConfig):
     """How many prompts are made, and from which examples."""
 
     calls_are_fewest = True
@@ -63,7 +64,6 @@ class SelfInstruct(Config):
         0.7, gt=0, le=1, description="Highest ROUGE-L F1 with a seed or new prompt (paper: 0.7)."
     )
     temperature: float = Field(0.6, ge=0, description="Sampling temperature (paper: 0.6).")
-    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
     max_tokens: int = Field(256, ge=1, description="Longest completion, in tokens.")
     stop: tuple[str, ...] = Field((), description="Texts that end a completion.")
     round_size: int = Field(
@@ -297,7 +297,7 @@ def _request(config: SelfInstruct, number: int, shown: Sequence[_Shot]) -> Reque
     return Request(
         id=str(number),
         messages=tuple(user(config.template.fill(examples=listed))),
-        sampling=Sampling(config.temperature, config.top_p, config.max_tokens, config.stop),
+        sampling=config.sampling(stop=config.stop),
         seed=request_seed(config.seed, "self_instruct", number),
     )
 

@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from srlm_data.core.config import Config, Template, fills
+from srlm_data.core.config import Template, fills
+from srlm_data.engines.sampling import SamplingConfig
 from srlm_data.steps.judge_injection import folded
 
 # A line that begins with "Verdict:", perhaps behind a list mark, a heading or emphasis. A quoted
@@ -23,7 +24,7 @@ ComparisonTemplate = Annotated[Template, fills("a comparison", "prompt", "answer
 """A template that shows a prompt and two answers to it."""
 
 
-class Comparing(Config):
+class Comparing(SamplingConfig):
     """How a model is asked to compare two answers."""
 
     template: ComparisonTemplate = Field(

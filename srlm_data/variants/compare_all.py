@@ -23,7 +23,7 @@ from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Candidates, Comparisons, Models, Rows, Scores
 from srlm_data.core.schema import COMPARISONS, MAX_SCORE, SCORES
 from srlm_data.engines.asking import answered, ask
-from srlm_data.engines.protocol import Engine, Request, Sampling, request_seed
+from srlm_data.engines.protocol import Engine, Request, request_seed
 from srlm_data.steps.verdicts import Comparing, read_verdict
 
 
@@ -46,7 +46,7 @@ def compare_all(
         DataError: ``model`` is not the model that the engine has loaded.
         EngineError: the engine cannot go on.
     """
-    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
+    sampling = config.sampling()
     template = row_id(config.template.text)
     drops: Counter[str] = Counter()
     states: Counter[str] = Counter()

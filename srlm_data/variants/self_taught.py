@@ -14,18 +14,19 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from srlm_data.core.config import Config, Expected, Template, fills
+from srlm_data.core.config import Expected, Template, fills
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Models, Prompts, Rows
 from srlm_data.core.schema import PROMPTS
 from srlm_data.engines.asking import answered, ask
-from srlm_data.engines.protocol import Engine, Request, Sampling, request_seed
+from srlm_data.engines.protocol import Engine, Request, request_seed
+from srlm_data.engines.sampling import SamplingConfig
 
 _MARK = re.compile(r"\s*(?:[-*]|\d{1,6}[.):])\s+")
 
 
-class RewritePrompts(Config):
+class RewritePrompts(SamplingConfig):
     """How instructions are modified."""
 
     template: Annotated[Template, fills("a modification", "prompt")] = Field(
@@ -33,8 +34,6 @@ class RewritePrompts(Config):
         validate_default=True,
         description="What is asked, with {prompt}; the first line of the completion is taken.",
     )
-    temperature: float = Field(0.7, ge=0, description="Sampling temperature.")
-    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling.")
     max_tokens: int = Field(256, ge=1, description="Longest completion, in tokens.")
     seed: int = Field(0, ge=0, description="Seed of the requests.")
 
@@ -56,7 +55,7 @@ def rewrite_prompts(
         DataError: ``model`` is not the model that the engine has loaded.
         EngineError: the engine cannot go on.
     """
-    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
+    sampling = config.sampling()
     drops: Counter[str] = Counter()
 
     def asked() -> Iterator[tuple[Request, Mapping[str, Any]]]:

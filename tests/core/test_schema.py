@@ -11,7 +11,10 @@ model: string?
 answer_key: string?
 finish_reason: string?
 prompt_tokens: int32?
-completion_tokens: int32?"""
+completion_tokens: int32?
+reasoning: string?
+reasoning_tokens: int32?
+note: string?"""
 WRITTEN = {
     "prompts": f"""\
 prompt_id: string
@@ -28,7 +31,8 @@ state: string
 score: float64?
 text: string
 template: string
-{ANSWERED}""",
+{ANSWERED}
+error: string?""",
     "metrics": """\
 metric_id: string
 model: string

@@ -1,8 +1,10 @@
+import math
 import random
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -185,6 +187,35 @@ def test_the_nucleus_and_the_temperature_bound_what_is_drawn() -> None:
     assert shares(1.0, 0.7) == pytest.approx([0.625, 0.375, 0, 0], abs=0.03)
     squares = [0.25, 0.09, 0.0225, 0.0025]
     assert shares(0.5, 1.0) == pytest.approx([s / sum(squares) for s in squares], abs=0.03)
+
+
+def test_what_a_model_card_asks_for_bounds_what_is_drawn() -> None:
+    import torch
+
+    from srlm_data.engines.backends.transformers import _choose, _Row
+
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(800, 1)
+
+    def shares(temperature: float = 1.0, top_p: float = 1.0, **further: float) -> list[float]:
+        sampling = Sampling(temperature, top_p, 1, **further)  # type: ignore[arg-type]
+        rows = [
+            _Row(Request(str(i), (), sampling, i), (3,), answer=[1, 1]) for i in range(len(logits))
+        ]
+        counts = torch.bincount(_choose(logits, list(rows)), minlength=4)
+        return [count / len(logits) for count in counts.tolist()]
+
+    def expected(*weights: float) -> Any:
+        return pytest.approx([weight / sum(weights) for weight in weights], abs=0.06)
+
+    assert shares(top_k=2) == expected(0.5, 0.3, 0, 0)
+    assert shares(top_k=1) == [1, 0, 0, 0]
+    assert shares(min_p=0.25) == expected(0.5, 0.3, 0.15, 0)
+    assert shares(top_k=2, top_p=0.6) == [1, 0, 0, 0]  # of what top_k leaves
+    assert shares(presence_penalty=1) == expected(0.5, 0.3 / math.e, 0.15, 0.05)
+    assert shares(frequency_penalty=1) == expected(0.5, 0.3 / math.e**2, 0.15, 0.05)
+    assert shares(repetition_penalty=2) == expected(0.5, 0.3**2, 0.15, 0.05**2)
+    assert shares(temperature=0, repetition_penalty=0.1) == [0, 1, 0, 0]
+    assert torch.equal(logits[0], torch.tensor([0.5, 0.3, 0.15, 0.05]).log())
 
 
 def test_a_stop_string_ends_the_answer_and_is_left_out(engine: Engine) -> None:

@@ -26,6 +26,13 @@ def request(text="hi", seed=1, sampling=SAMPLING):
         ("m", request(sampling=Sampling(0.7, 0.9, 17))),
         ("m", request(sampling=Sampling(0.7, 0.9, 16, ("\n",)))),
         ("m", request(sampling=Sampling(0.7, 0.9, 16, pattern="Score: [0-5]"))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, top_k=20))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, min_p=0.0))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, repetition_penalty=1.0))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, presence_penalty=1.5))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, frequency_penalty=1.5))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, extra={"reasoning_effort": "low"}))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, omit=("top_p",)))),
     ],
 )
 def test_whatever_decides_an_answer_is_in_its_key(other):
@@ -58,6 +65,15 @@ def test_a_key_is_the_same_in_every_release_and_needs_no_request(turns, seed, sa
     assert keys.response_key(question, seed) == key
     asked = Request("r", messages, Sampling(*sampling), seed)
     assert response_keys("m1", [asked]) == [key]
+
+
+def test_a_number_is_one_setting_however_it_is_written_and_fields_have_no_order():
+    def key(**further):
+        return response_keys("m", [request(sampling=Sampling(0.7, 0.9, 16, **further))])
+
+    assert key(top_k=20, presence_penalty=1) == key(top_k=20, presence_penalty=1.0)
+    assert key(extra={"a": 1, "b": 2}) == key(extra={"b": 2, "a": 1})
+    assert key(presence_penalty=1.5) != key(frequency_penalty=1.5)
 
 
 def test_a_key_imports_nothing_of_the_engines_above_it():

@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
             if fault:
                 fault(self)
             else:
-                self.json(200, completion(f"echo {text}"))
+                self.json(200, {**completion(f"echo {text}"), "model": body["model"]})
         finally:
             with api.guard:
                 api.flying -= 1

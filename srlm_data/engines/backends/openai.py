@@ -108,6 +108,7 @@ class Openai:
         self._key = key
         self._name = name
         self._names = {name, f"{name}-{revision}", f"{name}@{revision}"}
+        self._omitted = f"sent without {', '.join(settings.omit)}" if settings.omit else None
         self.model = digest
         timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
         self._client = openai.AsyncOpenAI(
@@ -247,7 +248,9 @@ class Openai:
         answer = parse(response.text)
         refuse_error(response, answer)
         completion = read_answer(request, answer)
-        notes = filter(None, (completion.note, self._note_model(answer.get("model"))))
+        notes = filter(
+            None, (self._omitted, completion.note, self._note_model(answer.get("model")))
+        )
         self._heard = time.monotonic()
         return completion._replace(note="; ".join(notes) or None)
 
@@ -278,13 +281,14 @@ class Openai:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self._settings.limit_field: sampling.max_tokens,
-            "seed": request.seed,
+            "seed": request.seed % (1 << (self._settings.seed_bits or 64)),
         }
         if sampling.stop:
             body["stop"] = sampling.stop
         if sampling.pattern is not None:
             body["structured_outputs"] = {"regex": sampling.pattern}
-        return body
+        body |= {**sampling.drawing(), **self._settings.extra}
+        return {name: body[name] for name in body if name not in self._settings.omit}
 
     async def _advice(self, fault: Fault) -> str:
         """Return what to do about a fault that no other try can mend."""

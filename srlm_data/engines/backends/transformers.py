@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from os.path import commonprefix
@@ -23,7 +24,7 @@ from torch import Tensor
 from srlm_data.core.errors import EngineError
 from srlm_data.engines._chat import Prompts
 from srlm_data.engines.backends._growing_cache import cache_for
-from srlm_data.engines.protocol import Completion, Engine, Request
+from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine
 
 _WINDOW = 8
@@ -242,10 +243,16 @@ class Transformers:
 def _choose(logits: Tensor, rows: list[_Row | None]) -> Tensor:
     """Return the next token of each row: the likeliest at temperature 0, else of its nucleus.
 
-    The nucleus is the fewest likeliest tokens whose probabilities reach ``top_p``. One random
-    number of the row's own picks among them by their running sum, so that a row's choice depends
-    on nothing but its logits and its seed.
+    Settings work in vLLM's order: penalties, temperature, ``min_p``, ``top_k``, ``top_p``. The
+    nucleus is the fewest likeliest tokens whose probabilities reach ``top_p``. One random number of
+    the row's own picks among them by their running sum, so that a row's choice depends on nothing
+    but its logits, its tokens and its seed.
     """
+    if any(row and _has_penalties(row.request.sampling) for row in rows):
+        logits = logits.clone()
+        for scores, row in zip(logits, rows, strict=True):
+            if row:
+                _penalize(scores, row)
     tokens = logits.argmax(-1)
     drawn = {
         index: (row.request.sampling.temperature, row.request.sampling.top_p, row.random.random())
@@ -258,12 +265,49 @@ def _choose(logits: Tensor, rows: list[_Row | None]) -> Tensor:
     settings = torch.tensor(list(drawn.values()), dtype=torch.float32, device=logits.device)
     temperature, top_p, point = settings[:, :, None].unbind(1)
     probabilities, order = (logits[chosen] / temperature).softmax(-1).sort(-1, descending=True)
+    samplings = [row.request.sampling for index, row in enumerate(rows) if row and index in drawn]
+    if any(one.top_k is not None or one.min_p is not None for one in samplings):
+        probabilities = _truncate(probabilities, samplings)
     sums = probabilities.cumsum(-1)
     size = (sums - probabilities < top_p).sum(-1, keepdim=True).clamp(min=1)
     mass = sums.gather(-1, size - 1)
     picked = (sums <= point * mass).sum(-1, keepdim=True).clamp(max=size - 1)
     tokens[chosen] = order.gather(-1, picked).squeeze(-1)
     return tokens
+
+
+def _has_penalties(sampling: Sampling) -> bool:
+    return (
+        sampling.repetition_penalty is not None
+        or sampling.presence_penalty is not None
+        or sampling.frequency_penalty is not None
+    )
+
+
+def _penalize(logits: Tensor, row: _Row) -> None:
+    """Change a row's logits by its penalties for tokens that are there already."""
+    sampling, device = row.request.sampling, logits.device
+    if (penalty := sampling.repetition_penalty) is not None:
+        seen = torch.tensor(sorted({*row.prompt, *row.answer}), device=device)
+        scores = logits[seen]
+        logits[seen] = torch.where(scores > 0, scores / penalty, scores * penalty)
+    if row.answer:
+        times = Counter(row.answer)
+        written = torch.tensor(list(times), device=device)
+        counts = torch.tensor(list(times.values()), dtype=logits.dtype, device=device)
+        logits[written] -= (sampling.frequency_penalty or 0.0) * counts
+        logits[written] -= sampling.presence_penalty or 0.0
+
+
+def _truncate(probabilities: Tensor, samplings: Sequence[Sampling]) -> Tensor:
+    """Return probabilities (row, the likeliest first) of what ``min_p`` and ``top_k`` leave."""
+    size, device = probabilities.shape[-1], probabilities.device
+    least = torch.tensor([[one.min_p or 0.0] for one in samplings], device=device)
+    most = torch.tensor([[one.top_k or size] for one in samplings], device=device)
+    kept = probabilities >= least * probabilities[:, :1]
+    kept &= torch.arange(size, device=device) < most
+    probabilities = probabilities * kept
+    return probabilities / probabilities.sum(-1, keepdim=True)
 
 
 def _cut(text: str, stop: tuple[str, ...]) -> int | None:

@@ -241,6 +241,7 @@ class Vllm:
                 if sampling.pattern is None
                 else StructuredOutputsParams(regex=sampling.pattern)
             ),
+            **sampling.drawing(),
         )
 
     def close(self) -> None:

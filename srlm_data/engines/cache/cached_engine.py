@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.failures import Failures
-from srlm_data.engines.protocol import Completion, Engine, Request, fields_of
+from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, fields_of
 from srlm_data.engines.reasoning import separate_reasoning
 
 LOOKAHEAD: Final = 4096
@@ -104,6 +104,7 @@ class CachedEngine:
         watch: called with the usage whenever it has changed, for a progress bar.
         failures: counts the failed requests of the step, and ends it when they are too many.
         bounds: of the build, which end it before a request that does not fit.
+        deciding: the engine's settings that decide texts, as fields of a request's sampling.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class CachedEngine:
         watch: Callable[[Usage], None],
         failures: Failures | None = None,
         bounds: Bounds | None = None,
+        deciding: Mapping[str, Any] | None = None,
     ) -> None:
         self._open_engine = open_engine
         self._cache = cache
@@ -121,6 +123,7 @@ class CachedEngine:
         self.usage = Usage()
         self.failures = failures or Failures("engine")
         self._bounds = bounds
+        self._deciding = deciding or {}
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
@@ -132,12 +135,21 @@ class CachedEngine:
             BoundError: a bound of the build is reached, and all that was sent is answered.
         """
         self.usage.total = (self.usage.total or 0) + total if total is not None else None
-        windows = self._windows(iter(requests))
+        windows = self._windows(self._decided(requests) if self._deciding else iter(requests))
         for cached, missing in windows:
             yield from map(separate_reasoning, cached)
             if missing:  # the engine is never started where everything is cached
                 yield from map(separate_reasoning, self._ask(missing, windows, total))
         self._cache.flush()
+
+    def _decided(self, requests: Iterable[Request]) -> Iterator[Request]:
+        """Yield requests with the engine's settings in their sampling, and so in their keys."""
+        changed: tuple[Sampling, Sampling] | None = None  # before, after: a step has few
+        for request in requests:
+            if changed is None or changed[0] is not request.sampling:
+                changed = request.sampling, request.sampling._replace(**self._deciding)
+            request.sampling = changed[1]
+            yield request
 
     def _windows(self, requests: Iterator[Request]) -> Iterator[_Window]:
         while window := list(islice(requests, LOOKAHEAD)):

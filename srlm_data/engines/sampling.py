@@ -1,0 +1,59 @@
+"""How responses are drawn, as the steps that ask a model have it in a recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from srlm_data.core.config import Config
+from srlm_data.engines.protocol import DRAWING, Sampling
+
+
+class SamplingConfig(Config):
+    """How a step's responses are drawn; each step has its own defaults.
+
+    What a recipe does not set of the further settings is no part of a version's identity or of a
+    response's key.
+    """
+
+    temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
+    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
+    max_tokens: int = Field(1024, ge=1, description="Longest response, in tokens.")
+    top_k: int | None = Field(
+        None, ge=1, description="Draw from so many of the likeliest tokens; unset: from all."
+    )
+    min_p: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Draw from tokens at least so likely, as a share of the likeliest.",
+    )
+    repetition_penalty: float | None = Field(
+        None,
+        gt=0,
+        description="Above 1 it makes tokens of the prompt and the response less likely.",
+    )
+    presence_penalty: float | None = Field(
+        None, ge=-2, le=2, description="Taken from a token's logit if the response has it."
+    )
+    frequency_penalty: float | None = Field(
+        None,
+        ge=-2,
+        le=2,
+        description="Taken from a token's logit each time that the response has it.",
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide the rows; further settings only where they are set."""
+        identity = super().identity()
+        return {
+            name: identity[name]
+            for name in identity
+            if name not in DRAWING or identity[name] is not None
+        }
+
+    def sampling(self, *, stop: tuple[str, ...] = (), pattern: str | None = None) -> Sampling:
+        """Return the sampling of the step's requests."""
+        drawing = {name: getattr(self, name) for name in DRAWING}
+        return Sampling(self.temperature, self.top_p, self.max_tokens, stop, pattern, **drawing)
