@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from srlm_data.engines.bounds import Bounds
@@ -17,6 +18,12 @@ from srlm_data.engines.reasoning import separate_reasoning
 
 LOOKAHEAD: Final = 4096
 """Requests looked up at a time: enough for a lookup to cost little, few enough to hold."""
+
+LOOK_SECONDS: Final = 0.2
+"""How old a lookup may be when a request is sent: a moment in which other builds write as well."""
+
+RUN: Final = 16
+"""Requests that stay together where builds get out of each other's way: they share a beginning."""
 
 WATCH_SECONDS: Final = 0.05
 WATCH_ROWS: Final = 256
@@ -73,8 +80,6 @@ class Usage:
         self.prompt_tokens += known_read
         self.completion_tokens += known_written
         self.cached_tokens += sum(fields["cached_tokens"])
-        if any(fields["reasoning"]):
-            self.only_reasoning += sum(map(_is_only_reasoning, completions))
         self.uncounted += sum(1 for pair in zip(read, written, strict=True) if None in pair)
         if cached:
             self.reused += len(completions)
@@ -137,9 +142,9 @@ class CachedEngine:
         self.usage.total = (self.usage.total or 0) + total if total is not None else None
         windows = self._windows(self._decided(requests) if self._deciding else iter(requests))
         for cached, missing in windows:
-            yield from map(separate_reasoning, cached)
+            yield from map(self._separate, cached)
             if missing:  # the engine is never started where everything is cached
-                yield from map(separate_reasoning, self._ask(missing, windows, total))
+                yield from map(self._separate, self._ask(missing, windows, total))
         self._cache.flush()
 
     def _decided(self, requests: Iterable[Request]) -> Iterator[Request]:
@@ -151,13 +156,22 @@ class CachedEngine:
             request.sampling = changed[1]
             yield request
 
+    def _separate(self, completion: Completion) -> Completion:
+        """Return a completion with its reasoning apart, and count one that is nothing else."""
+        separated = separate_reasoning(completion)
+        cut_off = separated.finish_reason == "length" and not separated.text.strip()
+        self.usage.only_reasoning += cut_off and bool(separated.reasoning)
+        return separated
+
     def _windows(self, requests: Iterator[Request]) -> Iterator[_Window]:
         while window := list(islice(requests, LOOKAHEAD)):
-            found = self._cache.find(window)
-            self.usage.count(found.values(), cached=True)
-            self._watch(self.usage)
-            missing = [request for request in window if request.id not in found]
-            yield list(found.values()), missing
+            yield self._look_up(window)
+
+    def _look_up(self, requests: list[Request]) -> _Window:
+        found = self._cache.find(requests)
+        self.usage.count(found.values(), cached=True)
+        self._watch(self.usage)
+        return list(found.values()), [one for one in requests if one.id not in found]
 
     def _ask(
         self, missing: list[Request], windows: Iterator[_Window], total: int | None
@@ -166,10 +180,10 @@ class CachedEngine:
         cached: deque[Completion] = deque()
 
         def following() -> Iterator[Request]:
-            yield from missing
+            yield from self._still_missing(missing, cached)
             for found, unanswered in windows:
                 cached.extend(found)
-                yield from unanswered
+                yield from self._still_missing(unanswered, cached)
                 if not unanswered:
                     # Cached responses wait for the engine's next one: a build that continues where
                     # nearly all is cached would hold them all.
@@ -212,6 +226,25 @@ class CachedEngine:
                 return
             bounds.refuse(waiting)
 
+    def _still_missing(
+        self, requests: list[Request], cached: deque[Completion]
+    ) -> Iterator[Request]:
+        """Yield requests, each looked up again just before it is sent: another build may be faster.
+
+        Builds that ask for the same would stay side by side and pay for all of it twice. So the
+        rest is taken in another order as soon as somebody else has written responses.
+        """
+        waiting, looked = deque(requests), time.perf_counter()
+        while waiting:
+            if (now := time.perf_counter()) - looked > LOOK_SECONDS:
+                looked = now
+                if self._cache.others_wrote():
+                    found, missing = self._look_up(list(waiting))
+                    cached.extend(found)
+                    waiting = deque(_shuffle(missing))
+                    continue
+            yield waiting.popleft()
+
     def _record(self, completions: Iterable[Completion]) -> Iterator[Completion]:
         """Add what an engine yields to the cache, and count it."""
         usage, failures, clock = self.usage, self.failures, time.perf_counter
@@ -250,9 +283,11 @@ class CachedEngine:
         self._cache.close()
 
 
-def _is_only_reasoning(completion: Completion) -> bool:
-    cut_off = completion.finish_reason == "length" and not completion.text.strip()
-    return cut_off and bool(completion.reasoning)
+def _shuffle(requests: list[Request]) -> Iterable[Request]:
+    """Return requests in another order, runs of neighbours together."""
+    runs = [requests[start : start + RUN] for start in range(0, len(requests), RUN)]
+    random.shuffle(runs)
+    return chain.from_iterable(runs)
 
 
 def _replace_surrogates(completion: Completion) -> Completion:

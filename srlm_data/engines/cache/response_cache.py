@@ -6,6 +6,7 @@ asks only for the new samples, and a change of parser or of pairing rule asks fo
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ class ResponseCache:
         self._writer = Writer(own, lambda part: _batches.to_batch(step, model, part))
         self._others: dict[Path, Journal] = {}
         self._sealed = sealed or SealedResponses(root, model)
+        self._others_before: dict[Path, int] = {}
 
     def __enter__(self) -> ResponseCache:
         return self
@@ -56,6 +58,7 @@ class ResponseCache:
 
         Reads every journal, its own and other writers', and the sealed responses of the model.
         """
+        self._others_before = self._sizes_of_others()
         keys = response_keys(self.model, requests)
         found: dict[str, _batches.Fields] = {}
         for part in self._parts(pa.array(keys, pa.string())):
@@ -65,6 +68,20 @@ class ResponseCache:
             for request, key in (zip(requests, keys, strict=True) if found else ())
             if key in found
         }
+
+    def others_wrote(self) -> bool:
+        """Whether other writers have added responses since the last :meth:`find`."""
+        before = self._others_before
+        return any(size > before.get(file, 0) for file, size in self._sizes_of_others().items())
+
+    def _sizes_of_others(self) -> dict[Path, int]:
+        """The journals of other writers, and how long they are now."""
+        sizes = {}
+        for file in list_journals(self._root):
+            if file != self._writer.journal.file:
+                with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
+                    sizes[file] = file.stat().st_size
+        return sizes
 
     def _parts(self, keys: pa.Array) -> Iterator[pa.RecordBatch | pa.Table]:
         # Journals first: one that is sealed meanwhile is then found among the Parquet files.

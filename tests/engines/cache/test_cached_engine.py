@@ -119,6 +119,33 @@ def test_known_answers_are_given_out_before_more_are_looked_up(
     assert (given, sorted(one.seed for one in engine.asked)) == (1000, [0, 999])
 
 
+def test_what_another_build_answers_meanwhile_is_not_asked(tmp_path: Path) -> None:
+    engine = FakeEngine(echo, window=1)
+
+    def slow(requests: Iterable[Request]) -> Iterator[Request]:
+        """Before the second request goes out, another build answers nearly all of them."""
+        source = iter(requests)
+        yield next(source)
+        with ResponseCache(tmp_path, "step", "fake") as answers:
+            other = CachedEngine(lambda: FakeEngine(echo), answers, lambda usage: None)
+            list(other.generate(requests_of_both[:90]))
+            time.sleep(1.1 * cached_engine.LOOK_SECONDS)
+            yield from source
+
+    class Slow(FakeEngine):
+        def generate(
+            self, requests: Iterable[Request], *, total: int | None = None
+        ) -> Iterator[Completion]:
+            return super().generate(slow(requests), total=total)
+
+    requests_of_both = requests(*range(100))
+    engine = Slow(echo, window=1)
+    done, usage = generate(tmp_path, requests_of_both, engine)
+    assert sorted(one.seed for one in engine.asked) == [0, *range(90, 100)]
+    assert texts(done) == {f"r{seed}": f"answer {seed}" for seed in range(100)}
+    assert (usage.calls, usage.reused) == (11, 89)
+
+
 def test_a_failed_request_is_given_on_and_asked_again_the_next_time(tmp_path: Path) -> None:
     def failing(request: Request) -> str | Completion:
         if request.seed == 2:
