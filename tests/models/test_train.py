@@ -318,7 +318,9 @@ def test_a_learning_rate_that_would_rise_is_refused() -> None:
         Sft(learning_rate=1e-7)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("fsdp", "FSDP"), ("deepspeed", "DEEPSPEED")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("fsdp", "FSDP"), ("deepspeed", "DEEPSPEED"), ("offload", "DEEPSPEED")]
+)
 def test_accelerate_reads_the_configs(name: str, kind: str) -> None:
     from accelerate.commands.config.config_args import load_config_from_file
 

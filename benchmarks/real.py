@@ -1,0 +1,153 @@
+"""The loop with two real models, a base and an instruct model: what comes of it, and how fast.
+
+    python benchmarks/real.py --models DIR          both, about an hour on two cores
+    python benchmarks/real.py --models DIR instruct
+    python benchmarks/real.py --models DIR --prompts 4   smaller
+
+DIR holds ``base`` and ``instruct``, ordinary model folders; ``--trees`` an Open Assistant export.
+Each goes through seed, EFT, M1, self-instruction, candidates, judgments, pairs and M2 by one recipe
+(``benchmarks/real/loop.yaml``), each dataset in a process of its own whose memory is measured. Then
+vLLM alone is asked what the steps have asked. Prints tables, and one line of JSON last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from srlm_data.store import Store
+
+HERE = Path(__file__).resolve().parent
+
+DATASETS = (
+    "messages", "ift", "ranked", "m0", "sft", "sft_judgments", "eft", "m1", "prompts", "candidates",
+    "judgments", "pairs", "m2",
+)  # fmt: skip
+COMPARED = ("prompts", "candidates", "judgments")
+TRAINED = ("sft", "m1", "m2")
+MODELS = {
+    # A base model cannot write the prompts by itself: its M1 does.
+    "base": {"MODEL": "path: model, chat_template: gemma", "GENERATOR": "m1"},
+    "instruct": {"MODEL": "path: model", "GENERATOR": "m0"},
+}
+SIZES = {
+    "TRAINING": "lora: {rank: 8}, max_steps: STEPS, batch_size: 2, device_batch: 1, "
+    "max_length: 256, dropout: 0, learning_rate: 1.0e-4, final_learning_rate: 1.0e-5",
+    "JUDGE": "max_tokens: 200, guided: true",
+}
+
+
+def main() -> None:
+    """Build, measure, compare and tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="*", choices=[[], *MODELS], help="one of the models")
+    parser.add_argument("--models", type=Path, default=os.environ.get("SRLM_REAL_MODELS"))
+    parser.add_argument("--trees", type=Path, required=True, help="an Open Assistant export")
+    parser.add_argument("--prompts", type=int, default=12, help="new prompts")
+    parser.add_argument("--answers", type=int, default=4, help="answers a prompt")
+    parser.add_argument("--limit", type=int, default=384, help="tokens of an answer")
+    parser.add_argument("--steps", type=int, default=20, help="optimizer steps of each training")
+    parser.add_argument("--work", type=Path, default=Path("real-work"), help="for stores and logs")
+    arguments = parser.parse_args()
+    if arguments.models is None:
+        sys.exit("error: no models. Name their folder with --models or SRLM_REAL_MODELS.")
+    results = {}
+    for name in arguments.only or MODELS:
+        folder = _project(name, arguments)
+        results[name] = {"datasets": _build(folder), "figures": _figures(folder)}
+        results[name]["alone"] = _alone(folder)
+        click.echo(json.dumps(results[name], indent=1))
+    click.echo(json.dumps({"benchmark": "real", "models": results}))
+
+
+def _project(name: str, arguments: argparse.Namespace) -> Path:
+    """Write the recipe of a model beside what it reads; return the folder."""
+    folder: Path = arguments.work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    text = (HERE / "real" / "loop.yaml").read_text(encoding="utf-8")
+    sizes = {
+        "PROMPTS": arguments.prompts,
+        "RANKED": max(arguments.prompts // 2, 4),
+        "ANSWERS": arguments.answers,
+        "LIMIT": arguments.limit,
+        "STEPS": arguments.steps,
+    }
+    for word, value in {**MODELS[name], **SIZES, **sizes}.items():
+        text = text.replace(word, str(value))
+    (folder / "loop.yaml").write_text(text, encoding="utf-8")
+    shutil.copy(HERE / "real" / "recording.py", folder)
+    for link, target in (("model", arguments.models / name), ("trees.jsonl", arguments.trees)):
+        (folder / link).unlink(missing_ok=True)
+        (folder / link).symlink_to(target.resolve())
+    return folder
+
+
+def _build(folder: Path) -> dict[str, dict[str, float]]:
+    """Build dataset after dataset; return the seconds and the peak memory of each process."""
+    measured = {}
+    for name in DATASETS:
+        command = [sys.executable, "-m", "srlm_data", "build", "loop.yaml", name]
+        environment = {**os.environ, "SRLM_REQUESTS": str((folder / f"{name}.jsonl").resolve())}
+        environment["PYTHONPATH"] = str(HERE.parent)
+        started = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        if os.waitstatus_to_exitcode(status):
+            sys.exit(f"error: {folder.name}: {name} was not built; its log is above.")
+        measured[name] = {"seconds": round(seconds, 1), "peak_gb": usage.ru_maxrss / 1e6}
+    return measured
+
+
+def _figures(folder: Path) -> dict[str, Any]:
+    """Return what the store says of the run."""
+    store = Store(folder / "store")
+    manifests = {name: store.resolve(f"loop.{name}") for name in DATASETS}
+    figures: dict[str, Any] = {
+        name: {
+            "rows": manifest.rows,
+            "drops": manifest.drops,
+            "notes": manifest.notes,
+            "cost": manifest.cost,
+        }
+        for name, manifest in manifests.items()
+    }
+    for name in ("sft_judgments", "judgments"):
+        rows = list(store.rows(manifests[name]).dicts())
+        read = [row["text"].rstrip() for row in rows if row["state"] == "parsed"]
+        justified = [text for text in read if "\n" in text]
+        figures[name]["read"] = len(read) / len(rows)
+        figures[name]["justified_first"] = len(justified) / max(len(read), 1)
+        figures[name]["cut_off"] = sum(row["finish_reason"] == "length" for row in rows) / len(rows)
+    for name in TRAINED:
+        (row,) = store.rows(manifests[name]).dicts()
+        figures[name]["model"] = row
+        weights = folder / "store" / row["location"].partition(":")[2]
+        figures[name]["bytes"] = sum(file.stat().st_size for file in weights.glob("*.safetensors"))
+    return figures
+
+
+def _alone(folder: Path) -> dict[str, float]:
+    """Return the tokens a second that vLLM alone writes, asked what the steps have asked."""
+    store = Store(folder / "store")
+    (model,) = store.rows(store.resolve("loop.m1")).dicts()
+    place = folder / "store" / model["location"].partition(":")[2]
+    command = [sys.executable, str(HERE / "real" / "alone.py"), str(place)]
+    logs = [str(folder / f"{name}.jsonl") for name in COMPARED]
+    done = subprocess.run([*command, *logs], stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main()
