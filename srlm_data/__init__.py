@@ -72,11 +72,19 @@ if TYPE_CHECKING:
     )
     from srlm_data.engines.asking import answered, ask
     from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seed
+    from srlm_data.engines.sampling import SamplingConfig
     from srlm_data.models.identity import Workshop
     from srlm_data.pipeline.api import BuildResult, EvalResult, PlanResult, build, evaluate, plan
     from srlm_data.pipeline.build import Watcher
-    from srlm_data.publish.api import PullResult, prepare_push, pull, push
-    from srlm_data.publish.push import send
+    from srlm_data.publish.api import (
+        Published,
+        PullResult,
+        Upload,
+        prepare_push,
+        pull,
+        push,
+        send,
+    )
     from srlm_data.report import write_report
     from srlm_data.store import Manifest, Store
     from srlm_data.store.api import GcResult, VerifyResult, gc, tag, verify
@@ -98,11 +106,11 @@ _NAMES: Final = {
     "METRICS MODELS PAIRS PROMPTS SCORES DatasetType Message",
     "engines.asking": "answered ask",
     "engines.protocol": "Completion Engine Request Sampling request_seed",
+    "engines.sampling": "SamplingConfig",
     "models.identity": "Workshop",
     "pipeline.api": "BuildResult EvalResult PlanResult build evaluate plan",
     "pipeline.build": "Watcher",
-    "publish.api": "PullResult prepare_push pull push",
-    "publish.push": "send",
+    "publish.api": "Published PullResult Upload prepare_push pull push send",
     "report": "write_report",
     "store": "Manifest Store",
     "store.api": "GcResult VerifyResult gc tag verify",
@@ -150,12 +158,14 @@ __all__ = [
     "Pairs",
     "PlanResult",
     "Prompts",
+    "Published",
     "PullResult",
     "RecipeError",
     "Request",
     "Rows",
     "Runtime",
     "Sampling",
+    "SamplingConfig",
     "Scores",
     "ShowResult",
     "Source",
@@ -165,6 +175,7 @@ __all__ = [
     "Template",
     "TrainingError",
     "UnfinishedError",
+    "Upload",
     "VerifyResult",
     "VersionsResult",
     "Watcher",

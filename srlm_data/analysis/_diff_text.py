@@ -10,8 +10,8 @@ from srlm_data.analysis.lineage.gist import gist, shortened
 from srlm_data.core.schema import DATASET_TYPES
 
 if TYPE_CHECKING:
-    from srlm_data.analysis.diff import Cause, Diff
-    from srlm_data.analysis.distribution_diff import Agreement, DistributionDiff, Preferences
+    from srlm_data.analysis._diff import Cause, Diff
+    from srlm_data.analysis._distribution_diff import Agreement, DistributionDiff, Preferences
 
 
 def lines_of(diff: Diff) -> Iterator[str]:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srlm_data.analysis import usage
-from srlm_data.analysis.diff import Diff
-from srlm_data.analysis.diff import diff as compare
+from srlm_data.analysis._diff import Diff
+from srlm_data.analysis._diff import diff as compare
 from srlm_data.analysis.lineage import Lineage
 from srlm_data.analysis.lineage import lineage as trace
 from srlm_data.analysis.query import connect, run

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from srlm_data.analysis import queries
-from srlm_data.analysis.views import quoted
+from srlm_data.analysis._views import quoted
 from srlm_data.core import database
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, DatasetType
 from srlm_data.store import Manifest, Store

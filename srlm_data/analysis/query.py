@@ -17,7 +17,7 @@ from typing import Final
 
 import duckdb
 
-from srlm_data.analysis import views
+from srlm_data.analysis import _views
 from srlm_data.core import database
 from srlm_data.core.errors import DataError, StoreError
 from srlm_data.store import Manifest, Place, Store, open_store
@@ -56,7 +56,7 @@ def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBP
             damaged = True
             continue
         types.setdefault(manifest.type, []).append(manifest)
-    views.create(connection, store, types, whole=not damaged)
+    _views.create(connection, store, types, whole=not damaged)
     if not open_access:
         _close_access(connection, store)
     return connection
@@ -130,7 +130,7 @@ def _view(
 ) -> None:
     recipe, _, _ = manifest.name.partition(".")
     store.rows(manifest)  # refuses a version whose files are not what was written
-    files = ", ".join(views.quoted(str(file.resolve())) for file in store.files(manifest))
+    files = ", ".join(_views.quoted(str(file.resolve())) for file in store.files(manifest))
     connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{recipe}"')
     try:
         connection.execute(
@@ -146,7 +146,7 @@ def _view(
 
 def _close_access(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
     """Leave the query the store's files and nothing else: no other file, no network."""
-    folder = views.quoted(str((store.root / "datasets").resolve()))
+    folder = _views.quoted(str((store.root / "datasets").resolve()))
     connection.execute(f"SET allowed_directories = [{folder}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

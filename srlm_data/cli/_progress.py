@@ -108,10 +108,14 @@ class TerminalWatcher(Watcher):
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bar = Progress(
-                TextColumn("  "), BarColumn(), TextColumn("{task.completed}/{task.total} answers"),
-                TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
-                console=Console(stderr=True), transient=True,
-            )  # fmt: skip
+                TextColumn("  "),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total} answers"),
+                TextColumn("{task.fields[speed]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
             self._bar.start()
             self._task = self._bar.add_task("", total=usage.total, speed="")
         assert self._task is not None

@@ -36,8 +36,17 @@ _COMMANDS: Final = {
 _ROWS: Final = 40
 _WORD: Final = re.compile(r"[\w.@]*$")
 _FUNCTIONS: Final = (
-    "avg", "count", "corr", "length", "max", "median", "min", "model_name", "round", "sum",
-)  # fmt: skip
+    "avg",
+    "count",
+    "corr",
+    "length",
+    "max",
+    "median",
+    "min",
+    "model_name",
+    "round",
+    "sum",
+)
 
 
 def converse(store: Store, *, open_access: bool = False) -> None:

@@ -12,7 +12,7 @@ from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, print_json
 
 if TYPE_CHECKING:
-    from srlm_data.publish.push import Published, Upload
+    from srlm_data.publish.api import Published, Upload
 
 
 @click.command()

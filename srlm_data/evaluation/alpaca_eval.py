@@ -21,7 +21,7 @@ from srlm_data.core.config import Config, Source
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Metrics, Rows
 from srlm_data.core.schema import METRICS
-from srlm_data.evaluation.bootstrap import exact, metric
+from srlm_data.evaluation._bootstrap import exact, metric
 
 
 class ReadLeaderboard(Config):

@@ -241,11 +241,25 @@ def _all(connection: duckdb.DuckDBPyConnection, query: str) -> list[Any]:
 
 
 def _row(
-    pair: dict[str, Any], judge: str, template: str, state: str, winner: str | None,
-    swapped: bool = False, text: str = "",
-) -> dict[str, Any]:  # fmt: skip
-    kept = ("prompt_id", "first_id", "second_id", "first_model", "second_model", "first_length",
-            "second_length", "first_score", "second_score")  # fmt: skip
+    pair: dict[str, Any],
+    judge: str,
+    template: str,
+    state: str,
+    winner: str | None,
+    swapped: bool = False,
+    text: str = "",
+) -> dict[str, Any]:
+    kept = (
+        "prompt_id",
+        "first_id",
+        "second_id",
+        "first_model",
+        "second_model",
+        "first_length",
+        "second_length",
+        "first_score",
+        "second_score",
+    )
     row = {name: pair.get(name) for name in kept}
     row |= {"swapped": swapped, "state": state, "winner": winner, "text": text}
     row |= {"model": judge, "template": template}

@@ -29,7 +29,7 @@ from srlm_data.core import database
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Candidates, Judgments, Metrics, Rows, Scores
 from srlm_data.core.schema import MAX_SCORE, METRICS, SCORES
-from srlm_data.evaluation.bootstrap import Bootstrap, Estimate, exact, mean, metric, ratio
+from srlm_data.evaluation._bootstrap import Bootstrap, Estimate, exact, mean, metric, ratio
 
 
 class MeasureJudge(Bootstrap):
@@ -172,9 +172,13 @@ def _select(
                prompt_id, score
         FROM judgments SEMI JOIN replies USING (candidate_id)
     """)
-    drops = Counter(dict(connection.execute(
-        "SELECT reason, count(*) FROM sorted WHERE reason IS NOT NULL GROUP BY ALL"
-    ).fetchall()))  # fmt: skip
+    drops = Counter(
+        dict(
+            connection.execute(
+                "SELECT reason, count(*) FROM sorted WHERE reason IS NOT NULL GROUP BY ALL"
+            ).fetchall()
+        )
+    )
     (others,) = _one(
         connection, "SELECT count(*) FROM judgments ANTI JOIN replies USING (candidate_id)"
     )

@@ -14,7 +14,7 @@ from srlm_data.core import database
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Candidates, Judgments, Metrics, Rows, Scores
 from srlm_data.core.schema import METRICS
-from srlm_data.evaluation.bootstrap import Bootstrap, exact, metric, ratio
+from srlm_data.evaluation._bootstrap import Bootstrap, exact, metric, ratio
 
 
 class DescribeAnswers(Bootstrap):

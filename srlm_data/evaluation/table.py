@@ -91,11 +91,13 @@ def paper_table(
     duels = [["head to head", *(form[0] for form in DUEL.values()), "prompts"]]
     for model, versus in sorted(met, key=lambda duel: (order.index(duel[1]), order.index(duel[0]))):
         judged = cells.get((model, versus, "win_rate"))
-        duels.append([
-            f"{_label(names, model)} v {_label(names, versus)}",
-            *(_cell(cells.get((model, versus, n)), f, intervals) for n, f in DUEL.items()),
-            str(judged["n"]) if judged else "",
-        ])  # fmt: skip
+        duels.append(
+            [
+                f"{_label(names, model)} v {_label(names, versus)}",
+                *(_cell(cells.get((model, versus, n)), f, intervals) for n, f in DUEL.items()),
+                str(judged["n"]) if judged else "",
+            ]
+        )
     return "\n\n".join(_aligned(table) for table in (main, duels) if len(table) > 1)
 
 

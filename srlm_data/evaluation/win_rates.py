@@ -6,7 +6,7 @@ from srlm_data.core import database
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Comparisons, Metrics, Rows
 from srlm_data.core.schema import METRICS
-from srlm_data.evaluation.bootstrap import Bootstrap, exact, length_controlled, mean, metric
+from srlm_data.evaluation._bootstrap import Bootstrap, exact, length_controlled, mean, metric
 
 
 class WinRates(Bootstrap):
@@ -20,7 +20,7 @@ def win_rates(config: WinRates, comparisons: list[Comparisons]) -> Metrics:
     it is a tie (paper, section 3.1), and when either has no winner, it is unjudged and belongs to
     none of the shares. Gives ``wins``, ``ties``, ``losses`` and ``win_rate`` (wins plus half of the
     ties) as shares of 1 of the judged prompts, ``length_controlled_win_rate`` (see
-    :func:`srlm_data.evaluation.bootstrap.length_controlled`; lengths are characters), and
+    :func:`srlm_data.evaluation._bootstrap.length_controlled`; lengths are characters), and
     ``unjudged``, a share of all prompts.
 
     Raises:

@@ -18,12 +18,12 @@ from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.evaluation.table import paper_table
 from srlm_data.pipeline import estimate as estimation
 from srlm_data.pipeline import plan as planning
+from srlm_data.pipeline._limit import limited
+from srlm_data.pipeline._preflight import Problem, find_problems
 from srlm_data.pipeline.build import Watcher
 from srlm_data.pipeline.build import build as build_recipe
 from srlm_data.pipeline.estimate import Estimate
-from srlm_data.pipeline.limit import limited
 from srlm_data.pipeline.plan import Planned
-from srlm_data.pipeline.preflight import Problem, find_problems
 from srlm_data.pipeline.recipe import Recipe, load
 from srlm_data.pipeline.signature import look_for_steps_in
 from srlm_data.store import Manifest, Place, open_store

@@ -6,7 +6,7 @@ from typing import Any
 
 from srlm_data.analysis import figures
 from srlm_data.core.schema import CANDIDATES, MAX_SCORE
-from srlm_data.publish.bundle import Part
+from srlm_data.publish._bundle import Part
 from srlm_data.store import Store
 from srlm_data.store.graph import Graph
 

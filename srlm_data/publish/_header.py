@@ -12,7 +12,7 @@ import pyarrow as pa
 import yaml
 
 from srlm_data.core.schema import DATASET_TYPES
-from srlm_data.publish.bundle import Bundle, Part
+from srlm_data.publish._bundle import Bundle, Part
 from srlm_data.store import Store
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")

@@ -12,12 +12,14 @@ from typing import Final, Literal
 
 from srlm_data.core.errors import ArgumentError
 from srlm_data.core.tables import Table
-from srlm_data.publish.bundle import select
-from srlm_data.publish.models import prepare_model, pull_model
-from srlm_data.publish.pull import Pulled
-from srlm_data.publish.pull import pull as pull_dataset
-from srlm_data.publish.push import Published, Upload, prepare_dataset, send
+from srlm_data.publish._bundle import select
+from srlm_data.publish._models import prepare_model, pull_model
+from srlm_data.publish._pull import Pulled
+from srlm_data.publish._pull import pull as pull_dataset
+from srlm_data.publish._push import Published, Upload, prepare_dataset, send
 from srlm_data.store import Place, open_store
+
+__all__ = ["Published", "PullResult", "Upload", "prepare_push", "pull", "push", "send"]
 
 _REPO: Final = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -25,18 +25,35 @@ THEME: Final[dict[str, Any]] = {
     "autosize": {"type": "fit-x", "contains": "padding"},
     "view": {"stroke": None},
     "axis": {
-        "labelColor": _MUTED, "titleColor": _MUTED, "labelFontSize": 12, "titleFontSize": 12,
-        "titleFontWeight": "normal", "gridColor": _GRID, "domain": False, "ticks": False,
-        "labelPadding": 6, "titlePadding": 10,
+        "labelColor": _MUTED,
+        "titleColor": _MUTED,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "gridColor": _GRID,
+        "domain": False,
+        "ticks": False,
+        "labelPadding": 6,
+        "titlePadding": 10,
     },
     "axisX": {"grid": False, "domain": True, "domainColor": _GRID},
     "axisY": {
-        "titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleBaseline": "bottom",
-        "titleX": 0, "titleY": -8,
+        "titleAngle": 0,
+        "titleAlign": "left",
+        "titleAnchor": "end",
+        "titleBaseline": "bottom",
+        "titleX": 0,
+        "titleY": -8,
     },
     "legend": {
-        "labelColor": _INK, "orient": "top", "direction": "horizontal", "labelFontSize": 12,
-        "symbolType": "circle", "symbolSize": 90, "symbolStrokeWidth": 0, "offset": 8,
+        "labelColor": _INK,
+        "orient": "top",
+        "direction": "horizontal",
+        "labelFontSize": 12,
+        "symbolType": "circle",
+        "symbolSize": 90,
+        "symbolStrokeWidth": 0,
+        "offset": 8,
         "columnPadding": 14,
     },
     "range": {"category": [f"var(--flow-{place})" for place in range(8)]},
@@ -45,7 +62,7 @@ THEME: Final[dict[str, Any]] = {
     "line": {"color": "var(--flow-0)", "strokeWidth": 2},
     "point": {"filled": True, "size": 36, "color": "var(--flow-0)"},
     "rule": {"color": "var(--flow-0)"},
-}  # fmt: skip
+}
 """How every chart looks: the configuration that the page embeds once."""
 
 
@@ -58,7 +75,9 @@ def grouped(
         .mark_bar(cornerRadiusEnd=2)
         .encode(
             x=altair.X(
-                f"{x}:O", title=title, axis=altair.Axis(labelOverlap=True, labelAngle=0),
+                f"{x}:O",
+                title=title,
+                axis=altair.Axis(labelOverlap=True, labelAngle=0),
                 scale=altair.Scale(domain=_steps([row[x] for row in rows])),
             ),
             xOffset=altair.XOffset("dataset:N", sort=list(flows)),
@@ -71,7 +90,7 @@ def grouped(
                 altair.Tooltip("share:Q", format=".2%"),
             ],
         )
-    )  # fmt: skip
+    )
     return _finished(chart)
 
 
@@ -108,10 +127,11 @@ def longer(rows: Figures, flows: Sequence[str]) -> dict[str, Any]:
             tooltip=[
                 altair.Tooltip("dataset:N", title="iteration"),
                 altair.Tooltip("longer:Q", title="characters", format="+,"),
-                altair.Tooltip("pairs:Q", format=","), altair.Tooltip("share:Q", format=".1%"),
+                altair.Tooltip("pairs:Q", format=","),
+                altair.Tooltip("share:Q", format=".1%"),
             ],
         )
-    )  # fmt: skip
+    )
     even = altair.Chart(altair.Data(values=[{"longer": 0}])).mark_rule(strokeDash=[3, 3])
     return _finished(altair.layer(even.encode(x="longer:Q"), shares))
 
@@ -120,15 +140,20 @@ def metric(points: Figures, models: Sequence[str]) -> dict[str, Any]:
     """One figure with its interval, model by model."""
     base = altair.Chart(altair.Data(values=points)).encode(
         x=altair.X(
-            "model:N", sort=list(models), title=None,
-            axis=altair.Axis(labelAngle=0, grid=False), scale=altair.Scale(padding=0.5),
+            "model:N",
+            sort=list(models),
+            title=None,
+            axis=altair.Axis(labelAngle=0, grid=False),
+            scale=altair.Scale(padding=0.5),
         )
-    )  # fmt: skip
+    )
     tooltip = [
-        altair.Tooltip("model:N"), altair.Tooltip("value:Q", format=",.3f"),
-        altair.Tooltip("low:Q", format=",.3f"), altair.Tooltip("high:Q", format=",.3f"),
+        altair.Tooltip("model:N"),
+        altair.Tooltip("value:Q", format=",.3f"),
+        altair.Tooltip("low:Q", format=",.3f"),
+        altair.Tooltip("high:Q", format=",.3f"),
         altair.Tooltip("n:Q", format=","),
-    ]  # fmt: skip
+    ]
     y = altair.Y("value:Q", title=None, scale=_loose(), axis=altair.Axis(tickCount=4))
     layers = [
         base.mark_line(strokeWidth=1.5).encode(y=y),
@@ -165,11 +190,13 @@ def duels(rows: Figures, labels: Sequence[str]) -> dict[str, Any]:
             color=_colour("outcome", ["wins", "ties", "losses"], "outcomes"),
             order=altair.Order("place:Q"),
             tooltip=[
-                altair.Tooltip("duel:N"), altair.Tooltip("outcome:N"),
-                altair.Tooltip("share:Q", format=".1%"), altair.Tooltip("prompts:Q", format=","),
+                altair.Tooltip("duel:N"),
+                altair.Tooltip("outcome:N"),
+                altair.Tooltip("share:Q", format=".1%"),
+                altair.Tooltip("prompts:Q", format=","),
             ],
         )
-    )  # fmt: skip
+    )
     return _finished(chart, 40 * len(labels) + 20)
 
 

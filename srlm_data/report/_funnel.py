@@ -59,9 +59,13 @@ def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
     unread = {state: count for state, count in states.items() if state != "parsed"}
     came, drops = steps[judged].came, steps[judged].drops | unread
     steps[judged] = Step(
-        flow.judgments.ref, "judgments", came, states.get("parsed", 0), _sorted(drops),
+        flow.judgments.ref,
+        "judgments",
+        came,
+        states.get("parsed", 0),
+        _sorted(drops),
         steps[judged].fan,
-    )  # fmt: skip
+    )
     return steps
 
 
@@ -73,9 +77,13 @@ def _step(before: Manifest | None, one: Manifest) -> Step:
     came = one.rows + sum(drops.values())
     fans = before is not None and not filters and one.type != PAIRS.name and before.rows
     return Step(
-        one.ref, _UNITS[one.type], came, one.rows, _sorted(drops),
+        one.ref,
+        _UNITS[one.type],
+        came,
+        one.rows,
+        _sorted(drops),
         came / before.rows if before and fans else None,
-    )  # fmt: skip
+    )
 
 
 def _sorted(drops: Mapping[str, int]) -> dict[str, int]:

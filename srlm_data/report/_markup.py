@@ -54,10 +54,13 @@ def filled(shown: dict[str, Any]) -> str:
         style=Markup(style),  # noqa: S704 - ours, from a file of the package
         library=Markup(library),  # noqa: S704 - Vega's, from the package vl-convert
         script=Markup(script),  # noqa: S704 - ours
-        data=inert_json({
-            "theme": THEME, "panels": [{"id": one.id, "chart": one.chart} for one in drawn],
-        }),
-    )  # fmt: skip
+        data=inert_json(
+            {
+                "theme": THEME,
+                "panels": [{"id": one.id, "chart": one.chart} for one in drawn],
+            }
+        ),
+    )
     return page
 
 

@@ -42,9 +42,7 @@ def page_of(
         pairs = pairs_to_look_at(connection)
     metrics = [_finite(row) for one in subject.metrics for row in store.rows(one).dicts()]
     overview = counted["overview"]
-    funnels = [
-        (flow.label, funnel(flow, _counts(counted["states"], flow.label))) for flow in flows
-    ]  # fmt: skip
+    funnels = [(flow.label, funnel(flow, _counts(counted["states"], flow.label))) for flow in flows]
     shown = {
         "title": _list(subject.names),
         "about": _about(overview),
@@ -57,7 +55,8 @@ def page_of(
         ],
         "funnels": funnels,
         "charts": [
-            section for section in _sections(counted, places, metrics, labels, subject.models)
+            section
+            for section in _sections(counted, places, metrics, labels, subject.models)
             if section["panels"]
         ],
         "labels": labels,
@@ -65,7 +64,7 @@ def page_of(
         "pairs": pairs,
         "costs": _costs(subject.costs),
         "total": _total(subject.costs),
-    }  # fmt: skip
+    }
     return filled(shown)
 
 
@@ -92,9 +91,12 @@ def _count(connection: duckdb.DuckDBPyConnection, labels: Sequence[str]) -> dict
 
 
 def _sections(
-    counted: Mapping[str, Figures], places: Figures, metrics: Figures,
-    labels: Sequence[str], names: Mapping[str, str],
-) -> list[dict[str, Any]]:  # fmt: skip
+    counted: Mapping[str, Figures],
+    places: Figures,
+    metrics: Figures,
+    labels: Sequence[str],
+    names: Mapping[str, str],
+) -> list[dict[str, Any]]:
     """The sections of charts, in order; one whose figures are not there has no panels."""
     overview = counted["overview"]
 
@@ -103,7 +105,8 @@ def _sections(
 
     return [
         _section(
-            "judge", "The judge",
+            "judge",
+            "The judge",
             [
                 *panel(_panels.score_panel, "scores"),
                 *panel(_panels.agreement_panel, "agreement"),
@@ -111,7 +114,8 @@ def _sections(
             ],
         ),
         _section(
-            "shape", "The pairs",
+            "shape",
+            "The pairs",
             [
                 *panel(_panels.margin_panel, "margins"),
                 *panel(_panels.longer_panel, "longer"),
@@ -121,12 +125,15 @@ def _sections(
             "map", "The prompts", [_panels.map_panel(places, labels)] if places else [], "one"
         ),
         _section(
-            "models", "The models", _panels.metric_panels(metrics, names), "small",
+            "models",
+            "The models",
+            _panels.metric_panels(metrics, names),
+            "small",
             "From left to right as the models were made; bands are intervals, where there are any. "
             + _panels.steady_metrics(metrics, names),
         ),
         _section("duels", "Head to head", _panels.duel_panels(metrics, names), "one"),
-    ]  # fmt: skip
+    ]
 
 
 def _section(

@@ -188,15 +188,22 @@ def duel_panels(rows: Figures, names: Mapping[str, str]) -> list[Panel]:
     ):
         duel = f"{names.get(model, model[:12])} v {names.get(versus, versus[:12])}"
         shares += [
-            {"duel": duel, "outcome": outcome, "place": place,
-             "share": figures[outcome]["value"], "prompts": figures[outcome]["n"]}
+            {
+                "duel": duel,
+                "outcome": outcome,
+                "place": place,
+                "share": figures[outcome]["value"],
+                "prompts": figures[outcome]["n"],
+            }
             for place, outcome in enumerate(("wins", "ties", "losses"))
             if outcome in figures
-        ]  # fmt: skip
+        ]
         if rate := figures.get("win_rate"):
-            between = "" if rate["low"] is None else (
-                f" [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
-            )  # fmt: skip
+            between = (
+                ""
+                if rate["low"] is None
+                else (f" [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]")
+            )
             says.append(Said(f"win rate {percent(rate['value'])}{between}", duel))
     if not shares:
         return []

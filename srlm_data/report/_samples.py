@@ -54,9 +54,13 @@ def pairs_to_look_at(connection: duckdb.DuckDBPyConnection, each: int = 8) -> Fi
     by_answer: dict[tuple[str, str], Figures] = {}
     for row in said:
         by_answer.setdefault((row["dataset"], row["candidate_id"]), []).append(
-            {"repeat": row["repeat"], "state": row["state"], "score": row["score"],
-             "text": shortened(row["text"])}
-        )  # fmt: skip
+            {
+                "repeat": row["repeat"],
+                "state": row["state"],
+                "score": row["score"],
+                "text": shortened(row["text"]),
+            }
+        )
     return [_shown(pair, by_answer) for pair in pairs]
 
 

@@ -32,7 +32,7 @@ from srlm_data.core import filesystem
 from srlm_data.core.errors import DamagedError, StoreError, did_you_mean
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, MODELS
-from srlm_data.store import _rules, access, manifests, refs, shards
+from srlm_data.store import _refs, _rules, access, manifests, shards
 from srlm_data.store._manifest_shape import NAME
 from srlm_data.store._proof import Proof
 from srlm_data.store.manifests import Input, Manifest, version_of
@@ -55,7 +55,7 @@ class Store:
 
     def names(self) -> list[str]:
         """Every dataset that has a version, sorted."""
-        return [path.name for path in self.folders() if (path / refs.NAME).is_file()]
+        return [path.name for path in self.folders() if (path / _refs.NAME).is_file()]
 
     def folders(self) -> list[Path]:
         """The folders of datasets, with and without a version; what else lies there is nobody's."""
@@ -68,7 +68,7 @@ class Store:
         if not folder.is_dir():
             return []
         found = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
-        return [version for version in found if refs.VERSION.fullmatch(version)]
+        return [version for version in found if _refs.VERSION.fullmatch(version)]
 
     def has(self, name: str, version: str) -> bool:
         """Whether this version is there, complete."""
@@ -76,7 +76,7 @@ class Store:
 
     def refs(self, name: str) -> dict[str, str]:
         """``latest`` and the tags of a dataset -> version."""
-        return refs.read(self._dataset(name))
+        return _refs.read(self._dataset(name))
 
     def resolve(self, ref: str) -> Manifest:
         """The version that ``name``, ``name@latest``, ``name@tag`` or ``name@3f2a`` means.
@@ -345,7 +345,7 @@ class Store:
         if self.refs(name).get(ref) == version:
             return
         with self.lock(f"{name}.refs", wait=True):
-            refs.write(self._dataset(name), {**self.refs(name), ref: version})
+            _refs.write(self._dataset(name), {**self.refs(name), ref: version})
 
     def put_aside(self, path: Path) -> Path:
         """Move what is damaged out of the way, into ``quarantine/``; nothing is deleted.

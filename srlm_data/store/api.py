@@ -13,10 +13,10 @@ from srlm_data.core import filesystem
 from srlm_data.core.errors import ArgumentError, counted
 from srlm_data.core.tables import Table
 from srlm_data.store import Manifest, Place, access, open_store
-from srlm_data.store import gc as collection
-from srlm_data.store import verify as verification
-from srlm_data.store.gc import Garbage
-from srlm_data.store.verify import Fault, Kind
+from srlm_data.store import _gc as collection
+from srlm_data.store import _verify as verification
+from srlm_data.store._gc import Garbage
+from srlm_data.store._verify import Fault, Kind
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Final
 
 from srlm_data.core.errors import DamagedError
 from srlm_data.core.schema import CANDIDATES, PAIRS, DatasetType
-from srlm_data.store import Input, Manifest, Store, refs
+from srlm_data.store import Input, Manifest, Store, _refs
 
 VERSION_READ: Final = "version"
 """The link from what ``read_version`` made to what it read; named after its config's field."""
@@ -45,7 +45,7 @@ class Parent:
 def inputs(manifest: Manifest) -> list[Input]:
     """List what a version was made from, as its manifest alone says it."""
     name, _, version = str(manifest.notes.get("read", "")).partition("@")
-    if not refs.VERSION.fullmatch(version):
+    if not _refs.VERSION.fullmatch(version):
         return manifest.inputs
     content = str(manifest.identity["config"].get("content", ""))
     return [*manifest.inputs, Input(VERSION_READ, name, version, content)]

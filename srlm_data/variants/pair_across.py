@@ -73,8 +73,10 @@ def pair_across(
         with database.connect() as connection:
             connection.execute("SET VARIABLE seed = ?", [config.seed])
             connection.execute("SET VARIABLE margin = ?", [config.min_margin])
-            sides = {"chosen": (chosen, chosen_judgments, "max"),
-                     "rejected": (rejected, rejected_judgments, "min")}  # fmt: skip
+            sides = {
+                "chosen": (chosen, chosen_judgments, "max"),
+                "rejected": (rejected, rejected_judgments, "min"),
+            }
             for side, (candidates, judgments, wanted) in sides.items():
                 candidates.view(connection, side)
                 if judgments is not None:

@@ -14,8 +14,8 @@ from scipy import stats
 
 import toy
 from checkout import Cli
-from srlm_data.analysis.diff import Diff, diff
-from srlm_data.analysis.distribution_diff import agreement, compare_distributions
+from srlm_data.analysis._diff import Diff, diff
+from srlm_data.analysis._distribution_diff import agreement, compare_distributions
 from srlm_data.core import database, filesystem
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows

@@ -15,7 +15,7 @@ from srlm_data.analysis.query import connect
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS
 from srlm_data.publish import _figures as card
-from srlm_data.publish.bundle import Part
+from srlm_data.publish._bundle import Part
 from srlm_data.report import _flows, _page
 from srlm_data.store import Store
 

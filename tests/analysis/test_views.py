@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import toy
+from srlm_data.analysis._views import iteration_of, model_names
 from srlm_data.analysis.query import connect
-from srlm_data.analysis.views import iteration_of, model_names
 from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from srlm_data.evaluation.bootstrap import Bootstrap, length_controlled, mean, ratio
+from srlm_data.evaluation._bootstrap import Bootstrap, length_controlled, mean, ratio
 
 
 def test_a_ratio_is_a_ratio_of_sums_and_not_a_mean_of_ratios():
@@ -42,7 +42,7 @@ def test_the_seed_decides_the_interval():
 
 def test_blocks_of_resamples_cover_every_resample(monkeypatch):
     whole = mean(Bootstrap(resamples=101), np.arange(40))
-    monkeypatch.setattr("srlm_data.evaluation.bootstrap._BLOCK", 400)
+    monkeypatch.setattr("srlm_data.evaluation._bootstrap._BLOCK", 400)
     parts = mean(Bootstrap(resamples=101), np.arange(40))
     assert (parts.low, parts.high) == (whole.low, whole.high)
 

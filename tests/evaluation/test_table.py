@@ -3,7 +3,7 @@ import pytest
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import METRICS
-from srlm_data.evaluation.bootstrap import Estimate, metric
+from srlm_data.evaluation._bootstrap import Estimate, metric
 from srlm_data.evaluation.table import paper_table
 
 NAMES = {"sha-sft": "SFT", "sha-1": "M1", "sha-2": "M2"}

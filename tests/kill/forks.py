@@ -21,8 +21,8 @@ import srlm_data.cli._pretty
 import srlm_data.pipeline.build
 import srlm_data.pipeline.recipe
 import srlm_data.pipeline.registry
-import srlm_data.store.gc
-import srlm_data.store.verify
+import srlm_data.store._gc
+import srlm_data.store._verify
 import toy
 from srlm_data.cli import main
 

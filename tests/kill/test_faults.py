@@ -23,7 +23,8 @@ from srlm_data.core import filesystem
 from srlm_data.core.errors import StoreError
 from srlm_data.pipeline import _provenance, build
 from srlm_data.pipeline.recipe import load
-from srlm_data.store import Store, access, verify
+from srlm_data.store import Store, access
+from srlm_data.store import _verify as verify
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import PROMPTS
-from srlm_data.pipeline.limit import Limit, limit
+from srlm_data.pipeline._limit import Limit, limit
 from srlm_data.store import Store
 
 

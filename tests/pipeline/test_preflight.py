@@ -16,10 +16,10 @@ from checkout import ROOT, Cli
 from commands import one_sentence
 from srlm_data.core import packages
 from srlm_data.core.errors import SrlmError
-from srlm_data.pipeline import preflight
+from srlm_data.pipeline import _preflight as preflight
+from srlm_data.pipeline._preflight import find_problems
 from srlm_data.pipeline.build import Watcher, build
 from srlm_data.pipeline.plan import plan
-from srlm_data.pipeline.preflight import find_problems
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
 

@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 
+import srlm_data
 from checkout import ROOT
 
 PACKAGE = ROOT / "srlm_data"
@@ -107,6 +108,106 @@ def test_the_table_of_floors_is_the_contract() -> None:
 def test_a_command_is_a_file_of_its_name() -> None:
     files = {file.stem for file in (PACKAGE / "cli").glob("[!_]*.py")}
     assert files == set(importlib.import_module("srlm_data.cli").cli.commands)
+
+
+@cache
+def text_outside() -> str:
+    """What is written beside the package, tests left out: it may import public modules too."""
+    return "\n".join(
+        file.read_text(encoding="utf-8")
+        for folder in ("benchmarks", "docs", "notebooks", "recipes", "tools", "train")
+        for file in sorted((ROOT / folder).rglob("*"))
+        if file.suffix in {".py", ".md", ".yaml", ".ipynb"}
+    )
+
+
+def used_outside(module: str) -> bool:
+    """Whether something outside of a module's folder uses it."""
+    package, _, name = module.rpartition(".")
+    inside = [
+        user
+        for user, targets in imports().items()
+        if any(target == module or target.startswith(f"{module}.") for target in targets)
+        and user != package
+        and not user.startswith(f"{package}.")
+    ]
+    imported = rf"from {re.escape(package)} import [^\n]*\b{name}\b"
+    return bool(inside or module in text_outside() or re.search(imported, text_outside()))
+
+
+NAMED = {"srlm_data.engines.backends"}
+"""Packages whose modules are found by their names: the command's, the engine's."""
+
+
+def test_a_module_that_only_its_package_uses_begins_with_an_underscore() -> None:
+    public = {f"srlm_data.{module}" for module in srlm_data._NAMES}
+    nobody = [
+        module
+        for module in imports()
+        if module.count(".") > 1
+        and "._" not in module
+        and not module.startswith(("srlm_data.cli.", *NAMED))
+        and module not in public
+        and not used_outside(module)
+    ]
+    assert nobody == []
+
+
+def test_a_private_module_is_used_by_its_package_alone() -> None:
+    rooms = [
+        (user, target)
+        for user, targets in imports().items()
+        for target in targets
+        if "._" in target and entry(user) != entry(target) and (user, target) not in LENT
+    ]
+    assert rooms == []
+
+
+LENT = {
+    ("srlm_data.publish._models", "srlm_data.pipeline._resources"),
+    ("srlm_data.pipeline._preflight", "srlm_data.steps._records"),
+}
+"""Private modules that another package uses; this list may only become shorter."""
+
+FOR_VARIANTS = {
+    "srlm_data.core.database",
+    "srlm_data.core.rows.BATCH",
+    "srlm_data.models.logprobs.Reader",
+    "srlm_data.steps.pairing.Reasoning",
+    "srlm_data.steps.pairing.rows_of",
+    "srlm_data.steps.verdicts.Comparing",
+    "srlm_data.steps.verdicts.ComparisonTemplate",
+    "srlm_data.steps.verdicts.read_verdict",
+}
+"""What variants use beside the public names: DuckDB, and what the paper's steps share."""
+
+
+def test_variants_use_what_a_step_of_your_own_may_use() -> None:
+    public = {
+        f"srlm_data.{module}.{name}"
+        for module, names in srlm_data._NAMES.items()
+        for name in names.split()
+    }
+    used = {
+        f"{node.module}.{alias.name}"
+        for file in (PACKAGE / "variants").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("srlm_data")
+        for alias in node.names
+    }
+    assert used - public == FOR_VARIANTS
+
+
+def test_the_formatter_is_overruled_less_and_less() -> None:
+    mark = "# fmt: " + "skip"
+    counts = {
+        folder: sum(
+            file.read_text(encoding="utf-8").count(mark) for file in (ROOT / folder).rglob("*.py")
+        )
+        for folder in ("srlm_data", "train", "tests")
+    }
+    assert counts["srlm_data"] + counts["train"] <= 36
+    assert counts["tests"] <= 185
 
 
 def test_the_map_takes_two_pages_at_most() -> None:

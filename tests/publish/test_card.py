@@ -20,10 +20,11 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish import _figures, dataset_card, model_card
+from srlm_data.publish import _dataset_card as dataset_card
+from srlm_data.publish import _figures, model_card
+from srlm_data.publish._bundle import Bundle, refuse_private, select
 from srlm_data.publish._header import features
 from srlm_data.publish._sources import cell, hub_base
-from srlm_data.publish.bundle import Bundle, refuse_private, select
 from srlm_data.store import Store
 
 

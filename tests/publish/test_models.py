@@ -15,7 +15,7 @@ from srlm_data.models import identity
 from srlm_data.models.identity import digest
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish.models import prepare_model
+from srlm_data.publish._models import prepare_model
 from srlm_data.store import Store
 from tiny import tiny_model
 

@@ -23,9 +23,9 @@ from srlm_data.core import checked_json
 from srlm_data.core.errors import HubError
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish.bundle import select
-from srlm_data.publish.pull import pull
-from srlm_data.publish.push import prepare_dataset
+from srlm_data.publish._bundle import select
+from srlm_data.publish._pull import pull
+from srlm_data.publish._push import prepare_dataset
 from srlm_data.store import Store
 
 KEY = "datasets/ada/toy"

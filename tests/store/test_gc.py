@@ -21,7 +21,8 @@ from srlm_data.core.errors import BusyError, RecipeError, StoreError
 from srlm_data.core.rows import Rows
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.store import Manifest, Store, access, gc
+from srlm_data.store import Manifest, Store, access
+from srlm_data.store import _gc as gc
 
 
 @pytest.fixture(scope="module")

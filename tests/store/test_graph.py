@@ -16,9 +16,11 @@ from srlm_data.analysis.usage import pairs
 from srlm_data.core.schema import CANDIDATES, PAIRS, PROMPTS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish.bundle import select
+from srlm_data.publish._bundle import select
 from srlm_data.report._flows import subject_of
-from srlm_data.store import Store, gc, refs
+from srlm_data.store import Store
+from srlm_data.store import _gc as gc
+from srlm_data.store import _refs as refs
 from srlm_data.store.graph import Graph
 
 BORROWER = """\

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 import toy
 from checkout import ROOT
-from srlm_data.store import Store, gc
+from srlm_data.store import Store
+from srlm_data.store import _gc as gc
 
 TYPES_OF_ANSWERS = ("toy.candidates", "toy.judgments")
 ANSWERS = 72

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import duckdb
 
-from srlm_data.analysis.views import quoted
+from srlm_data.analysis._views import quoted
 from srlm_data.core import database
 from srlm_data.core.errors import StoreError
 from srlm_data.core.schema import DATASET_TYPES

@@ -22,7 +22,7 @@ from typing import Final, Literal
 from srlm_data.core import locks
 from srlm_data.core.errors import BusyError, RecipeError, StoreError
 from srlm_data.core.schema import MODELS
-from srlm_data.store import Manifest, Store, access, refs
+from srlm_data.store import Manifest, Store, _refs, access
 from srlm_data.store.graph import Graph
 
 _LOG: Final = logging.getLogger("srlm_data")
@@ -129,7 +129,7 @@ def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest
 def _unnamed_yet(store: Store) -> Iterator[tuple[str, str]]:
     """Versions that a build has published and, killed then, not named."""
     for folder in store.folders():
-        since = _written(folder / refs.NAME)
+        since = _written(folder / _refs.NAME)
         for version in store.versions(folder.name):
             if _written(folder / version) > since:
                 yield folder.name, version
@@ -137,7 +137,7 @@ def _unnamed_yet(store: Store) -> Iterator[tuple[str, str]]:
 
 def _versions(store: Store, kept: set[tuple[str, str]]) -> Iterator[Garbage]:
     for folder in store.folders():
-        for path in refs.version_folders(folder):
+        for path in _refs.version_folders(folder):
             if (folder.name, path.name) not in kept:
                 name = f"{folder.name}@{path.name}"
                 yield Garbage("version", name, path, _bytes(path), "no name leads to it")
@@ -156,7 +156,7 @@ def _work(store: Store) -> Iterator[Garbage]:
         newest = max((_written(one) for one in (path, *path.iterdir())), default=0)
         if store.has(name, version):
             why = "its version is there"
-        elif newest < _written(store.root / "datasets" / name / refs.NAME):
+        elif newest < _written(store.root / "datasets" / name / _refs.NAME):
             why = "another version was built since"
         else:
             continue

@@ -113,11 +113,15 @@ def _nothing(connection: duckdb.DuckDBPyConnection, dataset_type: DatasetType) -
 
 # A manifest, as far as SQL wants it.
 _MANIFEST: Final = {
-    "name": "VARCHAR", "version": "VARCHAR", "type": "VARCHAR", "rows": "BIGINT",
-    "drops": "MAP(VARCHAR, BIGINT)", "cost": "MAP(VARCHAR, DOUBLE)",
+    "name": "VARCHAR",
+    "version": "VARCHAR",
+    "type": "VARCHAR",
+    "rows": "BIGINT",
+    "drops": "MAP(VARCHAR, BIGINT)",
+    "cost": "MAP(VARCHAR, DOUBLE)",
     "failures": "MAP(VARCHAR, STRUCT(count BIGINT, sentence VARCHAR))",
     "made": 'STRUCT("at" VARCHAR, seconds DOUBLE, argv VARCHAR[], "commit" VARCHAR)',
-}  # fmt: skip
+}
 
 _VERSIONS: Final = """
     CREATE OR REPLACE VIEW versions AS

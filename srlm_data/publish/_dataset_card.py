@@ -11,9 +11,9 @@ from typing import Final
 
 from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.publish import _figures
+from srlm_data.publish._bundle import Bundle, Part
 from srlm_data.publish._header import default_config, header
 from srlm_data.publish._sources import cell, hub_name, license_table, licenses_of, table
-from srlm_data.publish.bundle import Bundle, Part
 from srlm_data.store import Store
 from srlm_data.store.graph import Graph, inputs
 
@@ -200,12 +200,14 @@ def _limits(bundle: Bundle, store: Store) -> Iterator[str]:
         total = sum(count for _, count in counts)
         score, most = max(counts, key=lambda pair: pair[1], default=(0, 0))
         own = _figures.own_answers(store, part)
-        rows.append((
-            f"`{part.config}`",
-            f"{score:g}: {_share(most, total)}" if total else "none",
-            _share(own[1], own[0]) if own and own[0] else "unknown",
-            _share(part.manifest.rows - total, part.manifest.rows),
-        ))  # fmt: skip
+        rows.append(
+            (
+                f"`{part.config}`",
+                f"{score:g}: {_share(most, total)}" if total else "none",
+                _share(own[1], own[0]) if own and own[0] else "unknown",
+                _share(part.manifest.rows - total, part.manifest.rows),
+            )
+        )
     if rows:
         yield (
             "- A score that most answers get cannot order them, and a judge may favour its own "

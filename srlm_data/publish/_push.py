@@ -11,9 +11,9 @@ from srlm_data.core import database
 from srlm_data.core.errors import HubError, StoreError
 from srlm_data.core.hub import Content, Remote, is_same
 from srlm_data.core.redaction import TOKENS
-from srlm_data.publish import dataset_card
+from srlm_data.publish import _dataset_card
+from srlm_data.publish._bundle import Bundle, Part, published_manifest, refuse_private
 from srlm_data.publish._sources import License, licenses_of
-from srlm_data.publish.bundle import Bundle, Part, published_manifest, refuse_private
 from srlm_data.store import Store
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def prepare_dataset(
             licenses.append(License(part.manifest.ref, license, repo))
         manifest = published_manifest(part.manifest, licenses=licenses)
         files[f"{MANIFESTS}/{part.config}.json"] = manifest.json()
-    card = dataset_card.write(bundle, store, repo=repo, tag=tag, license=license)
+    card = _dataset_card.write(bundle, store, repo=repo, tag=tag, license=license)
     files["README.md"] = card.encode()
     refuse_private(
         (f"{bundle.title}: {path}", content.decode())

@@ -18,7 +18,7 @@ from srlm_data.core.errors import BusyError, DamagedError, StoreError
 from srlm_data.core.schema import MODELS
 from srlm_data.engines.cache import journal, sealed
 from srlm_data.models import identity
-from srlm_data.store import Manifest, Store, access, refs
+from srlm_data.store import Manifest, Store, _refs, access
 
 Kind = Literal["version", "names", "model", "answers", "journal"]
 KINDS: Final[tuple[Kind, ...]] = ("version", "names", "model", "answers", "journal")
@@ -75,7 +75,7 @@ def of_version(store: Store, manifest: Manifest) -> list[Fault]:
 
 def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fault]:
     folder = store.root / "datasets" / name
-    versions = [path.name for path in refs.version_folders(folder)]
+    versions = [path.name for path in _refs.version_folders(folder)]
     for version in versions:
         counts["version"] += 1
         path = folder / version
@@ -89,7 +89,7 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
         named = store.refs(name)
     except DamagedError as error:
         counts["names"] += 1
-        yield Fault("names", folder / refs.NAME, str(error))
+        yield Fault("names", folder / _refs.NAME, str(error))
         return
     counts["names"] += len(named)
     for ref, version in named.items():

@@ -17,10 +17,10 @@ from srlm_data.core.schema import MODELS
 from srlm_data.models import identity
 from srlm_data.pipeline._resources import StoreWorkshop
 from srlm_data.publish import model_card
+from srlm_data.publish._bundle import published_manifest, refuse_private
+from srlm_data.publish._pull import REMEDY, Pulled, become_latest, mark_pulled, read_manifests
+from srlm_data.publish._push import MANIFESTS, MODEL_SUFFIXES, Upload
 from srlm_data.publish._sources import hub_base, licenses_of
-from srlm_data.publish.bundle import published_manifest, refuse_private
-from srlm_data.publish.pull import REMEDY, Pulled, become_latest, mark_pulled, read_manifests
-from srlm_data.publish.push import MANIFESTS, MODEL_SUFFIXES, Upload
 from srlm_data.store import Manifest, Store, shards
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import duckdb
 
 from srlm_data.analysis._diff_text import lines_of
-from srlm_data.analysis.distribution_diff import (
+from srlm_data.analysis._distribution_diff import (
     Agreement,
     DistributionDiff,
     Preferences,
@@ -125,7 +125,9 @@ def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -
         store.rows(after).view(connection, "after")
         columns = _columns(connection)
         return Diff(
-            before, after, before.content == after.content,
+            before,
+            after,
+            before.content == after.content,
             sorted(_causes(store, before, after, (), set()), key=lambda one: len(one.parameters)),
             dict(differences(_environment(before), _environment(after))),
             {name: kinds for name, kinds in columns.items() if kinds[0] != kinds[1]},
@@ -135,7 +137,7 @@ def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -
             states(connection, dataset_type),
             _agreement(connection, store, before, after),
             preferences(connection) if dataset_type == PAIRS.name else None,
-        )  # fmt: skip
+        )
 
 
 def _causes(
@@ -208,13 +210,17 @@ def _rows(
     [(total,)] = connection.sql("SELECT count(*) FROM before").fetchall()
     changed_columns = _changed_columns(connection, compared) if changed else {}
     return RowChanges(
-        total - removed - changed, changed, removed, counts.get("added", 0), changed_columns,
+        total - removed - changed,
+        changed,
+        removed,
+        counts.get("added", 0),
+        changed_columns,
         {
             "removed": _whole_rows(connection, id_column, "before", "removed", samples),
             "added": _whole_rows(connection, id_column, "after", "added", samples),
             "changed": _changed_rows(connection, id_column, list(changed_columns), samples),
         },
-    )  # fmt: skip
+    )
 
 
 def _changed_columns(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str, int]:

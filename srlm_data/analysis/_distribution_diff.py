@@ -77,9 +77,13 @@ def compare_distributions(connection: duckdb.DuckDBPyConnection, figure: str) ->
     )
     values = _values(connection) if few <= _FEW else {}
     return DistributionDiff(
-        (n_before, n_after), (mean_before, mean_after), (median_before, median_after),
-        statistic, _chance(statistic, n_before, n_after), values,
-    )  # fmt: skip
+        (n_before, n_after),
+        (mean_before, mean_after),
+        (median_before, median_after),
+        statistic,
+        _chance(statistic, n_before, n_after),
+        values,
+    )
 
 
 def _values(connection: duckdb.DuckDBPyConnection) -> dict[float, tuple[int, int]]:

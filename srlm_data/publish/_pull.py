@@ -10,8 +10,8 @@ from typing import Final
 
 from srlm_data.core.errors import HubError, StoreError, did_you_mean
 from srlm_data.core.hub import Remote
-from srlm_data.publish.bundle import other_rows
-from srlm_data.publish.push import MANIFESTS
+from srlm_data.publish._bundle import other_rows
+from srlm_data.publish._push import MANIFESTS
 from srlm_data.store import Manifest, Store
 from srlm_data.store.manifests import parse
 
