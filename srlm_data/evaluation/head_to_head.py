@@ -25,7 +25,8 @@ from srlm_data.core.rows import Candidates, Comparisons, Judgments, Models, Rows
 from srlm_data.core.schema import COMPARISONS, SCORES
 from srlm_data.engines.asking import answered, ask
 from srlm_data.engines.protocol import Engine, Request, request_seed
-from srlm_data.steps.verdicts import Comparing, read_verdict
+from srlm_data.steps.reading import read_verdict
+from srlm_data.steps.verdicts import Comparing
 
 
 class CompareScores(Config):
@@ -68,7 +69,7 @@ def compare(
 
     Gives two rows a prompt (one where the answers are the same text). ``swapped`` tells whether the
     second answer was shown as A; ``winner`` always speaks of ``first`` and ``second``.
-    :func:`srlm_data.steps.verdicts.read_verdict` says what is read as a verdict; without one there
+    :func:`srlm_data.steps.reading.read_verdict` says what is read as a verdict; without one there
     is no winner, and the text is kept. The notes count the ``states``.
 
     Drops: ``another_sample``, ``only_first_answered``, ``only_second_answered``.

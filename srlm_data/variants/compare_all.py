@@ -24,7 +24,8 @@ from srlm_data.core.rows import Candidates, Comparisons, Models, Rows, Scores
 from srlm_data.core.schema import COMPARISONS, MAX_SCORE, SCORES
 from srlm_data.engines.asking import answered, ask
 from srlm_data.engines.protocol import Engine, Request, request_seed
-from srlm_data.steps.verdicts import Comparing, read_verdict
+from srlm_data.steps.reading import read_verdict
+from srlm_data.steps.verdicts import Comparing
 
 
 class CompareAll(Comparing):

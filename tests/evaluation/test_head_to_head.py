@@ -9,7 +9,7 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.schema import MODELS
 from srlm_data.engines.protocol import Completion
 from srlm_data.evaluation.head_to_head import Compare, CompareScores, compare, compare_scores
-from srlm_data.steps.verdicts import read_verdict
+from srlm_data.steps.reading import read_verdict
 
 JUDGE = Rows.of(MODELS, [{"model": "J", "method": "checkpoint", "location": "here"}])
 
@@ -115,7 +115,7 @@ def test_an_answer_cannot_close_its_fence_and_speak_to_the_judge():
         ("Verdict: A\nOn reflection:\nVerdict: B", "b"),
         ("Verdict: A\nVerdict: A or B", None),
         ("Ｖｅｒｄｉｃｔ：　Ａ", "a"),
-        ("My verdict: A is better", None),
+        ("My verdict: A is better", "a"),
         ("> Verdict: A", None),
         ("Verdict: AB", None),
         ("Verdict: both", None),

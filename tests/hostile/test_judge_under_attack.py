@@ -16,8 +16,7 @@ from srlm_data.core import templates
 from srlm_data.core.messages import user
 from srlm_data.engines._chat import Prompts
 from srlm_data.engines.protocol import Request, Sampling
-from srlm_data.evaluation.head_to_head import read_verdict
-from srlm_data.steps.judgments import Verdict, read_score
+from srlm_data.steps.reading import read_score, read_verdict
 
 CLOSERS = [
     "</response>", "</RESPONSE>", "</Response >", "< / response >", "<\t/\nresponse>", "</response",
@@ -98,7 +97,7 @@ INJECTIONS = [
 @pytest.mark.parametrize("injection", INJECTIONS)
 def test_only_the_judges_own_last_line_is_its_score(injection: str) -> None:
     """A judge quotes the answer and then decides; what it quotes decides nothing."""
-    assert read_score(f'The answer says "{injection}".\nScore: 1', "stop") == Verdict("parsed", 1)
+    assert read_score(f'The answer says "{injection}".\nScore: 1', "stop").score == 1
     assert read_verdict(f"A says:\n{injection}\nVerdict: B", "stop") == ("parsed", "b")
 
 
@@ -109,8 +108,9 @@ def test_a_score_in_an_answer_reaches_the_judge_and_not_the_parser(cli: Cli, pro
     (project / "strange.yaml").write_text(strange.RECIPE)
     assert cli("build", "strange.yaml").returncode == 0
     query = (
-        "SELECT sample, list(DISTINCT score) AS scores, count(*) AS n FROM strange.judgments "
-        "JOIN strange.candidates USING (candidate_id) GROUP BY sample ORDER BY sample"
+        "SELECT sample, list(DISTINCT score) FILTER (score IS NOT NULL) AS scores, count(*) AS n "
+        "FROM strange.judgments JOIN strange.candidates USING (candidate_id) "
+        "GROUP BY sample ORDER BY sample"
     )
     rows = [json.loads(line) for line in cli("sql", "--format", "json", query).stdout.splitlines()]
     assert rows == [

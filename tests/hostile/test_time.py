@@ -9,10 +9,9 @@ import pytest
 
 from srlm_data.analysis.query import _TOKEN
 from srlm_data.core import templates
-from srlm_data.evaluation.head_to_head import read_verdict
 from srlm_data.steps._prompt_lists import new_prompts
 from srlm_data.steps.judge_injection import find_injections
-from srlm_data.steps.judgments import read_score
+from srlm_data.steps.reading import read_score, read_verdict
 
 JUDGE = templates.load("judge")
 READERS: dict[str, Callable[[str], object]] = {

@@ -1,12 +1,9 @@
-"""Judging: what is read as a score, and what becomes of everything else."""
+"""Judging: what a judge is asked, and what becomes of what it says."""
 
 import re
-import time
 from collections import Counter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fakes import FakeEngine
@@ -15,151 +12,8 @@ from srlm_data.core.errors import DataError, EngineError
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Rows
 from srlm_data.engines.protocol import Completion, request_seed
-from srlm_data.steps.judgments import GUIDED, Judge, Verdict, judge, read_score
-
-
-@pytest.mark.parametrize(
-    ("line", "score"),
-    [
-        ("Score: 4", 4),
-        ("Score:4", 4),
-        ("score : 4", 4),
-        ("SCORE: 0", 0),
-        ("**Score:** 4", 4),
-        ("**Score: 4**", 4),
-        ("**Score**: 4", 4),
-        ("__Score:__ _4_", 4),
-        ("### Score: 4", 4),
-        ("- Score: 4", 4),
-        ("  Score: `4`", 4),
-        ('Score: "4"', 4),
-        ("Score: [4]", 4),
-        ("Score: 4.", 4),
-        ("Score: 4/5", 4),
-        ("Score: 4 / 5", 4),
-        ("Score: **4**/5", 4),
-        ("Score: (4/5)", 4),
-        ("Score: 4 out of 5", 4),
-        ("Score: 4 (out of 5 points)", 4),
-        ("Score: 4 of 5.", 4),
-        ("Score: 4 points", 4),
-        ("Score: 4 (direct and complete)", 4),
-        ("Score: +4", 4),
-        ("Score: 3.5", 3.5),
-        ("Score: 3.5/5", 3.5),
-        ("Score: 5.0", 5),
-        ("Score: ４", 4),
-        ("Score： ４", 4),
-        ("Score：３．５／５", 3.5),
-        ("Score: 4\r", 4),
-    ],
-)
-def test_a_score_is_read_from_the_usual_spellings(line, score):
-    assert read_score(f"It is on topic.\n{line}", "stop") == Verdict("parsed", score)
-    assert read_score(f"It is on topic.\r\n{line}\r\n", "stop") == Verdict("parsed", score)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "Score: 10",
-        "Score: 6",
-        "Score: 5.5",
-        "Score: 55",
-        "Score: -1",
-        "Score: −1",
-        "Score: 4/10",
-        "Score: 8 out of 10",
-        "Score: 99999999999999999999",
-        "Score: ５０",
-    ],
-)
-def test_a_score_outside_the_scale_is_out_of_range_and_never_cut_to_a_digit(line):
-    assert read_score(line, "stop") == Verdict("out_of_range")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "A fine answer.",
-        "Score: <total points>",
-        "Score: four",
-        "Score:",
-        "Score: \n4",
-        "Score: 4 or 5",
-        "Score: 4-5",
-        "Score: 3 + 1 = 4",
-        "Score: 3,5",
-        "Score: 4th",
-        "Score: 1e0",
-        "Score: .5",
-        "I would say the Score: 4",
-        "Scores: 4",
-        "Underscore: 4",
-        "> Score: 5",
-        "4",
-        "4/5",
-    ],
-)
-def test_a_judgment_without_one_clear_score_is_unparsed(text):
-    assert read_score(text, "stop") == Verdict("unparsed")
-
-
-def test_of_several_score_lines_the_last_one_decides_even_if_it_says_nothing():
-    assert read_score("Score: 2\nOn second thought:\nScore: 4", "stop") == Verdict("parsed", 4)
-    assert read_score("The response says\nScore: 5\nbut\nScore: 1", "stop") == Verdict("parsed", 1)
-    assert read_score("Score: 4\nScore: <total points>", "stop") == Verdict("unparsed")
-    assert read_score("Score: 4\nScore: 10", "stop") == Verdict("out_of_range")
-
-
-def test_a_judgment_that_was_cut_off_before_or_within_its_score_is_truncated():
-    assert read_score("It is on topic, and", "length") == Verdict("truncated")
-    assert read_score("It is on topic.\nScore: 1", "length") == Verdict("truncated")
-    assert read_score("Score: ", "length") == Verdict("truncated")
-    assert read_score("Score: 4\nFurthermore, it", "length") == Verdict("parsed", 4)
-
-
-def test_a_failed_request_is_an_error_whatever_its_text():
-    assert read_score("", "error") == Verdict("error")
-    assert read_score("Score: 4", "error") == Verdict("error")
-
-
-@given(
-    st.text(alphabet="Scoreé: 0123456789./-*_\n\r>(<４：五"), st.sampled_from(["stop", "length"])
-)
-def test_a_score_exists_exactly_when_parsed_and_lies_on_the_scale(text, finish_reason):
-    verdict = read_score(text, finish_reason)
-    assert verdict.state in schema.STATES
-    assert (verdict.score is not None) == (verdict.state == "parsed")
-    assert verdict.score is None or 0 <= verdict.score <= schema.MAX_SCORE
-
-
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "Score:",
-        "*",
-        " ",
-        "\n",
-        "Score:\n",
-        "score ",
-        "Score: 4\n",
-        "4",
-        "-_",
-        "/",
-        "Score: 4/",
-        "e\u0301",
-    ],
-)
-def test_hostile_text_is_read_in_linear_time(piece):
-    def seconds(size):
-        text = "Score: " + piece * (size // len(piece))
-        started = time.process_time()
-        read_score(text, "stop")
-        return time.process_time() - started
-
-    assert seconds(10_000_000) < 5
+from srlm_data.steps.judgments import GUIDED, Judge, judge
+from srlm_data.steps.reading import read_score
 
 
 def candidates(*responses, prompt=None):
@@ -284,7 +138,7 @@ def test_the_shipped_template_puts_criteria_first_and_the_score_last():
     places = [text.index(mark) for mark in marks]
     assert places == sorted(places)
     assert text.endswith("\nScore: <total points>")
-    assert read_score(text, "stop") == Verdict("unparsed")
+    assert read_score(text, "stop").state == "unparsed"
 
 
 def test_a_guided_judge_asks_for_texts_that_end_with_a_score():

@@ -1,0 +1,143 @@
+"""What a careful person reads in a judge's text: one score, one verdict, or none.
+
+One number under one word of judgment is read, whatever its dress and its language; what is
+ambiguous is ``unparsed``, and what was cut off before or within its score is ``truncated``. In this
+order:
+
+1. Reasoning (``<think>...</think>``, or all before a lone end mark) is not the judgment, nor is
+   what follows where the judge begins to play another turn, nor what it quotes.
+2. A line of a total (``Total``, ``Final``, ``Overall``, ``Revised``) outranks all others.
+3. Several lines that each belong to a criterion (numbered, named, or three and more) without such
+   a line decide nothing; otherwise the last line decides, whatever it says.
+4. Ranges, alternatives, "out of ten" and placeholders are no number.
+
+The words are in ``words.yaml``. Everything takes time linear in the text.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Final, NamedTuple
+
+from srlm_data.core.scale import POINTS, Scale
+from srlm_data.steps.reading import _labels, _values
+from srlm_data.steps.reading._labels import Place, Vocabulary
+from srlm_data.steps.reading._text import Judgment, split
+from srlm_data.steps.reading._words import words
+
+_LONGEST: Final = 1_000_000
+"""Characters of a judgment; a longer text is none, whatever it says."""
+_PLAIN: Final = re.compile(r"\nScore: (\d)\Z")
+_RIVALS: Final = re.compile(
+    r"[<>{\"`|=:]|score|points|rating|grade|total|final|overall|revised|sum", re.IGNORECASE
+)
+
+
+class Reading(NamedTuple):
+    """What was read from a judgment: one of ``schema.STATES``, a score if ``parsed``, and why."""
+
+    state: str
+    score: float | None = None
+    why: str = ""
+
+
+@functools.cache
+def _scores() -> Vocabulary:
+    return Vocabulary(words("score"), words("score_before_a_number"))
+
+
+@functools.cache
+def _verdicts() -> Vocabulary:
+    return Vocabulary(
+        words("verdict"), words("verdict_before_an_answer"),
+        neutral=words("verdict_neutral"), values=("a", "b"),
+    )  # fmt: skip
+
+
+def read_score(
+    text: str, finish_reason: str, scale: Scale = POINTS, name: str | None = None
+) -> Reading:
+    """Read the score of a completion of the judge.
+
+    Args:
+        text: of the completion.
+        finish_reason: ``stop``, ``length`` (it was cut off) or ``error``.
+        scale: what a score lies on; another number is ``out_of_range``.
+        name: of a criterion: the number under this name is read, not the one under ``Score``.
+    """
+    if finish_reason == "error":
+        return Reading("error", None, "the request failed")
+    if name is None and finish_reason == "stop" and (plain := _PLAIN.search(text, len(text) - 9)):
+        # How most judgments end; where nothing else could be a score, nothing is to be understood.
+        points = float(plain[1])
+        if scale.low <= points <= scale.high and not _RIVALS.search(text, 0, plain.start()):
+            return Reading("parsed", points, _labels.LAST)
+    if len(text) > _LONGEST:
+        return Reading("unparsed", None, "too long for a judgment")
+    vocabulary = _scores() if name is None else _named(name)
+    judgment = split(text)
+    cut = finish_reason == "length"
+
+    def read(place: Place) -> tuple[str, float | None]:
+        return _values.read_number(place.value, place.room, place.scale, scale)
+
+    places = _labels.find_places(judgment, vocabulary)
+    place, why = _labels.decide(judgment, places, lambda place: read(place)[0] != "unparsed")
+    if place is None or (cut and _is_cut(judgment, place)):
+        return Reading(*_unsaid(judgment, place, why, cut))
+    if _is_taken_back(judgment, place):
+        return Reading("unparsed", None, "a score that is taken back")
+    state, score = read(place)
+    reasons = {"unparsed": "no one number", "out_of_range": f"no score of {scale}"}
+    return Reading(state, score, f"{why}: {reasons[state]}" if state in reasons else why)
+
+
+def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
+    """Read the state of a comparison, and ``a``, ``b`` or ``tie`` if it is ``parsed``.
+
+    The rules are those of :func:`read_score`; ``Verdict: A``, ``Winner: Response A``, ``[[A]]`` and
+    ``Verdict: A > B`` are ``a``.
+    """
+    if finish_reason == "error":
+        return "error", None
+    if len(text) > _LONGEST:
+        return "unparsed", None
+    judgment = split(text)
+
+    def read(place: Place) -> str | None:
+        return _values.read_letter(place.value, place.room)
+
+    places = _labels.find_places(judgment, _verdicts())
+    places = sorted([*places, *_labels.find_bracketed(judgment)], key=lambda place: place.line)
+    place, why = _labels.decide(judgment, places, lambda place: read(place) is not None)
+    cut = finish_reason == "length"
+    if place is None or (cut and _is_cut(judgment, place)):
+        return _unsaid(judgment, place, why, cut)[0], None
+    verdict = None if _is_taken_back(judgment, place) else read(place)
+    return ("parsed" if verdict else "unparsed"), verdict
+
+
+@functools.lru_cache(64)
+def _named(name: str) -> Vocabulary:
+    own = re.findall(r"[^\W\d_]+", name.lower())
+    return Vocabulary([own[-1]], neutral=[*own, *words("score")], final=False)
+
+
+def _unsaid(judgment: Judgment, place: Place | None, why: str, cut: bool) -> tuple[str, None, str]:
+    """The state of a judgment that says nothing, or was cut off before it had said it."""
+    why = why if place is None else "cut off within its score"
+    why = "reasoning without end" if judgment.unfinished else why
+    return ("truncated" if cut else "unparsed"), None, why
+
+
+def _is_cut(judgment: Judgment, place: Place) -> bool:
+    """Whether a judgment that was cut off ends within the value of a place."""
+    ends = place.last < len(judgment.lines) and judgment.lines[place.last].ends
+    return not ends and not (place.key and re.match(r'[^,]*"?\s*,', place.value))
+
+
+def _is_taken_back(judgment: Judgment, place: Place) -> bool:
+    """Whether a later sentence begins with words that take the score back."""
+    pattern = re.compile(rf"(?:^|[.!?]\s+)(?:{_values.retractions()})", re.IGNORECASE)
+    return any(pattern.search(line.text) for line in judgment.lines[place.last + 1 :])

@@ -1,0 +1,364 @@
+"""Where in a judgment a score or a verdict is named, and which of several such places decides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from srlm_data.steps.reading._text import Judgment, Line, fold, undress
+from srlm_data.steps.reading._words import Joined, pattern, words
+
+LAST: Final = "the last line of a score"
+_WINDOW: Final = 120  # characters before a word of judgment that say whose it is
+_VALUE: Final = 400  # characters behind it that say what it is worth
+_MOST: Final = 1000  # words of judgment in a text; a longer one says nothing
+_ENOUGH: Final = 3  # so many scores are those of criteria, whatever they are called
+
+_WORD: Final = re.compile(r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0963\u0e31-\u0e4e]++[^\W\d_]*+)*+")
+_CLAUSE: Final = re.compile(r"[.!?;:,()\[\]{}|\"<>=\u00b6\u2013\u2022→]|\s-\s|^\s*-|'(?=\s|\w{3})")
+_SENTENCE: Final = re.compile(r"[.!?](?=\s|$)|\u00b6")
+_SENTENCE_ENDS: Final = frozenset(".!?;)\u00b6>}]")
+_NOTE: Final = re.compile(
+    r"['\s]*+(?:[(\[](?P<note>[^()\[\]\n]{0,40})[)\]]"
+    r"|out of (?P<of>\d{1,4})\b|/ ?(?P<per>\d{1,4})\b"
+    r"|(?:on an? )?(?:scale )?(?:of |from |between )?"
+    r"\d{1,4} ?(?:to|and|-|\u2013) ?(?P<to>\d{1,4})(?=\s*+[:=]))"
+)
+_OF_A_SCALE: Final = frozenset({"min", "max", "maximum", "between", "possible", "out"})
+_NAMES_A_SCALE: Final = re.compile(r"\d\D+\d|out of|/|max|of|scale", re.IGNORECASE)
+_BEHIND: Final = re.compile(r"['\s]{0,3}([^\W\d_]+)")
+_JOINT: Final = re.compile(
+    r"[\s\"')\]}]*+(?P<colon>[:=]+>?|→|->)|(?P<tag>>)|\s*+(?P<pipe>\|)|\s*+(?P<dash>[-\u2013]\s)"
+    r"|[\s\"')\]=-]*+(?P<end>$)|(?P<none>[\s\]\"']++(?=[\d(\[{\"'<]))"
+)
+_ITEM: Final = re.compile(
+    r"\s*+(?:[*_#>-]\s*+)*+(?:criterion|step)?\s*+(\d{1,2})\s*+[.):]", re.IGNORECASE
+)
+_HEADING: Final = re.compile(
+    r"\s*+(?:#{1,6}\s.*|\*\*[^*]{1,60}\*\*:?|[^.!?]{1,40}:|criterion \d+\W*)\s*", re.IGNORECASE
+)
+_PROSE: Final = re.compile(
+    r"\b(?:is|are|was|has|does|it|this|i|answers?|response)\b", re.IGNORECASE
+)
+_SAYING: Final = re.compile(rf"(?:{pattern(words('sayings'))})", re.IGNORECASE)
+_EXAMPLE: Final = re.compile(r"\b(?:e\.g|i\.e|ex)\.\s*$", re.IGNORECASE)
+_BRACKETED: Final = re.compile(r"\[\[\s?([abc]|tie|[ab]\s?[<>=]{1,3}\s?[ab])\s?\]\]", re.IGNORECASE)
+
+
+class Head(NamedTuple):
+    """A word of judgment in a line."""
+
+    start: int
+    end: int
+    word: str  # empty where its own letters say that it is of something else
+    final: bool
+    copula: bool  # a particle or a verb is grown to it
+
+
+class Vocabulary:
+    """The words under which a number or a letter is a judgment's.
+
+    Args:
+        always: words that make a line a judgment's, whatever stands behind them.
+        before_value: words that do so only before a value that can be read.
+        neutral: further words that may stand beside them.
+        values: words that are values, and so never neutral.
+        final: whether the words of totals count.
+    """
+
+    def __init__(
+        self, always: Iterable[str], before_value: Iterable[str] = (), *,
+        neutral: Iterable[str] = (), values: Iterable[str] = (), final: bool = True,
+    ) -> None:  # fmt: skip
+        self.always = frozenset(always)
+        self.final = words("final") if final else frozenset()
+        self.before_value = frozenset(before_value) | self.final
+        self.neutral = (words("neutral") | frozenset(neutral) | self.always) - frozenset(values)
+        self.values = frozenset(values)
+        self.copulas = words("copulas")
+        self.bounds = words("bounds")
+        self.known = self.neutral | self.copulas | self.final | self.bounds
+        self._joined = Joined(self.always | self.before_value, self.final, words("neutral"))
+
+    def find(self, line: str) -> Iterator[Head]:
+        """The words of judgment of a line, in order."""
+        for match in _WORD.finditer(line):
+            word = match[0].lower()
+            if word in self.always or word in self.before_value:
+                yield Head(match.start(), match.end(), word, word in self.final, copula=False)
+            elif not word.isascii() and (joined := self._joined.find(word)) is not None:
+                head, final, copula = joined
+                yield Head(*match.span(), head, final or head in self.final, copula)
+
+
+class Place(NamedTuple):
+    """A place where a judgment is named."""
+
+    line: int
+    last: int  # the line that its value stands on
+    value: str  # what stands behind the word
+    rank: str  # final, own, prose, or other: a criterion's, or nobody can tell whose
+    must_read: bool  # it is a judgment only if a value stands behind it
+    room: str  # what may stand behind the value: free, sentence (another one), none; dash: free
+    scale: str = ""  # the upper end of the scale that the words name
+    key: bool = False  # it is a key of something like JSON, or a tag
+
+
+def find_places(judgment: Judgment, vocabulary: Vocabulary) -> list[Place]:
+    """Every place of a judgment where one of the words stands before a value, in order."""
+    places: list[Place] = []
+    depth = heads = 0
+    for number, line in enumerate(judgment.lines):
+        if line.value is not None:
+            places += _of_object(number, line, vocabulary)
+            continue
+        at, quotes = 0, 0
+        for head in vocabulary.find(line.text) if not line.introduced else ():
+            depth += line.text.count("{", at, head.start) - line.text.count("}", at, head.start)
+            quotes += line.text.count('"', at, head.start)
+            at = head.start
+            heads += 1
+            if heads > _MOST:
+                return []
+            place = _place(judgment, number, head, quotes % 2 == 1, vocabulary)
+            if place is not None:
+                nested = place.key and depth > 1
+                places.append(place._replace(rank="other") if nested else place)
+        depth += line.text.count("{", at) - line.text.count("}", at)
+    return places
+
+
+def _place(  # noqa: PLR0911 - one reason a line
+    judgment: Judgment, number: int, head: Head, in_quotes: bool, vocabulary: Vocabulary
+) -> Place | None:
+    text = judgment.lines[number].text
+    end, behind, scale = _behind(text, head.end, vocabulary)
+    joint = _JOINT.match(text, end)
+    kind = "copula" if joint is None or joint.lastgroup == "none" else str(joint.lastgroup)
+    if kind == "copula" and not head.copula and vocabulary.copulas.isdisjoint(behind):
+        if joint is None:
+            return None
+        kind = "copula" if behind else "none"  # "I score it 4", "Score 4"
+    if kind != "copula" and joint is not None:
+        end = joint.end()
+    window = text[max(0, head.start - _WINDOW) : head.start]
+    marks = list((_SENTENCE if kind == "copula" else _CLAUSE).finditer(window))
+    if not marks and head.start > _WINDOW:
+        return None
+    lead = window[marks[-1].end() :] if marks else window
+    mark = marks[-1][0].strip() if marks else ""
+    # "<score>" is a tag; "</score>" and "<total points>" are not.
+    if (mark == "<") != (kind == "tag") or (kind == "tag" and lead.strip()):
+        return None
+    key = kind == "tag" or (kind == "colon" and text[:end].rstrip(" :=")[-1:] in ('"', "'"))
+    if _is_quoted(text, head.start, end, in_quotes, key):
+        return None
+    before = window[: marks[-1].end()] if marks else ""
+    begins = (
+        not before.strip(" \"'([{<|-=\u2022\u2013\u2192#") or _ITEM.fullmatch(before) is not None
+    )
+    rank = _rank(head, [*_WORD.findall(lead), *behind], lead, vocabulary)
+    if rank == "none":
+        return None
+    if rank != "other" and not begins and kind != "tag":
+        rank = _rank_within(before, mark, rank, vocabulary)
+    if kind == "copula" and rank == "own":
+        rank = "prose"
+    value = text[end : end + _VALUE]
+    must_read = head.word not in vocabulary.always or kind not in ("colon", "tag")
+    if value.strip(" \"')]}"):
+        if kind == "none" and not begins:
+            return None
+        room = {"none": "none", "copula": "sentence", "dash": "dash"}.get(kind, "free")
+        return Place(number, number, value, rank, must_read, room, scale, key)
+    if kind == "end" and (not begins or number + 1 == len(judgment.lines)):
+        return None
+    following = judgment.lines[number + 1] if number + 1 < len(judgment.lines) else None
+    value = following.text if following and following.value is None else ""
+    return Place(number, number + 1, value[:_VALUE], rank, must_read, "none", scale, key)
+
+
+def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str], str]:
+    """What stands between a word and its joint: its end, its words, and the scale it names."""
+    behind: list[str] = []
+    scale = ""
+    for _ in range(8):
+        if (note := _NOTE.match(text, end)) is not None:
+            named = note["of"] or note["per"] or note["to"] or note["note"]
+            numbers = re.findall(r"\d++(?:\.\d++)?+", named)
+            if numbers and note["note"] and not _NAMES_A_SCALE.search(named):
+                break  # "Score (4)"
+            scale = numbers[-1] if numbers else scale
+            spoken = [word.lower() for word in _WORD.findall(named)]
+            behind += [word for word in spoken if word not in _OF_A_SCALE]
+            end = note.end()
+        elif (word := _BEHIND.match(text, end)) is not None:
+            known = word[1].lower() in vocabulary.known
+            if word[1].lower() in vocabulary.values or (
+                not known and behind and behind[-1] in vocabulary.copulas
+            ):
+                break  # "is A"
+            behind.append(word[1].lower())
+            end = word.end()
+            if not known:
+                break
+        else:
+            break
+    return end, behind, scale
+
+
+def _rank(head: Head, beside: list[str], lead: str, vocabulary: Vocabulary) -> str:
+    """Whose score a word names, by the words beside it; none of anybody's is ``none``."""
+    spoken = {word.lower() for word in beside}
+    if spoken & vocabulary.bounds:
+        return "none"
+    if "answer" in spoken and head.word in vocabulary.final:
+        return "other"  # "Final answer: 4" may be the answer's
+    if not head.word or re.search(r"\d", lead) or not spoken <= vocabulary.known:
+        return "other"
+    return "final" if head.final or spoken & vocabulary.final else "own"
+
+
+def _rank_within(before: str, mark: str, rank: str, vocabulary: Vocabulary) -> str:
+    """The rank of a place that does not begin its line, by what stands before it."""
+    if _EXAMPLE.search(before):
+        return "other"
+    if mark in _SENTENCE_ENDS or (mark == '"' and before.rstrip('" ').endswith(",")):
+        return rank
+    if _SAYING.search(before) or re.search(r"\d", before):
+        return "other"
+    names = [word.lower() for word in _WORD.findall(before)]
+    if names and set(names) <= vocabulary.known | vocabulary.before_value:
+        return rank
+    return rank if len(names) > 2 and _PROSE.search(before) and mark != ":" else "other"
+
+
+def _is_quoted(text: str, start: int, value: int, in_quotes: bool, key: bool) -> bool:
+    """Whether a word and its value stand in a quotation within somebody's sentence."""
+    opening = text.rfind('"', max(0, start - _VALUE), start)
+    if not in_quotes:
+        before = text[max(0, start - _WINDOW) : start].rstrip()
+        return before.endswith("'") and not key and re.search(r"\w", before) is not None
+    closing = text.find('"', start, start + _VALUE)
+    if key or 0 <= closing < value:
+        return False
+    outside = text[max(0, opening - _WINDOW) : max(0, opening)]
+    if closing >= 0:
+        outside += text[closing + 1 : closing + _WINDOW]
+    return re.search(r"[^\W_]", outside) is not None
+
+
+def _of_object(number: int, line: Line, vocabulary: Vocabulary) -> list[Place]:
+    """The place in a JSON object: its own key if it has one, else the only one within it."""
+    named: list[tuple[int, str, str, str]] = []
+    for depth, key, value in _leaves(line.value):
+        label = undress(fold(key)).replace("-", " ")
+        head = max(vocabulary.find(label), default=None, key=lambda head: head.end)
+        text = undress(fold(value)) if isinstance(value, str) else "?"
+        # {"evaluation": {"score": 4}} and {"verdict": "good", "score": 4} name a part and a word.
+        if head is None or (head.word not in vocabulary.always and not re.match(r"\W*\d", text)):
+            continue
+        _, behind, scale = _behind(label, head.end, vocabulary)
+        lead = label[: head.start]
+        beside = [
+            word
+            for word in _WORD.findall(lead)
+            if word.lower() not in vocabulary.before_value - vocabulary.final
+        ]
+        rank = _rank(head, [*beside, *behind], lead, vocabulary)
+        if rank in ("final", "own"):
+            named.append((depth, rank, text, scale))
+    if line.introduced or not named:
+        return []
+    rank = "final" if any(rank == "final" for _, rank, _, _ in named) else "own"
+    top = min(depth for depth, own, _, _ in named if own == rank)
+    values = {(text, scale) for depth, own, text, scale in named if (depth, own) == (top, rank)}
+    values = {value for value in values if re.match(r"\W*\d", value[0])} or values
+    text, scale = min(values) if len(values) == 1 else ("?", "")
+    return [Place(number, number, text, rank, False, "none", scale, key=True)]
+
+
+def _leaves(pairs: Any) -> Iterator[tuple[int, str, Any]]:
+    """Depth, key and value of an object that was read as pairs, and of those within it."""
+    stack: list[tuple[int, Any]] = [(0, pairs)]
+    while stack:
+        depth, value = stack.pop()
+        for item in value:
+            if isinstance(item, tuple):
+                if isinstance(item[1], list):
+                    stack.append((depth + 1, item[1]))
+                yield depth, item[0], item[1]
+            elif isinstance(item, list):
+                stack.append((depth + 1, item))
+
+
+def find_bracketed(judgment: Judgment) -> Iterator[Place]:
+    """The verdicts ``[[A]]``, ``[[A>B]]`` and ``[[C]]``, which need no word."""
+    for number, line in enumerate(judgment.lines):
+        for match in _BRACKETED.finditer(line.text) if not line.introduced else ():
+            in_quotes = line.text.count('"', 0, match.start()) % 2 == 1
+            if not _is_quoted(line.text, match.start(), match.end(), in_quotes, key=False):
+                value = "tie" if match[1].lower() == "c" else match[1]
+                yield Place(number, number, value, "own", must_read=True, room="none")
+
+
+def decide(  # noqa: PLR0911 - one reason a line
+    judgment: Judgment, places: list[Place], reads: Callable[[Place], bool]
+) -> tuple[Place | None, str]:
+    """The place that decides, and why; None where none does.
+
+    Args:
+        judgment: the lines.
+        places: in their order.
+        reads: whether a value stands there.
+    """
+    places = [place for place in places if not place.must_read or reads(place)]
+    ranked = {
+        rank: [place for place in places if place.rank == rank]
+        for rank in ("final", "own", "prose", "other")
+    }
+    own, prose, other = ranked["own"], ranked["prose"], ranked["other"]
+    if ranked["final"]:
+        return ranked["final"][-1], "the last line of a total"
+    if own:
+        if len(own) >= _ENOUGH or (len(own) > 1 and all(_of_criterion(judgment, p) for p in own)):
+            return None, "a score for each criterion, and no total"
+        if _within_list(judgment, own[-1]):
+            return None, "a score within a list of criteria, and no total"
+        if other and other[-1].line > own[-1].line:
+            return None, "scores of several things, and no total"
+        if prose and prose[-1].line > own[-1].line and _differ(prose[-1], own[-1]):
+            return None, "two scores, the later one in a sentence"
+        return own[-1], LAST
+    if other:
+        return None, "scores of something else, and no total"
+    if any(_differ(place, prose[-1]) for place in prose):
+        return None, "several scores in sentences"
+    return (prose[-1], "a sentence") if prose else (None, "no line of a score")
+
+
+def _differ(one: Place, other: Place) -> bool:
+    return one.value.split()[:1] != other.value.split()[:1]
+
+
+def _of_criterion(judgment: Judgment, place: Place) -> bool:
+    """Whether a score stands below the name or the number of a criterion."""
+    line = judgment.lines[place.line]
+    if line.value is not None:
+        return False
+    return bool(
+        place.key
+        or _ITEM.match(line.text)
+        or _ITEM.match(line.bare)
+        or _HEADING.fullmatch(line.bare)
+    )
+
+
+def _within_list(judgment: Judgment, place: Place) -> bool:
+    """Whether a score stands between two items of a numbered list."""
+    item = _ITEM.match(judgment.lines[place.line].bare)
+    if item is None:
+        return False
+    later = (_ITEM.match(line.text) for line in judgment.lines[place.last + 1 :])
+    return any(after is not None and int(after[1]) == int(item[1]) + 1 for after in later)

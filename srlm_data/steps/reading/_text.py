@@ -1,0 +1,227 @@
+"""What of a completion is the judgment: no reasoning, no other turn, no quotation, no dress.
+
+Everything here takes time linear in the text.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from srlm_data.steps.reading._words import dress, pattern, words
+
+_UNSEEN: Final = "\0\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff\u20e3"
+_FOLD: Final = {
+    **{0xFEE0 + code: chr(code) for code in range(0x21, 0x7F)},
+    **{0x2460 + number: f"({number + 1})" for number in range(20)},
+    **{ord(sign): plain for plain, signs in dress().items() for sign in signs},
+}
+_NAMES: Final = (
+    r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|seed:think|analysis|rationale)"
+)
+_MARK: Final = re.compile(
+    rf"[<◁] ?(?P<end>/?){_NAMES} ?[>▷]|\[(?P<close>/?)THINK\]"
+    r"|<\|(?P<begins>begin_of_thought|start_thinking|channel\|>analysis<\|message)\|>"
+    r"|<\|(?P<ends>end_of_thought|end_thinking|channel\|>final<\|message)\|>",
+    re.IGNORECASE,
+)
+_SPECIAL: Final = r"<\|[^<>|\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|<[be]os>|\[/?INST\]"
+_BLOCK: Final = re.compile(
+    r"<(?P<end>/?)(?P<name>response|prompt|instruction|conversation|answer_[ab])>", re.IGNORECASE
+)
+_TAGS: Final = re.compile(
+    r"</?(?:b|strong|i|em|u|p|span|div|mark|big|font|h[1-6]|li|ul|ol|td|tr|table)"
+    r"(?:\s[^<>\n]{0,80})?>",
+    re.IGNORECASE,
+)
+_LATEX: Final = re.compile(
+    r"\\(?:boxed|fbox|textbf|text|mathbf|mathrm|bm|bf|large|Large|quad|[,;! \[\]()])"
+)
+_SCORED: Final = re.compile(r"(?:score|rating|total|verdict)\W{0,8}(?:\d|[ab]\b)", re.IGNORECASE)
+_SPEAKS: Final = re.compile(r"\A(?!\0|\s*+(?:```|~~~)).*?(?:[^\W_]|[\u2460-\u2473>])", re.DOTALL)
+_FENCE: Final = re.compile(r"\s*+(?:```|~~~)")
+_OBJECT: Final = re.compile(r"\[\s*+\{\s*+\"|\{\s*+\"")
+_DIGIT: Final = re.compile(r"(?![0-9])\d")
+
+
+class Line(NamedTuple):
+    """A line of a judgment without its dress."""
+
+    text: str
+    bare: str  # the text before it, dressed
+    ends: bool  # whether the line ended before the completion did
+    introduced: bool  # the line before says that somebody else is quoted
+    value: Any = None  # the JSON object that stands here instead
+
+
+class Judgment(NamedTuple):
+    """The lines of a completion that are the judge's own."""
+
+    lines: list[Line]
+    unfinished: bool  # it was still reasoning where it ended
+
+
+def split(text: str) -> Judgment:
+    """Split a completion into the lines that are the judge's own words."""
+    text = re.sub(f"[{_UNSEEN}]", "", text)
+    text = re.sub(r"\r\n?|[\u2028\u2029\x85\x0b\x0c]", "\n", text)
+    text = re.sub(r"\n(?:[ \t]*+\n){2,}+", "\n\n", text)
+    text, unfinished = _without_reasoning(text.replace("\uff5c", "|"))
+    text = _first_turn(_without_blocks(text))
+    objects: list[Any] = []
+    if "{" in text:
+        text = _without_objects(text, objects)
+    return Judgment(list(_lines(text, objects)), unfinished)
+
+
+def _without_reasoning(text: str) -> tuple[str, bool]:
+    """The text without what stands in marks of reasoning, and whether the last was left open."""
+    kept: list[str] = []
+    at, opened = 0, False
+    for mark in _MARK.finditer(text):
+        if mark["end"] or mark["close"] or mark["ends"]:
+            if not opened:
+                kept.clear()  # a lone end: all before was reasoning
+            at, opened = mark.end(), False
+        elif not opened:
+            kept.append(text[at : mark.start()])
+            opened = True
+    return ("", True) if opened else ("\n".join([*kept, text[at:]]), False)
+
+
+def _without_blocks(text: str) -> str:
+    """The text without the parts of its own prompt that it repeats, fences and all.
+
+    One that is never closed is the beginning of another turn.
+    """
+    kept: list[str] = []
+    at, opened = 0, ""
+    for tag in _BLOCK.finditer(text):
+        if not opened and not tag["end"]:
+            kept.append(text[at : tag.start()])
+            opened = tag["name"].lower()
+        elif opened == tag["name"].lower() and tag["end"]:
+            at, opened = tag.end(), ""
+    return "\n".join(kept if opened else [*kept, text[at:]])
+
+
+@functools.cache
+def _turn() -> re.Pattern[str]:
+    turns, parts = (
+        "|".join(sorted(map(re.escape, words(name)), key=len, reverse=True))
+        for name in ("turns", "parts")
+    )
+    return re.compile(
+        rf"{_SPECIAL}|^[ *_#]*+(?:{turns}|(?P<part>{parts}))[ *_]*+[:\uff1a][*_]*+",
+        re.IGNORECASE | re.MULTILINE,
+    )
+
+
+def _first_turn(text: str) -> str:
+    """The text up to where another turn begins; marks before the first word are skipped."""
+    at, scored = 0, None
+    for mark in _turn().finditer(text):
+        if mark["part"]:
+            if scored is None:
+                scored = match.end() if (match := _SCORED.search(text)) else len(text)
+            if mark.start() < scored:
+                continue
+        if text[at : mark.start()].strip():
+            return text[at : mark.start()]
+        at = mark.end()
+    return text[at:]
+
+
+def _without_objects(text: str, objects: list[Any]) -> str:
+    """The text with every JSON object replaced by a mark of its own; a handful of tries."""
+    decoder = json.JSONDecoder(
+        object_pairs_hook=lambda pairs: pairs, parse_int=str, parse_float=str, strict=False
+    )
+    kept: list[str] = []
+    at = 0
+    for _ in range(16):
+        start = _OBJECT.search(text, at)
+        if start is None:
+            break
+        try:
+            value, end = decoder.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            break  # what stands within it would be taken for the whole
+        kept += [text[at : start.start()], f"\n\0{len(objects)}\n"]
+        objects.append(value)
+        at = end
+    return "".join([*kept, text[at:]])
+
+
+def _lines(text: str, objects: list[Any]) -> Iterator[Line]:
+    saying = _saying()
+    raws = text.split("\n")
+    plains = [fold(raw) if _SPEAKS.search(raw) else "" for raw in raws]
+    inside = _inside_quotes(plains)
+    fenced = introduced = False
+    before = ""
+    for number, (raw, plain) in enumerate(zip(raws, plains, strict=True)):
+        ends = number < len(raws) - 1
+        if not plain and not raw.startswith("\0") and not _FENCE.match(raw):
+            continue
+        said = saying.search(before[-80:]) is not None
+        if raw.startswith("\0"):
+            yield Line("", before, ends, introduced or said, objects[int(raw[1:])])
+        elif _FENCE.match(raw):
+            fenced = not fenced
+            introduced = fenced and said
+        elif plain.lstrip().startswith(">"):
+            before = ""
+        elif plain.strip():
+            yield Line(undress(plain), before, ends, introduced or said or inside[number])
+            before = plain
+
+
+def _inside_quotes(lines: list[str]) -> list[bool]:
+    """Whether each line begins within quotation marks that its paragraph closes."""
+    inside: list[bool] = []
+    counts = [line.count('"') if line.strip() else -1 for line in lines]
+    start = 0
+    while start < len(lines):
+        end = next((i for i in range(start, len(lines)) if counts[i] < 0), len(lines))
+        total, seen = sum(counts[start:end]), 0
+        for count in counts[start:end]:
+            inside.append(seen % 2 == 1 and total > seen)
+            seen += count
+        inside += [False] * (end < len(lines))
+        start = end + 1
+    return inside
+
+
+def fold(line: str) -> str:
+    """A line in plain characters: spaces, digits, quotes, brackets and dashes of every script."""
+    if "&" in line:
+        line = html.unescape(line).replace("\xa0", " ")
+    if not line.isascii():
+        line = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), line.translate(_FOLD))
+    return line.translate({9: " ", 96: '"'})
+
+
+def undress(line: str) -> str:
+    """A line without emphasis, tags and LaTeX; every mark leaves a space, so no digits meet."""
+    line = re.sub(r"~~[^~\n]*+~~", " ", line)
+    if "<" in line:
+        line = re.sub(r"<br ?/?>", " \u00b6 ", _TAGS.sub(" ", line), flags=re.IGNORECASE)
+    if "\\" in line:
+        line = re.sub(r"\\([*_#])", r" ", _LATEX.sub(" ", line.replace("\\n", " \u00b6 ")))
+    line = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", line)  # totalScore
+    line = re.sub(r"[*_$]|^[\s#]+", " ", line).strip(" ")
+    return re.sub(r"^[=\-\u2013]{2,}+|[=\-\u2013]{2,}+$", "", line).strip(" ")
+
+
+@functools.cache
+def _saying() -> re.Pattern[str]:
+    between = "that|with|this|in|at|the|end|its|line|lines|following|text|words|own|out"
+    return re.compile(
+        rf"(?:{pattern(words('sayings'))})(?: (?:{between}))*+[ :,]*+$", re.IGNORECASE
+    )

@@ -1,0 +1,235 @@
+"""What stands behind a judgment's word: one number, one letter, or nothing that is one."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Final
+
+from srlm_data.core.scale import Scale
+from srlm_data.steps.reading._words import pattern, words
+
+_LONG: Final = 400  # characters behind a word that are looked at
+_HUNDRED: Final = 100  # the scale of a percentage
+_NO_SCALE: Final = Scale(1, 0)  # nothing lies on it
+_SUM: Final = re.compile(r"\d{1,3}(?:\.\d{1,3})?(?: ?\+ ?\d{1,3}(?:\.\d{1,3})?){1,40}")
+_END: Final = re.compile(r"[.!\u00b6](?=[\s\"')\]}]|$)")
+_NUMERAL: Final = re.compile(r"\d++(?:\.\d++)?+")
+_PARTS: Final = "\u00b2\u00b3\u00b9\u00bd\u00bc\u00be\u2153\u2154"  # powers and fractions
+_CHANGES: Final = "/%+<>=?~\u2192^-\u2013&@#*\u00d7\u00f7\\"  # a number before these is another
+
+
+@functools.cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    units, of, numbers = (pattern(words(name)) for name in ("units", "of", "numbers"))
+    others = pattern(words("alternatives"))
+    glued, out_of = (
+        "|".join(re.escape(word) for word in sorted(words(name), key=len, reverse=True))
+        for name in ("units", "out_of")
+    )
+    symbols = r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
+    most = r"(?:(?:an?|the|total|possible|maximum|max\.?|of)\ )*+"
+    texts = {
+        "number": rf"""
+            [\s"'()\[\]{{}}{symbols}]*+
+            (?:an?\ |(?:description\ |number\ |level\ ){{1,2}})?+
+            (?:(?P<outof>\d++)\ ?(?:{out_of})\s?)?+ (?P<open><?)\s*+
+            (?P<sign>[-+\u2013]?)(?P<number>\d++(?:\.\d++)?+)
+            (?:(?:{glued})(?![^\W\d_]))?+
+            (?![\w{_PARTS}^%]|[.,]\d|\ ?%)""",
+        "percent": r"""[\s"'(\[{]*+(?P<number>\d++(?:\.\d++)?+)\ ?%""",
+        "scale": rf"""
+            [\s"')\]}}]*+ (?:(?:{units})\ ?)?+
+            (?:/|[(\[]?(?:{of})(?=[\s\d])
+              |[(\[]?(?:on\ an?\ )?scale:?(?:\ of|\ from)?\ (?:\d+\ ?(?:to|and|-|\u2013)\ ?)?+)
+            [\s"'(\[{{]*+ {most} (?P<scale>\d++(?:\.\d++)?+)(?![\w%{_PARTS}]|[.,]\d)""",
+        "units": rf"""(?:[\s"')\]}}(\[]*+(?:possible\ )?(?:{units})){{0,2}}+[\s"')\]}}>]*+""",
+        "reason": rf"(?:{pattern(words('reasons'))})",
+        "condition": rf"(?:{pattern(words('conditions'))})",
+        "otherwise": rf"""
+            (?:{others})[^\d.!?]{{0,30}}(?:\d|{numbers})
+            |(?:{others})\s*+(?:an?|the|even|perhaps)?\s*+$""",
+        "a number": rf"\s*+(?:\d|{numbers})",
+        "retraction": rf"[\s\"')\]}}]*+(?:{retractions()})",
+        "explained": rf"""
+            \b(?:criteri\w+|points?|items?|steps?|requirements?|rules?|parts?|no\.?|number)
+              \s*\#?\d+(?:\s*(?:,|and|&|to|-|\u2013|through|or)\s*(?:and\s*)?\d+)*
+            |\d+(?:\.\d+)?\ ?% | \d+(?:st|nd|rd|th)\b
+            |(?:/|(?:{of}))\s*{most}\d+
+            |(?:lost|loses?|losing|deduct\w*|minus|missing|lacks?)\s\d+
+            |\d+\s*(?:points?|marks?)?\s*(?:deducted|lost|off|each)
+            |\b[A-Za-z]{{3,20}}\s?[:=]\s?\d+(?:\.\d+)?(?:/\d+)?
+            |(?:{pattern(words("bounds"))})\s*:?\s*\d+""",
+    }
+    return {name: re.compile(text, re.IGNORECASE | re.VERBOSE) for name, text in texts.items()}
+
+
+def read_number(value: str, room: str, named_scale: str, scale: Scale) -> tuple[str, float | None]:
+    """The state of a score, and the number if it is ``parsed``.
+
+    Args:
+        value: what stands behind the word, without emphasis.
+        room: what may stand behind the number (see :class:`~._labels.Place`).
+        named_scale: the upper end of the scale that the words before the number name.
+        scale: the judge's own.
+    """
+    patterns = _patterns()
+    if room == "dash" and scale.low < 0:
+        return "unparsed", None  # the dash may be a minus sign
+    value, total = _without_sum(value[:_LONG])
+    if (percent := patterns["percent"].match(value)) is not None:
+        if not _stands_alone(value, percent.end(), percent["number"], room):
+            return "unparsed", None
+        return _on(scale if scale.high == _HUNDRED else _NO_SCALE, "", percent["number"])
+    if (match := patterns["number"].match(value)) is None:
+        return "unparsed", None
+    number, end = match["number"], match.end()
+    part = patterns["scale"].match(value, end)
+    units = patterns["units"].match(value, part.end() if part else end)
+    end = units.end() if units else end
+    closed = not match["open"] or ">" in value[match.end("number") : end]
+    summed = total is None or total == _amount(number)
+    if not closed or not summed or not _stands_alone(value, end, number, room):
+        return "unparsed", None
+    scales = (named_scale, match["outof"], part and part["scale"])
+    another = any(named and _amount(named) != scale.high for named in scales)
+    return _on(_NO_SCALE if another else scale, match["sign"], number)
+
+
+def _without_sum(value: str) -> tuple[str, float | None]:
+    """A value without the sum that leads to it (``1 + 1 (relevant) = 2``), and what that is."""
+    if "+" not in value:
+        return value, None
+    bare = re.sub(r" ?\([^()\d]{0,40}\)(?= ?[+=])", "", value).lstrip() if "=" in value else value
+    terms = _SUM.match(bare.lstrip())
+    if terms is None:
+        return value, None
+    equals = re.match(r"\s*+=", bare.lstrip()[terms.end() :])
+    return (bare.lstrip()[terms.end() + equals.end() :] if equals else "?"), _total(terms[0])
+
+
+def _total(terms: str) -> float:
+    return sum(map(_amount, _NUMERAL.findall(terms)))
+
+
+def _amount(numeral: str) -> float:
+    return float(numeral[:30])  # a longer one is no score anyway
+
+
+def _on(scale: Scale, sign: str, number: str) -> tuple[str, float | None]:
+    """A number if it lies on the scale."""
+    score = -_amount(number) if sign in ("-", "\u2013") else _amount(number)
+    return ("parsed", score + 0.0) if scale.low <= score <= scale.high else ("out_of_range", None)
+
+
+def _stands_alone(value: str, end: int, number: str, room: str) -> bool:
+    """Whether what follows a number neither changes it nor names another."""
+    patterns, bare = _patterns(), value[end:].strip()
+    spaced = value[end - 1 : end] == " " or value[end : end + 1] == " "
+    if not bare.strip(".!,;\\") or bare.startswith(("</", "[/")):
+        return True
+    if bare[0] == "=":
+        terms = _SUM.match(bare[1:].lstrip())
+        return terms is not None and _total(terms[0]) == _amount(number)
+    if patterns["reason"].match(bare):
+        return not patterns["otherwise"].search(_END.split(bare, maxsplit=1)[0])
+    if bare[0].isalnum() or (bare[0] in _CHANGES and not (bare[0] in "-\u2013" and spaced)):
+        return False
+    if bare[0] in ".!\u00b6":
+        sentence, later = "", bare[1:]
+        if later[:1] not in ("", *" \"')]}"):
+            return False  # "3...4"
+    else:
+        sentence, later = [*_END.split(bare[1:], maxsplit=1), ""][:2]
+    return _is_comment(bare[0], sentence, number, room) and _goes_on(later, room)
+
+
+def _is_comment(mark: str, sentence: str, number: str, room: str) -> bool:
+    """Whether a sentence that goes on behind a number comments on it, and names no other."""
+    patterns, words_behind = _patterns(), sentence.lstrip()
+    reasoned = patterns["reason"].match(words_behind)
+    narrow = room in ("none", "sentence") and mark != "(" and not reasoned
+    if narrow and re.search(r"[^\W_]", sentence):
+        return False
+    if mark in ":-\u2013" and patterns["a number"].match(sentence):
+        return False
+    if patterns["condition"].match(words_behind) or patterns["otherwise"].search(sentence):
+        return False
+    left = patterns["explained"].sub(" ", sentence)
+    for terms in _SUM.findall(left):
+        left = left.replace(terms, " ") if _total(terms) == _amount(number) else left
+    return bool(reasoned) or all(
+        _amount(other) == _amount(number) for other in _NUMERAL.findall(left)
+    )
+
+
+def _goes_on(later: str, room: str) -> bool:
+    """Whether the sentences behind that of a number leave it what it is."""
+    patterns = _patterns()
+    if room == "none" and re.search(r"[^\W_]", later):
+        return False
+    later = later.lstrip(" \"')]}")
+    return not (patterns["retraction"].match(later) or patterns["otherwise"].match(later))
+
+
+@functools.cache
+def retractions() -> str:
+    """A pattern of what takes a judgment back, at the beginning of a sentence."""
+    listed = sorted(words("retractions"), key=len, reverse=True)
+    return "|".join(rf"{re.escape(word)}(?![^\W_])" for word in listed)
+
+
+@functools.cache
+def _letters() -> dict[str, re.Pattern[str]]:
+    answers, ties = pattern(words("answers")), pattern(words("tie"))
+    one = rf"(?:(?:{answers})\s*+)*+[\"'(\[<]*+"
+    close = r"(?:[\"')\]]|>(?![\s>\"'(\[]*+\w))*+"
+    return {
+        "versus": re.compile(
+            rf"[\s\"'(\[{{]*+{one}(?P<left>[ab]){close}\s*+"
+            rf"(?P<sign>>{{1,3}}|<{{1,3}}|={{1,2}}|\u2248|~)\s*+"
+            rf"{one}(?P<right>[ab])(?![^\W_]){close}", re.IGNORECASE),
+        "tie": re.compile(
+            rf"[\s\"'(\[{{<]*+(?:it'?s |is |the )?(?:{ties})(?=[\s\"')\]}}>.!,;]*+(?:$|[.!(,;]))",
+            re.IGNORECASE),
+        "letter": re.compile(
+            rf"[\s\"'{{]*+{one}(?P<letter>[ab])(?![^\W_]|'\w){close}", re.IGNORECASE),
+        "won": re.compile(rf"\s*+(?:{pattern(words('wins'))})\b", re.IGNORECASE),
+    }  # fmt: skip
+
+
+def read_letter(value: str, room: str) -> str | None:
+    """``a``, ``b`` or ``tie``, if what stands behind the word is exactly one of them."""
+    patterns = _letters()
+    value = value[:_LONG]
+    if (versus := patterns["versus"].match(value)) is not None:
+        left, right = versus["left"].lower(), versus["right"].lower()
+        if left == right or not _says_no_more(value[versus.end() :], room, None):
+            return None
+        return {">": left, "<": right}.get(versus["sign"][0], "tie")
+    if patterns["tie"].match(value):
+        return "tie"
+    letter = patterns["letter"].match(value)
+    if letter is None:
+        return None
+    rest, chosen = value[letter.end() :], letter["letter"].lower()
+    if letter["letter"] == "a" and re.match(r"\s+[^\W_]", rest):
+        return None  # the article
+    return chosen if _says_no_more(rest, room, chosen) else None
+
+
+def _says_no_more(rest: str, room: str, chosen: str | None) -> bool:
+    """Whether what follows a letter is the end, or a reason for it."""
+    bare = rest.strip(" \"')]}")
+    if not bare or bare.startswith("</"):
+        return True
+    if bare[0] not in ".!,;:(-\u2013|" and not _patterns()["reason"].match(bare):
+        doubt = r"\b(?:but|not|if|unless|or|almost|only|however|n't|more|less)\b"
+        won = _letters()["won"].match(rest) and chosen is not None
+        return bool(won) and not re.search(doubt, _END.split(bare, 1)[0], re.IGNORECASE)
+    other = r"[\s\"']*(?:(?:or|and|maybe|perhaps|/)\b|(?:[ab]|tie)\b(?!\s+\w))"
+    return not (
+        (room == "none" and bare[0] not in ".!(")
+        or re.match(other, bare[1:], re.IGNORECASE)
+        or _patterns()["retraction"].match(bare[1:])
+    )
