@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import pyarrow as pa
 from pydantic import Field
@@ -32,6 +32,8 @@ GUIDED: Final = rf"([^\n]*\n)*Score: [0-{MAX_SCORE}]"
 
 class Judge(SamplingConfig):
     """How answers are judged."""
+
+    revision: ClassVar[int] = 2  # scores are read by other rules
 
     repeats: int = Field(3, ge=1, description="Judgments a candidate (paper: 3, their mean).")
     template: Annotated[Template, fills("a judge", "prompt", "response")] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ ComparisonTemplate = Annotated[Template, fills("a comparison", "prompt", "answer
 
 class Comparing(SamplingConfig):
     """How a model is asked to compare two answers."""
+
+    revision: ClassVar[int] = 2  # scores are read by other rules
 
     template: ComparisonTemplate = Field(
         default="pairwise",

@@ -223,6 +223,7 @@ def test_a_word_has_one_spelling() -> None:
         for folder in ("srlm_data", "train", "recipes", "docs", "notebooks", "tests", "tools")
         for file in sorted((ROOT / folder).rglob("*"))
         if file.suffix in {".py", ".md", ".yaml", ".sql", ".txt", ".jinja", ".js", ".ipynb"}
+        and file.name != "words.yaml"  # the words of models, in any spelling
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
         if SPELLINGS.search(line)
     ]
