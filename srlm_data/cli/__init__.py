@@ -53,6 +53,7 @@ Exit codes:
   8  an optional package is not installed
   9  the Hub refused, failed, or holds something else than was published
   10  the rows of two versions differ (diff --exit-code)
+  11  a bound was reached (build --max-calls, --max-tokens, --max-time)
   130, 143  stopped by Ctrl-C or SIGTERM; build again to go on
 """
 

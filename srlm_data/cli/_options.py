@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,36 @@ accept_option = click.option(
     is_flag=True,
     help="Take versions in which requests failed as they are, and do not ask them again.",
 )
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="A trial: the recipe on N prompts of its sources, as versions of their own.",
+)
+preflight_option = click.option(
+    "--no-preflight", is_flag=True, help="Do not ask servers what they serve before the build."
+)
 seed_option = click.option("--seed", type=int, help="Replace the recipe's seed by this one.")
+
+
+class Duration(click.ParamType[float]):
+    """A time such as 90s, 30m, 2h or 1h30m, in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        """Return the seconds.
+
+        Raises:
+            click.BadParameter: it is no time.
+        """
+        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", str(value))
+        if not parts or not any(parts.groups()):
+            self.fail(f"'{value}' is no time. Write 2h, 30m, 90s or 1h30m.", param, context)
+        hours, minutes, seconds = (int(part or 0) for part in parts.groups())
+        return 3600.0 * hours + 60 * minutes + seconds
 
 
 def manifest_record(manifest: Manifest) -> dict[str, Any]:

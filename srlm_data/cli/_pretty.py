@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 import click
@@ -12,10 +14,18 @@ from rich.table import Table
 from rich.text import Text
 
 from srlm_data.cli._terminal import visible
+from srlm_data.core.rows import Rows
 from srlm_data.pipeline.signature import Step
+from srlm_data.store import Manifest
 
 _SHOWN: Final = 4_000
 """Characters of a cell that are laid out for a reader; megabytes would take minutes."""
+
+
+_SAMPLES: Final = 2
+_SAMPLE_CHARACTERS: Final = 400
+_UNREAD: Final = re.compile(r".*_(id|ids|key|tokens|reason|length)|model|base|reference|template")
+"""Columns that a person does not read in a sample."""
 
 
 def show_rows(rows: list[dict[str, Any]]) -> None:
@@ -30,6 +40,22 @@ def show_rows(rows: list[dict[str, Any]]) -> None:
             table.add_row(column, Text(visible(_short(_cell(value)))))
         console.print()
         console.print(table)
+
+
+def show_samples(manifest: Manifest, rows: Rows) -> None:
+    """Print what a reader looks at in the first rows of a version: the texts and the figures."""
+    click.echo(f"\n{manifest.ref}  {manifest.counted}")
+    samples = islice(rows.dicts(), _SAMPLES)
+    show_rows(
+        [
+            {
+                name: _cell(value)[:_SAMPLE_CHARACTERS]
+                for name, value in row.items()
+                if value is not None and not _UNREAD.fullmatch(name)
+            }
+            for row in samples
+        ]
+    )
 
 
 def show_drops(drops: Mapping[str, int], examples: Mapping[str, list[dict[str, str]]]) -> None:

@@ -11,10 +11,13 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import (
+    Duration,
     accept_option,
     engine_option,
     json_option,
+    limit_option,
     manifest_record,
+    preflight_option,
     print_json,
     recipe_argument,
     replicas_option,
@@ -33,6 +36,23 @@ if TYPE_CHECKING:
 @replicas_option
 @seed_option
 @accept_option
+@limit_option
+@click.option(
+    "--max-calls",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Stop (exit 11) before more than N requests are sent.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Stop (exit 11) before more than N tokens are read and written.",
+)
+@click.option(
+    "--max-time", type=Duration(), metavar="TIME", help="Stop (exit 11) after 90s, 30m, 2h ..."
+)
+@preflight_option
 @click.option("--no-wait", is_flag=True, help="Fail when another process builds the same version.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless it fails.")
 @json_option
@@ -45,6 +65,11 @@ def build(
     replicas: int | None,
     seed: int | None,
     accept_failures: bool,
+    limit: int | None,
+    max_calls: int | None,
+    max_tokens: int | None,
+    max_time: float | None,
+    no_preflight: bool,
     no_wait: bool,
     quiet: bool,
     as_json: bool,
@@ -62,6 +87,11 @@ def build(
                 engine=engine,
                 replicas=replicas,
                 seed=seed,
+                limit=limit,
+                max_calls=max_calls,
+                max_tokens=max_tokens,
+                max_seconds=max_time,
+                preflight=not no_preflight,
                 wait=not no_wait,
                 accept_failures=accept_failures,
                 watcher=watcher,
@@ -76,5 +106,10 @@ def build(
                 for name, manifest in manifests.items()
             ]
         )
+    elif limit and not quiet:
+        from srlm_data.cli._pretty import show_samples
+
+        for manifest in manifests.values():
+            show_samples(manifest, watcher.store.rows(manifest))
     if unfinished:
         raise unfinished

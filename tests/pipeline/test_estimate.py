@@ -118,7 +118,7 @@ def test_the_plan_names_the_dataset_that_must_be_built_first(cli: Cli, project: 
     text = cli("plan", "toy.yaml").stdout
     assert "? toy.candidates  generate  model calls: unknown until toy.prompts is built\n" in text
     assert "? toy.judgments  judge  model calls: unknown until toy.prompts is built\n" in text
-    assert "model calls and those that are unknown yet (" in text
+    assert "model calls: unknown for toy.candidates, toy.judgments (" in text
     assert cli("build", "toy.yaml", "prompts", "-q").returncode == 0
     assert "unknown" not in cli("plan", "toy.yaml").stdout
 

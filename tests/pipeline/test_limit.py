@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import srlm_data
 import toy
+from checkout import Cli
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
@@ -119,3 +121,18 @@ def test_a_limit_above_what_there_is_takes_it_all(tmp_path: Path) -> None:
     full = srlm_data.build(recipe, store=store)
     assert len(toy.asked(tmp_path)) == 72
     assert trial["toy.candidates"] == full["toy.candidates"], "the same inputs, the same version"
+
+
+def test_a_trial_ends_with_a_look_at_rows_of_each_dataset(cli: Cli, project: Path) -> None:
+    toy.write_recipe(project)
+    planned = cli("plan", "toy.yaml", "--limit", "2")
+    assert "? toy.prompts  limit  <= 2 rows\n" in planned.stdout
+    built = cli("build", "toy.yaml", "--limit", "2")
+    assert built.returncode == 0, built.stderr
+    assert "toy.candidates@" in built.stdout
+    assert built.stdout.count("prompt") >= 4
+    for seen in ("Tell me about number", "answer ", "Score: ", "chosen"):
+        assert seen in built.stdout
+    assert "candidate_id" not in built.stdout
+    again = cli("build", "toy.yaml", "--limit", "2", "--json")
+    assert [one["rows"] for one in json.loads(again.stdout)][:4] == [1, 2, 8, 16]

@@ -59,7 +59,7 @@ def problems_of(recipe: Path, *, network: bool = False) -> list[SrlmError]:
 def test_every_mistake_is_told_at_once_and_nothing_is_asked_or_built(
     api: Api, cli: Cli, project: Path
 ) -> None:
-    (project / "prompts.jsonl").write_text(json.dumps({"question": "Why?"}) + "\n")
+    (project / "prompts.jsonl").write_text(json.dumps({"weird": "Why?"}) + "\n")
     engine = f"{{kind: openai, base_url: '{api.address}', served_name: small}}"
     tuned = "tuned: {step: sft, model: model, data: [examples]}"
     examples = "examples: {step: read_examples, files: [prompts.jsonl]}"
@@ -69,8 +69,8 @@ def test_every_mistake_is_told_at_once_and_nothing_is_asked_or_built(
     train, serve, prompts, other = built.stderr.splitlines()
     assert "'sft' trains or reads the files of 'remote:big@2026-04-14'" in train
     assert "does not serve 'small', it serves 'served', 'big'" in serve
-    assert "prompts.jsonl:1: there is no column 'prompt', found ['question']" in prompts
-    assert "prompts.jsonl:1: there is no column 'prompt'" in other
+    assert "prompts.jsonl:1: there is no column 'prompt', found ['weird']" in prompts
+    assert "prompts.jsonl:1: there is no column 'completion'" in other
     assert not api.bodies
     assert not (project / "store" / "datasets").exists()
 
@@ -294,3 +294,36 @@ def test_where_answers_are_kept_a_missing_engine_is_a_notice_and_ends_nothing(
     assert (made.rows, made.cost["calls"], made.cost["reused"]) == (24, 0, 24)
     [notice] = heard.notices
     assert "the server cannot be reached" in notice
+
+
+def test_a_plan_is_printed_with_what_stands_in_its_way(cli: Cli, project: Path) -> None:
+    (project / "prompts.jsonl").write_text('{"weird": "Why?"}\n')
+    engine = "{kind: openai, base_url: 'http://127.0.0.1:9/v1'}"
+    write(project, engine, REMOTE, READ, ASK)
+    planned = cli("plan", "first.yaml")
+    assert planned.returncode == 6
+    assert "+ first.prompts  read_prompts" in planned.stdout
+    server, column = planned.stderr.splitlines()
+    assert "the server cannot be reached" in server
+    assert "there is no column 'prompt'" in column
+    planned = cli("plan", "first.yaml", "--no-preflight")
+    assert planned.returncode == 3
+    assert "the server cannot be reached" not in planned.stderr
+
+
+def test_a_plan_of_80000_calls_does_not_say_that_they_read_nothing(cli: Cli, project: Path) -> None:
+    (project / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    made = "made: {step: self_instruct, examples: seed, model: model, n: 20000}"
+    seed = "seed: {step: read_examples, files: [seed.jsonl]}"
+    (project / "seed.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
+    write(
+        project,
+        "{kind: openai, base_url: 'http://127.0.0.1:9/v1'}",
+        *(REMOTE, seed, made, ASK.replace("prompts: prompts", "prompts: made")),
+    )
+    text = cli("plan", "first.yaml", "--no-preflight").stdout
+    assert "at most 80,000 model calls; about 80,000 calls, unknown tokens in" in text
+    assert "at least 20,000 model calls; about 20,000 calls, unknown tokens in" in text
+    assert "model calls: at most 80,000 and at least 20,000 (" in text
+    assert "about 100,000 calls, unknown tokens in" in text
+    assert " 0 tokens" not in text
