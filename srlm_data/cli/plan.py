@@ -50,8 +50,6 @@ def plan(
     as_json: bool,
 ) -> None:
     """Say what a build of RECIPE would do, why, and what it would take; run nothing."""
-    from srlm_data.pipeline.preflight import refuse
-
     result = srlm_data.plan(
         recipe, engine=engine, seed=seed, limit=limit, preflight=not no_preflight, store=store
     )
@@ -64,7 +62,7 @@ def plan(
     for problem in result.problems:
         if not problem.certain:
             click.echo(f"note: {problem.error} It is needed where an answer is not kept.", err=True)
-    refuse(result.problems)
+    result.refuse_problems()
 
 
 def _print_json(result: PlanResult) -> None:

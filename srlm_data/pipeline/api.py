@@ -19,7 +19,7 @@ from srlm_data.evaluation.table import paper_table
 from srlm_data.pipeline import estimate as estimation
 from srlm_data.pipeline import plan as planning
 from srlm_data.pipeline._limit import limited
-from srlm_data.pipeline._preflight import Problem, find_problems
+from srlm_data.pipeline._preflight import Problem, find_problems, refuse
 from srlm_data.pipeline.build import Watcher
 from srlm_data.pipeline.build import build as build_recipe
 from srlm_data.pipeline.estimate import Estimate
@@ -70,6 +70,14 @@ class PlanResult(Table):
     datasets: list[Planned]
     estimates: dict[str, Estimate]
     problems: list[Problem]
+
+    def refuse_problems(self) -> None:
+        """Raise what the build would end with.
+
+        Raises:
+            SrlmError: the only problem that is certain, or a :class:`PreflightError` of several.
+        """
+        refuse(self.problems)
 
     def __repr__(self) -> str:
         actions = (f"{planned.dataset.name}: {planned.action}" for planned in self.datasets)
