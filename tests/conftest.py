@@ -39,6 +39,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kills", type=int, default=200, metavar="N",
         help="how often the kill test sends SIGKILL (1000 by hand)",
     )  # fmt: skip
+    parser.addoption(
+        "--mixes", type=int, default=6, metavar="N",
+        help="how many random mixes of failed requests and kills are tried (100 by hand)",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

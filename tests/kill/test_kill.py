@@ -142,3 +142,29 @@ def test_an_engine_that_hangs_is_reported_and_ctrl_c_loses_nothing(begin) -> Non
     assert project.build().wait() == 0
     assert len(toy.asked(project.folder)) == 72
     project.check_end()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_any_mix_of_failed_requests_and_kills_ends_as_a_healthy_build(
+    pytestconfig: pytest.Config, begin
+) -> None:
+    for seed in range(pytestconfig.getoption("--mixes")):
+        print("mix", seed)  # shown where it fails
+        chance = random.Random(seed)
+        project = begin()
+        ended = []
+        for _ in range(chance.randint(1, 4)):
+            failing = [chance.choice([0.05, 0.3, 1.0]), chance.random()]
+            toy.write_recipe(project.folder, ("{log", f"{{failing: {failing}, log"))
+            killed = chance.random() < 0.5
+            build = project.build(at=chance.randrange(1, 80) if killed else 0, happens="KILL")
+            ended.append(build.wait())
+            project.check()
+        assert set(ended) <= {0, 6, -signal.SIGKILL}
+        toy.write_recipe(project.folder)
+        assert project.build().wait() == 0
+        project.check()
+        assert all_rows(project.folder) == project.whole.rows
+        assert {one.key for one in toy.asked(project.folder)} == project.whole.keys
+        shutil.rmtree(project.folder)
