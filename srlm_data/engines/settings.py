@@ -26,6 +26,7 @@ from pydantic import Field, field_validator
 
 from srlm_data.core.config import Config
 from srlm_data.core.errors import MissingError
+from srlm_data.engines._own_engine import OwnEngine
 from srlm_data.engines.failures import FLOOR, SHARE
 from srlm_data.engines.protocol import DRAWING, Engine
 
@@ -285,7 +286,8 @@ def open_engine(
         EngineError: the model cannot be loaded.
     """
     if isinstance(settings, PluginEngine):
-        return _plugin(settings.kind)(settings.options, model, digest, revision)
+        load = _plugin(settings.kind)
+        return OwnEngine(settings.kind, lambda: load(settings.options, model, digest, revision))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the libraries say to their own authors as they load
         try:

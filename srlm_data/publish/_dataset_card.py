@@ -131,6 +131,7 @@ def _funnel(bundle: Bundle) -> str:
         manifest = part.manifest
         parents = ", ".join(dict.fromkeys(read.name for read in inputs(manifest))) or "outside"
         drops = ", ".join(f"{n:,} {cell(why)}" for why, n in manifest.drops.items()) or "nothing"
+        drops += f"; {cell(manifest.why_failed)}" if manifest.failures else ""
         return [f"`{part.config}`", parents, f"{manifest.rows:,}", drops]
 
     return table("config | made from | rows: | left out", map(row, bundle.parts))

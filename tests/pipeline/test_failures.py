@@ -139,6 +139,32 @@ def test_the_failure_budget_is_set_in_the_recipe_and_holds_for_an_engine_of_ones
     assert "raise the engine's 'failure_budget'" in built.stderr
 
 
+@pytest.mark.parametrize("place", ["def open_broken(", "    def generate("])
+def test_an_engine_of_ones_own_that_raises_ends_the_build_in_a_sentence(
+    cli: Cli, project: Path, place: str
+) -> None:
+    text = (
+        "import toy\n"
+        "class Broken(toy.ToyEngine):\n"
+        "    def generate(self, requests, *, total=None):\n"
+        "        yield from super().generate(requests, total=total)\n"
+        "def open_broken(options, model, digest, revision):\n"
+        "    return Broken(digest, **options)\n"
+    )
+    head, _, rest = text.partition(place)
+    line, _, rest = rest.partition("\n")
+    indent = "        " if "generate" in place else "    "
+    (project / "broken.py").write_text(
+        f"{head}{place}{line}\n{indent}raise KeyError('no such field')\n{rest}"
+    )
+    toy.write_recipe(project, ("toy:open_toy", "broken:open_broken"))
+    built = cli("build", "toy.yaml")
+    assert built.returncode == 6
+    assert "error: engine 'broken:open_broken': KeyError at broken.py:" in built.stderr
+    assert "found ''no such field''" in built.stderr
+    assert "Traceback" not in built.stderr
+
+
 def test_a_model_is_not_trained_on_rows_that_lack_answers(cli: Cli, project: Path) -> None:
     train = "\n  m2: {step: dpo, model: model, pairs: pairs, reference: model}\n"
     recipe = toy.write_recipe(project, FAILING)

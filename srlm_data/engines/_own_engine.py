@@ -1,0 +1,68 @@
+"""An engine of the user's own: what it raises ends the build in a sentence, as a shipped one's."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from srlm_data.core.errors import EngineError, SrlmError
+from srlm_data.engines.protocol import Completion, Engine, Request
+
+
+class OwnEngine:
+    """Wraps an engine. Satisfies :class:`srlm_data.engines.protocol.Engine`.
+
+    Args:
+        kind: ``my_module:my_engine``.
+        load: calls that function.
+
+    Raises:
+        EngineError: the function raises.
+    """
+
+    def __init__(self, kind: str, load: Callable[[], Engine]) -> None:
+        self._kind = kind
+        try:
+            self._engine = load()
+            self.model = self._engine.model
+        except SrlmError:
+            raise
+        except Exception as error:
+            raise self._describe(error) from error
+
+    def generate(
+        self, requests: Iterable[Request], *, total: int | None = None
+    ) -> Iterator[Completion]:
+        """Yield what the engine yields.
+
+        Raises:
+            EngineError: the engine raises.
+        """
+        of_step: Exception | None = None
+
+        def passed_on() -> Iterator[Request]:
+            nonlocal of_step
+            try:
+                yield from requests
+            except Exception as error:
+                of_step = error
+                raise
+
+        try:
+            yield from self._engine.generate(passed_on(), total=total)
+        except Exception as error:
+            if error is of_step or isinstance(error, SrlmError):
+                raise
+            raise self._describe(error) from error
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._engine.close()
+
+    def _describe(self, error: Exception) -> EngineError:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return EngineError(
+            f"engine '{self._kind}': {type(error).__name__} at {Path(place.filename).name}:"
+            f"{place.lineno}, found '{error}'. What was answered is kept: mend it and build again."
+        )
