@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,9 +12,8 @@ from typing import Any, Final
 from jinja2 import TemplateError
 
 from srlm_data.core.errors import EngineError
-from srlm_data.core.schema import Message
 from srlm_data.engines.protocol import Completion, Request, Sampling
-from srlm_data.engines.reasoning import MARKS, split_reasoning
+from srlm_data.engines.reasoning import MARKS, Marks, split_reasoning
 from srlm_data.models import chat_template
 
 _TEMPLATE_ERRORS: Final = (
@@ -63,51 +63,68 @@ class Prompts:
         special = {token.content for token in added if token.special}
         named = {token.content for token in added if token.content in str(tokenizer.chat_template)}
         self._marks = _any_of(special | named)
-        ids = tokenizer.convert_tokens_to_ids
-        self._openings = {ids(opening) for opening, _ in MARKS if opening in special}
-        self._closing = {ids(closing) for _, closing in MARKS if closing in special}
-        self._opened = self._opens()
+        self._special = special
+        self._opened: dict[str, bool] = {}
         # In an assistant's turn a template may look for its own marks, to leave out what was only
         # thought: "<think>" is no special token, and stays.
         self._marks_of_assistant = _any_of(special)
-        self._last: tuple[tuple[Message, ...], list[int]] = ((), [])
-
-    def _opens(self) -> bool:
-        """Return whether the template itself begins an answer with reasoning."""
-        with suppress(*_TEMPLATE_ERRORS):
-            text = self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": "?"}], add_generation_prompt=True, tokenize=False
-            )
-            return str(text).rstrip().endswith(tuple(opening for opening, _ in MARKS))
-        return False
+        self._last: tuple[Any, list[int]] = (None, [])
 
     def stop(self, sampling: Sampling) -> tuple[str, ...]:
         """Return the texts that end an answer."""
         return (*sampling.stop, self._end_text) if self._end_text else sampling.stop
 
-    def split(self, text: str, tokens: Sequence[int]) -> tuple[str | None, str, int | None]:
+    def split(
+        self, sampling: Sampling, text: str, tokens: Sequence[int]
+    ) -> tuple[str | None, str, int | None]:
         """Return the reasoning before an answer, the answer, and how many tokens are reasoning.
 
         Args:
+            sampling: how it was asked.
             text: what was written, without special tokens.
             tokens: the same. Of some models the marks of reasoning are special tokens.
         """
-        if self._closing and (self._opened or tokens[0] in self._openings):
-            ends = [place for place, token in enumerate(tokens) if token in self._closing]
+        marks = (sampling.reasoning_marks,) if sampling.reasoning_marks else MARKS
+        opened = self._opens(sampling, marks)
+        openings, closings = map(self._ids_of_special, zip(*marks, strict=True))
+        if closings and (opened or tokens[0] in openings):
+            ends = [place for place, token in enumerate(tokens) if token in closings]
             end = ends[0] + 1 if ends else len(tokens)
             spoken = self._tokenizer.decode(tokens[:end], skip_special_tokens=True)
             return spoken.strip() or None, text.removeprefix(spoken).lstrip(), end
-        reasoning, answer = split_reasoning(text, opened=self._opened or None)
+        reasoning, answer = split_reasoning(text, marks, opened=opened or None)
         if reasoning is None:
             return None, answer, None
         return reasoning, answer, len(tokens) - len(self._encode(answer))
 
+    def _opens(self, sampling: Sampling, marks: Sequence[Marks]) -> bool:
+        """Return whether the template itself begins an answer with reasoning."""
+        key = json.dumps([sampling.template_options(), marks], sort_keys=True)
+        if key not in self._opened:
+            self._opened[key] = False
+            with suppress(*_TEMPLATE_ERRORS):
+                text = self._write([{"role": "user", "content": "?"}], sampling, tokenize=False)
+                openings = tuple(opening for opening, _ in marks)
+                self._opened[key] = str(text).rstrip().endswith(openings)
+        return self._opened[key]
+
+    def _ids_of_special(self, marks: Iterable[str]) -> set[int]:
+        special = [mark for mark in marks if mark in self._special]
+        return set(self._tokenizer.convert_tokens_to_ids(special))
+
+    def _write(self, turns: list[Any], sampling: Sampling, **options: Any) -> Any:
+        """Return a conversation as the template writes it, up to where the answer begins."""
+        return self._tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, **options, **sampling.template_options()
+        )
+
     def tokens(self, request: Request) -> list[int] | Completion:
         """Return the prompt's tokens, or a failed completion when there can be no answer."""
-        if request.messages == self._last[0]:  # the samples of a prompt come one after another
+        asked = (request.messages, request.sampling.template_options())
+        if asked == self._last[0]:  # the samples of a prompt come one after another
             return self._last[1]
         try:
-            tokens = self._tokens(request.messages)
+            tokens = self._tokens(request)
         except _TEMPLATE_ERRORS as error:
             reason = f"the chat template refuses the conversation: {error}"
             return failed(request, "chat_template", reason)
@@ -119,10 +136,10 @@ class Prompts:
                 "prompt and answer together",
                 prompt_tokens=len(tokens),
             )
-        self._last = (request.messages, tokens)
+        self._last = (asked, tokens)
         return tokens
 
-    def _tokens(self, messages: Iterable[Message]) -> list[int]:
+    def _tokens(self, request: Request) -> list[int]:
         name = uuid.uuid4().hex  # what stands for a mark, so that no message can have it
         marks: list[str] = []
 
@@ -131,18 +148,14 @@ class Prompts:
             return f"\ue000{name}:{len(marks) - 1}\ue001"
 
         turns = []
-        for turn in messages:
+        for turn in request.messages:
             own = turn["role"] == "assistant"
             pattern = self._marks_of_assistant if own else self._marks
             turns.append({**turn, "content": pattern.sub(stand_in, turn["content"])})
         if not marks:
-            tokens: list[int] = self._tokenizer.apply_chat_template(
-                turns, add_generation_prompt=True, return_dict=False
-            )
+            tokens: list[int] = self._write(turns, request.sampling, return_dict=False)
             return tokens
-        text = self._tokenizer.apply_chat_template(
-            turns, add_generation_prompt=True, tokenize=False
-        )
+        text = self._write(turns, request.sampling, tokenize=False)
         pieces = re.split(f"\ue000{name}:([0-9]+)\ue001", text)
         tokens = self._encode(pieces[0])
         for index, piece in zip(pieces[1::2], pieces[2::2], strict=True):

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any, Final
 
 from srlm_data.engines.protocol import Completion, Request
-from srlm_data.engines.reasoning import MARKS, Marks, split_reasoning
+from srlm_data.engines.reasoning import MARKS, split_reasoning
 
 _CUT_OFF: Final = frozenset(
     {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
@@ -50,7 +49,7 @@ def read_models(text: str) -> list[str] | None:
     return [name for name in names if isinstance(name, str)]
 
 
-def read_answer(request: Request, answer: Any, marks: Sequence[Marks] = MARKS) -> Completion:
+def read_answer(request: Request, answer: Any) -> Completion:
     """Return the completion that a server's answer is, of its first choice where it has several.
 
     Raises:
@@ -58,7 +57,8 @@ def read_answer(request: Request, answer: Any, marks: Sequence[Marks] = MARKS) -
     """
     choice = _first_choice(answer)
     text, separate = _read_message(choice.get("message"))
-    inline, text = split_reasoning(text, marks)
+    declared = request.sampling.reasoning_marks
+    inline, text = split_reasoning(text, [declared] if declared else MARKS)
     reasoning = separate or inline
     usage = _object(answer.get("usage"))
     tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))

@@ -33,7 +33,8 @@ class Sampling(NamedTuple):
     What follows ``pattern`` is part of the key only where it is set. The penalties are those of
     vLLM: of repetition over the prompt and the response, the other two over the response. ``extra``
     and ``omit`` are a server's, and set by its engine's settings: further fields of what is sent,
-    and fields that cannot be sent.
+    and fields that cannot be sent. ``chat_template_kwargs`` and ``reasoning_effort`` are told the
+    chat template; ``reasoning_marks`` open and close what is no part of the answer.
     """
 
     temperature: float
@@ -48,6 +49,20 @@ class Sampling(NamedTuple):
     frequency_penalty: float | None = None
     extra: Mapping[str, Any] | None = None
     omit: tuple[str, ...] | None = None
+    chat_template_kwargs: Mapping[str, Any] | None = None
+    reasoning_effort: str | None = None
+    reasoning_budget: int | None = None
+    reasoning_marks: tuple[str, str] | None = None
+
+    @property
+    def limit(self) -> int:
+        """The most tokens that are written: those of the answer, and of reasoning before it."""
+        return self.max_tokens + (self.reasoning_budget or 0)
+
+    def template_options(self) -> dict[str, Any]:
+        """Return what the chat template is given beside the conversation."""
+        effort = {"reasoning_effort": self.reasoning_effort} if self.reasoning_effort else {}
+        return {**(self.chat_template_kwargs or {}), **effort}
 
     def further(self) -> dict[str, Any]:
         """Return what is set of the fields after ``pattern``, by name."""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from srlm_data.core.config import Config
 from srlm_data.engines.protocol import DRAWING, Sampling
+
+_FURTHER: Final = (
+    *DRAWING,
+    "chat_template_kwargs",
+    "reasoning_effort",
+    "reasoning_budget",
+    "reasoning_marks",
+)
 
 
 class SamplingConfig(Config):
@@ -44,16 +52,30 @@ class SamplingConfig(Config):
         description="Taken from a token's logit each time that the response has it.",
     )
 
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None,
+        description="Told the chat template beside the conversation: {enable_thinking: false}.",
+    )
+    reasoning_effort: str | None = Field(
+        None, min_length=1, description="How much to think, as the model knows it: low, high."
+    )
+    reasoning_budget: int | None = Field(
+        None, ge=1, description="Tokens that reasoning may take before the answer's max_tokens."
+    )
+    reasoning_marks: tuple[str, str] | None = Field(
+        None, description="What opens and closes reasoning; unset: the marks of today's models."
+    )
+
     def identity(self) -> dict[str, Any]:
         """The fields that decide the rows; further settings only where they are set."""
         identity = super().identity()
         return {
             name: identity[name]
             for name in identity
-            if name not in DRAWING or identity[name] is not None
+            if name not in _FURTHER or identity[name] is not None
         }
 
     def sampling(self, *, stop: tuple[str, ...] = (), pattern: str | None = None) -> Sampling:
         """Return the sampling of the step's requests."""
-        drawing = {name: getattr(self, name) for name in DRAWING}
-        return Sampling(self.temperature, self.top_p, self.max_tokens, stop, pattern, **drawing)
+        further = {name: getattr(self, name) for name in _FURTHER}
+        return Sampling(self.temperature, self.top_p, self.max_tokens, stop, pattern, **further)

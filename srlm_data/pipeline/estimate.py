@@ -15,6 +15,7 @@ from typing import Final
 from srlm_data.core import database
 from srlm_data.core.config import Lengths
 from srlm_data.core.schema import DATASET_TYPES, DatasetType
+from srlm_data.engines.sampling import SamplingConfig
 from srlm_data.pipeline.plan import Planned
 from srlm_data.pipeline.recipe import Key
 from srlm_data.store import Manifest, Store
@@ -144,7 +145,7 @@ class _Estimator:
         elif before:
             rows = min(rows, calls * before.rows / _answers(before))
         characters = config.prompt_characters(self._lengths(planned))
-        most = getattr(config, "max_tokens", None)
+        most = config.sampling().limit if isinstance(config, SamplingConfig) else None
         if before is None:
             read = characters / CHARACTERS_PER_TOKEN * calls if characters is not None else None
             return Estimate(rows, calls, read, most and most * calls)

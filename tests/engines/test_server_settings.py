@@ -71,6 +71,18 @@ def test_what_a_model_card_asks_for_is_sent_and_what_is_unset_is_not(api: Api, f
     assert "frequency_penalty" not in body
 
 
+def test_how_to_think_is_sent_and_its_budget_comes_on_top_of_the_answers(
+    api: Api, far: Far
+) -> None:
+    far.build(
+        step="chat_template_kwargs: {enable_thinking: true}, reasoning_effort: high, "
+        "reasoning_budget: 1000, max_tokens: 64"
+    )
+    body = api.bodies[0]
+    assert body["chat_template_kwargs"] == {"enable_thinking": True}
+    assert (body["reasoning_effort"], body["max_tokens"]) == ("high", 1064)
+
+
 def test_a_setting_of_sampling_asks_anew_and_leaving_it_out_finds_what_was_answered(
     api: Api, far: Far
 ) -> None:

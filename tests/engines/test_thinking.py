@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from srlm_data.engines.protocol import Request, Sampling
 from tiny import CHAT_TEMPLATE, tiny_model
 
 transformers = pytest.importorskip("transformers")
@@ -20,7 +21,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("model") / "m0")
 
 
-def split(model: Path, text: str, *, template: str = CHAT_TEMPLATE, special: Any = ()) -> Any:
+def split(
+    model: Path, text: str, *, template: str = CHAT_TEMPLATE, special: Any = (), **further: Any
+) -> Any:
     from srlm_data.engines._chat import Prompts
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
@@ -28,7 +31,9 @@ def split(model: Path, text: str, *, template: str = CHAT_TEMPLATE, special: Any
     tokenizer.chat_template = template
     tokens = tokenizer.encode(text, add_special_tokens=False)
     written = tokenizer.decode(tokens, skip_special_tokens=True)
-    reasoning, answer, count = Prompts(tokenizer, "m0", 512).split(written, tokens)
+    reasoning, answer, count = Prompts(tokenizer, "m0", 512).split(
+        Sampling(0.7, 0.9, 64, **further), written, tokens
+    )
     answered = len(tokenizer.encode(answer, add_special_tokens=False))
     return reasoning, answer, count is not None and count == len(tokens) - answered
 
@@ -62,3 +67,44 @@ def test_marks_that_are_special_tokens_and_so_no_text_are_seen(model: Path) -> N
     assert split(model, whole, special=marks) == ("Whose lamp?", "Ada's.", True)
     assert split(model, "[THINK]Whose", special=marks) == ("Whose", "", True)
     assert split(model, "Ada's.", special=marks) == (None, "Ada's.", False)
+
+
+def test_marks_that_are_declared_are_the_ones_that_count(model: Path) -> None:
+    marks = ("<musing>", "</musing>")
+    whole = "<musing>Whose lamp?</musing>Ada's."
+    assert split(model, whole) == (None, whole, False)
+    assert split(model, whole, reasoning_marks=marks) == ("Whose lamp?", "Ada's.", True)
+    other = "<think>Whose?</think>Ada's."
+    assert split(model, other, reasoning_marks=marks) == (None, other, False)
+
+
+SWITCH = CHAT_TEMPLATE.replace(
+    "'<|assistant|>' }}{%",
+    "'<|assistant|>' ~ ('<think>' if enable_thinking is not defined or enable_thinking else '') "
+    "~ (reasoning_effort | default('')) }}{%",
+)
+
+
+def test_a_template_is_told_how_to_think_and_that_decides_what_is_reasoning(model: Path) -> None:
+    from srlm_data.engines._chat import Prompts
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = SWITCH
+    prompts = Prompts(tokenizer, "m0", 512)
+    plain = Sampling(0.7, 0.9, 64)
+    quick = plain._replace(chat_template_kwargs={"enable_thinking": False})
+    deep = plain._replace(reasoning_effort="high")
+    turns = ({"role": "user", "content": "Whose lamp?"},)
+    endings = []
+    for sampling in (plain, quick, deep, plain):
+        tokens = prompts.tokens(Request("1", turns, sampling, 1))  # type: ignore[arg-type]
+        assert isinstance(tokens, list)
+        endings.append(tokenizer.decode(tokens).rpartition("<|assistant|>")[2])
+        reasoning, _, _ = prompts.split(sampling, "Ada's", tokenizer.encode("Ada's"))
+        assert (reasoning is None) == (sampling != plain)
+    assert endings == ["<think>", "", "<think>high", "<think>"]
+
+
+def test_reasoning_has_a_budget_before_that_of_the_answer() -> None:
+    assert Sampling(0.7, 0.9, 64).limit == 64
+    assert Sampling(0.7, 0.9, 64, reasoning_budget=1000).limit == 1064

@@ -280,13 +280,17 @@ class Openai:
             "messages": request.messages,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            self._settings.limit_field: sampling.max_tokens,
+            self._settings.limit_field: sampling.limit,
             "seed": request.seed % (1 << (self._settings.seed_bits or 64)),
         }
         if sampling.stop:
             body["stop"] = sampling.stop
         if sampling.pattern is not None:
             body["structured_outputs"] = {"regex": sampling.pattern}
+        if sampling.chat_template_kwargs:
+            body["chat_template_kwargs"] = sampling.chat_template_kwargs
+        if sampling.reasoning_effort:
+            body["reasoning_effort"] = sampling.reasoning_effort
         body |= {**sampling.drawing(), **self._settings.extra}
         return {name: body[name] for name in body if name not in self._settings.omit}
 

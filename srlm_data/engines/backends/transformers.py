@@ -215,7 +215,7 @@ class Transformers:
                 if (end := _cut(text, stop)) is not None:
                     return self._completion(row, "stop", text[:end])
         length = len(row.prompt) + len(row.answer)
-        if len(row.answer) == sampling.max_tokens or length == self._longest:
+        if len(row.answer) == sampling.limit or length == self._longest:
             return self._completion(row, "length", self._text(row.answer))
         return None
 
@@ -227,7 +227,7 @@ class Transformers:
         return text.rstrip("\N{REPLACEMENT CHARACTER}")
 
     def _completion(self, row: _Row, finish_reason: str, text: str) -> Completion:
-        reasoning, answer, thought = self._prompts.split(text, row.answer)
+        reasoning, answer, thought = self._prompts.split(row.request.sampling, text, row.answer)
         return Completion(
             row.request,
             answer,

@@ -207,7 +207,9 @@ class Vllm:
         if answer.finish_reason not in ("stop", "length"):
             reason = f"vLLM ended it with '{answer.finish_reason}'"
             return failed(request, "ended", reason, prompt_tokens=read)
-        reasoning, text, thought = self._prompts.split(answer.text, answer.token_ids)
+        reasoning, text, thought = self._prompts.split(
+            request.sampling, answer.text, answer.token_ids
+        )
         return Completion(
             request,
             text,
@@ -231,7 +233,7 @@ class Vllm:
         return SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
+            max_tokens=sampling.limit,
             stop=list(self._prompts.stop(sampling)),
             stop_token_ids=None if end is None else [end],
             seed=request.seed,
