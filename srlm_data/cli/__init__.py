@@ -18,7 +18,7 @@ import click
 
 from srlm_data.cli._completion import answer_shell
 from srlm_data.cli._stopping import Terminated
-from srlm_data.cli._terminal import visible
+from srlm_data.cli._terminal import say
 from srlm_data.cli.build import build
 from srlm_data.cli.cost import cost
 from srlm_data.cli.diff import diff
@@ -128,7 +128,7 @@ class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from srlm_data.core.redaction import redacted
 
-        click.echo(f"note: {visible(redacted(record.getMessage()))}", err=True)
+        say(f"note: {redacted(record.getMessage())}", err=True)
 
 
 def _make_room_for_rows() -> None:
@@ -145,7 +145,7 @@ def _fail(sentence: str, code: int) -> int:
     from srlm_data.core.redaction import redacted
 
     for line in redacted(sentence).rstrip("\n").split("\n"):
-        click.echo(f"error: {visible(line)}", err=True)
+        say(f"error: {line}", err=True)
     return code
 
 
@@ -154,7 +154,7 @@ def _click_says(error: click.ClickException) -> int:
 
     text = io.StringIO()
     error.show(text)
-    click.echo(visible(redacted(text.getvalue())), nl=False, err=True)
+    say(redacted(text.getvalue()), nl=False, err=True)
     return 2
 
 
@@ -165,4 +165,4 @@ def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType |
     from srlm_data.core.redaction import redacted
 
     text = "".join(format_exception(kind, error, trace))
-    click.echo(visible(redacted(text)), nl=False, err=True)
+    say(redacted(text), nl=False, err=True)

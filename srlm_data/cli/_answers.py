@@ -13,7 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from srlm_data.cli._terminal import json_text, visible
+from srlm_data.cli._terminal import json_text
+from srlm_data.core.controls import visible
 from srlm_data.core.errors import DataError, StoreError
 from srlm_data.core.rows import BATCH
 

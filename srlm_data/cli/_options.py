@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srlm_data.cli import _completion
-from srlm_data.cli._terminal import json_text
+from srlm_data.cli._terminal import json_text, say
 
 if TYPE_CHECKING:
     from srlm_data.store import Manifest
@@ -84,4 +84,4 @@ def manifest_record(manifest: Manifest) -> dict[str, Any]:
 
 def print_json(value: object) -> None:
     """Print a value as JSON; dates and the like become text."""
-    click.echo(json_text(value, indent=2))
+    say(json_text(value, indent=2))

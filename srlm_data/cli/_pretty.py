@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
-import click
 from pydantic_core import PydanticUndefined
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from srlm_data.cli._terminal import visible
+from srlm_data.cli._terminal import say
+from srlm_data.core.controls import visible
 from srlm_data.core.rows import Rows
 from srlm_data.pipeline.signature import Step
 from srlm_data.store import Manifest
@@ -44,7 +44,7 @@ def show_rows(rows: list[dict[str, Any]]) -> None:
 
 def show_samples(manifest: Manifest, rows: Rows) -> None:
     """Print what a reader looks at in the first rows of a version: the texts and the figures."""
-    click.echo(f"\n{manifest.ref}  {manifest.counted}")
+    say(f"\n{manifest.ref}  {manifest.counted}")
     samples = islice(rows.dicts(), _SAMPLES)
     show_rows(
         [
@@ -61,11 +61,11 @@ def show_samples(manifest: Manifest, rows: Rows) -> None:
 def show_drops(drops: Mapping[str, int], examples: Mapping[str, list[dict[str, str]]]) -> None:
     """Print each reason with its count, and where the first examples stand and what they hold."""
     if not drops:
-        click.echo("Nothing was dropped.")
+        say("Nothing was dropped.")
     for reason, count in drops.items():
-        click.echo(f"{reason}: {count:,}")
+        say(f"{reason}: {count:,}")
         for example in examples.get(reason, []):
-            click.echo(visible(f"  {example['where']}: {example['record']}"))
+            say(f"  {example['where']}: {example['record']}")
 
 
 def _cell(value: Any) -> str:
@@ -89,8 +89,8 @@ def show_step(step: Step, *, whole: bool) -> None:
         for one in step.parameters.values()
     )
     makes = step.makes.name if step.makes else "what its config says"
-    click.echo(f"{step.name}({reads}) -> {makes}")
-    click.echo(f"    {step.summary}")
+    say(f"{step.name}({reads}) -> {makes}")
+    say(f"    {step.summary}")
     if not whole:
         return
     for name, field in step.config.model_fields.items():
@@ -98,6 +98,6 @@ def show_step(step: Step, *, whole: bool) -> None:
         default = (
             "required" if required else f"default {field.get_default(call_default_factory=True)}"
         )
-        click.echo(f"  {name}: {default}")
+        say(f"  {name}: {default}")
         if field.description:
-            click.echo(f"      {field.description}")
+            say(f"      {field.description}")

@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-
 from srlm_data.cli._stopping import stop_tidily
-from srlm_data.cli._terminal import visible
+from srlm_data.cli._terminal import say
 from srlm_data.core.redaction import redacted
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.pipeline.build import Watcher
@@ -193,7 +191,7 @@ class TerminalWatcher(Watcher):
 
     def _say(self, line: str) -> None:
         if not self._quiet:
-            click.echo(visible(redacted(line)), err=True)
+            say(redacted(line), err=True)
 
 
 def _cost(manifest: Manifest) -> str:

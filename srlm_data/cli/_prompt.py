@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-import click
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -22,6 +21,7 @@ from srlm_data.analysis import queries
 from srlm_data.analysis.query import connect, refused, run
 from srlm_data.cli._answers import write_answer
 from srlm_data.cli._stopping import interruptible
+from srlm_data.cli._terminal import say
 from srlm_data.core import database
 from srlm_data.core.errors import DataError, SrlmError, did_you_mean
 from srlm_data.core.schema import DATASET_TYPES
@@ -62,7 +62,7 @@ def converse(store: Store, *, open_access: bool = False) -> None:
         multiline=True,
         prompt_continuation="  ... ",
     )
-    click.echo("Ask with SQL, and end with ';'. '.help' says more, Ctrl-D leaves.")
+    say("Ask with SQL, and end with ';'. '.help' says more, Ctrl-D leaves.")
     while True:
         try:
             said = session.prompt("srlm> ", completer=SqlCompleter(store)).strip()
@@ -74,7 +74,7 @@ def converse(store: Store, *, open_access: bool = False) -> None:
         except EOFError:
             return
         except SrlmError as error:
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {error}", err=True)
 
 
 def _answer(store: Store, said: str, open_access: bool) -> None:
@@ -83,13 +83,13 @@ def _answer(store: Store, said: str, open_access: bool) -> None:
         return
     if word == ".help":
         for name, about in _COMMANDS.items():
-            click.echo(f"{name:<9} {about}")
+            say(f"{name:<9} {about}")
     elif word == ".tables":
         for name in tables(store):
-            click.echo(name)
+            say(name)
     elif word == ".query" and not rest:
         for name, about in queries.shipped().items():
-            click.echo(f"{name:<15} {about}")
+            say(f"{name:<15} {about}")
     elif word == ".query":
         _query(store, _shipped(rest.strip()), open_access, rows=10_000)
     elif word.startswith("."):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from srlm_data.analysis.lineage.gist import shortened
-from srlm_data.cli._terminal import visible
+from srlm_data.core.controls import visible
 from srlm_data.pipeline.plan import changes
 from srlm_data.store import Manifest
 from srlm_data.store.graph import Graph

@@ -10,21 +10,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-# Direction marks and line separators, half characters, and the controls from 0x7f on.
-_OTHERS: Final = (
-    0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A),
-    *range(0xD800, 0xE000), *range(0x7F, 0xA0),
-)  # fmt: skip
-_ESCAPED: Final = {code: f"\\u{code:04x}" for code in _OTHERS}
-_PICTURED: Final = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"}
-_VISIBLE: Final = _ESCAPED | _PICTURED  # a picture (␛) is as wide as a table thinks
+import click
+
+from srlm_data.core.controls import ESCAPED, visible
 
 
-def visible(text: str) -> str:
-    """``text`` with every control character shown instead of obeyed; tabs and line ends stay."""
-    return text.translate(_VISIBLE)
+def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print ``text``; whatever it holds, no terminal obeys it."""
+    click.echo(visible(str(text)), err=err, nl=nl)
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
@@ -37,7 +32,7 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
         text = json.dumps(value, **options, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), **options)
-    return text.translate(_ESCAPED)
+    return text.translate(ESCAPED)
 
 
 def _finite(value: Any) -> Any:

@@ -10,6 +10,7 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, print_json
+from srlm_data.cli._terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
         )
         return
     if not result.datasets:
-        click.echo("No model was asked anything yet.")
+        say("No model was asked anything yet.")
         return
     _table("dataset", [(_short(line.name), line) for line in result.datasets])
     _table("model", [(f"{line.about} {line.name[:8]}", line) for line in result.models])
@@ -53,14 +54,14 @@ def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
     for line in result.pairs:
         if line.units:
             each = {key: line.cost[key] / line.units for key, _ in _COLUMNS}
-            click.echo(
+            say(
                 f"an accepted pair of {_short(line.name)} ({line.units:,}) cost "
                 f"{each['calls'] + each['reused']:,.1f} answers, {each['prompt_tokens']:,.0f} "
                 f"tokens in, {each['completion_tokens']:,.0f} out, {each['seconds']:,.2f} s"
             )
         if line.missing:
             refs = ", ".join(_short(ref) for ref in line.missing)
-            click.echo(f"not counted for {_short(line.name)}, not in this store: {refs}")
+            say(f"not counted for {_short(line.name)}, not in this store: {refs}")
 
 
 def _record(line: Spending, unit: str) -> dict[str, object]:
@@ -97,5 +98,5 @@ def _table(title: str, lines: Sequence[tuple[str, Spending]]) -> None:
             cell.ljust(width) if place == 0 else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        click.echo("  ".join([name, *figures]).rstrip())
-    click.echo()
+        say("  ".join([name, *figures]).rstrip())
+    say()

@@ -9,7 +9,7 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, manifest_record, print_json
-from srlm_data.cli._terminal import visible
+from srlm_data.cli._terminal import say
 
 DIFFERENT = 10  # the exit code that `--exit-code` gives
 
@@ -30,6 +30,6 @@ def diff(
         sides = {"before": manifest_record(result.before), "after": manifest_record(result.after)}
         print_json(asdict(result) | sides)
     else:
-        click.echo(visible(str(result)))
+        say(str(result))
     if exit_code and not result.equal:
         context.exit(DIFFERENT)

@@ -14,6 +14,7 @@ from srlm_data.cli._options import (
     replicas_option,
     seed_option,
 )
+from srlm_data.cli._terminal import say
 
 
 @click.command("eval")
@@ -46,4 +47,4 @@ def evaluate(
             watcher=watcher,
             store=watcher.store,
         )
-    click.echo(result.table)
+    say(result.table)

@@ -8,6 +8,7 @@ import click
 
 import srlm_data
 from srlm_data.cli._options import json_option, print_json
+from srlm_data.cli._terminal import say
 from srlm_data.core.errors import counted
 
 
@@ -44,11 +45,7 @@ def gc(store: Path, delete: bool, recipes: Path, as_json: bool) -> None:
         )
         return
     for garbage in result.garbage:
-        click.echo(
-            f"{garbage.kind:<8} {garbage.name:<44} {garbage.bytes:>15,} bytes  {garbage.why}"
-        )
+        say(f"{garbage.kind:<8} {garbage.name:<44} {garbage.bytes:>15,} bytes  {garbage.why}")
     outcome = "deleted" if delete else "can go; --delete deletes it"
-    click.echo(
-        f"{counted(len(result.garbage), 'thing')}, {counted(result.bytes, 'byte')} {outcome}"
-    )
-    click.echo(f"kept: {counted(result.kept, 'version')}, and every answer of a model")
+    say(f"{counted(len(result.garbage), 'thing')}, {counted(result.bytes, 'byte')} {outcome}")
+    say(f"kept: {counted(result.kept, 'version')}, and every answer of a model")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from srlm_data.cli._terminal import say
 from srlm_data.core.errors import StoreError
 
 
@@ -14,8 +15,8 @@ from srlm_data.core.errors import StoreError
 def init(folder: Path) -> None:
     """Write a folder of recipes to start from; nothing that is there is overwritten."""
     for file in _write_recipes(folder):
-        click.echo(f"wrote {file}")
-    click.echo(f"next: srlm-data build {folder}/iter1.yaml")
+        say(f"wrote {file}")
+    say(f"next: srlm-data build {folder}/iter1.yaml")
 
 
 def _write_recipes(folder: Path) -> list[Path]:

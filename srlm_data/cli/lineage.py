@@ -10,7 +10,7 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import visible
+from srlm_data.cli._terminal import say
 
 
 @click.command()
@@ -43,7 +43,7 @@ def lineage(
     elif as_json:
         print_json(asdict(graph))
     else:
-        click.echo(visible(str(graph)))
+        say(str(graph))
 
 
 def _draw(chart: str, output: Path) -> None:

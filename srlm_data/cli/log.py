@@ -10,6 +10,7 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, manifest_record, print_json
+from srlm_data.cli._terminal import say
 
 
 @click.command()
@@ -30,9 +31,9 @@ def log(store: Path, name: str, as_json: bool) -> None:
     for manifest, before in pairwise([*result.manifests, None]):
         assert manifest
         tags = result.tags.get(manifest.ref)
-        click.echo(
+        say(
             f"{manifest.version}  {manifest.made.get('at', '')}  {manifest.counted}"
             f"{'  <- ' + ', '.join(tags) if tags else ''}"
         )
         for line in (*provenance(manifest, graph), *(changed(before, manifest) if before else ())):
-            click.echo(f"    {line}")
+            say(f"    {line}")

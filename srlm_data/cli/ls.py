@@ -8,6 +8,7 @@ import click
 
 import srlm_data
 from srlm_data.cli._options import json_option, manifest_record, print_json
+from srlm_data.cli._terminal import say
 from srlm_data.core.errors import StoreError, counted
 
 
@@ -24,11 +25,11 @@ def ls(store: Path, as_json: bool) -> None:
         wide = max([28, *(len(manifest.name) for manifest in result)])
         for manifest in result:
             rows, _, things = manifest.counted.partition(" ")
-            click.echo(
+            say(
                 f"{manifest.name:<{wide}} {manifest.version[:8]}  {rows:>9} {things:<11} "
                 f"{counted(len(opened.versions(manifest.name)), 'version')}"
             )
     if result.faults:
         raise StoreError("\n".join(result.faults))
     if not result.manifests and not as_json:
-        click.echo(f"{store} is empty. 'srlm-data build recipes/iter1.yaml' fills it.")
+        say(f"{store} is empty. 'srlm-data build recipes/iter1.yaml' fills it.")

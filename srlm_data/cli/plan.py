@@ -18,6 +18,7 @@ from srlm_data.cli._options import (
     recipe_argument,
     seed_option,
 )
+from srlm_data.cli._terminal import say
 
 if TYPE_CHECKING:
     from srlm_data import PlanResult
@@ -61,7 +62,7 @@ def plan(
         _print_sum(result, tokens_per_second)
     for problem in result.problems:
         if not problem.certain:
-            click.echo(f"note: {problem.error} It is needed where an answer is not kept.", err=True)
+            say(f"note: {problem.error} It is needed where an answer is not kept.", err=True)
     result.refuse_problems()
 
 
@@ -86,7 +87,6 @@ def _print_json(result: PlanResult) -> None:
 
 
 def _print_dataset(planned: Planned, estimate: Estimate | None) -> None:
-    from srlm_data.cli._terminal import visible
     from srlm_data.core.redaction import redacted
 
     mark = {"reuse": "=", "build": "+", "retry": "~", "wait": "?"}[planned.action]
@@ -95,11 +95,11 @@ def _print_dataset(planned: Planned, estimate: Estimate | None) -> None:
         if planned.expected.rows is not None:
             line += f"  <= {planned.expected.rows:,} rows"
         line += _calls(planned) + _tokens(planned.dataset.name, estimate)
-    click.echo(line)
+    say(line)
     for reason in planned.reasons:
-        click.echo(f"      {visible(redacted(reason))}")
+        say(f"      {redacted(reason)}")
     if _runs_model_code(planned):
-        click.echo("      runs Python code that comes with the model (trust_remote_code)")
+        say("      runs Python code that comes with the model (trust_remote_code)")
 
 
 def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:
@@ -108,7 +108,7 @@ def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:
     sentence = f"{len(todo)} of {len(result.datasets)} datasets to build"
     if asking:
         sentence += f", model calls: {_sum_of_calls(asking)} (answers that are kept are not asked)"
-    click.echo(sentence)
+    say(sentence)
     estimates = [result.estimates[planned.dataset.name] for planned in asking]
     if not any(estimate.calls for estimate in estimates):
         return
@@ -124,7 +124,7 @@ def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:
     if tokens_per_second and any(written):
         hours = sum(filter(None, written)) / tokens_per_second / 3600
         line += f": {hours:,.2f} hours at {tokens_per_second:,g} tokens a second"
-    click.echo(line)
+    say(line)
 
 
 def _sum_of_calls(asking: Sequence[Planned]) -> str:

@@ -10,6 +10,7 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, print_json
+from srlm_data.cli._terminal import say
 
 if TYPE_CHECKING:
     from srlm_data.publish.api import Published, Upload
@@ -71,18 +72,18 @@ def _print_upload(upload: Upload, repo: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"repo": repo, "tag": upload.tag, "files": sizes, "card": upload.card})
         return
-    click.echo(f"{repo}@{upload.tag} would hold {len(sizes)} files:")
+    say(f"{repo}@{upload.tag} would hold {len(sizes)} files:")
     for path, size in sizes.items():
-        click.echo(f"  {size:>13,}  {path}")
-    click.echo(f"\nREADME.md:\n\n{upload.card}", nl=False)
+        say(f"  {size:>13,}  {path}")
+    say(f"\nREADME.md:\n\n{upload.card}", nl=False)
 
 
 def _print_published(upload: Upload, published: Published) -> None:
     if published.pull_request:
-        click.echo(f"pull request: {published.pull_request}")
+        say(f"pull request: {published.pull_request}")
         return
     access = "private" if published.private else "public"
     sent = (
         f"{len(upload.files)} files" if published.new else "as published before, nothing was sent"
     )
-    click.echo(f"{published.address} ({access}), tag {upload.tag}: {sent}")
+    say(f"{published.address} ({access}), tag {upload.tag}: {sent}")

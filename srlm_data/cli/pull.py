@@ -9,6 +9,7 @@ import click
 
 import srlm_data
 from srlm_data.cli._options import json_option, print_json
+from srlm_data.cli._terminal import say
 
 
 @click.command()
@@ -58,10 +59,10 @@ def pull(
         known = "" if version.new else ", here before"
         named = "" if version.latest else f"; {manifest.name} means the version that you built"
         mark = "+" if version.new else "="
-        click.echo(f"{mark} {manifest.ref}  {manifest.counted}{known}{named}")
-    click.echo("In a recipe:")
+        say(f"{mark} {manifest.ref}  {manifest.counted}{known}{named}")
+    say("In a recipe:")
     for manifest in (version.manifest for version in pulled):
-        click.echo(
+        say(
             f"  {manifest.name.partition('.')[2]}: {{step: read_version, version: {manifest.ref}, "
             f"type: {manifest.type}, content: {manifest.content}}}"
         )

@@ -8,6 +8,7 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
+from srlm_data.cli._terminal import say
 
 
 @click.command()
@@ -39,5 +40,5 @@ def report(store: Path, names: tuple[str, ...], output: Path, map_points: int) -
     warnings = srlm_data.write_report(*names, output=output, map_points=map_points, store=store)
     for dataset, findings in warnings.items():
         for finding in findings:
-            click.echo(f"warning: {dataset}: {finding.sentence}", err=True)
-    click.echo(f"wrote {output}")
+            say(f"warning: {dataset}: {finding.sentence}", err=True)
+    say(f"wrote {output}")

@@ -9,6 +9,7 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, print_json
+from srlm_data.cli._terminal import say
 
 
 @click.command()
@@ -28,7 +29,7 @@ def show(store: Path, ref: str, count: int, whole: bool, dropped: bool, as_json:
 
     opened = srlm_data.Store(store)
     if whole:
-        click.echo(opened.resolve(ref).json().decode(), nl=False)
+        say(opened.resolve(ref).json().decode(), nl=False)
         return
     if dropped:
         drops, examples = opened.resolve(ref).drops, opened.resolve(ref).notes.get("dropped", {})
@@ -47,8 +48,8 @@ def show(store: Path, ref: str, count: int, whole: bool, dropped: bool, as_json:
         print_json(result.rows)
         return
     manifest = result.manifest
-    click.echo(f"{manifest.ref}  {manifest.counted}")
-    click.echo(f"  made {manifest.made.get('at', '')} by {step(manifest)}")
+    say(f"{manifest.ref}  {manifest.counted}")
+    say(f"  made {manifest.made.get('at', '')} by {step(manifest)}")
     for line in (*provenance(manifest, Graph(opened)), packages(manifest)):
-        click.echo(f"  {line}")
+        say(f"  {line}")
     show_rows(result.rows)

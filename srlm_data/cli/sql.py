@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 import srlm_data
+from srlm_data.cli._terminal import say
 
 _PREVIEW = 40  # rows of a table whose middle is left out
 _WHOLE = 10_000  # a shipped query's answer is read to its end
@@ -105,4 +106,4 @@ def _list_queries() -> None:
     from srlm_data.analysis import queries
 
     for name, about in queries.shipped().items():
-        click.echo(f"{name}\n{click.wrap_text(about, 100, '    ', '    ')}")
+        say(f"{name}\n{click.wrap_text(about, 100, '    ', '    ')}")

@@ -8,6 +8,7 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
+from srlm_data.cli._terminal import say
 
 
 @click.command()
@@ -17,4 +18,4 @@ from srlm_data.cli import _completion
 def tag(store: Path, ref: str, name: str) -> None:
     """Give a version a NAME, so that recipe.dataset@NAME means it."""
     manifest = srlm_data.tag(ref, name, store)
-    click.echo(f"{manifest.name}@{name} is {manifest.version}")
+    say(f"{manifest.name}@{name} is {manifest.version}")

@@ -8,6 +8,7 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
+from srlm_data.cli._terminal import say
 from srlm_data.core.errors import StoreError, counted
 
 _THINGS = {
@@ -29,11 +30,11 @@ def verify(store: Path, refs: tuple[str, ...], quarantine: bool) -> None:
     if result.faults and not quarantine:
         raise StoreError("\n".join(fault.sentence for fault in result.faults))
     for fault, outcome in zip(result.faults, result.outcomes, strict=True):
-        click.echo(f"{fault.sentence}\n    {outcome}")
+        say(f"{fault.sentence}\n    {outcome}")
     if result.faults:
-        click.echo("build again: what was put aside is made anew")
+        say("build again: what was put aside is made anew")
         return
     counts = ", ".join(
         counted(count, _THINGS[kind]) for kind, count in result.counts.items() if count
     )
-    click.echo(f"{counts or 'nothing is there'}: every byte as it was written")
+    say(f"{counts or 'nothing is there'}: every byte as it was written")

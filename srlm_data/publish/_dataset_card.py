@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from srlm_data.core.controls import visible
 from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.publish import _figures
 from srlm_data.publish._bundle import Bundle, Part
@@ -86,7 +87,7 @@ def write(bundle: Bundle, store: Store, *, repo: str, tag: str, license: str | N
     licenses = licenses_of(store, *(part.manifest for part in bundle.parts))
     names = [license] if license else list(dict.fromkeys(each.license for each in licenses))
     by_publisher = f"Published under `{cell(license)}`, by the word of the publisher.\n\n"
-    return _CARD.format(
+    card = _CARD.format(
         header=header(bundle, store, names),
         title=bundle.title,
         repo=repo,
@@ -101,6 +102,7 @@ def write(bundle: Bundle, store: Store, *, repo: str, tag: str, license: str | N
         limits="\n".join(_limits(bundle, store)),
         versions=_versions(bundle, store),
     )
+    return visible(card)
 
 
 def _configs(bundle: Bundle) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import yaml
 
+from srlm_data.core.controls import visible
 from srlm_data.publish._sources import License, cell, license_table, table
 from srlm_data.store import Input
 
@@ -66,7 +67,7 @@ def write(
         sections += ["## Data", table("dataset | file | SHA-256", data)]
         sections += ["## Hyper-parameters", table("name | value", settings)]
         sections += ["The learning curve is in `metrics.jsonl`, the above in `training.json`."]
-    return "\n\n".join(filter(None, sections)) + "\n"
+    return visible("\n\n".join(filter(None, sections)) + "\n")
 
 
 def _training_facts(training: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,8 @@ import pytest
 
 import strange
 from checkout import Cli
-from srlm_data.cli._terminal import json_text, visible
+from srlm_data.cli._terminal import json_text
+from srlm_data.core.controls import visible
 
 TEXTS = [
     "nothing special",
