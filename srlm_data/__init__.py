@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         push,
         send,
     )
+    from srlm_data.publish.export import Export, export
     from srlm_data.report import write_report
     from srlm_data.store import Manifest, Store
     from srlm_data.store.api import GcResult, VerifyResult, gc, tag, verify
@@ -111,6 +112,7 @@ _NAMES: Final = {
     "pipeline.api": "BuildResult EvalResult PlanResult build evaluate plan",
     "pipeline.build": "Watcher",
     "publish.api": "Published PullResult Upload prepare_push pull push send",
+    "publish.export": "Export export",
     "report": "write_report",
     "store": "Manifest Store",
     "store.api": "GcResult VerifyResult gc tag verify",
@@ -145,6 +147,7 @@ __all__ = [
     "EvalResult",
     "Examples",
     "Expected",
+    "Export",
     "GcResult",
     "HubError",
     "Judgments",
@@ -190,6 +193,7 @@ __all__ = [
     "diff",
     "evaluate",
     "example_id",
+    "export",
     "fills",
     "gc",
     "lineage",

@@ -24,6 +24,7 @@ from srlm_data.cli.cost import cost
 from srlm_data.cli.diff import diff
 from srlm_data.cli.doctor import doctor
 from srlm_data.cli.eval import evaluate
+from srlm_data.cli.export import export
 from srlm_data.cli.gc import gc
 from srlm_data.cli.init import init
 from srlm_data.cli.lineage import lineage
@@ -78,7 +79,7 @@ def cli(context: click.Context, root: Path) -> None:
 COMMANDS = [
     *(build, evaluate, plan),
     *(ls, show, log, cost, sql, diff, lineage, report),
-    *(verify, tag, gc, publish, pull),
+    *(verify, tag, gc, publish, pull, export),
     *(steps, init, doctor),
 ]
 for command in COMMANDS:

@@ -61,10 +61,13 @@ _SENTENCE: Final = regex.compile(r"(.{1,200}?[.!。！])(?:[*_]*\s+|$|(?<=[。�
 _LONGEST_TALK: Final = 160  # characters
 _MOST_TALK: Final = 8  # pieces of talk and marks before a prompt, on one line
 _CHINESE: Final = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)}
-_WRAPPERS: Final = (
-    ("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'), ("'", "'"),
-    ("“", "”"), ("‘", "’"), ("«", "»"), ("„", "“"), ("「", "」"), ("『", "』"), ("[", "]"),
-)  # fmt: skip
+_WRAPPERS: Final = tuple(
+    zip(
+        "** __ * _ ` \" ' “ ‘ « „ 「 『 [".split(),
+        "** __ * _ ` \" ' ” ’ » “ 」 』 ]".split(),
+        strict=True,
+    )
+)
 
 
 _Kind = Literal["numbered", "bullet", "plain"]

@@ -76,7 +76,10 @@ def _commit(
 ) -> Manifest:
     def batches() -> Iterator[pa.RecordBatch]:
         with duckdb.connect() as connection:
-            yield from connection.sql(query).to_arrow_reader(8192)
+            rows = connection.sql(query)
+            absent = [one for one in dataset_type.schema.names if one not in rows.columns]
+            nulls = "".join(f", NULL AS {one}" for one in absent)
+            yield from rows.project(f"*{nulls}").to_arrow_reader(8192)
 
     return store.commit(
         name,

@@ -1,0 +1,43 @@
+"""The command `export`: a version as the files that another trainer reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import srlm_data
+from srlm_data.cli import _completion
+from srlm_data.cli._options import json_option, print_json
+
+
+@click.command()
+@click.argument("ref", shell_complete=_completion.versions)
+@click.option(
+    "--to",
+    "trainer",
+    required=True,
+    metavar="FORMAT",
+    help="trl, alpaca, sharegpt, openai, llamafactory or axolotl; jsonl for rows of any type.",
+)
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="A new folder to write into; by default REF.FORMAT.",
+)
+@json_option
+@click.pass_obj
+def export(store: Path, ref: str, trainer: str, folder: Path | None, as_json: bool) -> None:
+    """Write REF (a dataset or version) as a trainer's data files and the config that names them."""
+    written = srlm_data.export(ref, trainer, folder, store=store)
+    if as_json:
+        print_json({**vars(written), "folder": str(written.folder)})
+        return
+    for name in written.files:
+        click.echo(f"+ {written.folder / name}")
+    click.echo(f"  {written.rows:,} records")
+    for reason, count in written.drops.items():
+        click.echo(f"  left out {count:,}: {reason}")
+    if written.next_command:
+        click.echo(f"Next, in {written.folder}: put in your model, then {written.next_command}")

@@ -1,0 +1,216 @@
+"""How each trainer wants its data: records of rows, and the few lines of config that name them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+Turn = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+_SHAREGPT: Final = {"system": "system", "user": "human", "assistant": "gpt"}
+
+
+class Unfit(ValueError):
+    """A row that a format has no place for; the text is the reason that it is counted under."""
+
+
+class Exporter(NamedTuple):
+    """What is written for one trainer and one kind of rows.
+
+    Attributes:
+        file: name of the data file; in ``.json`` the records are one array, else a line each.
+        record: the record of a conversation and its answers, by ``completion`` or by ``chosen`` and
+            ``rejected``; raises :class:`Unfit`.
+        config: name -> text of the files beside it.
+        next_command: what trains on it, in the folder.
+    """
+
+    file: str
+    record: Callable[[list[Turn], Mapping[str, list[Turn]]], dict[str, Any]]
+    config: Mapping[str, str] = MappingProxyType({})
+    next_command: str = ""
+
+
+def _turns(turns: Sequence[Turn], *, strict: bool = True) -> list[dict[str, Any]]:
+    """Turns as dicts without empty keys.
+
+    Args:
+        turns: of a conversation.
+        strict: whether the format knows roles and texts alone, no calls of tools.
+    """
+    copies = [{key: value for key, value in turn.items() if value is not None} for turn in turns]
+    if strict and any(
+        turn.keys() > {"role", "content"} or turn["role"] == "tool" for turn in copies
+    ):
+        raise Unfit("tool_turns")
+    return copies
+
+
+def _only(answer: Sequence[Turn]) -> dict[str, Any]:
+    """The one turn of an answer."""
+    turns = _turns(answer)
+    if [turn["role"] for turn in turns] != ["assistant"]:
+        raise Unfit("several_replies")
+    return turns[0]
+
+
+def _alternating(prompt: Sequence[Turn]) -> tuple[str, list[dict[str, Any]]]:
+    """The system's text, and the turns after it: user and assistant in turn, the user last."""
+    turns = _turns(prompt)
+    system = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else ""
+    roles = [turn["role"] for turn in turns]
+    if roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
+        raise Unfit("not_alternating")
+    return system, turns
+
+
+def _trl(prompt: list[Turn], answers: Mapping[str, list[Turn]]) -> dict[str, Any]:
+    sides = {name: _turns(turns, strict=False) for name, turns in answers.items()}
+    return {"prompt": _turns(prompt, strict=False), **sides}
+
+
+def _alpaca(prompt: list[Turn], answers: Mapping[str, list[Turn]]) -> dict[str, Any]:
+    system, (*before, last) = _alternating(prompt)
+    texts = {name: _only(turns)["content"] for name, turns in answers.items()}
+    record = {"instruction": last["content"], "input": ""}
+    record |= {"output": texts.get("completion", "")} if "chosen" not in texts else texts
+    if system:
+        record["system"] = system
+    if before:
+        texts_before = [turn["content"] for turn in before]
+        record["history"] = [list(pair) for pair in zip(*[iter(texts_before)] * 2, strict=True)]
+    return record
+
+
+def _sharegpt(prompt: list[Turn], answers: Mapping[str, list[Turn]]) -> dict[str, Any]:
+    def said(turn: Turn) -> dict[str, str]:
+        return {"from": _SHAREGPT[turn["role"]], "value": turn["content"]}
+
+    system, turns = _alternating(prompt)
+    begin = [{"role": "system", "content": system}] if system else []
+    conversation = [said(turn) for turn in (*begin, *turns)]
+    sides = {name: said(_only(answer)) for name, answer in answers.items()}
+    if "completion" in sides:
+        conversation.append(sides.pop("completion"))
+    return {"conversations": conversation, **sides}
+
+
+def _openai(prompt: list[Turn], answers: Mapping[str, list[Turn]]) -> dict[str, Any]:
+    begin = _turns(prompt)
+    if "chosen" in answers:
+        return {
+            "input": {"messages": begin},
+            "preferred_output": [_only(answers["chosen"])],
+            "non_preferred_output": [_only(answers["rejected"])],
+        }
+    # Only the completion is learned, as by every trainer here.
+    before = [
+        turn | {"weight": 0} if turn["role"] == "assistant" and answers else turn for turn in begin
+    ]
+    return {"messages": before + _turns(answers.get("completion", []))}
+
+
+def _axolotl(prompt: list[Turn], answers: Mapping[str, list[Turn]]) -> dict[str, Any]:
+    begin = _turns(prompt)
+    if "chosen" in answers:
+        return {"messages": begin, **{name: _only(turns) for name, turns in answers.items()}}
+    before = [turn | {"train": False} for turn in begin]
+    return {"messages": before + [turn | {"train": True} for turn in _turns(answers["completion"])]}
+
+
+def _yaml(comment: str, settings: Mapping[str, Any]) -> str:
+    return f"# {comment}\n" + yaml.safe_dump(dict(settings), sort_keys=False)
+
+
+def _of_trl(method: str) -> Exporter:
+    command = f"trl {method} --config trl.yaml"
+    data = {"path": "json", "data_files": "train.jsonl", "split": "train"}
+    learn: dict[str, Any] = {"beta": 0.1} if method == "dpo" else {}
+    settings = {"model_name_or_path": "MODEL", "datasets": [data], **learn, "output_dir": "out"}
+    return Exporter("train.jsonl", _trl, {"trl.yaml": _yaml(command, settings)}, command)
+
+
+def _of_openai(method: str) -> Exporter:
+    job = {"model": "MODEL", "training_file": "FILE_ID", "method": {"type": method}}
+    text = json.dumps(job, indent=2) + "\n"
+    return Exporter(
+        "train.jsonl",
+        _openai,
+        {"job.json": text},
+        "upload train.jsonl and create a fine-tuning job with the body job.json",
+    )
+
+
+def _of_llamafactory(stage: str) -> Exporter:
+    columns = {"messages": "conversations"}
+    if stage == "dpo":
+        columns |= {"chosen": "chosen", "rejected": "rejected"}
+    learn: dict[str, Any] = {"pref_beta": 0.1} if stage == "dpo" else {"mask_history": True}
+
+    info: dict[str, Any] = {"file_name": "train.json", "formatting": "sharegpt", "columns": columns}
+    info |= {"ranking": True} if stage == "dpo" else {}
+    settings = {
+        "model_name_or_path": "MODEL",
+        "template": "default",
+        "stage": stage,
+        "do_train": True,
+        "finetuning_type": "lora",
+        "dataset_dir": ".",
+        "dataset": "train",
+        **learn,
+        "output_dir": "out",
+    }
+    command = "llamafactory-cli train llamafactory.yaml"
+    config = {
+        "dataset_info.json": json.dumps({"train": info}, indent=2) + "\n",
+        "llamafactory.yaml": _yaml(command, settings),
+    }
+    return Exporter("train.json", _sharegpt, config, command)
+
+
+def _of_axolotl(data: Mapping[str, Any], **settings: str) -> Exporter:
+    source = {"path": "train.jsonl", "ds_type": "json", **data}
+    whole = {"base_model": "MODEL", **settings, "datasets": [source], "output_dir": "out"}
+    command = "axolotl train axolotl.yaml"
+    return Exporter("train.jsonl", _axolotl, {"axolotl.yaml": _yaml(command, whole)}, command)
+
+
+EXPORTERS: Final[Mapping[str, Mapping[str, Exporter]]] = {
+    "trl": {
+        "examples": _of_trl("sft"),
+        "pairs": _of_trl("dpo"),
+        "prompts": Exporter("train.jsonl", _trl),
+    },
+    "alpaca": dict.fromkeys(("examples", "pairs", "prompts"), Exporter("train.json", _alpaca)),
+    "sharegpt": dict.fromkeys(("examples", "pairs", "prompts"), Exporter("train.json", _sharegpt)),
+    "openai": {
+        "examples": _of_openai("supervised"),
+        "pairs": _of_openai("dpo"),
+        "prompts": Exporter("train.jsonl", _openai),
+    },
+    "llamafactory": {"examples": _of_llamafactory("sft"), "pairs": _of_llamafactory("dpo")},
+    "axolotl": {
+        "examples": _of_axolotl(
+            {
+                "type": "chat_template",
+                "field_messages": "messages",
+                "message_field_training": "train",
+            }
+        ),
+        "pairs": _of_axolotl(
+            {
+                "type": "chat_template.default",
+                "field_messages": "messages",
+                "field_chosen": "chosen",
+                "field_rejected": "rejected",
+            },
+            rl="dpo",
+        ),
+    },
+}
+"""Format -> dataset type -> how it is written. Candidates are written as examples are."""

@@ -1,0 +1,136 @@
+"""Write a version for a trainer that is not ours: its data files and the config that names them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from srlm_data.core.errors import ArgumentError, DataError, counted, did_you_mean
+from srlm_data.core.messages import assistant
+from srlm_data.publish._trainers import EXPORTERS, Exporter, Unfit
+from srlm_data.store import Manifest, Place, Store, open_store
+
+ROWS: Final = "jsonl"
+"""The format of rows as they are, of any dataset type."""
+
+ANSWERS: Final[tuple[str, ...]] = ("completion", "chosen", "rejected")
+
+FORMATS: Final = (*EXPORTERS, ROWS)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        folder: that holds ``files``, the data first.
+        rows: in the data file.
+        drops: reason -> count of rows that the format has no place for.
+        next_command: what trains on it, in the folder; empty where that is open.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    rows: int
+    drops: Mapping[str, int]
+    next_command: str
+
+
+def export(ref: str, to: str, folder: Path | str | None = None, store: Place = None) -> Export:
+    """Write a version's rows as a trainer reads them, with the few lines of config it wants.
+
+    Args:
+        ref: a dataset or one of its versions, as ``iter1.pairs``.
+        to: one of ``trl``, ``alpaca``, ``sharegpt``, ``openai``, ``llamafactory``, ``axolotl``; or
+            ``jsonl``, rows of any dataset type as they are.
+        folder: a new folder to write into; named after the dataset and the format where None.
+        store: where versions lie.
+
+    Raises:
+        ArgumentError: there is no such format, it has no place for this dataset type, or the folder
+            is there already.
+        DataError: no row fits the format.
+        StoreError: there is no such version, or it is damaged.
+    """
+    if to not in FORMATS:
+        raise ArgumentError(
+            f"there is no format '{to}'.{did_you_mean(to, FORMATS)} There are {', '.join(FORMATS)}."
+        )
+    opened = open_store(store)
+    manifest = opened.resolve(ref)
+    exporter = None if to == ROWS else _find_exporter(manifest, to)
+    file = exporter.file if exporter else "rows.jsonl"
+    target = Path(folder or f"{manifest.name}.{to}")
+    if target.exists():
+        raise ArgumentError(f"{target}: it is there already. Name another folder, or remove it.")
+    draft = target.with_name(f".{target.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        draft.mkdir(parents=True)
+        drops: Counter[str] = Counter()
+        rows = _write(draft / file, _records(opened, manifest, exporter, drops))
+        if not rows:
+            most = drops.most_common(1)
+            why = f", for {counted(most[0][1], 'row')} of it are {most[0][0]}" if most else ""
+            raise DataError(
+                f"{manifest.ref}: no row can be written as {to}{why}. "
+                "Choose another format; 'trl' and 'jsonl' hold every conversation."
+            )
+        config = exporter.config if exporter else {}
+        for name, text in config.items():
+            (draft / name).write_text(text, encoding="utf-8")
+        draft.rename(target)
+    except OSError as error:
+        raise ArgumentError(
+            f"{target}: cannot be written, found '{error}'. Name another folder."
+        ) from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    command = exporter.next_command if exporter else ""
+    return Export(target, (file, *config), rows, dict(drops), command)
+
+
+def _find_exporter(manifest: Manifest, to: str) -> Exporter:
+    kinds = EXPORTERS[to]
+    kind = "examples" if manifest.type == "candidates" else manifest.type
+    if kind not in kinds:
+        raise ArgumentError(
+            f"{manifest.ref}: {to} has no place for {manifest.type}, it takes {', '.join(kinds)}. "
+            f"Export another dataset, or its rows as they are: --to {ROWS}."
+        )
+    return kinds[kind]
+
+
+def _records(
+    store: Store, manifest: Manifest, exporter: Exporter | None, drops: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    rows = store.rows(manifest)
+    if exporter is None:
+        yield from rows.dicts()
+        return
+    for row in rows.dicts():
+        answers = {name: row[name] for name in ANSWERS if name in row}
+        if manifest.type == "candidates":
+            answers = {"completion": assistant(row["response"])}
+        try:
+            yield exporter.record(row["prompt"], answers)
+        except Unfit as reason:
+            drops[str(reason)] += 1
+
+
+def _write(path: Path, records: Iterator[dict[str, Any]]) -> int:
+    """Write records, one array or one a line as the file's name says; return how many."""
+    begin, between, end = ("[\n", ",\n", "\n]\n") if path.suffix == ".json" else ("", "\n", "\n")
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(between if count else begin)
+            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False))
+            count += 1
+        file.write(end if count else "")
+    return count
