@@ -9,6 +9,7 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, print_json
+from srlm_data.cli._terminal import say
 
 
 @click.command()
@@ -35,9 +36,9 @@ def export(store: Path, ref: str, trainer: str, folder: Path | None, as_json: bo
         print_json({**vars(written), "folder": str(written.folder)})
         return
     for name in written.files:
-        click.echo(f"+ {written.folder / name}")
-    click.echo(f"  {written.rows:,} records")
+        say(f"+ {written.folder / name}")
+    say(f"  {written.rows:,} records")
     for reason, count in written.drops.items():
-        click.echo(f"  left out {count:,}: {reason}")
+        say(f"  left out {count:,}: {reason}")
     if written.next_command:
-        click.echo(f"Next, in {written.folder}: put in your model, then {written.next_command}")
+        say(f"Next, in {written.folder}: put in your model, then {written.next_command}")
