@@ -82,6 +82,7 @@ class Failures:
             EngineError: more than the share and more than the floor.
         """
         if self.count > max(self._floor, self._share * requests):
+            self.refuse_all(requests)  # so far: then no budget would help
             raise EngineError(
                 f"{self._where}: {describe_failures(self.kinds, requests)}. What was answered is "
                 "kept: mend the cause and build again, or raise the engine's 'failure_budget'."

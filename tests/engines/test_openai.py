@@ -14,7 +14,7 @@ import pytest
 import toy
 from api_server import Api, answer, completion, cut, hang, malformed, serve, status
 from checkout import Cli
-from srlm_data.core.errors import EngineError, MissingError
+from srlm_data.core.errors import EngineError, MissingError, UnfinishedError
 from srlm_data.engines import _retrying
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.engines.settings import OpenaiEngine, open_engine
@@ -298,18 +298,29 @@ def test_a_remote_model_answers_a_recipe_and_leaves_no_key(
     assert "sk-secret" not in built.stdout + built.stderr
 
 
-def test_a_failed_request_is_counted_and_the_rest_is_built(
+def test_a_server_that_failed_a_third_and_recovers_gives_the_rows_of_a_healthy_run(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(toy.__file__).parent))
-    (tmp_path / "far.yaml").write_text(RECIPE.replace("ADDRESS", api.address))
-    api.faults = {"Tell me about number 2": [status(400)]}
+    recipe = tmp_path / "far.yaml"
+    recipe.write_text(RECIPE.replace("ADDRESS", f"{api.address}, retries: 0"))
+    healthy = build(load(recipe), Store(tmp_path / "healthy"))
+    sick = [f"Tell me about number {number}" for number in (1, 4)]
+    api.faults = {text: [status(500, "out of luck")] * 4 for text in sick}
     store = Store(tmp_path / "store")
-    made = build(load(tmp_path / "far.yaml"), store, accept_failures=True)["far.candidates"]
-    assert (made.rows, made.drops) == (23, {"error": 1})
-    assert made.why_failed == (
-        "1 of 24 requests failed: HTTP 400, as ordered (1); they were accepted"
+    with pytest.raises(UnfinishedError) as unfinished:
+        build(load(recipe), store)
+    assert str(unfinished.value).startswith(
+        "far.candidates: 8 of 24 requests failed: HTTP 500, out of luck (8). What was answered"
     )
+    made = unfinished.value.manifests["far.candidates"]
+    assert (made.rows, made.drops) == (16, {"error": 8})
+    sent = len(api.bodies)
+    recovered = build(load(recipe), store)
+    assert len(api.bodies) == sent + 8
+    assert {name: (one.version, one.content, one.files) for name, one in recovered.items()} == {
+        name: (one.version, one.content, one.files) for name, one in healthy.items()
+    }
 
 
 def test_a_model_that_only_a_server_has_is_not_loaded_here(cli: Cli, project: Path) -> None:
