@@ -1,7 +1,7 @@
 """What a practitioner would want to know of a version that was just built, a sentence each.
 
-Every finding is one query over the version (and what it was made from) with a threshold beside it.
-Findings are told and never kept: they decide nothing, and a version is the same with or without.
+Every check is one query over the version (and what it was made from) with a threshold beside it.
+Warnings are shown and never kept: they decide nothing, and a version is the same with or without.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ LOOKED_FOR: Final[Mapping[str, str]] = {
     "few_pairs": f"pairs from less than {100 * PAIRED:g} % of the prompts",
     "chosen_is_longer": f"chosen longer than rejected in more than {100 * LONGER:g} % of the pairs",
 }
-"""Every kind of finding, and when it is told."""
+"""Every kind of warning, and when there is one."""
 
 _CHOICES: Final = frozenset(
     "alone another_sample another_split deleted disagrees equal_scores fewer_than_two_ranks "
@@ -80,7 +80,7 @@ _WANTED: Final = {"self_instruct": "n", "select_ift": "n", "select_ranked": "n_p
 
 
 @dataclass(frozen=True)
-class Finding:
+class HealthWarning:
     """One thing to know.
 
     Attributes:
@@ -94,16 +94,16 @@ class Finding:
     figures: Mapping[str, float]
 
 
-def findings(store: Store, manifest: Manifest) -> list[Finding]:
+def check_health(store: Store, manifest: Manifest) -> list[HealthWarning]:
     """All that is worth a line about a version; most often nothing."""
     return [*_about_making(manifest), *_about_rows(store, manifest)]
 
 
-def _about_making(manifest: Manifest) -> Iterator[Finding]:
+def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
     """What the manifest alone tells, at any size."""
     if manifest.failures:
         todo = "" if manifest.accepted else "; the next build asks them again"
-        yield Finding(
+        yield HealthWarning(
             "failed_requests", f"{manifest.why_failed}{todo}.", {"requests": manifest.failed}
         )
 
@@ -111,14 +111,14 @@ def _about_making(manifest: Manifest) -> Iterator[Finding]:
     seen = manifest.rows + sum(manifest.drops.values())
     for reason, count in drops if manifest.type != PAIRS.name else ():  # see few_pairs
         if count / seen > DROPPED and reason not in _CHOICES:
-            yield Finding(
+            yield HealthWarning(
                 "dropped",
                 f"{count:,} of {seen:,} ({_percent(count / seen)}) were dropped as "
                 f"'{reason.replace('_', ' ')}'.",
                 {"dropped": count, "of": seen},
             )
     if thought := manifest.cost.get("only_reasoning"):
-        yield Finding(
+        yield HealthWarning(
             "only_reasoning",
             f"{thought:,.0f} answers spent all of max_tokens on reasoning. Raise max_tokens, or "
             "ask for less reasoning.",
@@ -129,14 +129,14 @@ def _about_making(manifest: Manifest) -> Iterator[Finding]:
     got = manifest.notes.get("prompts", manifest.rows)
     if wanted and got < wanted:
         most = f"; most were dropped as '{drops[0][0].replace('_', ' ')}'" if drops else ""
-        yield Finding(
+        yield HealthWarning(
             "fewer_than_wanted",
             f"{got:,} of the {wanted:,} that were wanted{most}.",
             {"wanted": wanted, "there": got},
         )
 
 
-def _about_rows(store: Store, manifest: Manifest) -> list[Finding]:
+def _about_rows(store: Store, manifest: Manifest) -> list[HealthWarning]:
     look = _LOOKS.get(manifest.type)
     if look is None:
         return []
@@ -150,7 +150,7 @@ def _about_rows(store: Store, manifest: Manifest) -> list[Finding]:
 
 def _about_judgments(
     connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest
-) -> Iterator[Finding]:
+) -> Iterator[HealthWarning]:
     if not manifest.rows:
         return
     scores = figures.ask(connection, "scores")
@@ -158,7 +158,7 @@ def _about_judgments(
     if unread > UNREAD:
         states = figures.ask(connection, "states")  # the most frequent first
         state = next((row["state"] for row in states if row["state"] != "parsed"), "parsed")
-        yield Finding(
+        yield HealthWarning(
             "unread_judgments",
             f"{_percent(unread)} of the judgments have no score, most of them are "
             f"'{state.replace('_', ' ')}'. Read some of their texts: the template or "
@@ -169,7 +169,7 @@ def _about_judgments(
         return
     score, share = figures.most_common_scores(scores).get(manifest.name, (0.0, 0.0))
     if share > COLLAPSED:
-        yield Finding(
+        yield HealthWarning(
             "collapsed_scores",
             f"{_percent(share)} of the scores are {score:g}: the judge hardly tells answers "
             "apart, and most prompts will give no pair.",
@@ -182,12 +182,12 @@ def _about_judgments(
         yield from _speaking(connection)
 
 
-def _repeats(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+def _repeats(connection: duckdb.DuckDBPyConnection) -> Iterator[HealthWarning]:
     for row in figures.ask(connection, "self_agreement"):
         share = 1 - (row["all_equal"] or 0)
         if row["scored_twice"] < FEWEST or share >= DIFFER:
             continue
-        yield Finding(
+        yield HealthWarning(
             "repeats_never_differ",
             f"repeated judgments of one answer give different scores for {_percent(share)} of the "
             "answers only: more repeats cost and tell nothing. Judge once, or raise the "
@@ -196,7 +196,7 @@ def _repeats(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
         )
 
 
-def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[HealthWarning]:
     one = _figures(
         connection,
         f"""
@@ -215,7 +215,7 @@ def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     )
     if one["speak"] and one["speak"] / one["answers"] >= ADDRESSED:
         best = one["best_speak"] / one["best"] if one["best"] else 0.0
-        yield Finding(
+        yield HealthWarning(
             "answers_speak_to_the_judge",
             f"{one['speak']:,} answers ({_percent(one['speak'] / one['answers'])}) contain what "
             "looks like a score or an instruction to the judge; of the top-scored ones it is "
@@ -226,7 +226,7 @@ def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
 
 def _about_candidates(
     connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest
-) -> Iterator[Finding]:
+) -> Iterator[HealthWarning]:
     before = Graph(store).answers_before(manifest)
     if before is None or min(before.rows, manifest.rows) < FEWEST:
         return
@@ -238,7 +238,7 @@ def _about_candidates(
     )
     change = one["now"] / one["was"] - 1 if one["was"] else 0.0
     if abs(change) > DRIFT:
-        yield Finding(
+        yield HealthWarning(
             "length_drift",
             f"answers are {_percent(abs(change))} {'longer' if change > 0 else 'shorter'} than "
             f"those of {before.name}, {one['now']:,.0f} characters on average against "
@@ -249,11 +249,11 @@ def _about_candidates(
 
 def _about_pairs(
     connection: duckdb.DuckDBPyConnection, _: Store, manifest: Manifest
-) -> Iterator[Finding]:
+) -> Iterator[HealthWarning]:
     prompts = manifest.rows + sum(manifest.drops.values())
     if prompts and manifest.rows / prompts < PAIRED:
         reason, count = max(manifest.drops.items(), key=lambda one: one[1])
-        yield Finding(
+        yield HealthWarning(
             "few_pairs",
             f"{manifest.rows:,} of {prompts:,} prompts ({_percent(manifest.rows / prompts)}) gave "
             f"a pair; {count:,} were dropped as '{reason.replace('_', ' ')}'.",
@@ -263,7 +263,7 @@ def _about_pairs(
         return
     [lengths] = figures.ask(connection, "lengths")
     if lengths["chosen_is_longer"] > LONGER:
-        yield Finding(
+        yield HealthWarning(
             "chosen_is_longer",
             f"chosen is longer than rejected in {_percent(lengths['chosen_is_longer'])} of the "
             "pairs: training on them may teach length.",
@@ -271,7 +271,7 @@ def _about_pairs(
         )
 
 
-_Look = Callable[[duckdb.DuckDBPyConnection, Store, Manifest], Iterator[Finding]]
+_Look = Callable[[duckdb.DuckDBPyConnection, Store, Manifest], Iterator[HealthWarning]]
 
 _LOOKS: Final[Mapping[str, _Look]] = {
     CANDIDATES.name: _about_candidates,

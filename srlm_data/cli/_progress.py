@@ -22,7 +22,7 @@ from srlm_data.store import Manifest, Store
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from srlm_data.analysis.health_checks import Finding
+    from srlm_data.analysis.health_checks import HealthWarning
 
 REDRAW_SECONDS: Final = 0.1
 """A bar that moves with every answer would take longer than many an answer."""
@@ -69,13 +69,13 @@ class TerminalWatcher(Watcher):
 
     Attributes:
         store: where the versions lie.
-        findings: dataset -> what is worth knowing of the version that was just built.
+        warnings: dataset -> what is worth knowing of the version that was just built.
     """
 
     def __init__(
         self, store: Store, *, quiet: bool = False, checks: bool = True, patience: float = 120.0
     ) -> None:
-        self.findings: dict[str, list[Finding]] = {}
+        self.warnings: dict[str, list[HealthWarning]] = {}
         self.store = store
         self._quiet = quiet
         self._checks = checks
@@ -146,19 +146,19 @@ class TerminalWatcher(Watcher):
         for reason, count in manifest.drops.items():
             self._say(f"      dropped {count:,}: {reason}")
         if self._checks:
-            from srlm_data.analysis.health_checks import findings
+            from srlm_data.analysis.health_checks import check_health
 
-            self.findings[manifest.name] = findings(self.store, manifest)
-            for finding in self.findings[manifest.name]:
-                self._say(f"      warning: {finding.sentence}")
+            self.warnings[manifest.name] = check_health(self.store, manifest)
+            for warning in self.warnings[manifest.name]:
+                self._say(f"      warning: {warning.sentence}")
 
     def records(self, name: str) -> list[dict[str, Any]] | None:
         """Return what `--json` says of a dataset's health; None where it was reused."""
-        if name not in self.findings:
+        if name not in self.warnings:
             return None
         return [
-            {"kind": finding.kind, "sentence": finding.sentence, "figures": dict(finding.figures)}
-            for finding in self.findings[name]
+            {"kind": warning.kind, "sentence": warning.sentence, "figures": dict(warning.figures)}
+            for warning in self.warnings[name]
         ]
 
     def _watch(self, passed: float) -> None:

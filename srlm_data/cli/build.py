@@ -102,7 +102,7 @@ def build(
     if as_json:
         print_json(
             [
-                manifest_record(manifest) | {"findings": watcher.records(name)}
+                manifest_record(manifest) | {"health_checks": watcher.records(name)}
                 for name, manifest in manifests.items()
             ]
         )

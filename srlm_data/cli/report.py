@@ -38,7 +38,7 @@ from srlm_data.cli._terminal import say
 def report(store: Path, names: tuple[str, ...], output: Path, map_points: int) -> None:
     """Write one offline HTML page about built recipes, in the order of RECIPE..."""
     warnings = srlm_data.write_report(*names, output=output, map_points=map_points, store=store)
-    for dataset, findings in warnings.items():
-        for finding in findings:
-            say(f"warning: {dataset}: {finding.sentence}", err=True)
+    for dataset, of_dataset in warnings.items():
+        for warning in of_dataset:
+            say(f"warning: {dataset}: {warning.sentence}", err=True)
     say(f"wrote {output}")

@@ -20,7 +20,7 @@ import importlib.util
 from pathlib import Path
 from typing import Final
 
-from srlm_data.analysis.health_checks import Finding, findings
+from srlm_data.analysis.health_checks import HealthWarning, check_health
 from srlm_data.core.errors import DataError, MissingError
 from srlm_data.store import Place, open_store
 
@@ -37,7 +37,7 @@ def write_report(
     output: str | Path = "report.html",
     map_points: int = 1000,
     store: Place = None,
-) -> dict[str, list[Finding]]:
+) -> dict[str, list[HealthWarning]]:
     """Write one offline HTML page about built recipes, as ``srlm-data report`` does.
 
     Args:
@@ -66,13 +66,13 @@ def write_report(
     subject = subject_of(opened, names)  # a misspelt name is told before Altair is loaded
     from srlm_data.report._page import page_of
 
-    versions = {one.ref: one for flow in subject.flows for one in flow.chain}
-    found = {one.name: findings(opened, one) for one in versions.values()}
-    page = page_of(opened, subject, found, map_points=map_points)
+    versions = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
+    warnings = {manifest.name: check_health(opened, manifest) for manifest in versions.values()}
+    page = page_of(opened, subject, warnings, map_points=map_points)
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as error:
         raise DataError(
             f"{file}: cannot be written, found '{error.strerror}'. Name another file with -o."
         ) from None
-    return found
+    return warnings

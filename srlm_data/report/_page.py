@@ -12,7 +12,7 @@ import duckdb
 
 from srlm_data.analysis import figures
 from srlm_data.analysis.figures import Figures
-from srlm_data.analysis.health_checks import LOOKED_FOR, Finding
+from srlm_data.analysis.health_checks import LOOKED_FOR, HealthWarning
 from srlm_data.core.schema import STATES
 from srlm_data.report import _panels
 from srlm_data.report._flows import Flow, Subject
@@ -29,7 +29,7 @@ _SPENT: Final = ("calls", "reused", "prompt_tokens", "completion_tokens")
 def page_of(
     store: Store,
     subject: Subject,
-    found: Mapping[str, Sequence[Finding]] = MappingProxyType({}),
+    warnings: Mapping[str, Sequence[HealthWarning]] = MappingProxyType({}),
     *,
     map_points: int,
 ) -> str:
@@ -48,10 +48,10 @@ def page_of(
         "about": _about(overview),
         "measures": _measures(overview, counted["states"]),
         "looked_for": LOOKED_FOR,
-        "findings": [
-            {"dataset": dataset, "sentence": one.sentence}
-            for dataset, some in found.items()
-            for one in some
+        "warnings": [
+            {"dataset": dataset, "sentence": warning.sentence}
+            for dataset, of_dataset in warnings.items()
+            for warning in of_dataset
         ],
         "funnels": funnels,
         "charts": [

@@ -10,7 +10,7 @@ import pytest
 
 from checkout import ROOT
 from srlm_data.analysis import figures, queries
-from srlm_data.analysis.health_checks import findings
+from srlm_data.analysis.health_checks import check_health
 from srlm_data.analysis.query import connect
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS
@@ -83,7 +83,7 @@ def test_half_points_are_the_same_in_every_place_that_shows_scores(store: Store)
 
 def test_a_health_check_names_the_score_that_the_query_counts(store: Store) -> None:
     judged(store, [2.5] * 54 + [3.0] * 6)
-    [found] = findings(store, store.resolve("one.judgments"))
+    [found] = check_health(store, store.resolve("one.judgments"))
     assert found.figures == {"share": 0.9, "score": 2.5}
 
 

@@ -1,4 +1,4 @@
-"""Findings: what a build tells by itself, and what it does not."""
+"""Health checks: what a build tells by itself, and what it does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import toy
 from checkout import Cli
-from srlm_data.analysis.health_checks import FEWEST, LOOKED_FOR, Finding, findings
+from srlm_data.analysis.health_checks import FEWEST, LOOKED_FOR, HealthWarning, check_health
 from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS, MODELS, PAIRS
@@ -73,8 +73,8 @@ def varied(number: int, repeat: int) -> float:
     return float((number * 7 + repeat * (number % 3)) % 6)
 
 
-def kinds(store: Store, manifest: Manifest) -> dict[str, Finding]:
-    found = {one.kind: one for one in findings(store, manifest)}
+def kinds(store: Store, manifest: Manifest) -> dict[str, HealthWarning]:
+    found = {one.kind: one for one in check_health(store, manifest)}
     assert found.keys() <= LOOKED_FOR.keys()
     return found
 
@@ -243,13 +243,13 @@ def test_a_build_tells_what_it_found_once_and_a_second_build_nothing(
     )
     built = cli("build", "toy.yaml", "--json")
     assert built.returncode == 0, built.stderr
-    found = {one["name"]: one["findings"] for one in json.loads(built.stdout)}
+    found = {one["name"]: one["health_checks"] for one in json.loads(built.stdout)}
     assert [one["kind"] for one in found["toy.judgments"]] == [
         "collapsed_scores", "repeats_never_differ",
     ]  # fmt: skip
     assert found["toy.prompts"] == []
     again = cli("build", "toy.yaml", "--json")
-    assert {one["findings"] is None for one in json.loads(again.stdout)} == {True}
+    assert {one["health_checks"] is None for one in json.loads(again.stdout)} == {True}
 
     toy.write_recipe(project, ("toy:open_toy", "dull:open_dull"), ("n: 4", "n: 10"))
     told = cli("build", "toy.yaml").stderr
@@ -257,7 +257,7 @@ def test_a_build_tells_what_it_found_once_and_a_second_build_nothing(
     assert "warning" not in cli("build", "toy.yaml").stderr
 
 
-def test_findings_are_no_part_of_a_version(store: Store) -> None:
+def test_health_checks_are_no_part_of_a_version(store: Store) -> None:
     made = judged(store, answered(store), lambda *_: 3.0)
     assert kinds(store, made)
     assert "collapsed" not in made.json().decode()
@@ -284,7 +284,7 @@ def test_what_is_dropped_is_told_at_any_size_by_reason_and_choices_are_not(store
     manifest = made(store, "own:step", 6, {}, drops={"cut_off": 3, "not_sampled": 90, "empty": 1})
     assert kinds(store, manifest) == {}
     drops = {"cut_off": 2, "empty": 1, "not_needed": 1}
-    [found] = findings(store, replace(manifest, drops=drops))
+    [found] = check_health(store, replace(manifest, drops=drops))
     assert found.sentence == "2 of 10 (20.0 %) were dropped as 'cut off'."
 
 
@@ -296,11 +296,11 @@ def test_answers_that_are_reasoning_alone_are_told(store: Store) -> None:
 @pytest.mark.parametrize("step", ["self_instruct", "select_ift", "select_ranked"])
 def test_fewer_than_were_wanted_are_told(store: Store, step: str) -> None:
     manifest = made(store, step, 9, {}, drops={"not_novel": 40, "too_short": 2})
-    [found] = findings(store, manifest)
+    [found] = check_health(store, manifest)
     assert found.sentence == "9 of the 10 that were wanted; most were dropped as 'not novel'."
-    assert findings(store, replace(manifest, rows=10)) == []
+    assert check_health(store, replace(manifest, rows=10)) == []
 
 
 def test_ranked_replies_are_counted_by_their_prompts(store: Store) -> None:
     manifest = made(store, "select_ranked", 20, {"prompts": 9})
-    assert "9 of the 10 that were wanted" in findings(store, manifest)[0].sentence
+    assert "9 of the 10 that were wanted" in check_health(store, manifest)[0].sentence

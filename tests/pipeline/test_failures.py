@@ -96,7 +96,7 @@ def test_a_build_that_accepts_failures_from_the_start_ends_well(cli: Cli, projec
     count = failed(project, "toy.candidates")
     assert rows["toy.candidates"]["accepted"] is True
     assert rows["toy.candidates"]["failures"] == {"busy": {"count": count, "sentence": toy.BUSY}}
-    assert rows["toy.candidates"]["findings"][0]["kind"] == "failed_requests"
+    assert rows["toy.candidates"]["health_checks"][0]["kind"] == "failed_requests"
     assert rows["toy.prompts"]["failures"] == {}
 
 

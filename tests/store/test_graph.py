@@ -11,7 +11,7 @@ import pytest
 import toy
 from checkout import Cli
 from commands import ran
-from srlm_data.analysis.health_checks import findings
+from srlm_data.analysis.health_checks import check_health
 from srlm_data.analysis.usage import pairs
 from srlm_data.core.schema import CANDIDATES, PAIRS, PROMPTS
 from srlm_data.pipeline.build import build
@@ -124,7 +124,7 @@ def test_all_that_ask_what_a_version_was_made_from_follow_read_version(
 
 def test_all_that_ask_what_a_version_was_made_from_bear_a_gap(cli: Cli, store: Store) -> None:
     judgments = store.resolve("borrower.judgments")
-    before = findings(store, judgments)
+    before = check_health(store, judgments)
     gone = delete(store, "toy.candidates")
     short = gone[: gone.index("@") + 9]
     [borrowed] = pairs(store, ["borrower"])
@@ -139,4 +139,4 @@ def test_all_that_ask_what_a_version_was_made_from_bear_a_gap(cli: Cli, store: S
     assert flow.chain[0].name == "borrower.candidates"
     assert select(store, ["borrower"]).parts[0].config == "candidates"
     assert gc.find(store).garbage == []
-    assert findings(store, judgments) == before
+    assert check_health(store, judgments) == before
