@@ -170,7 +170,7 @@ def _causes(
 
 
 def _environment(manifest: Manifest) -> dict[str, Any]:
-    return {name: manifest.made.get(name) for name in _ENVIRONMENT}
+    return {name: manifest.provenance.get(name) for name in _ENVIRONMENT}
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str | None, str | None]]:

@@ -111,6 +111,8 @@ def _nothing(connection: duckdb.DuckDBPyConnection, dataset_type: DatasetType) -
     )
 
 
+_PROVENANCE: Final = 'STRUCT("at" VARCHAR, seconds DOUBLE, argv VARCHAR[], "commit" VARCHAR)'
+
 # A manifest, as far as SQL wants it.
 _MANIFEST: Final = {
     "name": "VARCHAR",
@@ -120,16 +122,17 @@ _MANIFEST: Final = {
     "drops": "MAP(VARCHAR, BIGINT)",
     "cost": "MAP(VARCHAR, DOUBLE)",
     "failures": "MAP(VARCHAR, STRUCT(count BIGINT, sentence VARCHAR))",
-    "made": 'STRUCT("at" VARCHAR, seconds DOUBLE, argv VARCHAR[], "commit" VARCHAR)',
+    "provenance": _PROVENANCE,
+    "made": _PROVENANCE,  # as 0.1 called it
 }
 
 _VERSIONS: Final = """
     CREATE OR REPLACE VIEW versions AS
     SELECT name AS dataset, version, split_part(name, '.', 1) AS recipe, type, "rows",
-           concat(name, '@', version) IN ({latest}) AS is_latest, made.at::TIMESTAMPTZ AS made_at,
-           made.seconds AS seconds, array_to_string(made.argv, ' ') AS command,
-           made.commit AS "commit", "cost", drops, failures
-    FROM {manifests}
+           concat(name, '@', version) IN ({latest}) AS is_latest, origin.at::TIMESTAMPTZ AS made_at,
+           origin.seconds AS seconds, array_to_string(origin.argv, ' ') AS command,
+           origin.commit AS "commit", "cost", drops, failures
+    FROM (SELECT *, coalesce(provenance, made) AS origin FROM {manifests})
 """
 
 _DROPS: Final = """

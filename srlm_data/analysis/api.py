@@ -69,7 +69,7 @@ class VersionsResult(Table):
                 manifest.version[:8],
                 manifest.type,
                 f"{manifest.rows:,}",
-                str(manifest.made.get("at", "")),
+                str(manifest.provenance.get("at", "")),
                 ", ".join(self.tags.get(manifest.ref, ())),
             ]
             for manifest in self
@@ -176,7 +176,7 @@ def versions(name: str | None = None, store: Place = None) -> VersionsResult:
     manifests, faults = [], []
     if name is not None:
         manifests = [opened.manifest(name, version) for version in opened.versions(name)]
-        manifests.sort(key=lambda manifest: str(manifest.made.get("at")), reverse=True)
+        manifests.sort(key=lambda manifest: str(manifest.provenance.get("at")), reverse=True)
         if not manifests:
             opened.resolve(name)  # says that there is no such dataset
     else:

@@ -76,7 +76,7 @@ def manifest_record(manifest: Manifest) -> dict[str, Any]:
         "inputs": list(map(vars, manifest.inputs)),
         "drops": manifest.drops,
         "cost": manifest.cost,
-        "made": manifest.made,
+        "provenance": manifest.provenance,
         "accepted": manifest.accepted,
         "failures": {kind: vars(failure) for kind, failure in manifest.failures.items()},
     }

@@ -140,7 +140,7 @@ class TerminalWatcher(Watcher):
     def built(self, manifest: Manifest) -> None:
         """Say what was made, what was dropped, what it cost and what is worth knowing of it."""
         self.stop()
-        seconds = manifest.made.get("seconds", 0)
+        seconds = manifest.provenance.get("seconds", 0)
         made = f"{manifest.counted} in {seconds:.1f} s"
         self._say(f"  + {manifest.ref}  {made}{_cost(manifest)}")
         for reason, count in manifest.drops.items():

@@ -13,11 +13,12 @@ from srlm_data.store.graph import Graph
 
 def provenance(manifest: Manifest, graph: Graph) -> Iterator[str]:
     """By which command, at which commit, how long, for what; what it read and left out."""
-    made = manifest.made
-    commit = f"  at commit {made['commit'][:12]}" if made.get("commit") else ""
-    how = f"pulled from {made['pulled']}" if "pulled" in made else " ".join(made.get("argv", []))
+    origin = manifest.provenance
+    commit = f"  at commit {origin['commit'][:12]}" if origin.get("commit") else ""
+    command = " ".join(origin.get("argv", []))
+    how = f"pulled from {origin['pulled']}" if "pulled" in origin else command
     yield visible(f"{how}{commit}")
-    yield f"took {made.get('seconds', 0):,.1f} s{_cost(manifest)}"
+    yield f"took {origin.get('seconds', 0):,.1f} s{_cost(manifest)}"
     for parent in graph.parents(manifest):
         gone = "" if parent.manifest else " (not in this store)"
         yield f"read {parent.parameter}: {parent.name}@{parent.version[:8]}{gone}"
@@ -29,8 +30,8 @@ def provenance(manifest: Manifest, graph: Graph) -> Iterator[str]:
 
 def packages(manifest: Manifest) -> str:
     """What it was made with."""
-    python = manifest.made.get("python", "unknown")
-    found = manifest.made.get("packages", {})
+    python = manifest.provenance.get("python", "unknown")
+    found = manifest.provenance.get("packages", {})
     return ", ".join([f"python {python}", *(f"{name} {one}" for name, one in found.items())])
 
 

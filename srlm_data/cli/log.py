@@ -32,7 +32,7 @@ def log(store: Path, name: str, as_json: bool) -> None:
         assert manifest
         tags = result.tags.get(manifest.ref)
         say(
-            f"{manifest.version}  {manifest.made.get('at', '')}  {manifest.counted}"
+            f"{manifest.version}  {manifest.provenance.get('at', '')}  {manifest.counted}"
             f"{'  <- ' + ', '.join(tags) if tags else ''}"
         )
         for line in (*provenance(manifest, graph), *(changed(before, manifest) if before else ())):

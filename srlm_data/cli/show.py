@@ -49,7 +49,7 @@ def show(store: Path, ref: str, count: int, whole: bool, dropped: bool, as_json:
         return
     manifest = result.manifest
     say(f"{manifest.ref}  {manifest.counted}")
-    say(f"  made {manifest.made.get('at', '')} by {step(manifest)}")
+    say(f"  made {manifest.provenance.get('at', '')} by {step(manifest)}")
     for line in (*provenance(manifest, Graph(opened)), packages(manifest)):
         say(f"  {line}")
     show_rows(result.rows)

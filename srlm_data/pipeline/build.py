@@ -153,7 +153,7 @@ class _Build:
     def _has_whole_latest(self, name: str) -> bool:
         """Whether the latest version of a dataset is none of a trial."""
         latest = self._store.refs(name).get("latest")
-        return latest is not None and "limit" not in self._store.manifest(name, latest).made
+        return latest is not None and "limit" not in self._store.manifest(name, latest).provenance
 
     def _lacks_answers(self, dataset: Dataset) -> bool:
         """Whether something that a dataset reads is unfinished, or was made from what is."""
@@ -276,7 +276,7 @@ class _Build:
                 identity=identity,
                 failures=failures.kinds,
                 cost=usage.cost(),
-                made={**engine, **limit, "seconds": seconds, **circumstances()},
+                provenance={**engine, **limit, "seconds": seconds, **circumstances()},
             )
             refuse_empty(dataset, completed, [read for _, read in reads])
             return completed

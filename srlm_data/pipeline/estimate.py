@@ -83,7 +83,7 @@ class _Estimator:
     def __post_init__(self) -> None:
         self._graph = Graph(self.store)
         self._latest = self.store.latest()
-        self._latest.sort(key=lambda manifest: str(manifest.made.get("at")), reverse=True)
+        self._latest.sort(key=lambda manifest: str(manifest.provenance.get("at")), reverse=True)
 
     def estimate(self, planned: Planned) -> Estimate | None:
         """Estimate a dataset whose inputs were estimated before; None when it is there."""

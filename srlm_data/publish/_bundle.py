@@ -124,9 +124,9 @@ def published_manifest(manifest: Manifest, **notes: Any) -> Manifest:
 
     Examples of what was dropped stay here: they were dropped.
     """
-    made = {key: value for key, value in manifest.made.items() if key in _PUBLISHED}
+    provenance = {key: value for key, value in manifest.provenance.items() if key in _PUBLISHED}
     kept = {name: note for name, note in manifest.notes.items() if name != "dropped"}
-    return dataclasses.replace(manifest, made=made, notes=kept | notes)
+    return dataclasses.replace(manifest, provenance=provenance, notes=kept | notes)
 
 
 def refuse_private(texts: Iterable[tuple[str, str]]) -> None:

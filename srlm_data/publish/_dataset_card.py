@@ -230,14 +230,14 @@ def _versions(bundle: Bundle, store: Store) -> str:
             f"`{manifest.version}`",
             f"`{manifest.content[:16]}`",
             cell(manifest.identity["step"]),
-            str(manifest.made.get("at", ""))[:10],
+            str(manifest.provenance.get("at", ""))[:10],
         )
         for manifest in known
     ]
     text = table("dataset | version | content | step | made", rows)
     packages: dict[str, set[str]] = {}
     for part in bundle.parts:
-        for name, version in part.manifest.made.get("packages", {}).items():
+        for name, version in part.manifest.provenance.get("packages", {}).items():
             packages.setdefault(name, set()).add(version)
     if not packages:
         return text

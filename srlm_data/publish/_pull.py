@@ -114,14 +114,16 @@ def _take(store: Store, remote: Remote, commit: str, config: str, manifest: Mani
 
 def mark_pulled(manifest: Manifest, repo: str, commit: str) -> Manifest:
     """Return the manifest with the place that it was pulled from."""
-    return dataclasses.replace(manifest, made={**manifest.made, "pulled": f"{repo}@{commit}"})
+    return dataclasses.replace(
+        manifest, provenance={**manifest.provenance, "pulled": f"{repo}@{commit}"}
+    )
 
 
 def become_latest(store: Store, manifest: Manifest, repo: str) -> bool:
     """Let a pulled version be the latest of its name, unless one that was built here is."""
     latest = store.refs(manifest.name).get("latest")
     if latest is not None and latest != manifest.version:
-        pulled = str(store.manifest(manifest.name, latest).made.get("pulled", ""))
+        pulled = str(store.manifest(manifest.name, latest).provenance.get("pulled", ""))
         if pulled.partition("@")[0] != repo:
             return False
     store.point(manifest.name, manifest.version)

@@ -214,22 +214,22 @@ def _counts(states: Figures, flow: str) -> dict[str, int]:
 
 
 def _costs(versions: Sequence[Manifest]) -> list[dict[str, Any]]:
-    longest = max((float(one.made.get("seconds", 0)) for one in versions), default=0) or 1
+    longest = max((float(one.provenance.get("seconds", 0)) for one in versions), default=0) or 1
     return [
         {
             "ref": f"{one.name}@{one.version[:8]}",
             "rows": one.rows,
-            "share": 100 * float(one.made.get("seconds", 0)) / longest,
-            "seconds": number(one.made.get("seconds"), 1),
+            "share": 100 * float(one.provenance.get("seconds", 0)) / longest,
+            "seconds": number(one.provenance.get("seconds"), 1),
             "spent": [f"{one.cost[kind]:,}" if kind in one.cost else "" for kind in _SPENT],
-            "at": str(one.made.get("at", ""))[:16].replace("T", " "),
+            "at": str(one.provenance.get("at", ""))[:16].replace("T", " "),
         }
-        for one in sorted(versions, key=lambda one: str(one.made.get("at", "")))
+        for one in sorted(versions, key=lambda one: str(one.provenance.get("at", "")))
     ]
 
 
 def _total(versions: Sequence[Manifest]) -> dict[str, Any]:
     return {
-        "seconds": number(sum(float(one.made.get("seconds", 0)) for one in versions), 1),
+        "seconds": number(sum(float(one.provenance.get("seconds", 0)) for one in versions), 1),
         "spent": [f"{sum(one.cost.get(kind, 0) for one in versions):,}" for kind in _SPENT],
     }

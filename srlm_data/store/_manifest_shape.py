@@ -102,7 +102,7 @@ class _Shape(_Closed):
     drops: dict[_Text, _Count]
     notes: _Notes
     cost: dict[_Text, _Amount]
-    made: _Provenance
+    provenance: _Provenance
     failures: dict[_Text, _Failure] = {}
     format: int
 

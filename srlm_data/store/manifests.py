@@ -45,7 +45,7 @@ class Manifest:
         content: hash of the rows, whatever their files look like.
         drops: reason -> count of what the step left out.
         cost: calls, tokens and seconds that the model steps spent.
-        made: when, by which command, commit and package versions; never part of identity.
+        provenance: when, by which command, commit and package versions; never part of identity.
         failures: kind -> count and sentence of the requests that failed.
     """
 
@@ -60,7 +60,7 @@ class Manifest:
     drops: dict[str, int] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, float] = field(default_factory=dict)
-    made: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     failures: dict[str, Failure] = field(default_factory=dict)
 
@@ -166,6 +166,8 @@ def parse(data: bytes) -> Manifest:
             f"format {newest} is not known, {FORMAT} is the newest that is. "
             "Install a newer srlm-data."
         )
+    if "made" in raw:  # as 0.1 called it
+        raw["provenance"] = raw.pop("made")
     refuse_misshapen(json.dumps(raw))
     raw["inputs"] = [Input(**item) for item in raw["inputs"]]
     raw["files"] = [shards.File(**item) for item in raw["files"]]

@@ -9,6 +9,7 @@ import pytest
 import toy
 from srlm_data.analysis._views import iteration_of, model_names
 from srlm_data.analysis.query import connect
+from srlm_data.core import checked_json
 from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
@@ -96,10 +97,21 @@ def test_versions_are_rows_with_what_made_them(store: Store) -> None:
         "SELECT version, type, \"rows\", seconds, \"commit\", cost['calls'], command <> '' "
         "FROM versions WHERE dataset = 'toy1.judgments'"
     )
-    made = manifest.made
+    origin = manifest.provenance
     assert ask(store, query) == [
-        (manifest.version, "judgments", 48, made["seconds"], made["commit"], 48, True)
+        (manifest.version, "judgments", 48, origin["seconds"], origin["commit"], 48, True)
     ]
+
+
+def test_a_manifest_of_the_version_before_says_who_made_it_by_its_old_name(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    manifest = build(load(write_recipe(tmp_path, "toy1")), store, only=["model"])["toy1.model"]
+    file = store.folder(manifest.name, manifest.version) / "manifest.json"
+    content = checked_json.loads(file.read_bytes())
+    file.write_bytes(checked_json.dumps(content | {"made": content.pop("provenance")}))
+    assert "made" in checked_json.loads(file.read_bytes())
+    assert store.resolve("toy1.model") == manifest
+    assert ask(store, "SELECT seconds FROM versions") == [(manifest.provenance["seconds"],)]
 
 
 def test_drops_are_rows_by_reason(store: Store) -> None:

@@ -332,9 +332,9 @@ def test_a_clock_that_jumps_back_changes_nothing_that_is_read(
     monkeypatch.setattr(_provenance, "datetime", Yesterday)
     changed = toy.write_recipe(tmp_path, ("n: 4", "n: 5"))
     second = build.build(load(changed), store)
-    assert second["toy.pairs"].made["at"] < first["toy.pairs"].made["at"]
+    assert second["toy.pairs"].provenance["at"] < first["toy.pairs"].provenance["at"]
     assert store.resolve("toy.pairs").version == second["toy.pairs"].version
-    assert datetime.now(UTC).isoformat() > second["toy.pairs"].made["at"]
+    assert datetime.now(UTC).isoformat() > second["toy.pairs"].provenance["at"]
     long_ago = time.time() - 1e8
     for file in store.root.rglob("*"):  # and files may tell any time
         os.utime(file, (long_ago, long_ago))

@@ -248,7 +248,7 @@ def test_every_row_can_be_traced_to_the_model_that_made_it(project):
     assert {row["model"] for row in project.rows("toy.judgments")} == {"M1"}
     manifest = project.store.resolve("toy.judgments")
     assert [one.parameter for one in manifest.inputs] == ["candidates", "model"]
-    assert manifest.made["packages"]["duckdb"]
+    assert manifest.provenance["packages"]["duckdb"]
 
 
 def test_the_lock_file_beside_the_recipe_says_what_was_built(project):

@@ -60,10 +60,10 @@ def test_a_trial_says_so_and_is_the_latest_only_until_there_is_a_full_version(
     recipe, store = toy.write_recipe(tmp_path), Store(tmp_path / "store")
     trial = srlm_data.build(recipe, limit=2, store=store)
     assert store.resolve("toy.pairs") == trial["toy.pairs"]
-    assert trial["toy.pairs"].made["limit"] == 2
+    assert trial["toy.pairs"].provenance["limit"] == 2
     assert not (tmp_path / "toy.lock").exists()
     full = srlm_data.build(recipe, store=store)
-    assert "limit" not in full["toy.pairs"].made
+    assert "limit" not in full["toy.pairs"].provenance
     assert store.resolve("toy.pairs") == full["toy.pairs"]
     lock = (tmp_path / "toy.lock").read_text()
     srlm_data.build(recipe, limit=3, store=store)

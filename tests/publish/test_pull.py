@@ -68,7 +68,7 @@ def test_pulled_versions_are_the_published_ones(cli: Cli, published: Store, proj
         )  # fmt: skip
         assert f"+ {ours.ref}  {ours.rows:,} {ours.type}\n" in said
         assert pulled.rows(ours).table() == published.rows(theirs).table()
-        assert ours.made["pulled"].startswith("ada/toy@")
+        assert ours.provenance["pulled"].startswith("ada/toy@")
     assert "every byte as it was written" in ran(cli("verify"))
     assert "    pulled from ada/toy@" in ran(cli("log", "toy.pairs"))
     again = ran(cli("pull", "ada/toy@v1", "pairs"))
@@ -199,7 +199,7 @@ def exchange_rows(folder: Path) -> None:
         (told(format=7), "format 7 is not known, 1 is the newest that is. Install a newer"),
         (told(drops={"none": -1}), "found 'drops.none': Input should be greater than"),
         (told(cost={"calls": float("inf")}), "found 'cost.calls'"),
-        (told(made={"at": 7}), "found 'made.at': Input should be a valid string"),
+        (told(provenance={"at": 7}), "found 'provenance.at': Input should be a valid string"),
         (told(notes={"states": {"parsed": "many"}}), "found 'notes.states.parsed'"),
         (told(mood="good"), "found 'mood': Extra inputs are not permitted"),
         (inside("identity", "", revision=9), "an identity that does not hash to"),

@@ -163,7 +163,11 @@ def test_what_is_uploaded_names_no_token_no_folder_and_no_machine(
     for manifest in map(store.resolve, toy.DATASETS):  # as a build elsewhere might have left it
         file = store.root / "datasets" / manifest.name / manifest.version / "manifest.json"
         told = checked_json.loads(file.read_bytes())
-        told["made"] |= {"argv": ["srlm-data", home, TOKEN, host], "host": host, "user": "ada-l"}
+        told["provenance"] |= {
+            "argv": ["srlm-data", home, TOKEN, host],
+            "host": host,
+            "user": "ada-l",
+        }
         file.write_bytes(checked_json.dumps(told))
     ran(cli(*PUBLISH))
     everything = [*hub.blobs.values(), *(one.encode() for one in hub.repos[KEY].messages)]

@@ -88,7 +88,7 @@ def _commit(
         inputs=list(inputs),
         complete=lambda manifest: replace(
             manifest,
-            made={"at": "2030-01-01T00:00:00+00:00", "seconds": 1.5},
+            provenance={"at": "2030-01-01T00:00:00+00:00", "seconds": 1.5},
             cost={"calls": 3, "reused": 1, "prompt_tokens": 20, "completion_tokens": 10},
         ),
     )
