@@ -17,7 +17,7 @@ import duckdb
 from srlm_data.analysis import queries
 from srlm_data.analysis._views import quoted
 from srlm_data.core import database
-from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, DatasetType
+from srlm_data.core.schema import CANDIDATES, JUDGMENTS, MAX_SCORE, PAIRS, DatasetType
 from srlm_data.store import Manifest, Store
 
 Figures = list[dict[str, Any]]
@@ -94,6 +94,11 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str) -> Figures:
     return fetch(connection, queries.load(name))
 
 
+def most_first(drops: Mapping[str, int]) -> dict[str, int]:
+    """Return reason -> how many rows were left out, the most frequent first."""
+    return dict(sorted(drops.items(), key=lambda drop: (-drop[1], drop[0])))
+
+
 def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
     """Return one row a dataset that has answers: all its single figures, None where there is none.
 
@@ -131,6 +136,13 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
         row["rejected_length"] = length.get("mean_rejected")
         row["longer_chosen"] = length.get("chosen_is_longer")
     return rows
+
+
+def whole_scale(scores: Figures) -> list[tuple[float, int]]:
+    """Return score -> judgments, whole points from 0 to the best always there; [] of no scores."""
+    counts = {row["score"]: row["judgments"] for row in scores}
+    whole = dict.fromkeys(map(float, range(MAX_SCORE + 1)), 0)
+    return sorted((whole | counts).items()) if counts else []
 
 
 def most_common_scores(scores: Figures) -> dict[str, tuple[float, float]]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from srlm_data.analysis import figures
 from srlm_data.core.controls import visible
-from srlm_data.core.schema import DATASET_TYPES
-from srlm_data.publish import _figures
+from srlm_data.core.schema import CANDIDATES, DATASET_TYPES, JUDGMENTS, PAIRS
 from srlm_data.publish._bundle import Bundle, Part
 from srlm_data.publish._header import default_config, header
 from srlm_data.publish._sources import cell, hub_name, license_table, licenses_of, table
@@ -116,14 +116,17 @@ def _configs(bundle: Bundle) -> str:
 
 
 def _scores(bundle: Bundle, store: Store) -> Iterator[str]:
-    for part in _parts(bundle, "judgments"):
-        if counts := _figures.scores(store, part):
+    for part in _parts(bundle, JUDGMENTS.name):
+        with figures.connect(store, judgments={part.config: part.manifest}) as connection:
+            counts = figures.whole_scale(figures.ask(connection, "scores"))
+            rows = figures.ask(connection, "states")
+        if counts:
             most = max(count for _, count in counts)
             bars = "\n".join(
                 f"{score:<3g}  {'█' * round(40 * count / most):<40}  {count:,}"
                 for score, count in reversed(counts)
             )
-            states = ", ".join(f"{cell(name)} {n:,}" for name, n in _figures.states(store, part))
+            states = ", ".join(f"{cell(row['state'])} {row['judgments']:,}" for row in rows)
             yield f"## Scores in `{part.config}`\n\n{fenced(bars)}\n\n"
             yield f"States of the judgments: {states}.\n\n"
 
@@ -132,7 +135,8 @@ def _funnel(bundle: Bundle) -> str:
     def row(part: Part) -> list[str]:
         manifest = part.manifest
         parents = ", ".join(dict.fromkeys(read.name for read in inputs(manifest))) or "outside"
-        drops = ", ".join(f"{n:,} {cell(why)}" for why, n in manifest.drops.items()) or "nothing"
+        reasons = figures.most_first(manifest.drops).items()
+        drops = ", ".join(f"{count:,} {cell(reason)}" for reason, count in reasons) or "nothing"
         drops += f"; {cell(manifest.why_failed)}" if manifest.failures else ""
         return [f"`{part.config}`", parents, f"{manifest.rows:,}", drops]
 
@@ -187,8 +191,9 @@ def _limits(bundle: Bundle, store: Store) -> Iterator[str]:
         "- Nobody has checked these rows for truth, harm or private matters: texts were written by "
         "models and by the people of the seed."
     )
-    for part in _parts(bundle, "pairs"):
-        facts = _figures.lengths(store, part)
+    for part in _parts(bundle, PAIRS.name):
+        with figures.connect(store, pairs={part.config: part.manifest}) as connection:
+            [facts] = figures.ask(connection, "lengths")
         shorter = 1 - facts["chosen_is_longer"] - facts["equally_long"]
         yield (
             f"- Length, `{part.config}`: chosen answers have {facts['mean_chosen']:,} characters "
@@ -198,17 +203,23 @@ def _limits(bundle: Bundle, store: Store) -> Iterator[str]:
             "length, DPO learns."
         )
     rows = []
-    for part in _parts(bundle, "judgments"):
-        counts = _figures.scores(store, part)
-        total = sum(count for _, count in counts)
-        score, most = max(counts, key=lambda pair: pair[1], default=(0, 0))
-        own = _figures.own_answers(store, part)
+    for part in _parts(bundle, JUDGMENTS.name):
+        answers = Graph(store).read_as(part.manifest, CANDIDATES.name)
+        with figures.connect(
+            store,
+            judgments={part.config: part.manifest},
+            candidates={part.config: answers} if answers else {},
+        ) as connection:
+            scores = figures.ask(connection, "scores")
+            judged, own = figures.own_answers(connection)
+        scored = sum(row["judgments"] for row in scores)
+        score, share = figures.most_common_scores(scores).get(part.config, (0.0, 0.0))
         rows.append(
             (
                 f"`{part.config}`",
-                f"{score:g}: {_share(most, total)}" if total else "none",
-                _share(own[1], own[0]) if own and own[0] else "unknown",
-                _share(part.manifest.rows - total, part.manifest.rows),
+                f"{score:g}: {100 * share:.1f} %" if scored else "none",
+                _share(own, judged) if judged else "unknown",
+                _share(part.manifest.rows - scored, part.manifest.rows),
             )
         )
     if rows:

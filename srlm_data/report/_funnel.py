@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from srlm_data.analysis.figures import most_first
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, PROMPTS, SCORES
 from srlm_data.report._flows import Flow
 from srlm_data.store import Manifest
@@ -63,7 +64,7 @@ def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
         "judgments",
         came,
         states.get("parsed", 0),
-        _sorted(drops),
+        most_first(drops),
         steps[judged].fan,
     )
     return steps
@@ -81,10 +82,6 @@ def _step(before: Manifest | None, one: Manifest) -> Step:
         _UNITS[one.type],
         came,
         one.rows,
-        _sorted(drops),
+        most_first(drops),
         came / before.rows if before and fans else None,
     )
-
-
-def _sorted(drops: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(drops.items(), key=lambda one: (-one[1], one[0])))

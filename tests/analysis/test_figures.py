@@ -14,8 +14,8 @@ from srlm_data.analysis.health_checks import check_health
 from srlm_data.analysis.query import connect
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS
-from srlm_data.publish import _figures as card
-from srlm_data.publish._bundle import Part
+from srlm_data.publish import _dataset_card as card
+from srlm_data.publish._bundle import select
 from srlm_data.report import _flows, _page
 from srlm_data.store import Store
 
@@ -68,13 +68,13 @@ def store(tmp_path: Path) -> Store:
 
 def test_half_points_are_the_same_in_every_place_that_shows_scores(store: Store) -> None:
     judged(store, [2.5, 3.5, 4.5] * 20)
-    judgments = store.resolve("one.judgments")
     with connect(store) as connection:
         rows = figures.ask(connection, "scores")
     assert {row["score"]: row["judgments"] for row in rows} == HALVES
 
-    shown = dict(card.scores(store, Part("judgments", judgments)))
-    assert {score: count for score, count in shown.items() if count} == HALVES
+    [block, _] = card._scores(select(store, ["one.judgments"]), store)
+    bars = [line.split() for line in block.splitlines() if "█" in line]
+    assert {float(bar[0]): int(bar[-1]) for bar in bars} == HALVES
 
     with _page.connected(store, _flows.subject_of(store, ["one"]).flows) as connection:
         rows = _page._count(connection, ["one"])["scores"]
@@ -87,9 +87,16 @@ def test_a_health_check_names_the_score_that_the_query_counts(store: Store) -> N
     assert found.figures == {"share": 0.9, "score": 2.5}
 
 
-def test_notebooks_read_scores_by_the_shipped_query() -> None:
-    notebook = json.loads((ROOT / "notebooks/score_distributions.ipynb").read_text("utf-8"))
-    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    [name] = re.findall(r'queries\.load\("(\w+)"\)', "\n".join(code))
-    assert name == "scores"
-    assert name in queries.shipped()
+@pytest.mark.parametrize(
+    ("notebook", "names"),
+    [
+        ("score_distributions", ["scores"]),
+        ("judge_quality", ["self_agreement", "length_bias"]),
+        ("comparing_iterations", ["lengths", "margins"]),
+    ],
+)
+def test_notebooks_read_what_is_shipped_by_its_query(notebook: str, names: list[str]) -> None:
+    content = json.loads((ROOT / f"notebooks/{notebook}.ipynb").read_text("utf-8"))
+    code = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
+    assert re.findall(r'queries\.load\(["\'](\w+)["\']\)', "\n".join(code)) == names
+    assert set(names) <= set(queries.shipped())

@@ -21,7 +21,7 @@ from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.publish import _dataset_card as dataset_card
-from srlm_data.publish import _figures, model_card
+from srlm_data.publish import model_card
 from srlm_data.publish._bundle import Bundle, refuse_private, select
 from srlm_data.publish._header import features
 from srlm_data.publish._sources import cell, hub_base
@@ -84,7 +84,6 @@ def test_scores_are_drawn_as_they_are_counted(store: Store, bundle: Bundle, text
     counts: dict[int, int] = dict.fromkeys(range(6), 0)
     for row in store.rows(part.manifest).dicts():
         counts[int(row["score"])] += 1
-    assert _figures.scores(store, part) == sorted(counts.items())
     block = text.split("## Scores in `judgments`")[1].split("```")[1]
     drawn = {int(line[0]): int(line.split()[-1]) for line in block.splitlines()[1:]}
     assert drawn == counts
@@ -106,7 +105,8 @@ def test_limits_are_told_in_this_datas_own_figures(store: Store, bundle: Bundle,
 
 def test_every_setting_the_judge_prompt_and_every_drop_are_in_it(text: str) -> None:
     assert templates.load("judge").text.strip() in text
-    assert "`repeats 2`, `temperature 0.7`" in text
+    assert "`repeats 2`" in text
+    assert "`temperature 0.7`" in text
     assert re.search(r"\| `pairs` \| toy.candidates, toy.judgments \| \d+ \|", text)
     assert "| toy.model@" in text
     assert "`m1`" in text
