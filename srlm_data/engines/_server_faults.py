@@ -122,7 +122,7 @@ def classify(error: Exception, timeout: float) -> Fault:
     return Fault(trouble, kind, reason)
 
 
-def refuse_error(response: httpx2.Response, answer: Any) -> None:
+def refuse_error(answer: Any, retry_after: str = "") -> None:
     """Refuse an answer under status 200 that is an error.
 
     Raises:
@@ -132,16 +132,17 @@ def refuse_error(response: httpx2.Response, answer: Any) -> None:
         return
     error = answer.get("error") or (answer if answer.get("object") == "error" else None)
     if error:
+        body = json.dumps(answer)
         codes = [error.get(name) for name in ("code", "status")] if isinstance(error, dict) else []
         known = [int(code) for code in map(str, codes) if re.fullmatch("[45][0-9][0-9]", code)]
-        busy = _BUSY.search(response.text[:_LONGEST_SEARCH])
-        status = known[0] if known else 429 if busy else 500
-        raise FaultError(_classify_status(status, response))
+        status = known[0] if known else 429 if _BUSY.search(body[:_LONGEST_SEARCH]) else 500
+        raise FaultError(classify_status(status, body, retry_after))
 
 
 def _classify_response(response: httpx2.Response) -> Fault:
     if not response.is_redirect:
-        return _classify_status(response.status_code, response)
+        retry_after = response.headers.get("retry-after", "")
+        return classify_status(response.status_code, response.text, retry_after)
     try:
         host = httpx2.URL(response.headers.get("location", "")).host
     except httpx2.InvalidURL:
@@ -151,15 +152,15 @@ def _classify_response(response: httpx2.Response) -> Fault:
     return Fault(Trouble.FATAL, "redirect", reason, advice=advice)
 
 
-def _classify_status(status: int, response: httpx2.Response) -> Fault:
-    """Return the fault that a response is, taken for one of this status."""
-    body = response.text[:_LONGEST_SEARCH]
+def classify_status(status: int, body: str, retry_after: str = "") -> Fault:
+    """Return the fault that a status is, with a body that says more."""
+    searched = body[:_LONGEST_SEARCH]
     kind, advice = f"http_{status}", ""
-    if status in (400, 402, 403, 429) and _NO_CREDIT.search(body):
+    if status in (400, 402, 403, 429) and _NO_CREDIT.search(searched):
         trouble, kind, advice = Trouble.FATAL, "no_credit", "Raise the account's limit."
-    elif status in (400, 403, 451) and _FILTERED.search(body):
+    elif status in (400, 403, 451) and _FILTERED.search(searched):
         trouble, kind = Trouble.REFUSED, "content_filter"
-    elif status in (400, 422) and (advice := _name_setting(body)):
+    elif status in (400, 422) and (advice := _name_setting(searched)):
         trouble = Trouble.FATAL
     elif status in _AWAY:
         trouble = Trouble.AWAY
@@ -167,10 +168,9 @@ def _classify_status(status: int, response: httpx2.Response) -> Fault:
         trouble = Trouble.REQUEST
     else:
         trouble = Trouble.FATAL if status in _WRONG or status < 400 else Trouble.REFUSED
-    words = " ".join((_words_of(response.text) or "no reason").split())
+    words = " ".join((_words_of(body) or "no reason").split())
     reason = f"HTTP {status}, {words[:_LONGEST_REASON]}".rstrip(".")
-    retry_after = _seconds(response.headers.get("retry-after", ""))
-    return Fault(trouble, kind, reason, retry_after, status, advice)
+    return Fault(trouble, kind, reason, _seconds(retry_after), status, advice)
 
 
 def _name_setting(body: str) -> str:

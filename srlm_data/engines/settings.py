@@ -20,12 +20,13 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator
 
 from srlm_data.core.config import Config
-from srlm_data.core.errors import MissingError
+from srlm_data.core.errors import EngineError, MissingError
 from srlm_data.engines._own_engine import OwnEngine
 from srlm_data.engines.failures import FLOOR, SHARE
 from srlm_data.engines.protocol import DRAWING, Engine
@@ -202,6 +203,15 @@ class OpenaiEngine(_Engine):
     omit: tuple[Literal["seed", "temperature", "top_p"], ...] = Field(
         (), description="What the server does not take, and is not sent; each row says so."
     )
+    batch: bool = Field(
+        default=False,
+        description="Ask by the batch API: files of requests, answered within a day for less. A "
+        "build that is stopped leaves its batches to the next one.",
+    )
+    batch_size: int = Field(default=2000, ge=1, le=50_000, description="Requests of a batch.")
+    poll_seconds: float = Field(
+        default=30, gt=0, description="Seconds between two looks at what has become of batches."
+    )
     seed_bits: int | None = Field(
         default=None,
         ge=8,
@@ -271,7 +281,12 @@ ENGINES: Final[Mapping[str, type[_Shipped]]] = {
 
 
 def open_engine(
-    settings: EngineSettings, model: str, digest: str, revision: str | None = None
+    settings: EngineSettings,
+    model: str,
+    digest: str,
+    revision: str | None = None,
+    *,
+    folder: Path | None = None,
 ) -> Engine:
     """Return an engine with ``model`` loaded; the caller closes it.
 
@@ -280,6 +295,7 @@ def open_engine(
         model: a folder, or a Hub name.
         digest: the model's digest, which the engine carries as ``model``.
         revision: the pinned revision of a Hub name.
+        folder: where an engine keeps what it has asked, and what outlives its process.
 
     Raises:
         MissingError: a package that the engine needs is not installed.
@@ -288,10 +304,12 @@ def open_engine(
     if isinstance(settings, PluginEngine):
         load = _plugin(settings.kind)
         return OwnEngine(settings.kind, lambda: load(settings.options, model, digest, revision))
+    batch = isinstance(settings, OpenaiEngine) and settings.batch
+    backend = "openai_batch" if batch else settings.kind
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the libraries say to their own authors as they load
         try:
-            module = importlib.import_module(f"srlm_data.engines.backends.{settings.kind}")
+            module = importlib.import_module(f"srlm_data.engines.backends.{backend}")
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package == "srlm_data":
@@ -300,7 +318,15 @@ def open_engine(
                 f"engine '{settings.kind}': the package '{package}' is not installed. "
                 f"Install it with: pip install 'srlm-data[{settings.kind}]'"
             ) from None
-        engine: Engine = module.load(settings, model, digest, revision)
+        if batch:
+            if folder is None:
+                raise EngineError(
+                    "engine 'openai': 'batch: true' needs a folder for what was sent. Build a "
+                    "recipe, or give 'open_engine' a folder."
+                )
+            engine: Engine = module.load_batch(settings, model, digest, revision, folder)
+        else:
+            engine = module.load(settings, model, digest, revision)
     return engine
 
 

@@ -86,7 +86,13 @@ class Engines:
                     "only a server has. Set 'engine: {kind: openai}' for this dataset."
                 )
             place = identity.locate(location, self._store.root)
-            self._engine = open_engine(settings, place.name, digest, place.revision)
+            self._engine = open_engine(
+                settings,
+                place.name,
+                digest,
+                place.revision,
+                folder=self._store.root / "batches",
+            )
             self._key = key
         return self._engine
 

@@ -159,7 +159,7 @@ def test_where_no_seed_can_be_sent_rows_say_so_and_no_sample_is_paid_for_twice(
 def test_a_seed_is_bounded_where_the_server_bounds_it(api: Api, far: Far) -> None:
     api.always = Picky(seeds=True)
     with pytest.raises(EngineError, match="Set the engine's 'seed_bits: 31'"):
-        far.build()
+        far.build("concurrency: 1")
     api.bodies.clear()
     made = far.build("seed_bits: 31")
     assert made.rows == 24

@@ -13,11 +13,11 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx2
 import openai
@@ -27,16 +27,25 @@ from srlm_data.engines._chat import failed
 from srlm_data.engines._retrying import pause
 from srlm_data.engines._server_answers import parse, read_answer, read_models
 from srlm_data.engines._server_faults import Fault, FaultError, Trouble, classify, refuse_error
-from srlm_data.engines.backends._bounded_client import BoundedClient
+from srlm_data.engines.backends._bounded_client import LONGEST_BODY, BoundedClient
 from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import ADDRESS, OpenaiEngine
 
+T = TypeVar("T")
+
 _NO_KEY: Final = "(no key)"  # the client wants one, a local server need not
-_TRY_ERRORS: Final = (openai.OpenAIError, FaultError, TimeoutError, ValueError, RecursionError)
+TRY_ERRORS: Final = (openai.OpenAIError, FaultError, TimeoutError, ValueError, RecursionError)
 _LIST_SECONDS: Final = 30.0  # for the cheapest question
 
 
-def load(settings: OpenaiEngine, model: str, digest: str, revision: str | None = None) -> Openai:
+def load(
+    settings: OpenaiEngine,
+    model: str,
+    digest: str,
+    revision: str | None = None,
+    *,
+    longest_body: int = LONGEST_BODY,
+) -> Openai:
     """Return an engine over the server that has ``model`` (see ``settings.open_engine``).
 
     A model that has a name (``remote:`` or ``hub:``, which have a revision) is asked for by it, a
@@ -54,16 +63,23 @@ def load(settings: OpenaiEngine, model: str, digest: str, revision: str | None =
             "is set. Export the key, or name a server that needs none."
         )
     name = settings.served_name or (model if revision else digest)
+    timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
     try:
         if address and (not re.match(ADDRESS, address) or (httpx2.URL(address).port or 0) > 65535):
             raise ValueError
-        return Openai(settings, address, key or _NO_KEY, name, digest, revision)
+        client = openai.AsyncOpenAI(
+            api_key=key or _NO_KEY,
+            base_url=address,
+            max_retries=0,
+            http_client=BoundedClient(timeout, longest_body),
+        )
     except (httpx2.InvalidURL, ValueError):
         where = "'base_url'" if settings.base_url else "OPENAI_BASE_URL"
         raise EngineError(
             f"engine 'openai': {where} is no address of a server. Set it to one that begins like "
             "http://host:8000/v1, without a name and password."
         ) from None
+    return Openai(settings, client, name, digest, revision)
 
 
 def _read_key(settings: OpenaiEngine) -> str | None:
@@ -98,23 +114,18 @@ class Openai:
     def __init__(
         self,
         settings: OpenaiEngine,
-        address: str | None,
-        key: str,
+        client: openai.AsyncOpenAI,
         name: str,
         digest: str,
         revision: str | None = None,
     ) -> None:
+        self.client = client
         self._settings = settings
-        self._key = key
         self._name = name
         self._names = {name, f"{name}-{revision}", f"{name}@{revision}"}
         self._omitted = f"sent without {', '.join(settings.omit)}" if settings.omit else None
         self.model = digest
-        timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
-        self._client = openai.AsyncOpenAI(
-            api_key=key, base_url=address, max_retries=0, http_client=BoundedClient(timeout)
-        )
-        self._where = f"engine 'openai' ({self._client.base_url})"
+        self.where = f"engine 'openai' ({self.client.base_url})"
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._heard = time.monotonic()
         self._loop = asyncio.new_event_loop()
@@ -158,28 +169,32 @@ class Openai:
             EngineError: it cannot be reached, redirects, or refuses the key.
         """
         try:
-            response = asyncio.run_coroutine_threadsafe(self._list(), self._loop).result()
-        except _TRY_ERRORS as error:
+            response = self.wait_for(self._list())
+        except TRY_ERRORS as error:
             fault = classify(error, self._settings.timeout)
             if fault.status in (401, 403):
                 raise EngineError(
-                    f"{self._where}: the server refuses the key (HTTP {fault.status}). "
+                    f"{self.where}: the server refuses the key (HTTP {fault.status}). "
                     f"Set {self._settings.api_key_env} to one that it takes."
                 ) from None
             if fault.kind == "redirect":
-                raise EngineError(f"{self._where}: {fault.reason}. {fault.advice}") from None
+                raise EngineError(f"{self.where}: {fault.reason}. {fault.advice}") from None
             if fault.kind in ("unreachable", "timeout", "connection"):
                 raise EngineError(
-                    f"{self._where}: the server cannot be reached ({fault.reason}). Start it, or "
+                    f"{self.where}: the server cannot be reached ({fault.reason}). Start it, or "
                     "correct 'base_url'; --no-preflight waits for it instead."
                 ) from None
             return None  # busy, or of a kind that has no list
         return read_models(response.text)
 
+    def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns that runs where the connections are."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
     def close(self) -> None:
         """Close the connections."""
         if not self._loop.is_closed():
-            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+            self.wait_for(self._stop())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -190,7 +205,7 @@ class Openai:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await self._client.close()
+        await self.client.close()
 
     async def _answer(self, request: Request) -> Completion:
         """Try one request until it is answered or there is no hope."""
@@ -201,15 +216,15 @@ class Openai:
             while True:
                 try:
                     return (await self._try(request))._replace(retries=tries)
-                except _TRY_ERRORS as error:
+                except TRY_ERRORS as error:
                     fault = classify(error, self._settings.timeout)
-                reason = fault.reason.replace(self._key, "***")
+                reason = self.hide_key(fault.reason)
                 now = time.monotonic()
                 since = since or now
                 tries += 1
                 failures += fault.trouble is Trouble.REQUEST
                 if fault.trouble is Trouble.FATAL:
-                    raise EngineError(f"{self._where}: {reason}. {await self._advice(fault)}")
+                    raise EngineError(f"{self.where}: {reason}. {await self.advice(fault)}")
                 if fault.trouble is Trouble.REFUSED or failures > self._settings.retries:
                     return failed(request, fault.kind, reason)._replace(retries=tries - 1)
                 busy, left = fault.status == 429, patience - paused
@@ -218,7 +233,7 @@ class Openai:
                     left = patience - (silent if busy else now - since)
                     if silent >= patience and (busy or not await self._is_there()):
                         raise EngineError(
-                            f"{self._where}: it has answered nothing for {now - since:,.0f} s, "
+                            f"{self.where}: it has answered nothing for {now - since:,.0f} s, "
                             f"found: {reason}. What was answered is kept: build again when it does."
                         )
                 if left <= 0:  # it is there, but not for this request
@@ -231,28 +246,36 @@ class Openai:
         """Return whether the server answers the cheapest question, be it with a refusal."""
         try:
             await self._list()
-        except _TRY_ERRORS as error:
+        except TRY_ERRORS as error:
             return classify(error, _LIST_SECONDS).trouble in (Trouble.REFUSED, Trouble.FATAL)
         return True
 
     async def _list(self) -> httpx2.Response:
         async with asyncio.timeout(min(self._settings.timeout, _LIST_SECONDS)):
-            response: httpx2.Response = await self._client.get("/models", cast_to=httpx2.Response)
+            response: httpx2.Response = await self.client.get("/models", cast_to=httpx2.Response)
             return response
 
     async def _try(self, request: Request) -> Completion:
         async with asyncio.timeout(self._settings.timeout):
-            response = await self._client.post(
-                "/chat/completions", body=self._body(request), cast_to=httpx2.Response
+            response = await self.client.post(
+                "/chat/completions", body=self.body(request), cast_to=httpx2.Response
             )
-        answer = parse(response.text)
-        refuse_error(response, answer)
-        completion = read_answer(request, answer)
-        notes = filter(
-            None, (self._omitted, completion.note, self._note_model(answer.get("model")))
-        )
+        completion = self.read(request, response.text, response.headers.get("retry-after", ""))
         self._heard = time.monotonic()
-        return completion._replace(note="; ".join(notes) or None)
+        return completion
+
+    def read(self, request: Request, text: str, retry_after: str = "") -> Completion:
+        """Return the completion that the body of a response is.
+
+        Raises:
+            FaultError: it is an error, or another model's.
+            ValueError: it is no answer.
+        """
+        answer = parse(text)
+        refuse_error(answer, retry_after)
+        completion = read_answer(request, answer)
+        notes = (self._omitted, completion.note, self._note_model(answer.get("model")))
+        return completion._replace(note="; ".join(filter(None, notes)) or None)
 
     def _note_model(self, name: Any) -> str | None:
         """Return a note where the server gives another model's name than it was asked for.
@@ -273,7 +296,8 @@ class Openai:
             )
         return f"answered as '{name:.100}'"
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
+        """Return what is sent for a request."""
         sampling = request.sampling
         body: dict[str, Any] = {
             "model": self._name,
@@ -294,15 +318,19 @@ class Openai:
         body |= {**sampling.drawing(), **self._settings.extra}
         return {name: body[name] for name in body if name not in self._settings.omit}
 
-    async def _advice(self, fault: Fault) -> str:
+    def hide_key(self, words: str) -> str:
+        """Return a server's words without the key, should it repeat it."""
+        return words.replace(self.client.api_key, "***")
+
+    async def advice(self, fault: Fault) -> str:
         """Return what to do about a fault that no other try can mend."""
         if fault.advice:
             return fault.advice
-        if fault.status != 404:
+        if fault.status not in (404, 405, 410):
             return f"Set {self._settings.api_key_env} to a key that may ask for '{self._name}'."
         try:
             names = read_models((await self._list()).text)
-        except _TRY_ERRORS:
+        except TRY_ERRORS:
             names = None
         if names is None:
             return "Correct 'base_url': it usually ends with /v1."

@@ -1,0 +1,325 @@
+"""Text generation by a server's batch API: files of requests, answered within a day for less.
+
+A request's name in its file is the key of its response, so an answer is known again whoever reads
+it. A batch belongs to no process: what a build has sent is written down
+(:mod:`srlm_data.engines.backends._batch_records`), a build that is stopped or killed leaves it to
+be answered, and the next one that misses the answers waits for them and asks nothing again.
+
+The answers to a batch that ended early (expired, cancelled) are kept; what it did not answer are
+failed requests of the build that sent it, and are sent anew by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import openai
+
+from srlm_data.core.errors import EngineError
+from srlm_data.engines._chat import failed
+from srlm_data.engines._retrying import pause
+from srlm_data.engines._server_answers import parse
+from srlm_data.engines._server_faults import Fault, FaultError, Trouble, classify, classify_status
+from srlm_data.engines.backends._batch_records import BatchRecord, BatchRecords
+from srlm_data.engines.backends.openai import TRY_ERRORS, Openai, load
+from srlm_data.engines.protocol import Completion, Request, response_keys
+from srlm_data.engines.settings import OpenaiEngine
+
+T = TypeVar("T")
+
+_ENDPOINT: Final = "/v1/chat/completions"
+_MOST_OPEN: Final = 16  # batches that are waited for at a time: what they ask is held in memory
+_MOST_LISTED: Final = 1000  # newest batches of an account among which one is looked for
+_LONGEST_FILE: Final = 1 << 30
+_ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled", "gone"})
+_METADATA: Final = "srlm_data"  # where a batch carries the token of its record
+
+
+def load_batch(
+    settings: OpenaiEngine, model: str, digest: str, revision: str | None, folder: Path
+) -> OpenaiBatch:
+    """Return an engine over the batch API of the server that has ``model``."""
+    server = load(settings, model, digest, revision, longest_body=_LONGEST_FILE)
+    return OpenaiBatch(settings, server, folder)
+
+
+class OpenaiBatch:
+    """An engine over batches. Satisfies :class:`srlm_data.engines.protocol.Engine`.
+
+    Args:
+        settings: the engine's section of a recipe.
+        server: the same server, asked request by request.
+        folder: of the records.
+    """
+
+    def __init__(self, settings: OpenaiEngine, server: Openai, folder: Path) -> None:
+        self.model = server.model
+        self._settings = settings
+        self._server = server
+        self._client = server.client
+        self._records = BatchRecords(folder, str(self._client.base_url), self.model)
+
+    def generate(
+        self, requests: Iterable[Request], *, total: int | None = None
+    ) -> Iterator[Completion]:
+        """Yield completions of ``requests`` as their batches end.
+
+        Closing the generator leaves the batches to be answered.
+
+        Raises:
+            EngineError: the server refuses a batch, or was away for ``patience`` seconds.
+        """
+        source = iter(requests)
+        again: deque[Request] = deque()  # what an earlier build's batch did not answer
+        waiting: dict[str, list[Request]] = {}
+        earlier = self._read_records()
+        sent = {key: record for record in earlier for key in record.keys}
+        unread: list[BatchRecord] = []
+        while True:
+            while len(unread) < _MOST_OPEN:
+                size = self._settings.batch_size
+                part = list(islice(_drain(again), size)) or list(islice(source, size))
+                if not part:
+                    break
+                keys = response_keys(self.model, part)
+                asked = list(zip(keys, part, strict=True))
+                if new := {key: request for key, request in asked if key not in sent}:
+                    sent |= dict.fromkeys(new, self._send(new))
+                for key, request in asked:
+                    waiting.setdefault(key, []).append(request)
+                    if sent[key] not in unread:
+                        unread.append(sent[key])
+            if not unread:
+                return
+            looks = [(record, self._look(record)) for record in unread]
+            ended = [(record, batch) for record, batch in looks if _status(batch) in _ENDED]
+            for record, batch in ended:
+                unread.remove(record)
+                answers, failures, fatal = self._read(record, batch, waiting, sent)
+                yield from answers
+                if record in earlier:
+                    again += [completion.request for completion in failures]
+                    continue
+                yield from failures
+                if fatal:
+                    reason = self._server.hide_key(fatal.reason)
+                    raise EngineError(f"{self._server.where}: {reason}. {fatal.advice}")
+            if not ended:
+                time.sleep(self._settings.poll_seconds)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._server.close()
+
+    def _send(self, requests: Mapping[str, Request]) -> BatchRecord:
+        """Send requests, by their keys, as one batch."""
+        lines = [
+            {"custom_id": key, "method": "POST", "url": _ENDPOINT, "body": self._server.body(one)}
+            for key, one in requests.items()
+        ]
+        data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+        files, batches = self._client.files, self._client.batches
+
+        async def upload() -> str:
+            return _id_of(await files.create(file=("requests.jsonl", data), purpose="batch"))
+
+        file = self._call(upload)
+        record = self._records.add(list(requests))
+        tries = 0
+
+        async def create() -> str:
+            nonlocal tries
+            tries += 1
+            # A try that failed may have reached the server nevertheless.
+            if tries > 1 and (there := await self._find(record.token)):
+                return there
+            batch = await batches.create(
+                input_file_id=file,
+                endpoint=_ENDPOINT,
+                completion_window="24h",
+                metadata={_METADATA: record.token},
+            )
+            return _id_of(batch)
+
+        record.batch = self._call(create)
+        self._records.write(record)
+        return record
+
+    def _read_records(self) -> list[BatchRecord]:
+        """Return the records of what was sent before, each with its batch."""
+        records = self._records.read()
+        for record in records:
+            if record.batch is None:  # its build was killed while it sent this one
+                record.batch = self._call(partial(self._find, record.token))
+                if record.batch is None:
+                    record.keys = []
+                self._records.write(record)
+        return [record for record in records if record.keys]
+
+    async def _find(self, token: str) -> str | None:
+        """Return the id of the batch that carries a record's token, if there is one."""
+        listed = 0
+        async for batch in self._client.batches.list(limit=100):
+            listed += 1
+            if (getattr(batch, "metadata", None) or {}).get(_METADATA) == token:
+                return _id_of(batch)
+            if listed == _MOST_LISTED:
+                break
+        return None
+
+    def _look(self, record: BatchRecord) -> Any:
+        """Return the batch of a record as it is now; None where the server knows it no more."""
+
+        async def look() -> Any:
+            try:
+                batch = await self._client.batches.retrieve(record.batch)
+            except openai.NotFoundError:
+                return None
+            _id_of(batch)
+            return batch
+
+        return self._call(look)
+
+    def _read(
+        self,
+        record: BatchRecord,
+        batch: Any,
+        waiting: dict[str, list[Request]],
+        sent: dict[str, BatchRecord],
+    ) -> tuple[list[Completion], list[Completion], Fault | None]:
+        """Take those requests of an ended batch that are waiting.
+
+        Returns:
+            The completions of those that were answered and of those that failed, and a fault that
+            no other try can mend, if there is one.
+        """
+        lines = self._download(batch)
+        answers: list[Completion] = []
+        failures: list[Completion] = []
+        fatal: Fault | None = None
+        unanswered = set()
+        for key in [key for key in record.keys if key in waiting]:
+            for request in waiting.pop(key):
+                completion, fault = self._completion(request, batch, lines.get(key))
+                if fault and fault.trouble is Trouble.FATAL:
+                    fatal = fault
+                if completion.finish_reason == "error":
+                    unanswered.add(key)
+                    failures.append(completion)
+                else:
+                    answers.append(completion)
+        if unanswered:
+            record.keys = [key for key in record.keys if key not in unanswered]
+            self._records.write(record)
+            for key in unanswered:
+                del sent[key]
+        return answers, failures, fatal
+
+    def _download(self, batch: Any) -> dict[str, Any]:
+        """Return the lines of a batch's results, by the keys of their requests."""
+        lines: dict[str, Any] = {}
+        for kind in ("error_file_id", "output_file_id"):
+            if not (file := getattr(batch, kind, None)):
+                continue
+
+            async def read(file: str = file) -> str:
+                try:
+                    return str((await self._client.files.content(file)).text)
+                except openai.NotFoundError:
+                    return ""
+
+            for text in self._call(read).split("\n"):
+                try:
+                    line = parse(text)
+                    lines[line["custom_id"]] = line
+                except (ValueError, LookupError, TypeError, RecursionError):
+                    continue  # its request has no answer
+        return lines
+
+    def _completion(
+        self, request: Request, batch: Any, line: Any
+    ) -> tuple[Completion, Fault | None]:
+        """Return the completion of a request by its line of the results, and its fault if any."""
+        if line is None or not isinstance(line.get("response"), dict):
+            status = _status(batch)
+            reason = f"its batch ended as '{status}' without an answer{_words(line, batch)}"
+            return failed(request, f"batch_{status}", reason), None
+        response = line["response"]
+        body = json.dumps(response.get("body"))
+        try:
+            if response.get("status_code") == 200:
+                return self._server.read(request, body), None
+            fault = classify_status(_as_status(response.get("status_code")), body)
+        except (FaultError, ValueError, RecursionError) as error:
+            fault = classify(error, self._settings.timeout)
+        return failed(request, fault.kind, self._server.hide_key(fault.reason)), fault
+
+    def _call(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Return what a question to the server returns, asked again where that may help.
+
+        Raises:
+            EngineError: it is refused, or the server was away for longer than ``patience``.
+        """
+        return self._server.wait_for(self._ask(ask))
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        tries, since = 0, time.monotonic()
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.timeout):
+                    return await ask()
+            except TRY_ERRORS as error:
+                fault = classify(error, self._settings.timeout)
+            tries += 1
+            left = since + self._settings.patience - time.monotonic()
+            if fault.trouble in (Trouble.FATAL, Trouble.REFUSED) or left <= 0:
+                break
+            await asyncio.sleep(min(pause(tries, fault.retry_after), left))
+        if fault.status in (404, 405):
+            advice = "It has no batch API: take 'batch: true' out of the engine's settings."
+        elif fault.trouble is Trouble.FATAL:
+            advice = await self._server.advice(fault)
+        else:
+            advice = "What was sent and answered is kept: build again when it can be asked."
+        raise EngineError(f"{self._server.where}: {self._server.hide_key(fault.reason)}. {advice}")
+
+
+def _drain(requests: deque[Request]) -> Iterator[Request]:
+    while requests:
+        yield requests.popleft()
+
+
+def _id_of(thing: Any) -> str:
+    """Return the id of a file or batch that a server has answered.
+
+    Raises:
+        ValueError: the answer has none.
+    """
+    if not isinstance(identity := getattr(thing, "id", None), str):
+        raise ValueError("it has no id")
+    return identity
+
+
+def _status(batch: Any) -> str:
+    return "gone" if batch is None else str(batch.status)
+
+
+def _as_status(code: Any) -> int:
+    return code if isinstance(code, int) and 100 <= code <= 599 else 500
+
+
+def _words(line: Any, batch: Any) -> str:
+    """Return what a line of results says of its error, or else what the batch does."""
+    error = line.get("error") if isinstance(line, dict) else None
+    if error is None and (errors := getattr(getattr(batch, "errors", None), "data", None)):
+        error = {"message": getattr(errors[0], "message", None)}
+    message = error.get("message") if isinstance(error, dict) else None
+    return f": {message:.200}" if isinstance(message, str) else ""

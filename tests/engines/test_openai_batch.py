@@ -1,0 +1,225 @@
+"""A batch API: what is sent once is answered once, through kills, half batches and lost answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import toy
+from api_server import hang, status
+from batch_server import BatchApi, echo, serve
+from srlm_data.core.errors import DamagedError, EngineError, UnfinishedError
+from srlm_data.engines import _retrying
+from srlm_data.engines.settings import OpenaiEngine, open_engine
+from srlm_data.pipeline.build import build
+from srlm_data.pipeline.recipe import Recipe, load
+from srlm_data.store import Manifest, Store
+
+pytest.importorskip("openai")
+
+RECIPE = """\
+seed: 3
+engine: {kind: openai, base_url: 'ADDRESS', batch: true, poll_seconds: 0.05, SETTINGS}
+datasets:
+  model: {step: checkpoint, remote: big@2026-04-14}
+  prompts: {step: 'toy:toy_prompts', n: 6}
+  candidates: {step: generate, prompts: prompts, model: model, n: 4}
+"""
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchApi]:
+    monkeypatch.syspath_prepend(str(Path(toy.__file__).parent))
+    monkeypatch.setattr(_retrying, "FIRST_PAUSE", 0.01)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with serve() as served:
+        yield served
+
+
+class Far:
+    """A recipe over the server, and a store that it is built in."""
+
+    def __init__(self, folder: Path, api: BatchApi) -> None:
+        self.store = Store(folder / "store")
+        self.file = folder / "far.yaml"
+        self._address = api.address
+
+    def recipe(self, settings: str = "batch_size: 10") -> Recipe:
+        text = RECIPE.replace("ADDRESS", self._address).replace("SETTINGS", settings)
+        self.file.write_text(text)
+        return load(self.file)
+
+    def build(self, settings: str = "batch_size: 10") -> Manifest:
+        return build(self.recipe(settings), self.store)["far.candidates"]
+
+    def forget(self) -> None:
+        """Remove the rows, but no answer."""
+        shutil.rmtree(self.store.root / "datasets" / "far.candidates")
+
+    @property
+    def records(self) -> list[Path]:
+        return sorted((self.store.root / "batches").glob("*.json"))
+
+
+@pytest.fixture
+def far(tmp_path: Path, api: BatchApi) -> Far:
+    return Far(tmp_path, api)
+
+
+def test_requests_go_up_as_files_and_their_answers_become_rows(api: BatchApi, far: Far) -> None:
+    made = far.build()
+    assert (made.rows, made.drops) == (24, {})
+    files = [text.splitlines() for name, text in api.files.items() if name.startswith("file-")]
+    assert [len(lines) for lines in files] == [10, 10, 4]
+    assert {batch["completion_window"] for batch in api.batches.values()} == {"24h"}
+    line = json.loads(api.files["file-0"].splitlines()[0])
+    assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
+    assert line["body"]["model"] == "big"
+    assert not api.bodies  # nothing was asked one by one
+    rows = far.store.rows(made).table().to_pylist()
+    assert {row["answer_key"] for row in rows} == set(api.sent)
+    assert all(row["response"].endswith(row["answer_key"][-8:]) for row in rows)
+
+
+def test_a_batch_and_a_request_of_its_own_have_one_key(api: BatchApi, far: Far) -> None:
+    made = far.build()
+    far.forget()
+    far.file.write_text(far.file.read_text().replace("batch: true", "batch: false"))
+    assert build(load(far.file), far.store)["far.candidates"].version == made.version
+    assert not api.bodies
+    assert len(api.sent) == 24
+
+
+def test_a_killed_build_s_batches_are_waited_for_by_the_next_one(
+    api: BatchApi, far: Far, cli_env: dict[str, str]
+) -> None:
+    far.recipe()
+    api.looks = 10**9
+    command = [sys.executable, "-m", "srlm_data", "build", str(far.file)]
+    running = subprocess.Popen(command, env=cli_env, cwd=far.file.parent, start_new_session=True)
+    while len(api.batches) < 3 or not all(batch["looks"] for batch in api.batches.values()):
+        time.sleep(0.05)
+        assert running.poll() is None
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    api.looks = 0
+    assert far.build().rows == 24
+    assert len(api.sent) == len(set(api.sent)) == 24
+
+
+def test_a_batch_that_was_created_in_the_moment_of_a_kill_is_found(api: BatchApi, far: Far) -> None:
+    far.build("batch_size: 24")
+    [record] = far.records
+    record.write_text(json.dumps({**json.loads(record.read_text()), "batch": None}))
+    for file in (far.store.root / "answers").glob("*/*.parquet"):
+        file.unlink()
+    far.forget()
+    assert far.build("batch_size: 24").rows == 24
+    assert len(api.batches) == 1
+
+
+def test_a_batch_whose_answer_was_lost_is_not_created_twice(api: BatchApi, far: Far) -> None:
+    api.faults_of = {"POST /v1/batches": [status(500), hang]}
+    assert far.build("batch_size: 24, timeout: 1").rows == 24
+    assert len(api.batches) == 1
+
+
+def test_half_a_batch_is_half_kept_and_the_next_build_sends_the_rest(
+    api: BatchApi, far: Far
+) -> None:
+    api.ends, api.answered = "expired", 0.5
+    with pytest.raises(EngineError, match=r"its batch ended as 'expired' .* it took too long"):
+        far.build("batch_size: 24")
+    api.ends, api.answered = "completed", 1.0
+    assert far.build("batch_size: 24").rows == 24
+    assert len(api.sent) == 24 + 12
+    assert len(set(api.sent)) == 24
+
+
+def test_what_fails_alone_is_a_failed_request_with_the_server_s_words(
+    api: BatchApi, far: Far
+) -> None:
+    def answer(line):  # type: ignore[no-untyped-def]
+        if "number 2" in line["body"]["messages"][-1]["content"]:
+            return {"status_code": 400, "body": {"error": {"message": "the prompt is too long"}}}
+        return echo(line)
+
+    api.answer = answer
+    with pytest.raises(
+        UnfinishedError, match=r"4 of 24 .*: HTTP 400, the prompt is too long \(4\)"
+    ):
+        far.build()
+
+
+def test_a_batch_that_fails_as_a_whole_ends_the_build_with_the_server_s_words(
+    api: BatchApi, far: Far
+) -> None:
+    api.ends, api.errors = "failed", [{"code": "model_not_found", "message": "no model 'big'"}]
+    with pytest.raises(EngineError, match=r"its batch ended as 'failed' .*: no model 'big'"):
+        far.build()
+    api.ends, api.errors = "completed", None
+    assert far.build().rows == 24
+
+
+def test_a_parameter_that_the_server_does_not_take_is_named_with_its_setting(
+    api: BatchApi, far: Far
+) -> None:
+    words = {"error": {"message": "Unrecognized request argument: seed"}}
+    api.answer = lambda line: (
+        {"status_code": 400, "body": words} if "seed" in line["body"] else echo(line)
+    )
+    with pytest.raises(EngineError, match=r"'omit: \[seed\]'"):
+        far.build()
+    assert far.build("batch_size: 10, omit: [seed]").rows == 24
+
+
+def test_a_server_without_a_batch_api_ends_the_build_in_a_sentence(api: BatchApi, far: Far) -> None:
+    api.faults_of = {"POST /v1/files": [status(404, "not found")]}
+    with pytest.raises(EngineError, match="take 'batch: true' out of the engine's settings"):
+        far.build()
+
+
+def test_strange_results_are_failed_requests(api: BatchApi, far: Far) -> None:
+    strange = [
+        {"status_code": 200, "body": {"choices": []}},
+        {"status_code": 200, "body": None},
+        {"status_code": "x", "body": "<html>"},
+        {"status_code": 200, "body": {"error": {"message": "odd", "code": 500}}},
+    ]
+    answers = iter(strange * 2)
+    api.answer = lambda line: next(answers, None) or echo(line)
+    with pytest.raises(UnfinishedError, match="8 of 24 requests failed"):
+        far.build("batch_size: 24, failure_budget: 0.9")
+    api.answer = echo
+    assert far.build("batch_size: 24").rows == 24
+
+
+def test_a_batch_that_the_server_has_forgotten_is_sent_again(api: BatchApi, far: Far) -> None:
+    api.faults_of = {"GET /v1/batches/batch_0": [status(401, "who are you")]}
+    with pytest.raises(EngineError, match="who are you"):
+        far.build("batch_size: 24")
+    api.batches.clear()
+    assert far.build("batch_size: 24").rows == 24
+    assert len(api.sent) == 48
+
+
+def test_a_damaged_record_is_refused_in_a_sentence(far: Far) -> None:
+    (far.store.root / "batches").mkdir(parents=True)
+    (far.store.root / "batches" / "x.json").write_text("[1")
+    with pytest.raises(DamagedError, match=r"the record of a batch is damaged. Remove it"):
+        far.build()
+
+
+def test_an_engine_of_batches_wants_a_folder() -> None:
+    with pytest.raises(EngineError, match="needs a folder"):
+        open_engine(OpenaiEngine(base_url="http://127.0.0.1:1/v1", batch=True), "m", "d", "1")
