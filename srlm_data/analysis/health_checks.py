@@ -106,11 +106,11 @@ def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
         yield HealthWarning(
             "failed_requests", f"{manifest.why_failed}{todo}.", {"requests": manifest.failed}
         )
-
     drops = sorted(manifest.drops.items(), key=lambda drop: -drop[1])
     seen = manifest.rows + sum(manifest.drops.values())
     for reason, count in drops if manifest.type != PAIRS.name else ():  # see few_pairs
-        if count / seen > DROPPED and reason not in _CHOICES:
+        told = reason in _CHOICES or (reason == "error" and manifest.failures)
+        if count / seen > DROPPED and not told:
             yield HealthWarning(
                 "dropped",
                 f"{count:,} of {seen:,} ({_percent(count / seen)}) were dropped as "
@@ -127,7 +127,7 @@ def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
     identity = manifest.identity
     wanted = identity.get("config", {}).get(_WANTED.get(identity.get("step", ""), ""))
     got = manifest.notes.get("prompts", manifest.rows)
-    if wanted and got < wanted:
+    if isinstance(wanted, int) and isinstance(got, int) and got < wanted:
         most = f"; most were dropped as '{drops[0][0].replace('_', ' ')}'" if drops else ""
         yield HealthWarning(
             "fewer_than_wanted",

@@ -17,6 +17,7 @@ from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS, MODELS, PAIRS
 from srlm_data.core.schema import PROMPTS as PROMPTS_SCHEMA
+from srlm_data.engines.failures import Failure
 from srlm_data.pipeline.registry import STEPS
 from srlm_data.steps.pairs import Pair, pair
 from srlm_data.store import Manifest, Store
@@ -286,6 +287,15 @@ def test_what_is_dropped_is_told_at_any_size_by_reason_and_choices_are_not(store
     drops = {"cut_off": 2, "empty": 1, "not_needed": 1}
     [found] = check_health(store, replace(manifest, drops=drops))
     assert found.sentence == "2 of 10 (20.0 %) were dropped as 'cut off'."
+
+
+def test_failed_requests_are_told_once(store: Store) -> None:
+    failures = {"busy": Failure(8, "HTTP 503, busy")}
+    cost = {"calls": 24, "reused": 0}
+    manifest = made(store, "own:step", 16, {}, drops={"error": 8}, failures=failures, cost=cost)
+    assert [told.sentence for told in check_health(store, manifest)] == [
+        "8 of 24 requests failed: HTTP 503, busy (8); the next build asks them again."
+    ]
 
 
 def test_answers_that_are_reasoning_alone_are_told(store: Store) -> None:
