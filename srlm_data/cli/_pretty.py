@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -14,9 +14,8 @@ from rich.text import Text
 
 from srlm_data.cli._terminal import say
 from srlm_data.core.controls import visible
-from srlm_data.core.rows import Rows
 from srlm_data.pipeline.signature import Step
-from srlm_data.store import Manifest
+from srlm_data.store import Manifest, Store
 
 _SHOWN: Final = 4_000
 """Characters of a cell that are laid out for a reader; megabytes would take minutes."""
@@ -42,20 +41,21 @@ def show_rows(rows: list[dict[str, Any]]) -> None:
         console.print(table)
 
 
-def show_samples(manifest: Manifest, rows: Rows) -> None:
-    """Print what a reader looks at in the first rows of a version: the texts and the figures."""
-    say(f"\n{manifest.ref}  {manifest.counted}")
-    samples = islice(rows.dicts(), _SAMPLES)
-    show_rows(
-        [
-            {
-                name: _cell(value)[:_SAMPLE_CHARACTERS]
-                for name, value in row.items()
-                if value is not None and not _UNREAD.fullmatch(name)
-            }
-            for row in samples
-        ]
-    )
+def show_samples(store: Store, manifests: Iterable[Manifest]) -> None:
+    """Print what a reader looks at in the first rows of versions: the texts and the figures."""
+    for manifest in manifests:
+        say(f"\n{manifest.ref}  {manifest.counted}")
+        samples = islice(store.rows(manifest).dicts(), _SAMPLES)
+        show_rows(
+            [
+                {
+                    name: _cell(value)[:_SAMPLE_CHARACTERS]
+                    for name, value in row.items()
+                    if value is not None and not _UNREAD.fullmatch(name)
+                }
+                for row in samples
+            ]
+        )
 
 
 def show_drops(drops: Mapping[str, int], examples: Mapping[str, list[dict[str, str]]]) -> None:

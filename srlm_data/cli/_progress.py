@@ -7,12 +7,14 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from srlm_data.cli._pace import Pace, duration
 from srlm_data.cli._stopping import stop_tidily
 from srlm_data.cli._terminal import say
+from srlm_data.core.errors import counted
 from srlm_data.core.redaction import redacted
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.pipeline.build import Watcher
@@ -59,13 +61,14 @@ class _StepLog(logging.Handler):
 
 
 class TerminalWatcher(Watcher):
-    """A build watcher for a person. The bar is drawn on a terminal only; lines go everywhere.
+    """A build watcher for a person: a bar on a terminal; elsewhere a line every half minute.
 
     Args:
         store: where the versions lie.
         quiet: say nothing.
         checks: whether to check the health of what was built.
         patience: seconds without an answer after which it says so, while a model is at work.
+        interval: seconds between two lines, where no bar is drawn.
 
     Attributes:
         store: where the versions lie.
@@ -73,66 +76,85 @@ class TerminalWatcher(Watcher):
     """
 
     def __init__(
-        self, store: Store, *, quiet: bool = False, checks: bool = True, patience: float = 120.0
+        self,
+        store: Store,
+        *,
+        quiet: bool = False,
+        checks: bool = True,
+        patience: float = 120.0,
+        interval: float = 30.0,
     ) -> None:
         self.warnings: dict[str, list[HealthWarning]] = {}
         self.store = store
         self._quiet = quiet
         self._checks = checks
         self._patience = patience
-        self._stalled: threading.Timer | None = None
-        self._answers = 0
+        self._interval = interval
         self._draws = sys.stderr.isatty() and not quiet
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._started = self._drawn = 0.0
+        self._drawn = 0.0
+        self._pace: Pace | None = None
+        self._usage: Usage | None = None
+        self._heard = 0.0
+        self._heart: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._spent = Usage()
+        self._money = 0.0
+        self._built = self._reused = 0
+        self._began = time.monotonic()
 
     def begin(self, planned: Planned) -> None:
         """Say what is being built and why."""
-        self._say(f"  building {planned.dataset.name}  ({'; '.join(planned.reasons)})")
-        self._started = time.perf_counter()
+        dataset = planned.dataset
+        self._say(f"  building {dataset.name}  ({'; '.join(planned.reasons)})")
+        self._pace = Pace(dataset.name, dataset.engine.price if dataset.engine else None)
+        self._start_heart()
 
     def progress(self, usage: Usage) -> None:
-        """Move the bar: answers, answers a second, tokens a second, time to go."""
-        self._answers = usage.calls + usage.reused
-        if self._stalled is None and not self._quiet:
-            self._watch(0.0)
-        if not self._draws or (now := time.perf_counter()) - self._drawn < REDRAW_SECONDS:
-            return
-        self._drawn = now
+        """Move the bar."""
+        now = time.monotonic()
+        if self._usage is None:
+            self._usage, self._pace = usage, self._pace or Pace("")
+            self._pace.began = now
+        self._heard = now
+        self._start_heart()
+        if self._draws and now - self._drawn >= REDRAW_SECONDS:
+            self._drawn = now
+            self._draw(self._pace or Pace(""), usage, now)
+
+    def _draw(self, pace: Pace, usage: Usage, now: float) -> None:
         if self._bar is None:
             # Only here: a build that asks no model does not wait for rich.
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn
 
             self._bar = Progress(
                 TextColumn("  "),
                 BarColumn(),
-                TextColumn("{task.completed}/{task.total} answers"),
-                TextColumn("{task.fields[speed]}"),
-                TimeRemainingColumn(),
+                TextColumn("{task.description}"),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("", total=usage.total, speed="")
+            self._task = self._bar.add_task("", total=None)
         assert self._task is not None
-        passed = max(now - self._started, 1e-9)
-        done = usage.calls + usage.reused
+        done, wanted, _ = pace.progress(usage)
         self._bar.update(
-            self._task,
-            total=usage.total,
-            completed=done,
-            speed=f"{usage.calls / passed:,.0f} rows/s "
-            f"{usage.completion_tokens / passed:,.0f} tokens/s",
+            self._task, total=wanted, completed=done, description=pace.line(usage, now)
         )
 
     def waiting(self, reason: str) -> None:
         """Say who is waited for."""
         self._say(f"  {reason}")
 
+    def notice(self, sentence: str) -> None:
+        """Say what is worth knowing."""
+        self._say(f"  note: {sentence}")
+
     def reused(self, manifest: Manifest) -> None:
         """Say that nothing had to be done."""
+        self._reused += 1
         self._say(f"  = {manifest.ref}  {manifest.counted}, as built before")
         if manifest.failures:
             self._say(f"      {manifest.why_failed}")
@@ -140,6 +162,7 @@ class TerminalWatcher(Watcher):
     def built(self, manifest: Manifest) -> None:
         """Say what was made, what was dropped, what it cost and what is worth knowing of it."""
         self.stop()
+        self._built += 1
         seconds = manifest.provenance.get("seconds", 0)
         made = f"{manifest.counted} in {seconds:.1f} s"
         self._say(f"  + {manifest.ref}  {made}{_cost(manifest)}")
@@ -161,33 +184,63 @@ class TerminalWatcher(Watcher):
             for warning in self.warnings[name]
         ]
 
-    def _watch(self, passed: float) -> None:
-        """Look again after a while whether an answer has come; a model that hangs says nothing."""
-        before = self._answers
+    def _start_heart(self) -> None:
+        if self._heart is None and not self._quiet:
+            self._stopping = threading.Event()
+            self._heart = threading.Thread(target=self._beat, args=(self._stopping,), daemon=True)
+            self._heart.start()
 
-        def look() -> None:
-            if self._stalled is None:
-                return
-            waited = passed + self._patience if self._answers == before else 0.0
-            if waited:
+    def _beat(self, stopping: threading.Event) -> None:
+        """Say now and then how far the step is; a model that hangs says nothing itself."""
+        silences, spoken = 0, time.monotonic()
+        while not stopping.wait(min(self._interval, self._patience) / 2):
+            now = time.monotonic()
+            waited = now - self._heard if self._usage else 0.0
+            silences = min(silences, int(waited / self._patience))
+            if waited >= (silences + 1) * self._patience:
+                silences, spoken = silences + 1, now
                 self._say(
                     f"  no answer for {waited:,.0f} s. A large model may take that long; "
                     "Ctrl-C stops, and what was answered is kept"
                 )
-            self._watch(waited)
-
-        self._stalled = threading.Timer(self._patience, look)
-        self._stalled.daemon = True
-        self._stalled.start()
+            elif not self._draws and self._pace and now - spoken >= self._interval:
+                spoken = now
+                self._say(f"  {self._pace.line(self._usage, now)}")
 
     def stop(self) -> None:
-        """Take the bar away."""
-        if self._stalled is not None:
-            self._stalled.cancel()
-        self._stalled = None
+        """Take the bar away, and count what the step has spent."""
+        self._stopping.set()
+        self._heart = None
         if self._bar is not None:
             self._bar.stop()
         self._bar = self._task = None
+        if self._usage:
+            self._spent.calls += self._usage.calls
+            self._spent.failed += self._usage.failed
+            read, written = self._usage.new_prompt_tokens, self._usage.new_completion_tokens
+            self._spent.new_prompt_tokens += read
+            self._spent.new_completion_tokens += written
+            if self._pace and self._pace.price:
+                self._money += self._pace.price.of(read, written)
+        self._usage = self._pace = None
+
+    def summarize(self, manifests: Iterable[Manifest], next_command: str) -> None:
+        """Say at the end of a build what there is, how much is worth knowing, and what it cost."""
+        self.stop()
+        rows = ", ".join(f"{one.name.partition('.')[2]} {one.rows:,}" for one in manifests)
+        self._say(f"rows: {rows}")
+        warnings = sum(map(len, self.warnings.values()))
+        spent = self._spent
+        cost = f"{spent.calls:,} model calls"
+        if spent.calls:
+            cost += f", {spent.new_prompt_tokens:,} tokens in, {spent.new_completion_tokens:,} out"
+        cost += f", {spent.failed:,} failed" if spent.failed else ""
+        cost += f", {self._money:,.2f} by the engines' prices" if self._money else ""
+        self._say(
+            f"built {self._built:,}, as before {self._reused:,}; "
+            f"{counted(warnings, 'warning')}; {cost}; {duration(time.monotonic() - self._began)}"
+        )
+        self._say(f"next: {next_command}")
 
     def _say(self, line: str) -> None:
         if not self._quiet:

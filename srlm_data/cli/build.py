@@ -75,6 +75,7 @@ def build(
     as_json: bool,
 ) -> None:
     """Build what is missing of RECIPE (or only DATASETS of it, with what they read)."""
+    from srlm_data.cli._pretty import show_samples
     from srlm_data.cli._progress import watching
 
     unfinished: UnfinishedError | None = None
@@ -106,10 +107,14 @@ def build(
                 for name, manifest in manifests.items()
             ]
         )
-    elif limit and not quiet:
-        from srlm_data.cli._pretty import show_samples
-
-        for manifest in manifests.values():
-            show_samples(manifest, watcher.store.rows(manifest))
+    elif not quiet:
+        if limit:
+            show_samples(watcher.store, manifests.values())
+        watcher.summarize(manifests.values(), _next_command(recipe, limit))
     if unfinished:
         raise unfinished
+
+
+def _next_command(recipe: Path, limit: int | None) -> str:
+    """Return what one does after a build: the whole after a trial, else look at what was made."""
+    return f"srlm-data build {recipe}" if limit else f"srlm-data report {recipe.stem}"

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from srlm_data.core.errors import DataError, EngineError
 from srlm_data.core.rows import BATCH_CHARACTERS, Columns, Models
+from srlm_data.engines.cache.cached_engine import CachedEngine
 from srlm_data.engines.protocol import Completion, Engine, Request, fields_of, response_keys
 
 T = TypeVar("T")
@@ -124,6 +125,15 @@ def ask(
     """Yield what :func:`ask_in_blocks` does, one completion at a time; it raises the same."""
     for block in ask_in_blocks(engine, model, asked, total=total):
         yield from zip(block.about, block.completions, strict=True)
+
+
+def report_progress(engine: Engine, done: int, wanted: int, unit: str) -> None:
+    """Tell who watches the build what a step has of what it wants: 53 of 100 new prompts.
+
+    For steps that ask until they have enough; of others, answers of requests say as much.
+    """
+    if isinstance(engine, CachedEngine):
+        engine.report(done, wanted, unit)
 
 
 def answered(engine: Engine, completion: Completion) -> dict[str, Any]:

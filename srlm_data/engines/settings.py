@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from srlm_data.core.config import Config
 from srlm_data.core.errors import EngineError, MissingError
@@ -59,8 +59,26 @@ _OWN_FIELDS: Final = frozenset(
 """What a server is sent anyway, each by a setting of its own."""
 
 
+class Price(Config):
+    """What a million tokens cost, in a currency of the user's."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+    read: float = Field(default=0.0, ge=0, alias="in", description="A million tokens read.")
+    written: float = Field(default=0.0, ge=0, alias="out", description="A million tokens written.")
+
+    def of(self, read: float, written: float) -> float:
+        """Return what so many tokens cost."""
+        return (self.read * read + self.written * written) / 1e6
+
+
 class _Engine(Config):
     """What all engines have: it is kept by the wrapper that they share, not by the engine."""
+
+    price: Price | None = Field(
+        default=None,
+        description="What a million tokens cost, as {in: 0.15, out: 0.60}; gives money in plan, "
+        "cost and progress.",
+    )
 
     failure_budget: float = Field(
         default=SHARE, ge=0, le=1, description="Share of a step's requests that may fail."

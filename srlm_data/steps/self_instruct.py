@@ -22,7 +22,7 @@ from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Examples, Models, Prompts, Rows
 from srlm_data.core.schema import PROMPTS
-from srlm_data.engines.asking import answered, ask
+from srlm_data.engines.asking import answered, ask, report_progress
 from srlm_data.engines.protocol import Completion, Engine, Request, request_seed
 from srlm_data.engines.sampling import SamplingConfig
 from srlm_data.steps._languages import seed_language
@@ -137,6 +137,7 @@ def self_instruct(
         notes.update(wanted=config.n, seed_prompts=len(pool.seed), language=language)
         progress = _Progress(config, drops)
         while numbers := progress.next_round():
+            report_progress(engine, len(pool.own), config.n, "new prompts")
             asked = [
                 (_request(config, number, shown), (number, shown))
                 for number in numbers

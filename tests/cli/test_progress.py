@@ -1,10 +1,19 @@
 """How a build is told."""
 
+import contextlib
+import os
+import pty
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+import srlm_data
+import toy
+from srlm_data.cli._pace import Pace
 from srlm_data.cli._progress import TerminalWatcher
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.store import Store
@@ -29,3 +38,73 @@ def test_a_model_that_gives_no_answer_is_reported_and_one_that_does_is_not(
         time.sleep(0.04)
     told.stop()
     assert capsys.readouterr().err == ""
+
+
+def test_where_no_bar_is_drawn_a_line_says_how_far_a_step_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(toy.__file__).parent))
+    recipe = toy.write_recipe(
+        tmp_path,
+        ("{log", "{delay: 0.05, log"),
+        ("engine:\n", "engine:\n  price: {in: 1, out: 2}\n"),
+    )
+    store = Store(tmp_path / "store")
+    watcher = TerminalWatcher(store, checks=False, interval=0.4)
+    made = srlm_data.build(recipe, watcher=watcher, store=store)
+    watcher.summarize(made.versions.values(), "srlm-data report toy")
+    said = capsys.readouterr().err
+    line = next(line for line in said.splitlines() if " of 24 answers (" in line)
+    assert re.fullmatch(
+        r"  toy\.candidates: \d+ of 24 answers \(\d+%\), \d+ s left, [\d.]+ rows/s, \d+ tokens/s, "
+        r"\d+ tokens in, \d+ out, cost 0\.00",
+        line,
+    )
+    *_, rows, spent, following = said.splitlines()
+    assert rows == "rows: model 1, prompts 6, candidates 24, judgments 48, pairs 6"
+    assert spent.startswith("built 5, as before 0; 0 warnings; 72 model calls, 504 tokens in, 216 ")
+    assert following == "next: srlm-data report toy"
+
+
+def test_the_bar_counts_what_is_wanted_and_the_time_left_does_not_grow() -> None:
+    pace = Pace("iter1.generated", began=100.0)
+    usage = Usage(calls=128, total=128, goal=(64, 1200, "new prompts"))
+    assert pace.progress(usage) == (64, 1200, "new prompts")
+    assert pace.line(usage, 110.0).startswith(
+        "iter1.generated: 64 of 1,200 new prompts (5%), 2 min 58 s left, "
+    )
+    left = []
+    for rounds in range(1, 20):  # each round asks for more, and the pace stays the same
+        usage = Usage(
+            calls=128 * rounds, total=128 * rounds, goal=(63 * rounds, 1200, "new prompts")
+        )
+        left.append(pace.seconds_left(usage, 100.0 + 10 * rounds))
+    assert left == sorted(left, reverse=True)
+
+
+def test_answers_that_are_kept_do_not_make_the_pace() -> None:
+    pace = Pace("a", began=0.0)
+    assert pace.seconds_left(Usage(reused=500, total=1000), 10.0) is None
+    assert pace.seconds_left(Usage(reused=500, calls=100, total=1000), 10.0) == 40.0
+
+
+def test_a_terminal_gets_a_bar(project: Path, cli_env: dict[str, str]) -> None:
+    toy.write_recipe(project, ("{log", "{delay: 0.03, log"))
+    terminal, end = pty.openpty()
+    built = subprocess.Popen(
+        [sys.executable, "-m", "srlm_data", "build", "toy.yaml"],
+        cwd=project,
+        env=cli_env | {"TERM": "xterm"},
+        stdout=subprocess.DEVNULL,
+        stderr=end,
+    )
+    os.close(end)
+    said = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while part := os.read(terminal, 4096):
+            said += part
+    assert built.wait() == 0
+    text = said.decode()
+    assert " of 24 answers (" in text
+    assert " left, " in text
+    assert "next: srlm-data report toy" in text

@@ -52,6 +52,8 @@ class Usage:
         load_seconds: until it had started.
         queue_seconds: what all calls together waited inside the engine.
         total: completions that are expected, for a progress bar; no part of the cost.
+        goal: what the step has of what it wants, and what that is, where it says so; no part of
+            the cost either.
     """
 
     calls: int = 0
@@ -69,6 +71,7 @@ class Usage:
     load_seconds: float = 0.0
     queue_seconds: float = 0.0
     total: int | None = None
+    goal: tuple[int, int, str] | None = None
 
     def count(self, completions: Collection[Completion], *, cached: bool) -> None:
         """Count completions, many at once where they come fast."""
@@ -96,7 +99,7 @@ class Usage:
         if not (self.calls or self.reused):
             return {}
         figures = asdict(self)
-        del figures["total"]
+        del figures["total"], figures["goal"]
         return {name: round(value, 3) for name, value in figures.items()}
 
 
@@ -129,6 +132,11 @@ class CachedEngine:
         self.failures = failures or Failures("engine")
         self._bounds = bounds
         self._deciding = deciding or {}
+
+    def report(self, done: int, wanted: int, unit: str) -> None:
+        """Tell who watches what the step has of what it wants, where that is not answers."""
+        self.usage.goal = done, wanted, unit
+        self._watch(self.usage)
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None

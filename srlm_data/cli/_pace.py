@@ -1,0 +1,81 @@
+"""How far a step is, how fast it goes, and when it will be done: in the words of one line."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from srlm_data.engines.cache.cached_engine import Usage
+from srlm_data.engines.settings import Price
+
+
+@dataclass
+class Pace:
+    """The pace of a step.
+
+    Attributes:
+        name: of the dataset that it makes.
+        price: of its engine, where there is one.
+        began: when it began to ask.
+    """
+
+    name: str
+    price: Price | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def progress(self, usage: Usage) -> tuple[int, int | None, str]:
+        """Return how much is done of what is wanted, and of what: answers, unless the step says."""
+        if usage.goal:
+            return usage.goal
+        return usage.calls + usage.reused, usage.total, "answers"
+
+    def seconds_left(self, usage: Usage, now: float) -> float | None:
+        """Return the seconds to go at the mean pace so far; None where nobody can tell.
+
+        What is wanted does not change, so neither does the answer while the pace is the same. Kept
+        answers take no time: the pace is that of the others.
+        """
+        done, wanted, _ = self.progress(usage)
+        new = done if usage.goal else usage.calls
+        if not wanted or not new:
+            return None
+        return max(wanted - done, 0) * (now - self.began) / new
+
+    def speed(self, usage: Usage, now: float) -> str:
+        """Return rows and tokens a second, and what was spent."""
+        passed = max(now - self.began, 1e-9)
+        words = f"{usage.calls / passed:,.1f} rows/s, "
+        words += f"{usage.new_completion_tokens / passed:,.0f} tokens/s"
+        if usage.failed:
+            words += f", {usage.failed:,} failed"
+        return f"{words}, {spent(usage, self.price)}"
+
+    def line(self, usage: Usage | None, now: float) -> str:
+        """Return all of it as a line."""
+        if usage is None:
+            return f"{self.name}: at work for {duration(now - self.began)}"
+        done, wanted, unit = self.progress(usage)
+        words = f"{self.name}: {done:,} {unit}"
+        if wanted:
+            words = f"{self.name}: {done:,} of {wanted:,} {unit} ({done / wanted:.0%})"
+        left = self.seconds_left(usage, now)
+        words += "" if left is None else f", {duration(left)} left"
+        return f"{words}, {self.speed(usage, now)}"
+
+
+def spent(usage: Usage, price: Price | None) -> str:
+    """Return what the new answers took: tokens, and money where the engine has a price."""
+    words = f"{usage.new_prompt_tokens:,} tokens in, {usage.new_completion_tokens:,} out"
+    if price:
+        words += f", cost {price.of(usage.new_prompt_tokens, usage.new_completion_tokens):,.2f}"
+    return words
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it: ``45 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
