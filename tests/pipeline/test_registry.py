@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,13 @@ def test_a_recipe_in_old_names_makes_the_same_versions_and_says_what_to_rename(
     assert {name: store.refs(name)["latest"] for name in store.names()} == before
     manifest = json.loads(cli("show", "toy.candidates", "--manifest").stdout)
     assert manifest["identity"]["step"] == "generate"
+
+
+def test_a_step_is_imported_when_a_recipe_names_it() -> None:
+    assert {name: step.__name__ for name, step in STEPS.items()} == {name: name for name in STEPS}
+    code = "import sys, srlm_data.pipeline.recipe; print('srlm_data.steps.eft' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_every_old_name_means_a_step() -> None:
