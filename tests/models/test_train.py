@@ -192,12 +192,19 @@ def test_lora_is_merged_into_a_whole_checkpoint(tmp_path: Path, model: Path) -> 
 @pytest.fixture
 def base(tmp_path: Path, model: Path) -> Path:
     """A base model as one finds it: in bfloat16, and without a chat template."""
+    return bare(model, tmp_path / "base", tied=True)
+
+
+def bare(model: Path, folder: Path, *, tied: bool) -> Path:
+    """Save a model in bfloat16, without its chat template; its output layer is its own or not."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    folder = tmp_path / "base"
     shutil.copytree(model, folder, ignore=shutil.ignore_patterns("chat_template*", "*.safetensors"))
     network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
+    if not tied:
+        network.config.tie_word_embeddings = False
+        network.lm_head.weight = torch.nn.Parameter(network.lm_head.weight.detach().clone())
     network.save_pretrained(folder)
     return folder
 
@@ -208,10 +215,12 @@ def types(folder: Path) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("lora", [None, {"rank": 4}])
 def test_a_base_model_learns_the_chat_template_that_is_named_and_its_tokens(
-    tmp_path: Path, base: Path, lora: Any
+    tmp_path: Path, model: Path, lora: Any, tied: bool
 ) -> None:
+    base = bare(model, tmp_path / "m0", tied=tied)
     settings = {"chat_template": "chatml", "lora": lora, "max_steps": 8, "batch_size": 8}
     made = train("sft.py", job(tmp_path / "job", base, examples(), **settings))
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -227,7 +236,9 @@ def test_a_base_model_learns_the_chat_template_that_is_named_and_its_tokens(
     embeddings = loaded.get_input_embeddings().weight
     assert len(embeddings) == len(tokenizer)
     # Both new tokens began alike, and each has learned its own.
-    assert (embeddings[-1].float() - embeddings[-2].float()).abs().max() > 1e-3
+    for rows in (embeddings.float(), loaded.get_output_embeddings().weight.float()):
+        assert (rows[-1] - rows[-2]).abs().max() > 1e-3
+    assert loaded.config.tie_word_embeddings == tied
     # Weights are trained in float32 and saved in the base's type.
     assert types(made) == types(base) == {"BF16"}
     assert json.loads((made / "config.json").read_text())["dtype"] == "bfloat16"
