@@ -6,8 +6,8 @@
 
 DIR holds ``base`` and ``instruct``, ordinary model folders; ``--trees`` an Open Assistant export.
 Each goes through seed, EFT, M1, self-instruction, candidates, judgments, pairs and M2 by one recipe
-(``benchmarks/real/loop.yaml``), each dataset in a process of its own whose memory is measured. Then
-vLLM alone is asked what the steps have asked. Prints tables, and one line of JSON last.
+(``benchmarks/real/loop.yaml``), each training in a process whose memory is measured. Then vLLM
+alone is asked what M1 was asked. Prints the table of docs/real.md, and one line of JSON last.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from srlm_data.store import Store
 
 HERE = Path(__file__).resolve().parent
 
-DATASETS = (
-    "messages", "ift", "ranked", "m0", "sft", "sft_judgments", "eft", "m1", "prompts", "candidates",
-    "judgments", "pairs", "m2",
-)  # fmt: skip
-COMPARED = ("prompts", "candidates", "judgments")
+TARGETS = ("sft", "eft", "m1", "judgments", "m2")
+"""What is built in a process of its own, with what it reads and is not there yet."""
+
+MODEL_STEPS = {"sft_judgments": 0, "prompts": 64, "candidates": 0, "judgments": 200}
+"""The steps that ask a model, and the most tokens of a response where the recipe says so."""
+
 TRAINED = ("sft", "m1", "m2")
 MODELS = {
     # A base model cannot write the prompts by itself: its M1 does.
@@ -66,8 +67,8 @@ def main() -> None:
     for name in arguments.only or MODELS:
         folder = _project(name, arguments)
         results[name] = {"datasets": _build(folder), "figures": _figures(folder)}
-        results[name]["alone"] = _alone(folder)
-        click.echo(json.dumps(results[name], indent=1))
+        results[name]["alone"] = _alone(folder, arguments.limit)
+    click.echo("\n".join(_table(results)))
     click.echo(json.dumps({"benchmark": "real", "models": results}))
 
 
@@ -94,12 +95,12 @@ def _project(name: str, arguments: argparse.Namespace) -> Path:
 
 
 def _build(folder: Path) -> dict[str, dict[str, float]]:
-    """Build dataset after dataset; return the seconds and the peak memory of each process."""
+    """Build target after target; return the seconds and the peak memory of each process."""
     measured = {}
-    for name in DATASETS:
+    environment = {**os.environ, "SRLM_REQUESTS": str(folder.resolve())}
+    environment["PYTHONPATH"] = str(HERE.parent)
+    for name in TARGETS:
         command = [sys.executable, "-m", "srlm_data", "build", "loop.yaml", name]
-        environment = {**os.environ, "SRLM_REQUESTS": str((folder / f"{name}.jsonl").resolve())}
-        environment["PYTHONPATH"] = str(HERE.parent)
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
@@ -113,7 +114,8 @@ def _build(folder: Path) -> dict[str, dict[str, float]]:
 def _figures(folder: Path) -> dict[str, Any]:
     """Return what the store says of the run."""
     store = Store(folder / "store")
-    manifests = {name: store.resolve(f"loop.{name}") for name in DATASETS}
+    names = (*MODEL_STEPS, "eft", "pairs", *TRAINED)
+    manifests = {name: store.resolve(f"loop.{name}") for name in names}
     figures: dict[str, Any] = {
         name: {
             "rows": manifest.rows,
@@ -123,12 +125,17 @@ def _figures(folder: Path) -> dict[str, Any]:
         }
         for name, manifest in manifests.items()
     }
+    answers = list(store.rows(manifests["candidates"]).dicts())
+    dropped = manifests["candidates"].drops.get("cut_off", 0)
+    cut = dropped + sum(row["finish_reason"] == "length" for row in answers)
+    figures["candidates"]["cut_off"] = cut / max(len(answers) + dropped, 1)
     for name in ("sft_judgments", "judgments"):
         rows = list(store.rows(manifests[name]).dicts())
-        read = [row["text"].rstrip() for row in rows if row["state"] == "parsed"]
-        justified = [text for text in read if "\n" in text]
+        read = [row["text"].strip() for row in rows if row["state"] == "parsed"]
+        ends = [text.splitlines() for text in read]
+        justified = [lines for lines in ends if len(lines) > 1 and "core" in lines[-1]]
         figures[name]["read"] = len(read) / len(rows)
-        figures[name]["justified_first"] = len(justified) / max(len(read), 1)
+        figures[name]["justified"] = len(justified) / max(len(read), 1)
         figures[name]["cut_off"] = sum(row["finish_reason"] == "length" for row in rows) / len(rows)
     for name in TRAINED:
         (row,) = store.rows(manifests[name]).dicts()
@@ -138,14 +145,48 @@ def _figures(folder: Path) -> dict[str, Any]:
     return figures
 
 
-def _alone(folder: Path) -> dict[str, float]:
-    """Return the tokens a second that vLLM alone writes, asked what the steps have asked."""
+def _table(results: dict[str, Any]) -> list[str]:
+    """Return the lines of a Markdown table, a column a model."""
+    lines: dict[str, list[str]] = {}
+    for result in results.values():
+        figures, alone = result["figures"], result["alone"]
+        prompts, made = figures["prompts"], figures["candidates"]
+        both = [figures["sft_judgments"], figures["judgments"]]
+        cells = {
+            "new prompts / requests": f"{prompts['rows']} / {prompts['notes']['requests']}",
+            "answers cut off": f"{made['cut_off']:.0%}",
+            "judgments read": " and ".join(f"{one['read']:.0%}" for one in both),
+            "of those, justified first": " and ".join(f"{one['justified']:.0%}" for one in both),
+            "judgments cut off": " and ".join(f"{one['cut_off']:.0%}" for one in both),
+            "EFT examples": str(figures["eft"]["rows"]),
+            "pairs / prompts": f"{figures['pairs']['rows']} / {prompts['rows']}",
+            "ties": str(figures["pairs"]["drops"].get("equal_scores", 0)),
+        }
+        for name, speed in alone.items():
+            cost = figures[name]["cost"]
+            ours = cost["new_completion_tokens"] / max(cost["seconds"], 1e-9)
+            cells[f"{name}, tokens/s : vLLM alone"] = f"{ours:.1f} : {speed:.1f}"
+        for name in TRAINED:
+            model, measured = figures[name]["model"], result["datasets"][name]
+            cells[f"{name}: seconds a step, peak GB, GB saved"] = (
+                f"{model['seconds'] / model['steps']:.0f}, {measured['peak_gb']:.1f}, "
+                f"{figures[name]['bytes'] / 1e9:.2f}"
+            )
+        for what, cell in cells.items():
+            lines.setdefault(what, []).append(cell)
+    head = ["| | " + " | ".join(results) + " |", "|---|" + "---|" * len(results)]
+    return head + [f"| {what} | {' | '.join(cells)} |" for what, cells in lines.items()]
+
+
+def _alone(folder: Path, limit: int) -> dict[str, float]:
+    """Return the tokens a second that vLLM alone writes, asked what M1 was asked."""
     store = Store(folder / "store")
     (model,) = store.rows(store.resolve("loop.m1")).dicts()
     place = folder / "store" / model["location"].partition(":")[2]
-    command = [sys.executable, str(HERE / "real" / "alone.py"), str(place)]
-    logs = [str(folder / f"{name}.jsonl") for name in COMPARED]
-    done = subprocess.run([*command, *logs], stdout=subprocess.PIPE, text=True, check=True)
+    limits = {name: most or limit for name, most in MODEL_STEPS.items() if name != "sft_judgments"}
+    logs = [f"{name}={folder / f'{most}.jsonl'}" for name, most in limits.items()]
+    command = [sys.executable, str(HERE / "real" / "alone.py"), str(place), *logs]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -35,13 +35,14 @@ def main() -> None:
         disable_log_stats=True,
     )
     speeds = {}
-    for log in map(Path, sys.argv[2:]):
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    for argument in sys.argv[2:]:
+        step, _, log = argument.partition("=")
+        lines = [json.loads(line) for line in Path(log).read_text(encoding="utf-8").splitlines()]
         parameters = [_parameters(sampling, seed) for _, sampling, seed in lines]
         started = time.perf_counter()
         answers = llm.chat([messages for messages, *_ in lines], parameters, use_tqdm=False)
         seconds = time.perf_counter() - started
-        speeds[log.stem] = sum(len(one.outputs[0].token_ids) for one in answers) / seconds
+        speeds[step] = sum(len(one.outputs[0].token_ids) for one in answers) / seconds
     print(json.dumps(speeds))
 
 
