@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
@@ -176,14 +176,19 @@ Template = Annotated[
 """A shipped template's name, or a text file beside the recipe; its text is its identity."""
 
 
-def fills(who: str, *names: str) -> pydantic.AfterValidator:
+def fills(who: str, *names: str, optional: Collection[str] = ()) -> pydantic.AfterValidator:
     """Marks a template whose placeholders ``who`` fills are ``names``, these and no others.
 
     ``template: Annotated[Template, fills("a judge", "prompt", "response")]``
+
+    Args:
+        who: who fills it, for the message.
+        names: the placeholders that it must have.
+        optional: those that it may have besides.
     """
 
     def check(template: templates.Template) -> templates.Template:
-        if template.placeholders != set(names):
+        if template.placeholders - set(optional) != set(names):
             raise ValueError(
                 f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
                 f"{who} fills {sorted(names)}"

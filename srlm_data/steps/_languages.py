@@ -52,6 +52,18 @@ _COMMON_WORDS: Final = {
 }
 """What tells languages in Latin letters from each other."""
 
+_NAMES: Final = dict(
+    zip(
+        (*_COMMON_WORDS, *_SCRIPTS),
+        "English Spanish Portuguese French German Italian Dutch Swedish Polish Czech Turkish "
+        "Romanian Indonesian Vietnamese Finnish Hungarian Japanese Chinese Korean Russian "
+        "Ukrainian Bulgarian Serbian Arabic Persian Urdu Hebrew Greek Armenian Georgian Amharic "
+        "Hindi Marathi Nepali Bengali Punjabi Gujarati Tamil Telugu Kannada Malayalam Sinhala "
+        "Thai Lao Khmer Burmese".split(),
+        strict=True,
+    )
+)
+
 _WORDS: Final = {code: frozenset(text.split()) for code, text in _COMMON_WORDS.items()}
 _FEWER_WORDS: Final = {"ko", "tr", "fi", "hu", "ta", "te", "kn", "ml"}
 _FOREIGN_TO: Final = {"ja": r"\p{Latin}\p{Han}", "ko": r"\p{Latin}\p{Han}"}
@@ -63,6 +75,11 @@ def fewest_words(language: str) -> int:
     Three suffice where a word holds what English says in several.
     """
     return 3 if _base(language) in _FEWER_WORDS else 4
+
+
+def name_language(language: str) -> str:
+    """Return the name of a language for a model that is to write in it."""
+    return _NAMES.get(_base(language), "the language of the list")
 
 
 def seed_language(texts: Iterable[str]) -> str:

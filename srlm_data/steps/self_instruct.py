@@ -25,7 +25,7 @@ from srlm_data.core.schema import PROMPTS
 from srlm_data.engines.asking import answered, ask, report_progress
 from srlm_data.engines.protocol import Completion, Engine, Request, request_seed
 from srlm_data.engines.sampling import SamplingConfig
-from srlm_data.steps._languages import seed_language
+from srlm_data.steps._languages import name_language, seed_language
 from srlm_data.steps._novelty import Novelty
 from srlm_data.steps._prompt_filters import MOST_WORDS, flaw
 from srlm_data.steps._prompt_lists import new_prompts, one_line
@@ -46,10 +46,13 @@ class SelfInstruct(SamplingConfig):
     own_shots: int = Field(
         2, ge=0, description="Prompts made before that are shown (paper: 2); seed ones until then."
     )
-    template: Annotated[Template, fills("self-instruction", "examples")] = Field(
-        default="self_instruct",
-        validate_default=True,
-        description="What is asked, with {examples}, a numbered list of one line each.",
+    template: Annotated[Template, fills("self-instruction", "examples", optional=["language"])] = (
+        Field(
+            default="self_instruct",
+            validate_default=True,
+            description="What is asked, with {examples}, a numbered list of one line each, and where it "
+            "wants to the {language} by name.",
+        )
     )
     language: str | None = Field(
         None,
@@ -139,7 +142,7 @@ def self_instruct(
         while numbers := progress.next_round():
             report_progress(engine, len(pool.own), config.n, "new prompts")
             asked = [
-                (_request(config, number, shown), (number, shown))
+                (_request(config, number, shown, language), (number, shown))
                 for number in numbers
                 for shown in [pool.draw(number)]
             ]
@@ -293,11 +296,14 @@ class _Pool:
         return {"prompt_id": identity, "prompt": user(text), "source": "self_instruct"}
 
 
-def _request(config: SelfInstruct, number: int, shown: Sequence[_Shot]) -> Request:
+def _request(config: SelfInstruct, number: int, shown: Sequence[_Shot], language: str) -> Request:
     listed = "\n".join(f"{place}. {shot.text}" for place, shot in enumerate(shown, start=1))
+    values = {"examples": listed}
+    if "language" in config.template.placeholders:
+        values["language"] = name_language(language)
     return Request(
         id=str(number),
-        messages=tuple(user(config.template.fill(examples=listed))),
+        messages=tuple(user(config.template.fill(**values))),
         sampling=config.sampling(stop=config.stop),
         seed=request_seed(config.seed, "self_instruct", number),
     )
