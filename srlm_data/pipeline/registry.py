@@ -44,6 +44,8 @@ _MODULES: Final = {
     "compare_scores": "evaluation.head_to_head",
     "win_rates": "evaluation.win_rates",
     "read_leaderboard": "evaluation.alpaca_eval",
+    "decontaminate": "steps.cleaning",
+    "drop_near_duplicates": "steps.cleaning",
     "sql": "steps.sql",
 }
 """Step -> the module of its function, which has the step's name."""

@@ -20,7 +20,7 @@ from srlm_data.core.config import Expected, Lengths, Template, fills
 from srlm_data.core.errors import DataError, counted
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import render, user
-from srlm_data.core.rows import Examples, Models, Prompts, Rows
+from srlm_data.core.rows import Drops, Examples, Models, Prompts, Rows
 from srlm_data.core.schema import PROMPTS
 from srlm_data.engines.asking import answered, ask, report_progress
 from srlm_data.engines.protocol import Completion, Engine, Request, request_seed
@@ -50,8 +50,8 @@ class SelfInstruct(SamplingConfig):
         Field(
             default="self_instruct",
             validate_default=True,
-            description="What is asked, with {examples}, a numbered list of one line each, and where it "
-            "wants to the {language} by name.",
+            description="What is asked, with {examples}, a numbered list of one line each, and, if "
+            "it likes, the {language} by name.",
         )
     )
     language: str | None = Field(
@@ -131,7 +131,7 @@ def self_instruct(
             that the engine has loaded, or it gave up and ``strict`` is set.
         EngineError: the engine cannot go on.
     """
-    drops: Counter[str] = Counter()
+    drops = Drops()
     notes: dict[str, Any] = {}
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -157,7 +157,7 @@ def self_instruct(
             novel = iter(pool.sift([text for _, text, reason, *_ in found if not reason]))
             for number, text, reason, shown, completion in found:
                 if dropped := reason or pool.refuse(text, novel=next(novel)):
-                    drops[dropped] += 1
+                    drops.add(dropped, f"request {number}", text)
                     continue
                 progress.count(number)
                 yield {

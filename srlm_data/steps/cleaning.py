@@ -1,0 +1,190 @@
+"""rows -> fewer rows: without what a model is measured with, and without near duplicates.
+
+The paper keeps its evaluation prompts out by hand; open pipelines do it by shared n-grams of words.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+from pydantic import Field
+
+from srlm_data.core.config import Config, Expected
+from srlm_data.core.errors import DataError
+from srlm_data.core.rows import Drops, Rows
+from srlm_data.steps._novelty import BATCH, Novelty
+from srlm_data.steps._words import words
+
+_CONVERSATIONS: Final = ("prompt", "completion", "chosen", "rejected")
+_FEWEST_WORDS: Final = 4
+"""Words of an evaluation text below which it is everywhere, and no row is refused for it."""
+
+
+class Decontaminate(Config):
+    """When a row is too like a text of an evaluation set."""
+
+    n: int = Field(
+        8, ge=2, description="Words in a row that count as shared; of a shorter text all."
+    )
+    min_overlap: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of an evaluation text's n-grams from which a row that has them is left "
+        "out; a very small one leaves it out for a single n-gram.",
+    )
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most as many rows as there are."""
+        return Expected(rows.get("rows"))
+
+
+def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -> Rows:
+    """Leave out the rows that share n-grams of words with evaluation sets: prompts or answers.
+
+    An evaluation set is any dataset with prompts (``read_prompts`` reads one); what is looked for
+    are its prompts. Words are compared without case and punctuation, in any script.
+
+    Drops: ``overlaps_NAME`` for each evaluation set that is named. The notes have, for each, its
+    texts and how many of them were found; examples of what went are kept with the drops.
+
+    Raises:
+        DataError: an input has no prompts.
+    """
+    _check_prompts("rows", rows)
+    for name, dataset in against.items():
+        _check_prompts(name, dataset)
+    drops, notes = Drops(), dict[str, Any]()
+
+    def kept() -> Iterator[pa.RecordBatch]:
+        index = _Index(config.n)
+        for name, dataset in against.items():
+            index.add(name, dataset)
+        for batch in rows.batches():
+            mask = []
+            for row in batch.to_pylist():
+                text = _text(row)
+                match = index.find(text, config.min_overlap)
+                mask.append(match is None)
+                if match:
+                    evaluation = f"row: {text} / {match[0]}: {match[1]}"
+                    drops.add(f"overlaps_{match[0]}", row[rows.type.id], evaluation)
+            yield batch.filter(pa.array(mask, pa.bool_()))
+        notes["against"] = index.counts()
+
+    return Rows.reading(rows.type, kept(), drops=drops, notes=notes)
+
+
+class _Index:
+    """The n-grams of evaluation texts, and the texts that have each."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._texts: list[tuple[str, str, int]] = []  # evaluation set, text, its n-grams
+        self._grams: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        self._sizes: set[int] = set()
+        self._found: set[int] = set()
+
+    def add(self, name: str, dataset: Rows) -> None:
+        """Add the prompts of an evaluation set."""
+        for (prompt,) in dataset.tuples("prompt"):
+            text = "\n".join(turn["content"] for turn in prompt if turn["role"] == "user")
+            used = words(text)
+            if len(used) < _FEWEST_WORDS:
+                continue
+            size = min(self._n, len(used))
+            grams = _grams(used, size)
+            for gram in grams:
+                self._grams[gram].append(len(self._texts))
+            self._sizes.add(size)
+            self._texts.append((name, text, len(grams)))
+
+    def find(self, text: str, share: float) -> tuple[str, str] | None:
+        """Return the evaluation set and the text that a text shares most with, if enough."""
+        used = words(text)
+        shared: Counter[int] = Counter()
+        for size in self._sizes:
+            for gram in _grams(used, size):
+                shared.update(self._grams.get(gram, ()))
+        overlaps = {place: count / self._texts[place][2] for place, count in shared.items()}
+        matches = [place for place, overlap in overlaps.items() if overlap >= share]
+        self._found.update(matches)
+        best = max(matches, key=lambda place: (overlaps[place], -place), default=None)
+        return None if best is None else self._texts[best][:2]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return, for each evaluation set, its texts and those that were found."""
+        texts = Counter(name for name, *_ in self._texts)
+        found = Counter(self._texts[place][0] for place in self._found)
+        return {name: {"texts": count, "found": found[name]} for name, count in texts.items()}
+
+
+def _grams(used: Sequence[str], size: int) -> set[tuple[str, ...]]:
+    return {tuple(used[place : place + size]) for place in range(len(used) - size + 1)}
+
+
+class DropNearDuplicates(Config):
+    """When two prompts are too like each other."""
+
+    max_similarity: float = Field(
+        0.7, gt=0, le=1, description="Highest ROUGE-L F1 of a prompt with one before it."
+    )
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most as many rows as there are."""
+        return Expected(rows.get("rows"))
+
+
+def drop_near_duplicates(config: DropNearDuplicates, rows: Rows) -> Rows:
+    """Leave out the rows whose prompt is nearly another row's prompt, as self-instruction does.
+
+    The first prompt of those that are alike stays, with all of its rows: the answers to one prompt
+    are no duplicates of each other. The time grows with the square of the prompts.
+
+    Drops: ``near_duplicate``.
+
+    Raises:
+        DataError: the rows have no prompts.
+    """
+    _check_prompts("rows", rows)
+    drops = Drops()
+
+    def kept() -> Iterator[pa.RecordBatch]:
+        novelty = Novelty(config.max_similarity)
+        known: dict[str, bool] = {}
+        for batch in rows.batches():
+            for start in range(0, batch.num_rows, BATCH):
+                part = batch.slice(start, BATCH)
+                table = part.to_pylist()
+                new = {
+                    row["prompt_id"]: _prompt(row) for row in table if row["prompt_id"] not in known
+                }
+                known |= zip(new, novelty.sift(list(new.values())), strict=True)
+                mask = [known[row["prompt_id"]] for row in table]
+                for row, keep in zip(table, mask, strict=True):
+                    if not keep:
+                        drops.add("near_duplicate", row[rows.type.id], _prompt(row))
+                yield part.filter(pa.array(mask, pa.bool_()))
+
+    return Rows.reading(rows.type, kept(), drops=drops)
+
+
+def _check_prompts(name: str, rows: Rows) -> None:
+    if not {"prompt", "prompt_id"} <= set(rows.type.schema.names):
+        raise DataError(
+            f"{name}: rows with prompts are wanted, found {rows.type.name}. "
+            "Name prompts, examples, candidates or pairs."
+        )
+
+
+def _prompt(row: Mapping[str, Any]) -> str:
+    return "\n".join(turn["content"] for turn in row["prompt"])
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    """All that a row would teach: its prompt and its answers."""
+    turns = [turn for name in _CONVERSATIONS for turn in row.get(name) or ()]
+    return "\n".join([*(turn["content"] for turn in turns), row.get("response") or ""])
