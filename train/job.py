@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections import Counter
@@ -31,6 +32,7 @@ from trl.data_utils import common_prefix_length
 from srlm_data.core import filesystem
 from srlm_data.core.config import Config
 from srlm_data.core.errors import TrainingError, did_you_mean
+from srlm_data.core.messages import for_template
 from srlm_data.models import chat_template
 from srlm_data.models.training import Sft, Training
 
@@ -154,6 +156,17 @@ class Job(Generic[Settings]):
         with PartialState().main_process_first():
             rows = datasets.Dataset.from_parquet(
                 [str(file) for file in files], columns=columns, cache_dir=str(self.cache)
+            )
+            rows = rows.map(
+                _for_template,
+                batched=True,
+                features=datasets.Features(
+                    {
+                        **dict.fromkeys(columns, datasets.List(datasets.Json())),
+                        "tools": datasets.Value("string"),
+                    }
+                ),
+                desc="Reading turns",
             )
             try:
                 reasons = rows.map(
@@ -323,6 +336,14 @@ def _embeddings(network: PreTrainedModel) -> list[str]:
     return [name for name, layer in network.named_modules() if layer in layers]
 
 
+def _for_template(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return conversations as chat templates take them, and the tools of each as TRL does."""
+    return {
+        **{name: [for_template(turns)[0] for turns in column] for name, column in rows.items()},
+        "tools": [turns[0].get("tools") if turns else None for turns in rows["prompt"]],
+    }
+
+
 def _misfits(
     rows: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, limit: int
 ) -> dict[str, list[str]]:
@@ -333,16 +354,20 @@ def _misfits(
     """
 
     def tokens(conversations: list[Any], **options: Any) -> list[list[int]]:
-        ids: list[list[int]] = tokenizer.apply_chat_template(
-            conversations, tokenize=True, return_dict=True, **options
-        )["input_ids"]
+        texts = [
+            tokenizer.apply_chat_template(
+                turns, tools=json.loads(tools) if tools else None, tokenize=False, **options
+            )
+            for turns, tools in zip(conversations, rows["tools"], strict=True)
+        ]
+        ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
         return ids
 
     prompts = tokens(rows["prompt"], add_generation_prompt=True)
     answered = [
         tokens([prompt + answer for prompt, answer in zip(rows["prompt"], texts, strict=True)])
         for name, texts in rows.items()
-        if name != "prompt"
+        if name not in ("prompt", "tools")
     ]
     reasons = []
     for prompt, *wholes in zip(prompts, *answered, strict=True):

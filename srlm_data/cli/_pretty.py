@@ -14,6 +14,7 @@ from rich.text import Text
 
 from srlm_data.cli._terminal import say
 from srlm_data.core.controls import visible
+from srlm_data.core.messages import text_of
 from srlm_data.pipeline.signature import Step
 from srlm_data.store import Manifest, Store
 
@@ -70,7 +71,7 @@ def show_drops(drops: Mapping[str, int], examples: Mapping[str, list[dict[str, s
 
 def _cell(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "\n".join(f"{turn['role']}: {turn['content']}" for turn in value)
+        return "\n".join(f"{turn['role']}: {text_of(turn)}" for turn in value)
     return "" if value is None else str(value)
 
 

@@ -9,6 +9,7 @@ from itertools import repeat
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
+from srlm_data.core.messages import data_of
 from srlm_data.core.schema import Message
 
 
@@ -79,6 +80,6 @@ def example_id(prompt: Sequence[Message], completion: Sequence[Message]) -> str:
     return row_id("ift", prompt_id(prompt), said(completion))
 
 
-def said(turns: Sequence[Message]) -> list[list[str]]:
-    """What an id has of a conversation: role and text of each turn."""
-    return [[turn["role"], turn["content"]] for turn in turns]
+def said(turns: Sequence[Message]) -> list[list[object]]:
+    """What an id has of a conversation: role and text of each turn, and its data if it has any."""
+    return [[turn["role"], turn["content"], *filter(None, [data_of(turn)])] for turn in turns]

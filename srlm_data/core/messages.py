@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from srlm_data.core.schema import Message
+from srlm_data.core.schema import CONVERSATION, Message
+
+_DATA: Final = tuple(field.name for field in CONVERSATION.value_type)[2:]
 
 
 def user(text: str) -> list[Message]:
@@ -17,12 +22,51 @@ def assistant(text: str) -> list[Message]:
     return [{"role": "assistant", "content": text}]
 
 
+def data_of(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a turn holds beside its role and its content: tool calls and the like."""
+    return {name: turn[name] for name in _DATA if turn.get(name)} if len(turn) > 2 else {}
+
+
+def for_template(conversation: Sequence[Message]) -> tuple[list[dict[str, Any]], list[Any] | None]:
+    """Return a conversation and its tools as chat templates take them: what is JSON is read."""
+    turns, tools = [], None
+    for turn in conversation:
+        data = data_of(turn)
+        if "tools" in data:
+            tools = json.loads(data.pop("tools"))
+        if "tool_calls" in data:
+            data["tool_calls"] = [_with_arguments(call) for call in data["tool_calls"]]
+        turns.append({"role": turn["role"], "content": turn["content"], **data})
+    return turns, tools
+
+
+def _with_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = call["function"]["arguments"]
+    with contextlib.suppress(ValueError):
+        arguments = json.loads(arguments)
+    named = {name: value for name, value in call.items() if value is not None}
+    return {**named, "function": {**call["function"], "arguments": arguments}}
+
+
+def text_of(turn: Mapping[str, Any]) -> str:
+    """Return what a turn says and which tools it calls, as a reader is shown it."""
+    calls = [
+        f"[calls {call['function']['name']}({call['function']['arguments']})]"
+        for call in turn.get("tool_calls") or ()
+    ]
+    return "\n".join([*filter(None, [turn["content"]]), *calls])
+
+
 def render(conversation: Sequence[Message]) -> str:
     """A conversation as the text that a template is filled with.
 
     A single user turn is its bare text. Anything longer is written turn by turn, each opened by
-    its role on the same line (``User: ...``), with an empty line between turns.
+    its role on the same line (``User: ...``), with an empty line between turns; the tools that may
+    be called come first.
     """
-    if len(conversation) == 1 and conversation[0]["role"] == "user":
+    tools = conversation[0].get("tools") if conversation else None
+    if len(conversation) == 1 and conversation[0]["role"] == "user" and not tools:
         return conversation[0]["content"]
-    return "\n\n".join(f"{turn['role'].capitalize()}: {turn['content']}" for turn in conversation)
+    opening = [f"Tools: {tools}"] if tools else []
+    turns = (f"{turn['role'].capitalize()}: {text_of(turn)}" for turn in conversation)
+    return "\n\n".join([*opening, *turns])

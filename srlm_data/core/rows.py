@@ -7,6 +7,7 @@ record batches that the commit drains, and that refuses to be read twice.
 
 from __future__ import annotations
 
+import itertools
 import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -213,7 +214,7 @@ class Rows:
     def tuples(self, *columns: str) -> Iterator[tuple[Any, ...]]:
         """The values of some columns, row by row, a batch at a time in memory."""
         for batch in self.batches():
-            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+            yield from zip(*(_values(batch.column(name)) for name in columns), strict=True)
 
     def dicts(self, *columns: str) -> Iterator[dict[str, Any]]:
         """The rows as dicts, a batch at a time in memory: for steps that write text.
@@ -286,6 +287,21 @@ def _parts(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
 def _batches(parts: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for part in parts:
         yield from part.to_batches() if isinstance(part, pa.Table) else (part,)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Return a column as Python values; turns of conversations have no fields that are null."""
+    if column.type != schema.CONVERSATION or column.null_count:
+        return list(column.to_pylist())
+    turns = column.values
+    fields = [field for field in turns.type if turns.field(field.name).null_count < len(turns)]
+    plain = pa.StructArray.from_arrays([turns.field(field.name) for field in fields], fields=fields)
+    values: list[Any] = pa.ListArray.from_arrays(column.offsets, plain).to_pylist()
+    if len(fields) > 2:
+        for turn in itertools.chain.from_iterable(values):
+            for name in [name for name, value in turn.items() if value is None]:
+                del turn[name]
+    return values
 
 
 def _length(values: list[Any]) -> int:

@@ -17,19 +17,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypedDict
+from typing import Any, Final, NotRequired, TypedDict
 
 import pyarrow as pa
 
 
 class Message(TypedDict):
-    """One turn of a conversation: ``role`` is system, user, assistant or tool."""
+    """One turn of a conversation: ``role`` is system, user, assistant or tool.
+
+    What else a chat template may read is left out where there is none. The tools that may be called
+    stand in the first turn, so that a conversation is never without them.
+    """
 
     role: str
     content: str
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
+    reasoning_content: NotRequired[str]
+    tools: NotRequired[str]
 
 
-CONVERSATION: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_FUNCTION: Final = pa.struct([("name", pa.string()), ("arguments", pa.string())])
+_TOOL_CALL: Final = pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)])
+CONVERSATION: Final = pa.list_(
+    pa.struct(
+        [
+            ("role", pa.string()),
+            ("content", pa.string()),
+            ("tool_calls", pa.list_(_TOOL_CALL)),  # arguments are JSON, as OpenAI has them
+            ("tool_call_id", pa.string()),
+            ("name", pa.string()),
+            ("reasoning_content", pa.string()),
+            ("tools", pa.string()),  # JSON
+        ]
+    )
+)
 
 STATES: Final = ("parsed", "unparsed", "out_of_range", "truncated", "error")
 """What became of a judgment. Only ``parsed`` has a score; every other state keeps its text."""

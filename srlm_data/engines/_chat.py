@@ -12,6 +12,7 @@ from typing import Any, Final
 from jinja2 import TemplateError
 
 from srlm_data.core.errors import EngineError
+from srlm_data.core.messages import for_template
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.engines.reasoning import MARKS, Marks, split_reasoning
 from srlm_data.models import chat_template
@@ -147,15 +148,32 @@ class Prompts:
             marks.append(match[0])
             return f"\ue000{name}:{len(marks) - 1}\ue001"
 
-        turns = []
-        for turn in request.messages:
+        def without_marks(value: Any, pattern: re.Pattern[str]) -> Any:
+            if isinstance(value, str):
+                return pattern.sub(stand_in, value)
+            if isinstance(value, list):
+                return [without_marks(inner, pattern) for inner in value]
+            if isinstance(value, dict):
+                return {
+                    without_marks(name, pattern): without_marks(inner, pattern)
+                    for name, inner in value.items()
+                }
+            return value
+
+        turns, tools = for_template(request.messages)
+        for turn in turns:
             own = turn["role"] == "assistant"
             pattern = self._marks_of_assistant if own else self._marks
-            turns.append({**turn, "content": pattern.sub(stand_in, turn["content"])})
+            turn |= {
+                name: without_marks(value, pattern)
+                for name, value in turn.items()
+                if name != "role"
+            }
+        tools = without_marks(tools, self._marks)
         if not marks:
-            tokens: list[int] = self._write(turns, request.sampling, return_dict=False)
+            tokens: list[int] = self._write(turns, request.sampling, tools=tools, return_dict=False)
             return tokens
-        text = self._write(turns, request.sampling, tokenize=False)
+        text = self._write(turns, request.sampling, tools=tools, tokenize=False)
         pieces = re.split(f"\ue000{name}:([0-9]+)\ue001", text)
         tokens = self._encode(pieces[0])
         for index, piece in zip(pieces[1::2], pieces[2::2], strict=True):

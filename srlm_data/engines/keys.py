@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from srlm_data.core.messages import data_of
 from srlm_data.core.schema import Message
 
 KEY_DIGITS: Final = 48
@@ -67,4 +68,7 @@ def hash_question(sampling: hashlib.blake2b, messages: Sequence[Message]) -> str
     digest = sampling.copy()
     # A lone surrogate is no character, but JSON may hold one.
     digest.update(f"{texts}{lengths}{len(lengths):08x}".encode("utf-8", "surrogatepass"))
+    if any(data := [data_of(turn) for turn in messages]):
+        calls = json.dumps(data, sort_keys=True)
+        digest.update(f"{calls}{len(calls):08x};".encode())
     return digest.hexdigest()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from srlm_data.core.errors import DataError
+from srlm_data.core.messages import for_template
 from srlm_data.core.schema import Message
 
 T = TypeVar("T")
@@ -75,8 +76,9 @@ class Reader:
 
     def _answered(self, prompt: Sequence[Message], answer: str) -> list[int]:
         before = self._tokens(prompt)
+        turns, tools = for_template(prompt)
         said: list[int] = self._tokenizer.apply_chat_template(
-            [*map(dict, prompt), {"role": "assistant", "content": answer}], return_dict=False
+            [*turns, {"role": "assistant", "content": answer}], tools=tools, return_dict=False
         )
         if said[: len(before)] != before:
             raise DataError(
@@ -103,8 +105,9 @@ class Reader:
         return whole[0][:shared], following
 
     def _tokens(self, prompt: Sequence[Message]) -> list[int]:
+        turns, tools = for_template(prompt)
         tokens: list[int] = self._tokenizer.apply_chat_template(
-            [dict(turn) for turn in prompt], add_generation_prompt=True, return_dict=False
+            turns, tools=tools, add_generation_prompt=True, return_dict=False
         )
         return tokens
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import duckdb
 
 from srlm_data.analysis.figures import Figures, fetch
+from srlm_data.core.messages import text_of
 
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "best": ("margin DESC NULLS LAST", "the widest margins"),
@@ -65,11 +66,11 @@ def pairs_to_look_at(connection: duckdb.DuckDBPyConnection, each: int = 8) -> Fi
 
 
 def _shown(pair: dict[str, Any], said: Mapping[tuple[str, str], Figures]) -> dict[str, Any]:
-    turns = [{"role": turn["role"], "text": shortened(turn["content"])} for turn in pair["prompt"]]
+    turns = [{"role": turn["role"], "text": shortened(text_of(turn))} for turn in pair["prompt"]]
     answers = [
         {
             "role": role,
-            "text": shortened("\n\n".join(turn["content"] for turn in pair[role])),
+            "text": shortened("\n\n".join(text_of(turn) for turn in pair[role])),
             "length": sum(len(turn["content"]) for turn in pair[role]),
             "score": pair[f"{role}_score"],
             "judgments": said.get((pair["dataset"], pair[f"{role}_id"]), []),

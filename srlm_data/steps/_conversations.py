@@ -22,6 +22,10 @@ ROLES: Final[dict[str, str]] = {
 
 _ROLE_KEYS: Final = ("role", "from", "speaker", "author")
 _CONTENT_KEYS: Final = ("content", "value", "text", "message")
+_REASONING: Final = ("reasoning_content", "reasoning", "thinking")
+_OTHER_CALLS: Final = ("function_calls", "functions")
+"""Where calls and tools stand in a turn of a form that no chat template here can be given."""
+
 _TEXT_PARTS: Final = ("text", "input_text", "output_text")
 _TRANSCRIPT: Final = re.compile(r"(?:^|\n\n)(Human|Assistant):[ \t]*")
 _LONGEST_LITERAL: Final = 1 << 20
@@ -114,10 +118,107 @@ def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
     told = next((turn[key] for key in _ROLE_KEYS if not is_null(turn.get(key))), role)
     if not isinstance(told, str) or told.strip().lower() not in (*ROLES, "function_call"):
         raise RecordDropError("unknown_role")
-    if told == "function_call" or any(turn.get(key) for key in ("tool_calls", "function_call")):
+    if any(turn.get(key) for key in _OTHER_CALLS):
         raise RecordDropError("tool_calls")
     key = next((key for key in _CONTENT_KEYS if not is_null(turn.get(key))), "")
-    return [_message(ROLES[told.strip().lower()], _text_of(turn.get(key)))]
+    if told == "function_call":
+        message, calls = _message("assistant", ""), turn[key]
+    else:
+        message = _message(ROLES[told.strip().lower()], _text_of(turn.get(key)))
+        calls = turn.get("tool_calls") or turn.get("function_call")
+    if calls:
+        message["tool_calls"] = _read_calls(calls)
+    if tools := read_tools(turn.get("tools")):
+        message["tools"] = tools
+    for name in ("tool_call_id", "name", "reasoning_content"):
+        aliases = _REASONING if name == "reasoning_content" else (name,)
+        value = next((turn[alias] for alias in aliases if turn.get(alias)), None)
+        if not is_null(value):
+            message |= {name: _message("", _text_of(value))["content"]}  # type: ignore[misc]
+    return [message]
+
+
+def _read_calls(calls: object) -> list[dict[str, Any]]:
+    """Return calls of tools in OpenAI's form, whose arguments are JSON.
+
+    Raises:
+        RecordDropError: ``tool_calls`` where they have another form.
+    """
+    calls = _json(calls)
+    read: list[dict[str, Any]] = []
+    for call in calls if isinstance(calls, list) else [calls]:
+        if not isinstance(call, Mapping):
+            raise RecordDropError("tool_calls")
+        function = call.get("function", call)
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise RecordDropError("tool_calls")
+        arguments = function.get("arguments")
+        if not isinstance(arguments, str):
+            arguments = _dump({} if arguments is None else _without_nulls(arguments))
+        identity = call.get("id")
+        read.append(
+            {
+                "id": None if identity is None else str(identity),
+                "type": "function",
+                "function": {"name": function["name"], "arguments": arguments},
+            }
+        )
+    _dump(read)
+    return read
+
+
+def read_tools(tools: object) -> str | None:
+    """Return the JSON of the tools that may be called, each in OpenAI's form; None of none.
+
+    Raises:
+        RecordDropError: ``tool_calls`` where they have another form.
+    """
+    tools = _json(tools)
+    if is_null(tools) or not tools:
+        return None
+    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
+        raise RecordDropError("tool_calls")
+    return _dump(
+        [
+            _without_nulls(tool if "function" in tool else {"type": "function", "function": tool})
+            for tool in tools
+        ]
+    )
+
+
+def _json(value: object) -> object:
+    """Return what a JSON text holds.
+
+    Raises:
+        RecordDropError: ``tool_calls`` where it is none.
+    """
+    if not isinstance(value, str) or not value.strip():
+        return value or None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise RecordDropError("tool_calls") from None
+
+
+def _dump(value: object) -> str:
+    """Return a value as JSON.
+
+    Raises:
+        RecordDropError: ``tool_calls`` where it cannot be written, or holds half a character.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError):
+        raise RecordDropError("tool_calls") from None
+    return text
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a value without the fields that are null: Parquet gives every record all of them."""
+    if isinstance(value, Mapping):
+        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
 
 
 def _text_of(content: object) -> str:

@@ -50,6 +50,16 @@ _DESCRIBE: Final = ("dataset_info.json", "dataset_infos.json", "dataset_dict.jso
 """Files of a folder that ``datasets`` has saved, in which there are no records."""
 
 _LINE_BYTES: Final = 1 << 28  # a record; a packed file of a megabyte can hold a line of gigabytes
+_READ_ERRORS: Final = (
+    OSError,
+    EOFError,
+    duckdb.Error,
+    pa.ArrowException,
+    ValueError,
+    OverflowError,
+)
+"""ValueError is of text that is not UTF-8, OverflowError of a time that Python does not have."""
+
 _BATCH: Final = 1024
 _HEAD: Final = 1024
 
@@ -125,10 +135,7 @@ def read(path: Path) -> Iterator[Record]:
                 )
             read += 1
             yield where, record
-    except (
-        OSError, EOFError, duckdb.Error, pa.ArrowException, ValueError, OverflowError,
-    ) as error:  # fmt: skip
-        # ValueError, OverflowError: text that is not UTF-8, a time that Python does not have.
+    except _READ_ERRORS as error:
         said = str(error).splitlines()[0]
         raise DataError(
             f"{path}: cannot be read on after {read:,} records, found '{said:.200}'. "

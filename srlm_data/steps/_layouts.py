@@ -12,12 +12,13 @@ from typing import Any, Final, Literal
 from pydantic import Field, field_validator
 
 from srlm_data.core.errors import did_you_mean
-from srlm_data.core.messages import user
+from srlm_data.core.messages import data_of, user
 from srlm_data.core.schema import Message
 from srlm_data.steps._conversations import (
     MissingColumnError,
     RecordDropError,
     is_null,
+    read_tools,
     read_turns,
 )
 from srlm_data.steps._records import Records
@@ -44,6 +45,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "replies": ("replies", "completions", "generations", "answers", "responses", "output"),
     "scores": ("scores", "ratings"),
     "ranks": ("ranks",),
+    "tools": ("tools", "functions"),
 }  # fmt: skip
 """Field -> the columns that it is looked for in, the first one first."""
 
@@ -191,8 +193,8 @@ class Fields:
             return question if extra in question else f"{question}\n\n{extra}"
         return question
 
-    def with_system(self, turns: list[Message]) -> list[Message]:
-        """Return turns after the system message that stands in a column of its own.
+    def in_full(self, turns: list[Message]) -> list[Message]:
+        """Return a prompt with what stands in columns of its own: a system message, and tools.
 
         Raises:
             RecordDropError: ``two_systems`` where they have another one, ``content_not_text``
@@ -202,10 +204,13 @@ class Fields:
             raise RecordDropError("content_not_text")
         system = [turn for turn in read_turns(self.get("system"), "system") if is_said(turn)]
         if system and turns and turns[0]["role"] == "system":
-            if same_text(system[0], turns[0]):
-                return turns
-            raise RecordDropError("two_systems")
-        return system + turns
+            if not same_text(system[0], turns[0]):
+                raise RecordDropError("two_systems")
+            system = []
+        turns = system + turns
+        if turns and (tools := read_tools(self.get("tools"))):
+            turns[0] = {**turns[0], "tools": tools}
+        return turns
 
     def label(self) -> bool | None:
         """Return whether the answer is marked as good; None where nothing says so.
@@ -245,10 +250,11 @@ def read_number(value: object) -> float | None:
 
 
 def is_said(turn: Message) -> bool:
-    """Return whether a turn says anything."""
-    return bool(turn["content"].strip())
+    """Return whether a turn says anything, or calls a tool; what a tool says may be nothing."""
+    return bool(turn["content"].strip() or turn.get("tool_calls")) or turn["role"] == "tool"
 
 
 def same_text(one: Message, other: Message) -> bool:
     """Return whether two turns say the same: white space does not count."""
-    return one["role"] == other["role"] and one["content"].split() == other["content"].split()
+    texts = one["content"].split() == other["content"].split()
+    return texts and one["role"] == other["role"] and data_of(one) == data_of(other)

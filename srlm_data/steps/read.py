@@ -81,7 +81,7 @@ def _read_answered(config: Layout, fields: Fields) -> tuple[list[Message], list[
     else:
         completion = read_turns(fields.need("completion"), "assistant")
         prompt, [answer] = split(fields.prompt(), completion)
-    return fields.with_system(prompt), answer
+    return fields.in_full(prompt), answer
 
 
 def _is_conversation(config: Layout, fields: Fields, *others: str) -> bool:
@@ -126,7 +126,7 @@ def _prompt(config: ReadPrompts, record: Mapping[str, Any], where: str) -> dict[
         prompt = fields.prompt()
     while prompt and prompt[-1]["role"] == "assistant":
         prompt.pop()
-    prompt = refuse_blank(fields.with_system(prompt))
+    prompt = refuse_blank(fields.in_full(prompt))
     return {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "given"}
 
 
@@ -216,7 +216,7 @@ def _pair(
 ) -> dict[str, Any]:
     sides = read_turns(chosen, "assistant"), read_turns(rejected, "assistant")
     prompt, (better, worse) = split(prompt, *sides)
-    return _pair_row(fields.with_system(prompt), better, worse, *scores)
+    return _pair_row(fields.in_full(prompt), better, worse, *scores)
 
 
 def _pair_row(

@@ -5,7 +5,11 @@ import pytest
 
 from srlm_data.core.schema import DATASET_TYPES, schema_text, type_text
 
-TURNS = "list<struct<role: string, content: string>>"
+CALL = "struct<id: string, type: string, function: struct<name: string, arguments: string>>"
+TURNS = (
+    f"list<struct<role: string, content: string, tool_calls: list<{CALL}>, tool_call_id: string, "
+    "name: string, reasoning_content: string, tools: string>>"
+)
 ANSWERED = """\
 model: string?
 answer_key: string?

@@ -97,7 +97,8 @@ def test_ids_of_columns_are_the_ids_of_their_rows() -> None:
 
 def test_columns_that_are_left_out_are_null_and_unknown_ones_are_a_fault() -> None:
     part = {name: ["x"] for name in JUDGMENTS.schema.names}
-    part |= {"repeat": [1], "prompt_tokens": [1], "completion_tokens": [1]}
+    whole = ("repeat", "prompt_tokens", "completion_tokens", "reasoning_tokens")
+    part |= {name: [1] for name in whole}
     del part["score"]
     [row] = Rows.columns(JUDGMENTS, [part]).dicts()
     assert row["score"] is None

@@ -80,7 +80,7 @@ def test_a_key_imports_nothing_of_the_engines_above_it():
     imported = [
         line for line in Path(keys.__file__).read_text().splitlines() if "srlm_data" in line
     ]
-    assert imported == ["from srlm_data.core.schema import Message"]
+    assert all(line.startswith("from srlm_data.core.") for line in imported)
 
 
 TEXTS = st.text(st.sampled_from("ab:;1\ud800\udc00é"), max_size=6)

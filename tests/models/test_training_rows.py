@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from checkout import ROOT
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import EXAMPLES
 from srlm_data.models.training import Dpo, Sft
 from tiny import CHAT_TEMPLATE, tiny_model
 from training_jobs import WORDS, execute, facts, job, refused
@@ -66,19 +68,27 @@ def trl(kind: str, given: Any, model: Path, tokenizer: Any, limit: int, folder: 
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
     common: dict[str, Any] = {
-        "output_dir": str(folder), "max_length": limit, "bf16": False, "report_to": "none",
-        "gradient_checkpointing": False, "use_cpu": True,
-    }  # fmt: skip
+        "output_dir": str(folder),
+        "max_length": limit,
+        "bf16": False,
+        "report_to": "none",
+        "gradient_checkpointing": False,
+        "use_cpu": True,
+    }
     if kind == "sft":
         return SFTTrainer(
-            model=str(model), args=SFTConfig(completion_only_loss=True, **common),
-            train_dataset=given, processing_class=tokenizer,
-        )  # fmt: skip
+            model=str(model),
+            args=SFTConfig(completion_only_loss=True, **common),
+            train_dataset=given,
+            processing_class=tokenizer,
+        )
     return DPOTrainer(
-        model=str(model), ref_model=AutoModelForCausalLM.from_pretrained(model),
+        model=str(model),
+        ref_model=AutoModelForCausalLM.from_pretrained(model),
         args=DPOConfig(**common),
-        train_dataset=given, processing_class=tokenizer,
-    )  # fmt: skip
+        train_dataset=given,
+        processing_class=tokenizer,
+    )
 
 
 @pytest.mark.parametrize("limit", [30, 60, 1024])
@@ -143,3 +153,46 @@ def test_rows_that_are_no_conversations_are_refused_by_name(
     table = pq.read_table(tmp_path / "none" / "rows.parquet")
     pq.write_table(table.slice(0, 0), tmp_path / "none" / "rows.parquet")
     assert "there are no rows. Name data that has some." in refused("sft.py", none, capsys)
+
+
+CALLING = """\
+{%- for tool in tools or [] %}{{ tool.function.name ~ ' ' }}{% endfor %}
+{%- for message in messages %}
+{{- '<|' ~ message.role ~ '|>' ~ message.content }}
+{%- if 'tool_calls' in message %}{{ message.tool_calls[0].function.arguments.word }}{% endif %}
+{{- eos_token }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"""
+
+
+def test_calls_and_tools_are_in_what_trl_trains_on(tmp_path: Path, model: Path) -> None:
+    import job as jobs
+    from transformers import AutoTokenizer
+
+    function = {"name": "f", "arguments": '{"word": "red"}'}
+    prompt = [
+        {"role": "user", "content": "one", "tools": '[{"function": {"name": "kettle"}}]'},
+        {"role": "assistant", "content": "", "tool_calls": [{"function": function}]},
+        {"role": "tool", "content": "two", "tool_call_id": "1"},
+    ]
+    made = [
+        {
+            "prompt": turns,
+            "completion": [{"role": "assistant", "content": "three"}],
+            "prompt_id": str(number),
+            "example_id": str(number),
+            "kind": "ift",
+        }
+        for number, turns in enumerate([prompt, [{"role": "user", "content": "four"}]])
+    ]
+    file = job(tmp_path, model, rows("completion", count=1))
+    pq.write_table(Rows.of(EXAMPLES, made).table(), tmp_path / "rows.parquet")
+    asked = jobs.read(file, Sft)
+    asked.tokenizer = AutoTokenizer.from_pretrained(model)
+    asked.tokenizer.chat_template = CALLING
+    prepared = trl("sft", asked.rows("completion"), model, asked.tokenizer, 128, tmp_path)
+    texts = [asked.tokenizer.decode(row["input_ids"]) for row in prepared.train_dataset]
+    assert [text.replace(" ", "") for text in texts] == [
+        "kettle<|user|>one</s><|assistant|>red</s><|tool|>two</s><|assistant|>three</s>",
+        "<|user|>four</s><|assistant|>three</s>",
+    ]

@@ -46,7 +46,7 @@ def commit(store, rows, name="seed.prompts", type=schema.PROMPTS, identity=None,
 def test_rows_come_back_as_they_were_committed(store):
     rows = [prompt("héllo 🌍\u0000 \n"), prompt("b")]
     manifest = commit(store, rows)
-    read = store.rows(store.resolve("seed.prompts")).table().to_pylist()
+    read = store.rows(store.resolve("seed.prompts")).dicts()
     assert {one["prompt_id"]: one["prompt"] for one in read} == {
         one["prompt_id"]: one["prompt"] for one in rows
     }

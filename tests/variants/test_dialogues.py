@@ -103,7 +103,7 @@ def through_all_stages(prompts):
     grades = FakeEngine(lambda request: f"So so.\nScore: {request.seed % 6}")
     judgments = judge(Judge(repeats=2), candidates, MODEL, grades)
     judgments = Rows.of(schema.JUDGMENTS, judgments.table())
-    return answers.asked, grades.asked, pair(Pair(), candidates, judgments).table().to_pylist()
+    return answers.asked, grades.asked, list(pair(Pair(), candidates, judgments).dicts())
 
 
 def test_system_messages_and_tool_text_go_through_every_stage_untouched():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from srlm_data.core.messages import text_of
+
 
 def gist(dataset_type: str, row: Mapping[str, Any], width: int = 80) -> str:
     """What a row of a dataset type says, on one line of at most ``width`` characters."""
@@ -43,7 +45,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def _last(conversation: list[dict[str, str]]) -> str:
-    return conversation[-1]["content"]
+    return text_of(conversation[-1])
 
 
 def _scored(state: str, score: float | None) -> str:

@@ -9,6 +9,7 @@ template, so messages are sent as they are.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import threading
@@ -23,6 +24,7 @@ import httpx2
 import openai
 
 from srlm_data.core.errors import EngineError, MissingError
+from srlm_data.core.messages import data_of
 from srlm_data.engines._chat import failed
 from srlm_data.engines._retrying import pause
 from srlm_data.engines._server_answers import parse, read_answer, read_models
@@ -299,14 +301,21 @@ class Openai:
     def body(self, request: Request) -> dict[str, Any]:
         """Return what is sent for a request."""
         sampling = request.sampling
+        messages: list[dict[str, Any]] = [
+            {"role": turn["role"], "content": turn["content"], **data_of(turn)}
+            for turn in request.messages
+        ]
+        tools = messages[0].pop("tools", None)
         body: dict[str, Any] = {
             "model": self._name,
-            "messages": request.messages,
+            "messages": messages,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self._settings.limit_field: sampling.limit,
             "seed": request.seed % (1 << (self._settings.seed_bits or 64)),
         }
+        if tools:
+            body["tools"] = json.loads(tools)
         if sampling.stop:
             body["stop"] = sampling.stop
         if sampling.pattern is not None:
