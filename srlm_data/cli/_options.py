@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -26,6 +27,23 @@ replicas_option = click.option(
     type=click.IntRange(min=1),
     metavar="N",
     help="Copies of the model, with --engine ray.",
+)
+
+
+def _allow(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:  # noqa: ARG001
+    if names:
+        os.environ[ALLOWED] = ",".join([os.environ.get(ALLOWED, ""), *names])
+
+
+ALLOWED: Final = "SRLM_ALLOW_ENV"  # as srlm_data.engines.settings has it, without its imports
+allow_env_option = click.option(
+    "--allow-env",
+    multiple=True,
+    metavar="NAME",
+    expose_value=False,
+    is_eager=True,
+    callback=_allow,
+    help="Let the recipe send this environment variable to its server as the key.",
 )
 accept_option = click.option(
     "--accept-failures",

@@ -13,6 +13,7 @@ from srlm_data.cli import _completion
 from srlm_data.cli._options import (
     Duration,
     accept_option,
+    allow_env_option,
     engine_option,
     json_option,
     limit_option,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @engine_option
 @replicas_option
 @seed_option
+@allow_env_option
 @accept_option
 @limit_option
 @click.option(

@@ -9,6 +9,7 @@ import click
 import srlm_data
 from srlm_data.cli._options import (
     accept_option,
+    allow_env_option,
     engine_option,
     recipe_argument,
     replicas_option,
@@ -22,6 +23,7 @@ from srlm_data.cli._terminal import say
 @engine_option
 @replicas_option
 @seed_option
+@allow_env_option
 @accept_option
 @click.option("-q", "--quiet", is_flag=True, help="Print the table alone.")
 @click.pass_obj

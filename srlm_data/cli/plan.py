@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 
 import srlm_data
 from srlm_data.cli._options import (
+    allow_env_option,
     engine_option,
     json_option,
     limit_option,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @recipe_argument
 @engine_option
 @seed_option
+@allow_env_option
 @limit_option
 @preflight_option
 @click.option(
@@ -98,8 +101,21 @@ def _print_dataset(planned: Planned, estimate: Estimate | None) -> None:
     say(line)
     for reason in planned.reasons:
         say(f"      {redacted(reason)}")
+    if planned.action != "reuse" and (server := _server(planned)):
+        say(f"      {redacted(server)}")
     if _runs_model_code(planned):
         say("      runs Python code that comes with the model (trust_remote_code)")
+
+
+def _server(planned: Planned) -> str | None:
+    """Return what server a dataset asks, and the variable whose key is sent with the prompts."""
+    from srlm_data.engines.settings import OpenaiEngine
+
+    engine = planned.dataset.engine
+    if not isinstance(engine, OpenaiEngine) or "engine" not in planned.dataset.step.resources:
+        return None
+    key = f" with the key in {engine.api_key_env}" if engine.api_key_env in os.environ else ""
+    return f"asks {engine.address or 'OpenAI'}{key}"
 
 
 def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +31,12 @@ from srlm_data.core.errors import EngineError, MissingError
 from srlm_data.engines._own_engine import OwnEngine
 from srlm_data.engines.failures import FLOOR, SHARE
 from srlm_data.engines.protocol import DRAWING, Engine
+
+KEY_NAME: Final = r"^([A-Z0-9_]+_)?API_KEY$"
+"""The variables that a recipe may send to the server that it names."""
+
+ALLOWED: Final = "SRLM_ALLOW_ENV"
+"""Holds the names of further ones, with commas between them; ``--allow-env`` sets it."""
 
 PLUGIN: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 """How a recipe names a user's function: ``my_module:my_engine``, ``my_module:my_step``."""
@@ -190,7 +197,8 @@ class OpenaiEngine(_Engine):
     api_key_env: str = Field(
         default="OPENAI_API_KEY",
         pattern=r"^[A-Z_][A-Z0-9_]*$",
-        description="Environment variable of the key; never the key itself.",
+        description="Environment variable of the key, never the key itself: a name that ends in "
+        "API_KEY, or one that --allow-env names.",
     )
     concurrency: int = Field(default=64, ge=1, description="Most requests that are sent at a time.")
     timeout: float = Field(default=600, gt=0, description="Seconds that one try may take.")
@@ -236,6 +244,17 @@ class OpenaiEngine(_Engine):
         le=64,
         description="Bits of the largest seed that the server takes; unset: ours have 63.",
     )
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _may_be_sent(cls, name: str) -> str:
+        """A stranger's recipe could send any variable to any host."""
+        if not re.match(KEY_NAME, name) and name not in os.environ.get(ALLOWED, "").split(","):
+            raise ValueError(
+                f"{name} would be sent to the server, and its name does not end in API_KEY. If "
+                f"that is what you want, give --allow-env {name}"
+            )
+        return name
 
     @field_validator("extra")
     @classmethod

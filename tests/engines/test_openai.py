@@ -239,14 +239,14 @@ def test_a_wrong_key_or_model_ends_the_run_at_once(api: Api, code: int, advice: 
 
 
 def test_a_key_is_sent_and_never_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_KEY", "sk-secret-42")
-    run(api.address, ask("a"), api_key_env="MY_KEY")
+    monkeypatch.setenv("MY_API_KEY", "sk-secret-42")
+    run(api.address, ask("a"), api_key_env="MY_API_KEY")
     assert api.headers[0]["authorization"] == "Bearer sk-secret-42"
     api.always = status(401, "the key sk-secret-42 is wrong")
     with pytest.raises(EngineError) as refused:
-        run(api.address, ask("a"), api_key_env="MY_KEY")
+        run(api.address, ask("a"), api_key_env="MY_API_KEY")
     assert "sk-secret" not in str(refused.value)
-    assert "MY_KEY" in str(refused.value)
+    assert "MY_API_KEY" in str(refused.value)
 
 
 def test_without_an_address_a_key_is_needed() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import strange
+from checkout import Cli
 from srlm_data.core.redaction import redacted, remember
 from srlm_data.models.training import Sft, run
 
@@ -117,6 +118,29 @@ def test_a_key_among_a_steps_settings_is_refused_before_it_is_written(
     assert answer.returncode == 2
     assert "strange.yaml:3: 'weights' holds a key or a token" in answer.stderr
     assert not (project / "store").exists()
+
+
+SENT = """
+engine: {kind: openai, base_url: 'http://127.0.0.1:9/v1', api_key_env: AWS_SECRET_ACCESS_KEY}
+datasets:
+  model: {step: checkpoint, remote: 'm@2026'}
+  prompts: {step: read_prompts, files: [prompts.jsonl]}
+  candidates: {step: generate, prompts: prompts, model: model}
+"""
+
+
+def test_a_recipe_sends_no_variable_to_a_server_that_its_user_has_not_named(
+    cli: Cli, project: Path
+) -> None:
+    (project / "sent.yaml").write_text(SENT)
+    (project / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    for command in (["plan"], ["build", "-q"]):
+        run = cli(*command, "sent.yaml")
+        assert run.returncode == 2
+        assert "sent.yaml:2: 'api_key_env': AWS_SECRET_ACCESS_KEY would be sent" in run.stderr
+        assert "give --allow-env AWS_SECRET_ACCESS_KEY" in run.stderr
+    named = ["plan", "sent.yaml", "--no-preflight", "--allow-env", "AWS_SECRET_ACCESS_KEY"]
+    assert "asks http://127.0.0.1:9/v1" in cli(*named).stdout
 
 
 def test_a_trainer_is_given_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,11 +119,11 @@ def test_a_provider_without_its_key_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    monkeypatch.delenv("MY_KEY", raising=False)
+    monkeypatch.delenv("MY_API_KEY", raising=False)
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
-    recipe = write(tmp_path, "{kind: openai, api_key_env: MY_KEY}", REMOTE, READ, ASK)
+    recipe = write(tmp_path, "{kind: openai, api_key_env: MY_API_KEY}", REMOTE, READ, ASK)
     [error] = problems_of(recipe, network=True)
-    assert (error.exit_code, "no MY_KEY" in str(error)) == (8, True)
+    assert (error.exit_code, "no MY_API_KEY" in str(error)) == (8, True)
 
 
 def test_packages_that_are_missing_are_told_with_the_command_that_installs_them(

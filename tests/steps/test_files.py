@@ -124,7 +124,7 @@ def test_a_dataset_that_was_saved_to_disk_is_read_by_its_split(tmp_path: Path) -
         ("p.jsonl", b"\n<!DOCTYPE html><html>", "this is an HTML page"),
         ("p.csv", "prompt\na\n".encode("utf-16"), "this is text in UTF-16.* Write it in UTF-8"),
         ("p.jsonl.gz", LINES.encode(), "this is no gzip, its name says gzip"),
-        ("p.jsonl.gz", gzip.compress(b"<html>"), "this is an HTML page"),
+        ("p.jsonl.gz", gzip.compress(b"<html>", mtime=0), "this is an HTML page"),
         ("p.json", b"PK\x03\x04", "this is a ZIP archive.* Unpack it"),
         ("p.json", b"[1, 2]", "record 1: not a JSON object, found int"),
         ("p.json", b'[{"prompt": "a"}, {"prompt"', "cannot be read on after"),
