@@ -251,8 +251,8 @@ class OpenaiEngine(_Engine):
         """A stranger's recipe could send any variable to any host."""
         if not re.match(KEY_NAME, name) and name not in os.environ.get(ALLOWED, "").split(","):
             raise ValueError(
-                f"{name} would be sent to the server, and its name does not end in API_KEY. If "
-                f"that is what you want, give --allow-env {name}"
+                f"the variable {name} would be sent to the server, and its name does not end in "
+                f"API_KEY. If that is what you want, give --allow-env {name}"
             )
         return name
 

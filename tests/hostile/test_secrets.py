@@ -137,7 +137,10 @@ def test_a_recipe_sends_no_variable_to_a_server_that_its_user_has_not_named(
     for command in (["plan"], ["build", "-q"]):
         run = cli(*command, "sent.yaml")
         assert run.returncode == 2
-        assert "sent.yaml:2: 'api_key_env': AWS_SECRET_ACCESS_KEY would be sent" in run.stderr
+        assert (
+            "sent.yaml:2: 'api_key_env': the variable AWS_SECRET_ACCESS_KEY would be sent"
+            in run.stderr
+        )
         assert "give --allow-env AWS_SECRET_ACCESS_KEY" in run.stderr
     named = ["plan", "sent.yaml", "--no-preflight", "--allow-env", "AWS_SECRET_ACCESS_KEY"]
     assert "asks http://127.0.0.1:9/v1" in cli(*named).stdout
