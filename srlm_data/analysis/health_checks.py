@@ -154,10 +154,13 @@ def _about_judgments(
     if not manifest.rows:
         return
     scores = figures.ask(connection, "scores")
-    unread = 1 - sum(row["judgments"] for row in scores) / manifest.rows
+    # Of failed requests it is told that they failed, and why.
+    read = sum(row["judgments"] for row in scores) + manifest.failed
+    unread = 1 - read / manifest.rows
     if unread > UNREAD:
         states = figures.ask(connection, "states")  # the most frequent first
-        state = next((row["state"] for row in states if row["state"] != "parsed"), "parsed")
+        told = {"parsed", "error"} if manifest.failures else {"parsed"}
+        state = next((row["state"] for row in states if row["state"] not in told), "parsed")
         yield HealthWarning(
             "unread_judgments",
             f"{_percent(unread)} of the judgments have no score, most of them are "

@@ -112,11 +112,12 @@ def build(
     elif not quiet:
         if limit:
             show_samples(watcher.store, manifests.values())
-        watcher.summarize(manifests.values(), _next_command(recipe, limit))
+        more = limit is not None or unfinished is not None
+        watcher.summarize(manifests.values(), _next_command(recipe, more=more))
     if unfinished:
         raise unfinished
 
 
-def _next_command(recipe: Path, limit: int | None) -> str:
-    """Return what one does after a build: the whole after a trial, else look at what was made."""
-    return f"srlm-data build {recipe}" if limit else f"srlm-data report {recipe.stem}"
+def _next_command(recipe: Path, *, more: bool) -> str:
+    """Return what one does after a build: build again where more is to be made, else look at it."""
+    return f"srlm-data build {recipe}" if more else f"srlm-data report {recipe.stem}"

@@ -45,6 +45,8 @@ def test_failed_requests_are_asked_again_by_the_next_build_and_nothing_else_is(
     assert f"warning: {answers} of 24 requests failed: the toy is busy ({answers})" in first.stderr
     assert f"error: toy.candidates: {answers} of 24 requests failed" in first.stderr
     assert "error: toy.judgments: " in first.stderr
+    assert "next: srlm-data build toy.yaml" in first.stderr
+    assert "have no score" not in first.stderr
     unfinished = Store(project / "store").resolve("toy.candidates")
 
     planned = cli("plan", "toy.yaml").stdout
