@@ -145,12 +145,12 @@ def _causes(
     before: Manifest,
     after: Manifest,
     way: tuple[str, ...],
-    told: set[tuple[str, str]],
+    seen: set[tuple[str, str]],
 ) -> Iterator[Cause]:
     """The fields in which two versions part, then those in which their inputs do."""
-    if (before.ref, after.ref) in told:  # a model, say, that answered and judged
+    if (before.ref, after.ref) in seen:  # a model, say, that answered and judged
         return
-    told.add((before.ref, after.ref))
+    seen.add((before.ref, after.ref))
     changed = changes(before, after)
     if changed:
         yield Cause(way, before.ref, after.ref, changed)
@@ -166,7 +166,7 @@ def _causes(
         except StoreError:  # an input that is gone can say nothing more
             continue
         if was.type == became.type:
-            yield from _causes(store, was, became, (*way, parameter), told)
+            yield from _causes(store, was, became, (*way, parameter), seen)
 
 
 def _environment(manifest: Manifest) -> dict[str, Any]:

@@ -80,12 +80,14 @@ def create(
         f"map([{keys}]::VARCHAR[], [{values}]::VARCHAR[])[digest], left(digest, 8))"
     )
     for dataset_type in DATASET_TYPES.values() if whole else ():
-        rows = [_select(dataset_type, one) for one in latest.get(dataset_type.name, ())]
+        rows = [_select(dataset_type, manifest) for manifest in latest.get(dataset_type.name, ())]
         connection.execute(
             f'CREATE OR REPLACE VIEW "all_{dataset_type.name}" AS '
             + (" UNION ALL BY NAME ".join(rows) or _nothing(connection, dataset_type))
         )
-    _describe_versions(connection, store, [one for part in latest.values() for one in part])
+    _describe_versions(
+        connection, store, [manifest for part in latest.values() for manifest in part]
+    )
 
 
 def _select(dataset_type: DatasetType, manifest: Manifest) -> str:
@@ -160,7 +162,7 @@ def _describe_versions(
     else:
         columns = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in _MANIFEST.items())
         manifests = f"(SELECT {columns} WHERE false)"
-    refs = ", ".join(quoted(one.ref) for one in latest) or "NULL"
+    refs = ", ".join(quoted(manifest.ref) for manifest in latest) or "NULL"
     connection.execute(_VERSIONS.format(latest=refs, manifests=manifests))
     connection.execute(_DROPS)
     connection.execute(_FAILURES)

@@ -50,9 +50,15 @@ def datasets(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
         StoreError: nothing of a recipe is built, or a manifest is damaged.
     """
     return [
-        Spending(one.ref, one.type, one.rows, Counter(one.cost), _model(store, one))
-        for one in _latest(store, recipes)
-        if one.cost
+        Spending(
+            manifest.ref,
+            manifest.type,
+            manifest.rows,
+            Counter(manifest.cost),
+            _model(store, manifest),
+        )
+        for manifest in _latest(store, recipes)
+        if manifest.cost
     ]
 
 
@@ -73,7 +79,7 @@ def models(lines: Iterable[Spending], store: Store) -> list[Spending]:
 
 def pairs(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
     """The latest pairs, with the cost of all that they were made from."""
-    found = []
+    lines = []
     for manifest in _latest(store, recipes):
         if manifest.type == PAIRS.name:
             whole: Counter[str] = Counter(manifest.cost)
@@ -84,10 +90,10 @@ def pairs(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
                 else:
                     missing.append(ancestor.ref)
             if whole:
-                found.append(
+                lines.append(
                     Spending(manifest.ref, PAIRS.name, manifest.rows, whole, missing=tuple(missing))
                 )
-    return found
+    return lines
 
 
 def _latest(store: Store, recipes: Collection[str]) -> list[Manifest]:
@@ -113,8 +119,8 @@ def _model(store: Store, manifest: Manifest) -> str | None:
 
 def _names(store: Store) -> dict[str, str]:
     """Model digest -> the dataset that names it."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for manifest in store.latest():
         if manifest.type == MODELS.name:
-            found |= {row["model"]: manifest.name for row in store.rows(manifest).dicts()}
-    return found
+            names |= {row["model"]: manifest.name for row in store.rows(manifest).dicts()}
+    return names

@@ -77,18 +77,20 @@ def subject_of(store: Store, names: Sequence[str]) -> Subject:
     costs: dict[str, Manifest] = {}
     for name in names:
         if "." in name:
-            found = [store.resolve(name)]
+            manifests = [store.resolve(name)]
         else:
-            found = store.latest(one for one in store.names() if one.startswith(f"{name}."))
-        chosen = [one for one in found if one.type == PAIRS.name]
-        measured = [one for one in found if one.type == METRICS.name]
+            manifests = store.latest(
+                known for known in store.names() if known.startswith(f"{name}.")
+            )
+        chosen = [manifest for manifest in manifests if manifest.type == PAIRS.name]
+        measured = [manifest for manifest in manifests if manifest.type == METRICS.name]
         if not chosen and not measured:
-            chosen = [one for one in found if one.type == JUDGMENTS.name]
+            chosen = [manifest for manifest in manifests if manifest.type == JUDGMENTS.name]
         if not chosen and not measured:
-            raise _nothing(store, name, found)
-        ends |= {_label(name, one, len(chosen)): one for one in chosen}
-        metrics |= {one.ref: one for one in measured}
-        costs |= {one.ref: one for one in found}
+            raise _nothing(store, name, manifests)
+        ends |= {_label(name, manifest, len(chosen)): manifest for manifest in chosen}
+        metrics |= {manifest.ref: manifest for manifest in measured}
+        costs |= {manifest.ref: manifest for manifest in manifests}
     flows = tuple(_flow(store, label, end) for label, end in ends.items())
     models = _models(store, [*ends.values(), *metrics.values()])
     return Subject(tuple(names), flows, tuple(metrics.values()), tuple(costs.values()), models)
@@ -122,32 +124,35 @@ def _flow(store: Store, label: str, end: Manifest) -> Flow:
 
 def _back(graph: Graph, last: Manifest | None) -> list[Manifest]:
     """A version and those of its own type that it was filtered from, the first of them first."""
-    found: list[Manifest] = []
+    manifests: list[Manifest] = []
     while last:
-        found.insert(0, last)
+        manifests.insert(0, last)
         last = graph.first_parent(last, DATASET_TYPES[last.type])
-    return found
+    return manifests
 
 
 def _models(store: Store, ends: Sequence[Manifest]) -> dict[str, str]:
     """The models that the versions hang on; one comes after those that it was trained from."""
-    ordered = [one for one in Graph(store).parents_first(ends) if one.type == MODELS.name]
-    short = [one.name.partition(".")[2].upper() for one in ordered]
+    ordered = [
+        manifest for manifest in Graph(store).parents_first(ends) if manifest.type == MODELS.name
+    ]
+    short = [manifest.name.partition(".")[2].upper() for manifest in ordered]
     names: dict[str, str] = {}
-    for one, name in zip(ordered, short, strict=True):
-        for row in store.rows(one).dicts():
-            names.setdefault(row["model"], name if short.count(name) == 1 else one.name)
+    for manifest, name in zip(ordered, short, strict=True):
+        for row in store.rows(manifest).dicts():
+            names.setdefault(row["model"], name if short.count(name) == 1 else manifest.name)
     return names
 
 
-def _nothing(store: Store, name: str, found: list[Manifest]) -> StoreError:
-    recipes = dict.fromkeys(one.partition(".")[0] for one in store.names())
-    if not found:
+def _nothing(store: Store, name: str, manifests: list[Manifest]) -> StoreError:
+    recipes = dict.fromkeys(known.partition(".")[0] for known in store.names())
+    if not manifests:
         return StoreError(
             f"{store.root}: no recipe '{name}' was built.{did_you_mean(name, recipes)} "
             f"It has {', '.join(recipes) or 'nothing'}."
         )
+    types = dict.fromkeys(manifest.type for manifest in manifests)
     return StoreError(
         f"{name}: it has neither judgments nor pairs nor metrics, found "
-        f"{', '.join(dict.fromkeys(one.type for one in found))}. Build more of it first."
+        f"{', '.join(types)}. Build more of it first."
     )

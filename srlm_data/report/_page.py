@@ -40,7 +40,7 @@ def page_of(
         counted = _count(connection, labels)
         places = prompt_map(connection, store, flows, map_points) if map_points and flows else []
         pairs = pairs_to_look_at(connection)
-    metrics = [_finite(row) for one in subject.metrics for row in store.rows(one).dicts()]
+    metrics = [_finite(row) for manifest in subject.metrics for row in store.rows(manifest).dicts()]
     overview = counted["overview"]
     funnels = [(flow.label, funnel(flow, _counts(counted["states"], flow.label))) for flow in flows]
     shown = {
@@ -147,10 +147,10 @@ def _section(
 
 def _about(overview: Figures) -> str:
     parts = [
-        f"{one['dataset']}: {one['answers']:,} answers"
-        + (f", judged {one['judgments']:,} times" if one["judgments"] else "")
-        + (f", became {one['pairs']:,} pairs" if one["pairs"] else "")
-        for one in overview
+        f"{row['dataset']}: {row['answers']:,} answers"
+        + (f", judged {row['judgments']:,} times" if row["judgments"] else "")
+        + (f", became {row['pairs']:,} pairs" if row["pairs"] else "")
+        for row in overview
     ]
     return f"{'; '.join(parts)}." if parts else ""
 
@@ -161,15 +161,15 @@ def _list(names: Sequence[str]) -> str:
 
 
 _MEASURES: Final[tuple[tuple[str, Callable[[Row], str]], ...]] = (
-    ("answers", lambda one: number(one["answers"], 0)),
-    ("judgments", lambda one: number(one["judgments"], 0)),
-    ("mean score", lambda one: number(one["mean_score"])),
-    ("share of the most common score", lambda one: percent(one["modal_share"])),
-    ("answers whose scores are all equal", lambda one: percent(one["agreement"])),
-    ("characters an answer", lambda one: number(one["length"], 1)),
-    ("pairs", lambda one: number(one["pairs"], 0)),
-    ("margin of a pair, in points", lambda one: number(one["margin"])),
-    ("pairs whose chosen answer is longer", lambda one: percent(one["longer_chosen"])),
+    ("answers", lambda row: number(row["answers"], 0)),
+    ("judgments", lambda row: number(row["judgments"], 0)),
+    ("mean score", lambda row: number(row["mean_score"])),
+    ("share of the most common score", lambda row: percent(row["modal_share"])),
+    ("answers whose scores are all equal", lambda row: percent(row["agreement"])),
+    ("characters an answer", lambda row: number(row["length"], 1)),
+    ("pairs", lambda row: number(row["pairs"], 0)),
+    ("margin of a pair, in points", lambda row: number(row["margin"])),
+    ("pairs whose chosen answer is longer", lambda row: percent(row["longer_chosen"])),
 )
 
 
@@ -178,17 +178,17 @@ def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
     if not overview:
         return {"labels": [], "rows": []}
     rows = [
-        {"name": name, "cells": [measure(one) for one in overview]} for name, measure in _MEASURES
+        {"name": name, "cells": [measure(row) for row in overview]} for name, measure in _MEASURES
     ]
-    occurring = {one["state"] for one in states}
+    occurring = {row["state"] for row in states}
     parse_states = [
         {
             "name": f"judgments: {words(state)}",
             "cells": [
-                percent(_counts(states, one["dataset"]).get(state, 0) / one["judgments"], 2)
-                if one["judgments"]
+                percent(_counts(states, row["dataset"]).get(state, 0) / row["judgments"], 2)
+                if row["judgments"]
                 else NOTHING
-                for one in overview
+                for row in overview
             ],
         }
         for state in STATES
@@ -196,7 +196,7 @@ def _measures(overview: Figures, states: Figures) -> dict[str, Any]:
     ]
     shown = [*rows[:2], *parse_states, *rows[2:]]
     return {
-        "labels": [one["dataset"] for one in overview],
+        "labels": [row["dataset"] for row in overview],
         "rows": [row for row in shown if set(row["cells"]) != {NOTHING}],
     }
 
@@ -210,26 +210,37 @@ def _finite(row: Row) -> Row:
 
 
 def _counts(states: Figures, flow: str) -> dict[str, int]:
-    return {one["state"]: one["judgments"] for one in states if one["dataset"] == flow}
+    return {row["state"]: row["judgments"] for row in states if row["dataset"] == flow}
 
 
 def _costs(versions: Sequence[Manifest]) -> list[dict[str, Any]]:
-    longest = max((float(one.provenance.get("seconds", 0)) for one in versions), default=0) or 1
+    longest = max(map(_seconds, versions), default=0) or 1
     return [
         {
-            "ref": f"{one.name}@{one.version[:8]}",
-            "rows": one.rows,
-            "share": 100 * float(one.provenance.get("seconds", 0)) / longest,
-            "seconds": number(one.provenance.get("seconds"), 1),
-            "spent": [f"{one.cost[kind]:,}" if kind in one.cost else "" for kind in _SPENT],
-            "at": str(one.provenance.get("at", ""))[:16].replace("T", " "),
+            "ref": f"{manifest.name}@{manifest.version[:8]}",
+            "rows": manifest.rows,
+            "share": 100 * _seconds(manifest) / longest,
+            "seconds": number(manifest.provenance.get("seconds"), 1),
+            "spent": [
+                f"{manifest.cost[kind]:,}" if kind in manifest.cost else "" for kind in _SPENT
+            ],
+            "at": _made_at(manifest)[:16].replace("T", " "),
         }
-        for one in sorted(versions, key=lambda one: str(one.provenance.get("at", "")))
+        for manifest in sorted(versions, key=_made_at)
     ]
 
 
 def _total(versions: Sequence[Manifest]) -> dict[str, Any]:
+    costs = [manifest.cost for manifest in versions]
     return {
-        "seconds": number(sum(float(one.provenance.get("seconds", 0)) for one in versions), 1),
-        "spent": [f"{sum(one.cost.get(kind, 0) for one in versions):,}" for kind in _SPENT],
+        "seconds": number(sum(map(_seconds, versions)), 1),
+        "spent": [f"{sum(cost.get(kind, 0) for cost in costs):,}" for kind in _SPENT],
     }
+
+
+def _seconds(manifest: Manifest) -> float:
+    return float(manifest.provenance.get("seconds", 0))
+
+
+def _made_at(manifest: Manifest) -> str:
+    return str(manifest.provenance.get("at", ""))

@@ -55,8 +55,8 @@ def number(value: float | None, digits: int = 2) -> str:
 def score_panel(overview: Figures, scores: Figures, flows: Sequence[str]) -> Panel:
     """How the judge scores."""
 
-    def say(one: Row) -> str:
-        return f"{percent(one['modal_share'])} of the scores are {one['modal_score']:g}"
+    def say(row: Row) -> str:
+        return f"{percent(row['modal_share'])} of the scores are {row['modal_score']:g}"
 
     says = _each(overview, "modal_score", say)
     chart = _charts.grouped(scores, "score", "score", "judgments", flows)
@@ -66,8 +66,8 @@ def score_panel(overview: Figures, scores: Figures, flows: Sequence[str]) -> Pan
 def agreement_panel(overview: Figures, agreement: Figures, flows: Sequence[str]) -> Panel:
     """Whether the judge agrees with itself."""
 
-    def say(one: Row) -> str:
-        return f"all equal for {percent(one['agreement'])} of answers"
+    def say(row: Row) -> str:
+        return f"all equal for {percent(row['agreement'])} of answers"
 
     says = _each(overview, "agreement", say)
     chart = _charts.grouped(
@@ -79,8 +79,8 @@ def agreement_panel(overview: Figures, agreement: Figures, flows: Sequence[str])
 def length_panel(overview: Figures, by_length: Figures, flows: Sequence[str]) -> Panel:
     """Whether the judge rewards length."""
 
-    def say(one: Row) -> str:
-        return f"correlation {one['score_by_length']:+.2f}"
+    def say(row: Row) -> str:
+        return f"correlation {row['score_by_length']:+.2f}"
 
     says = _each(overview, "score_by_length", say)
     chart = _charts.by_length(by_length, flows)
@@ -90,9 +90,9 @@ def length_panel(overview: Figures, by_length: Figures, flows: Sequence[str]) ->
 def longer_panel(overview: Figures, longer: Figures, flows: Sequence[str]) -> Panel:
     """Whether the pairs reward length."""
 
-    def say(one: Row) -> str:
-        lengths = f"{number(one['chosen_length'], 0)} v {number(one['rejected_length'], 0)}"
-        return f"in {percent(one['longer_chosen'])} of the pairs; {lengths} characters"
+    def say(row: Row) -> str:
+        lengths = f"{number(row['chosen_length'], 0)} v {number(row['rejected_length'], 0)}"
+        return f"in {percent(row['longer_chosen'])} of the pairs; {lengths} characters"
 
     says = _each(overview, "pairs", say)
     return Panel("longer", "Is chosen longer than rejected?", says, _charts.longer(longer, flows))
@@ -100,7 +100,7 @@ def longer_panel(overview: Figures, longer: Figures, flows: Sequence[str]) -> Pa
 
 def margin_panel(overview: Figures, margins: Figures, flows: Sequence[str]) -> Panel:
     """How far chosen and rejected lie apart."""
-    says = _each(overview, "margin", lambda one: f"{number(one['margin'])} points on average")
+    says = _each(overview, "margin", lambda row: f"{number(row['margin'])} points on average")
     chart = _charts.grouped(
         margins,
         "margin_from",
@@ -170,7 +170,7 @@ def _measured(rows: Figures, names: Mapping[str, str]) -> Iterator[tuple[str, Fi
                         "high": _times(found[model]["high"], factor),
                         "n": found[model]["n"],
                     }
-                    for model in sorted(found, key=lambda one: (_place(order, one), one))
+                    for model in sorted(found, key=lambda model: (_place(order, model), model))
                 ],
             )
 
@@ -184,7 +184,7 @@ def duel_panels(rows: Figures, names: Mapping[str, str]) -> list[Panel]:
     order = list(names)
     shares, says = [], []
     for (model, versus), figures in sorted(
-        met.items(), key=lambda duel: [_place(order, one) for one in reversed(duel[0])]
+        met.items(), key=lambda duel: [_place(order, side) for side in reversed(duel[0])]
     ):
         duel = f"{names.get(model, model[:12])} v {names.get(versus, versus[:12])}"
         shares += [
@@ -214,14 +214,17 @@ def duel_panels(rows: Figures, names: Mapping[str, str]) -> list[Panel]:
 
 def _each(overview: Figures, where: str, say: Callable[[Row], str]) -> list[Said]:
     """What there is to say of each flow that has the figure ``where``."""
-    said = [
-        Said(say(one), str(one["dataset"]), place)
-        for place, one in enumerate(overview)
-        if one[where] is not None
+    sentences = [
+        Said(say(row), str(row["dataset"]), place)
+        for place, row in enumerate(overview)
+        if row[where] is not None
     ]
     if len(overview) == 1:
-        return [Said(f"{one.sentence[0].upper()}{one.sentence[1:]}.") for one in said]
-    return said
+        return [
+            Said(f"{sentence.sentence[0].upper()}{sentence.sentence[1:]}.")
+            for sentence in sentences
+        ]
+    return sentences
 
 
 def _place(order: Sequence[str], model: str) -> int:
