@@ -38,9 +38,16 @@ MODEL_STEPS = {"sft_judgments": 0, "prompts": 64, "candidates": 0, "judgments": 
 
 TRAINED = ("sft", "m1", "m2")
 MODELS = {
-    # A base model cannot write the prompts by itself: its M1 does.
-    "base": {"MODEL": "path: model, chat_template: gemma", "GENERATOR": "m1"},
-    "instruct": {"MODEL": "path: model", "GENERATOR": "m0"},
+    # A base model repeats the list that it is shown: its M1 answers human prompts.
+    "base": {
+        "MODEL": "path: model, chat_template: gemma",
+        "NEW_PROMPTS": "step: sql, type: prompts, inputs: {ift: ift}, query: "
+        "\"SELECT prompt_id, prompt, 'ift' AS source FROM ift ORDER BY ALL LIMIT PROMPTS\"",
+    },
+    "instruct": {
+        "MODEL": "path: model",
+        "NEW_PROMPTS": "step: self_instruct, examples: ift, model: m0, n: PROMPTS, max_tokens: 64",
+    },
 }
 SIZES = {
     "TRAINING": "lora: {rank: 8}, max_steps: STEPS, batch_size: 2, device_batch: 1, "
@@ -153,7 +160,9 @@ def _table(results: dict[str, Any]) -> list[str]:
         prompts, made = figures["prompts"], figures["candidates"]
         both = [figures["sft_judgments"], figures["judgments"]]
         cells = {
-            "new prompts / requests": f"{prompts['rows']} / {prompts['notes']['requests']}",
+            "new prompts / requests": (
+                f"{prompts['rows']} / {prompts['notes'].get('requests', '-')}"
+            ),
             "answers cut off": f"{made['cut_off']:.0%}",
             "judgments read": " and ".join(f"{one['read']:.0%}" for one in both),
             "of those, justified first": " and ".join(f"{one['justified']:.0%}" for one in both),
@@ -184,7 +193,8 @@ def _alone(folder: Path, limit: int) -> dict[str, float]:
     (model,) = store.rows(store.resolve("loop.m1")).dicts()
     place = folder / "store" / model["location"].partition(":")[2]
     limits = {name: most or limit for name, most in MODEL_STEPS.items() if name != "sft_judgments"}
-    logs = [f"{name}={folder / f'{most}.jsonl'}" for name, most in limits.items()]
+    files = {name: folder / f"{most}.jsonl" for name, most in limits.items()}
+    logs = [f"{name}={file}" for name, file in files.items() if file.is_file()]
     command = [sys.executable, str(HERE / "real" / "alone.py"), str(place), *logs]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
