@@ -106,11 +106,15 @@ class CostResult(Table):
         datasets: a line a dataset that asked a model.
         models: a line a model that was asked.
         pairs: a line a dataset of pairs, with all that it was made from.
+        unused: the answers that no row of any version came from.
+        total: all answers that the store ever paid for.
     """
 
     datasets: list[Spending]
     models: list[Spending]
     pairs: list[Spending]
+    unused: Spending
+    total: Spending
 
     def __repr__(self) -> str:
         return f"CostResult({', '.join(line.name for line in self.datasets)})"
@@ -232,4 +236,6 @@ def cost(*recipes: str, store: Place = None) -> CostResult:
     """
     opened, names = open_store(store), [Path(recipe).stem for recipe in recipes]
     datasets = usage.datasets(opened, names)
-    return CostResult(datasets, usage.models(datasets, opened), usage.pairs(opened, names))
+    total, unused = usage.answers(opened)
+    models = usage.models(datasets, opened)
+    return CostResult(datasets, models, usage.pairs(opened, names), unused, total)

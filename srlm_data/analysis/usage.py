@@ -6,12 +6,19 @@ whatever version or recipe they came from, and nothing of what its model cost to
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
+import pyarrow as pa
+
+from srlm_data.core import database
 from srlm_data.core.errors import StoreError, did_you_mean
 from srlm_data.core.schema import MODELS, PAIRS
+from srlm_data.engines.cache.response_cache import read_sizes
+from srlm_data.engines.settings import Price
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 
@@ -94,6 +101,61 @@ def pairs(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
                     Spending(manifest.ref, PAIRS.name, manifest.rows, whole, missing=tuple(missing))
                 )
     return lines
+
+
+def answers(store: Store) -> tuple[Spending, Spending]:
+    """All answers that were ever paid for, and those of them that no row of a version came from.
+
+    The second ones were dropped by their step, or their build did not finish, or their version is
+    gone. Failed requests are in neither.
+    """
+    texts, numbers = ("key", "model"), ("prompt_tokens", "completion_tokens")
+    schema = pa.schema(
+        [*((name, pa.string()) for name in texts), *((name, pa.int64()) for name in numbers)]
+    )
+    found = [sizes.cast(schema) for sizes in read_sizes(store.root)]
+    with database.connect() as connection:
+        connection.register("paid", pa.concat_tables(found) if found else schema.empty_table())
+        connection.execute("CREATE TABLE used (key VARCHAR)")
+        for name in store.names():
+            for version in store.versions(name):
+                with contextlib.suppress(StoreError):  # damaged, or gone meanwhile
+                    rows = store.rows(store.manifest(name, version))
+                    if rows.files and "answer_key" in rows.type.schema.names:
+                        rows.view(connection, "rows")
+                        connection.execute("INSERT INTO used SELECT answer_key FROM rows")
+                        connection.execute("DROP VIEW rows")
+        sums = connection.execute("""
+            SELECT model, used.key IS NULL AS unused, count(*), sum(coalesce(prompt_tokens, 0)),
+                   sum(coalesce(completion_tokens, 0))
+            FROM (SELECT DISTINCT ON (key) * FROM paid) AS paid
+            LEFT JOIN (SELECT DISTINCT key FROM used) AS used USING (key)
+            GROUP BY ALL
+        """).fetchall()
+    prices = _prices(store)
+    every: Counter[str] = Counter()
+    unused: Counter[str] = Counter()
+    for model, without_row, calls, read, written in sums:
+        cost: dict[str, Any] = {"calls": calls}
+        cost |= {"prompt_tokens": int(read), "completion_tokens": int(written)}
+        if model in prices:
+            cost["money"] = prices[model].of(int(read), int(written))
+        every.update(cost)
+        unused.update(cost if without_row else {})
+    return (
+        Spending("ever spent", "", every["calls"], every),
+        Spending("answers in no version", "", unused["calls"], unused),
+    )
+
+
+def _prices(store: Store) -> dict[str, Price]:
+    """Model digest -> the price that it was last asked at."""
+    latest = sorted(store.latest(), key=lambda manifest: str(manifest.provenance.get("at")))
+    return {
+        model: Price.model_validate(manifest.provenance["price"])
+        for manifest in latest
+        if "price" in manifest.provenance and (model := _model(store, manifest))
+    }
 
 
 def _latest(store: Store, recipes: Collection[str]) -> list[Manifest]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -28,6 +28,9 @@ _COLUMNS = (
     ("seconds", "seconds"),
 )
 
+_DIGITS: Final = {"seconds": 1, "money": 2}
+"""Column -> digits behind the point; others are whole."""
+
 
 @click.command()
 @click.argument("recipes", nargs=-1, shell_complete=_completion.recipes)
@@ -42,10 +45,12 @@ def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
                 "datasets": [_record(line, "rows") for line in result.datasets],
                 "models": [_record(line, "rows") for line in result.models],
                 "pairs": [_record(line, "pairs") for line in result.pairs],
+                "unused": _record(result.unused, "answers"),
+                "total": _record(result.total, "answers"),
             }
         )
         return
-    if not result.datasets:
+    if not (result.datasets or result.total.units):
         say("No model was asked anything yet.")
         return
     _table("dataset", [(_short(line.name), line) for line in result.datasets])
@@ -62,10 +67,21 @@ def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
         if line.missing:
             refs = ", ".join(_short(ref) for ref in line.missing)
             say(f"not counted for {_short(line.name)}, not in this store: {refs}")
+    for line in (result.unused, result.total):
+        say(
+            f"{line.name}: {line.units:,}, {line.cost['prompt_tokens']:,} tokens in, "
+            f"{line.cost['completion_tokens']:,} out{_money(line)}"
+        )
+
+
+def _money(line: Spending) -> str:
+    """Return what a line cost by the prices of the engines; nothing where none has a price."""
+    return f", {line.cost['money']:,.2f} by the engines' prices" if line.cost["money"] else ""
 
 
 def _record(line: Spending, unit: str) -> dict[str, object]:
-    each = {f"{key}_each": round(line.cost[key] / line.units, 4) for key, _ in _COLUMNS}
+    shared = _COLUMNS if line.units else ()
+    each = {f"{key}_each": round(line.cost[key] / line.units, 4) for key, _ in shared}
     return {
         "name": line.name,
         "about": line.about,
@@ -73,7 +89,7 @@ def _record(line: Spending, unit: str) -> dict[str, object]:
         unit: line.units,
         **line.cost,
         "tokens_per_second": line.tokens_per_second,
-        **(each if line.units else {}),
+        **each,
         **({"missing": line.missing} if line.missing else {}),
     }
 
@@ -87,10 +103,12 @@ def _table(title: str, lines: Sequence[tuple[str, Spending]]) -> None:
     """Print lines with columns as wide as what is in them."""
     if not lines:
         return
-    rows = [[title, *(heading for _, heading in _COLUMNS), "out/s"]]
+    priced = any(line.cost["money"] for _, line in lines)
+    columns = [*_COLUMNS, ("money", "money")] if priced else _COLUMNS
+    rows = [[title, *(heading for _, heading in columns), "out/s"]]
     for name, line in lines:
         speed = line.tokens_per_second
-        figures = [f"{line.cost[key]:,.{int(key == 'seconds')}f}" for key, _ in _COLUMNS]
+        figures = [f"{line.cost[key]:,.{_DIGITS.get(key, 0)}f}" for key, _ in columns]
         rows.append([name, *figures, "" if speed is None else f"{speed:,.0f}"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -136,6 +136,12 @@ def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:
         _sum([estimate.prompt_tokens for estimate in estimates], "about", "tokens in"),
         _sum(written, "at most" if most else "about", "out"),
     ]
+    priced = [
+        planned for planned in asking if planned.dataset.engine and planned.dataset.engine.price
+    ]
+    if priced:
+        money = [result.estimates[planned.dataset.name].money for planned in priced]
+        sums.append(_sum(money, "about", "by the engines' prices", ",.2f"))
     line = ", ".join(sums)
     if tokens_per_second and any(written):
         hours = sum(filter(None, written)) / tokens_per_second / 3600
@@ -157,12 +163,12 @@ def _sum_of_calls(asking: Sequence[Planned]) -> str:
     return " and ".join(words)
 
 
-def _sum(values: Sequence[float | None], known: str, of: str) -> str:
+def _sum(values: Sequence[float | None], known: str, of: str, form: str = ",.0f") -> str:
     """Return a sum in words: where some of it is unknown, no more than a lower bound."""
     if all(value is None for value in values):
         return f"unknown {of}"
     bound = "at least" if None in values else known
-    return f"{bound} {sum(filter(None, values)):,.0f} {of}"
+    return f"{bound} {sum(filter(None, values)):{form}} {of}"
 
 
 def _tokens(name: str, estimate: Estimate | None) -> str:

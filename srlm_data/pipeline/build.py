@@ -268,14 +268,18 @@ class _Build:
             if failures.count:
                 identity = unfinished_identity(identity, failures.digest)
                 identity = accepted_identity(identity) if self._accept else identity
-            engine = {"engine": dataset.engine.kind} if dataset.engine else {}
+            engine: dict[str, Any] = {"engine": dataset.engine.kind} if dataset.engine else {}
             limit = {"limit": dataset.limit} if dataset.limit else {}
             seconds = round(time.perf_counter() - started, 3)
+            cost, price = usage.cost(), dataset.engine.price if dataset.engine else None
+            if price and cost:
+                cost["money"] = price.of(cost["prompt_tokens"], cost["completion_tokens"])
+                engine |= {"price": price.model_dump(by_alias=True)}
             completed = replace(
                 manifest,
                 identity=identity,
                 failures=failures.kinds,
-                cost=usage.cost(),
+                cost=cost,
                 provenance={**engine, **limit, "seconds": seconds, **circumstances()},
             )
             refuse_empty(dataset, completed, [read for _, read in reads])

@@ -9,7 +9,7 @@ and from the longest answer that is allowed. A plan's own bounds stay as they ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from srlm_data.core import database
@@ -39,6 +39,7 @@ class Estimate:
         completion_tokens: tokens that they write.
         basis: the dataset that it was measured by; None where tokens are guessed, and those
             written are at most that.
+        money: by the price of the engine, where there is one and tokens are known.
     """
 
     rows: float | None = None
@@ -46,6 +47,7 @@ class Estimate:
     prompt_tokens: float | None = None
     completion_tokens: float | None = None
     basis: str | None = None
+    money: float | None = None
 
     def of(self, calls: int) -> Estimate:
         """Return the estimate of some of its calls alone."""
@@ -102,6 +104,10 @@ class _Estimator:
             found = found.of(planned.unfinished.failed)
         self.rows[key] = found.rows
         self.texts[key] = self._texts(planned, before, found)
+        price = planned.dataset.engine.price if planned.dataset.engine else None
+        if price and found.prompt_tokens is not None and found.completion_tokens is not None:
+            money = price.of(found.prompt_tokens, found.completion_tokens)
+            return replace(found, money=money)
         return found
 
     def _before(self, planned: Planned) -> Manifest | None:

@@ -63,8 +63,8 @@ def test_a_recipe_is_named_by_its_file_or_its_name(cli: Cli, built: Path) -> Non
         "out", "seconds", "out/s",
     ]  # fmt: skip
     assert lines[1].split()[1:8] == ["24", "0", "0", "0", "168", "0", "72"]
-    assert lines[-1].startswith("an accepted pair of toy.pairs@")
-    assert "(6) cost 12.0 answers, 84 tokens in, 36 out" in lines[-1]
+    assert lines[-3].startswith("an accepted pair of toy.pairs@")
+    assert "(6) cost 12.0 answers, 84 tokens in, 36 out" in lines[-3]
 
     found = json.loads(cli("cost", "toy", "--json", cwd=built).stdout)
     assert [one["calls"] for one in found["datasets"]] == [24, 48]
@@ -101,3 +101,35 @@ def test_a_version_costs_what_the_attempt_that_finished_it_has_spent(
 def test_an_unknown_recipe_is_refused(built: Path) -> None:
     with pytest.raises(StoreError, match="nothing of a recipe 'nope'"):
         pairs(Store(built / "store"), ["nope"])
+
+
+def test_answers_in_no_version_and_all_that_was_ever_spent_have_a_line(
+    cli: Cli, project: Path
+) -> None:
+    toy.write_recipe(project, ("engine:\n", "engine:\n  price: {in: 1000, out: 5000}\n"))
+    assert cli("build", "toy.yaml", "--max-calls", "30").returncode == 11
+    told = cli("cost").stdout.splitlines()
+    assert told[-2:] == [
+        "answers in no version: 6, 42 tokens in, 18 out, 0.13 by the engines' prices",
+        "ever spent: 30, 210 tokens in, 90 out, 0.66 by the engines' prices",
+    ]
+    assert cli("build", "toy.yaml", "-q").returncode == 0
+    told = cli("cost").stdout.splitlines()
+    assert told[-2] == "answers in no version: 0, 0 tokens in, 0 out"
+    assert told[-1] == "ever spent: 72, 504 tokens in, 216 out, 1.58 by the engines' prices"
+    assert "money" in told[0]
+    found = json.loads(cli("cost", "--json").stdout)
+    assert found["total"]["answers"] == 72
+    assert found["pairs"][0]["money"] == pytest.approx(1.584)
+
+
+def test_a_plan_has_money_where_an_engine_has_a_price(cli: Cli, project: Path) -> None:
+    toy.write_recipe(project, ("engine:\n", "engine:\n  price: {in: 1000, out: 5000}\n"))
+    assert cli("build", "toy.yaml", "-q").returncode == 0
+    toy.write_recipe(
+        project, ("engine:\n", "engine:\n  price: {in: 1000, out: 5000}\n"), ("n: 6", "n: 60")
+    )
+    assert cli("build", "toy.yaml", "prompts", "-q").returncode == 0
+    last = cli("plan", "toy.yaml").stdout.splitlines()[-1]
+    assert last.startswith("about 720 calls, about ")
+    assert last.endswith(" by the engines' prices")

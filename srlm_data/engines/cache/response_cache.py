@@ -12,12 +12,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from srlm_data.engines.cache import _batches
 from srlm_data.engines.cache._writer import Writer
-from srlm_data.engines.cache.journal import Journal, list_journals
+from srlm_data.engines.cache.journal import Journal, list_journals, read_intact
 from srlm_data.engines.cache.sealed import SealedResponses
 from srlm_data.engines.protocol import Completion, Request, response_keys
+
+
+def read_sizes(root: Path) -> Iterator[pa.Table]:
+    """Yield key, model and tokens of every response that a store ever paid for."""
+    columns = ["key", "model", "prompt_tokens", "completion_tokens"]
+    for journal in list_journals(root):
+        for batch in read_intact(journal):
+            yield pa.Table.from_batches([batch]).select(columns)
+    for file in sorted((root / "answers").glob("*/*.parquet")):
+        with contextlib.suppress(FileNotFoundError), pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(columns=columns):
+                yield pa.Table.from_batches([batch]).select(columns)
 
 
 class ResponseCache:
