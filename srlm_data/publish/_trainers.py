@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from srlm_data.core.messages import data_of
+
 Turn = Mapping[str, Any]
 Row = Mapping[str, Any]
 
@@ -43,11 +45,11 @@ def _turns(turns: Sequence[Turn], *, strict: bool = True) -> list[dict[str, Any]
         turns: of a conversation.
         strict: whether the format knows roles and texts alone, no calls of tools.
     """
-    copies = [{key: value for key, value in turn.items() if value is not None} for turn in turns]
-    if strict and any(
-        turn.keys() > {"role", "content"} or turn["role"] == "tool" for turn in copies
-    ):
-        raise Unfit("tool_turns")
+    copies = [{"role": turn["role"], "content": turn["content"], **data_of(turn)} for turn in turns]
+    for turn in copies if strict else ():
+        data = turn.keys() - {"role", "content"}
+        if data or turn["role"] == "tool":
+            raise Unfit("reasoning" if data == {"reasoning_content"} else "tool_turns")
     return copies
 
 
@@ -70,8 +72,10 @@ def _alternating(prompt: Sequence[Turn]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _trl(prompt: list[Turn], answers: Mapping[str, list[Turn]]) -> dict[str, Any]:
+    begin = _turns(prompt, strict=False)
+    tools = [turn.pop("tools") for turn in begin if "tools" in turn]
     sides = {name: _turns(turns, strict=False) for name, turns in answers.items()}
-    return {"prompt": _turns(prompt, strict=False), **sides}
+    return {"prompt": begin, **sides, **({"tools": tools[0]} if tools else {})}
 
 
 def _alpaca(prompt: list[Turn], answers: Mapping[str, list[Turn]]) -> dict[str, Any]:

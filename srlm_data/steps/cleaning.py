@@ -14,6 +14,7 @@ from pydantic import Field
 
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.errors import DataError
+from srlm_data.core.messages import text_of
 from srlm_data.core.rows import Drops, Rows
 from srlm_data.steps._novelty import BATCH, Novelty
 from srlm_data.steps._words import words
@@ -181,10 +182,10 @@ def _check_prompts(name: str, rows: Rows) -> None:
 
 
 def _prompt(row: Mapping[str, Any]) -> str:
-    return "\n".join(turn["content"] for turn in row["prompt"])
+    return "\n".join(map(text_of, row["prompt"]))
 
 
 def _text(row: Mapping[str, Any]) -> str:
     """All that a row would teach: its prompt and its answers."""
     turns = [turn for name in _CONVERSATIONS for turn in row.get(name) or ()]
-    return "\n".join([*(turn["content"] for turn in turns), row.get("response") or ""])
+    return "\n".join([*map(text_of, turns), row.get("response") or ""])

@@ -232,6 +232,22 @@ def test_what_a_format_has_no_place_for_is_left_out_and_counted(cli, store, proj
     assert not (project / "odd.only.alpaca").exists()
 
 
+def test_calls_of_tools_go_to_trl_as_they_are_and_elsewhere_are_counted(cli, store, project):
+    call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    prompt = [{**user("One and two?")[0], "tools": "[]"}]
+    completion = [{**assistant("")[0], "tool_calls": [call]}]
+    row = {"example_id": "e", "kind": "ift", "prompt": prompt, "prompt_id": "p"}
+    rows = Rows.of(EXAMPLES, [row | {"completion": completion}])
+    store.commit("tools.examples", rows, identity={"tools": 1}, inputs=[])
+    ran(cli("export", "tools.examples", "--to", "trl"))
+    [record] = records(project / "tools.examples.trl" / "train.jsonl")
+    assert record["tools"] == "[]"
+    assert record["completion"][0]["tool_calls"][0]["function"] == call["function"]
+    assert "1 row of it are tool_turns" in one_sentence(
+        cli("export", "tools.examples", "--to", "sharegpt"), 3
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
