@@ -54,13 +54,13 @@ if TYPE_CHECKING:
         Rows,
         Scores,
     )
+    from srlm_data.core.scale import POINTS, Scale
     from srlm_data.core.schema import (
         CANDIDATES,
         COMPARISONS,
         DATASET_TYPES,
         EXAMPLES,
         JUDGMENTS,
-        MAX_SCORE,
         MESSAGES,
         METRICS,
         MODELS,
@@ -103,7 +103,8 @@ _NAMES: Final = {
     "core.messages": "assistant render user",
     "core.rows": "Candidates Comparisons Examples Judgments Messages Metrics Models Pairs Prompts "
     "Rows Scores",
-    "core.schema": "CANDIDATES COMPARISONS DATASET_TYPES EXAMPLES JUDGMENTS MAX_SCORE MESSAGES "
+    "core.scale": "POINTS Scale",
+    "core.schema": "CANDIDATES COMPARISONS DATASET_TYPES EXAMPLES JUDGMENTS MESSAGES "
     "METRICS MODELS PAIRS PROMPTS SCORES DatasetType Message",
     "engines.asking": "answered ask",
     "engines.protocol": "Completion Engine Request Sampling request_seed",
@@ -125,11 +126,11 @@ __all__ = [
     "DATASET_TYPES",
     "EXAMPLES",
     "JUDGMENTS",
-    "MAX_SCORE",
     "MESSAGES",
     "METRICS",
     "MODELS",
     "PAIRS",
+    "POINTS",
     "PROMPTS",
     "SCORES",
     "ArgumentError",
@@ -169,6 +170,7 @@ __all__ = [
     "Runtime",
     "Sampling",
     "SamplingConfig",
+    "Scale",
     "Scores",
     "ShowResult",
     "Source",

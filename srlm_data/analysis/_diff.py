@@ -121,8 +121,8 @@ def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -
         )
     dataset_type = before.type
     with database.connect() as connection:
-        store.rows(before).view(connection, "before")
-        store.rows(after).view(connection, "after")
+        store.rows(before).view(connection, "before", parts=True)
+        store.rows(after).view(connection, "after", parts=True)
         columns = _columns(connection)
         return Diff(
             before,

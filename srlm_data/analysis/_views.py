@@ -80,7 +80,10 @@ def create(
         f"map([{keys}]::VARCHAR[], [{values}]::VARCHAR[])[digest], left(digest, 8))"
     )
     for dataset_type in DATASET_TYPES.values() if whole else ():
-        rows = [_select(dataset_type, manifest) for manifest in latest.get(dataset_type.name, ())]
+        rows = [
+            _select(connection, dataset_type, manifest)
+            for manifest in latest.get(dataset_type.name, ())
+        ]
         connection.execute(
             f'CREATE OR REPLACE VIEW "all_{dataset_type.name}" AS '
             + (" UNION ALL BY NAME ".join(rows) or _nothing(connection, dataset_type))
@@ -90,7 +93,9 @@ def create(
     )
 
 
-def _select(dataset_type: DatasetType, manifest: Manifest) -> str:
+def _select(
+    connection: duckdb.DuckDBPyConnection, dataset_type: DatasetType, manifest: Manifest
+) -> str:
     recipe, _, dataset = manifest.name.partition(".")
     iteration = iteration_of(recipe)
     columns = (
@@ -100,7 +105,10 @@ def _select(dataset_type: DatasetType, manifest: Manifest) -> str:
     )
     if "model" in dataset_type.schema.names:
         columns += "model_name(model) AS model_name, "
-    return f'SELECT {columns}* FROM "{recipe}"."{dataset}"'
+    rows = f'SELECT {columns}* FROM "{recipe}"."{dataset}"'
+    part = dataset_type.part  # a criterion's rows are in the dataset, and counted by nobody
+    has_parts = part and part in connection.sql(f"{rows} LIMIT 0").columns
+    return f"{rows} WHERE {part} IS NULL" if has_parts else rows
 
 
 def _nothing(connection: duckdb.DuckDBPyConnection, dataset_type: DatasetType) -> str:

@@ -17,7 +17,8 @@ import duckdb
 from srlm_data.analysis import queries
 from srlm_data.analysis._views import quoted
 from srlm_data.core import database
-from srlm_data.core.schema import CANDIDATES, JUDGMENTS, MAX_SCORE, PAIRS, DatasetType
+from srlm_data.core.scale import Scale
+from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, DatasetType
 from srlm_data.store import Manifest, Store
 
 Figures = list[dict[str, Any]]
@@ -138,10 +139,12 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
     return rows
 
 
-def whole_scale(scores: Figures) -> list[tuple[float, int]]:
-    """Return score -> judgments, whole points from 0 to the best always there; [] of no scores."""
-    counts = {row["score"]: row["judgments"] for row in scores}
-    whole = dict.fromkeys(map(float, range(MAX_SCORE + 1)), 0)
+def whole_scale(connection: duckdb.DuckDBPyConnection) -> list[tuple[float, int]]:
+    """Return score -> judgments, the points of their scale always there; [] of no scores."""
+    counts = {row["score"]: row["judgments"] for row in ask(connection, "scores")}
+    [ends] = connection.sql("SELECT min(scale_low), max(scale_high) FROM all_judgments").fetchall()
+    scale = Scale.of(*ends)
+    whole = dict.fromkeys(map(float, (scale.points() if scale else None) or ()), 0)
     return sorted((whole | counts).items()) if counts else []
 
 

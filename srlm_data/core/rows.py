@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from srlm_data.core import schema
@@ -246,12 +247,24 @@ class Rows:
         assert isinstance(frame, polars.DataFrame)
         return frame.lazy()
 
-    def view(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Make the rows queryable as ``name`` in ``connection``, out of core where in files."""
+    def view(
+        self, connection: duckdb.DuckDBPyConnection, name: str, *, parts: bool = False
+    ) -> None:
+        """Make the rows queryable as ``name`` in ``connection``, out of core where in files.
+
+        Rows that are parts of another (a judgment's criteria) are in it only with ``parts``.
+        """
         if self.files:
-            connection.read_parquet([str(file) for file in self.files]).create_view(name)
+            rows = connection.read_parquet([str(file) for file in self.files])
+            # A version of before the column has no parts.
+            if not parts and self.type.part in rows.columns:
+                rows = rows.filter(f"{self.type.part} IS NULL")
+            rows.create_view(name)
         else:
-            connection.register(name, self.table())
+            table = self.table()
+            if self.type.part and not parts:
+                table = table.filter(pc.is_null(table[self.type.part]))
+            connection.register(name, table)
 
 
 class Versions(Protocol):

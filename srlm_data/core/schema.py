@@ -61,9 +61,6 @@ COMPARISON_STATES: Final = ("parsed", "unparsed", "truncated", "error", "unscore
 """What became of a comparison. ``identical`` answers are a tie that nobody was asked about;
 ``unscored`` ones had no score to compare. Only ``parsed`` and ``identical`` name a winner."""
 
-MAX_SCORE: Final = 5
-"""The additive judge prompt gives 0 to 5 points (paper, section 2.2 and figure 2)."""
-
 
 @dataclass(frozen=True)
 class DatasetType:
@@ -80,6 +77,8 @@ class DatasetType:
             they finish; the order of a version must not hang on that, for training follows it.
         content: the columns that decide a version's content hash, where not all of them do.
         remarks: columns that never decide it: two rows that differ in them alone are equal.
+        part: a column that says of which part of another row a row is; null in a whole one. Steps
+            and figures read whole rows.
     """
 
     name: str
@@ -90,6 +89,7 @@ class DatasetType:
     order: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    part: str = ""
 
     @property
     def hashed(self) -> list[str]:
@@ -169,6 +169,21 @@ _ANSWERED: Final = {
     "note": _maybe(_TEXT),  # what was not as asked: a seed not sent, another name of the model
 }
 
+# What comes with a prompt and is for its judge.
+_GIVEN: Final = {
+    "reference": _maybe(_TEXT),  # a right answer
+    "rubric": _maybe(_TEXT),  # a checklist that answers to this prompt are judged by
+}
+
+# What a score lies on; null where nobody says.
+_SCALE: Final = {"scale_low": _maybe(_FLOAT), "scale_high": _maybe(_FLOAT)}
+_ON_SCALE: Final = {
+    "a score lies on its scale": (
+        "score IS NULL OR (score >= coalesce(scale_low, score) "
+        "AND score <= coalesce(scale_high, score))"
+    ),
+}
+
 MESSAGES: Final = DatasetType(
     "messages",
     _schema(
@@ -198,7 +213,7 @@ PROMPTS: Final = DatasetType(
     "prompts",
     _schema(
         prompt_id=_TEXT, prompt=CONVERSATION, source=_TEXT, source_ids=_maybe(pa.list_(_TEXT)),
-        **_ANSWERED,
+        **_ANSWERED, **_GIVEN,
     ),
     id="prompt_id",
     remarks=("note",),
@@ -209,7 +224,7 @@ CANDIDATES: Final = DatasetType(
     "candidates",
     _schema(
         candidate_id=_TEXT, prompt_id=_TEXT, prompt=CONVERSATION, response=_TEXT,
-        sample=_INT, source=_TEXT, rank=_maybe(_INT), split=_maybe(_TEXT), **_ANSWERED,
+        sample=_INT, source=_TEXT, rank=_maybe(_INT), split=_maybe(_TEXT), **_ANSWERED, **_GIVEN,
     ),
     id="candidate_id",
     remarks=("note",),
@@ -228,9 +243,12 @@ JUDGMENTS: Final = DatasetType(
         judgment_id=_TEXT, candidate_id=_TEXT, prompt_id=_TEXT, repeat=_INT, state=_TEXT,
         score=_maybe(_FLOAT), text=_TEXT, template=_TEXT, **_ANSWERED,
         error=_maybe(_TEXT),  # why the request failed
+        criterion=_maybe(_TEXT),  # of which the score is; null: the judgment, all criteria combined
+        **_SCALE,
     ),
     id="judgment_id",
     remarks=("error", "note"),
+    part="criterion",
     order=("prompt_id", "candidate_id", "repeat"),
     parents={"candidate_id": "candidates"},
     checks={
@@ -238,9 +256,7 @@ JUDGMENTS: Final = DatasetType(
         "a score exists exactly when the state is parsed": (
             "(state = 'parsed') = (score IS NOT NULL)"
         ),
-        f"a score is between 0 and {MAX_SCORE}": (
-            f"score IS NULL OR score BETWEEN 0 AND {MAX_SCORE}"
-        ),
+        **_ON_SCALE,
     },
 )  # fmt: skip
 
@@ -253,16 +269,12 @@ SCORES: Final = DatasetType(
         model=_maybe(_TEXT),  # digest of the model whose preference it is
         reference=_maybe(_TEXT),  # digest of the model that it is measured against
         details=_maybe(_TEXT),  # what the score was made from, as JSON
+        **_SCALE,
     ),
     id="score_id",
     order=("prompt_id", "candidate_id"),
     parents={"candidate_id": "candidates"},
-    checks={
-        # The range of a judgment: a margin or a threshold of a rule means the same for both.
-        f"a score is between 0 and {MAX_SCORE}": (
-            f"score IS NULL OR score BETWEEN 0 AND {MAX_SCORE}"
-        ),
-    },
+    checks=_ON_SCALE,
 )  # fmt: skip
 
 COMPARISONS: Final = DatasetType(

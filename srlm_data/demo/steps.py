@@ -17,6 +17,7 @@ from srlm_data.core import ids, schema
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Candidates, Messages, Models, Prompts, Rows, Scores
+from srlm_data.core.scale import POINTS
 from srlm_data.demo import Oracle, dialogues, held_out_prompts, trees
 from srlm_data.models import identity
 from srlm_data.models.identity import Workshop
@@ -134,14 +135,16 @@ def check_answers(config: CheckAnswers, candidates: Candidates) -> Scores:  # no
     """
     oracle = Oracle()
 
-    def points(prompt: str, reply: str) -> int | None:
+    def points(prompt: str, reply: str) -> float | None:
         right = oracle.right(prompt, reply)
-        return None if right is None else schema.MAX_SCORE * right
+        return None if right is None else POINTS.high * right
 
     return _score(candidates, "check", points)
 
 
-def _score(candidates: Candidates, method: str, points: Callable[[str, str], int | None]) -> Scores:
+def _score(
+    candidates: Candidates, method: str, points: Callable[[str, str], float | None]
+) -> Scores:
     """Score each candidate by what the truth says of its prompt's last turn and its response."""
     drops: Counter[str] = Counter()
 

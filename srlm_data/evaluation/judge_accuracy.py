@@ -28,7 +28,7 @@ from pydantic import Field
 from srlm_data.core import database
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Candidates, Judgments, Metrics, Rows, Scores
-from srlm_data.core.schema import MAX_SCORE, METRICS, SCORES
+from srlm_data.core.schema import METRICS, SCORES
 from srlm_data.evaluation._bootstrap import Bootstrap, Estimate, exact, mean, metric, ratio
 
 
@@ -44,8 +44,9 @@ class MeasureJudge(Bootstrap):
     constant: Literal["skip", "zero"] = Field(
         "skip", description="What a prompt with equal scores only counts in the correlations."
     )
-    perfect: float = Field(
-        MAX_SCORE, gt=0, le=MAX_SCORE, description="The least score that 5-best takes as perfect."
+    perfect: float | None = Field(
+        None,
+        description="The least score that 5-best takes as perfect; unset: the best of the scale.",
     )
 
 
@@ -109,7 +110,8 @@ def agree(config: MeasureJudge, ranks: Sequence[int], scores: Sequence[float | N
         if first[0] != second[0]
     ]
     ties = signs.count(0)
-    perfect = [rank for rank, score in both if score >= config.perfect]
+    best = config.perfect
+    perfect = [rank for rank, score in both if best is not None and score >= best]
     constant = len({score for _, score in both}) == 1 if len(both) > 1 else None
     spearman, kendall = _correlations(config, both) if constant is not None else (None, None)
     return Agreement(
@@ -169,7 +171,7 @@ def _select(
     connection.execute(f"""
         CREATE VIEW verdicts AS
         SELECT coalesce(model, {template}) AS judge, {template} AS template, candidate_id,
-               prompt_id, score
+               prompt_id, score, scale_high
         FROM judgments SEMI JOIN replies USING (candidate_id)
     """)
     drops = Counter(
@@ -244,6 +246,12 @@ def _measure(
         {"judge": judge, "modal": modal},
     ).fetchall()
     ranks, scores, repeats, parsed, modals = zip(*prompts, strict=True)
+    if config.perfect is None:
+        (best,) = _one(
+            connection,
+            "SELECT max(scale_high) FROM verdicts WHERE judge = $judge", {"judge": judge},
+        )  # fmt: skip
+        config = config.model_copy(update={"perfect": best})
     agreements = [agree(config, *prompt[:2]) for prompt in prompts]
     given = [[score for score in prompt if score is not None] for prompt in scores]
     replies = [len(prompt) for prompt in ranks]

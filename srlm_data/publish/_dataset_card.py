@@ -118,7 +118,7 @@ def _configs(bundle: Bundle) -> str:
 def _scores(bundle: Bundle, store: Store) -> Iterator[str]:
     for part in _parts(bundle, JUDGMENTS.name):
         with figures.connect(store, judgments={part.config: part.manifest}) as connection:
-            counts = figures.whole_scale(figures.ask(connection, "scores"))
+            counts = figures.whole_scale(connection)
             rows = figures.ask(connection, "states")
         if counts:
             most = max(count for _, count in counts)

@@ -46,6 +46,8 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "scores": ("scores", "ratings"),
     "ranks": ("ranks",),
     "tools": ("tools", "functions"),
+    "reference": ("reference", "reference_answer", "ground_truth"),
+    "rubric": ("rubric", "checklist"),
 }  # fmt: skip
 """Field -> the columns that it is looked for in, the first one first."""
 
@@ -158,6 +160,13 @@ class Fields:
     def is_named(self, *names: str) -> bool:
         """Return whether the recipe names a column for any of these fields."""
         return any(name in self._columns for name in names)
+
+    def given(self, name: str) -> str | None:
+        """Return a text that comes with a prompt for its judge; of a list, a line an item."""
+        value = self.get(name)
+        if isinstance(value, list):
+            value = "\n".join(f"- {item}" for item in value if isinstance(item, str)) or None
+        return str(value) if isinstance(value, str | int | float) else None
 
     def prompt(self) -> list[Message]:
         """Return the history and the question; a system column is not in it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import Field
@@ -57,13 +57,14 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
     sampling = config.sampling(stop=config.stop)
     drops: Counter[str] = Counter()
 
-    def asked() -> Iterator[tuple[Request, tuple[str, list[Message], int]]]:
+    def asked() -> Iterator[tuple[Request, tuple[str, list[Message], int, Any, Any]]]:
         samples = range(config.n)
-        for identity, prompt in prompts.tuples("prompt_id", "prompt"):
+        columns = ("prompt_id", "prompt", "reference", "rubric")
+        for identity, prompt, reference, rubric in prompts.tuples(*columns):
             messages = tuple(prompt)
             for sample, seed in enumerate(request_seeds(config.seed, identity, samples)):
                 request = Request(f"{identity}/{sample}", messages, sampling, seed)
-                yield request, (identity, prompt, sample)
+                yield request, (identity, prompt, sample, reference, rubric)
 
     def answered() -> Iterator[Columns]:
         total = prompts.count() * config.n
@@ -73,7 +74,7 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
             kept = block.where([not reason for reason in reasons])
             if not kept.completions:
                 continue
-            identities, conversations, samples = zip(*kept.about, strict=True)
+            identities, conversations, samples, references, rubrics = zip(*kept.about, strict=True)
             texts = kept.texts()
             yield {
                 "candidate_id": row_ids("candidate", identities, engine.model, samples, texts),
@@ -83,6 +84,8 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
                 "sample": samples,
                 "source": pa.repeat("model", len(texts)),
                 **kept.answered(engine),
+                "reference": references,
+                "rubric": rubrics,
             }
 
     return Rows.columns(CANDIDATES, answered(), drops=drops)

@@ -7,53 +7,52 @@ where the state is ``parsed``, its score; :mod:`srlm_data.steps.reading` says wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, ClassVar, Final
+from typing import ClassVar, Self
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from srlm_data.core import database
-from srlm_data.core.config import Expected, Lengths, Template, fills
+from srlm_data.core.config import Expected, Lengths
 from srlm_data.core.ids import row_id, row_ids
-from srlm_data.core.messages import render, user
+from srlm_data.core.messages import user
 from srlm_data.core.rows import Candidates, Columns, Judgments, Models, Rows
-from srlm_data.core.schema import JUDGMENTS, MAX_SCORE
+from srlm_data.core.schema import JUDGMENTS
 from srlm_data.engines.asking import ask_in_blocks
 from srlm_data.engines.protocol import Engine, Request, request_seeds
 from srlm_data.engines.sampling import SamplingConfig
+from srlm_data.steps.judge_form import JudgeForm
 from srlm_data.steps.judge_injection import injections_sql
-from srlm_data.steps.reading import read_score
-
-GUIDED: Final = rf"([^\n]*\n)*Score: [0-{MAX_SCORE}]"
-"""A judgment whose last line is a score: free until then, and it cannot end before."""
+from srlm_data.steps.reading import Reading
 
 
-class Judge(SamplingConfig):
+class Judge(JudgeForm, SamplingConfig):
     """How answers are judged."""
 
     revision: ClassVar[int] = 2  # scores are read by other rules
 
     repeats: int = Field(3, ge=1, description="Judgments a candidate (paper: 3, their mean).")
-    template: Annotated[Template, fills("a judge", "prompt", "response")] = Field(
-        default="judge",
-        validate_default=True,
-        description="Prompt of the judge, with {prompt} and {response}.",
-    )
     max_tokens: int = Field(512, ge=1, description="Longest judgment, in tokens.")
     guided: bool = Field(
         False,
-        description="Let a judgment end only with a score line; for the engines vllm, ray and "
+        description="Let a judgment be only what its reader reads; for the engines vllm, ray and "
         "openai (a server of vLLM).",
     )
     seed: int = Field(0, ge=0, description="Seed of the requests.")
 
+    @model_validator(mode="after")
+    def _can_guide(self) -> Self:
+        if self.guided:
+            self.pattern()
+        return self
+
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """``repeats`` calls and rows a candidate."""
+        """``repeats`` calls a candidate, each a row, and one more for each criterion."""
         candidates = rows.get("candidates")
-        judgments = None if candidates is None else candidates * self.repeats
-        return Expected(judgments, judgments)
+        calls = None if candidates is None else candidates * self.repeats
+        return Expected(None if calls is None else calls * (1 + len(self.criteria)), calls)
 
     def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
         """A call reads the template, filled with a prompt and its answer."""
@@ -64,30 +63,39 @@ class Judge(SamplingConfig):
 def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) -> Judgments:
     """Let a model judge every candidate, several times.
 
-    The prompt is filled in as :func:`srlm_data.core.messages.render` writes it. No judgment is
-    dropped: one that failed or has no score keeps its text and says so in its state, which the
+    The prompt is filled in as :func:`srlm_data.core.messages.render` writes it. A judgment is a
+    row; one of several criteria is followed by a row for each (``criterion``). None that was made
+    is dropped: one that failed or has no score keeps its text and says so in its state, which the
     notes count as ``states``. They count the answers, too, that plead with their judge
     (``judge_injections``, by kind; see :mod:`srlm_data.steps.judge_injection`).
+
+    Drops: ``no_reference`` and the like: candidates without a column that the template shows.
 
     Raises:
         DataError: ``model`` is not the model that the engine has loaded.
         EngineError: the engine cannot go on.
     """
-    pattern = GUIDED if config.guided else None
-    sampling = config.sampling(pattern=pattern)
+    sampling = config.sampling(pattern=config.pattern() if config.guided else None)
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
     pleading: Counter[str] = Counter()
+    drops: Counter[str] = Counter()
 
     def asked() -> Iterator[tuple[Request, tuple[str, str, int]]]:
         repeats = range(config.repeats)
-        shown = ("candidate_id", "prompt_id", "prompt", "response")
-        for identity, prompt_id, prompt, response in candidates.tuples(*shown):
-            text = config.template.fill(prompt=render(prompt), response=response)
+        shown = ("candidate_id", "prompt_id", "prompt", "response", *config.columns)
+        for row in candidates.tuples(*shown):
+            named = dict(zip(shown, row, strict=True))
+            text = config.fill(named)
+            if text is None:
+                empty = next(name for name in config.columns if named[name] is None)
+                drops[f"no_{empty}"] += 1
+                continue
             messages = tuple(user(text))
+            identity = named["candidate_id"]
             for repeat, seed in enumerate(request_seeds(config.seed, identity, repeats)):
                 request = Request(f"{identity}/{repeat}", messages, sampling, seed)
-                yield request, (identity, prompt_id, repeat)
+                yield request, (identity, named["prompt_id"], repeat)
 
     def judged() -> Iterator[Columns]:
         total, by = candidates.count() * config.repeats, engine.model
@@ -97,10 +105,10 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
             for block in ask_in_blocks(engine, model, asked(), total=total):
                 identities, prompt_ids, repeats = zip(*block.about, strict=True)
                 texts = block.texts()
-                read = [read_score(one.text, one.finish_reason) for one in block.completions]
-                became, scores, _ = zip(*read, strict=True)
+                readings = [config.read(one.text, one.finish_reason) for one in block.completions]
+                became, scores, _ = zip(*(parts[0][1] for parts in readings), strict=True)
                 states.update(became)
-                yield {
+                judgments = {
                     "judgment_id": row_ids("judgment", identities, by, template, repeats, texts),
                     "candidate_id": identities,
                     "prompt_id": prompt_ids,
@@ -109,14 +117,50 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                     "score": scores,
                     "text": texts,
                     "template": pa.repeat(template, len(texts)),
+                    **_scale(config, len(texts)),
                     **block.answered(engine),
                     "error": block.errors(),
                 }
+                yield judgments
+                if config.criteria:
+                    yield _of_criteria(config, judgments, readings, by)
             pleading.update(found.result())
 
     # The counters are filled while the rows are drained, and read after.
     notes = {"states": states, "judge_injections": pleading}
-    return Rows.columns(JUDGMENTS, judged(), notes=notes)
+    return Rows.columns(JUDGMENTS, judged(), drops=drops, notes=notes)
+
+
+def _scale(config: Judge, rows: int) -> dict[str, pa.Array]:
+    return {name: pa.repeat(float(end), rows) for name, end in config.on.columns().items()}
+
+
+def _of_criteria(
+    config: Judge, judgments: Columns, readings: Sequence[list[tuple[str | None, Reading]]], by: str
+) -> Columns:
+    """A row for each criterion of some judgments; texts and costs are the judgment's own."""
+    parts = [
+        (judgment, name, reading)
+        for judgment, of_one in enumerate(readings)
+        for name, reading in of_one[1:]
+    ]
+    places, names, read = zip(*parts, strict=True)
+    became, scores, _ = zip(*read, strict=True)
+    whole = {
+        name: [judgments[name][place] for place in places]
+        for name in ("judgment_id", "candidate_id", "prompt_id", "repeat", "template")
+    }
+    identities = row_ids("criterion", whole["judgment_id"], names)
+    return {
+        **whole,
+        "judgment_id": identities,
+        "state": became,
+        "score": scores,
+        "text": pa.repeat("", len(parts)),
+        "model": pa.repeat(by, len(parts)),
+        "criterion": names,
+        **_scale(config, len(parts)),
+    }
 
 
 def _pleading(candidates: Rows) -> dict[str, int]:

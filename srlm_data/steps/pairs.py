@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from srlm_data.core import database
 from srlm_data.core.config import Expected
 from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
-from srlm_data.core.schema import MAX_SCORE, PAIRS
+from srlm_data.core.schema import PAIRS
 from srlm_data.steps import pairing
 from srlm_data.steps.pairing import Reasoning, Rule
 
@@ -35,13 +35,10 @@ class Pair(Reasoning):
         description="Which answers meet: best_worst, best_random, best_second, all_pairs, "
         "length_controlled, wrap_around, or a SQL file of your own (see docs/recipes.md).",
     )
-    min_margin: float = Field(
-        0, ge=0, le=MAX_SCORE, description="Least difference of the two mean scores."
-    )
+    min_margin: float = Field(0, ge=0, description="Least difference of the two mean scores.")
     max_spread: float | None = Field(
         None,
         ge=0,
-        le=MAX_SCORE,
         description="Largest difference among an answer's own scores; where its judge contradicts "
         "itself more, the answer is unscored.",
     )
@@ -49,8 +46,10 @@ class Pair(Reasoning):
         0, ge=0, lt=1, description="With length_controlled: what is nearly best, or nearly worst."
     )
     k: int = Field(10, ge=1, description="With wrap_around: most pairs a prompt.")
-    wins_from: float = Field(
-        MAX_SCORE, ge=0, le=MAX_SCORE, description="With wrap_around: least score of a winner."
+    wins_from: float | None = Field(
+        None,
+        description="With wrap_around: least score of a winner; unset: the best of the judge's "
+        "scale.",
     )
     seed: int = Field(0, ge=0, description="Seed of the choice among equally good or bad answers.")
 
@@ -148,7 +147,7 @@ _DECIDED: Final = """
     WITH means AS (
         SELECT prompt_id, candidate_id, count(*) AS judgments,
                count(score) AS n,
-               sum(score::DECIMAL(12, 9)) AS total
+               sum(score::DECIMAL(18, 9)) AS total
         FROM judgments GROUP BY prompt_id, candidate_id
     ),
     answers AS (

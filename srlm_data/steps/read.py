@@ -127,7 +127,8 @@ def _prompt(config: ReadPrompts, record: Mapping[str, Any], where: str) -> dict[
     while prompt and prompt[-1]["role"] == "assistant":
         prompt.pop()
     prompt = refuse_blank(fields.in_full(prompt))
-    return {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "given"}
+    given = {name: fields.given(name) for name in ("reference", "rubric")}
+    return {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "given", **given}
 
 
 class ReadPairs(Layout):

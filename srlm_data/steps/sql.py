@@ -65,7 +65,7 @@ def _result(
 ) -> Iterator[pa.RecordBatch]:
     with database.connect() as connection:
         for name, rows in inputs.items():
-            rows.view(connection, name)
+            rows.view(connection, name, parts=True)
         _lock(connection, inputs)
         try:
             statements = connection.extract_statements(query)

@@ -84,7 +84,7 @@ def _refuse_orphans(
     if not parents:  # human replies, say, come without a prompts dataset
         return
     for number, parent in enumerate(parents):
-        parent.view(connection, f"{column}_{number}")
+        parent.view(connection, f"{column}_{number}", parts=True)
     known = " UNION ALL ".join(
         f'SELECT "{parent.type.id}" AS id FROM {column}_{number}'
         for number, parent in enumerate(parents)

@@ -21,7 +21,8 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Candidates, Comparisons, Models, Rows, Scores
-from srlm_data.core.schema import COMPARISONS, MAX_SCORE, SCORES
+from srlm_data.core.scale import POINTS
+from srlm_data.core.schema import COMPARISONS, SCORES
 from srlm_data.engines.asking import answered, ask
 from srlm_data.engines.protocol import Engine, Request, request_seed
 from srlm_data.steps.reading import read_verdict
@@ -174,6 +175,7 @@ def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scor
                         "score": score,
                         "method": config.by,
                         "model": judges[0][0],
+                        **POINTS.columns(),
                     }
 
     return Rows.stream(SCORES, rows(), drops=drops, notes=notes)
@@ -227,7 +229,7 @@ def _scores(
     played = wins.sum(0) + wins.sum(1)
     shares = elo(wins) if config.by == "elo" else wins.sum(1) / np.maximum(played, 1e-12)
     return {
-        identity: round(MAX_SCORE * float(share), 9) if decided[identity] else None
+        identity: round(POINTS.high * float(share), 9) if decided[identity] else None
         for identity, share in zip(ids, shares, strict=True)
     }
 

@@ -22,7 +22,8 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import BATCH, Candidates, Judgments, Models, Pairs, Rows, Scores
-from srlm_data.core.schema import MAX_SCORE, PAIRS, SCORES
+from srlm_data.core.scale import POINTS
+from srlm_data.core.schema import PAIRS, SCORES
 from srlm_data.models.identity import Workshop
 from srlm_data.models.logprobs import Reader
 
@@ -96,6 +97,8 @@ def expected_scores(
                     "score": None if mean is None else round(mean, 6),
                     "method": "expected",
                     "model": digest,
+                    "scale_low": judgments_of[0][0]["scale_low"],
+                    "scale_high": judgments_of[0][0]["scale_high"],
                 }
         notes["shift"] = round(shift / max(count, 1), 6)
 
@@ -103,7 +106,8 @@ def expected_scores(
 
 
 _JUDGED: Final = """
-    SELECT candidate_id, candidates.prompt_id, candidates.prompt, response, text, score
+    SELECT candidate_id, candidates.prompt_id, candidates.prompt, response, text, score,
+           scale_low, scale_high
     FROM judgments JOIN candidates USING (candidate_id) ORDER BY candidate_id, repeat, judgment_id
 """
 
@@ -114,20 +118,26 @@ def _expect(
     """Each judgment with its expected score, None where it has no score."""
     for batch in batches:
         judged = batch.to_pylist()
-        shares = reader.choices(_begun(config, row) for row in judged if row["score"] is not None)
-        for row in judged:
-            parsed = row["score"] is not None
-            weights = next(shares) if parsed else ()
-            expected = sum(score * share for score, share in enumerate(weights))
-            yield row, expected if parsed else None
+        # A judgment of another form (a bare JSON object, say) has no place for another score.
+        scored = [row["score"] is not None and bool(_SCORE.search(row["text"])) for row in judged]
+        shares = reader.choices(
+            _begun(config, row) for row, is_scored in zip(judged, scored, strict=True) if is_scored
+        )
+        for row, is_scored in zip(judged, scored, strict=True):
+            weights = next(shares) if is_scored else ()
+            expected = sum(
+                score * share for score, share in enumerate(weights, int(row["scale_low"] or 0))
+            )
+            yield row, expected if is_scored else None
 
 
 def _begun(config: ExpectedScores, row: Mapping[str, Any]) -> tuple[Any, str, list[str]]:
     """The judge's conversation, its judgment up to the score, and the scores that might come."""
     text = config.template.fill(prompt=render(row["prompt"]), response=row["response"])
     found = _SCORE.search(row["text"])
-    assert found, "a parsed judgment has a score"
-    endings = [f"{found['space']}{score}" for score in range(MAX_SCORE + 1)]
+    assert found, "only such judgments are read again"
+    scores = range(int(row["scale_low"]), int(row["scale_high"]) + 1)
+    endings = [f"{found['space']}{score}" for score in scores]
     return user(text), row["text"][: found.start("space")], endings
 
 
@@ -170,11 +180,12 @@ def intrinsic_rewards(
                     "score_id": row_id("score", "intrinsic", identity, digest, reference),
                     "candidate_id": identity,
                     "prompt_id": prompt,
-                    "score": MAX_SCORE * below / max(len(others), 1),
+                    "score": POINTS.high * below / max(len(others), 1),
                     "method": "intrinsic",
                     "model": digest,
                     "reference": reference,
                     "details": json.dumps(details),
+                    **POINTS.columns(),
                 }
 
     return Rows.stream(SCORES, rows())

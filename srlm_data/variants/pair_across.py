@@ -18,7 +18,7 @@ from srlm_data.core import database
 from srlm_data.core.config import Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
-from srlm_data.core.schema import MAX_SCORE, PAIRS
+from srlm_data.core.schema import PAIRS
 from srlm_data.steps.pairing import Reasoning, rows_of
 
 
@@ -28,7 +28,6 @@ class PairAcross(Reasoning):
     min_margin: float = Field(
         0,
         ge=0,
-        le=MAX_SCORE,
         description="Least difference of the two scores, where there are any.",
     )
     seed: int = Field(0, ge=0, description="Seed of the choice among equally good or bad answers.")
@@ -96,7 +95,7 @@ def pair_across(
 def _choose(connection: duckdb.DuckDBPyConnection, side: str, wanted: str, *, judged: bool) -> None:
     """The table of a side's one answer to each prompt, null where none has a score."""
     scores = (
-        f"SELECT candidate_id, avg(score::DECIMAL(12, 9)) AS score FROM {side}_judgments "
+        f"SELECT candidate_id, avg(score::DECIMAL(18, 9)) AS score FROM {side}_judgments "
         "WHERE score IS NOT NULL GROUP BY candidate_id"
         if judged
         else f"SELECT candidate_id, 0 AS score FROM {side}"

@@ -136,7 +136,7 @@ def pair_by(
     seed: int,
     min_margin: float,
     max_spread: float | None,
-    settings: Mapping[str, float],
+    settings: Mapping[str, float | None],
     reasoning: Reasoning,
 ) -> Pairs:
     """Pair the answers of each prompt as a rule says.
@@ -164,6 +164,8 @@ def pair_by(
             variables = {**settings, "seed": seed, "margin": min_margin, "spread": max_spread}
             for name, value in variables.items():
                 connection.execute(f"SET VARIABLE {name} = ?", [value])
+            if rule.reads("wins_from") and settings.get("wins_from") is None:
+                _win_from_the_top(connection, rule)
             for statement in (_SCORED, _ANSWERS):
                 connection.execute(statement)
             _lock(connection, [*candidates.files, *judgments.files])
@@ -179,6 +181,17 @@ def pair_by(
             ).to_arrow_reader(BATCH)
 
     return Rows.reading(PAIRS, batches(), drops=drops, notes=notes)
+
+
+def _win_from_the_top(connection: duckdb.DuckDBPyConnection, rule: RuleText) -> None:
+    """Let the best of the scale be what wins, where the recipe says nothing else."""
+    [(top,)] = connection.sql("SELECT max(scale_high) FROM judgments").fetchall()
+    if top is None:
+        raise DataError(
+            f"rule '{rule.name}': nobody says what the scores' scale is. Set 'wins_from', the "
+            "least score of a winner."
+        )
+    connection.execute("SET VARIABLE wins_from = ?", [top])
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> None:
@@ -218,7 +231,7 @@ _SCORED: Final = """
            n > 0 AND coalesce(spread <= getvariable('spread'), true) AS agreed, n, total
     FROM (
         SELECT prompt_id, candidate_id, response, count(score) AS n,
-               sum(score::DECIMAL(12, 9)) AS total, max(score) - min(score) AS spread
+               sum(score::DECIMAL(18, 9)) AS total, max(score) - min(score) AS spread
         FROM candidates
         LEFT JOIN (SELECT prompt_id, candidate_id, score FROM judgments WHERE score IS NOT NULL)
             USING (prompt_id, candidate_id)

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from srlm_data.core.scale import POINTS, Scale
 from srlm_data.steps.reading import _labels, _values
 from srlm_data.steps.reading._labels import Place, Vocabulary
-from srlm_data.steps.reading._text import Judgment, split
+from srlm_data.steps.reading._text import Judgment, fold, own_words, split, undress
 from srlm_data.steps.reading._words import words
 
 _LONGEST: Final = 1_000_000
@@ -56,7 +57,12 @@ def _verdicts() -> Vocabulary:
 
 
 def read_score(
-    text: str, finish_reason: str, scale: Scale = POINTS, name: str | None = None
+    text: str,
+    finish_reason: str,
+    scale: Scale = POINTS,
+    name: str | None = None,
+    *,
+    keys_only: bool = False,
 ) -> Reading:
     """Read the score of a completion of the judge.
 
@@ -65,6 +71,7 @@ def read_score(
         finish_reason: ``stop``, ``length`` (it was cut off) or ``error``.
         scale: what a score lies on; another number is ``out_of_range``.
         name: of a criterion: the number under this name is read, not the one under ``Score``.
+        keys_only: read keys of JSON objects only.
     """
     if finish_reason == "error":
         return Reading("error", None, "the request failed")
@@ -83,6 +90,7 @@ def read_score(
         return _values.read_number(place.value, place.room, place.scale, scale)
 
     places = _labels.find_places(judgment, vocabulary)
+    places = [place for place in places if place.key or not keys_only]
     place, why = _labels.decide(judgment, places, lambda place: read(place)[0] != "unparsed")
     if place is None or (cut and _is_cut(judgment, place)):
         return Reading(*_unsaid(judgment, place, why, cut))
@@ -91,6 +99,50 @@ def read_score(
     state, score = read(place)
     reasons = {"unparsed": "no one number", "out_of_range": f"no score of {scale}"}
     return Reading(state, score, f"{why}: {reasons[state]}" if state in reasons else why)
+
+
+def read_match(
+    text: str, finish_reason: str, regex: str, scale: Scale, name: str | None = None
+) -> Reading:
+    """Read the number in the last match of a regular expression of the user's own.
+
+    Its group ``name``, else ``score``, else its first one, else all of it is the number.
+    """
+    if finish_reason == "error":
+        return Reading("error", None, "the request failed")
+    spoken, unfinished = own_words(text)
+    cut = finish_reason == "length"
+    last = None
+    for last in re.finditer(regex, spoken):  # noqa: B007 - the last one is wanted
+        pass
+    if last is None or unfinished:
+        return Reading("truncated" if cut else "unparsed", None, "nothing matches")
+    first = min(last.re.groups, 1)
+    group: str | int = name or ("score" if "score" in last.re.groupindex else first)
+    if cut and last.end(group) == len(spoken):
+        return Reading("truncated", None, "cut off within its score")
+    state, score = _values.read_number(fold(last[group] or ""), "none", "", scale)
+    return Reading(state, score, f"the last match, '{last[0]:.60}'")
+
+
+def read_choice(text: str, finish_reason: str, choices: Mapping[str, float]) -> Reading:
+    """Read which of some words is all that a judgment, or its last line, says."""
+    if finish_reason == "error":
+        return Reading("error", None, "the request failed")
+    spoken, unfinished = own_words(text)
+    lines = [undress(fold(line)).strip(" .!\"'()[]{}") for line in spoken.split("\n")]
+    last = next((line for line in reversed(lines) if line), "")
+    cut = finish_reason == "length"
+    words_of = {word.casefold(): score for word, score in choices.items()}
+    word = last.casefold()
+    if word not in words_of:
+        word = word.rpartition(": ")[2]
+    if word not in words_of or unfinished:
+        return Reading("truncated" if cut else "unparsed", None, "none of the choices")
+    # A word that was cut off might have been a longer one.
+    if cut and any(other != word and other.startswith(word) for other in words_of):
+        return Reading("truncated", None, "cut off within its choice")
+    return Reading("parsed", float(words_of[word]), f"the choice '{word}'")
 
 
 def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:

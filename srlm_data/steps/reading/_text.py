@@ -66,13 +66,18 @@ class Judgment(NamedTuple):
     unfinished: bool  # it was still reasoning where it ended
 
 
-def split(text: str) -> Judgment:
-    """Split a completion into the lines that are the judge's own words."""
+def own_words(text: str) -> tuple[str, bool]:
+    """What of a completion is the judge's, and whether it was still reasoning where it ended."""
     text = re.sub(f"[{_UNSEEN}]", "", text)
     text = re.sub(r"\r\n?|[\u2028\u2029\x85\x0b\x0c]", "\n", text)
     text = re.sub(r"\n(?:[ \t]*+\n){2,}+", "\n\n", text)
     text, unfinished = _without_reasoning(text.replace("\uff5c", "|"))
-    text = _first_turn(_without_blocks(text))
+    return _first_turn(_without_blocks(text)), unfinished
+
+
+def split(text: str) -> Judgment:
+    """Split a completion into the lines that are the judge's own words."""
+    text, unfinished = own_words(text)
     objects: list[Any] = []
     if "{" in text:
         text = _without_objects(text, objects)

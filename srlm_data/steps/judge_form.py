@@ -1,0 +1,251 @@
+"""How a judge is declared: what it is shown, on which scale it scores, and how it is read.
+
+A judge stands in the recipe's step or in a file of its own (``judge: helpful.yaml``). Its texts and
+numbers are identity, its file's name is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import pydantic
+import yaml
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from srlm_data.core import templates
+from srlm_data.core.config import Config, Runtime, Template
+from srlm_data.core.messages import render
+from srlm_data.core.scale import POINTS, Scale
+from srlm_data.core.schema import CANDIDATES
+from srlm_data.steps.reading import Reading, read_choice, read_match, read_score
+
+NEEDS: Final = ("prompt", "response")
+"""What every judge is shown."""
+
+
+class Criterion(Config):
+    """What one of several scores is of."""
+
+    name: str = Field(min_length=1, description="Under this name its score is read.")
+    weight: float = Field(1, gt=0, description="Of the score in the mean.")
+
+    @field_validator("name")
+    @classmethod
+    def _has_letters(cls, name: str) -> str:
+        if not re.search(r"[^\W\d_]", name):
+            raise ValueError(f"a criterion's name has letters, found '{name}'")
+        return name
+
+
+def _in_order(scale: tuple[float, float]) -> tuple[float, float]:
+    if scale[0] >= scale[1]:
+        raise ValueError(f"the lower end of a scale comes first, found {list(scale)}")
+    return scale
+
+
+class JudgeForm(Config):
+    """What a judge is shown, and how its text becomes scores."""
+
+    judge: Annotated[str | None, Runtime()] = Field(
+        None, description="A YAML file beside the recipe that has these settings of the judge."
+    )
+    template: Template = Field(
+        default="judge",
+        validate_default=True,
+        description="Prompt of the judge, with {prompt} and {response}; {reference}, {rubric} and "
+        "other columns of the candidates may stand there too.",
+    )
+    scale: Annotated[tuple[float, float], pydantic.AfterValidator(_in_order)] = Field(
+        (POINTS.low, POINTS.high),
+        description="The least and the greatest score (paper: 0 and 5); fractions lie between.",
+    )
+    criteria: tuple[Criterion, ...] = Field(
+        (), description="Names of several scores in one judgment, or names with weights."
+    )
+    combine: Literal["mean", "min", "max"] = Field(
+        "mean", description="How the criteria's scores become one: their weighted mean, the least."
+    )
+    reader: Literal["line", "json", "regex", "choice"] = Field(
+        "line",
+        description="How a judgment is read: line (a score under its word), json (a field of an "
+        "object), regex (the last match), choice (one of some words).",
+    )
+    field: str = Field("score", description="With json and no criteria: the field of the score.")
+    regex: str | None = Field(
+        None,
+        description="With regex: its group 'score', its first one or all of it is the score; with "
+        "criteria, a group of each name.",
+    )
+    choices: dict[str, float] = Field(
+        default_factory=dict, description="With choice: the words, and the score of each."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_file(cls, values: Any, info: ValidationInfo) -> Any:
+        """The settings of the judge's own file, where one is named."""
+        if not isinstance(values, Mapping) or values.get("judge") is None:
+            return values
+        base = Path((info.context or {}).get("base", "."))
+        settings = _read(base, values["judge"])
+        unknown = sorted(settings.keys() - (JudgeForm.model_fields.keys() - {"judge"}))
+        twice = sorted(settings.keys() & values.keys())
+        if unknown or twice:
+            names = ", ".join(unknown or twice)
+            why = "no setting of a judge" if unknown else "set in the recipe too"
+            raise ValueError(f"judge '{values['judge']}': {why}: {names}")
+        return {**settings, **values}
+
+    @field_validator("criteria", mode="before")
+    @classmethod
+    def _of_names(cls, value: Any) -> Any:
+        """Criteria as a list of names, or as names with their weights."""
+        if isinstance(value, Mapping):
+            return [{"name": name, "weight": weight} for name, weight in value.items()]
+        if isinstance(value, list | tuple):
+            return [{"name": one} if isinstance(one, str) else one for one in value]
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        shown = self.template.placeholders
+        if missing := set(NEEDS) - shown:
+            raise ValueError(
+                f"template '{self.template.name}' lacks the placeholders {sorted(missing)}: a "
+                f"judge fills {sorted(NEEDS)}"
+            )
+        if unknown := shown - {*NEEDS, *CANDIDATES.schema.names}:
+            raise ValueError(
+                f"template '{self.template.name}' has the placeholders {sorted(unknown)}: a judge "
+                f"fills {sorted(NEEDS)} and columns of the candidates, such as reference"
+            )
+        names = [criterion.name.lower() for criterion in self.criteria]
+        if len(set(names)) < len(names):
+            raise ValueError(f"criteria have names of their own, found {names}")
+        for reader, setting in (("regex", self.regex), ("choice", self.choices)):
+            if (self.reader == reader) != bool(setting):
+                name = "regex" if reader == "regex" else "choices"
+                raise ValueError(f"'{name}' and 'reader: {reader}' belong together")
+        if self.reader == "choice":
+            if self.criteria:
+                raise ValueError("a choice is one score: 'criteria' need another reader")
+            off = [word for word, score in self.choices.items() if not self._holds(score)]
+            if off:
+                raise ValueError(f"choices with a score outside the scale {self.on}: {off}")
+        if self.regex is not None:
+            _compile(self.regex, [criterion.name for criterion in self.criteria])
+        return self
+
+    def _holds(self, score: float) -> bool:
+        return self.on.low <= score <= self.on.high
+
+    @property
+    def on(self) -> Scale:
+        """The scale of the scores."""
+        return Scale(*self.scale)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the candidates that the template shows, besides prompt and response."""
+        return tuple(sorted(self.template.placeholders - set(NEEDS)))
+
+    def fill(self, row: Mapping[str, Any]) -> str | None:
+        """The judge's prompt for a candidate; None where a column that it wants is empty."""
+        columns = {name: row[name] for name in self.columns}
+        if any(value is None for value in columns.values()):
+            return None
+        shown = {name: str(value) for name, value in columns.items()}
+        return self.template.fill(prompt=render(row["prompt"]), response=row["response"], **shown)
+
+    def read(self, text: str, finish_reason: str) -> list[tuple[str | None, Reading]]:
+        """What is read from a judgment: the whole of it first, then criterion by criterion."""
+        if not self.criteria:
+            return [(None, self._read(text, finish_reason, None))]
+        parts = [
+            (criterion.name, self._read(text, finish_reason, criterion.name))
+            for criterion in self.criteria
+        ]
+        return [(None, self._combine([reading for _, reading in parts])), *parts]
+
+    def _read(self, text: str, finish_reason: str, name: str | None) -> Reading:
+        if self.reader == "choice":
+            return read_choice(text, finish_reason, self.choices)
+        if self.reader == "regex":
+            return read_match(text, finish_reason, str(self.regex), self.on, name)
+        if self.reader == "json":
+            field = name or self.field
+            return read_score(text, finish_reason, self.on, field, keys_only=True)
+        return read_score(text, finish_reason, self.on, name)
+
+    def _combine(self, readings: Sequence[Reading]) -> Reading:
+        """One score of several; none where one of them has none."""
+        for criterion, reading in zip(self.criteria, readings, strict=True):
+            if reading.score is None:
+                return Reading(reading.state, None, f"{criterion.name}: {reading.why}")
+        scores = [float(reading.score or 0) for reading in readings]
+        if self.combine == "mean":
+            weights = [criterion.weight for criterion in self.criteria]
+            total = sum(score * weight for score, weight in zip(scores, weights, strict=True))
+            score = round(total / sum(weights), 9)
+        else:
+            score = min(scores) if self.combine == "min" else max(scores)
+        return Reading("parsed", score, f"the {self.combine} of {len(scores)} criteria")
+
+    def pattern(self) -> str:
+        """A regular expression of the texts that the reader reads, for engines that can hold to it.
+
+        Raises:
+            ValueError: a reader of regular expressions says nothing of the text around a match.
+        """
+        number = _numbers(self.on)
+        names = [criterion.name for criterion in self.criteria]
+        if self.reader == "choice":
+            return f"({'|'.join(re.escape(word) for word in self.choices)})"
+        if self.reader == "json":
+            keys = "".join(f', "{re.escape(name)}": {number}' for name in names or [self.field])
+            return rf'\{{"reason": "([^"\\\n]|\\["\\n])*"{keys}\}}'
+        if self.reader == "regex":
+            raise ValueError("'guided' goes with the readers line, json and choice, not with regex")
+        lines = "\n".join(f"{re.escape(name)}: {number}" for name in names or ["Score"])
+        return rf"([^\n]*\n)*{lines}"
+
+
+def _read(base: Path, name: object) -> dict[str, Any]:
+    """The settings in a judge's file; its template is looked up beside it."""
+    path = base / str(name)
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"judge '{name}': cannot be read, found '{_line(error)}'") from None
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+        raise ValueError(f"judge '{name}': settings by name are wanted")
+    template = settings.get("template")
+    if isinstance(template, str) and template not in templates.shipped():
+        settings["template"] = str((path.parent / template).resolve())
+    return settings
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _compile(regex: str, criteria: Sequence[str]) -> None:
+    try:
+        groups = re.compile(regex).groupindex
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"'regex' is no regular expression, found '{error}'") from None
+    if missing := [name for name in criteria if name not in groups]:
+        raise ValueError(f"'regex' lacks the groups of the criteria {missing}: (?P<name>...)")
+
+
+def _numbers(scale: Scale) -> str:
+    """A pattern of the numbers of a scale: its points, or decimals that may lie beside it."""
+    points = scale.points()
+    if points is None:
+        return r"-?[0-9]+(\.[0-9]{1,3})?"
+    if points[0] >= 0 and points[-1] < 10:
+        return f"[{points[0]}-{points[-1]}]"
+    return f"({'|'.join(map(str, reversed(points)))})"
