@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from srlm_data.core.schema import CONVERSATION, Message
 
 _DATA: Final = tuple(field.name for field in CONVERSATION.value_type)[2:]
+
+# What opens a turn, at the beginning of a line; \uff1a is the full-width colon.
+_OPENS_A_TURN: Final = re.compile(
+    r"^(?=[ \t\\]*+(?:user|human|assistant|system|tools?)[ \t]*+[:\uff1a])",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def user(text: str) -> list[Message]:
@@ -62,11 +69,14 @@ def render(conversation: Sequence[Message]) -> str:
 
     A single user turn is its bare text. Anything longer is written turn by turn, each opened by
     its role on the same line (``User: ...``), with an empty line between turns; the tools that may
-    be called come first.
+    be called come first. A line of a turn that would open another one gets a backslash: no text
+    forges a turn.
     """
     tools = conversation[0].get("tools") if conversation else None
+    texts = [_OPENS_A_TURN.sub(r"\\", text_of(turn)) for turn in conversation]
     if len(conversation) == 1 and conversation[0]["role"] == "user" and not tools:
-        return conversation[0]["content"]
+        return texts[0]
     opening = [f"Tools: {tools}"] if tools else []
-    turns = (f"{turn['role'].capitalize()}: {text_of(turn)}" for turn in conversation)
+    roles = [turn["role"].capitalize() for turn in conversation]
+    turns = (f"{role}: {text}" for role, text in zip(roles, texts, strict=True))
     return "\n\n".join([*opening, *turns])

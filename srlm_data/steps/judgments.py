@@ -67,7 +67,8 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     row; one of several criteria is followed by a row for each (``criterion``). None that was made
     is dropped: one that failed or has no score keeps its text and says so in its state, which the
     notes count as ``states``. They count the answers, too, that plead with their judge
-    (``judge_injections``, by kind; see :mod:`srlm_data.steps.judge_injection`).
+    (``judge_injections``, by kind; see :mod:`srlm_data.steps.judge_injection`), and the
+    prompts that do (``prompt_injections``).
 
     Drops: ``no_reference`` and the like: candidates without a column that the template shows.
 
@@ -78,7 +79,9 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     sampling = config.sampling(pattern=config.pattern() if config.guided else None)
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
-    pleading: Counter[str] = Counter()
+    injections: dict[str, Counter[str]] = {
+        "judge_injections": Counter(), "prompt_injections": Counter(),
+    }  # fmt: skip
     drops: Counter[str] = Counter()
 
     def asked() -> Iterator[tuple[Request, tuple[str, str, int]]]:
@@ -101,7 +104,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         total, by = candidates.count() * config.repeats, engine.model
         # The answers are searched beside the asking, not when the engine is done.
         with ThreadPoolExecutor(1) as beside:
-            found = beside.submit(_pleading, candidates)
+            found = beside.submit(_count_injections, candidates)
             for block in ask_in_blocks(engine, model, asked(), total=total):
                 identities, prompt_ids, repeats = zip(*block.about, strict=True)
                 texts = block.texts()
@@ -124,10 +127,11 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                 yield judgments
                 if config.criteria:
                     yield _of_criteria(config, judgments, readings, by)
-            pleading.update(found.result())
+            for name, counts in found.result().items():
+                injections[name].update(counts)
 
     # The counters are filled while the rows are drained, and read after.
-    notes = {"states": states, "judge_injections": pleading}
+    notes = {"states": states, **injections}
     return Rows.columns(JUDGMENTS, judged(), drops=drops, notes=notes)
 
 
@@ -163,15 +167,24 @@ def _of_criteria(
     }
 
 
-def _pleading(candidates: Rows) -> dict[str, int]:
-    """How many answers plead with their judge: ``any`` at all, and by kind."""
+def _count_injections(candidates: Rows) -> dict[str, dict[str, int]]:
+    """How many answers, and how many prompts, speak to their judge: ``any`` way, and by kind."""
+    turns = "list_aggregate(list_transform(prompt, lambda turn: turn.content), 'string_agg', '\n')"
+    prompts = "SELECT any_value(prompt) AS prompt FROM candidates GROUP BY prompt_id"
+    texts = {
+        "judge_injections": "SELECT response AS said FROM candidates",
+        "prompt_injections": f"SELECT {turns} AS said FROM ({prompts})",
+    }
     with database.connect() as connection:
         connection.execute("SET threads = 1")  # the other cores are the model's
         candidates.view(connection, "candidates")
-        kinds = f"SELECT {injections_sql('response')} AS kinds FROM candidates"
-        counted = f"""
-            SELECT 'any', count(*) FILTER (len(kinds) > 0) FROM ({kinds})
-            UNION ALL SELECT kind, count(*) FROM (SELECT unnest(kinds) AS kind FROM ({kinds}))
-            GROUP BY kind
-        """
-        return dict(connection.sql(counted).fetchall())
+        counts = {}
+        for name, query in texts.items():
+            kinds = f"SELECT {injections_sql('said')} AS kinds FROM ({query})"
+            counted = f"""
+                SELECT 'any', count(*) FILTER (len(kinds) > 0) FROM ({kinds})
+                UNION ALL SELECT kind, count(*) FROM (SELECT unnest(kinds) AS kind FROM ({kinds}))
+                GROUP BY kind
+            """
+            counts[name] = dict(connection.sql(counted).fetchall())
+    return counts

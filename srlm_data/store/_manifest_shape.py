@@ -55,6 +55,7 @@ class _Identity(_Open):
 class _Notes(_Open):
     states: dict[str, _Count] = {}
     judge_injections: dict[str, _Count] = {}
+    prompt_injections: dict[str, _Count] = {}
     read: _Text = ""
     license: _Text | None = None
     licenses: list[tuple[_Text, _Text, _Text]] = []

@@ -134,7 +134,7 @@ def test_a_template_without_the_response_is_refused():
 
 def test_the_shipped_template_puts_criteria_first_and_the_score_last():
     text = templates.load("judge").text
-    marks = ["1.", "5.", "{prompt}", "<response>", "{response}", "</response>", "100 words"]
+    marks = ["\n1.", "\n5.", "<prompt>\n", "{prompt}", "{response}", "\n</response>", "100 words"]
     places = [text.index(mark) for mark in marks]
     assert places == sorted(places)
     assert text.endswith("\nScore: <total points>")
