@@ -249,8 +249,9 @@ def _measure(
     if config.perfect is None:
         (best,) = _one(
             connection,
-            "SELECT max(scale_high) FROM verdicts WHERE judge = $judge", {"judge": judge},
-        )  # fmt: skip
+            "SELECT max(scale_high) FROM verdicts WHERE judge = $judge",
+            {"judge": judge},
+        )
         config = config.model_copy(update={"perfect": best})
     agreements = [agree(config, *prompt[:2]) for prompt in prompts]
     given = [[score for score in prompt if score is not None] for prompt in scores]

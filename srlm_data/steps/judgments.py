@@ -23,7 +23,7 @@ from srlm_data.core.schema import JUDGMENTS
 from srlm_data.engines.asking import ask_in_blocks
 from srlm_data.engines.protocol import Engine, Request, request_seeds
 from srlm_data.engines.sampling import SamplingConfig
-from srlm_data.steps.judge_form import JudgeForm
+from srlm_data.steps._judge_form import JudgeForm
 from srlm_data.steps.judge_injection import injections_sql
 from srlm_data.steps.reading import Reading
 
@@ -80,8 +80,9 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
     injections: dict[str, Counter[str]] = {
-        "judge_injections": Counter(), "prompt_injections": Counter(),
-    }  # fmt: skip
+        "judge_injections": Counter(),
+        "prompt_injections": Counter(),
+    }
     drops: Counter[str] = Counter()
 
     def asked() -> Iterator[tuple[Request, tuple[str, str, int]]]:

@@ -51,9 +51,11 @@ def _scores() -> Vocabulary:
 @functools.cache
 def _verdicts() -> Vocabulary:
     return Vocabulary(
-        words("verdict"), words("verdict_before_an_answer"),
-        neutral=words("verdict_neutral"), values=("a", "b"),
-    )  # fmt: skip
+        words("verdict"),
+        words("verdict_before_an_answer"),
+        neutral=words("verdict_neutral"),
+        values=("a", "b"),
+    )
 
 
 def read_score(

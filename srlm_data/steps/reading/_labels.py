@@ -68,9 +68,14 @@ class Vocabulary:
     """
 
     def __init__(
-        self, always: Iterable[str], before_value: Iterable[str] = (), *,
-        neutral: Iterable[str] = (), values: Iterable[str] = (), final: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        always: Iterable[str],
+        before_value: Iterable[str] = (),
+        *,
+        neutral: Iterable[str] = (),
+        values: Iterable[str] = (),
+        final: bool = True,
+    ) -> None:
         self.always = frozenset(always)
         self.final = words("final") if final else frozenset()
         self.before_value = frozenset(before_value) | self.final

@@ -188,14 +188,18 @@ def _letters() -> dict[str, re.Pattern[str]]:
         "versus": re.compile(
             rf"[\s\"'(\[{{]*+{one}(?P<left>[ab]){close}\s*+"
             rf"(?P<sign>>{{1,3}}|<{{1,3}}|={{1,2}}|\u2248|~)\s*+"
-            rf"{one}(?P<right>[ab])(?![^\W_]){close}", re.IGNORECASE),
+            rf"{one}(?P<right>[ab])(?![^\W_]){close}",
+            re.IGNORECASE,
+        ),
         "tie": re.compile(
             rf"[\s\"'(\[{{<]*+(?:it'?s |is |the )?(?:{ties})(?=[\s\"')\]}}>.!,;]*+(?:$|[.!(,;]))",
-            re.IGNORECASE),
+            re.IGNORECASE,
+        ),
         "letter": re.compile(
-            rf"[\s\"'{{]*+{one}(?P<letter>[ab])(?![^\W_]|'\w){close}", re.IGNORECASE),
+            rf"[\s\"'{{]*+{one}(?P<letter>[ab])(?![^\W_]|'\w){close}", re.IGNORECASE
+        ),
         "won": re.compile(rf"\s*+(?:{pattern(words('wins'))})\b", re.IGNORECASE),
-    }  # fmt: skip
+    }
 
 
 def read_letter(value: str, room: str) -> str | None:
