@@ -160,6 +160,7 @@ def _score(
                 "prompt_id": candidate["prompt_id"],
                 "score": score,
                 "method": method,
+                **POINTS.columns(),
             }
 
     return Rows.stream(schema.SCORES, rows(), drops=drops)

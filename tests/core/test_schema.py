@@ -25,7 +25,9 @@ prompt_id: string
 prompt: {TURNS}
 source: string
 source_ids: list<string>?
-{ANSWERED}""",
+{ANSWERED}
+reference: string?
+rubric: string?""",
     "judgments": f"""\
 judgment_id: string
 candidate_id: string
@@ -36,7 +38,10 @@ score: float64?
 text: string
 template: string
 {ANSWERED}
-error: string?""",
+error: string?
+criterion: string?
+scale_low: float64?
+scale_high: float64?""",
     "metrics": """\
 metric_id: string
 model: string

@@ -24,6 +24,7 @@ def made(scores, texts=None, model="m"):
                     "judgment_id": f"{identity}/{repeat}", "candidate_id": identity,
                     "prompt_id": prompt, "repeat": repeat, "text": "", "template": "t",
                     "state": "unparsed" if score is None else "parsed", "score": score,
+                    "scale_low": 0, "scale_high": 5,
                 }
                 for repeat, score in enumerate(given)
             ]  # fmt: skip

@@ -44,6 +44,8 @@ def judged(
     return [
         {
             "judgment_id": row_id(row["candidate_id"], model, template, repeat),
+            "scale_low": 0,
+            "scale_high": 5,
             "candidate_id": row["candidate_id"],
             "prompt_id": row["prompt_id"],
             "repeat": repeat,
