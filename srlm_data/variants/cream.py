@@ -22,7 +22,7 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import BATCH, Candidates, Judgments, Models, Pairs, Rows, Scores
-from srlm_data.core.scale import POINTS
+from srlm_data.core.scale import POINTS, Scale
 from srlm_data.core.schema import PAIRS, SCORES
 from srlm_data.models.identity import Workshop
 from srlm_data.models.logprobs import Reader
@@ -136,7 +136,8 @@ def _begun(config: ExpectedScores, row: Mapping[str, Any]) -> tuple[Any, str, li
     text = config.template.fill(prompt=render(row["prompt"]), response=row["response"])
     found = _SCORE.search(row["text"])
     assert found, "only such judgments are read again"
-    scores = range(int(row["scale_low"]), int(row["scale_high"]) + 1)
+    scale = Scale.of(row["scale_low"], row["scale_high"]) or POINTS
+    scores = range(int(scale.low), int(scale.high) + 1)
     endings = [f"{found['space']}{score}" for score in scores]
     return user(text), row["text"][: found.start("space")], endings
 
