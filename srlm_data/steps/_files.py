@@ -62,6 +62,8 @@ _READ_ERRORS: Final = (
 
 _BATCH: Final = 1024
 _HEAD: Final = 1024
+_MEMORY: Final = "256MB"
+"""What DuckDB may hold of a file while its rows pass."""
 
 
 def find(name: str, base: Path, split: str) -> list[Path]:
@@ -188,7 +190,8 @@ def _json(path: Path) -> Iterator[tuple[str, Any]]:
 def _objects(path: Path, form: str) -> Iterator[tuple[str, Any]]:
     """Yield the values of a JSON array, or those that follow each other over several lines."""
     query = "SELECT json FROM read_json_objects($path, format = $form)"
-    with database.connect() as connection:
+    with database.connect(memory=_MEMORY) as connection:
+        connection.execute("SET threads = 1")  # each one holds a part of the file
         values = {"path": str(path), "form": form}
         batches = connection.sql(query, params=values).to_arrow_reader(_BATCH)
         texts = (text for batch in batches for text in batch["json"].to_pylist())
@@ -243,13 +246,17 @@ def _csv(path: Path) -> Iterator[tuple[str, Any]]:
     """
     if ".tsv" in path.name.lower():
         query = query.replace("header", r"delim = '\t', header")
-    with database.connect() as connection:
+    with database.connect(memory=_MEMORY) as connection:
+        connection.execute("SET threads = 1")  # each one holds a part of the file
         rows = connection.sql(query, params={"path": str(path)})
         yield from _numbered(path, rows.to_arrow_reader(_BATCH))
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    with _on_disk(path) as file, pq.ParquetFile(file, buffer_size=1 << 20) as parquet:
+    with (
+        _on_disk(path) as file,
+        pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet,
+    ):
         yield from _numbered(path, parquet.iter_batches(_BATCH))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from srlm_data.core.config import Config, Source, base_folder
 from srlm_data.core.errors import DataError, MissingError
+from srlm_data.core.hub import Pins
 from srlm_data.core.rows import Drops, Rows
 from srlm_data.core.schema import DatasetType
 from srlm_data.steps import _files
@@ -19,13 +19,12 @@ from srlm_data.steps._conversations import MissingColumnError, RecordDropError
 
 _SHORT: Final = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _LOOKED: Final = 100
 """Records in which a column is looked for before it is missing from all of them."""
 
 
 class Records(Config):
-    """Where records are read from: ``files``, or a ``hub`` dataset pinned to a ``commit``."""
+    """Where records are read from: ``files``, or a ``hub`` dataset."""
 
     split: str = Field(
         "train",
@@ -40,8 +39,13 @@ class Records(Config):
     hub: str | None = Field(
         None, description="A dataset of the Hugging Face Hub to read instead of files."
     )
+    subset: str | None = Field(
+        None, description="The part of the Hub dataset that its card calls a config or a subset."
+    )
     commit: str | None = Field(
-        None, description="The commit of the Hub dataset, 40 hex digits: what it holds is pinned."
+        None,
+        description="A commit of the Hub dataset, a branch or a tag; the main branch by default. "
+        "What moves is looked up once: the lock file keeps its commit.",
     )
 
     license: str | None = Field(
@@ -65,12 +69,16 @@ class Records(Config):
         if bool(self.files) == bool(self.hub):
             found = "both" if self.files else "neither"
             raise ValueError(f"either 'files' or 'hub' is wanted, found {found}")
-        if self.hub and not _COMMIT.fullmatch(self.commit or ""):
-            raise ValueError(
-                f"hub dataset '{self.hub}' must be pinned by 'commit', 40 hex digits, found "
-                f"{self.commit!r}: a branch or a tag may hold other rows tomorrow"
-            )
+        if not self.hub and (self.subset or self.commit):
+            raise ValueError("'subset' and 'commit' are of a 'hub' dataset, found files")
         return self
+
+    def pinned(self, pins: Pins) -> Self:
+        """Return it with the commit that its revision on the Hub means."""
+        if self.hub is None:
+            return self
+        commit = pins.commit("dataset", self.hub, self.commit or "")
+        return self.model_copy(update={"commit": commit})
 
     def packages(self) -> dict[str, str]:
         """Return ``datasets``, which reads the Hub."""
@@ -84,7 +92,7 @@ class Records(Config):
             MissingError: a Hub dataset is wanted and ``datasets`` is not installed.
         """
         if self.hub:
-            yield from _of_hub(self.hub, str(self.commit), self.split)
+            yield from _of_hub(self.hub, self.subset, self.commit, self.split)
         for source in self.files:
             yield from _files.read(source.path)
 
@@ -137,7 +145,9 @@ class Records(Config):
         return Rows.stream(dataset_type, rows(), drops=drops)
 
 
-def _of_hub(name: str, commit: str, split: str) -> Iterator[_files.Record]:
+def _of_hub(
+    name: str, subset: str | None, commit: str | None, split: str
+) -> Iterator[_files.Record]:
     try:
         import datasets  # optional, and slow to import
     except ImportError:
@@ -146,14 +156,14 @@ def _of_hub(name: str, commit: str, split: str) -> Iterator[_files.Record]:
             "Run: pip install 'srlm-data[hub]'."
         ) from None
     try:
-        rows = datasets.load_dataset(name, revision=commit, split=split)
+        rows = datasets.load_dataset(name, subset, revision=commit, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
             f"hub dataset '{name}' at {commit}, split '{split}': cannot be loaded, "
             f"found '{error}'. Check the name, the commit, the split and the network."
         ) from None
     for number, record in enumerate(rows, start=1):
-        yield f"{name}@{commit[:8]}: row {number}", record
+        yield f"{name}@{str(commit)[:8]}: row {number}", record
 
 
 def text(record: Mapping[str, Any], name: str, where: str) -> str:

@@ -151,10 +151,10 @@ def test_a_cut_gzip_file_and_a_file_in_another_encoding_are_one_sentence(tmp_pat
         read_messages(ReadMessages(files=[tmp_path / "not.parquet"])).table()
 
 
-def test_an_unpinned_hub_dataset_is_refused():
-    for commit in (None, "main", "v1.0"):
-        with pytest.raises(ValidationError, match="must be pinned by 'commit', 40 hex digits"):
-            ReadMessages(hub="OpenAssistant/oasst1", commit=commit)
+def test_messages_come_from_files_or_the_hub(tmp_path):
+    file = lines(tmp_path / "trees.jsonl", [tree("a")])
+    with pytest.raises(ValidationError, match="are of a 'hub' dataset, found files"):
+        ReadMessages(files=file, subset="en")
     with pytest.raises(ValidationError, match="either 'files' or 'hub' is wanted, found neither"):
         ReadMessages()
 
@@ -164,16 +164,21 @@ def test_a_hub_dataset_is_loaded_at_its_commit(monkeypatch):
     flat = [row | {"message_tree_id": row.pop("tree_id")} for row in messages_of_tree(tree("a"))]
     asked = {}
 
-    def load_dataset(name, revision, split):
-        asked.update(name=name, revision=revision, split=split)
+    def load_dataset(name, subset, revision, split):
+        asked.update(name=name, subset=subset, revision=revision, split=split)
         return datasets.Dataset.from_list(flat)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    config = ReadMessages(hub="OpenAssistant/oasst1", commit="0" * 40, split="train+validation")
+    config = ReadMessages(
+        hub="OpenAssistant/oasst1", commit="0" * 40, split="train+validation", subset="en"
+    )
     assert read_messages(config).table()["message_id"].to_pylist() == ["a"]
     assert asked == {
-        "name": "OpenAssistant/oasst1", "revision": "0" * 40, "split": "train+validation",
-    }  # fmt: skip
+        "name": "OpenAssistant/oasst1",
+        "subset": "en",
+        "revision": "0" * 40,
+        "split": "train+validation",
+    }
 
 
 def test_without_datasets_a_hub_dataset_says_what_to_install(monkeypatch):
