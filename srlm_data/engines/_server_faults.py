@@ -47,6 +47,8 @@ _NO_CREDIT: Final = _any_of(
     "billing_not_active",
     "insufficient (balance|credit)",
 )
+_NO_KEY: Final = _any_of("invalid.api.?key", "authentication.error", "no_db_connection")
+_NO_MODEL: Final = _any_of("model_not_found", "invalid model name", "(unknown|no such) model")
 _BUSY: Final = _any_of("rate.?limit", "too many requests", "resource_exhausted", "overloaded")
 _FILTERED: Final = _any_of("content.?(filter|policy|management)", "moderation", "flagged")
 
@@ -155,6 +157,8 @@ def _classify_response(response: httpx2.Response) -> Fault:
 def classify_status(status: int, body: str, retry_after: str = "") -> Fault:
     """Return the fault that a status is, with a body that says more."""
     searched = body[:_LONGEST_SEARCH]
+    if status in (400, 422):  # what a gateway says of a key or a model that it does not know
+        status = 401 if _NO_KEY.search(searched) else 404 if _NO_MODEL.search(searched) else status
     kind, advice = f"http_{status}", ""
     if status in (400, 402, 403, 429) and _NO_CREDIT.search(searched):
         trouble, kind, advice = Trouble.FATAL, "no_credit", "Raise the account's limit."

@@ -332,6 +332,7 @@ BODIES = [
     Row("an unknown encoding", [raw(b"hello", Content_Encoding="rot13")] * 2, {**FAILED}),
     Row("a text of 300 MB", [long_text] * 2, unreadable("its body has more than 32 MiB")),
     Row("another model", [altered(model="other")], {**KEPT, "note": "answered as 'other'"}),
+    Row("a folder as model", [altered(model="/home/me/m1")], {**KEPT, "note": "answered as 'm1'"}),
     Row("model null", [altered(model=None)], {**KEPT, "note": None}),
     Row("the pinned revision", [altered(model="served-2026-01-01")], {**KEPT, "note": None}),
 ]
@@ -537,6 +538,11 @@ FATAL = {
         "HTTP 429, You exceeded your current quota. Raise the account's limit",
     ),
     "no money": (refused("Insufficient Balance", 402), "HTTP 402, Insufficient Balance"),
+    "a gateway's key": (
+        refused("No connected db.", type="no_db_connection"),
+        "No connected db. Set OPENAI_API_KEY to a key that may ask for 'served'",
+    ),
+    "a gateway's model": (refused("Invalid model name passed in model=served."), "It serves 'serv"),
     "no such path": (lambda handler: handler.raw(405, b"no"), "HTTP 405, no"),
 }
 

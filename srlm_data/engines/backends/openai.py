@@ -296,7 +296,9 @@ class Openai:
                     advice="Ask for that one, or set 'other_model: note'.",
                 )
             )
-        return f"answered as '{name:.100}'"
+        # Some servers tell the folder of the model's files, which names a machine.
+        shown = name.rstrip("/").rpartition("/")[2] if name.startswith("/") else name
+        return f"answered as '{shown:.100}'"
 
     def body(self, request: Request) -> dict[str, Any]:
         """Return what is sent for a request."""
