@@ -84,4 +84,6 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     if pa.types.is_list(kind):
         inner = kind.value_type
         return {"list": features(inner) if pa.types.is_struct(inner) else str(inner)}
+    if pa.types.is_struct(kind):
+        return {"struct": features(kind)}
     return {"dtype": {"double": "float64"}.get(str(kind), str(kind))}

@@ -147,7 +147,9 @@ def read(path: Path) -> Iterator[Record]:
 
 def _open(path: Path) -> io.BufferedReader:
     """Open a file, unpacked where its name says that it is packed."""
-    return io.BufferedReader(pa.input_stream(str(path), compression="detect"))
+    # By Python's own open: Arrow wants a path in UTF-8.
+    codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix.lower())
+    return io.BufferedReader(pa.input_stream(path.open("rb"), compression=codec))
 
 
 def _refuse_another(path: Path) -> None:

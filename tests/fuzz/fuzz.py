@@ -54,8 +54,8 @@ def judge(data: bytes) -> None:
     filled = JUDGE.fill(prompt=text, response=text)
     assert len(re.findall(r"<\s*/\s*response\s*>", filled, re.IGNORECASE)) == 1
     find_injections(text)
-    for prompt, _ in new_prompts(text, after=2):
-        assert prompt.strip()
+    for prompt in new_prompts(text, ["What is shown?"]):
+        assert prompt.text.strip()
 
 
 def recipe(data: bytes) -> None:

@@ -84,16 +84,39 @@ def test_an_engine_that_fails_with_a_key_in_its_message_is_told_without_it(
     assert "401 for [HF_TOKEN] and [api_key]" in answer.stderr
 
 
-def test_a_traceback_is_told_without_keys(
+def test_a_bug_of_ones_own_engine_is_told_without_keys(
     project: Path, cli_env: dict[str, str], said: list[str]
 ) -> None:
     recipe(project, breaks=f"{TOKENS['MY_SERVICE_PASSWORD']} {OPTION} {SHAPED}")
     answer = command(said, project, cli_env, "build", "strange.yaml")
+    assert answer.returncode == 6
+    assert "found 'cannot log in with [MY_SERVICE_PASSWORD] [api_key] [a key]'" in answer.stderr
+
+
+BUGGY = """
+from srlm_data import Config, Prompts
+
+
+class Buggy(Config):
+    \"\"\"Takes nothing.\"\"\"
+
+
+def buggy(config: Buggy) -> Prompts:
+    \"\"\"Fail.\"\"\"
+    raise RuntimeError("cannot log in with {}")
+"""
+
+
+def test_a_traceback_is_told_without_keys(
+    project: Path, cli_env: dict[str, str], said: list[str]
+) -> None:
+    words = f"{TOKENS['MY_SERVICE_PASSWORD'].replace(chr(34), chr(92) + chr(34))} {SHAPED}"
+    (project / "bugs.py").write_text(BUGGY.format(words))
+    (project / "bug.yaml").write_text("datasets:\n  prompts: {step: 'bugs:buggy'}\n")
+    answer = command(said, project, cli_env, "build", "bug.yaml")
     assert answer.returncode == 1
     assert "Traceback" in answer.stderr
-    assert "RuntimeError: cannot log in with [MY_SERVICE_PASSWORD] [api_key] [a key]" in (
-        answer.stderr
-    )
+    assert "RuntimeError: cannot log in with [MY_SERVICE_PASSWORD] [a key]" in answer.stderr
 
 
 def test_a_misspelt_engine_setting_does_not_quote_the_key(

@@ -19,7 +19,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "verdict": lambda text: read_verdict(text, "stop"),
     "fence": lambda text: JUDGE.fill(prompt="p", response=text),
     "injections": find_injections,
-    "prompts": lambda text: new_prompts(text, after=8),
+    "prompts": lambda text: list(new_prompts(text, ["Why?"])),
     "sql": lambda text: _TOKEN.sub("", text),
 }
 WRITTEN = {

@@ -82,7 +82,7 @@ class Project:
         assert old in text
         self.write(text.replace(old, new))
 
-    def _open(self, settings, location, digest, revision):
+    def _open(self, settings, location, digest, revision, folder):
         self.opened.append(digest)
 
         def counted(request):
