@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -32,10 +32,11 @@ replicas_option = click.option(
 
 def _allow(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:  # noqa: ARG001
     if names:
+        from srlm_data.engines.settings import ALLOWED
+
         os.environ[ALLOWED] = ",".join([os.environ.get(ALLOWED, ""), *names])
 
 
-ALLOWED: Final = "SRLM_ALLOW_ENV"  # as srlm_data.engines.settings has it, without its imports
 allow_env_option = click.option(
     "--allow-env",
     multiple=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from srlm_data.analysis.lineage.gist import shortened
-from srlm_data.core.controls import visible
 from srlm_data.pipeline.plan import changes
 from srlm_data.store import Manifest
 from srlm_data.store.graph import Graph
@@ -17,13 +16,13 @@ def provenance(manifest: Manifest, graph: Graph) -> Iterator[str]:
     commit = f"  at commit {origin['commit'][:12]}" if origin.get("commit") else ""
     command = " ".join(origin.get("argv", []))
     how = f"pulled from {origin['pulled']}" if "pulled" in origin else command
-    yield visible(f"{how}{commit}")
+    yield f"{how}{commit}"
     yield f"took {origin.get('seconds', 0):,.1f} s{_cost(manifest)}"
     for parent in graph.parents(manifest):
         gone = "" if parent.manifest else " (not in this store)"
         yield f"read {parent.parameter}: {parent.name}@{parent.version[:8]}{gone}"
     if manifest.failures:
-        yield visible(manifest.why_failed)
+        yield manifest.why_failed
     for reason, count in manifest.drops.items():
         yield f"dropped {count:,}: {reason}"
 
@@ -41,14 +40,14 @@ def step(manifest: Manifest) -> str:
     settings = ", ".join(
         f"{name} {shortened(str(value), 40)}" for name, value in identity.get("config", {}).items()
     )
-    return visible(f"{identity.get('step', 'no step')} ({settings})")
+    return f"{identity.get('step', 'no step')} ({settings})"
 
 
 def changed(before: Manifest, after: Manifest) -> Iterator[str]:
     """The fields that make a version another than the one before it."""
     for where, sides in changes(before, after).items():
         told = ("(none)" if one is None else shortened(str(one), 48) for one in sides)
-        yield visible(f"changed {where}: {' -> '.join(told)}")
+        yield f"changed {where}: {' -> '.join(told)}"
 
 
 def _cost(manifest: Manifest) -> str:

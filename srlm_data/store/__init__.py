@@ -24,7 +24,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -124,23 +124,27 @@ class Store:
 
         One that cannot be read is named once, as a warning, and left out.
         """
-        names = self.names() if names is None else names
-        return self._readable(self.resolve, ((name,) for name in names))
+        manifests = []
+        for name in self.names() if names is None else names:
+            with self._leaving_out():
+                manifests.append(self.resolve(name))
+        return manifests
 
     def readable(self, name: str) -> list[Manifest]:
         """Every version of a dataset, sorted; one that cannot be read as in :meth:`latest`."""
-        return self._readable(self.manifest, ((name, version) for version in self.versions(name)))
-
-    def _readable(
-        self, read: Callable[..., Manifest], arguments: Iterable[tuple[str, ...]]
-    ) -> list[Manifest]:
         manifests = []
-        for words in arguments:
-            try:
-                manifests.append(read(*words))
-            except StoreError as error:
-                self.warn(error)
+        for version in self.versions(name):
+            with self._leaving_out():
+                manifests.append(self.manifest(name, version))
         return manifests
+
+    @contextlib.contextmanager
+    def _leaving_out(self) -> Iterator[None]:
+        """Step around a version that the block cannot read."""
+        try:
+            yield
+        except StoreError as error:
+            self.warn(error)
 
     def warn(self, error: StoreError) -> None:
         """Say, once, why a version is left out."""

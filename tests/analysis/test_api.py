@@ -12,18 +12,12 @@ import pytest
 import srlm_data
 import toy
 from srlm_data.core.errors import DataError, MissingError, StoreError
-from srlm_data.pipeline.build import build
-from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("built")
-    store = Store(folder / "store")
-    build(load(toy.write_recipe(folder)), store)
-    store.point("toy.pairs", store.resolve("toy.pairs").version, "published")
-    return store
+    return toy.publish_pairs(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture

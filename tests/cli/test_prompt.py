@@ -21,8 +21,6 @@ from prompt_toolkit.output import DummyOutput
 
 import toy
 from srlm_data.cli._prompt import SqlCompleter, converse
-from srlm_data.pipeline.build import build
-from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
 
 Converse = Callable[[str], "tuple[str, str]"]
@@ -31,11 +29,7 @@ CTRL_C, CTRL_D, ENTER = "\x03", "\x04", "\r"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("built")
-    store = Store(folder / "store")
-    build(load(toy.write_recipe(folder)), store)
-    store.point("toy.pairs", store.resolve("toy.pairs").version, "published")
-    return store
+    return toy.publish_pairs(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture

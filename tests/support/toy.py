@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from srlm_data.core import ids, schema
 from srlm_data.core.config import Config, Runtime
@@ -22,6 +22,9 @@ from srlm_data.core.errors import EngineError
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Models, Prompts, Rows
 from srlm_data.engines.protocol import Completion, Request, response_keys
+
+if TYPE_CHECKING:
+    from srlm_data.store import Store
 
 RECIPE = """\
 seed: 3
@@ -51,6 +54,19 @@ def write_recipe(folder: Path, *changes: tuple[str, str]) -> Path:
     file = folder / "toy.yaml"
     file.write_text(text)
     return file
+
+
+def publish_pairs(folder: Path) -> Store:
+    """Build the recipe in ``folder``, and tag its pairs as ``published``."""
+    # Here: a command that imports this module for its steps does not pay for it.
+    from srlm_data.pipeline.build import build
+    from srlm_data.pipeline.recipe import load
+    from srlm_data.store import Store
+
+    store = Store(folder / "store")
+    build(load(write_recipe(folder)), store)
+    store.point("toy.pairs", store.resolve("toy.pairs").version, "published")
+    return store
 
 
 class ToyModel(Config):
