@@ -332,7 +332,9 @@ BODIES = [
     Row("an unknown encoding", [raw(b"hello", Content_Encoding="rot13")] * 2, {**FAILED}),
     Row("a text of 300 MB", [long_text] * 2, unreadable("its body has more than 32 MiB")),
     Row("another model", [altered(model="other")], {**KEPT, "note": "answered as 'other'"}),
-    Row("a folder as model", [altered(model="/srv/models/m1")], {**KEPT, "note": "answered as 'm1'"}),
+    Row(
+        "a folder as model", [altered(model="/srv/models/m1")], {**KEPT, "note": "answered as 'm1'"}
+    ),
     Row("model null", [altered(model=None)], {**KEPT, "note": None}),
     Row("the pinned revision", [altered(model="served-2026-01-01")], {**KEPT, "note": None}),
 ]
