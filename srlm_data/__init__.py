@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     )
     from srlm_data.publish.export import Export, export
     from srlm_data.report import write_report
+    from srlm_data.steps.judge_form import JudgePrompt
     from srlm_data.store import Manifest, Store
     from srlm_data.store.api import GcResult, VerifyResult, gc, tag, verify
 
@@ -115,6 +116,7 @@ _NAMES: Final = {
     "publish.api": "Published PullResult Upload prepare_push pull push send",
     "publish.export": "Export export",
     "report": "write_report",
+    "steps.judge_form": "JudgePrompt",
     "store": "Manifest Store",
     "store.api": "GcResult VerifyResult gc tag verify",
 }
@@ -151,6 +153,7 @@ __all__ = [
     "Export",
     "GcResult",
     "HubError",
+    "JudgePrompt",
     "Judgments",
     "Lengths",
     "Manifest",

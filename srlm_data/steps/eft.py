@@ -12,8 +12,8 @@ What the paper leaves open is decided here so:
 - **Several judgments a reply** are attempts: a combination, one judgment of each reply, is tried
   after the other in an order that a hash decides, and the first that agrees is taken. The more
   attempts, the more luck is in what agrees, so their number is bounded and noted.
-- **A judgment** is a target only if it parsed, was not cut off and has more than one line: a lone
-  score line justifies nothing. A prompt needs one for each of its replies.
+- **A judgment** is a target only if it parsed, was not cut off and has more than one line, or a
+  text among its fields: a lone score justifies nothing. A prompt needs one for each of its replies.
 - **The most common score** is thinned to a share of the examples; which ones go, a hash decides.
 """
 
@@ -29,22 +29,18 @@ import pyarrow as pa
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected, Template
+from srlm_data.core.config import Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import prompt_id, row_id
-from srlm_data.core.messages import assistant, render, user
+from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import BATCH, Candidates, Examples, Judgments, Rows
 from srlm_data.core.schema import EXAMPLES
+from srlm_data.steps.judge_form import JudgePrompt
 
 
-class SelectEft(Config):
-    """Which judgments are good enough to learn from."""
+class SelectEft(JudgePrompt):
+    """Which judgments are good enough to learn from, and the prompt that they were made with."""
 
-    template: Template = Field(
-        default="judge",
-        validate_default=True,
-        description="Prompt of the judge: the one that the judgments were made with.",
-    )
     agreement: Literal["strict", "weak", "pairwise"] = Field(
         "strict", description="When scores agree with the human order."
     )
@@ -96,7 +92,8 @@ def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) 
             drops.update(dict(connection.sql(_DROPS).fetchall()))
             for when, condition in (("before", "true"), ("after", "reason IS NULL")):
                 notes[when] = _histogram(connection, condition)
-            for batch in connection.sql(_CHOSEN).to_arrow_reader(1024):
+            chosen = connection.sql(_CHOSEN.format(shown=config.shown))
+            for batch in chosen.to_arrow_reader(1024):
                 yield from (_example(config, row) for row in batch.to_pylist())
 
     return Rows.stream(EXAMPLES, rows(), drops=drops, notes=notes)
@@ -135,7 +132,8 @@ _JUDGED = r"""
              WHEN split IS DISTINCT FROM 'train' OR rank IS NULL THEN 'not_train'
              WHEN state <> 'parsed' THEN state
              WHEN judgments.finish_reason = 'length' THEN 'cut_off'
-             WHEN NOT regexp_matches(trim(text, E' \t\r\n'), '[\r\n]') THEN 'no_justification'
+             WHEN NOT regexp_matches(trim(text, E' \t\r\n'), '[\r\n]|^\{.*:\s*"[^"]+ [^"]+"')
+               THEN 'no_justification'
            END AS reason
     FROM judgments LEFT JOIN candidates USING (candidate_id)
 """
@@ -224,7 +222,7 @@ _DROPS = """
 """
 
 _CHOSEN = """
-    SELECT judgment_id, candidates.prompt, response, text, judgments.score
+    SELECT judgment_id, {shown}, text, judgments.score
     FROM outcome JOIN judgments USING (judgment_id) JOIN candidates USING (candidate_id)
     WHERE reason IS NULL
     ORDER BY candidates.prompt_id, candidates.rank, candidate_id
@@ -242,7 +240,7 @@ def _dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[s
 
 
 def _example(config: SelectEft, row: dict[str, Any]) -> dict[str, Any]:
-    prompt = user(config.template.fill(prompt=render(row["prompt"]), response=row["response"]))
+    prompt = user(config.fill(row))
     return {
         "example_id": row_id("eft", row["judgment_id"]),
         "kind": "eft",

@@ -23,7 +23,7 @@ from srlm_data.core.schema import JUDGMENTS
 from srlm_data.engines.asking import ask_in_blocks
 from srlm_data.engines.protocol import Engine, Request, request_seeds
 from srlm_data.engines.sampling import SamplingConfig
-from srlm_data.steps._judge_form import JudgeForm
+from srlm_data.steps.judge_form import JudgeForm
 from srlm_data.steps.judge_injection import injections_sql
 from srlm_data.steps.reading import Reading
 
@@ -90,12 +90,10 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         shown = ("candidate_id", "prompt_id", "prompt", "response", *config.columns)
         for row in candidates.tuples(*shown):
             named = dict(zip(shown, row, strict=True))
-            text = config.fill(named)
-            if text is None:
-                empty = next(name for name in config.columns if named[name] is None)
+            if empty := config.lacks(named):
                 drops[f"no_{empty}"] += 1
                 continue
-            messages = tuple(user(text))
+            messages = tuple(user(config.fill(named)))
             identity = named["candidate_id"]
             for repeat, seed in enumerate(request_seeds(config.seed, identity, repeats)):
                 request = Request(f"{identity}/{repeat}", messages, sampling, seed)

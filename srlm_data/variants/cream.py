@@ -13,32 +13,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final
 
+import duckdb
 import pyarrow as pa
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected, Template
+from srlm_data.core.config import Config, Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
-from srlm_data.core.messages import render, user
+from srlm_data.core.messages import user
 from srlm_data.core.rows import BATCH, Candidates, Judgments, Models, Pairs, Rows, Scores
 from srlm_data.core.scale import POINTS, Scale
 from srlm_data.core.schema import PAIRS, SCORES
 from srlm_data.models.identity import Workshop
 from srlm_data.models.logprobs import Reader
+from srlm_data.steps.judge_form import JudgePrompt
 
 # The last number behind "Score:", and the white space before it, which tokenizers may join to it.
 _SCORE: Final = re.compile(r"score\W*?:\W*?(?P<space>\s*)\d[\d.]*(?!.*score\W*?:)", re.I | re.S)
 
 
-class ExpectedScores(Config):
+class ExpectedScores(JudgePrompt):
     """How the judgments were asked for."""
-
-    template: Template = Field(
-        default="judge",
-        validate_default=True,
-        description="Prompt of the judge: the one that the judgments were made with.",
-    )
 
     def packages(self) -> dict[str, str]:
         """Return what the model is read with."""
@@ -56,23 +52,23 @@ def expected_scores(
     model: Models,
     workshop: Workshop,
 ) -> Scores:
-    """Score each judged answer by the expectation of its judgments over the scores 0 to 5.
+    """Score each judged answer by the expectation of its judgments over the points of the scale.
 
-    The judge reads its own judgment up to the score, and the probabilities of the six scores that
-    may stand there are the weights; an answer's score is the mean over its parsed judgments, null
-    where none parsed. Fewer ties remain than among whole points. The notes have the mean ``shift``
-    of a judgment from its written to its expected score.
+    The judge reads its own judgment up to the score, and the probabilities of the scores that may
+    stand there (0 to 5, in the paper) are the weights; an answer's score is the mean over its
+    parsed judgments, null where none parsed. Fewer ties remain than among whole points. The notes
+    have the mean ``shift`` of a judgment from its written to its expected score.
 
     Raises:
-        DataError: another model than ``model`` judged, another template was used, or the model's
-            tokenizer does not tell the six scores apart.
+        DataError: another model than ``model`` judged, another template was used, the scores are
+            no whole points behind ``Score:``, or the model's tokenizer does not tell them apart.
     """
     reader = Reader(_folder(model, workshop))
     digest = model.table()["model"][0].as_py()
     notes: dict[str, Any] = {}
 
     def rows() -> Iterator[dict[str, Any]]:
-        shift, count = 0.0, 0
+        shift, count, scored = 0.0, 0, 0
         with database.connect() as connection:
             candidates.view(connection, "candidates")
             judgments.view(connection, "judgments")
@@ -83,12 +79,15 @@ def expected_scores(
                     f"'{config.template.name}', found {judges}. Name the model and the template of "
                     "the judge step."
                 )
-            judged = _expect(config, reader, connection.sql(_JUDGED).to_arrow_reader(4096))
+            points = _points(connection)
+            read = connection.sql(_JUDGED.format(shown=config.shown)).to_arrow_reader(4096)
+            judged = _expect(config, reader, points, read)
             for identity, group in groupby(judged, key=lambda pair: pair[0]["candidate_id"]):
                 judgments_of = list(group)
                 parsed = [(row, score) for row, score in judgments_of if score is not None]
                 shift += sum(score - row["score"] for row, score in parsed)
                 count += len(parsed)
+                scored += sum(row["score"] is not None for row, _ in judgments_of)
                 mean = sum(score for _, score in parsed) / len(parsed) if parsed else None
                 yield {
                     "score_id": row_id("score", "expected", identity, *judges[0]),
@@ -97,23 +96,45 @@ def expected_scores(
                     "score": None if mean is None else round(mean, 6),
                     "method": "expected",
                     "model": digest,
-                    "scale_low": judgments_of[0][0]["scale_low"],
-                    "scale_high": judgments_of[0][0]["scale_high"],
+                    **Scale(points[0], points[-1]).columns(),
                 }
+        if scored and not count:
+            raise DataError(
+                "expected_scores: no judgment has its score behind 'Score:', so there is no place "
+                "for another one. Take the scores as they were written."
+            )
         notes["shift"] = round(shift / max(count, 1), 6)
 
     return Rows.stream(SCORES, rows(), notes=notes)
 
 
 _JUDGED: Final = """
-    SELECT candidate_id, candidates.prompt_id, candidates.prompt, response, text, score,
-           scale_low, scale_high
+    SELECT candidate_id, candidates.prompt_id, {shown}, text, judgments.score
     FROM judgments JOIN candidates USING (candidate_id) ORDER BY candidate_id, repeat, judgment_id
 """
 
 
+def _points(connection: duckdb.DuckDBPyConnection) -> range:
+    """The scores that the judge may give.
+
+    Raises:
+        DataError: they are no whole points, or not those of one scale.
+    """
+    scales = connection.sql("SELECT DISTINCT scale_low, scale_high FROM judgments").fetchall()
+    [(fractions,)] = connection.sql(
+        "SELECT count(*) FROM judgments WHERE score <> floor(score)"
+    ).fetchall()
+    points = (Scale.of(*scales[0]) or POINTS).points() if len(scales) == 1 else None
+    if points is None or fractions:
+        raise DataError(
+            "expected_scores: whole points of one scale are weighed, and the judgments have "
+            "others. Take the scores as they were written."
+        )
+    return points
+
+
 def _expect(
-    config: ExpectedScores, reader: Reader, batches: Iterable[pa.RecordBatch]
+    config: ExpectedScores, reader: Reader, points: range, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[tuple[dict[str, Any], float | None]]:
     """Each judgment with its expected score, None where it has no score."""
     for batch in batches:
@@ -121,25 +142,24 @@ def _expect(
         # A judgment of another form (a bare JSON object, say) has no place for another score.
         scored = [row["score"] is not None and bool(_SCORE.search(row["text"])) for row in judged]
         shares = reader.choices(
-            _begun(config, row) for row, is_scored in zip(judged, scored, strict=True) if is_scored
+            _begun(config, points, row)
+            for row, is_scored in zip(judged, scored, strict=True)
+            if is_scored
         )
         for row, is_scored in zip(judged, scored, strict=True):
             weights = next(shares) if is_scored else ()
-            expected = sum(
-                score * share for score, share in enumerate(weights, int(row["scale_low"] or 0))
-            )
+            expected = sum(score * share for score, share in zip(points, weights, strict=False))
             yield row, expected if is_scored else None
 
 
-def _begun(config: ExpectedScores, row: Mapping[str, Any]) -> tuple[Any, str, list[str]]:
+def _begun(
+    config: ExpectedScores, points: range, row: Mapping[str, Any]
+) -> tuple[Any, str, list[str]]:
     """The judge's conversation, its judgment up to the score, and the scores that might come."""
-    text = config.template.fill(prompt=render(row["prompt"]), response=row["response"])
     found = _SCORE.search(row["text"])
     assert found, "only such judgments are read again"
-    scale = Scale.of(row["scale_low"], row["scale_high"]) or POINTS
-    scores = range(int(scale.low), int(scale.high) + 1)
-    endings = [f"{found['space']}{score}" for score in scores]
-    return user(text), row["text"][: found.start("space")], endings
+    endings = [f"{found['space']}{score}" for score in points]
+    return user(config.fill(row)), row["text"][: found.start("space")], endings
 
 
 class IntrinsicRewards(Config):

@@ -14,23 +14,19 @@ from typing import Any, Final
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected, Template
+from srlm_data.core.config import Config, Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import prompt_id, row_id
 from srlm_data.core.messages import assistant, render, user
 from srlm_data.core.rows import Candidates, Examples, Judgments, Rows
 from srlm_data.core.schema import CANDIDATES, EXAMPLES
+from srlm_data.steps.judge_form import JudgePrompt
 from srlm_data.steps.verdicts import ComparisonTemplate
 
 
-class SelectUncertain(Config):
-    """Which judgments are taken."""
+class SelectUncertain(JudgePrompt):
+    """Which judgments are taken, and the prompt that they were made with."""
 
-    template: Template = Field(
-        default="judge",
-        validate_default=True,
-        description="Prompt of the judge: the one that the judgments were made with.",
-    )
     seed: int = Field(0, ge=0, description="Seed of the choice among equally disputed answers.")
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
@@ -69,7 +65,8 @@ def select_uncertain(
                 "SELECT reason, count(*) FROM disputed WHERE reason IS NOT NULL GROUP BY reason"
             )
             drops.update(dict(connection.sql(counts).fetchall()))
-            for batch in connection.sql(_TAKEN).to_arrow_reader(1024):
+            taken = connection.sql(_TAKEN.format(shown=config.shown))
+            for batch in taken.to_arrow_reader(1024):
                 yield from (_candidate(config, row) for row in batch.to_pylist())
 
     return Rows.stream(CANDIDATES, rows(), drops=drops)
@@ -90,7 +87,7 @@ _DISPUTED: Final = """
 """
 
 _TAKEN: Final = """
-    SELECT judgments.candidate_id, candidates.prompt, response, repeat, text, judgments.model
+    SELECT judgments.candidate_id, {shown}, repeat, text, judgments.model AS judge
     FROM disputed JOIN candidates USING (candidate_id) JOIN judgments USING (candidate_id)
     WHERE reason IS NULL AND state = 'parsed'
     ORDER BY judgments.candidate_id, repeat
@@ -98,16 +95,16 @@ _TAKEN: Final = """
 
 
 def _candidate(config: SelectUncertain, row: Mapping[str, Any]) -> dict[str, Any]:
-    prompt = user(config.template.fill(prompt=render(row["prompt"]), response=row["response"]))
+    prompt = user(config.fill(row))
     identity = prompt_id(prompt)
     return {
-        "candidate_id": row_id("candidate", identity, row["model"], row["repeat"], row["text"]),
+        "candidate_id": row_id("candidate", identity, row["judge"], row["repeat"], row["text"]),
         "prompt_id": identity,
         "prompt": prompt,
         "response": row["text"],
         "sample": row["repeat"],
         "source": "model",
-        "model": row["model"],
+        "model": row["judge"],
     }
 
 

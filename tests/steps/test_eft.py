@@ -193,3 +193,31 @@ def test_the_order_of_the_rows_decides_nothing():
     given = made({f"p{n}": [[5, 2], [3, 4], [1, 2]] for n in range(20)})
     turned = [Rows.of(one.type, one.table().take(list(range(one.count()))[::-1])) for one in given]
     assert select(*given)[0] == select(*turned)[0]
+
+
+def test_a_judge_that_was_shown_a_reference_teaches_with_it(tmp_path):
+    (tmp_path / "mine.txt").write_text("{prompt} {reference} <response>{response}</response>")
+    (tmp_path / "mine.yaml").write_text("template: mine.txt\nscale: [0, 10]\nreader: json\n")
+    config = SelectEft.model_validate(
+        {"judge": "mine.yaml", "max_modal_share": 1}, context={"base": tmp_path}
+    )
+    candidates, judgments = (rows.table().to_pylist() for rows in made({"p": [[9], [3]]}))
+    template = templates.load("mine.txt", tmp_path)
+    for row in candidates:
+        row["reference"] = "It is right."
+    for row in judgments:
+        row["template"] = ids.row_id(template.text)
+        row["text"] = '{"reason": "It is so.", "score": 9}'
+    given_rows = Rows.of(schema.CANDIDATES, candidates), Rows.of(schema.JUDGMENTS, judgments)
+    first, _ = select_eft(config, *given_rows).dicts()
+    assert first["prompt"] == user(
+        template.fill(prompt="ask p", reference="It is right.", response="reply p0")
+    )
+    assert "scale" not in config.identity()
+
+
+def test_a_bare_object_with_a_score_alone_justifies_nothing():
+    lone = {"p0a": {"text": '{"score": 5}'}}
+    rows, made_rows = select(*made({"p": [[5], [3]]}, **lone))
+    assert rows == []
+    assert made_rows.drops["no_justification"] == 1

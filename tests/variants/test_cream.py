@@ -126,6 +126,25 @@ def test_a_judgment_without_a_score_gets_none_by_probability(shop):
     assert row["score"] is None
 
 
+def test_the_points_of_another_scale_are_weighed(shop):
+    candidates, judgments = judged([("Fine.\nScore: 3", 3)])
+    rows = [{**row, "scale_low": 1, "scale_high": 4} for row in judgments.dicts()]
+    given = candidates, Rows.of(schema.JUDGMENTS, rows)
+    [row] = expected_scores(ExpectedScores(template=TEMPLATE), *given, model("m1"), shop).dicts()
+    assert 1 <= row["score"] <= 4
+    assert (row["scale_low"], row["scale_high"]) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "sentence"),
+    [("Score: 0.5", 0.5, "whole points"), ("<score>3</score>", 3, "no place for another one")],
+)
+def test_scores_that_cannot_be_weighed_are_refused(shop, text, score, sentence):
+    given = judged([(text, score)])
+    with pytest.raises(DataError, match=sentence):
+        expected_scores(ExpectedScores(template=TEMPLATE), *given, model("m1"), shop).table()
+
+
 def test_another_models_judgments_are_not_read_as_its_own(shop):
     with pytest.raises(DataError, match="the judgments must be m0's"):
         expected_scores(

@@ -8,7 +8,7 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Rows
-from srlm_data.core.templates import load
+from srlm_data.core.templates import Template, load
 from srlm_data.variants.meta_rewarding import (
     MetaJudgeExamples,
     SelectUncertain,
@@ -70,3 +70,20 @@ def test_a_judgment_that_fits_the_humans_is_the_better_one_in_both_orders():
         "Verdict: B": template.fill(prompt="judge p", answer_a=bad, answer_b=good),
     }
     assert rows.drops == {"no_other_score": 1}
+
+
+def test_a_judge_that_was_shown_a_reference_and_a_model_is_asked_again_with_them():
+    candidates, judgments = (rows.table().to_pylist() for rows in judged({"p": [[1, 5]]}))
+    template = Template("mine", "{prompt} {reference} {model} {response}")
+    for row in candidates:
+        row["reference"], row["model"] = "It is right.", "actor"
+    for row in judgments:
+        row["template"] = row_id(template.text)
+    rows = select_uncertain(
+        SelectUncertain(template=template),
+        Rows.of(schema.CANDIDATES, candidates),
+        Rows.of(schema.JUDGMENTS, judgments),
+    )
+    first, _ = rows.dicts()
+    assert first["prompt"] == user("p It is right. actor answer p0")
+    assert first["model"] == "m"

@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from srlm_data.core import templates
-from srlm_data.core.config import Config, Runtime, Template
+from srlm_data.core.config import Config, Runtime, Template, base_folder
 from srlm_data.core.messages import render
 from srlm_data.core.scale import POINTS, Scale
 from srlm_data.core.schema import CANDIDATES
@@ -46,8 +46,8 @@ def _in_order(scale: tuple[float, float]) -> tuple[float, float]:
     return scale
 
 
-class JudgeForm(Config):
-    """What a judge is shown, and how its text becomes scores."""
+class JudgePrompt(Config):
+    """What a judge is shown: what a step has that must know how judgments were asked for."""
 
     judge: Annotated[str | None, Runtime()] = Field(
         None, description="A YAML file beside the recipe that has these settings of the judge."
@@ -58,6 +58,62 @@ class JudgeForm(Config):
         description="Prompt of the judge, with {prompt} and {response}; {reference}, {rubric} and "
         "other columns of the candidates may stand there too.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_file(cls, values: Any, info: ValidationInfo) -> Any:
+        """The settings of the judge's own file, where one is named."""
+        if not isinstance(values, Mapping) or values.get("judge") is None:
+            return values
+        settings = _read(base_folder(info), values["judge"])
+        own = JudgeForm.model_fields.keys() - {"judge"}
+        unknown = sorted(settings.keys() - own)
+        twice = sorted(settings.keys() & values.keys())
+        if unknown or twice:
+            names = ", ".join(unknown or twice)
+            why = "no setting of a judge" if unknown else "set in the recipe too"
+            raise ValueError(f"judge '{values['judge']}': {why}: {names}")
+        known = {name: settings[name] for name in settings if name in cls.model_fields}
+        return {**known, **values}
+
+    @model_validator(mode="after")
+    def _shows(self) -> Self:
+        shown = self.template.placeholders
+        if missing := set(NEEDS) - shown:
+            raise ValueError(
+                f"template '{self.template.name}' lacks the placeholders {sorted(missing)}: a "
+                f"judge fills {sorted(NEEDS)}"
+            )
+        if unknown := shown - {*NEEDS, *CANDIDATES.schema.names}:
+            raise ValueError(
+                f"template '{self.template.name}' has the placeholders {sorted(unknown)}: a judge "
+                f"fills {sorted(NEEDS)} and columns of the candidates, such as reference"
+            )
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the candidates that the template shows, besides prompt and response."""
+        return tuple(sorted(self.template.placeholders - set(NEEDS)))
+
+    @property
+    def shown(self) -> str:
+        """The columns that :meth:`fill` reads, as SQL lists them."""
+        return ", ".join(f"candidates.{name}" for name in (*NEEDS, *self.columns))
+
+    def lacks(self, row: Mapping[str, Any]) -> str | None:
+        """The first column that the template shows and that is empty; None where there is none."""
+        return next((name for name in self.columns if row[name] is None), None)
+
+    def fill(self, row: Mapping[str, Any]) -> str:
+        """The judge's prompt for a candidate, of which no column that it shows is empty."""
+        shown = {name: str(row[name]) for name in self.columns}
+        return self.template.fill(prompt=render(row["prompt"]), response=row["response"], **shown)
+
+
+class JudgeForm(JudgePrompt):
+    """What a judge is shown, and how its text becomes scores."""
+
     scale: Annotated[tuple[float, float], pydantic.AfterValidator(_in_order)] = Field(
         (POINTS.low, POINTS.high),
         description="The least and the greatest score (paper: 0 and 5); fractions lie between.",
@@ -83,22 +139,6 @@ class JudgeForm(Config):
         default_factory=dict, description="With choice: the words, and the score of each."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_file(cls, values: Any, info: ValidationInfo) -> Any:
-        """The settings of the judge's own file, where one is named."""
-        if not isinstance(values, Mapping) or values.get("judge") is None:
-            return values
-        base = Path((info.context or {}).get("base", "."))
-        settings = _read(base, values["judge"])
-        unknown = sorted(settings.keys() - (JudgeForm.model_fields.keys() - {"judge"}))
-        twice = sorted(settings.keys() & values.keys())
-        if unknown or twice:
-            names = ", ".join(unknown or twice)
-            why = "no setting of a judge" if unknown else "set in the recipe too"
-            raise ValueError(f"judge '{values['judge']}': {why}: {names}")
-        return {**settings, **values}
-
     @field_validator("criteria", mode="before")
     @classmethod
     def _of_names(cls, value: Any) -> Any:
@@ -111,17 +151,6 @@ class JudgeForm(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        shown = self.template.placeholders
-        if missing := set(NEEDS) - shown:
-            raise ValueError(
-                f"template '{self.template.name}' lacks the placeholders {sorted(missing)}: a "
-                f"judge fills {sorted(NEEDS)}"
-            )
-        if unknown := shown - {*NEEDS, *CANDIDATES.schema.names}:
-            raise ValueError(
-                f"template '{self.template.name}' has the placeholders {sorted(unknown)}: a judge "
-                f"fills {sorted(NEEDS)} and columns of the candidates, such as reference"
-            )
         names = [criterion.name.lower() for criterion in self.criteria]
         if len(set(names)) < len(names):
             raise ValueError(f"criteria have names of their own, found {names}")
@@ -146,19 +175,6 @@ class JudgeForm(Config):
     def on(self) -> Scale:
         """The scale of the scores."""
         return Scale(*self.scale)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the candidates that the template shows, besides prompt and response."""
-        return tuple(sorted(self.template.placeholders - set(NEEDS)))
-
-    def fill(self, row: Mapping[str, Any]) -> str | None:
-        """The judge's prompt for a candidate; None where a column that it wants is empty."""
-        columns = {name: row[name] for name in self.columns}
-        if any(value is None for value in columns.values()):
-            return None
-        shown = {name: str(value) for name, value in columns.items()}
-        return self.template.fill(prompt=render(row["prompt"]), response=row["response"], **shown)
 
     def read(self, text: str, finish_reason: str) -> list[tuple[str | None, Reading]]:
         """What is read from a judgment: the whole of it first, then criterion by criterion."""
