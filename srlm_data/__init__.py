@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Comparisons,
         Examples,
         Judgments,
+        Labels,
         Messages,
         Metrics,
         Models,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         DATASET_TYPES,
         EXAMPLES,
         JUDGMENTS,
+        LABELS,
         MESSAGES,
         METRICS,
         MODELS,
@@ -102,10 +104,10 @@ _NAMES: Final = {
     "RecipeError SrlmError StoreError TrainingError UnfinishedError",
     "core.ids": "example_id prompt_id row_id row_ids",
     "core.messages": "assistant render user",
-    "core.rows": "Candidates Comparisons Examples Judgments Messages Metrics Models Pairs Prompts "
-    "Rows Scores",
+    "core.rows": "Candidates Comparisons Examples Judgments Labels Messages Metrics Models Pairs "
+    "Prompts Rows Scores",
     "core.scale": "POINTS Scale",
-    "core.schema": "CANDIDATES COMPARISONS DATASET_TYPES EXAMPLES JUDGMENTS MESSAGES "
+    "core.schema": "CANDIDATES COMPARISONS DATASET_TYPES EXAMPLES JUDGMENTS LABELS MESSAGES "
     "METRICS MODELS PAIRS PROMPTS SCORES DatasetType Message",
     "engines.asking": "answered ask",
     "engines.protocol": "Completion Engine Request Sampling request_seed",
@@ -128,6 +130,7 @@ __all__ = [
     "DATASET_TYPES",
     "EXAMPLES",
     "JUDGMENTS",
+    "LABELS",
     "MESSAGES",
     "METRICS",
     "MODELS",
@@ -155,6 +158,7 @@ __all__ = [
     "HubError",
     "JudgePrompt",
     "Judgments",
+    "Labels",
     "Lengths",
     "Manifest",
     "Message",

@@ -3,6 +3,7 @@
     messages -> ift, ranked -> prompts -> candidates -> judgments -> pairs -> models
 
 What gives an answer a score without judging it, or works on its judgments, makes ``scores``.
+What people say of two answers that they were shown is ``labels``.
 
 A dataset type is an Arrow schema, the column that identifies a row, the columns that name its
 parents, and checks written as SQL conditions. A commit runs the checks; a row that breaks
@@ -338,10 +339,38 @@ METRICS: Final = DatasetType(
     id="metric_id",
 )  # fmt: skip
 
+CHOICES: Final = ("first", "second", "tie", "skip")
+"""What a person may say of two answers, in the order shown; ``skip`` says nothing of them."""
+
+LABELS: Final = DatasetType(
+    "labels",
+    _schema(
+        label_id=_TEXT,  # one for a person and two answers
+        prompt_id=_TEXT,
+        first_id=_TEXT,  # the answer that was shown first
+        second_id=_TEXT,
+        pair_id=_maybe(_TEXT),  # null where answers were reviewed and not pairs
+        choice=_TEXT,
+        by=_TEXT,
+        at=_TEXT,  # ISO 8601, UTC
+        seconds=_maybe(_FLOAT),  # from the moment that the answers were shown
+        note=_maybe(_TEXT),
+        reviewed=_TEXT,  # the version that was opened
+    ),
+    id="label_id",
+    order=("at", "by"),
+    parents={"pair_id": "pairs", "first_id": "candidates", "second_id": "candidates"},
+    checks={
+        f"a choice is one of {', '.join(CHOICES)}": f"choice IN {CHOICES}",
+        "two answers were shown": "first_id <> second_id",
+        "time does not run backwards": "seconds IS NULL OR seconds >= 0",
+    },
+)
+
 DATASET_TYPES: Final = {
     dataset_type.name: dataset_type
     for dataset_type in (
         MESSAGES, EXAMPLES, PROMPTS, CANDIDATES, JUDGMENTS, SCORES, COMPARISONS, PAIRS, MODELS,
-        METRICS,
+        METRICS, LABELS,
     )
 }  # fmt: skip
