@@ -1,17 +1,9 @@
-"""HTML that obeys nobody but itself.
-
-The page's own policy forbids it every request, and every script and style but its own, which it
-names by their hashes. Model text is escaped where it is text, and JSON where it is data.
-"""
+"""The report as HTML: its template, filled; every text in it is escaped."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
-import json
 import re
-import unicodedata
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +12,7 @@ import vl_convert
 from markupsafe import Markup
 
 from srlm_data.report._charts import THEME
+from srlm_data.report._inert import inert_json, policy, visible
 
 _HERE: Final = Path(__file__).parent
 _VEGA_LITE: Final = "6.4"
@@ -32,6 +25,7 @@ def filled(shown: dict[str, Any]) -> str:
     )
     library = _library()
     drawn = [panel for section in shown["charts"] for panel in section["panels"]]
+    charts = {"theme": THEME, "panels": [{"id": panel.id, "chart": panel.chart} for panel in drawn]}
     sections = [
         ("glance", "At a glance", shown["measures"]["rows"]),
         ("funnel", "Funnel", shown["funnels"]),
@@ -50,16 +44,11 @@ def filled(shown: dict[str, Any]) -> str:
     page: str = environment.get_template("page.html.jinja").render(
         shown,
         sections=[(name, title) for name, title, there in sections if there],
-        policy=_policy(style, library, script),
+        policy=policy(style, library, script),
         style=Markup(style),  # noqa: S704 - ours, from a file of the package
         library=Markup(library),  # noqa: S704 - Vega's, from the package vl-convert
         script=Markup(script),  # noqa: S704 - ours
-        data=inert_json(
-            {
-                "theme": THEME,
-                "panels": [{"id": one.id, "chart": one.chart} for one in drawn],
-            }
-        ),
+        data=Markup(inert_json(charts)),  # noqa: S704 - no character that HTML knows is in it
     )
     return page
 
@@ -71,41 +60,6 @@ def _library() -> str:
         snippet="window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE
     )
     return bundle
-
-
-def _policy(style: str, *scripts: str) -> str:
-    """A content security policy: nothing is loaded, and only these very texts are obeyed."""
-
-    def sources(*texts: str) -> str:
-        digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()) for one in texts]
-        return " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
-
-    return (
-        f"default-src 'none'; script-src {sources(*scripts)}; style-src {sources(style)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def inert_json(value: object) -> Markup:
-    """JSON that is safe inside of a script element: no text in it can close the element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - no character that HTML knows is left
-
-
-def visible(text: str) -> str:
-    """A text whose invisible orders are spelt out: control characters, and what turns lines."""
-    return "".join(
-        f"[U+{ord(one):04X}]"
-        if (unicodedata.category(one) in ("Cc", "Zl", "Zp") and one not in "\n\t")
-        or unicodedata.bidirectional(one) in _TURNING
-        else one
-        for one in text
-    )
-
-
-_TURNING: Final = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def words(name: str) -> str:

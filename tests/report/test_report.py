@@ -17,7 +17,7 @@ from checkout import Cli
 from srlm_data.analysis import figures
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import JUDGMENTS
-from srlm_data.report import _flows, _markup, _page, _samples
+from srlm_data.report import _flows, _inert, _page, _samples
 from srlm_data.report._funnel import funnel
 from srlm_data.store import Store
 
@@ -197,7 +197,7 @@ def test_the_page_loads_nothing_and_obeys_only_its_own_scripts(html: str) -> Non
 
 def test_what_a_model_wrote_is_text_to_the_letter(html: str, store: Store) -> None:
     outline = Outline(html)
-    shown = [text for text in HOSTILE if _markup.visible(text) in outline.text]
+    shown = [text for text in HOSTILE if _inert.visible(text) in outline.text]
     rows = store.rows(store.resolve("one.pairs")).dicts()
     prompts = [row["prompt"][0]["content"] for row in rows]
     assert len(shown) >= 3
@@ -211,10 +211,10 @@ def test_what_a_model_wrote_is_text_to_the_letter(html: str, store: Store) -> No
 
 def test_orders_that_nobody_sees_are_spelt_out() -> None:
     assert (
-        _markup.visible("a\u202eb\u2066c\u2028d\x07\n\te")
+        _inert.visible("a\u202eb\u2066c\u2028d\x07\n\te")
         == "a[U+202E]b[U+2066]c[U+2028]d[U+0007]\n\te"
     )
-    assert _markup.visible("שלום 👩‍👩‍👧 é") == "שלום 👩‍👩‍👧 é"
+    assert _inert.visible("שלום 👩‍👩‍👧 é") == "שלום 👩‍👩‍👧 é"
 
 
 def test_the_same_store_gives_the_same_page(html: str, store: Store) -> None:
