@@ -1,0 +1,98 @@
+"""A small server on 127.0.0.1: the page over a store, live, for whoever has its token.
+
+It only reads. Whoever opens the address with ``?token=...`` gets a cookie; everybody else, and a
+page of another origin, is refused. What adds pages gives :func:`create_app` its routes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from srlm_data.core.errors import SrlmError
+from srlm_data.core.redaction import redacted
+
+HOST: Final = "127.0.0.1"
+
+_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+
+
+def create_app(routes: Sequence[BaseRoute], token: str) -> Starlette:
+    """Return an application that serves routes to whoever has the token."""
+    return Starlette(
+        routes=list(routes),
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]),
+            Middleware(_Gate, token=token),
+        ],
+        exception_handlers={SrlmError: _refuse},
+    )
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": redacted(str(error))}, status_code=400)
+
+
+class _Gate:
+    """Lets those in who have the token, from the query once and from a cookie afterwards."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]], token: str) -> None:
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":  # the server's own start and stop
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        response = self._answer(request)
+        if response is not None:
+            await response(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                extra = [
+                    (name.lower().encode(), value.encode()) for name, value in _HEADERS.items()
+                ]
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+    def _answer(self, request: Request) -> Response | None:
+        """Return what is answered in place of the page; None where the request may pass."""
+        cookie = f"srlm_data_{request.url.port}"  # browsers share cookies between ports
+        if self._knows(request.query_params.get("token")):
+            response = RedirectResponse(request.url.path, status_code=303)
+            response.set_cookie(cookie, self._token, httponly=True, samesite="strict")
+            return response
+        if not self._knows(request.cookies.get(cookie)):
+            return PlainTextResponse(
+                "view: the token is missing or wrong. Open the address that the command printed.\n",
+                status_code=403,
+            )
+        own = f"{request.url.scheme}://{request.url.netloc}"
+        if request.method != "GET" and request.headers.get("origin", own) != own:
+            return PlainTextResponse(
+                "view: the request comes from another page. Send it from the page itself.\n",
+                status_code=403,
+            )
+        return None
+
+    def _knows(self, token: str | None) -> bool:
+        return token is not None and secrets.compare_digest(token.encode(), self._token.encode())
