@@ -66,10 +66,7 @@ class _Gate:
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                extra = [
-                    (name.lower().encode(), value.encode()) for name, value in _HEADERS.items()
-                ]
-                message["headers"] = [*message["headers"], *extra]
+                message["headers"] = [*message["headers"], *_HEADERS]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
