@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from srlm_data.core.rows import (
         Candidates,
         Comparisons,
+        Drops,
         Examples,
         Judgments,
         Labels,
@@ -104,8 +105,8 @@ _NAMES: Final = {
     "RecipeError SrlmError StoreError TrainingError UnfinishedError",
     "core.ids": "example_id prompt_id row_id row_ids",
     "core.messages": "assistant render user",
-    "core.rows": "Candidates Comparisons Examples Judgments Labels Messages Metrics Models Pairs "
-    "Prompts Rows Scores",
+    "core.rows": "Candidates Comparisons Drops Examples Judgments Labels Messages Metrics Models "
+    "Pairs Prompts Rows Scores",
     "core.scale": "POINTS Scale",
     "core.schema": "CANDIDATES COMPARISONS DATASET_TYPES EXAMPLES JUDGMENTS LABELS MESSAGES "
     "METRICS MODELS PAIRS PROMPTS SCORES DatasetType Message",
@@ -148,6 +149,7 @@ __all__ = [
     "CostResult",
     "DataError",
     "DatasetType",
+    "Drops",
     "Engine",
     "EngineError",
     "EvalResult",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +32,7 @@ from srlm_data.core import filesystem
 from srlm_data.core.config import Config
 from srlm_data.core.errors import TrainingError, did_you_mean
 from srlm_data.core.messages import for_template
+from srlm_data.core.rows import Drops
 from srlm_data.models import chat_template
 from srlm_data.models.training import Sft, Training
 
@@ -66,7 +66,7 @@ class Job(Generic[Settings]):
     settings: Settings
     base: Path
     paths: Paths
-    drops: Counter[str] = field(default_factory=Counter)
+    drops: Drops = field(default_factory=Drops)
 
     @property
     def output(self) -> Path:
@@ -145,11 +145,9 @@ class Job(Generic[Settings]):
 
     def validation_rows(self, *answers: str) -> datasets.Dataset | None:
         """Return the rows to validate on; None where the YAML names none."""
-        return self._rows(self.validation, answers, Counter()) if self.validation else None
+        return self._rows(self.validation, answers, Drops()) if self.validation else None
 
-    def _rows(
-        self, files: list[Path], answers: tuple[str, ...], drops: Counter[str]
-    ) -> datasets.Dataset:
+    def _rows(self, files: list[Path], answers: tuple[str, ...], drops: Drops) -> datasets.Dataset:
         columns = ["prompt", *answers]
         if not sum(_conversations(file, columns) for file in files):
             raise TrainingError(f"'{files[0]}': there are no rows. Name data that has some.")
@@ -181,7 +179,9 @@ class Job(Generic[Settings]):
                     f"'{files[0]}': the chat template refuses a conversation, found '{error}'. "
                     "Set system: fold (sft), or name another chat_template."
                 ) from None
-        drops.update(reason for reason in reasons if reason)
+        for place, reason in enumerate(reasons):
+            if reason:
+                drops.add(reason, f"row {place + 1}", rows[place])
         fitting = [place for place, reason in enumerate(reasons) if not reason]
         if not fitting:
             raise TrainingError(

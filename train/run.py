@@ -31,6 +31,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from srlm_data.core.errors import SrlmError, TrainingError
 from srlm_data.models import chat_template
 from srlm_data.models.identity import digest
+from srlm_data.models.training import DROPPED
 from srlm_data.publish import model_card
 
 SETTINGS: Final = "settings.json"
@@ -110,6 +111,7 @@ def _train(
             "parameters": _parameters(folder),
         }
         _write_json(folder / "training.json", summary)
+        _write_json(job.output / DROPPED, job.drops.examples)  # texts, which no model takes along
         with (folder / "metrics.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(entry) + "\n" for entry in curve)
         (folder / "README.md").write_text(model_card.write(summary), encoding="utf-8")

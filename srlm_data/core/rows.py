@@ -42,9 +42,13 @@ class Drops(Counter[str]):
 
     EXAMPLES: ClassVar = 3
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.examples: dict[str, list[dict[str, str]]] = {}
+    def __init__(
+        self,
+        counts: Mapping[str, int] | None = None,
+        examples: Mapping[str, list[dict[str, str]]] | None = None,
+    ) -> None:
+        super().__init__(counts)
+        self.examples = dict(examples or {})
 
     def add(self, reason: str, where: str, record: object) -> None:
         """Count a record that is left out; the first of a reason are kept, cut to a few lines.
@@ -55,6 +59,31 @@ class Drops(Counter[str]):
             record: what it holds.
         """
         self[reason] += 1
+        self._add_example(reason, where, record)
+
+    def add_query(
+        self, connection: duckdb.DuckDBPyConnection, left_out: str, records: str | None = None
+    ) -> None:
+        """Count what a query leaves out; the examples of a reason are those of the least ids.
+
+        Args:
+            connection: what runs the queries.
+            left_out: a query of ``id`` and ``reason``, which is null where nothing is left out.
+            records: a query of ``id`` and what its record holds; ``left_out`` by default.
+        """
+        counts = f"""
+            SELECT reason, count(*), min(id, {self.EXAMPLES}) FROM ({left_out})
+            WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason
+        """
+        for reason, count, ids in connection.sql(counts).fetchall():
+            self[reason] += count
+            if len(self.examples.get(reason, ())) < self.EXAMPLES:
+                shown = f"SELECT * FROM ({records or left_out}) WHERE id IN $ids ORDER BY id"
+                found = connection.sql(shown, params={"ids": ids}).to_arrow_table()
+                for record in found.to_pylist():
+                    self._add_example(reason, str(record.pop("id")), record)
+
+    def _add_example(self, reason: str, where: str, record: object) -> None:
         examples = self.examples.setdefault(reason, [])
         if len(examples) < self.EXAMPLES:
             # Of a file its name alone: a manifest holds no path of the machine.

@@ -6,7 +6,6 @@ They come in by the door that every user's own step takes.
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ from pydantic import Field
 from srlm_data.core import ids, schema
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.messages import user
-from srlm_data.core.rows import Candidates, Messages, Models, Prompts, Rows, Scores
+from srlm_data.core.rows import Candidates, Drops, Messages, Models, Prompts, Rows, Scores
 from srlm_data.core.scale import POINTS
 from srlm_data.demo import Oracle, dialogues, held_out_prompts, trees
 from srlm_data.models import identity
@@ -146,13 +145,13 @@ def _score(
     candidates: Candidates, method: str, points: Callable[[str, str], float | None]
 ) -> Scores:
     """Score each candidate by what the truth says of its prompt's last turn and its response."""
-    drops: Counter[str] = Counter()
+    drops = Drops()
 
     def rows() -> Iterator[dict[str, Any]]:
         for candidate in candidates.dicts():
             score = points(candidate["prompt"][-1]["content"], candidate["response"])
             if score is None:
-                drops["prompt_not_understood"] += 1
+                drops.add("prompt_not_understood", candidate["candidate_id"], candidate["prompt"])
                 continue
             yield {
                 "score_id": ids.row_id("score", method, candidate["candidate_id"]),

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from pydantic import Field
 
 from srlm_data.core.config import Config, Source
 from srlm_data.core.errors import DataError
-from srlm_data.core.rows import Metrics, Rows
+from srlm_data.core.rows import Drops, Metrics, Rows
 from srlm_data.core.schema import METRICS
 from srlm_data.evaluation._bootstrap import exact, metric
 
@@ -63,18 +62,18 @@ def read_leaderboard(config: ReadLeaderboard) -> Metrics:
             f"{where}: {len(unknown)} instructions have no output, such as "
             f"'{min(unknown)[:60]}'. Give the outputs that were annotated."
         )
-    drops: Counter[str] = Counter()
+    drops = Drops()
     preferences = []
     for number, row in enumerate(annotations, 1):
         preference = _number(where, number, row, "preference")
         if preference is None:
-            drops["no_preference"] += 1
+            drops.add("no_preference", f"{where}: {number}", row)
         elif preference == 0:
             preferences.append(0.5)
         elif 1 <= preference <= 2:
             preferences.append(preference - 1)
         else:
-            drops["out_of_range"] += 1
+            drops.add("out_of_range", f"{where}: {number}", row)
     if not preferences:
         raise DataError(f"{where}: nothing was judged, found {dict(drops)}. Annotate it first.")
     controlled = [_number(where, n, row, "glm_preference") for n, row in enumerate(annotations, 1)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -21,7 +21,7 @@ from srlm_data.core.config import Config, Expected, Lengths
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render, user
-from srlm_data.core.rows import Candidates, Comparisons, Judgments, Models, Rows, Scores
+from srlm_data.core.rows import Candidates, Comparisons, Drops, Judgments, Models, Rows, Scores
 from srlm_data.core.schema import COMPARISONS, SCORES
 from srlm_data.engines.asking import answered, ask
 from srlm_data.engines.protocol import Engine, Request, request_seed
@@ -175,13 +175,17 @@ def compare_scores(
     return Rows.stream(COMPARISONS, rows(), drops=drops)
 
 
+_SHOWN: Final = "candidate_id AS id, prompt, response, model"
+"""What an example of an answer that was left out shows."""
+
+
 def _meet(
     step: str, sample: int, first: Rows, second: Rows
-) -> tuple[duckdb.DuckDBPyConnection, Counter[str]]:
+) -> tuple[duckdb.DuckDBPyConnection, Drops]:
     """Join the two sides by prompt, as the view ``meeting``; count whom nobody met."""
     connection = database.connect()
     connection.execute("SET VARIABLE sample = ?", [sample])
-    drops: Counter[str] = Counter()
+    drops = Drops()
     for side, rows in (("first", first), ("second", second)):
         rows.view(connection, f"{side}_candidates")
         connection.execute(f"""
@@ -190,12 +194,11 @@ def _meet(
             FROM {side}_candidates WHERE sample = getvariable('sample')
         """)
         others = f"FROM {side}_candidates WHERE sample <> getvariable('sample')"
-        drops["another_sample"] += _all(connection, f"SELECT count(*) {others}")[0][0]
+        drops.add_query(connection, f"SELECT 'another_sample' AS reason, {_SHOWN} {others}")
         _refuse_several(step, side, connection)
     for side, other in (("first", "second"), ("second", "first")):
         alone = f"FROM {side} ANTI JOIN {other} USING (prompt_id)"
-        drops[f"only_{side}_answered"] = _all(connection, f"SELECT count(*) {alone}")[0][0]
-    drops = +drops  # without the reasons that nothing was dropped for
+        drops.add_query(connection, f"SELECT 'only_{side}_answered' AS reason, {_SHOWN} {alone}")
     connection.execute("""
         CREATE VIEW meeting AS
         SELECT prompt_id, a.prompt, a.candidate_id AS first_id, b.candidate_id AS second_id,

@@ -16,7 +16,6 @@ parsed judgments. How ties and gaps are treated is not in the paper; here it is 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -27,7 +26,7 @@ from pydantic import Field
 
 from srlm_data.core import database
 from srlm_data.core.errors import DataError
-from srlm_data.core.rows import Candidates, Judgments, Metrics, Rows, Scores
+from srlm_data.core.rows import Candidates, Drops, Judgments, Metrics, Rows, Scores
 from srlm_data.core.schema import METRICS, SCORES
 from srlm_data.evaluation._bootstrap import Bootstrap, Estimate, exact, mean, metric, ratio
 
@@ -150,7 +149,7 @@ def _select(
     connection: duckdb.DuckDBPyConnection,
     candidates: Rows,
     judgments: Rows,
-) -> Counter[str]:
+) -> Drops:
     """Make the views ``replies`` and ``verdicts``; count what is left out of them."""
     candidates.view(connection, "candidates")
     judgments.view(connection, "judgments")
@@ -174,23 +173,24 @@ def _select(
                prompt_id, score, scale_high
         FROM judgments SEMI JOIN replies USING (candidate_id)
     """)
-    drops = Counter(
-        dict(
-            connection.execute(
-                "SELECT reason, count(*) FROM sorted WHERE reason IS NOT NULL GROUP BY ALL"
-            ).fetchall()
-        )
+    drops = Drops()
+    drops.add_query(
+        connection,
+        "SELECT candidate_id AS id, reason FROM sorted",
+        "SELECT candidate_id AS id, prompt, response, rank, split FROM candidates",
     )
-    (others,) = _one(
-        connection, "SELECT count(*) FROM judgments ANTI JOIN replies USING (candidate_id)"
+    drops.add_query(
+        connection,
+        f"""
+        SELECT {judgments.type.id} AS id, 'judgment_of_another_reply' AS reason, candidate_id, score
+        FROM judgments ANTI JOIN replies USING (candidate_id)
+        """,
     )
-    if others:
-        drops["judgment_of_another_reply"] = others
     return drops
 
 
 def _refuse_nothing(
-    config: MeasureJudge, connection: duckdb.DuckDBPyConnection, drops: Counter[str]
+    config: MeasureJudge, connection: duckdb.DuckDBPyConnection, drops: Drops
 ) -> None:
     where = "measure_judge" if config.split is None else f"measure_judge, split '{config.split}'"
     (replies,) = _one(connection, "SELECT count(*) FROM replies")

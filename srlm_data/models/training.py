@@ -27,6 +27,9 @@ from srlm_data.core.redaction import SECRET_NAME
 from srlm_data.models import chat_template
 from srlm_data.models.chat_template import ChatTemplate, SystemTurns
 
+DROPPED: Final = "dropped.json"
+"""The file of a run that has examples of the rows that were dropped."""
+
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "paper-v3": {"schedule": "cosine"},
     "paper-v1": {"schedule": "linear"},
@@ -190,7 +193,8 @@ def run(
         data: Parquet files.
 
     Returns:
-        The folder of the finished model, and what ``training.json`` in it says of the run.
+        The folder of the finished model, and what ``training.json`` in it says of the run, with
+        examples of the rows that were dropped.
 
     Raises:
         TrainingError: the script failed; the message has its last telling line and the log.
@@ -219,7 +223,9 @@ def run(
             f"The whole log is {log}; the same command goes on from the last checkpoint."
         )
     finished = scratch / "model"
-    return finished, json.loads((finished / "training.json").read_text(encoding="utf-8"))
+    training = json.loads((finished / "training.json").read_text(encoding="utf-8"))
+    training["examples_dropped"] = json.loads((scratch / DROPPED).read_text(encoding="utf-8"))
+    return finished, training
 
 
 def _launcher(launch: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from pydantic import Field
 
 from srlm_data.core.config import Expected, Lengths
 from srlm_data.core.ids import row_ids
-from srlm_data.core.rows import Candidates, Columns, Models, Prompts, Rows
+from srlm_data.core.rows import Candidates, Columns, Drops, Models, Prompts, Rows
 from srlm_data.core.schema import CANDIDATES, Message
 from srlm_data.engines.asking import ask_in_blocks
 from srlm_data.engines.protocol import Completion, Engine, Request, request_seeds
@@ -55,7 +54,7 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
         EngineError: the engine cannot go on.
     """
     sampling = config.sampling(stop=config.stop)
-    drops: Counter[str] = Counter()
+    drops = Drops()
 
     def asked() -> Iterator[tuple[Request, tuple[str, list[Message], int, Any, Any]]]:
         samples = range(config.n)
@@ -70,7 +69,9 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
         total = prompts.count() * config.n
         for block in ask_in_blocks(engine, model, asked(), total=total):
             reasons = [_unusable(config, completion) for completion in block.completions]
-            drops.update(filter(None, reasons))
+            for reason, completion in zip(reasons, block.completions, strict=True):
+                if reason:
+                    drops.add(reason, completion.request.id, completion.error or completion.text)
             kept = block.where([not reason for reason in reasons])
             if not kept.completions:
                 continue

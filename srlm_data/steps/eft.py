@@ -33,7 +33,7 @@ from srlm_data.core.config import Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import prompt_id, row_id
 from srlm_data.core.messages import assistant, user
-from srlm_data.core.rows import BATCH, Candidates, Examples, Judgments, Rows
+from srlm_data.core.rows import BATCH, Candidates, Drops, Examples, Judgments, Rows
 from srlm_data.core.schema import EXAMPLES
 from srlm_data.steps.judge_form import JudgePrompt
 
@@ -76,7 +76,7 @@ def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) 
     Raises:
         DataError: the judgments were made with another template, or no reply is in ``train``.
     """
-    drops: Counter[str] = Counter()
+    drops = Drops()
     notes: dict[str, Any] = {}
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -89,7 +89,7 @@ def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) 
             connection.execute(_USABLE.format(seed=config.seed))
             connection.register("attempted", _attempt(config, connection, notes))
             connection.execute(_OUTCOME.format(seed=config.seed, share=config.max_modal_share))
-            drops.update(dict(connection.sql(_DROPS).fetchall()))
+            drops.add_query(connection, *_DROPPED)
             for when, condition in (("before", "true"), ("after", "reason IS NULL")):
                 notes[when] = _histogram(connection, condition)
             chosen = connection.sql(_CHOSEN.format(shown=config.shown))
@@ -208,18 +208,24 @@ _OUTCOME = """
     FROM accepted, modal
 """
 
-_DROPS = """
-    SELECT CASE
+# The judgments with the reasons against them, and what an example shows of one.
+_DROPPED = (
+    """
+    SELECT judgment_id AS id, CASE
              WHEN judged.reason IS NOT NULL THEN judged.reason
              WHEN outcome.judgment_id IS NOT NULL THEN outcome.reason
              WHEN prompt_id IN (SELECT prompt_id FROM usable SEMI JOIN outcome USING (judgment_id))
                THEN 'not_chosen'
              WHEN prompt_id IN (SELECT prompt_id FROM usable) THEN 'disagrees'
              ELSE 'incomplete'
-           END AS dropped, count(*)
+           END AS reason
     FROM judged LEFT JOIN outcome USING (judgment_id)
-    GROUP BY dropped HAVING dropped IS NOT NULL
-"""
+    """,
+    """
+    SELECT judgment_id AS id, judgments.candidate_id, judgments.score, candidates.rank, text
+    FROM judgments LEFT JOIN candidates USING (candidate_id)
+    """,
+)
 
 _CHOSEN = """
     SELECT judgment_id, {shown}, text, judgments.score

@@ -18,7 +18,7 @@ from srlm_data.core import database
 from srlm_data.core.config import Expected, Lengths
 from srlm_data.core.ids import row_id, row_ids
 from srlm_data.core.messages import user
-from srlm_data.core.rows import Candidates, Columns, Judgments, Models, Rows
+from srlm_data.core.rows import Candidates, Columns, Drops, Judgments, Models, Rows
 from srlm_data.core.schema import JUDGMENTS
 from srlm_data.engines.asking import ask_in_blocks
 from srlm_data.engines.protocol import Engine, Request, request_seeds
@@ -83,7 +83,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         "judge_injections": Counter(),
         "prompt_injections": Counter(),
     }
-    drops: Counter[str] = Counter()
+    drops = Drops()
 
     def asked() -> Iterator[tuple[Request, tuple[str, str, int]]]:
         repeats = range(config.repeats)
@@ -91,7 +91,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         for row in candidates.tuples(*shown):
             named = dict(zip(shown, row, strict=True))
             if empty := config.lacks(named):
-                drops[f"no_{empty}"] += 1
+                drops.add(f"no_{empty}", named["candidate_id"], named)
                 continue
             messages = tuple(user(config.fill(named)))
             identity = named["candidate_id"]

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from srlm_data.core import database
 from srlm_data.core.config import Expected
-from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
+from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import PAIRS
 from srlm_data.steps import pairing
 from srlm_data.steps.pairing import Reasoning, Rule
@@ -90,7 +90,7 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) ->
             config.rule, candidates, judgments, seed=config.seed, min_margin=config.min_margin,
             max_spread=config.max_spread, settings=settings, reasoning=config,
         )  # fmt: skip
-    drops: Counter[str] = Counter()
+    drops = Drops()
     notes: dict[str, Any] = {}
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -105,7 +105,7 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) ->
                 connection.execute("SET VARIABLE low = ?", [low])
                 connection.execute("SET VARIABLE high = ?", [high])
                 connection.execute(f"CREATE OR REPLACE TEMP TABLE decided AS {decided}")
-                drops.update(dict(connection.sql(_DROPS).fetchall()))
+                drops.add_query(connection, *_DROPPED)
                 counted = connection.sql(_COUNTED)
                 figures.update(dict(zip(counted.columns, counted.fetchall()[0], strict=True)))
                 yield from connection.sql(
@@ -175,7 +175,15 @@ _DECIDED: Final = """
     FROM extremes
 """
 
-_DROPS: Final = "SELECT reason, count(*) FROM decided WHERE reason IS NOT NULL GROUP BY reason"
+_DROPPED: Final = (
+    "SELECT prompt_id AS id, reason FROM decided",
+    """
+    SELECT prompt_id AS id, any_value(prompt) AS prompt, any_value(chosen_score) AS best_score,
+           any_value(rejected_score) AS worst_score, any_value(n_unscored) AS unscored
+    FROM candidates JOIN decided USING (prompt_id) GROUP BY prompt_id
+    """,
+)
+"""The prompts with the reasons against them, and what an example shows of one."""
 
 _COUNTED: Final = """
     SELECT count(*) AS prompts, coalesce(sum(n_unscored), 0)::BIGINT AS unscored_candidates,

@@ -11,9 +11,8 @@ taken for rank 0, even where it is the only reply.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import duckdb
 from pydantic import Field, model_validator
@@ -88,7 +87,7 @@ def select_ift(config: SelectIft, messages: Messages) -> Examples:
     others. Drops, besides those of the flags: ``unranked``, ``not_rank_0``, ``duplicate`` (prompt
     and reply are those of another message), ``not_sampled``.
     """
-    drops: Counter[str] = Counter()
+    drops = Drops()
     notes: dict[str, Any] = {"wanted": config.n}
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -102,7 +101,7 @@ def select_ift(config: SelectIft, messages: Messages) -> Examples:
             if config.n is not None:
                 place = f"row_number() OVER (ORDER BY {order})"
                 _drop(connection, "not_sampled", f"{place} > {config.n}")
-            drops.update(_dropped(connection))
+            drops.add_query(connection, *_DROPPED)
             query = f"SELECT message_id, prompt, response FROM kept ORDER BY {order}"
             for row in _dicts(connection, query):
                 prompt, completion = user(row["prompt"]), assistant(row["response"])
@@ -154,7 +153,7 @@ def select_ranked(config: SelectRanked, messages: Messages, exclude: Examples) -
     ``duplicate_text`` (a better ranked reply says the same), ``fewer_than_two_ranks`` (nothing left
     to order), ``not_sampled``.
     """
-    drops: Counter[str] = Counter()
+    drops = Drops()
     notes: dict[str, Any] = {}
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -172,7 +171,7 @@ def select_ranked(config: SelectRanked, messages: Messages, exclude: Examples) -
                 order = f"md5(concat_ws('/', {config.seed}, 'ranked', prompt_id))"
                 place = f"dense_rank() OVER (ORDER BY {order})"
                 _drop(connection, "not_sampled", f"{place} > {config.n_prompts}")
-            drops.update(_dropped(connection))
+            drops.add_query(connection, *_DROPPED)
             notes.update(_describe(connection))
             yield from map(_candidate, _dicts(connection, _ranked(config)))
 
@@ -255,9 +254,11 @@ def _drop(connection: duckdb.DuckDBPyConnection, reason: str, condition: str) ->
     )
 
 
-def _dropped(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    query = "SELECT reason, count(*) FROM replies WHERE reason IS NOT NULL GROUP BY reason"
-    return dict(connection.sql(query).fetchall())
+_DROPPED: Final = (
+    "SELECT message_id AS id, reason FROM replies",
+    "SELECT message_id AS id, prompt, response, rank FROM replies",
+)
+"""The replies with the reasons against them, and what an example shows of one."""
 
 
 def _dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:

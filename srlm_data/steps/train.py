@@ -22,7 +22,7 @@ from srlm_data.core import database
 from srlm_data.core.config import Config
 from srlm_data.core.errors import RecipeError, TrainingError
 from srlm_data.core.hub import Pins
-from srlm_data.core.rows import Examples, Models, Pairs, Prompts, Rows
+from srlm_data.core.rows import Drops, Examples, Models, Pairs, Prompts, Rows
 from srlm_data.core.schema import MODELS
 from srlm_data.models import chat_template, identity
 from srlm_data.models.chat_template import ChatTemplate, SystemTurns
@@ -327,5 +327,5 @@ def _kept(
         **{name: training[name] for name in ("parameters", "examples", "steps", "loss", "seconds")},
     }
     kept = Rows.of(MODELS, [row])
-    kept.drops.update(training["dropped"])
+    kept.drops = Drops(training["dropped"], training["examples_dropped"])
     return kept

@@ -20,7 +20,7 @@ from srlm_data.core.config import Config, Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render, user
-from srlm_data.core.rows import Candidates, Comparisons, Models, Rows, Scores
+from srlm_data.core.rows import Candidates, Comparisons, Drops, Models, Rows, Scores
 from srlm_data.core.scale import POINTS
 from srlm_data.core.schema import COMPARISONS, SCORES
 from srlm_data.engines.asking import answered, ask
@@ -50,17 +50,18 @@ def compare_all(
     """
     sampling = config.sampling()
     template = row_id(config.template.text)
-    drops: Counter[str] = Counter()
+    drops = Drops()
     states: Counter[str] = Counter()
     positions: Counter[str] = Counter()
 
     def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
         for answers in _prompts(candidates):
             texts = {answer["response"]: answer for answer in reversed(answers)}
-            if copies := len(answers) - len(texts):
-                drops["same_text"] += copies
+            for answer in answers:
+                if texts[answer["response"]] is not answer:
+                    drops.add("same_text", answer["candidate_id"], answer["response"])
             if len(texts) == 1:
-                drops["alone"] += 1
+                drops.add("alone", answers[0]["prompt_id"], answers[0]["prompt"])
             kept = sorted(texts.values(), key=lambda answer: str(answer["candidate_id"]))
             for first, second in combinations(kept, 2):
                 for swapped in (False, True):
@@ -145,7 +146,7 @@ def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scor
     Raises:
         DataError: the comparisons are of more than one judge or template.
     """
-    drops: Counter[str] = Counter()
+    drops = Drops()
     notes: dict[str, Any] = {}
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -160,10 +161,8 @@ def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scor
                 )
             weights = _weights(connection.sql(_POSITIONS).fetchall()) if config.by == "elo" else {}
             notes["weights"] = {"first": 1.0, "second": 1.0} | weights
-            alone = "SELECT count(*) FROM candidates ANTI JOIN met USING (candidate_id)"
             connection.execute(_MET)
-            if not_compared := connection.sql(alone).fetchall()[0][0]:
-                drops["not_compared"] = not_compared
+            drops.add_query(connection, _NOT_COMPARED)
             games = connection.sql(_GAMES).to_arrow_reader(1024)
             read = (row for batch in games for row in batch.to_pylist())
             for prompt, played in groupby(read, key=lambda row: row["prompt_id"]):
@@ -184,6 +183,11 @@ def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scor
 _MET: Final = """
     CREATE TEMP TABLE met AS
     SELECT DISTINCT unnest([first_id, second_id]) AS candidate_id FROM comparisons
+"""
+
+_NOT_COMPARED: Final = """
+    SELECT candidate_id AS id, 'not_compared' AS reason, prompt, response
+    FROM candidates ANTI JOIN met USING (candidate_id)
 """
 
 _GAMES: Final = """

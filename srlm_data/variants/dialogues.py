@@ -8,7 +8,6 @@ Assistant's trees are a ready source: below each reply people went on to ask.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final, Literal
@@ -18,7 +17,7 @@ from pydantic import Field
 from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.ids import prompt_id, row_id
-from srlm_data.core.rows import Candidates, Messages, Rows
+from srlm_data.core.rows import Candidates, Drops, Messages, Rows
 from srlm_data.core.schema import CANDIDATES
 
 
@@ -58,7 +57,7 @@ def select_dialogues(config: SelectDialogues, messages: Messages) -> Candidates:
     ``unranked``, ``repeated_prompt`` (another tree has the same conversation), ``duplicate_text``,
     ``too_few_replies``.
     """
-    drops: Counter[str] = Counter()
+    drops = Drops()
 
     def rows() -> Iterator[dict[str, Any]]:
         with database.connect() as connection:
@@ -72,10 +71,14 @@ def select_dialogues(config: SelectDialogues, messages: Messages) -> Candidates:
                     "any_path": config.through == "any",
                 },
             )
-            counts = "SELECT reason, count(*) FROM found WHERE reason IS NOT NULL GROUP BY reason"
-            drops.update(dict(connection.sql(counts).fetchall()))
+            drops.add_query(
+                connection,
+                "SELECT message_id AS id, reason FROM found",
+                "SELECT message_id AS id, conversation, text, rank FROM found",
+            )
             kept = connection.sql(
-                "SELECT parent_id, conversation, rank, text FROM found WHERE reason IS NULL "
+                "SELECT message_id, parent_id, conversation, rank, text FROM found "
+                "WHERE reason IS NULL "
                 "ORDER BY parent_id, rank, message_id"
             ).to_arrow_reader(1024)
             read = (row for batch in kept for row in batch.to_pylist())
@@ -87,20 +90,23 @@ def select_dialogues(config: SelectDialogues, messages: Messages) -> Candidates:
 
 
 def _prompt(
-    config: SelectDialogues, replies: list[dict[str, Any]], seen: set[str], drops: Counter[str]
+    config: SelectDialogues, replies: list[dict[str, Any]], seen: set[str], drops: Drops
 ) -> Iterator[dict[str, Any]]:
     """The candidates of one conversation, from its replies, the best first."""
     conversation = replies[0]["conversation"]
     identity = prompt_id(conversation)
     if identity in seen:
-        drops["repeated_prompt"] += len(replies)
+        for reply in replies:
+            drops.add("repeated_prompt", reply["message_id"], reply)
         return
     seen.add(identity)
     texts = {reply["text"]: reply for reply in reversed(replies)}
-    if copies := len(replies) - len(texts):
-        drops["duplicate_text"] += copies
+    for reply in replies:
+        if texts[reply["text"]] is not reply:
+            drops.add("duplicate_text", reply["message_id"], reply)
     if len(texts) < config.min_replies:
-        drops["too_few_replies"] += len(texts)
+        for reply in texts.values():
+            drops.add("too_few_replies", reply["message_id"], reply)
         return
     chance = hashlib.md5(f"{config.seed}/split/{identity}".encode(), usedforsecurity=False)
     held_out = int(chance.hexdigest()[:8], 16) < config.eval_share * 2**32

@@ -7,7 +7,6 @@ they go through the steps that answers go through: ``compare_all``, ``rate``, ``
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from srlm_data.core.config import Config, Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import prompt_id, row_id
 from srlm_data.core.messages import assistant, render, user
-from srlm_data.core.rows import Candidates, Examples, Judgments, Rows
+from srlm_data.core.rows import Candidates, Drops, Examples, Judgments, Rows
 from srlm_data.core.schema import CANDIDATES, EXAMPLES
 from srlm_data.steps.judge_form import JudgePrompt
 from srlm_data.steps.verdicts import ComparisonTemplate
@@ -47,7 +46,7 @@ def select_uncertain(
     Raises:
         DataError: the judgments were made with another template.
     """
-    drops: Counter[str] = Counter()
+    drops = Drops()
 
     def rows() -> Iterator[dict[str, Any]]:
         with database.connect() as connection:
@@ -61,10 +60,7 @@ def select_uncertain(
                     "Name the template of the judge step here too."
                 )
             connection.execute(_DISPUTED)
-            counts = (
-                "SELECT reason, count(*) FROM disputed WHERE reason IS NOT NULL GROUP BY reason"
-            )
-            drops.update(dict(connection.sql(counts).fetchall()))
+            drops.add_query(connection, *_DROPPED)
             taken = connection.sql(_TAKEN.format(shown=config.shown))
             for batch in taken.to_arrow_reader(1024):
                 yield from (_candidate(config, row) for row in batch.to_pylist())
@@ -85,6 +81,15 @@ _DISPUTED: Final = """
                 WHEN max(variance) = 0 THEN 'undisputed' END AS reason
     FROM candidates JOIN spread USING (candidate_id) GROUP BY prompt_id
 """
+
+_DROPPED: Final = (
+    "SELECT prompt_id AS id, reason FROM disputed",
+    """
+    SELECT disputed.prompt_id AS id, prompt, response
+    FROM disputed JOIN candidates USING (candidate_id)
+    """,
+)
+"""The prompts with the reasons against them, and what an example shows of one."""
 
 _TAKEN: Final = """
     SELECT judgments.candidate_id, {shown}, repeat, text, judgments.model AS judge
@@ -127,17 +132,17 @@ def meta_judge_examples(config: MetaJudgeExamples, eft: Examples, judgments: Jud
 
     Drops: ``no_other_score`` (EFT examples whose reply was scored the same every time).
     """
-    drops: Counter[str] = Counter()
+    drops = Drops()
 
     def rows() -> Iterator[dict[str, Any]]:
         with database.connect() as connection:
             eft.view(connection, "eft")
             judgments.view(connection, "judgments")
-            [(alone,)] = connection.sql(
-                f"SELECT count(*) FROM ({_RIVALS}) WHERE worse IS NULL"
-            ).fetchall()
-            if alone:
-                drops["no_other_score"] = alone
+            alone = f"""
+                SELECT source_id AS id, 'no_other_score' AS reason, better AS judgment
+                FROM ({_RIVALS}) WHERE worse IS NULL
+            """
+            drops.add_query(connection, alone)
             rivals = connection.sql(f"FROM ({_RIVALS}) WHERE worse IS NOT NULL ORDER BY source_id")
             for batch in rivals.to_arrow_reader(1024):
                 for row in batch.to_pylist():

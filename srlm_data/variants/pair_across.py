@@ -6,7 +6,6 @@ side, where they are worse, it is the anchored rejection of temporal self-reward
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from pydantic import Field
 from srlm_data.core import database
 from srlm_data.core.config import Expected
 from srlm_data.core.errors import DataError
-from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
+from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import PAIRS
 from srlm_data.steps.pairing import Reasoning, rows_of
 
@@ -65,7 +64,7 @@ def pair_across(
             "pair_across: either both sides have judgments or neither has, found one. "
             "Judge the other side in the same way."
         )
-    drops: Counter[str] = Counter()
+    drops = Drops()
     notes: dict[str, Any] = {}
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -82,8 +81,7 @@ def pair_across(
                     judgments.view(connection, f"{side}_judgments")
                 _choose(connection, side, wanted, judged=judgments is not None)
             connection.execute(_MET.format(judged=judged))
-            counts = "SELECT reason, count(*) FROM met WHERE reason IS NOT NULL GROUP BY reason"
-            drops.update(dict(connection.sql(counts).fetchall()))
+            drops.add_query(connection, *_DROPPED)
             [(notes["prompts"],)] = connection.sql("SELECT count(*) FROM met").fetchall()
             yield from connection.sql(
                 rows_of(config, "FROM met WHERE reason IS NULL", "chosen", "rejected")
@@ -114,6 +112,18 @@ def _choose(connection: duckdb.DuckDBPyConnection, side: str, wanted: str, *, ju
         FROM scored GROUP BY prompt_id
     """)
 
+
+_DROPPED: Final = (
+    "SELECT prompt_id AS id, reason FROM met",
+    """
+    SELECT met.prompt_id AS id, prompt, chosen_score, rejected_score
+    FROM met JOIN (
+        SELECT DISTINCT ON (prompt_id) prompt_id, prompt
+        FROM (SELECT prompt_id, prompt FROM chosen UNION ALL SELECT prompt_id, prompt FROM rejected)
+    ) USING (prompt_id)
+    """,
+)
+"""The prompts with the reasons against them, and what an example shows of one."""
 
 _MET: Final = """
     CREATE TEMP TABLE met AS

@@ -8,7 +8,6 @@ can be made without anybody's ranks, and a judge taught by them (Self-Taught Eva
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ from pydantic import Field
 from srlm_data.core.config import Expected, Template, fills
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import render, user
-from srlm_data.core.rows import Models, Prompts, Rows
+from srlm_data.core.rows import Drops, Models, Prompts, Rows
 from srlm_data.core.schema import PROMPTS
 from srlm_data.engines.asking import answered, ask
 from srlm_data.engines.protocol import Engine, Request, request_seed
@@ -56,7 +55,7 @@ def rewrite_prompts(
         EngineError: the engine cannot go on.
     """
     sampling = config.sampling()
-    drops: Counter[str] = Counter()
+    drops = Drops()
 
     def asked() -> Iterator[tuple[Request, Mapping[str, Any]]]:
         for prompt in prompts.dicts():
@@ -73,16 +72,19 @@ def rewrite_prompts(
             text = _MARK.sub("", line, count=1).strip()
             new = user(text)
             identity = prompt_id(new)
+            reason = None
             if completion.finish_reason == "error":
-                drops["error"] += 1
+                reason = "error"
             elif completion.finish_reason == "length" and not rest:
-                drops["cut_off"] += 1
+                reason = "cut_off"
             elif not text:
-                drops["empty"] += 1
+                reason = "empty"
             elif identity == prompt["prompt_id"]:
-                drops["unchanged"] += 1
+                reason = "unchanged"
             elif identity in seen:
-                drops["duplicate"] += 1
+                reason = "duplicate"
+            if reason:
+                drops.add(reason, prompt["prompt_id"], completion.error or completion.text)
             else:
                 seen.add(identity)
                 yield {

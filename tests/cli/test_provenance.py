@@ -38,6 +38,19 @@ def test_a_version_says_what_it_read_took_cost_and_left_out(store: Store) -> Non
     assert dropped == [f"dropped {count:,}: {reason}" for reason, count in pairs.drops.items()]
 
 
+def test_what_a_query_left_out_is_shown_with_the_record_and_its_id(cli: Cli, store: Store) -> None:
+    pairs = store.resolve("toy.pairs")
+    shown = cli("--store", store.root, "show", "toy.pairs", "--dropped", "--json").stdout
+    dropped = json.loads(shown)
+    assert {reason: one["count"] for reason, one in dropped.items()} == pairs.drops
+    prompts = {row["prompt_id"] for row in store.rows(store.resolve("toy.prompts")).dicts()}
+    for reason, one in dropped.items():
+        assert len(one["examples"]) == min(3, pairs.drops[reason])
+        for example in one["examples"]:
+            assert example["where"] in prompts
+            assert "'prompt': [{" in example["record"]
+
+
 def test_a_version_says_its_step_settings_and_packages(store: Store) -> None:
     manifest = store.resolve("toy.pairs")
     assert step(manifest).startswith("pair (")

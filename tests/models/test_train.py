@@ -138,6 +138,8 @@ def test_pairs_that_the_cut_makes_equal_are_counted_and_not_trained_on(
         "the prompt fills max_length": 1,
         "chosen and rejected are equal once cut to max_length": 2,
     }
+    examples = json.loads((made.parent / "dropped.json").read_text())
+    assert [one["where"] for one in examples["the prompt fills max_length"]] == ["row 19"]
     assert "Rows dropped: 2: chosen and rejected" in (made / "README.md").read_text()
     first = curve(made)[0]
     assert {"rewards/accuracies", "rewards/margins", "logps/chosen"} <= first.keys()

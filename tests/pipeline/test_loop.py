@@ -70,6 +70,19 @@ def test_the_loop_ends_with_a_table_of_all_models(loop):
     assert re.search(r"^M2 v M1 ", loop, re.MULTILINE)
 
 
+def test_everything_that_any_step_left_out_is_shown_with_examples(world, loop):
+    with connect(world / "store") as connection:
+        dropped = connection.execute("SELECT name, version, drops FROM versions").fetchall()
+    store = Store(world / "store")
+    reasons = 0
+    for name, version, drops in dropped:
+        examples = store.resolve(f"{name}@{version}").notes.get("dropped", {})
+        for reason, count in (drops or {}).items():
+            assert len(examples[reason]) == min(3, count), (name, reason)
+            reasons += 1
+    assert reasons > 10
+
+
 def test_m1_judges_in_the_right_form_and_well_above_chance(world, loop):
     with connect(world / "store") as connection:
         figures = dict(connection.execute("SELECT metric, value FROM loop.m1_as_judge").fetchall())

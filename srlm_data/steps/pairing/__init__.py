@@ -14,7 +14,6 @@ network, no setting. A match is taken only where its chosen answer has the highe
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from pydantic import Field, ValidationInfo
 from srlm_data.core import database
 from srlm_data.core.config import Config
 from srlm_data.core.errors import DataError, did_you_mean
-from srlm_data.core.rows import BATCH, Candidates, Judgments, Pairs, Rows, Scores
+from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import PAIRS
 from srlm_data.engines.reasoning import MARKS
 
@@ -154,7 +153,7 @@ def pair_by(
     Raises:
         DataError: the rule cannot be run, or gives something else than matches.
     """
-    drops: Counter[str] = Counter()
+    drops = Drops()
     notes: dict[str, Any] = {}
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -172,8 +171,7 @@ def pair_by(
             _match(connection, rule)
             for statement in (_MATCHES, _OUTCOME):
                 connection.execute(statement)
-            counts = "SELECT reason, count(*) FROM outcome WHERE reason IS NOT NULL GROUP BY reason"
-            drops.update(dict(connection.sql(counts).fetchall()))
+            drops.add_query(connection, *_DROPPED)
             [figures] = connection.sql(_NOTES).to_arrow_table().to_pylist()
             notes.update(figures)
             yield from connection.sql(
@@ -287,6 +285,16 @@ _OUTCOME: Final = """
            END AS reason
     FROM counted LEFT JOIN ranges USING (prompt_id) LEFT JOIN matched USING (prompt_id)
 """
+
+_DROPPED: Final = (
+    "SELECT prompt_id AS id, reason FROM outcome",
+    """
+    SELECT prompt_id AS id, any_value(prompt) AS prompt,
+           list(mean ORDER BY mean DESC) FILTER (mean IS NOT NULL) AS scores
+    FROM candidates LEFT JOIN answers USING (prompt_id, candidate_id) GROUP BY prompt_id
+    """,
+)
+"""The prompts with the reasons against them, and what an example shows of one."""
 
 _NOTES: Final = """
     SELECT (SELECT count(*) FROM outcome) AS prompts,
