@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any, Final
 
-from srlm_data.engines.protocol import Completion, Request
+from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.engines.reasoning import MARKS, split_reasoning
 
 _CUT_OFF: Final = frozenset(
@@ -68,11 +68,8 @@ def read_answer(request: Request, answer: Any) -> Completion:
     kind, error = None, None
     if reason in _FAILED:
         kind, error = reason, f"the server ended it with '{reason}'"
-    elif reason == "stop" and not _matches(request, text):
-        kind, error = (
-            "pattern",
-            "the server does not hold answers to a pattern; set 'guided: false'",
-        )
+    elif reason == "stop" and not _has_form(request.sampling, text):
+        note = "; ".join(filter(None, [note, "not held to its form by the server"]))
     if kind:
         return Completion(request, "", "error", *tokens, error=error, error_kind=kind)
     read, written = (
@@ -139,9 +136,15 @@ def _read_end(ended: Any) -> tuple[str, str | None]:
     return "stop", f"{what}, taken for 'stop'"
 
 
-def _matches(request: Request, text: str) -> bool:
-    pattern = request.sampling.pattern
-    return pattern is None or re.fullmatch(pattern, text) is not None
+def _has_form(sampling: Sampling, text: str) -> bool:
+    """Return whether a text is of the form that was asked for, should one have been."""
+    if sampling.json_schema is not None:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(value, dict) and value.keys() >= set(sampling.json_schema["required"])
+    return sampling.pattern is None or re.fullmatch(sampling.pattern, text) is not None
 
 
 def _count(value: Any) -> int | None:

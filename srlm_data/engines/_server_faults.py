@@ -52,7 +52,9 @@ _NO_MODEL: Final = _any_of("model_not_found", "invalid model name", "(unknown|no
 _BUSY: Final = _any_of("rate.?limit", "too many requests", "resource_exhausted", "overloaded")
 _FILTERED: Final = _any_of("content.?(filter|policy|management)", "moderation", "flagged")
 
-_FIELD: Final = f"(seed|temperature|top_p|max_tokens|structured_outputs|{'|'.join(DRAWING)})"
+_FIELD: Final = (
+    f"(seed|temperature|top_p|max_tokens|structured_outputs|response_format|{'|'.join(DRAWING)})"
+)
 _UNKNOWN: Final = (
     "(?:unrecogni[sz]ed|unsupported|not.supported|not.support|unknown|unexpected|extra.forbidden"
     "|extra.inputs|not.permitted|not.allowed)"
@@ -186,7 +188,7 @@ def _name_setting(body: str) -> str:
     field = (match[1] or match[2]).lower()
     if field == "max_tokens":
         return "Set the engine's 'limit_field: max_completion_tokens'."
-    if field == "structured_outputs":
+    if field in ("structured_outputs", "response_format"):
         return "Set the step's 'guided: false'."
     if field in DRAWING:
         return f"Take '{field}' out of the step's settings."

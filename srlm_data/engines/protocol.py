@@ -26,9 +26,10 @@ DRAWING: Final = (
 class Sampling(NamedTuple):
     """How a response is drawn; the paper's figures are temperature 0.7 and top-p 0.9.
 
-    ``pattern`` is a regular expression that the whole text must match: the engine guides the model,
-    which is then free only where the pattern is. It decides the text, so it is part of the key of
-    a cached response.
+    ``pattern`` is a regular expression that the whole text must match, ``json_schema`` what an
+    object of JSON must be: the engine guides the model, which is then free only where these are.
+    They decide the text, so they are part of the key of a cached response. An engine that cannot
+    guide answers all the same, or refuses.
 
     What follows ``pattern`` is part of the key only where it is set. The penalties are those of
     vLLM: of repetition over the prompt and the response, the other two over the response. ``extra``
@@ -53,6 +54,7 @@ class Sampling(NamedTuple):
     reasoning_effort: str | None = None
     reasoning_budget: int | None = None
     reasoning_marks: tuple[str, str] | None = None
+    json_schema: Mapping[str, Any] | None = None
 
     @property
     def limit(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import Field
@@ -75,7 +76,14 @@ class SamplingConfig(Config):
             if name not in _FURTHER or identity[name] is not None
         }
 
-    def sampling(self, *, stop: tuple[str, ...] = (), pattern: str | None = None) -> Sampling:
+    def sampling(
+        self,
+        *,
+        stop: tuple[str, ...] = (),
+        pattern: str | None = None,
+        json_schema: Mapping[str, Any] | None = None,
+    ) -> Sampling:
         """Return the sampling of the step's requests."""
         further = {name: getattr(self, name) for name in _FURTHER}
+        further["json_schema"] = json_schema
         return Sampling(self.temperature, self.top_p, self.max_tokens, stop, pattern, **further)

@@ -210,23 +210,24 @@ class JudgeForm(JudgePrompt):
             score = min(scores) if self.combine == "min" else max(scores)
         return Reading("parsed", score, f"the {self.combine} of {len(scores)} criteria")
 
-    def pattern(self) -> str:
-        """A regular expression of the texts that the reader reads, for engines that can hold to it.
+    def constraint(self) -> dict[str, Any]:
+        """What an engine that can holds judgments to, as arguments of ``SamplingConfig.sampling``.
 
-        Raises:
-            ValueError: a reader of regular expressions says nothing of the text around a match.
+        It is what the reader reads: an object of JSON; else lines of reasons, then the score, the
+        scores of the criteria, or a match of the reader's own expression; or one of the choices.
         """
-        number = _numbers(self.on)
         names = [criterion.name for criterion in self.criteria]
-        if self.reader == "choice":
-            return f"({'|'.join(re.escape(word) for word in self.choices)})"
         if self.reader == "json":
-            keys = "".join(f', "{re.escape(name)}": {number}' for name in names or [self.field])
-            return rf'\{{"reason": "([^"\\\n]|\\["\\n])*"{keys}\}}'
+            return {"json_schema": _object_of(names or [self.field], self.on)}
+        if self.reader == "choice":
+            return {"pattern": f"({'|'.join(map(re.escape, self.choices))})"}
         if self.reader == "regex":
-            raise ValueError("'guided' goes with the readers line, json and choice, not with regex")
-        lines = "\n".join(f"{re.escape(name)}: {number}" for name in names or ["Score"])
-        return rf"([^\n]*\n)*{lines}"
+            own = re.sub(r"\(\?P<\w+>", "(?:", str(self.regex))  # not all engines know names
+            return {"pattern": rf"([^\n]*\n)*({own})"}
+        labels = names or ["Score"]
+        number = _numbers(self.on)
+        scores = "\n".join(f"{re.escape(label)}: {number}" for label in labels)
+        return {"pattern": f"{_lines_before(labels[0])}{scores}"}
 
 
 def _read(base: Path, name: object) -> dict[str, Any]:
@@ -257,11 +258,47 @@ def _compile(regex: str, criteria: Sequence[str]) -> None:
         raise ValueError(f"'regex' lacks the groups of the criteria {missing}: (?P<name>...)")
 
 
+def _are_whole(scale: Scale) -> bool:
+    """Whether scores are whole numbers: on a scale of a single step they are shares of it."""
+    return scale.points() is not None and scale.high - scale.low > 1
+
+
 def _numbers(scale: Scale) -> str:
     """A pattern of the numbers of a scale: its points, or decimals that may lie beside it."""
     points = scale.points()
-    if points is None:
-        return r"-?[0-9]+(\.[0-9]{1,3})?"
+    if points is None or not _are_whole(scale):
+        digits = len(str(int(max(abs(scale.low), abs(scale.high)))))
+        sign = "-?" if scale.low < 0 else ""
+        return rf"{sign}[0-9]{{1,{digits}}}(\.[0-9]{{1,3}})?"
     if points[0] >= 0 and points[-1] < 10:
         return f"[{points[0]}-{points[-1]}]"
     return f"({'|'.join(map(str, reversed(points)))})"
+
+
+def _lines_before(label: str) -> str:
+    """A pattern of one line of reasons or more, none of which begins as the score's line does."""
+    head = label[:3]
+    others = [
+        rf"{re.escape(head[:place])}[^{re.escape(letter)}\n][^\n]*"
+        for place, letter in enumerate(head)
+    ]
+    return f"(({'|'.join(others)})\n\n?)+"
+
+
+_LONGEST_REASON: Final = 2000
+"""Characters that a guided judge may write before its scores; a small model knows no end."""
+
+
+def _object_of(fields: Sequence[str], scale: Scale) -> dict[str, Any]:
+    """The JSON schema of an object with reasons first, then numbers of the scale."""
+    low, high = scale
+    number: dict[str, Any] = {"type": "number", "minimum": low, "maximum": high}
+    if _are_whole(scale):
+        number = {"type": "integer", "minimum": int(low), "maximum": int(high)}
+    reason = {"type": "string", "maxLength": _LONGEST_REASON}
+    return {
+        "type": "object",
+        "properties": {"reason": reason, **dict.fromkeys(fields, number)},
+        "required": ["reason", *fields],
+        "additionalProperties": False,
+    }

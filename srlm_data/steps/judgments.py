@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from srlm_data.core import database
 from srlm_data.core.config import Expected, Lengths
@@ -37,16 +37,11 @@ class Judge(JudgeForm, SamplingConfig):
     max_tokens: int = Field(512, ge=1, description="Longest judgment, in tokens.")
     guided: bool = Field(
         False,
-        description="Let a judgment be only what its reader reads; for the engines vllm, ray and "
-        "openai (a server of vLLM).",
+        description="Hold a judgment to what its reader reads: reasons, then the score. The "
+        "engines vllm, ray and transformers can, and openai where its server does; a note says "
+        "where it did not, and what it wrote is read.",
     )
     seed: int = Field(0, ge=0, description="Seed of the requests.")
-
-    @model_validator(mode="after")
-    def _can_guide(self) -> Self:
-        if self.guided:
-            self.pattern()
-        return self
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """``repeats`` calls a candidate, each a row, and one more for each criterion."""
@@ -76,7 +71,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         DataError: ``model`` is not the model that the engine has loaded.
         EngineError: the engine cannot go on.
     """
-    sampling = config.sampling(pattern=config.pattern() if config.guided else None)
+    sampling = config.sampling(**config.constraint() if config.guided else {})
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
     injections: dict[str, Counter[str]] = {

@@ -1,5 +1,7 @@
+import json
 import math
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -238,12 +240,39 @@ def test_a_prompt_that_is_too_long_fails_alone(engine: Engine) -> None:
     assert {done[f"r{i}"].finish_reason for i in range(3)} <= {"stop", "length"}
 
 
-def test_an_engine_that_cannot_guide_an_answer_says_so(engine: Engine) -> None:
-    guided = ask(2, Sampling(0.7, 0.9, 16, pattern="Score: [0-5]"))
-    with pytest.raises(
-        EngineError, match=r"cannot hold an answer to a pattern. .* 'guided: false'"
-    ):
-        list(engine.generate(guided))
+SCHEMA = {
+    "type": "object",
+    "properties": {"reason": {"type": "string", "maxLength": 8}, "score": {"enum": [3, 7]}},
+    "required": ["reason", "score"],
+    "additionalProperties": False,
+}
+
+
+def test_answers_are_held_to_a_pattern_or_a_schema_beside_free_ones(engine: Engine) -> None:
+    pattern = Sampling(0.7, 0.9, 16, pattern="Score: [0-5]")
+    schema = Sampling(0.7, 0.9, 64, json_schema=SCHEMA)
+    requests = [
+        Request(f"{number}", ask(1)[0].messages, sampling, number)
+        for number, sampling in enumerate([pattern, schema, WARM] * 4)
+    ]
+    done = texts(engine.generate(requests))
+    assert all(re.fullmatch("Score: [0-5]", done[str(number)][0]) for number in range(0, 12, 3))
+    objects = [json.loads(done[str(number)][0]) for number in range(1, 12, 3)]
+    assert {one["score"] for one in objects} <= {3, 7}
+    assert done["2"] == texts(engine.generate(requests[2:3]))["2"]
+
+
+def test_a_form_that_is_none_ends_the_run_with_a_sentence(engine: Engine) -> None:
+    with pytest.raises(EngineError, match=r"cannot be held to the form.*'guided: false'"):
+        list(engine.generate(ask(2, Sampling(0.7, 0.9, 16, pattern="(?=x)y"))))
+
+
+def test_a_form_without_the_package_that_holds_it_says_how_to_get_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    with pytest.raises(MissingError, match=r"'llguidance'.*pip install"):
+        list(engine.generate(ask(1, Sampling(0.7, 0.9, 16, pattern="[ab]"))))
 
 
 def test_an_answer_ends_where_the_model_does(engine: Engine) -> None:

@@ -176,14 +176,23 @@ def test_an_answer_that_a_filter_ended_is_a_failed_row(api: Api) -> None:
     assert (done.prompt_tokens, done.completion_tokens) == (11, 2)
 
 
-def test_an_answer_that_a_server_did_not_guide_is_a_failed_row(api: Api) -> None:
-    sampling = Sampling(0.7, 0.9, 16, pattern="Score: [0-5]")
-    api.faults = {"good": [answer(completion("Score: 4"))]}
+@pytest.mark.parametrize(
+    ("form", "good", "field"),
+    [
+        ({"pattern": "Score: [0-5]"}, "Score: 4", "structured_outputs"),
+        ({"json_schema": {"required": ["score"]}}, '{"score": 4}', "response_format"),
+    ],
+)
+def test_an_answer_that_a_server_did_not_guide_is_kept_and_says_so(
+    api: Api, form: dict[str, Any], good: str, field: str
+) -> None:
+    sampling = Sampling(0.7, 0.9, 16, **form)
+    api.faults = {"good": [answer(completion(good))], "bad": [answer(completion("It is a 4."))]}
     done = run(api.address, ask("good", "bad", sampling=sampling))
-    assert done["good"].text == "Score: 4"
-    assert done["bad"].error == (
-        "the server does not hold answers to a pattern; set 'guided: false'"
-    )
+    assert (done["good"].text, done["good"].note) == (good, None)
+    assert done["bad"].text == "It is a 4."
+    assert done["bad"].note == "not held to its form by the server"
+    assert all(field in body for body in api.bodies)
 
 
 def test_requests_are_sent_a_bounded_number_at_a_time_and_topped_up(api: Api) -> None:

@@ -71,7 +71,6 @@ def test_a_judgment_is_read_as_its_judge_declares(
         ({"reader": "regex", "regex": "("}, "no regular expression"),
         ({"reader": "choice", "choices": {"good": 9}}, "outside the scale 0 to 5"),
         ({"criteria": ["a", "A"]}, "names of their own"),
-        ({"reader": "regex", "regex": "x", "guided": True}, "goes with the readers"),
         ({"template": Template("t", "{prompt} {response} {colour}")}, "colour"),
     ],
 )
@@ -86,9 +85,10 @@ def test_a_judge_that_cannot_be_is_refused(settings: dict[str, Any], sentence: s
         ({}, "Good.\nScore: 4"),
         ({"scale": [0, 10]}, "Good.\nScore: 10"),
         ({"scale": [-1, 1]}, "Good.\nScore: -1"),
+        ({"scale": [0, 1]}, "Good.\nScore: 0.25"),
         ({"scale": [0, 1000]}, "Good.\nScore: 12.5"),
         ({"criteria": ["clear", "right"]}, "Good.\nclear: 3\nright: 2"),
-        ({"reader": "json", "scale": [0, 10]}, '{"reason": "It \\"is\\"", "score": 10}'),
+        ({"reader": "regex", "regex": r"=> (?P<score>[0-9])"}, "Good.\n=> 4"),
         ({"reader": "choice", "choices": {"bad": 0, "good": 5}}, "good"),
     ],
 )
@@ -96,8 +96,25 @@ def test_what_a_guided_judge_may_say_is_what_its_reader_reads(
     settings: dict[str, Any], text: str
 ) -> None:
     config = judge(guided=True, **settings)
-    assert re.fullmatch(config.pattern(), text)
+    assert re.fullmatch(config.constraint()["pattern"], text)
     assert config.read(text, "stop")[0][1].state == "parsed"
+
+
+@pytest.mark.parametrize("text", ["Score: 4", "Score: 1\nScore: 4", "Good.\nScore: 4\n"])
+def test_a_guided_judge_says_why_first_and_ends_with_its_one_score(text: str) -> None:
+    pattern = judge(guided=True).constraint()["pattern"]
+    assert not re.fullmatch(pattern, text)
+    assert re.fullmatch(pattern, "So it is.\nScores vary.\n\nSc\nScore: 4") is None
+    assert re.fullmatch(pattern, "So it is.\n\nIt scores well.\nScore: 4")
+
+
+def test_a_guided_judge_of_json_writes_reasons_first_then_numbers_of_its_scale() -> None:
+    schema = judge(guided=True, reader="json", scale=[0, 10], criteria=["a", "b"]).constraint()
+    properties = schema["json_schema"]["properties"]
+    assert list(properties) == ["reason", "a", "b"]
+    assert properties["a"] == {"type": "integer", "minimum": 0, "maximum": 10}
+    fractions = judge(guided=True, reader="json", scale=[0, 1]).constraint()["json_schema"]
+    assert fractions["properties"]["score"] == {"type": "number", "minimum": 0, "maximum": 1}
 
 
 # Through the command line ------------------------------------------------------------------------

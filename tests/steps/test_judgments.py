@@ -144,9 +144,11 @@ def test_the_shipped_template_puts_criteria_first_and_the_score_last():
 def test_a_guided_judge_asks_for_texts_that_end_with_a_score():
     engine = FakeEngine(lambda request: "Good.\nScore: 4")
     rows = list(judge(Judge(guided=True), candidates("a"), models(), engine).dicts())
-    assert {request.sampling.pattern for request in engine.asked} == {Judge().pattern()}
+    assert {request.sampling.pattern for request in engine.asked} == {
+        Judge().constraint()["pattern"]
+    }
     assert Judge().identity() != Judge(guided=True).identity()
-    assert re.fullmatch(Judge().pattern(), "Two lines.\n\nScore: 0")
-    assert not re.fullmatch(Judge().pattern(), "Score: 6")
-    assert not re.fullmatch(Judge().pattern(), "Score: 4 and more")
+    assert re.fullmatch(Judge().constraint()["pattern"], "Two lines.\n\nScore: 0")
+    assert not re.fullmatch(Judge().constraint()["pattern"], "Score: 6")
+    assert not re.fullmatch(Judge().constraint()["pattern"], "Score: 4 and more")
     assert [row["score"] for row in rows] == [4, 4, 4]

@@ -322,6 +322,9 @@ class Openai:
             body["stop"] = sampling.stop
         if sampling.pattern is not None:
             body["structured_outputs"] = {"regex": sampling.pattern}
+        if sampling.json_schema is not None:
+            form = {"name": "answer", "strict": True, "schema": sampling.json_schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
         if sampling.chat_template_kwargs:
             body["chat_template_kwargs"] = sampling.chat_template_kwargs
         if sampling.reasoning_effort:

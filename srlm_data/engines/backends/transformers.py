@@ -22,7 +22,8 @@ import transformers
 from torch import Tensor
 
 from srlm_data.core.errors import EngineError
-from srlm_data.engines._chat import Prompts
+from srlm_data.engines._chat import Prompts, failed
+from srlm_data.engines.backends._forms import Forms
 from srlm_data.engines.backends._growing_cache import cache_for
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine
@@ -64,6 +65,7 @@ class _Row:
 
     request: Request
     prompt: tuple[int, ...]
+    matcher: Any = None  # what holds the answer to a form
     cached: int = 0
     answer: list[int] = field(default_factory=list)
 
@@ -83,6 +85,7 @@ class Transformers:
         self._longest = getattr(config, "max_position_embeddings", tokenizer.model_max_length)
         self._prompts = Prompts(tokenizer, network.name_or_path, self._longest)
         self._ends = _end_tokens(network, tokenizer) | {self._prompts.end_token}
+        self._forms = Forms(tokenizer, self._ends)
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
@@ -90,23 +93,18 @@ class Transformers:
         """Yield completions of ``requests`` as they finish.
 
         Raises:
-            EngineError: the device's memory is too small for a batch, or an answer must match a
-                pattern.
+            MissingError: answers are held to a form, and llguidance is not installed.
+            EngineError: the device's memory is too small for a batch, or a form cannot be held.
         """
         source = iter(requests)
         while window := list(islice(source, self._batch_size * _WINDOW)):
             rows = []
             for request in window:
-                if request.sampling.pattern is not None:
-                    raise EngineError(
-                        "engine 'transformers': it cannot hold an answer to a pattern. Answer with "
-                        "'vllm', or set 'guided: false'."
-                    )
                 prompt = self._prompts.tokens(request)
                 if isinstance(prompt, Completion):
                     yield prompt
                 else:
-                    rows.append(_Row(request, tuple(prompt)))
+                    rows.append(_Row(request, tuple(prompt), self._forms.matcher(request.sampling)))
             # Sorted by content within a length, so that equal prompts share a batch.
             rows.sort(key=lambda row: (len(row.prompt), row.prompt))
             for start in range(0, len(rows), self._batch_size):
@@ -204,6 +202,8 @@ class Transformers:
     def _append(self, row: _Row, token: int) -> Completion | None:
         """Add a token to a row's answer; return its completion when that ends it."""
         row.answer.append(token)
+        if row.matcher is not None and not row.matcher.consume_token(token):
+            return failed(row.request, "form", row.matcher.get_error())
         sampling = row.request.sampling
         if token in self._ends:
             return self._completion(row, "stop", self._text(row.answer))
@@ -243,16 +243,20 @@ class Transformers:
 def _choose(logits: Tensor, rows: list[_Row | None]) -> Tensor:
     """Return the next token of each row: the likeliest at temperature 0, else of its nucleus.
 
-    Settings work in vLLM's order: penalties, temperature, ``min_p``, ``top_k``, ``top_p``. The
-    nucleus is the fewest likeliest tokens whose probabilities reach ``top_p``. One random number of
-    the row's own picks among them by their running sum, so that a row's choice depends on nothing
-    but its logits, its tokens and its seed.
+    Settings work in vLLM's order: penalties, the form, temperature, ``min_p``, ``top_k``,
+    ``top_p``. The nucleus is the fewest likeliest tokens whose probabilities reach ``top_p``. One
+    random number of the row's own picks among them by their running sum, so that a row's choice
+    depends on nothing but its logits, its tokens and its seed.
     """
-    if any(row and _has_penalties(row.request.sampling) for row in rows):
+    if any(
+        row and (row.matcher is not None or _has_penalties(row.request.sampling)) for row in rows
+    ):
         logits = logits.clone()
         for scores, row in zip(logits, rows, strict=True):
             if row:
                 _penalize(scores, row)
+                if row.matcher is not None:
+                    _forbid(scores, row.matcher)
     tokens = logits.argmax(-1)
     drawn = {
         index: (row.request.sampling.temperature, row.request.sampling.top_p, row.random.random())
@@ -297,6 +301,14 @@ def _penalize(logits: Tensor, row: _Row) -> None:
         counts = torch.tensor(list(times.values()), dtype=logits.dtype, device=device)
         logits[written] -= (sampling.frequency_penalty or 0.0) * counts
         logits[written] -= sampling.presence_penalty or 0.0
+
+
+def _forbid(logits: Tensor, matcher: Any) -> None:
+    """Make the tokens of a row impossible that its form does not let come next."""
+    allowed = torch.frombuffer(bytearray(matcher.compute_logit_bias()), dtype=torch.uint8)
+    size = min(len(allowed), len(logits))  # a model may have more logits than tokens
+    logits[:size].masked_fill_((allowed[:size] == 0).to(logits.device), float("-inf"))
+    logits[size:] = float("-inf")
 
 
 def _truncate(probabilities: Tensor, samplings: Sequence[Sampling]) -> Tensor:

@@ -38,7 +38,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from srlm_data.core.errors import EngineError
 from srlm_data.engines._chat import Prompts, failed
 from srlm_data.engines.backends._vllm_guard import Guard
-from srlm_data.engines.protocol import Completion, Request
+from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.engines.settings import COMMON, VllmEngine
 
 _CPU_TOKENS: Final = 8192  # of one step; on a CPU also the longest sequence, unless set otherwise
@@ -238,11 +238,7 @@ class Vllm:
             stop_token_ids=None if end is None else [end],
             seed=request.seed,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            structured_outputs=(
-                None
-                if sampling.pattern is None
-                else StructuredOutputsParams(regex=sampling.pattern)
-            ),
+            structured_outputs=_form(sampling),
             **sampling.drawing(),
         )
 
@@ -258,3 +254,12 @@ class Vllm:
             torch.cuda.empty_cache()
         if self._guard:
             self._guard.close()
+
+
+def _form(sampling: Sampling) -> StructuredOutputsParams | None:
+    """Return what an answer is held to, in vLLM's words."""
+    if sampling.json_schema is not None:
+        return StructuredOutputsParams(json=dict(sampling.json_schema))
+    if sampling.pattern is not None:
+        return StructuredOutputsParams(regex=sampling.pattern)
+    return None

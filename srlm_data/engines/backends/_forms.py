@@ -1,0 +1,72 @@
+"""Holds what a transformers model writes to a form, with llguidance: which tokens may come next."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from srlm_data.core.errors import EngineError, MissingError
+from srlm_data.engines.protocol import Sampling
+
+_LIKE_PYTHON = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+
+class Forms:
+    """The forms that answers are held to, over one tokenizer."""
+
+    def __init__(self, tokenizer: Any, ends: Iterable[int | None]) -> None:
+        """Take the tokenizer of a model, whose answers end with one of the tokens ``ends``."""
+        self._tokenizer = tokenizer
+        self._ends = sorted(end for end in ends if end is not None)
+        self._vocabulary: Any = None
+        self._last: tuple[Sampling | None, Any] = (None, None)
+
+    def matcher(self, sampling: Sampling) -> Any:
+        """Return what follows an answer token by token; None where it is free.
+
+        Raises:
+            MissingError: llguidance is not installed.
+            EngineError: it cannot read the tokenizer or the form.
+        """
+        if sampling.pattern is None and sampling.json_schema is None:
+            return None
+        if sampling is not self._last[0]:  # the requests of a step share theirs
+            self._last = sampling, self._compile(sampling)
+        return self._last[1].deep_copy()
+
+    def _compile(self, sampling: Sampling) -> Any:
+        try:
+            library = importlib.import_module("llguidance")
+            adapter = importlib.import_module("llguidance.hf")
+        except ModuleNotFoundError:
+            raise MissingError(
+                "engine 'transformers': 'guided: true' needs the package 'llguidance', which is "
+                "not installed. Install it with: pip install 'srlm-data[transformers]'"
+            ) from None
+        try:
+            if self._vocabulary is None:
+                self._vocabulary = adapter.from_tokenizer(self._tokenizer, eos_token=self._ends)
+            matcher = library.LLMatcher
+            grammar = (
+                matcher.grammar_from_regex(sampling.pattern)
+                if sampling.json_schema is None
+                else matcher.grammar_from_json_schema(
+                    json.dumps(sampling.json_schema), overrides=_LIKE_PYTHON
+                )
+            )
+            made = matcher(self._vocabulary, grammar)
+        except (ValueError, TypeError) as error:
+            raise EngineError(_refusal(error)) from None
+        if made.is_error():
+            raise EngineError(_refusal(made.get_error()))
+        return made
+
+
+def _refusal(reason: object) -> str:
+    line = " ".join(str(reason).split())
+    return (
+        f"engine 'transformers': answers cannot be held to the form of 'guided: true' "
+        f"({line:.200}). Set 'guided: false'."
+    )
