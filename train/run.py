@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import safetensors
 import torch
 from accelerate import PartialState
 from job import Job, Settings, read
@@ -30,7 +29,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from srlm_data.core.errors import SrlmError, TrainingError
 from srlm_data.models import chat_template
-from srlm_data.models.identity import digest
+from srlm_data.models.identity import digest, parameters
 from srlm_data.models.training import DROPPED
 from srlm_data.publish import model_card
 
@@ -108,7 +107,7 @@ def _train(
             "steps": trainer.state.global_step,
             "loss": loss,
             "seconds": outcome.metrics["train_runtime"],
-            "parameters": _parameters(folder),
+            "parameters": parameters(folder),
         }
         _write_json(folder / "training.json", summary)
         _write_json(job.output / DROPPED, job.drops.examples)  # texts, which no model takes along
@@ -230,16 +229,6 @@ def _end_answers(folder: Path, tokenizer: Any) -> None:
 
 def _read_json(file: Path) -> dict[str, Any]:
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
-
-
-def _parameters(folder: Path) -> int:
-    """How many weights a checkpoint's safetensors files hold."""
-    count = 0
-    for file in folder.glob("*.safetensors"):
-        with safetensors.safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - a safetensors file is no mapping
-                count += math.prod(tensors.get_slice(name).get_shape())
-    return count
 
 
 def _write_json(file: Path, value: Any) -> None:

@@ -164,8 +164,8 @@ class TerminalWatcher(Watcher):
         self.stop()
         self._built += 1
         seconds = manifest.provenance.get("seconds", 0)
-        made = f"{manifest.counted} in {seconds:.1f} s"
-        self._say(f"  + {manifest.ref}  {made}{_cost(manifest)}")
+        rows = f"{manifest.counted} in {seconds:.1f} s"
+        self._say(f"  + {manifest.ref}  {', '.join(filter(None, [rows, manifest.spent]))}")
         for reason, count in manifest.drops.items():
             self._say(f"      dropped {count:,}: {reason}")
         if self._checks:
@@ -245,13 +245,3 @@ class TerminalWatcher(Watcher):
     def _say(self, line: str) -> None:
         if not self._quiet:
             say(redacted(line), err=True)
-
-
-def _cost(manifest: Manifest) -> str:
-    cost = manifest.cost
-    if not cost:
-        return ""
-    return (
-        f", {cost['calls']:,} model calls ({cost['reused']:,} answers reused), "
-        f"{cost['completion_tokens']:,} tokens written"
-    )

@@ -17,7 +17,7 @@ def provenance(manifest: Manifest, graph: Graph) -> Iterator[str]:
     command = " ".join(origin.get("argv", []))
     how = f"pulled from {origin['pulled']}" if "pulled" in origin else command
     yield f"{how}{commit}"
-    yield f"took {origin.get('seconds', 0):,.1f} s{_cost(manifest)}"
+    yield ", ".join(filter(None, [f"took {origin.get('seconds', 0):,.1f} s", manifest.spent]))
     for parent in graph.parents(manifest):
         gone = "" if parent.manifest else " (not in this store)"
         yield f"read {parent.parameter}: {parent.name}@{parent.version[:8]}{gone}"
@@ -48,14 +48,3 @@ def changed(before: Manifest, after: Manifest) -> Iterator[str]:
     for where, sides in changes(before, after).items():
         told = ("(none)" if one is None else shortened(str(one), 48) for one in sides)
         yield f"changed {where}: {' -> '.join(told)}"
-
-
-def _cost(manifest: Manifest) -> str:
-    cost = manifest.cost
-    if not cost:
-        return ""
-    return (
-        f", {cost.get('calls', 0):,.0f} model calls ({cost.get('reused', 0):,.0f} answers reused, "
-        f"{cost.get('failed', 0):,.0f} failed), {cost.get('prompt_tokens', 0):,.0f} tokens read, "
-        f"{cost.get('completion_tokens', 0):,.0f} written"
-    )

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
@@ -75,6 +75,12 @@ def session() -> Iterator[duckdb.DuckDBPyConnection]:
         finally:
             connection.execute("USE memory")
             connection.execute(f"DETACH {name}")
+
+
+def dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a query, a batch at a time in memory; ask nothing else meanwhile."""
+    for batch in connection.sql(query).to_arrow_reader(1024):
+        yield from batch.to_pylist()
 
 
 _numbers = itertools.count()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
 
 from srlm_data.demo.facts import ATTRIBUTES, KINDS, THINGS, THINGS_BY_KIND, WORDS, World
 
@@ -24,133 +27,16 @@ class Question:
     kind: str = ""
 
 
-# Openers exist so that two questions about different things in the same phrasing are not
-# near-copies: a novelty filter over shared words would otherwise leave one question a phrasing.
-OPENERS: Final = (
-    "Quick question.",
-    "I am curious.",
-    "Please help me.",
-    "I forgot again.",
-    "My sister asks.",
-    "Hello there.",
-    "Just wondering.",
-    "One more thing.",
-    "Settle a bet.",
-    "Be honest now.",
-    "We are packing.",
-    "Good morning.",
+_PHRASES: Final[dict[str, Any]] = yaml.load(
+    (Path(__file__).parent / "phrases.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
 )
-
-PHRASINGS: Final[dict[str, tuple[str, ...]]] = {
-    "colour": (
-        "What colour is the {thing}?",
-        "Which colour does the {thing} have?",
-        "Tell me the colour of the {thing}.",
-        "The {thing} has what colour?",
-        "Can you say what colour the {thing} is?",
-        "In which colour was the {thing} made?",
-        "Name the colour of that {thing}.",
-    ),
-    "place": (
-        "Where is the {thing} kept?",
-        "Where can I find the {thing}?",
-        "In which room is the {thing}?",
-        "Tell me the place of the {thing}.",
-        "Where should we look for the {thing}?",
-        "The {thing} is kept where?",
-        "Where did someone put the {thing}?",
-    ),
-    "owner": (
-        "Who owns the {thing}?",
-        "Whose {thing} is this?",
-        "Who does the {thing} belong to?",
-        "Tell me the owner of the {thing}.",
-        "To which person does the {thing} belong?",
-        "The {thing} belongs to whom?",
-        "Name the owner of that {thing}.",
-    ),
-    "kind": (
-        "What kind of thing is the {thing}?",
-        "Tell me the kind of the {thing}.",
-        "The {thing} is what kind of thing?",
-        "What sort of object is the {thing}?",
-        "How would you class the {thing}?",
-        "Name the kind of that {thing}.",
-        "Under which kind is the {thing} listed?",
-    ),
-    "first": (
-        "What is the first word of {words}?",
-        "Which word comes first in {words}?",
-        "Tell me the first of these: {words}.",
-        "With which word does {words} begin?",
-        "Give me only the first word: {words}.",
-        "Read {words} and name the first word.",
-    ),
-    "last": (
-        "What is the last word of {words}?",
-        "Which word comes last in {words}?",
-        "Tell me the last of these: {words}.",
-        "With which word does {words} end?",
-        "Give me only the last word: {words}.",
-        "Read {words} and name the last word.",
-    ),
-    "reverse": (
-        "Say {words} backwards.",
-        "What is {words} in reverse?",
-        "Reverse these words: {words}.",
-        "Turn {words} around.",
-        "How does {words} read backwards?",
-        "Swap the words of {words}.",
-    ),
-    "pick": (
-        "Which of these is a {kind}: {words}?",
-        "Pick the {kind} from {words}.",
-        "Find the {kind} among {words}.",
-        "One is a {kind}, which one: {words}?",
-        "Only one of {words} is a {kind}, name it.",
-        "Show me the {kind} in {words}.",
-    ),
-}
-
-FULL: Final[dict[str, tuple[str, ...]]] = {
-    "colour": ("The {thing} is {answer}.", "The colour of the {thing} is {answer}."),
-    "place": ("The {thing} is in the {answer}.", "You find the {thing} in the {answer}."),
-    "owner": ("The {thing} belongs to {answer}.", "The owner of the {thing} is {answer}."),
-    "kind": ("The {thing} is a {answer}.", "The kind of the {thing} is {answer}."),
-    "first": ("The first word is {answer}.", "It begins with {answer}."),
-    "last": ("The last word is {answer}.", "It ends with {answer}."),
-    "reverse": ("The reverse is {answer}.", "Backwards it is {answer}."),
-    "pick": ("The {kind} is the {answer}.", "The one you want is the {answer}."),
-}
-BARE: Final[dict[str, tuple[str, ...]]] = {
-    "colour": ("Just {answer}.", "A {answer} one."),
-    "place": ("In the {answer}.", "Just the {answer}."),
-    "owner": ("Just {answer}.", "To {answer}."),
-    "kind": ("A {answer}.", "Just a {answer}."),
-    "first": ("Just {answer}.", "Only {answer}."),
-    "last": ("Just {answer}.", "Only {answer}."),
-    "reverse": ("Just {answer}.", "Only {answer}."),
-    "pick": ("Just the {answer}.", "Only the {answer}."),
-}
-FILLERS_BEFORE: Final = (
-    "Well, that is a good question.",
-    "Let me think about it.",
-    "Thank you for asking me.",
-    "I am happy to help.",
-)
-FILLERS_AFTER: Final = (
-    "I hope this helps you.",
-    "Feel free to ask more.",
-    "Is there anything else?",
-    "Have a nice day.",
-)
-CHATTER: Final = (
-    "I like sunny days.",
-    "It may rain today.",
-    "Music makes me happy.",
-    "Tea is very nice.",
-    "Have a nice day.",
-)
+OPENERS: Final[list[str]] = _PHRASES["openers"]
+PHRASINGS: Final[dict[str, list[str]]] = _PHRASES["questions"]
+_FULL: Final[dict[str, list[str]]] = _PHRASES["full"]
+_BARE: Final[dict[str, list[str]]] = _PHRASES["bare"]
+_BEFORE: Final[list[str]] = _PHRASES["fillers_before"]
+_AFTER: Final[list[str]] = _PHRASES["fillers_after"]
+_CHATTER: Final[list[str]] = _PHRASES["chatter"]
 
 
 def draw_question(
@@ -198,13 +84,13 @@ def answer_in(rng: random.Random, question: Question, answer: str, style: Style)
     """Say an answer in a style: a full sentence, one padded with filler, or the bare answer."""
     slots = {"thing": question.thing, "kind": question.kind, "answer": answer}
     if style == "bare":
-        return rng.choice(BARE[question.task]).format(**slots)
-    sentence = rng.choice(FULL[question.task]).format(**slots)
+        return rng.choice(_BARE[question.task]).format(**slots)
+    sentence = rng.choice(_FULL[question.task]).format(**slots)
     if style == "full":
         return sentence
     if rng.random() < 0.5:
-        return f"{rng.choice(FILLERS_BEFORE)} {sentence}"
-    return f"{sentence} {rng.choice(FILLERS_AFTER)}"
+        return f"{rng.choice(_BEFORE)} {sentence}"
+    return f"{sentence} {rng.choice(_AFTER)}"
 
 
 def answer_in_wrong_form(rng: random.Random, question: Question, world: World) -> tuple[str, str]:
@@ -221,7 +107,7 @@ def answer_in_wrong_form(rng: random.Random, question: Question, world: World) -
 def answer_off_topic(rng: random.Random, question: Question, world: World) -> str:
     """Reply with chatter or, one time in four, about another thing."""
     if rng.random() < 0.75:
-        return rng.choice(CHATTER)
+        return rng.choice(_CHATTER)
     thing = rng.choice([t for t in THINGS if t != question.thing and t not in question.words])
     asked = Question(rng.choice(("colour", "place", "owner")), thing=thing)
     return answer_in(rng, asked, true_answer(world, asked), "full")

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import duckdb
-import pyarrow as pa
 from pydantic import Field
 
 from srlm_data.core import database
@@ -85,7 +84,7 @@ def compare(
     states: Counter[str] = Counter()
 
     def asked() -> Iterator[tuple[Request, tuple[dict[str, Any], bool]]]:
-        for pair in _dicts(connection, "FROM meeting WHERE NOT identical"):
+        for pair in database.dicts(connection, "FROM meeting WHERE NOT identical"):
             for swapped in (False, True):
                 shown = [pair["first_response"], pair["second_response"]]
                 a, b = reversed(shown) if swapped else shown
@@ -95,7 +94,7 @@ def compare(
                 yield Request(identity, tuple(user(text)), sampling, seed), (pair, swapped)
 
     def rows() -> Iterator[dict[str, Any]]:
-        for pair in _dicts(connection, "FROM meeting WHERE identical"):
+        for pair in database.dicts(connection, "FROM meeting WHERE identical"):
             states["identical"] += 1
             yield _row(pair, engine.model, template, "identical", "tie")
         total = 2 * _all(connection, "SELECT count(*) FROM meeting WHERE NOT identical")[0][0]
@@ -162,7 +161,7 @@ def compare_scores(
     """
 
     def rows() -> Iterator[dict[str, Any]]:
-        for pair in _dicts(connection, scored):
+        for pair in database.dicts(connection, scored):
             one, two = pair["first_score"], pair["second_score"]
             if pair["identical"]:
                 yield _row(pair, judge, template, "identical", "tie")
@@ -231,13 +230,6 @@ def _refuse_several(step: str, side: str, connection: duckdb.DuckDBPyConnection)
             f"{step}: '{side}' must hold one answer a prompt, found several to '{twice[0][0]}'. "
             "Filter it with a sql step."
         )
-
-
-def _dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
-    """The rows of a query; the connection must not be asked again before they are read."""
-    reader: pa.RecordBatchReader = connection.sql(query).to_arrow_reader(1024)
-    for batch in reader:
-        yield from batch.to_pylist()
 
 
 def _all(connection: duckdb.DuckDBPyConnection, query: str) -> list[Any]:

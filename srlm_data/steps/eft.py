@@ -33,7 +33,7 @@ from srlm_data.core.config import Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import prompt_id, row_id
 from srlm_data.core.messages import assistant, user
-from srlm_data.core.rows import BATCH, Candidates, Drops, Examples, Judgments, Rows
+from srlm_data.core.rows import Candidates, Drops, Examples, Judgments, Rows
 from srlm_data.core.schema import EXAMPLES
 from srlm_data.steps.judge_form import JudgePrompt
 
@@ -92,9 +92,8 @@ def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) 
             drops.add_query(connection, *_DROPPED)
             for when, condition in (("before", "true"), ("after", "reason IS NULL")):
                 notes[when] = _histogram(connection, condition)
-            chosen = connection.sql(_CHOSEN.format(shown=config.shown))
-            for batch in chosen.to_arrow_reader(1024):
-                yield from (_example(config, row) for row in batch.to_pylist())
+            for row in database.dicts(connection, _CHOSEN.format(shown=config.shown)):
+                yield _example(config, row)
 
     return Rows.stream(EXAMPLES, rows(), drops=drops, notes=notes)
 
@@ -157,7 +156,7 @@ def _attempt(
     """Try combinations prompt by prompt; the judgments of those that agree."""
     accepted: list[str] = []
     attempts: Counter[int] = Counter()
-    usable = _dicts(connection, "FROM usable ORDER BY prompt_id, rank, candidate_id, place")
+    usable = database.dicts(connection, "FROM usable ORDER BY prompt_id, rank, candidate_id, place")
     for _, judged in groupby(usable, key=lambda row: row["prompt_id"]):
         replies = [list(group) for _, group in groupby(judged, key=lambda row: row["candidate_id"])]
         combinations = islice(product(*replies), config.max_attempts)
@@ -238,11 +237,6 @@ _CHOSEN = """
 def _histogram(connection: duckdb.DuckDBPyConnection, condition: str) -> dict[str, int]:
     query = f"SELECT score, count(*) FROM outcome WHERE {condition} GROUP BY score ORDER BY score"
     return {f"{score:g}": n for score, n in connection.sql(query).fetchall()}
-
-
-def _dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
-    for batch in connection.sql(query).to_arrow_reader(BATCH):
-        yield from batch.to_pylist()
 
 
 def _example(config: SelectEft, row: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.ids import example_id, prompt_id, row_id
 from srlm_data.core.messages import assistant, user
-from srlm_data.core.rows import BATCH, Candidates, Drops, Examples, Messages, Rows
+from srlm_data.core.rows import Candidates, Drops, Examples, Messages, Rows
 from srlm_data.core.schema import CANDIDATES, EXAMPLES, MESSAGES
 from srlm_data.steps._records import Records
 from srlm_data.steps.open_assistant import messages_of
@@ -103,7 +103,7 @@ def select_ift(config: SelectIft, messages: Messages) -> Examples:
                 _drop(connection, "not_sampled", f"{place} > {config.n}")
             drops.add_query(connection, *_DROPPED)
             query = f"SELECT message_id, prompt, response FROM kept ORDER BY {order}"
-            for row in _dicts(connection, query):
+            for row in database.dicts(connection, query):
                 prompt, completion = user(row["prompt"]), assistant(row["response"])
                 yield {
                     "example_id": example_id(prompt, completion),
@@ -173,7 +173,7 @@ def select_ranked(config: SelectRanked, messages: Messages, exclude: Examples) -
                 _drop(connection, "not_sampled", f"{place} > {config.n_prompts}")
             drops.add_query(connection, *_DROPPED)
             notes.update(_describe(connection))
-            yield from map(_candidate, _dicts(connection, _ranked(config)))
+            yield from map(_candidate, database.dicts(connection, _ranked(config)))
 
     return Rows.stream(CANDIDATES, rows(), drops=drops, notes=notes)
 
@@ -259,8 +259,3 @@ _DROPPED: Final = (
     "SELECT message_id AS id, prompt, response, rank FROM replies",
 )
 """The replies with the reasons against them, and what an example shows of one."""
-
-
-def _dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
-    for batch in connection.sql(query).to_arrow_reader(BATCH):
-        yield from batch.to_pylist()

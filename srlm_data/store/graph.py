@@ -110,17 +110,6 @@ class Graph:
                     if parent.manifest and not (stop and parent.manifest.type == stop.name):
                         waiting.append(parent.manifest)
 
-    def descendants(self, manifest: Manifest) -> Iterator[Manifest]:
-        """Yield all that was made from a version, each once, the nearest first."""
-        seen = {manifest.ref}
-        waiting = deque([manifest])
-        while waiting:
-            for _, child in self.children(waiting.popleft()):
-                if child.ref not in seen:
-                    seen.add(child.ref)
-                    yield child
-                    waiting.append(child)
-
     def parents_first(self, manifests: Iterable[Manifest]) -> list[Manifest]:
         """Order versions and all that they were made from; what is not in the store is left out."""
         ordered: dict[str, Manifest] = {}

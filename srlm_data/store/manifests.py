@@ -96,6 +96,20 @@ class Manifest:
         taken = "; they were accepted" if self.accepted else ""
         return describe_failures(self.failures, requests) + taken
 
+    @property
+    def spent(self) -> str:
+        """What its model calls took, in words; nothing where there were none."""
+        if not self.cost:
+            return ""
+        calls, reused, failed, read, written = (
+            f"{self.cost.get(kind, 0):,.0f}"
+            for kind in ("calls", "reused", "failed", "prompt_tokens", "completion_tokens")
+        )
+        return (
+            f"{calls} model calls ({reused} answers reused, {failed} failed), "
+            f"{read} tokens read, {written} written"
+        )
+
     def json(self) -> bytes:
         """The manifest as it lies in the version's folder."""
         flat = {**vars(self), "inputs": list(map(vars, self.inputs))}

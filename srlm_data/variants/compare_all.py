@@ -107,8 +107,8 @@ def _prompts(candidates: Candidates) -> Iterator[list[dict[str, Any]]]:
     """The answers of each prompt; a version's rows are in order, rows in memory may not be."""
     with database.connect() as connection:
         candidates.view(connection, "candidates")
-        ordered = connection.sql("FROM candidates ORDER BY prompt_id, sample, candidate_id")
-        rows = (row for batch in ordered.to_arrow_reader(1024) for row in batch.to_pylist())
+        query = "FROM candidates ORDER BY prompt_id, sample, candidate_id"
+        rows = database.dicts(connection, query)
         for _, answers in groupby(rows, key=lambda row: row["prompt_id"]):
             yield list(answers)
 
@@ -163,9 +163,8 @@ def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scor
             notes["weights"] = {"first": 1.0, "second": 1.0} | weights
             connection.execute(_MET)
             drops.add_query(connection, _NOT_COMPARED)
-            games = connection.sql(_GAMES).to_arrow_reader(1024)
-            read = (row for batch in games for row in batch.to_pylist())
-            for prompt, played in groupby(read, key=lambda row: row["prompt_id"]):
+            games = database.dicts(connection, _GAMES)
+            for prompt, played in groupby(games, key=lambda game: game["prompt_id"]):
                 for identity, score in _scores(config, list(played), notes["weights"]).items():
                     yield {
                         "score_id": row_id("score", config.by, identity, *judges[0]),

@@ -223,12 +223,11 @@ def _in_order(candidates: Candidates) -> Iterator[dict[str, Any]]:
     """The answers prompt by prompt: a version's rows are so, rows in memory may not be."""
     with database.connect() as connection:
         candidates.view(connection, "candidates")
-        ordered = connection.sql(
+        yield from database.dicts(
+            connection,
             "SELECT candidate_id, prompt_id, prompt, response FROM candidates "
-            "ORDER BY prompt_id, candidate_id"
+            "ORDER BY prompt_id, candidate_id",
         )
-        for batch in ordered.to_arrow_reader(1024):
-            yield from batch.to_pylist()
 
 
 class SmoothLabels(Config):

@@ -76,14 +76,13 @@ def select_dialogues(config: SelectDialogues, messages: Messages) -> Candidates:
                 "SELECT message_id AS id, reason FROM found",
                 "SELECT message_id AS id, conversation, text, rank FROM found",
             )
-            kept = connection.sql(
+            replies = database.dicts(
+                connection,
                 "SELECT message_id, parent_id, conversation, rank, text FROM found "
-                "WHERE reason IS NULL "
-                "ORDER BY parent_id, rank, message_id"
-            ).to_arrow_reader(1024)
-            read = (row for batch in kept for row in batch.to_pylist())
+                "WHERE reason IS NULL ORDER BY parent_id, rank, message_id",
+            )
             seen: set[str] = set()
-            for _, group in groupby(read, key=lambda row: row["parent_id"]):
+            for _, group in groupby(replies, key=lambda reply: reply["parent_id"]):
                 yield from _prompt(config, list(group), seen, drops)
 
     return Rows.stream(CANDIDATES, rows(), drops=drops)

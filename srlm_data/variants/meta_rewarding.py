@@ -61,9 +61,8 @@ def select_uncertain(
                 )
             connection.execute(_DISPUTED)
             drops.add_query(connection, *_DROPPED)
-            taken = connection.sql(_TAKEN.format(shown=config.shown))
-            for batch in taken.to_arrow_reader(1024):
-                yield from (_candidate(config, row) for row in batch.to_pylist())
+            for row in database.dicts(connection, _TAKEN.format(shown=config.shown)):
+                yield _candidate(config, row)
 
     return Rows.stream(CANDIDATES, rows(), drops=drops)
 
@@ -143,10 +142,9 @@ def meta_judge_examples(config: MetaJudgeExamples, eft: Examples, judgments: Jud
                 FROM ({_RIVALS}) WHERE worse IS NULL
             """
             drops.add_query(connection, alone)
-            rivals = connection.sql(f"FROM ({_RIVALS}) WHERE worse IS NOT NULL ORDER BY source_id")
-            for batch in rivals.to_arrow_reader(1024):
-                for row in batch.to_pylist():
-                    yield from (_example(config, row, letter) for letter in "AB")
+            rivals = f"FROM ({_RIVALS}) WHERE worse IS NOT NULL ORDER BY source_id"
+            for row in database.dicts(connection, rivals):
+                yield from (_example(config, row, letter) for letter in "AB")
 
     return Rows.stream(EXAMPLES, rows(), drops=drops)
 

@@ -55,7 +55,7 @@ def test_a_recipe_is_planned_built_and_built_again_for_nothing(cli: Cli, project
     assert first.returncode == 0, first.stderr
     assert "  building toy.model  (never built)" in first.stderr
     assert "48 judgments in" in first.stderr
-    assert "48 model calls (0 answers reused)" in first.stderr
+    assert "48 model calls (0 answers reused, 0 failed)" in first.stderr
     assert len(toy.asked(project)) == 72
 
     second = cli("build", "toy.yaml", "--json")
