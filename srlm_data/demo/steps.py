@@ -40,12 +40,13 @@ class WorldMessages(Config):
 
 def world_messages(config: WorldMessages) -> Messages:
     """Make message trees of the embedded world, read as an Open Assistant export would be."""
+    drops = Drops()
 
     def rows() -> Iterator[dict[str, Any]]:
         for tree in trees(seed=config.seed, n=config.n):
-            yield from messages_of_tree(tree)
+            yield from messages_of_tree(tree, drops)
 
-    return Rows.stream(schema.MESSAGES, rows(), notes={"license": LICENSE})
+    return Rows.stream(schema.MESSAGES, rows(), drops=drops, notes={"license": LICENSE})
 
 
 class PretrainedM0(Config):

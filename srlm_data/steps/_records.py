@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import reprlib
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,8 +17,6 @@ from srlm_data.core.schema import DatasetType
 from srlm_data.steps import _files
 from srlm_data.steps._conversations import MissingColumnError, RecordDropError
 
-_SHORT: Final = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _LOOKED: Final = 100
 """Records in which a column is looked for before it is missing from all of them."""
 
@@ -99,17 +97,18 @@ class Records(Config):
     def rows(
         self,
         dataset_type: DatasetType,
-        made_of: Callable[[Mapping[str, Any], str], dict[str, Any] | None],
+        rows_of: Callable[[Mapping[str, Any], Drops, str], Iterable[dict[str, Any]]],
         left: Callable[[], Iterable[tuple[str, Mapping[str, Any]]]] = tuple,
     ) -> Rows:
-        """Return a row of a dataset type for each record; of several with one id, the first.
+        """Return rows of a dataset type, made of each record; of several with one id, the first.
 
         Args:
             dataset_type: of the rows.
-            made_of: the row of a record and of where it stands; None where it needs another record.
+            rows_of: gives the rows of a record, with the drops and where it stands; none where it
+                needs another record.
             left: the records whose other one never came.
 
-        Drops: the reasons that ``made_of`` raises, ``no_counterpart``, ``duplicate``.
+        Drops: the reasons that ``rows_of`` raises, ``no_counterpart``, ``duplicate``.
 
         Raises:
             DataError: the first records have no column that is needed.
@@ -121,22 +120,20 @@ class Records(Config):
             missing: list[MissingColumnError] = []
             for number, (where, record) in enumerate(self.read()):
                 try:
-                    row = made_of(record, where)
+                    for row in rows_of(record, drops, where):
+                        name = row[dataset_type.id].encode()
+                        identity = hashlib.md5(name, usedforsecurity=False).digest()
+                        if identity in seen:
+                            drops.add("duplicate", where, record)
+                        else:
+                            seen.add(identity)
+                            yield row
                 except RecordDropError as error:
                     drops.add(str(error), where, record)
                     if isinstance(error, MissingColumnError) and len(missing) == number:
                         missing.append(error)
                         if len(missing) == _LOOKED:
                             break
-                    continue
-                if row is None:
-                    continue
-                identity = bytes.fromhex(row[dataset_type.id])
-                if identity in seen:
-                    drops.add("duplicate", where, record)
-                else:
-                    seen.add(identity)
-                    yield row
             if missing and len(missing) == drops.total() and not seen:
                 raise DataError(missing[0].sentence)
             for where, lone in left():
@@ -164,31 +161,3 @@ def _of_hub(
         ) from None
     for number, record in enumerate(rows, start=1):
         yield f"{name}@{str(commit)[:8]}: row {number}", record
-
-
-def text(record: Mapping[str, Any], name: str, where: str) -> str:
-    """Return the text of a field that must be there.
-
-    Raises:
-        DataError: it is missing, no text, or no valid Unicode (JSON can hold half a character).
-    """
-    value = record.get(name)
-    if not isinstance(value, str):
-        raise wrong_type(where, name, "str", value)
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{where}: '{name}' is not valid Unicode, found '{error}'. Mend the record."
-        ) from None
-    return value
-
-
-def wrong_type(where: str, name: str, wanted: str, found: object) -> DataError:
-    """Return the error of a field that has another type than ``wanted``."""
-    return DataError(f"{where}: '{name}' must be {wanted}, found {brief(found)}. Mend the record.")
-
-
-def brief(value: object) -> str:
-    """Return a value in at most 60 characters, however long or deep it is."""
-    return f"{_SHORT.repr(value):.60}"

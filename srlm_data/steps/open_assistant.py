@@ -2,116 +2,142 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from srlm_data.core.errors import DataError
-from srlm_data.steps._conversations import is_null
-from srlm_data.steps._records import brief, text, wrong_type
+from srlm_data.core.rows import Drops
+from srlm_data.steps._conversations import ROLES, MissingColumnError, RecordDropError, is_null
+from srlm_data.steps._layouts import read_number
+
+_ROLES: Final = {"user": "prompter", "assistant": "assistant"}
+_FLAGS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+"""Flags as JSON has them, and as tables that pandas has written do."""
 
 
-def messages_of(record: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
-    """The messages of one record of an export, which is a tree or a single message.
+def messages_of(record: Mapping[str, Any], drops: Drops, where: str) -> Iterator[dict[str, Any]]:
+    """Yield the messages of one record of an export, which is a tree or a single message.
+
+    Args:
+        record: the tree, or the message.
+        drops: counts the malformed messages; :func:`messages_of_tree` lists the reasons.
+        where: where the record stands.
 
     Raises:
-        DataError: the record is neither, or a field is missing or of the wrong type.
+        MissingColumnError: the record is neither.
     """
-    if "prompt" in record and "message_id" not in record:
-        yield from messages_of_tree(record, where)
-    elif "message_id" in record:
-        tree = text(record, "message_tree_id", where)
-        yield _message(record, where, tree, _text_or_none(record, "parent_id", where))
+    if "message_id" in record:
+        try:
+            tree = _text(record, "message_tree_id", "no_id")
+            parent = record.get("parent_id")
+            parent = None if is_null(parent) else _text(record, "parent_id", "no_id")
+            yield _message(record, tree, parent)
+        except RecordDropError as error:
+            drops.add(str(error), where, record)
+    elif "prompt" in record:
+        yield from messages_of_tree(record, drops, where)
     else:
-        raise DataError(
+        raise MissingColumnError(
             f"{where}: neither a message tree ('prompt') nor a message ('message_id'), found the "
             f"keys {sorted(record)[:8]}. Export Open Assistant trees or messages."
         )
 
 
-def messages_of_tree(tree: Mapping[str, Any], where: str = "tree") -> Iterator[dict[str, Any]]:
-    """The messages of one Open Assistant tree as rows, parents before replies.
+def messages_of_tree(
+    tree: Mapping[str, Any], drops: Drops, where: str = "tree"
+) -> Iterator[dict[str, Any]]:
+    """Yield the messages of one Open Assistant tree as rows, parents before replies.
 
     Made for plug-in steps that have trees in memory: ``Rows.stream(MESSAGES, ...)`` takes them.
 
     Args:
         tree: ``{message_tree_id, prompt: {message_id, text, role, ..., replies: [...]}}``.
-        where: what error sentences begin with.
-
-    Raises:
-        DataError: a field is missing or of the wrong type, or a reply names another parent than
-            the message that it hangs on.
+        drops: counts the malformed messages: ``no_id``, ``not_a_message``, ``not_text``,
+            ``invalid_unicode``, ``unknown_role``, ``not_a_number`` (a rank), ``not_a_flag``,
+            ``other_parent`` (another one is named than the message that it hangs on), and
+            ``parent_dropped`` for all that hang on one of them.
+        where: where the tree stands.
     """
-    tree_id = text(tree, "message_tree_id", where)
     waiting: list[tuple[Any, str | None]] = [(tree.get("prompt"), None)]
     while waiting:
         record, parent = waiting.pop()
-        if not isinstance(record, Mapping):
-            raise DataError(
-                f"{where}: a message is an object, found {brief(record)}. Mend the record."
-            )
-        message = _message(record, where, tree_id, parent)
-        if not is_null(named := record.get("parent_id", parent)) and named != parent:
-            raise DataError(
-                f"{where}: message '{message['message_id']}' names the parent "
-                f"{brief(named)} but hangs on '{parent}'. Mend the record."
-            )
-        yield message
-        replies = record.get("replies") or []
+        replies = record.get("replies") if isinstance(record, Mapping) else None
         if not isinstance(replies, list):
-            raise wrong_type(where, "replies", "list", replies)
-        waiting += [(reply, message["message_id"]) for reply in reversed(replies)]
+            replies = [] if is_null(replies) else [replies]  # what is no list is no message either
+        try:
+            if parent == _DROPPED:
+                raise RecordDropError("parent_dropped")
+            if not isinstance(record, Mapping):
+                raise RecordDropError("not_a_message")
+            message = _message(record, _text(tree, "message_tree_id", "no_id"), parent)
+            if not is_null(other := record.get("parent_id", parent)) and other != parent:
+                raise RecordDropError("other_parent")
+            yield message
+            identity = message["message_id"]
+        except RecordDropError as error:
+            drops.add(str(error), where, record)
+            identity = _DROPPED
+        waiting += [(reply, identity) for reply in reversed(replies)]
 
 
-_FLAGS: Final = ("deleted", "synthetic")
-_ROLES: Final = ("prompter", "assistant")
+_DROPPED: Final = ""
+"""Stands for the id of a message that was dropped; none has it."""
 
 
-def _message(
-    record: Mapping[str, Any], where: str, tree: str, parent: str | None
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"message_id": text(record, "message_id", where)}
-    row["text"] = _text_or_none(record, "text", where) or ""  # null says nothing, as a blank does
-    row |= {"tree_id": tree, "parent_id": parent, "role": record.get("role")}
-    if row["role"] not in _ROLES:
-        raise DataError(
-            f"{where}: 'role' is one of {_ROLES}, found {brief(row['role'])}. Mend the record."
-        )
-    row["rank"] = _rank(record.get("rank"), where)
-    row["lang"] = _text_or_none(record, "lang", where)
-    row["review_result"] = _flag(record, "review_result", where)
-    for name in _FLAGS:
-        row[name] = _flag(record, name, where) or False
-    return row
+def _message(record: Mapping[str, Any], tree: str, parent: str | None) -> dict[str, Any]:
+    """Return a message as a row.
+
+    Raises:
+        RecordDropError: it is malformed.
+    """
+    role = record.get("role")
+    known = _ROLES.get(ROLES.get(role.lower(), "")) if isinstance(role, str) else None
+    if known is None:
+        raise RecordDropError("unknown_role")
+    flags = {name: _flag(record, name) for name in ("review_result", "deleted", "synthetic")}
+    return {
+        "message_id": _text(record, "message_id", "no_id"),
+        "parent_id": parent,
+        "tree_id": tree,
+        "role": known,
+        # Null says nothing, as a blank does.
+        "text": "" if is_null(record.get("text")) else _text(record, "text", "not_text"),
+        "lang": None if is_null(record.get("lang")) else _text(record, "lang", "not_text"),
+        "rank": _rank(record),
+        "review_result": flags["review_result"],
+        "deleted": flags["deleted"] or False,
+        "synthetic": flags["synthetic"] or False,
+    }
 
 
-# Tables that pandas has written hold ranks and flags as floats or texts, and a missing one as NaN.
+def _text(record: Mapping[str, Any], name: str, otherwise: str) -> str:
+    """Return a text that must be there.
 
-
-def _text_or_none(record: Mapping[str, Any], name: str, where: str) -> str | None:
-    return None if is_null(record.get(name)) else text(record, name, where)
-
-
-def _flag(record: Mapping[str, Any], name: str, where: str) -> bool | None:
+    Raises:
+        RecordDropError: ``otherwise`` where it is none, ``invalid_unicode`` (JSON can hold half a
+            character).
+    """
     value = record.get(name)
-    if is_null(value) or isinstance(value, bool):
-        return None if is_null(value) else bool(value)
-    if str(value) in ("1.0", "0.0", "True", "False", "true", "false"):
-        return str(value) in ("1.0", "True", "true")
-    raise wrong_type(where, name, "bool", value)
+    if not isinstance(value, str) or (not value and otherwise == "no_id"):
+        raise RecordDropError(otherwise)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise RecordDropError("invalid_unicode") from None
+    return value
 
 
-def _rank(value: object, where: str) -> int | None:
+def _flag(record: Mapping[str, Any], name: str) -> bool | None:
+    value = record.get(name)
     if is_null(value):
         return None
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    if (
-        not isinstance(value, int | float)
-        or isinstance(value, bool)
-        or value % 1
-        or not 0 <= value < 2**31
-    ):
-        raise wrong_type(where, "rank", "a whole number from 0 on", value)
-    return int(value)
+    flag = _FLAGS.get(str(value).lower()) if isinstance(value, bool | int | float | str) else None
+    if flag is None:
+        raise RecordDropError("not_a_flag")
+    return flag
+
+
+def _rank(record: Mapping[str, Any]) -> int | None:
+    rank = read_number(record.get("rank"))
+    if rank is not None and (rank % 1 or not 0 <= rank < 2**31):
+        raise RecordDropError("not_a_number")
+    return None if rank is None else int(rank)

@@ -18,7 +18,7 @@ from srlm_data.core.config import Config, Expected
 from srlm_data.core.content_hash import RowHash
 from srlm_data.core.errors import DataError, did_you_mean
 from srlm_data.core.ids import example_id, prompt_id, row_id, said
-from srlm_data.core.rows import Examples, Pairs, Prompts, Rows, Versions
+from srlm_data.core.rows import Drops, Examples, Pairs, Prompts, Rows, Versions
 from srlm_data.core.schema import DATASET_TYPES, EXAMPLES, PAIRS, PROMPTS, Message
 from srlm_data.steps._conversations import RecordDropError, read_turns
 from srlm_data.steps._layouts import Fields, Layout, same_text
@@ -53,12 +53,14 @@ def read_examples(config: ReadExamples) -> Examples:
     return config.rows(EXAMPLES, partial(_example, config))
 
 
-def _example(config: ReadExamples, record: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _example(
+    config: ReadExamples, record: Mapping[str, Any], _: Drops, where: str
+) -> Iterator[dict[str, Any]]:
     fields = config.fields(record, where)
     if fields.label() is False:
         raise RecordDropError("labelled_bad")
     prompt, completion = _read_answered(config, fields)
-    return {
+    yield {
         "example_id": example_id(prompt, completion),
         "kind": "ift",
         "prompt": prompt,
@@ -118,7 +120,9 @@ def read_prompts(config: ReadPrompts) -> Prompts:
     return config.rows(PROMPTS, partial(_prompt, config))
 
 
-def _prompt(config: ReadPrompts, record: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _prompt(
+    config: ReadPrompts, record: Mapping[str, Any], _: Drops, where: str
+) -> Iterator[dict[str, Any]]:
     fields = config.fields(record, where)
     if _is_conversation(config, fields, "prompt"):
         prompt = read_turns(fields.need("messages"), "user")
@@ -128,7 +132,7 @@ def _prompt(config: ReadPrompts, record: Mapping[str, Any], where: str) -> dict[
         prompt.pop()
     prompt = refuse_blank(fields.in_full(prompt))
     given = {name: fields.given(name) for name in ("reference", "rubric")}
-    return {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "given", **given}
+    yield {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "given", **given}
 
 
 class ReadPairs(Layout):
@@ -167,19 +171,20 @@ def read_pairs(config: ReadPairs) -> Pairs:
     """
     counterparts = Counterparts()
 
-    def made_of(record: Mapping[str, Any], where: str) -> dict[str, Any] | None:
+    def pairs_of(record: Mapping[str, Any], _: Drops, where: str) -> Iterator[dict[str, Any]]:
         fields = config.fields(record, where)
         layout = _layout_of_pair(config, fields)
         if layout == "kto":
-            return _labelled(config, fields, counterparts, (where, record))
-        if layout == "ranked":
+            yield from _labelled(config, fields, counterparts, (where, record))
+        elif layout == "ranked":
             (best, better), (worst, worse) = best_and_worst(fields)
-            return _pair(fields, fields.prompt(), best, worst, better, worse)
-        sides = fields.need("chosen"), fields.need("rejected")
-        scores = fields.number("chosen_score"), fields.number("rejected_score")
-        return _pair(fields, _asked(fields), *sides, *scores, fields.number("margin"))
+            yield _pair(fields, fields.prompt(), best, worst, better, worse)
+        else:
+            sides = fields.need("chosen"), fields.need("rejected")
+            scores = fields.number("chosen_score"), fields.number("rejected_score")
+            yield _pair(fields, _asked(fields), *sides, *scores, fields.number("margin"))
 
-    return config.rows(PAIRS, made_of, counterparts.left)
+    return config.rows(PAIRS, pairs_of, counterparts.left)
 
 
 def _layout_of_pair(config: ReadPairs, fields: Fields) -> str:
@@ -201,15 +206,14 @@ def _asked(fields: Fields) -> list[Message]:
 
 def _labelled(
     config: ReadPairs, fields: Fields, counterparts: Counterparts, record: tuple[str, Any]
-) -> dict[str, Any] | None:
+) -> Iterator[dict[str, Any]]:
     good = fields.label()
     if good is None:
         raise RecordDropError("no_label")
     prompt, answer = _read_answered(config, fields)
     other = counterparts.meet(prompt, good, (*record, answer))
-    if other is None:
-        return None
-    return _pair_row(prompt, answer, other) if good else _pair_row(prompt, other, answer)
+    if other is not None:
+        yield _pair_row(prompt, answer, other) if good else _pair_row(prompt, other, answer)
 
 
 def _pair(

@@ -34,25 +34,14 @@ class ReadMessages(Records):
 def read_messages(config: ReadMessages) -> Messages:
     """Read Open Assistant messages: tree exports (a tree a line) or the flat form (a message each).
 
-    A message id that was read before is dropped as ``duplicate_message_id``, whatever its text:
-    the first one counts. The ids are what is held in memory.
+    Drops: ``duplicate`` (a message of this id was read before, whatever its text), ``no_column`` (a
+    record is neither a tree nor a message), and what
+    :func:`srlm_data.steps.open_assistant.messages_of_tree` names.
 
     Raises:
-        DataError: a line is neither a tree nor a message, or a field has the wrong type.
+        DataError: a file cannot be read, or holds neither trees nor messages.
     """
-    drops = Drops()
-
-    def rows() -> Iterator[dict[str, Any]]:
-        seen: set[str] = set()
-        for where, record in config.read():
-            for message in messages_of(record, where):
-                if message["message_id"] in seen:
-                    drops.add("duplicate_message_id", where, message)
-                else:
-                    seen.add(message["message_id"])
-                    yield message
-
-    return Rows.stream(MESSAGES, rows(), drops=drops)
+    return config.rows(MESSAGES, messages_of)
 
 
 class FirstTurns(Config):

@@ -24,8 +24,8 @@ import atheris
 with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data.analysis.query import _TOKEN
     from srlm_data.core import templates
-    from srlm_data.core.errors import DataError, RecipeError, SrlmError
-    from srlm_data.core.rows import Rows
+    from srlm_data.core.errors import RecipeError, SrlmError
+    from srlm_data.core.rows import Drops, Rows
     from srlm_data.core.schema import COMPARISON_STATES, MESSAGES, STATES
     from srlm_data.pipeline.recipe import _yaml_lines, load
     from srlm_data.steps import open_assistant
@@ -88,10 +88,10 @@ def tree(data: bytes) -> None:
     if not isinstance(record, dict):
         return
     try:
-        rows = list(open_assistant.messages_of(record, "line"))
-        Rows.of(MESSAGES, rows).table()
-    except DataError as error:
-        assert str(error).startswith("line: ")
+        rows = list(open_assistant.messages_of(record, Drops(), "line"))
+    except RecordDropError:
+        return
+    Rows.of(MESSAGES, rows).table()
 
 
 def sql(data: bytes) -> None:

@@ -18,10 +18,10 @@ from srlm_data.core import schema
 from srlm_data.core.content_hash import RowHash
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
-from srlm_data.core.rows import Rows
+from srlm_data.core.rows import Drops, Rows
 from srlm_data.core.schema import MESSAGES
 from srlm_data.steps import _files
-from srlm_data.steps._conversations import RecordDropError, read_turns
+from srlm_data.steps._conversations import MissingColumnError, RecordDropError, read_turns
 from srlm_data.steps.open_assistant import messages_of
 from srlm_data.steps.seed import ReadMessages, read_messages
 
@@ -48,18 +48,18 @@ TREES = st.recursive(
 @example(
     {"message_id": "m", "message_tree_id": "t", "text": "x", "role": "assistant", "rank": 1e400}
 )
-def test_a_tree_is_rows_or_a_sentence(record: dict[str, Any]) -> None:
+def test_a_tree_is_rows_and_counted_drops(record: dict[str, Any]) -> None:
+    drops = Drops()
     try:
-        rows = list(messages_of(record, "file:7"))
-    except DataError as error:
-        sentence = str(error)
+        rows = list(messages_of(record, drops, "file:7"))
+    except MissingColumnError:
+        assert not {"prompt", "message_id"} & set(record)
     else:
-        sentence = ""
         assert Rows.of(MESSAGES, rows).count() == len(rows)
-    assert sentence == "" or sentence.startswith("file:7: ")
+        assert rows or drops
 
 
-def test_a_value_nested_too_deep_to_be_printed_is_a_sentence() -> None:
+def test_a_value_nested_too_deep_to_be_printed_is_dropped() -> None:
     deep: Any = []
     for _ in range(5_000):
         deep = [deep]
@@ -68,8 +68,9 @@ def test_a_value_nested_too_deep_to_be_printed_is_a_sentence() -> None:
         {"message_tree_id": "t", "prompt": deep}, {"message_tree_id": "t", "prompt": message},
         {"message_tree_id": deep, "prompt": {}},
     ):  # fmt: skip
-        with pytest.raises(DataError, match="file:7: "):
-            list(messages_of(record, "file:7"))
+        drops = Drops()
+        assert list(messages_of(record, drops, "file:7")) == []
+        assert drops.total() == 1
 
 
 @pytest.mark.parametrize(

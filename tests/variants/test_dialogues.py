@@ -7,7 +7,7 @@ import pytest
 from builders import reply, tree
 from fakes import FakeEngine
 from srlm_data.core import ids, schema
-from srlm_data.core.rows import Rows
+from srlm_data.core.rows import Drops, Rows
 from srlm_data.steps.candidates import Generate, generate
 from srlm_data.steps.eft import SelectEft, select_eft
 from srlm_data.steps.judgments import Judge, judge
@@ -34,7 +34,9 @@ def talk(identity, *answers, text="go on", **more):
 
 
 def taken(*trees, **config):
-    rows = Rows.of(schema.MESSAGES, [row for one in trees for row in messages_of_tree(one)])
+    rows = Rows.of(
+        schema.MESSAGES, [row for one in trees for row in messages_of_tree(one, Drops())]
+    )
     return select_dialogues(SelectDialogues(**config), rows)
 
 
