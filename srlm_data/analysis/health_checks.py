@@ -151,14 +151,15 @@ def _about_rows(store: Store, manifest: Manifest) -> list[HealthWarning]:
 def _about_judgments(
     connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest
 ) -> Iterator[HealthWarning]:
-    if not manifest.rows:
+    states = figures.ask(connection, "states")  # the most frequent first
+    judged = sum(row["judgments"] for row in states)  # rows are criteria, too
+    if not judged:
         return
     scores = figures.ask(connection, "scores")
     # Of failed requests it is told that they failed, and why.
     read = sum(row["judgments"] for row in scores) + manifest.failed
-    unread = 1 - read / manifest.rows
+    unread = 1 - read / judged
     if unread > UNREAD:
-        states = figures.ask(connection, "states")  # the most frequent first
         told = {"parsed", "error"} if manifest.failures else {"parsed"}
         state = next((row["state"] for row in states if row["state"] not in told), "parsed")
         yield HealthWarning(
@@ -168,7 +169,7 @@ def _about_judgments(
             "max_tokens may not fit the judge.",
             {"share": unread},
         )
-    if manifest.rows < FEWEST:
+    if judged < FEWEST:
         return
     score, share = figures.most_common_scores(scores).get(manifest.name, (0.0, 0.0))
     if share > COLLAPSED:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import krippendorff
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
@@ -108,6 +109,53 @@ def length_controlled(config: Bootstrap, outcomes: Numbers, differences: Numbers
         return exact(value, len(wins))
     drawn = [_at_equal_length(counts, wins, term) for counts in _resamples(config, len(wins))]
     return Estimate(value, *_interval(config, np.concatenate(drawn)), len(wins))
+
+
+def agreement(config: Bootstrap, scores: Array, prompts: npt.NDArray[np.int_]) -> Estimate:
+    """Krippendorff's alpha of several judges, for scores on an interval scale.
+
+    ``n`` is how many answers two judges or more have scored: the others say nothing. The value is
+    null where there is none, or all scores are equal.
+
+    Args:
+        config: resamples, confidence and seed.
+        scores: a row a judge, a column an answer, NaN where the judge has none.
+        prompts: the number of each answer's prompt.
+    """
+    paired = (~np.isnan(scores)).sum(0) > 1
+    scores, prompts = scores[:, paired], prompts[paired]
+    number = scores.shape[1]
+    if len(np.unique(scores[~np.isnan(scores)])) < 2:
+        return exact(None, number)
+    value = float(krippendorff.alpha(reliability_data=scores, level_of_measurement="interval"))
+    terms = _terms_of_alpha(scores, prompts)
+    if len(terms) < 2 or config.resamples == 0:
+        return exact(value, number)
+    drawn = np.concatenate(
+        [_alpha_of(*(counts @ terms).T) for counts in _resamples(config, len(terms))]
+    )
+    return Estimate(value, *_interval(config, drawn[np.isfinite(drawn)]), number)
+
+
+def _terms_of_alpha(scores: Array, prompts: npt.NDArray[np.int_]) -> Array:
+    """What alpha is made of, summed by prompt: a resample then takes no more than a product.
+
+    They are the scores' number, sum and sum of squares, and the disagreement within answers.
+    """
+    count = (~np.isnan(scores)).sum(0)
+    total, squares = np.nansum(scores, 0), np.nansum(scores**2, 0)
+    within = (count * squares - total**2) / (count - 1)
+    _, place = np.unique(prompts, return_inverse=True)
+    columns = [np.bincount(place, weights) for weights in (count, total, squares, within)]
+    return np.stack(columns, axis=1)
+
+
+def _alpha_of(count: Array, total: Array, squares: Array, within: Array) -> Array:
+    """Alpha of resamples; NaN where all scores of one are equal."""
+    between = count * squares - total**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alpha: Array = 1 - (count - 1) * within / between
+    return np.where(between > 1e-9 * np.maximum(count * squares, 1), alpha, np.nan)
 
 
 def metric(model: str, versus: str | None, name: str, estimate: Estimate) -> dict[str, Any]:

@@ -29,6 +29,7 @@ _MODULES: Final = {
     "rewrite_prompts": "variants.self_taught",
     "generate": "steps.candidates",
     "judge": "steps.judgments",
+    "combine_judges": "evaluation.panel",
     "pair": "steps.pairs",
     "pair_across": "variants.pair_across",
     "compare_all": "variants.compare_all",

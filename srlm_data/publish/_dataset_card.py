@@ -129,6 +129,13 @@ def _scores(bundle: Bundle, store: Store) -> Iterator[str]:
             states = ", ".join(f"{cell(row['state'])} {row['judgments']:,}" for row in rows)
             yield f"## Scores in `{part.config}`\n\n{fenced(bars)}\n\n"
             yield f"States of the judgments: {states}.\n\n"
+        if alpha := figures.agreement_of_judges(part.manifest):
+            judges = "; ".join(
+                f"`{cell(name)}` scored {told['answers']:,} answers and abstained from "
+                f"{told['abstained']:,}"
+                for name, told in part.manifest.notes["judges"].items()
+            )
+            yield f"Agreement of the judges (Krippendorff's alpha): {alpha}. {judges}.\n\n"
 
 
 def _funnel(bundle: Bundle) -> str:
@@ -211,7 +218,9 @@ def _limits(bundle: Bundle, store: Store) -> Iterator[str]:
             candidates={part.config: answers} if answers else {},
         ) as connection:
             scores = figures.ask(connection, "scores")
+            states = figures.ask(connection, "states")
             judged, own = figures.own_answers(connection)
+        judgments = sum(row["judgments"] for row in states)  # rows are criteria, too
         scored = sum(row["judgments"] for row in scores)
         score, share = figures.most_common_scores(scores).get(part.config, (0.0, 0.0))
         rows.append(
@@ -219,7 +228,7 @@ def _limits(bundle: Bundle, store: Store) -> Iterator[str]:
                 f"`{part.config}`",
                 f"{score:g}: {100 * share:.1f} %" if scored else "none",
                 _share(own, judged) if judged else "unknown",
-                _share(part.manifest.rows - scored, part.manifest.rows),
+                _share(judgments - scored, judgments),
             )
         )
     if rows:

@@ -127,6 +127,8 @@ def _back(graph: Graph, last: Manifest | None) -> list[Manifest]:
     manifests: list[Manifest] = []
     while last:
         manifests.insert(0, last)
+        if last.identity.get("step") == "combine_judges":  # it filters none of its judges
+            break
         last = graph.first_parent(last, DATASET_TYPES[last.type])
     return manifests
 

@@ -58,14 +58,16 @@ def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
         return steps
     judged = next(n for n, one in enumerate(flow.chain) if one.ref == flow.judgments.ref)
     unread = {state: count for state, count in states.items() if state != "parsed"}
-    came, drops = steps[judged].came, steps[judged].drops | unread
+    first = steps[judged]
+    drops = first.drops | unread
+    came = states.get("parsed", 0) + sum(drops.values())  # rows are criteria, too
     steps[judged] = Step(
         flow.judgments.ref,
         "judgments",
         came,
         states.get("parsed", 0),
         most_first(drops),
-        steps[judged].fan,
+        first.fan and first.fan * came / first.came,
     )
     return steps
 

@@ -40,6 +40,9 @@ def page_of(
         counted = _count(connection, labels)
         places = prompt_map(connection, store, flows, map_points) if map_points and flows else []
         pairs = pairs_to_look_at(connection)
+    judged_by = {flow.label: figures.agreement_of_judges(flow.judgments) for flow in flows}
+    for row in counted["overview"]:
+        row["alpha"] = judged_by[row["dataset"]]
     metrics = [_finite(row) for manifest in subject.metrics for row in store.rows(manifest).dicts()]
     overview = counted["overview"]
     funnels = [(flow.label, funnel(flow, _counts(counted["states"], flow.label))) for flow in flows]
@@ -166,6 +169,7 @@ _MEASURES: Final[tuple[tuple[str, Callable[[Row], str]], ...]] = (
     ("mean score", lambda row: number(row["mean_score"])),
     ("share of the most common score", lambda row: percent(row["modal_share"])),
     ("answers whose scores are all equal", lambda row: percent(row["agreement"])),
+    ("agreement of the judges (Krippendorff's alpha)", lambda row: row["alpha"] or NOTHING),
     ("characters an answer", lambda row: number(row["length"], 1)),
     ("pairs", lambda row: number(row["pairs"], 0)),
     ("margin of a pair, in points", lambda row: number(row["margin"])),

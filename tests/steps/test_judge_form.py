@@ -130,6 +130,14 @@ JUDGE = """\
   {name}: {{step: judge, candidates: candidates, model: model, repeats: 1, judge: {name}.yaml}}
   {name}_pairs: {{step: pair, candidates: candidates, judgments: {name}}}
 """
+PANEL = """\
+  panel:
+    step: combine_judges
+    candidates: candidates
+    judges: {ten: ten, given: given, korean: korean}
+    scale: [0, 5]
+  panel_pairs: {step: pair, candidates: candidates, judgments: panel}
+"""
 SHOWN = "{prompt}\n<response>\n{response}\n</response>\n"
 JUDGES = {
     "ten": ("scale: [0, 10]\nreader: json\n", SHOWN + '{"reason": "So.", "score": #}'),
@@ -149,12 +157,12 @@ def judged(cli: Cli, project: Path) -> Cli:
     for name, (settings, template) in JUDGES.items():
         (project / f"{name}.txt").write_text(template, encoding="utf-8")
         (project / f"{name}.yaml").write_text(f"template: {name}.txt\n{settings}")
-    text = RECIPE + "".join(JUDGE.format(name=name) for name in JUDGES)
+    text = RECIPE + "".join(JUDGE.format(name=name) for name in JUDGES) + PANEL
     (project / "mine.yaml").write_text(text)
     return cli
 
 
-def test_declared_judges_go_from_plan_to_card(judged: Cli) -> None:
+def test_declared_judges_go_from_plan_to_card(judged: Cli, project: Path) -> None:
     def ask(query: str) -> list[dict[str, Any]]:
         answer = judged("sql", "--format", "json", query)
         assert answer.returncode == 0, answer.stderr
@@ -163,7 +171,8 @@ def test_declared_judges_go_from_plan_to_card(judged: Cli) -> None:
     assert judged("plan", "mine.yaml").returncode == 0
     built = judged("build", "mine.yaml")
     assert built.returncode == 0, built.stderr
-    for name in JUDGES:
+    assert "warning:" not in built.stderr
+    for name in [*JUDGES, "panel"]:
         [row] = ask(f"SELECT count(*) AS n FROM mine.{name}_pairs")
         assert row == {"n": 3}, name
     assert ask("SELECT DISTINCT scale_low, scale_high FROM mine.korean") == [
@@ -176,10 +185,23 @@ def test_declared_judges_go_from_plan_to_card(judged: Cli) -> None:
         {"criterion": "honest", "best": 8.0}, {"criterion": None, "best": 7.0},
     ]  # fmt: skip
     assert ask("SELECT count(*) AS n FROM all_judgments WHERE dataset = 'mine.three'") == [{"n": 6}]
-    report = judged("report", "mine")
+    assert ask(
+        "SELECT criterion, count(*) AS n, max(score) AS best FROM mine.panel GROUP BY ALL "
+        "ORDER BY ALL"
+    ) == [
+        {"criterion": "given", "n": 6, "best": 4.0}, {"criterion": "korean", "n": 6, "best": pytest.approx(35 / 9)},
+        {"criterion": "ten", "n": 6, "best": 4.0}, {"criterion": None, "n": 6, "best": pytest.approx(107 / 27)},
+    ]  # fmt: skip
+    report = judged("report", "mine", "-o", "page.html")
     assert report.returncode == 0, report.stderr
-    card = judged("publish", "mine.ten", "--repo", "me/ten", "--dry-run")
-    assert card.returncode == 0, card.stderr
+    page = (project / "page.html").read_text(encoding="utf-8")
+    assert "Krippendorff" in page
+    for name, states in {"three": "parsed 6", "panel": "parsed 6"}.items():
+        card = judged("publish", f"mine.{name}", "--repo", f"me/{name}", "--dry-run")
+        assert card.returncode == 0, card.stderr
+        assert f"States of the judgments: {states}." in card.stdout
+        assert "0.0 % |\n" in card.stdout  # without a score
+    assert "`korean` scored 6 answers and abstained from 0" in card.stdout
 
 
 def test_a_setting_of_a_judges_file_is_not_set_twice(judged: Cli, project: Path) -> None:
@@ -195,6 +217,6 @@ def test_a_judges_text_is_identity_and_its_files_name_is_not(judged: Cli, projec
     (project / "ten.yaml").rename(project / "other.yaml")
     recipe = (project / "mine.yaml").read_text()
     (project / "mine.yaml").write_text(recipe.replace("ten.yaml", "other.yaml"))
-    assert "0 of 11 datasets" in judged("plan", "mine.yaml").stdout
+    assert "0 of 13 datasets" in judged("plan", "mine.yaml").stdout
     (project / "other.yaml").write_text("template: ten.txt\nreader: json\nscale: [0, 12]\n")
-    assert "2 of 11 datasets" in judged("plan", "mine.yaml").stdout
+    assert "4 of 13 datasets" in judged("plan", "mine.yaml").stdout

@@ -1,0 +1,251 @@
+"""candidates, judgments -> judgments: several judges as one, and how far they agree.
+
+A panel of judges of different families is less partial to its own words than one judge (Verga et
+al., arXiv 2404.18796). Each judge is a ``judge`` step of its own, with its model, engine and form.
+
+- A judge's score of an answer is the mean of its parsed judgments. A judge without one abstains:
+  the others decide, and nothing is put in its place.
+- Krippendorff's alpha, for scores on an interval scale, says how far the judges agree: 1 is always,
+  0 what chance would give. Answers that fewer than two judges scored say nothing about it. Its
+  interval is a bootstrap over prompts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from srlm_data.core import database
+from srlm_data.core.config import Expected
+from srlm_data.core.errors import DataError, counted
+from srlm_data.core.rows import BATCH, Candidates, Judgments, Rows, Scores
+from srlm_data.core.scale import Scale
+from srlm_data.core.schema import JUDGMENTS
+from srlm_data.evaluation._bootstrap import Bootstrap, Estimate, agreement
+
+
+class CombineJudges(Bootstrap):
+    """How the scores of several judges become one."""
+
+    by: Literal["mean", "median", "min", "max", "vote"] = Field(
+        "mean",
+        description="What an answer's score is of its judges' scores; vote: the one that most "
+        "judgments gave, each judge having one vote, and the mean of those that tie.",
+    )
+    min_judges: int = Field(
+        1, ge=1, description="Fewest judges that have scored an answer; else it has no score."
+    )
+    scale: tuple[float, float] | None = Field(
+        None,
+        description="The scale that all scores are brought to; needed where the judges have "
+        "different ones.",
+    )
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """A judgment for each candidate, and a row for each judge."""
+        judges = sum(name.startswith("judges.") for name in rows)
+        candidates = rows.get("candidates")
+        return Expected(None if candidates is None else candidates * (1 + judges))
+
+
+def combine_judges(
+    config: CombineJudges, candidates: Candidates, judges: dict[str, Judgments | Scores]
+) -> Judgments:
+    """Combine what several judges said of the same answers into one judgment of each.
+
+    A judgment of the panel is followed by a row for each judge (``criterion`` has the judge's
+    name), whose state is ``unparsed`` where it abstained. The notes have the ``agreement``
+    (``alpha``, ``low``, ``high``, and of how many ``answers``), and for each judge the ``answers``
+    that it scored, those that it ``abstained`` from and its ``mean_score``.
+
+    Drops: ``not_judged`` (candidates that no judge was asked about).
+
+    Raises:
+        DataError: there is one judge only, the judges' scales differ and no ``scale`` is set, or
+            ``min_judges`` is more than there are.
+    """
+    _refuse_few(config, judges)
+    drops: Counter[str] = Counter()
+    notes: dict[str, Any] = {}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with database.connect() as connection:
+            candidates.view(connection, "candidates")
+            for place, rows in enumerate(judges.values()):
+                rows.view(connection, f"judge_{place}")
+            scale = _gather(config, connection, list(judges))
+            connection.execute(_SCORED)
+            connection.execute(_COMBINED[config.by])
+            [(alone,)] = connection.sql(_NOT_JUDGED).fetchall()
+            if alone:
+                drops["not_judged"] = alone
+            notes["agreement"] = _agreement(config, connection)
+            notes["judges"] = {
+                name: {"answers": scored, "abstained": abstained, "mean_score": mean}
+                for name, scored, abstained, mean in connection.sql(_EACH).fetchall()
+            }
+            notes["states"] = dict(connection.execute(_STATES, [config.min_judges]).fetchall())
+            low, high = scale or (None, None)
+            panel = f"{config.by} of {', '.join(judges)}"
+            values = [config.min_judges, panel, low, high]
+            connection.register("no_judgments", JUDGMENTS.schema.empty_table())
+            yield from connection.sql(_ROWS, params=values).to_arrow_reader(BATCH)
+
+    return Rows.reading(JUDGMENTS, batches(), drops=drops, notes=notes)
+
+
+def _refuse_few(config: CombineJudges, judges: Mapping[str, Rows]) -> None:
+    if len(judges) < 2:
+        raise DataError(
+            f"combine_judges: a panel has two judges or more, found {len(judges)}. Name the "
+            "judgments of another one under 'judges'."
+        )
+    if config.min_judges > len(judges):
+        raise DataError(
+            f"combine_judges: 'min_judges' is {config.min_judges}, and there are "
+            f"{counted(len(judges), 'judge')}. Lower it."
+        )
+
+
+def _gather(
+    config: CombineJudges, connection: duckdb.DuckDBPyConnection, names: list[str]
+) -> Scale | None:
+    """Make the table ``said`` of all judgments on one scale, and return that scale.
+
+    Raises:
+        DataError: the judges score on different scales, or on none that could be brought to one.
+    """
+    several = " UNION ALL ".join(
+        f"SELECT {place} AS judge, candidate_id, model, score, scale_low, scale_high "
+        f"FROM judge_{place}"
+        for place in range(len(names))
+    )
+    connection.execute(f"CREATE TEMP TABLE given AS {several}")
+    connection.execute(
+        "CREATE TEMP TABLE names AS SELECT unnest(range(len($1))) AS judge, unnest($1) AS name",
+        [names],
+    )
+    scales = connection.sql(
+        "SELECT DISTINCT name, scale_low, scale_high FROM given JOIN names USING (judge) "
+        "ORDER BY ALL"
+    ).fetchall()
+    found = {Scale.of(low, high) for _, low, high in scales}
+    wanted = Scale(*config.scale) if config.scale else None
+    if (wanted is None and len(found) > 1) or (wanted and None in found):
+        told = ", ".join(
+            f"{name} from {Scale(low, high)}" if low is not None else f"{name} on none"
+            for name, low, high in scales
+        )
+        raise DataError(
+            f"combine_judges: scores of different scales have no mean, found {told}. "
+            "Set 'scale: [0, 5]' or the like, which all are brought to."
+        )
+    brought = "score"
+    if wanted:
+        brought = (
+            f"{wanted.low}::DOUBLE + (score - scale_low) / (scale_high - scale_low) "
+            f"* ({wanted.high - wanted.low})::DOUBLE"
+        )
+    connection.execute(
+        f"CREATE TEMP TABLE said AS SELECT judge, candidate_id, model, "
+        f"round(({brought})::DOUBLE, 9) AS score FROM given SEMI JOIN candidates "
+        "USING (candidate_id)"
+    )
+    return wanted or found.pop()
+
+
+# A row for each judge that was asked about an answer; no score where it abstained.
+_SCORED: Final = """
+    CREATE TEMP TABLE scored AS
+    SELECT judge, name, candidate_id, any_value(model) AS model, round(avg(score), 9) AS score
+    FROM said JOIN names USING (judge) GROUP BY judge, name, candidate_id
+"""
+
+_OF_SCORES: Final = """
+    CREATE TEMP TABLE combined AS
+    SELECT candidate_id, count(score) AS judges, round({}(score), 9) AS score,
+           string_agg(concat(name, ': ', coalesce(printf('%g', score), 'no score')), '; '
+                      ORDER BY judge) AS text
+    FROM scored GROUP BY candidate_id
+"""
+
+_COMBINED: Final = {
+    **{
+        by: _OF_SCORES.format({"mean": "avg"}.get(by, by))
+        for by in ("mean", "median", "min", "max")
+    },
+    "vote": f"""
+        {_OF_SCORES.format("avg")};
+        CREATE TEMP TABLE votes AS
+        WITH weighed AS (
+            SELECT candidate_id, score,
+                   1 / count(*) OVER (PARTITION BY judge, candidate_id) AS weight
+            FROM said WHERE score IS NOT NULL
+        )
+        SELECT candidate_id, score, round(sum(weight), 9) AS votes
+        FROM weighed GROUP BY candidate_id, score
+        QUALIFY votes = max(votes) OVER (PARTITION BY candidate_id);
+        UPDATE combined SET score = first.score
+        FROM (SELECT candidate_id, round(avg(score), 9) AS score FROM votes GROUP BY ALL) AS first
+        WHERE combined.candidate_id = first.candidate_id
+    """,
+}
+
+_NOT_JUDGED: Final = "SELECT count(*) FROM candidates ANTI JOIN scored USING (candidate_id)"
+
+_EACH: Final = """
+    SELECT name, count(score), count(*) - count(score), round(avg(score), 6) FROM scored
+    GROUP BY judge, name ORDER BY judge
+"""
+
+_STATES: Final = """
+    SELECT CASE WHEN judges >= $1 THEN 'parsed' ELSE 'unparsed' END AS state, count(*)
+    FROM combined GROUP BY state
+"""
+
+# Columns that are not named are null.
+_ROWS: Final = """
+    WITH panel AS (
+        SELECT md5(concat_ws('/', 'panel', $2, candidate_id)) AS id, *, judges >= $1 AS is_scored
+        FROM combined
+    ), several AS (
+        SELECT id AS judgment_id, candidate_id, CASE WHEN is_scored THEN score END AS score,
+               text, NULL AS model, NULL AS criterion
+        FROM panel
+        UNION ALL
+        SELECT md5(concat_ws('/', id, name)), candidate_id, scored.score, '', scored.model, name
+        FROM scored JOIN panel USING (candidate_id)
+    )
+    FROM no_judgments UNION ALL BY NAME
+    SELECT judgment_id, candidate_id, prompt_id, 0 AS repeat, score, text, $2 AS template,
+           CASE WHEN score IS NULL THEN 'unparsed' ELSE 'parsed' END AS state, several.model,
+           criterion, $3::DOUBLE AS scale_low, $4::DOUBLE AS scale_high
+    FROM several JOIN candidates USING (candidate_id)
+"""
+
+
+def _agreement(config: CombineJudges, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Krippendorff's alpha of the judges' scores, as the notes have it."""
+    table = connection.sql("""
+        SELECT judge, dense_rank() OVER (ORDER BY prompt_id) - 1 AS prompt,
+               dense_rank() OVER (ORDER BY scored.candidate_id) - 1 AS answer, score
+        FROM scored JOIN candidates USING (candidate_id)
+    """).fetchnumpy()
+    judges, answers = (max(table[name], default=-1) + 1 for name in ("judge", "answer"))
+    scores = np.full((judges, answers), np.nan)
+    scores[table["judge"], table["answer"]] = np.ma.filled(table["score"].astype(float), np.nan)
+    prompts = np.zeros(answers, dtype=int)
+    prompts[table["answer"]] = table["prompt"]
+    estimate: Estimate = agreement(config, scores, prompts)
+    return {
+        "alpha": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "answers": estimate.n,
+    }
