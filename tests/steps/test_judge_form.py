@@ -189,9 +189,11 @@ def test_declared_judges_go_from_plan_to_card(judged: Cli, project: Path) -> Non
         "SELECT criterion, count(*) AS n, max(score) AS best FROM mine.panel GROUP BY ALL "
         "ORDER BY ALL"
     ) == [
-        {"criterion": "given", "n": 6, "best": 4.0}, {"criterion": "korean", "n": 6, "best": pytest.approx(35 / 9)},
-        {"criterion": "ten", "n": 6, "best": 4.0}, {"criterion": None, "n": 6, "best": pytest.approx(107 / 27)},
-    ]  # fmt: skip
+        {"criterion": "given", "n": 6, "best": 4.0},
+        {"criterion": "korean", "n": 6, "best": pytest.approx(35 / 9)},
+        {"criterion": "ten", "n": 6, "best": 4.0},
+        {"criterion": None, "n": 6, "best": pytest.approx(107 / 27)},
+    ]
     report = judged("report", "mine", "-o", "page.html")
     assert report.returncode == 0, report.stderr
     page = (project / "page.html").read_text(encoding="utf-8")
