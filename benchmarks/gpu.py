@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--trees", type=Path, required=True, help="an Open Assistant export")
     parser.add_argument("--prompts", type=int, default=64, help="new prompts a round")
+    parser.add_argument("--work", type=Path, help="keeps the store there")
     arguments = parser.parse_args()
     import torch
 
@@ -50,7 +51,7 @@ def main() -> None:
         return
     result = {"gpu": torch.cuda.get_device_name(), **_engine(arguments.model)}
     with tempfile.TemporaryDirectory() as folder:
-        result |= _loop(Path(folder), arguments)
+        result |= _loop(arguments.work or Path(folder), arguments)
     click.echo(json.dumps({"benchmark": "gpu", "measured": True, **result}))
 
 
@@ -97,6 +98,7 @@ def _loop(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Build M1, M2 and M3; return their training, their accuracy as judges and their contests."""
     text = (HERE / "real" / "gpu.yaml").read_text(encoding="utf-8")
     text = text.replace("PROMPTS", str(arguments.prompts))
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "gpu.yaml").write_text(text, encoding="utf-8")
     for link, target in (("model", arguments.model), ("trees.jsonl", arguments.trees)):
         (folder / link).symlink_to(target.resolve())
