@@ -19,6 +19,7 @@ from srlm_data.core.errors import DamagedError, HubError, RecipeError, StoreErro
 from srlm_data.core.hub import COMMIT, Remote
 from srlm_data.core.ids import row_id
 from srlm_data.models import _weights
+from srlm_data.models.trainer import Trainer
 
 # Keys of config.json that say how a model was saved or trained and leave its answers as they are.
 _WITHOUT_EFFECT = frozenset({
@@ -55,6 +56,11 @@ class Workshop(Protocol):
 
     def resolve(self, location: str) -> Path:
         """The folder of a model row's ``location``, downloaded first when it is on the Hub."""
+        ...
+
+    @property
+    def trainer(self) -> Trainer:
+        """What runs the build's trainings."""
         ...
 
 

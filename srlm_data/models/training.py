@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +22,9 @@ from pydantic import Field, model_validator
 
 from srlm_data.core.config import Config, Runtime
 from srlm_data.core.errors import TrainingError
-from srlm_data.core.redaction import SECRET_NAME
 from srlm_data.models import chat_template
 from srlm_data.models.chat_template import ChatTemplate, SystemTurns
+from srlm_data.models.trainer import Trainer
 
 DROPPED: Final = "dropped.json"
 """The file of a run that has examples of the rows that were dropped."""
@@ -181,6 +180,7 @@ def run(
     model: Path,
     reference: Path | None = None,
     data: Sequence[Path],
+    trainer: Trainer | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Train in a process of its own, and go on where a killed run of the same scratch stopped.
 
@@ -191,6 +191,7 @@ def run(
         model: folder of the model to start from.
         reference: folder of DPO's reference model.
         data: Parquet files.
+        trainer: runs the script, faster where it has trained before.
 
     Returns:
         The folder of the finished model, and what ``training.json`` in it says of the run, with
@@ -210,10 +211,10 @@ def run(
         (scratch / chat_template.FILE).write_text(config.chat_template.text, encoding="utf-8")
     recipe = scratch / "config.yaml"
     recipe.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    command = [*_launcher(config.launch), str(script(name)), str(recipe)]
     log = scratch / "log.txt"
     before = log.stat().st_size if log.is_file() else 0  # a resumed run adds to its log
-    status = _stream(command, log)
+    command = [str(script(name)), str(recipe)]
+    status = (trainer or Trainer()).run(_launcher(config.launch), command, log)
     if status:
         died = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
         if status == -signal.SIGKILL:
@@ -230,50 +231,12 @@ def run(
 
 def _launcher(launch: Sequence[str]) -> list[str]:
     if not launch:
-        return [sys.executable]
+        return []
     beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     program = shutil.which(launch[0], path=beside)
     if program is None:
         raise TrainingError(f"launch: no program '{launch[0]}' on the path. Install it or name it.")
     return [program, *launch[1:]]
-
-
-def _stream(command: Sequence[str], log: Path) -> int:
-    """Run ``command``: its output goes to ``log``, and to the terminal where there is one.
-
-    The output comes through a pipe, so a child that outlives this process ends at its next line.
-    """
-    package = str(Path(__file__).resolve().parents[2])
-    environment = {
-        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads lose a factor of ten on a busy machine
-        "TOKENIZERS_PARALLELISM": "true",  # rows are tokenized many at a time
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        # Nor does it need a key: what it says goes into a log, and its checkpoints are pickles.
-        **{name: value for name, value in os.environ.items() if not SECRET_NAME.search(name)},
-        "HF_HUB_OFFLINE": "1",  # everything it reads is on disk
-        "PYTHONUNBUFFERED": "1",
-        # The script imports this very package, installed or not.
-        "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
-    }
-    with log.open("ab") as file, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, bufsize=0
-    ) as child:  # fmt: skip
-        assert child.stdout is not None
-        try:
-            while part := child.stdout.read(8192):
-                file.write(part)
-                file.flush()
-                if sys.stderr.isatty():
-                    sys.stderr.buffer.write(part)
-                    sys.stderr.flush()
-            return child.wait()
-        except BaseException:
-            child.send_signal(signal.SIGINT)
-            try:
-                child.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                child.kill()
-            raise
 
 
 _ERROR: Final = re.compile(r"(?:\[\w+\]: *)?((?:[\w.]*(?:Error|Exception|Interrupt)|error)\b.*)")

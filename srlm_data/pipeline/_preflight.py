@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from srlm_data.core.errors import (
     StoreError,
     TrainingError,
 )
+from srlm_data.core.machine import count_gpus
 from srlm_data.core.schema import MODELS
 from srlm_data.engines.cache.sealed import model_folder
 from srlm_data.engines.settings import (
@@ -178,7 +178,7 @@ class _Look:
 
     def for_gpus(self) -> Iterator[Problem]:
         """More GPUs for a model than this machine has."""
-        there = _count_gpus()
+        there = count_gpus()
         if there is None:
             return
         for engine, datasets in self._by_engine(VllmEngine, RayEngine):
@@ -334,16 +334,6 @@ class _Look:
             return False
         root = self._store.root
         return model_folder(root, known["model"]).is_dir() or any(root.glob("journal/*.log"))
-
-
-def _count_gpus() -> int | None:
-    """Count this machine's GPUs without loading a library; None where that cannot be told."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return sum(name.strip() not in ("", "-1") for name in visible.split(","))
-    if sys.platform != "linux" or Path("/dev/kfd").exists() or Path("/dev/dxg").exists():
-        return None
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def _wanted_gpus(engine: VllmEngine | RayEngine, there: int) -> int:

@@ -20,6 +20,7 @@ from srlm_data.engines.failures import Failures
 from srlm_data.engines.protocol import Engine
 from srlm_data.engines.settings import HOLD_THE_MODEL, EngineSettings, open_engine
 from srlm_data.models import chat_template, identity
+from srlm_data.models.trainer import Trainer
 from srlm_data.store import Store
 
 _TURNS: Final = """
@@ -130,7 +131,8 @@ class Engines:
 class StoreWorkshop:
     """Where a training step works; its scratch folder survives a kill."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store, name: str, trainer: Trainer | None = None) -> None:
+        self.trainer = trainer or Trainer()
         self._store = store
         self._scratch = store.root / "models" / ".work" / name
 

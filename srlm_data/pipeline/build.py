@@ -24,6 +24,8 @@ from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.engines.cache.journal import seal_journals
 from srlm_data.engines.failures import Failures
+from srlm_data.models.trainer import Trainer
+from srlm_data.models.training import Training, script
 from srlm_data.pipeline._emptiness import refuse_empty
 from srlm_data.pipeline._preflight import find_problems, refuse
 from srlm_data.pipeline._provenance import circumstances
@@ -117,6 +119,7 @@ class _Build:
         self._unfinished: set[Key] = set()  # and what was made from one that is
         self._whole: set[str] = set()
         self._engines = Engines(store, bounds if bounds.any else None)
+        self._trainer = Trainer()
         self._beside = ThreadPoolExecutor(1, "sealing")
         self._sealing: Future[None] | None = None
 
@@ -142,6 +145,7 @@ class _Build:
                         self._unfinished.add(dataset.key)
             finally:
                 self._engines.close()
+                self._trainer.close()
             self._sealed()
             versions = {name: manifest for (name, _), manifest in self._known.items()}
             self._leave(None if any(dataset.limit for dataset in flow) else recipe, versions)
@@ -232,13 +236,20 @@ class _Build:
     def _preflight(self) -> None:
         """Look once, before the first dataset is made, at all that is to be made."""
         flow, self._unchecked = self._unchecked, []
-        if flow:
-            problems = find_problems(
-                plan_flow(flow, self._store), self._store, network=self._network
-            )
-            refuse(problems)
-            for problem in problems:
-                self._watcher.notice(f"{problem.error} It is needed where an answer is not kept.")
+        if not flow:
+            return
+        planned = plan_flow(flow, self._store)
+        problems = find_problems(planned, self._store, network=self._network)
+        refuse(problems)
+        for problem in problems:
+            self._watcher.notice(f"{problem.error} It is needed where an answer is not kept.")
+        # The trainings of a trial take less time than their imports, which begin beside the rest.
+        if any(
+            one.dataset.limit and isinstance(one.dataset.config, Training)
+            for one in planned
+            if one.action != "reuse"
+        ):
+            self._trainer.start(script("prefork.py"))
 
     def _make(self, dataset: Dataset, planned: Planned) -> Manifest:
         self._preflight()
@@ -297,11 +308,14 @@ class _Build:
                 )
                 held.callback(engine.close)
                 arguments["engine"], usage, failures = engine, engine.usage, engine.failures
-            workshop = StoreWorkshop(self._store, f"{dataset.name}-{planned.version}")
+            scratch = f"{dataset.name}-{planned.version}"
+            workshop = StoreWorkshop(self._store, scratch, self._trainer)
             if "workshop" in dataset.step.resources:
                 # A trainer wants the memory and the cores that an idle engine would hold.
                 self._engines.close()
                 arguments["workshop"] = workshop
+                if isinstance(dataset.config, Training):
+                    self._trainer.start(script("prefork.py"))
                 held.enter_context(self._bounds.interrupting())
             if "versions" in dataset.step.resources:
                 arguments["versions"] = self._store

@@ -180,6 +180,7 @@ def sft(
         workshop.scratch,
         model=base.at(workshop),
         data=files,
+        trainer=workshop.trainer,
     )
     return _kept(made, training, workshop, base.digest, None)
 
@@ -221,6 +222,7 @@ def dpo(
         model=base.at(workshop),
         reference=against.at(workshop),
         data=_files(pairs, workshop, 0),
+        trainer=workshop.trainer,
     )
     return _kept(made, training, workshop, base.digest, against.digest)
 

@@ -21,6 +21,7 @@ from srlm_data.core.ids import prompt_id
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import EXAMPLES, MODELS, PAIRS, PROMPTS
 from srlm_data.models import identity, training
+from srlm_data.models.trainer import Trainer
 from srlm_data.models.training import Dpo, Sft
 from srlm_data.pipeline._resources import StoreWorkshop
 from srlm_data.steps.train import Checkpoint, checkpoint, dpo, sft
@@ -51,6 +52,10 @@ class Bench:
 
     def resolve(self, location: str) -> Path:
         return Path(location.removeprefix("path:"))
+
+    @property
+    def trainer(self) -> Trainer:
+        return Trainer()
 
 
 def says(role: str, text: str) -> list[dict[str, str]]:
