@@ -77,17 +77,8 @@ if TYPE_CHECKING:
     from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seed
     from srlm_data.engines.sampling import SamplingConfig
     from srlm_data.models.identity import Workshop
-    from srlm_data.pipeline.api import (
-        BuildResult,
-        EvalResult,
-        PlanResult,
-        build,
-        check_judge,
-        evaluate,
-        plan,
-    )
+    from srlm_data.pipeline.api import BuildResult, EvalResult, PlanResult, build, evaluate, plan
     from srlm_data.pipeline.build import Watcher
-    from srlm_data.pipeline.judge_check import JudgeCheck
     from srlm_data.publish.api import (
         Published,
         PullResult,
@@ -99,6 +90,7 @@ if TYPE_CHECKING:
     )
     from srlm_data.publish.export import Export, export
     from srlm_data.report import write_report
+    from srlm_data.report.review import export_review, import_labels, serve_review, write_review
     from srlm_data.steps.judge_form import JudgePrompt
     from srlm_data.store import Manifest, Store
     from srlm_data.store.api import GcResult, VerifyResult, gc, tag, verify
@@ -123,12 +115,12 @@ _NAMES: Final = {
     "engines.protocol": "Completion Engine Request Sampling request_seed",
     "engines.sampling": "SamplingConfig",
     "models.identity": "Workshop",
-    "pipeline.api": "BuildResult EvalResult PlanResult build check_judge evaluate plan",
+    "pipeline.api": "BuildResult EvalResult PlanResult build evaluate plan",
     "pipeline.build": "Watcher",
-    "pipeline.judge_check": "JudgeCheck",
     "publish.api": "Published PullResult Upload prepare_push pull push send",
     "publish.export": "Export export",
     "report": "write_report",
+    "report.review": "export_review import_labels serve_review write_review",
     "steps.judge_form": "JudgePrompt",
     "store": "Manifest Store",
     "store.api": "GcResult VerifyResult gc tag verify",
@@ -168,7 +160,6 @@ __all__ = [
     "Export",
     "GcResult",
     "HubError",
-    "JudgeCheck",
     "JudgePrompt",
     "Judgments",
     "Labels",
@@ -210,15 +201,16 @@ __all__ = [
     "ask",
     "assistant",
     "build",
-    "check_judge",
     "connect",
     "cost",
     "diff",
     "evaluate",
     "example_id",
     "export",
+    "export_review",
     "fills",
     "gc",
+    "import_labels",
     "lineage",
     "load",
     "plan",
@@ -232,6 +224,7 @@ __all__ = [
     "row_ids",
     "scan",
     "send",
+    "serve_review",
     "show",
     "sql",
     "tag",
@@ -239,6 +232,7 @@ __all__ = [
     "verify",
     "versions",
     "write_report",
+    "write_review",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

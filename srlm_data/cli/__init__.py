@@ -27,7 +27,6 @@ from srlm_data.cli.eval import evaluate
 from srlm_data.cli.export import export
 from srlm_data.cli.gc import gc
 from srlm_data.cli.init import init
-from srlm_data.cli.judge_check import judge_check
 from srlm_data.cli.lineage import lineage
 from srlm_data.cli.log import log
 from srlm_data.cli.ls import ls
@@ -35,6 +34,7 @@ from srlm_data.cli.plan import plan
 from srlm_data.cli.publish import publish
 from srlm_data.cli.pull import pull
 from srlm_data.cli.report import report
+from srlm_data.cli.review import review
 from srlm_data.cli.show import show
 from srlm_data.cli.sql import sql
 from srlm_data.cli.steps import steps
@@ -78,8 +78,8 @@ def cli(context: click.Context, root: Path) -> None:
 
 
 COMMANDS = [
-    *(build, evaluate, plan, judge_check),
-    *(ls, show, log, cost, sql, diff, lineage, report),
+    *(build, evaluate, plan),
+    *(ls, show, log, cost, sql, diff, lineage, report, review),
     *(verify, tag, gc, publish, pull, export),
     *(steps, init, doctor),
 ]

@@ -28,9 +28,9 @@ from srlm_data.models.trainer import Trainer
 from srlm_data.models.training import Training, script
 from srlm_data.pipeline._emptiness import refuse_empty
 from srlm_data.pipeline._preflight import find_problems, refuse
-from srlm_data.pipeline._provenance import circumstances
 from srlm_data.pipeline._resources import Engines, StoreWorkshop
 from srlm_data.pipeline.plan import Planned, identity_of, plan_flow, plan_one
+from srlm_data.pipeline.provenance import circumstances
 from srlm_data.pipeline.recipe import Dataset, Key, Recipe, lock
 from srlm_data.store import Manifest, Store, access
 from srlm_data.store.manifests import accepted_identity, unfinished_identity

@@ -6,10 +6,13 @@ page of another origin, is refused. What adds pages gives :func:`create_app` its
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -17,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from srlm_data.core.errors import SrlmError
+from srlm_data.core.errors import ArgumentError, SrlmError
 from srlm_data.core.redaction import redacted
 
 HOST: Final = "127.0.0.1"
@@ -29,6 +32,33 @@ _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 )
+
+
+def serve(routes: Sequence[BaseRoute], announce: Callable[[str], None], port: int = 0) -> None:
+    """Serve routes on 127.0.0.1 until Ctrl-C.
+
+    Args:
+        routes: the pages.
+        announce: called with the address, token and all, once it answers.
+        port: 0 takes one that is free.
+
+    Raises:
+        ArgumentError: the port is taken.
+    """
+    token = secrets.token_urlsafe(24)
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise ArgumentError(
+                f"port {port}: it cannot be used, found '{error.strerror}'. Name another one."
+            ) from None
+        listener.listen()
+        announce(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}")
+        config = uvicorn.Config(create_app(routes, token), log_config=None, lifespan="off")
+        with contextlib.suppress(KeyboardInterrupt):  # how a server is ended
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def create_app(routes: Sequence[BaseRoute], token: str) -> Starlette:

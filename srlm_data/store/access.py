@@ -21,7 +21,19 @@ from srlm_data.core.errors import BusyError
 from srlm_data.core.locks import locked
 
 FORMAT: Final = 1
-FOLDERS: Final = ("datasets", "models", "answers", "journal", "locks", ".staging", "quarantine")
+DRAFTS: Final = "labels"
+"""Folder of labels that are not part of a version yet."""
+
+FOLDERS: Final = (
+    "datasets",
+    "models",
+    "answers",
+    "journal",
+    DRAFTS,
+    "locks",
+    ".staging",
+    "quarantine",
+)
 """What may lie in a store's root as a folder, and never as a link."""
 
 _STAGING: Final = "staging."

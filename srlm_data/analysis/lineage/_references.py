@@ -73,4 +73,9 @@ REFERENCES: Final = {
         Reference("measured on", "measured by", "model", _MODEL),
         Reference("against", None, "versus", _MODEL),
     ),
+    "labels": (
+        Reference("label of", "labelled in", "pair_id", (("pairs", "pair_id"),)),
+        Reference("shown first", "labelled in", "first_id", _CANDIDATE),
+        Reference("shown second", "labelled in", "second_id", _CANDIDATE),
+    ),
 }  # fmt: skip

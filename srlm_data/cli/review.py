@@ -1,0 +1,106 @@
+"""The command `review`: people say which of two answers is better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import srlm_data
+from srlm_data.cli import _completion
+from srlm_data.cli._stopping import stop_tidily
+from srlm_data.cli._terminal import say
+
+
+@click.command()
+@click.argument("ref", shell_complete=_completion.versions)
+@click.option("--by", metavar="NAME", help="Who reviews; nobody is shown again what he labelled.")
+@click.option(
+    "--n",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Pairs, or prompts with two answers, that are reviewed in all.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Decides which; everybody with one seed is shown the same ones.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write one offline page that downloads labels, or what is exported, into this file.",
+)
+@click.option(
+    "--import",
+    "labels",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Take in labels: of the page, of Argilla or of Label Studio.",
+)
+@click.option(
+    "--export",
+    "form",
+    type=click.Choice(["argilla", "label-studio"]),
+    help="Write what is to be reviewed for another tool instead.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Unless told, a free one.")
+@click.option("--open/--no-open", "opens", default=True, help="Open the page in a browser.")
+@click.pass_obj
+def review(
+    store: Path,
+    ref: str,
+    by: str | None,
+    n: int,
+    seed: int,
+    output: Path | None,
+    labels: Path | None,
+    form: str | None,
+    port: int,
+    opens: bool,
+) -> None:
+    """Let a person say which of two answers is better, without the judge's scores in sight.
+
+    REF is a dataset (or version) of pairs, or of candidates, of which two answers a prompt are
+    drawn. What people say becomes the dataset REF_labels.
+    """
+    if labels and form:
+        raise click.UsageError("either --import or --export, not both")
+    if labels:
+        _say_labels(srlm_data.import_labels(ref, labels, by=by, store=store))
+    elif form:
+        file = output or Path("review.json")
+        count = srlm_data.export_review(ref, form, n=n, seed=seed, output=file, store=store)  # type: ignore[arg-type]
+        say(f"wrote {file}: {count:,} to review")
+    elif by is None:
+        raise click.UsageError("a review needs --by NAME: labels say who made them")
+    elif output:
+        count = srlm_data.write_review(ref, by=by, n=n, seed=seed, output=output, store=store)
+        say(f"wrote {output}: {count:,} to review")
+    else:
+        stop_tidily()
+
+        def announce(address: str) -> None:
+            say(f"review {ref} at {address}\nCtrl-C ends it; labels are kept as they come.")
+            if opens:
+                click.launch(address)
+
+        manifest = srlm_data.serve_review(
+            ref, by=by, n=n, seed=seed, port=port, announce=announce, store=store
+        )
+        if manifest:
+            _say_labels(manifest)
+
+
+def _say_labels(manifest: srlm_data.Manifest) -> None:
+    say(f"+ {manifest.ref}  {manifest.counted}")
+    for person, count in manifest.notes["people"].items():
+        say(f"  {count:,} by {person}")
+    say("In a recipe:")
+    say(
+        f"  labels: {{step: read_version, version: {manifest.ref}, type: {manifest.type}, "
+        f"content: {manifest.content}}}"
+    )

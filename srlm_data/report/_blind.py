@@ -1,0 +1,122 @@
+"""What a reviewer is shown: two answers to a prompt, and no hint at which one the judge chose.
+
+Which pairs, and in what order, a hash of the seed and their ids decides: everybody who reviews the
+same dataset with the same seed is shown the same ones, so that people can be held against each
+other. Which answer comes first hangs on the person too, so that a habit of choosing the first
+favours nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from srlm_data.core import database
+from srlm_data.core.errors import DataError
+from srlm_data.core.ids import row_id
+from srlm_data.core.messages import text_of
+from srlm_data.core.schema import CANDIDATES, PAIRS
+from srlm_data.store import Manifest, Store
+
+Answers = frozenset[str]
+"""The ids of two answers, whichever was shown first."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """Two answers as a person is shown them.
+
+    Attributes:
+        pair_id: None where answers are reviewed and not pairs.
+        prompt: ``{role, text}`` of each turn.
+    """
+
+    pair_id: str | None
+    first_id: str
+    second_id: str
+    prompt: list[dict[str, str]]
+    first: str
+    second: str
+
+    @property
+    def answers(self) -> Answers:
+        """The ids of both answers."""
+        return frozenset((self.first_id, self.second_id))
+
+
+def draw_items(
+    store: Store,
+    reviewed: Manifest,
+    n: int,
+    *,
+    seed: int = 0,
+    by: str = "",
+    labelled: Collection[Answers] = (),
+) -> list[Item]:
+    """Draw ``n`` pairs, or two answers to each of ``n`` prompts, without those labelled already.
+
+    Raises:
+        DataError: the version holds neither pairs nor answers, or no two answers to one prompt.
+    """
+    if reviewed.type not in _DRAWN:
+        raise DataError(
+            f"{reviewed.ref}: pairs and candidates can be reviewed, found {reviewed.type}. "
+            "Name a dataset of one of these types."
+        )
+    with database.connect(memory=database.LOOKING) as connection:
+        store.rows(reviewed).view(connection, "reviewed")
+        connection.execute("SET VARIABLE seed = ?", [seed])
+        connection.execute("SET VARIABLE n = ?", [n])
+        rows = connection.sql(_DRAWN[reviewed.type]).to_arrow_table().to_pylist()
+    if not rows:
+        raise DataError(
+            f"{reviewed.ref}: there are no two answers to one prompt that differ, so there is "
+            "nothing to choose from. Review another dataset."
+        )
+    items = [_blind(row, f"{seed}/{by}") for row in rows]
+    return [item for item in items if item.answers not in labelled]
+
+
+def _blind(row: dict[str, Any], key: str) -> Item:
+    texts = {row["chosen_id"]: row["chosen"], row["rejected_id"]: row["rejected"]}
+    first_id, second_id = sorted(texts, key=lambda answer: row_id("review", key, answer))
+    prompt = [{"role": turn["role"], "text": text_of(turn)} for turn in row["prompt"]]
+    first, second = _text(texts[first_id]), _text(texts[second_id])
+    return Item(row["pair_id"], first_id, second_id, prompt, first, second)
+
+
+def _text(answer: str | list[dict[str, Any]]) -> str:
+    return answer if isinstance(answer, str) else "\n\n".join(map(text_of, answer))
+
+
+_PLACE: Final = "md5(concat_ws('/', getvariable('seed'), 'review', {id}))"
+
+_DRAWN: Final = {
+    PAIRS.name: f"""
+        SELECT pair_id, prompt, chosen_id, rejected_id, chosen, rejected
+        FROM reviewed SEMI JOIN (
+            SELECT pair_id FROM reviewed
+            ORDER BY {_PLACE.format(id="pair_id")}, pair_id LIMIT getvariable('n')
+        ) USING (pair_id)
+        ORDER BY {_PLACE.format(id="pair_id")}, pair_id
+    """,
+    # Of answers that say the same, one stands for all; of the others, two are drawn.
+    CANDIDATES.name: f"""
+        WITH texts AS (
+            SELECT prompt_id, min(candidate_id) AS candidate_id FROM reviewed
+            GROUP BY prompt_id, md5(response)
+        ), drawn AS (
+            SELECT prompt_id, list(candidate_id ORDER BY {_PLACE.format(id="candidate_id")})[:2]
+                     AS ids
+            FROM texts GROUP BY prompt_id HAVING count(*) > 1
+            ORDER BY {_PLACE.format(id="prompt_id")}, prompt_id LIMIT getvariable('n')
+        )
+        SELECT NULL AS pair_id, one.prompt, ids[1] AS chosen_id, ids[2] AS rejected_id,
+               one.response AS chosen, other.response AS rejected
+        FROM drawn JOIN reviewed AS one ON one.candidate_id = ids[1]
+          JOIN reviewed AS other ON other.candidate_id = ids[2]
+        ORDER BY {_PLACE.format(id="one.prompt_id")}, one.prompt_id
+    """,
+}
+"""Dataset type -> the query of what is drawn from it; what it calls chosen is forgotten at once."""

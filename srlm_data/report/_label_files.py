@@ -1,0 +1,268 @@
+"""Labels in files: as the page downloads them, and as Argilla and Label Studio have them.
+
+Whoever wrote a file is trusted for nothing: each label has the types of its fields, or the file is
+refused with the place of the first that has not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from srlm_data.core.errors import ArgumentError, DataError
+from srlm_data.core.ids import row_id
+from srlm_data.report._blind import Item
+
+Format = Literal["argilla", "label-studio"]
+
+_VERSION: Final = r"^[a-z][a-z0-9_.]{1,210}@[0-9a-f]{16}$"
+_Id = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+_Choice = Literal["first", "second", "tie", "skip"]
+
+
+def _refuse_unprintable(name: str) -> str:
+    if not name.isprintable() or name != name.strip():
+        raise ValueError("a name is printable and neither begins nor ends with a space")
+    return name
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    AfterValidator(_refuse_unprintable),
+]
+
+
+class Label(BaseModel):
+    """What a person said of two answers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    first_id: _Id
+    second_id: _Id
+    pair_id: _Id | None = None
+    choice: _Choice
+    by: Name
+    at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    seconds: Annotated[float, Field(ge=0)] | None = None
+    note: Annotated[str, StringConstraints(max_length=10_000, strip_whitespace=True)] | None = None
+    reviewed: Annotated[str, StringConstraints(pattern=_VERSION)] | None = None
+
+    @property
+    def label_id(self) -> str:
+        """One for a person and two answers, whichever was shown first."""
+        return row_id("label", self.by, sorted((self.first_id, self.second_id)))
+
+
+_NAME: Final[TypeAdapter[str]] = TypeAdapter(Name)
+
+
+def check_name(by: str) -> str:
+    """Return a reviewer's name.
+
+    Raises:
+        ArgumentError: nobody can be called so.
+    """
+    try:
+        return _NAME.validate_python(by)
+    except ValidationError:
+        raise ArgumentError(
+            f"review: {by!r:.60} cannot be a reviewer's name. Give 1 to 100 printable characters."
+        ) from None
+
+
+def read_labels(file: Path, by: str | None) -> list[Label]:
+    """Read a file's labels: JSON lines, or an array of Argilla's records or Label Studio's tasks.
+
+    Args:
+        file: as the page, Argilla's ``records.to_json`` or Label Studio's export wrote it.
+        by: who labelled. It must be who the page's labels name; it names the one person of another
+            tool's, who may have an id there.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{file}: cannot be read, found '{error}'. Name a file of labels."
+        ) from None
+    ours = not text.lstrip().startswith("[")
+    placed = list(_lines(file, text) if ours else _records(file, text))
+    if not placed:
+        raise DataError(f"{file}: there is no label in it. Label first, then export again.")
+    people = {str(fields.get("by") or by) for _, fields in placed}
+    if by is not None and people != {by} and (ours or len(people) > 1):
+        raise DataError(
+            f"{file}: not '{by}' alone labelled this, found {', '.join(sorted(people)):.100}. "
+            "Import it without --by, or with the right name."
+        )
+    return [_label(where, {**fields, "by": by or fields.get("by")}) for where, fields in placed]
+
+
+def _label(where: str, fields: Mapping[str, Any]) -> Label:
+    try:
+        return Label.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        advice = "Name who labelled with --by." if place == "by" else "Export the labels again."
+        raise DataError(
+            f"{where}: '{place}': {first['msg']}, found {first['input']!r:.60}. {advice}"
+        ) from None
+
+
+def _lines(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the place and the fields of each label that the page has written."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            where = f"{file}:{number}"
+            fields = _parsed(where, line)
+            if not isinstance(fields, dict):
+                raise DataError(f"{where}: not a label, found {line:.60}. Import JSON lines.")
+            yield where, fields
+
+
+def _records(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the place and the fields of each label of another tool."""
+    for number, record in enumerate(_parsed(str(file), text), start=1):
+        where = f"{file}: record {number}"
+        read = next(
+            (read for key, read in _READ.items() if isinstance(record, dict) and key in record),
+            None,
+        )
+        if read is None:
+            raise DataError(
+                f"{where}: neither a record of Argilla nor a task of Label Studio. "
+                "Export as JSON there."
+            )
+        yield from ((where, fields) for fields in read(where, record))
+
+
+def _parsed(where: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON, found '{error}'. Download the labels again.") from None
+
+
+# Argilla --------------------------------------------------------------------------------------
+
+
+def _argilla(reviewed: str, item: Item) -> dict[str, Any]:
+    """Return a record as ``rg.Record.to_dict`` has it, so that ``records.from_json`` reads it."""
+    return {
+        "id": _item_id(item),
+        "fields": _shown(item),
+        "metadata": _identity(reviewed, item),
+        "suggestions": {},
+        "responses": {},
+        "vectors": {},
+    }
+
+
+def _of_argilla(where: str, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    responses = record.get("responses") or {}
+    with _form(where, "Argilla"):
+        notes = {note["user_id"]: note["value"] for note in responses.get("note") or ()}
+        for choice in responses.get("choice") or ():
+            user = choice["user_id"]
+            yield {
+                **record["metadata"],
+                "choice": choice["value"],
+                "note": notes.get(user),
+                "by": user,
+            }
+
+
+# Label Studio ---------------------------------------------------------------------------------
+
+
+def _label_studio(reviewed: str, item: Item) -> dict[str, Any]:
+    return {"data": {**_shown(item), **_identity(reviewed, item)}}
+
+
+def _of_label_studio(where: str, task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    with _form(where, "Label Studio"):
+        for annotation in task.get("annotations") or ():
+            values = {result["from_name"]: result["value"] for result in annotation["result"]}
+            if annotation.get("was_cancelled"):
+                choice = "skip"
+            elif "choice" in values:
+                [choice] = values["choice"]["choices"]
+            else:
+                continue
+            person = annotation.get("completed_by")
+            if isinstance(person, dict):
+                person = person.get("email") or person.get("id")
+            created = annotation.get("created_at")
+            yield {
+                **task["data"],
+                "choice": choice,
+                "note": "\n".join(values.get("note", {}).get("text", ())) or None,
+                "by": None if person is None else str(person),
+                "seconds": annotation.get("lead_time"),
+                **({"at": created} if created else {}),
+            }
+
+
+# Both -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _form(where: str, tool: str) -> Iterator[None]:
+    """Turn what a stranger's nesting raises into a sentence."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: {tool} writes labels in another form, found {type(error).__name__} {error}. "
+            "Export as JSON there."
+        ) from None
+
+
+def _item_id(item: Item) -> str:
+    return item.pair_id or row_id(sorted(item.answers))
+
+
+def _shown(item: Item) -> dict[str, str]:
+    turns = [
+        turn["text"] if len(item.prompt) == 1 else f"{turn['role']}: {turn['text']}"
+        for turn in item.prompt
+    ]
+    return {"prompt": "\n\n".join(turns), "first": item.first, "second": item.second}
+
+
+def _identity(reviewed: str, item: Item) -> dict[str, str]:
+    ids = {"pair_id": item.pair_id, "first_id": item.first_id, "second_id": item.second_id}
+    return {"reviewed": reviewed, **{name: value for name, value in ids.items() if value}}
+
+
+_READ: Final = {"fields": _of_argilla, "data": _of_label_studio}
+"""Key that only a tool's records have -> how its labels are read."""
+
+_RECORD: Final[Mapping[Format, Callable[[str, Item], dict[str, Any]]]] = {
+    "argilla": _argilla,
+    "label-studio": _label_studio,
+}
+
+
+def records_of(form: Format, reviewed: str, items: Iterable[Item]) -> Sequence[dict[str, Any]]:
+    """Return items as another tool's records or tasks, blind as they are."""
+    return [_RECORD[form](reviewed, item) for item in items]

@@ -1,0 +1,229 @@
+"""Labels in the store: each time that some are taken in, a version with all there are.
+
+A version of ``iter1.pairs_labels`` holds what everybody has said so far of ``iter1.pairs``; its
+inputs are the versions that were opened. Of two labels by one person of the same answers the later
+one counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from srlm_data.core import database
+from srlm_data.core.errors import DataError, StoreError
+from srlm_data.core.filesystem import refuse_links
+from srlm_data.core.ids import row_id
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import LABELS, PAIRS, schema_text
+from srlm_data.pipeline.provenance import circumstances
+from srlm_data.report._blind import Answers
+from srlm_data.report._label_files import Label
+from srlm_data.store import Manifest, Store
+from srlm_data.store.access import DRAFTS
+
+_Row = dict[str, Any]
+
+
+def labels_of(name: str) -> str:
+    """Return the dataset that holds the labels of a dataset."""
+    return f"{name}_labels"
+
+
+def read_rows(store: Store, name: str) -> list[_Row]:
+    """Return all labels of a dataset so far."""
+    if labels_of(name) not in store.names():
+        return []
+    return list(store.version(labels_of(name)).dicts())
+
+
+def labelled_by(store: Store, name: str, by: str) -> set[Answers]:
+    """Return the answers of a dataset that a person has labelled."""
+    return {
+        frozenset((row["first_id"], row["second_id"]))
+        for row in read_rows(store, name)
+        if row["by"] == by
+    }
+
+
+def store_labels(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> Manifest:
+    """Take labels in and return the version with all that there are.
+
+    Args:
+        store: where it is published.
+        reviewed: the version that was opened, where a label does not say so.
+        labels: of any number of people.
+
+    Raises:
+        DataError: a label is of answers that the version does not hold.
+        StoreError: the version that a label names is not in the store.
+    """
+    with store.lock(labels_of(reviewed.name), wait=True):
+        return _store(store, reviewed, labels)
+
+
+def keep_draft(store: Store, reviewed: Manifest, label: Label) -> None:
+    """Keep a label on the disk; :func:`take_in_drafts` makes it part of a version."""
+    with store.lock(labels_of(reviewed.name), wait=True):
+        file = _drafts(store, reviewed)
+        file.parent.mkdir(exist_ok=True)
+        with file.open("a", encoding="utf-8") as handle:
+            # It begins a line of its own, behind what a killed writer may have left.
+            handle.write(f"\n{label.model_dump_json()}\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+
+
+def take_in_drafts(store: Store, reviewed: Manifest) -> Manifest | None:
+    """Make a version of the labels that reviews have left; return the latest, if there is one."""
+    name = labels_of(reviewed.name)
+    with store.lock(name, wait=True):
+        file = _drafts(store, reviewed)
+        labels = []
+        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+            with contextlib.suppress(ValidationError):  # half a line: its page was never answered
+                labels.append(Label.model_validate_json(line))
+        if labels:
+            manifest = _store(store, reviewed, labels)
+            file.unlink()
+            return manifest
+    return store.resolve(name) if name in store.names() else None
+
+
+def _drafts(store: Store, reviewed: Manifest) -> Path:
+    file = store.root / DRAFTS / f"{reviewed.name}.jsonl"
+    refuse_links(file)
+    return file
+
+
+def _store(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> Manifest:
+    name = labels_of(reviewed.name)
+    rows = {row["label_id"]: row for row in read_rows(store, reviewed.name)}
+    before = dict(rows)
+    for row in _rows(store, reviewed, labels):
+        earlier = rows.get(row["label_id"])
+        if not earlier or (_said(row) != _said(earlier) and row["at"] >= earlier["at"]):
+            rows[row["label_id"]] = row
+    if rows == before:
+        return store.resolve(name)
+    refs = sorted({row["reviewed"] for row in rows.values()})
+    return store.commit(
+        name,
+        _labels(rows.values()),
+        identity=_IDENTITY,
+        inputs=[(f"reviewed[{place}]", _opened(store, ref)) for place, ref in enumerate(refs)],
+        complete=_complete,
+    )
+
+
+def _labels(rows: Collection[_Row]) -> Rows:
+    labels = Rows.of(LABELS, rows)
+    labels.notes["people"] = dict(sorted(Counter(row["by"] for row in rows).items()))
+    return labels
+
+
+_IDENTITY: Final = {
+    "step": "review",
+    "revision": 1,
+    "type": LABELS.name,
+    "schema": row_id(schema_text(LABELS.schema))[:8],
+}
+
+
+def _complete(manifest: Manifest) -> Manifest:
+    """People decide the rows, so that the rows decide the version's name."""
+    return dataclasses.replace(
+        manifest,
+        identity={**manifest.identity, "config": {"labels": manifest.content}},
+        provenance=circumstances(),
+    )
+
+
+def _said(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["first_id"], row["choice"], row["note"]
+
+
+def _opened(store: Store, ref: str) -> Manifest:
+    name, _, version = ref.partition("@")
+    manifest = store.find(name, version)
+    if manifest is None:
+        raise StoreError(
+            f"{ref}: it was reviewed, and is not in the store. Pull it, or build its recipe again."
+        )
+    return manifest
+
+
+def _rows(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> list[_Row]:
+    """Return labels as rows; each is looked up in the version that was opened."""
+    by_version: dict[str, list[Label]] = {}
+    for label in labels:
+        by_version.setdefault(label.reviewed or reviewed.ref, []).append(label)
+    rows = []
+    for ref, part in by_version.items():
+        if ref.partition("@")[0] != reviewed.name:
+            raise DataError(
+                f"{ref!r:.100}: these labels are of another dataset than {reviewed.name}. "
+                "Name the one that was reviewed."
+            )
+        opened = _opened(store, ref)
+        prompts = _prompts(store, opened, part)
+        for label in part:
+            prompt = prompts.get(label.label_id)
+            if prompt is None:
+                answers = f"{label.first_id} and {label.second_id}"
+                raise DataError(
+                    f"{opened.ref}: it does not hold the answers {answers:.80} that "
+                    f"'{label.by}' labelled. Import labels of this dataset."
+                )
+            rows.append(_row(label, opened, *prompt))
+    return rows
+
+
+def _row(label: Label, opened: Manifest, prompt_id: str, pair_id: str | None) -> _Row:
+    return {
+        **label.model_dump(),
+        "label_id": label.label_id,
+        "prompt_id": prompt_id,
+        "pair_id": pair_id,
+        "at": label.at.astimezone(UTC).isoformat(timespec="milliseconds"),
+        "note": label.note or None,
+        "reviewed": opened.ref,
+    }
+
+
+def _prompts(
+    store: Store, opened: Manifest, labels: Sequence[Label]
+) -> dict[str, tuple[str, str | None]]:
+    """Return label -> the prompt, and the pair, of its answers, for answers that are there."""
+    wanted = pa.table(
+        {
+            "label_id": [label.label_id for label in labels],
+            "low": [min(label.first_id, label.second_id) for label in labels],
+            "high": [max(label.first_id, label.second_id) for label in labels],
+        }
+    )
+    with database.connect(memory=database.LOOKING) as connection:
+        store.rows(opened).view(connection, "opened")
+        connection.register("wanted", wanted)
+        matches = connection.sql(_OF_PAIRS if opened.type == PAIRS.name else _OF_CANDIDATES)
+        return {label: (prompt, pair) for label, prompt, pair in matches.fetchall()}
+
+
+_OF_PAIRS: Final = """
+    SELECT label_id, prompt_id, pair_id FROM wanted JOIN opened
+      ON low = least(chosen_id, rejected_id) AND high = greatest(chosen_id, rejected_id)
+"""
+_OF_CANDIDATES: Final = """
+    SELECT label_id, one.prompt_id, NULL FROM wanted
+      JOIN opened AS one ON one.candidate_id = low AND low <> high
+      JOIN opened AS other ON other.candidate_id = high AND other.prompt_id = one.prompt_id
+"""

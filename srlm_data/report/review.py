@@ -1,0 +1,176 @@
+"""Human review: two answers side by side, blind, and what people said of them as data.
+
+A review is one offline page that downloads labels; Argilla and Label Studio do as well. What comes
+back is taken into the store as a version of the dataset type ``labels``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from srlm_data.core.errors import DataError, MissingError
+from srlm_data.report._blind import Item, draw_items
+from srlm_data.report._label_files import Format, check_name, read_labels, records_of
+from srlm_data.report._labels import labelled_by, store_labels, take_in_drafts
+from srlm_data.report._review_page import page_of
+from srlm_data.store import Manifest, Place, Store, open_store
+
+
+def write_review(
+    ref: str,
+    *,
+    by: str,
+    n: int = 100,
+    seed: int = 0,
+    output: str | Path = "review.html",
+    store: Place = None,
+) -> int:
+    """Write an offline page for one person's review, and return how many items it shows.
+
+    Args:
+        ref: a dataset, or a version, of pairs or of candidates.
+        by: who reviews; what this person has labelled is not shown again.
+        n: how many pairs (or prompts with two answers) are reviewed in all.
+        seed: decides which; the same for everybody who is to label the same ones.
+        output: the page; it is replaced if it is there.
+        store: where the versions lie.
+
+    Raises:
+        ArgumentError: nobody can be called ``by``.
+        DataError: there is nothing to review, or the page cannot be written.
+        StoreError: the store does not have the version.
+    """
+    opened = open_store(store)
+    reviewed = opened.resolve(ref)
+    items = _unlabelled(opened, reviewed, check_name(by), n, seed)
+    _write(Path(output), page_of(reviewed, items, by, seed))
+    return len(items)
+
+
+def serve_review(
+    ref: str,
+    *,
+    by: str,
+    n: int = 100,
+    seed: int = 0,
+    port: int = 0,
+    announce: Callable[[str], None] = print,
+    store: Place = None,
+) -> Manifest | None:
+    """Serve one person's review on 127.0.0.1 until Ctrl-C; labels are kept as they come.
+
+    Args:
+        ref: a dataset, or a version, of pairs or of candidates.
+        by: who reviews.
+        n: how many are reviewed in all.
+        seed: decides which.
+        port: 0 takes one that is free.
+        announce: called with the address, which holds a token, once it answers.
+        store: where the versions lie.
+
+    Returns:
+        The version with all labels; None where nobody has labelled anything.
+
+    Raises:
+        MissingError: a package of the extra ``view`` is not installed.
+        ArgumentError: nobody can be called ``by``, or the port is taken.
+        DataError: there is nothing to review.
+        StoreError: the store does not have the version.
+    """
+    for package in ("starlette", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingError(
+                f"review: the package '{package}' is not installed. Run: pip install "
+                "'srlm-data[view]', or write a page that needs none of it with -o review.html."
+            )
+    from srlm_data.report._review_server import routes_of
+    from srlm_data.report._server import serve
+
+    opened = open_store(store)
+    reviewed = opened.resolve(ref)
+    items = _unlabelled(opened, reviewed, check_name(by), n, seed)
+    try:
+        serve(routes_of(opened, reviewed, items, by, seed), announce, port)
+    finally:
+        manifest = take_in_drafts(opened, reviewed)
+    return manifest
+
+
+def _unlabelled(store: Store, reviewed: Manifest, by: str, n: int, seed: int) -> list[Item]:
+    """Return the items of a review that its person has not labelled yet.
+
+    Raises:
+        DataError: all are labelled.
+    """
+    take_in_drafts(store, reviewed)  # of a review whose server was killed
+    labelled = labelled_by(store, reviewed.name, by)
+    items = draw_items(store, reviewed, n, seed=seed, by=by, labelled=labelled)
+    if not items:
+        raise DataError(
+            f"{reviewed.name}: '{by}' has labelled all that --n {n} and --seed {seed} draw. "
+            "Give a larger --n."
+        )
+    return items
+
+
+def import_labels(
+    ref: str, file: str | Path, *, by: str | None = None, store: Place = None
+) -> Manifest:
+    """Take the labels of a file into the store and return the version with all there are.
+
+    Args:
+        ref: what was reviewed.
+        file: JSON lines as the page downloads them, or what Argilla or Label Studio exports.
+        by: who labelled; needed where the file does not say.
+        store: where the versions lie.
+
+    Raises:
+        ArgumentError: nobody can be called ``by``.
+        DataError: the file holds no labels of this dataset, or they are not this person's.
+        StoreError: the store does not have what was reviewed.
+    """
+    opened = open_store(store)
+    reviewed = opened.resolve(ref)
+    return store_labels(opened, reviewed, read_labels(Path(file), by and check_name(by)))
+
+
+def export_review(
+    ref: str,
+    form: Format,
+    *,
+    n: int = 100,
+    seed: int = 0,
+    output: str | Path,
+    store: Place = None,
+) -> int:
+    """Write items to review as Argilla's records or Label Studio's tasks; return how many.
+
+    Args:
+        ref: a dataset, or a version, of pairs or of candidates.
+        form: ``argilla`` (for ``records.from_json``) or ``label-studio`` (JSON tasks).
+        n: how many.
+        seed: decides which.
+        output: the JSON file; it is replaced if it is there.
+        store: where the versions lie.
+
+    Raises:
+        DataError: there is nothing to review, or the file cannot be written.
+        StoreError: the store does not have the version.
+    """
+    opened = open_store(store)
+    reviewed = opened.resolve(ref)
+    records = records_of(form, reviewed.ref, draw_items(opened, reviewed, n, seed=seed))
+    _write(Path(output), json.dumps(records, indent=1))
+    return len(records)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{file}: cannot be written, found '{error.strerror}'. Name another file with -o."
+        ) from None

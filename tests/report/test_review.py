@@ -1,0 +1,337 @@
+"""Human review: what is drawn, what is hidden, and what becomes of labels."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+import srlm_data
+import synthetic
+from checkout import Cli
+from srlm_data.core.errors import ArgumentError, DataError, StoreError
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import CANDIDATES, PAIRS
+from srlm_data.report._blind import draw_items
+from srlm_data.report._label_files import Label
+from srlm_data.report._labels import keep_draft, take_in_drafts
+from srlm_data.report._review_server import routes_of
+from srlm_data.report._server import create_app
+from srlm_data.store import Store
+
+HOSTILE = (
+    "</script><script>window.pwned = 1</script>",
+    "<img src=x onerror='window.pwned = 1'>",
+    "{{ 7 * 7 }} $script ${window.pwned = 1}",
+    "a\u2028b\u202etxt.exe\u202c \u0007",
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two iterations with hostile texts in every field; nothing in it is labelled."""
+    return synthetic.fill(tmp_path_factory.mktemp("review") / "store", hostile=HOSTILE)
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Store:
+    """A store of 20 pairs that tests may label."""
+    store = Store(tmp_path / "store")
+    commit_pairs(store, range(20))
+    return store
+
+
+def commit_pairs(store: Store, numbers: range) -> None:
+    rows = [
+        {
+            "pair_id": f"pair {number}",
+            "prompt_id": f"prompt {number}",
+            "prompt": [{"role": "user", "content": f"Ask {number}"}],
+            "chosen": [{"role": "assistant", "content": f"Good {number}"}],
+            "rejected": [{"role": "assistant", "content": f"Bad {number}"}],
+            "chosen_id": f"chosen {number}",
+            "rejected_id": f"rejected {number}",
+            "chosen_score": 4.0,
+            "rejected_score": 1.0,
+            "margin": 3.0,
+            "model": "the-model",
+        }
+        for number in numbers
+    ]
+    identity = {"step": "pair", "revision": 1, "config": {"numbers": list(numbers)}}
+    store.commit("iter1.pairs", Rows.of(PAIRS, rows), identity=identity, inputs=[])
+
+
+def data_of(page: Path | str) -> dict[str, Any]:
+    """The data that a page holds."""
+    html = page if isinstance(page, str) else page.read_text(encoding="utf-8")
+    match = re.search(r'id="data">(.*?)</script>', html, re.DOTALL)
+    assert match
+    data: dict[str, Any] = json.loads(match[1])
+    return data
+
+
+def write_labels(file: Path, page: Path, choices: str | dict[str, str], **more: Any) -> Path:
+    """Write what the page would download, had its person made these choices one after another."""
+    data = data_of(page)
+    lines = [
+        {
+            "reviewed": data["reviewed"],
+            **{name: item[name] for name in ("pair_id", "first_id", "second_id")},
+            "choice": {"1": "first", "2": "second", "=": "tie", "s": "skip"}[key],
+            "by": data["by"],
+            "at": f"2030-01-01T00:{place:02}:00.000Z",
+            "seconds": 2.5,
+            "note": None,
+            **more,
+        }
+        for place, (item, key) in enumerate(zip(data["items"], choices, strict=False))
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return file
+
+
+def review(store: Store, folder: Path, choices: str, by: str = "ann", **options: Any) -> Any:
+    """Review the pairs offline and take the labels in."""
+    page = folder / "page.html"
+    srlm_data.write_review("iter1.pairs", by=by, output=page, store=store, **options)
+    file = write_labels(folder / "labels.jsonl", page, choices)
+    return srlm_data.import_labels("iter1.pairs", file, by=by, store=store)
+
+
+# what is shown ------------------------------------------------------------------------------
+
+
+def test_a_page_hides_scores_models_and_which_answer_was_chosen(
+    store: Store, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    assert srlm_data.write_review("one.pairs", by="ann", n=60, output=page, store=store) == 60
+    data = data_of(page)
+    for item in data["items"]:
+        assert item.keys() == {"pair_id", "first_id", "second_id", "prompt", "first", "second"}
+    rows = {row["pair_id"]: row for row in store.version("one.pairs").dicts()}
+    first = Counter(
+        rows[item["pair_id"]]["chosen_id"] == item["first_id"] for item in data["items"]
+    )
+    assert 15 <= first[True] <= 45
+    model = next(iter(rows.values()))["model"]
+    assert model not in page.read_text(encoding="utf-8").replace(data["dataset"], "")
+
+
+def test_people_see_the_same_pairs_in_the_same_order_and_not_the_same_sides(store: Store) -> None:
+    reviewed = store.resolve("one.pairs")
+    ann, bob, again = (draw_items(store, reviewed, 20, by=by) for by in ("ann", "bob", "ann"))
+    assert ann == again
+    assert [item.pair_id for item in ann] == [item.pair_id for item in bob]
+    assert [item.first_id for item in ann] != [item.first_id for item in bob]
+    assert {item.pair_id for item in draw_items(store, reviewed, 20, seed=1)} != {
+        item.pair_id for item in ann
+    }
+    more = draw_items(store, reviewed, 30, by="ann")
+    assert more[:20] == ann
+
+
+def test_of_candidates_two_answers_of_a_prompt_that_differ_are_drawn(store: Store) -> None:
+    items = draw_items(store, store.resolve("one.candidates"), 60)
+    candidates = {row["candidate_id"]: row for row in store.version("one.candidates").dicts()}
+    prompts = {candidates[item.first_id]["prompt_id"] for item in items}
+    assert len(prompts) == len(items) == 60
+    for item in items:
+        first, second = candidates[item.first_id], candidates[item.second_id]
+        assert first["prompt_id"] == second["prompt_id"]
+        assert (item.first, item.second) == (first["response"], second["response"])
+        assert item.first != item.second
+        assert item.pair_id is None
+
+
+def test_what_cannot_be_reviewed_is_a_sentence(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^one.prompts@\w+: pairs and candidates can be reviewed"):
+        srlm_data.write_review("one.prompts", by="ann", output=tmp_path / "p.html", store=store)
+    with pytest.raises(ArgumentError, match="cannot be a reviewer's name"):
+        srlm_data.write_review("one.pairs", by=" ann\n", output=tmp_path / "p.html", store=store)
+    with pytest.raises(DataError, match=r"cannot be written.*Name another file"):
+        srlm_data.write_review("one.pairs", by="ann", output=tmp_path / "no" / "p", store=store)
+    alike = Store(tmp_path / "alike")
+    row = {"prompt_id": "p", "prompt": [{"role": "user", "content": "?"}], "response": "same"}
+    rows = [{"candidate_id": f"c{n}", "sample": n, "source": "human", **row} for n in range(2)]
+    alike.commit("a.candidates", Rows.of(CANDIDATES, rows), identity={}, inputs=[])
+    with pytest.raises(DataError, match="no two answers to one prompt that differ"):
+        srlm_data.write_review("a.candidates", by="ann", output=tmp_path / "p.html", store=alike)
+
+
+# what becomes of labels ---------------------------------------------------------------------
+
+
+def test_labels_become_a_version_that_knows_what_was_reviewed(pairs: Store, tmp_path: Path) -> None:
+    manifest = review(pairs, tmp_path, "12=s" * 5)
+    assert (manifest.name, manifest.type, manifest.rows) == ("iter1.pairs_labels", "labels", 20)
+    assert manifest.notes["people"] == {"ann": 20}
+    assert manifest.provenance["argv"]
+    [read] = manifest.inputs
+    assert read.name == "iter1.pairs"
+    rows = {row["pair_id"]: row for row in pairs.rows(manifest).dicts()}
+    assert Counter(row["choice"] for row in rows.values()) == dict.fromkeys(
+        ("first", "second", "tie", "skip"), 5
+    )
+    row = rows["pair 3"]
+    assert {row["first_id"], row["second_id"]} == {"chosen 3", "rejected 3"}
+    assert (row["prompt_id"], row["by"], row["seconds"]) == ("prompt 3", "ann", 2.5)
+    assert row["at"].startswith("2030-01-01T00:")
+    assert pairs.verify(manifest) == []
+    assert not srlm_data.gc(store=pairs).garbage
+    assert "iter1.pairs@" in srlm_data.lineage("iter1.pairs_labels", store=pairs).mermaid()
+    assert srlm_data.lineage(row["label_id"], store=pairs)
+
+
+def test_nobody_is_shown_again_what_he_labelled_and_others_are(
+    pairs: Store, tmp_path: Path
+) -> None:
+    review(pairs, tmp_path, "11111", n=10)
+    page = tmp_path / "page.html"
+    assert srlm_data.write_review("iter1.pairs", by="ann", n=10, output=page, store=pairs) == 5
+    assert srlm_data.write_review("iter1.pairs", by="bob", n=10, output=page, store=pairs) == 10
+    manifest = review(pairs, tmp_path, "22222", n=10)
+    assert manifest.notes["people"] == {"ann": 10}
+    with pytest.raises(DataError, match=r"'ann' has labelled all .* Give a larger --n"):
+        srlm_data.write_review("iter1.pairs", by="ann", n=10, output=page, store=pairs)
+    both = review(pairs, tmp_path, "1" * 20, by="bob", n=20)
+    assert both.notes["people"] == {"ann": 10, "bob": 20}
+
+
+def test_labels_stay_when_the_pairs_are_made_anew(pairs: Store, tmp_path: Path) -> None:
+    before = review(pairs, tmp_path, "1" * 20)
+    commit_pairs(pairs, range(30))
+    page = tmp_path / "page.html"
+    assert srlm_data.write_review("iter1.pairs", by="ann", n=30, output=page, store=pairs) == 10
+    after = review(pairs, tmp_path, "1" * 10, n=30)
+    assert after.rows == 30
+    assert {read.version for read in after.inputs} == {
+        before.inputs[0].version,
+        pairs.resolve("iter1.pairs").version,
+    }
+
+
+def test_the_same_file_twice_is_the_same_version_and_a_later_choice_counts(
+    pairs: Store, tmp_path: Path
+) -> None:
+    first = review(pairs, tmp_path, "1" * 20)
+    file = tmp_path / "labels.jsonl"
+    assert srlm_data.import_labels("iter1.pairs", file, by="ann", store=pairs) == first
+    changed = [json.loads(line) for line in file.read_text().splitlines()]
+    changed[0] |= {"choice": "tie", "at": "2031-01-01T00:00:00Z", "note": " hard to say "}
+    changed[1] |= {"choice": "tie", "at": "2029-01-01T00:00:00Z"}
+    file.write_text("\n".join(map(json.dumps, changed)))
+    later = srlm_data.import_labels("iter1.pairs", file, store=pairs)
+    assert Counter(row["choice"] for row in pairs.rows(later).dicts()) == {"first": 19, "tie": 1}
+    assert {row["note"] for row in pairs.rows(later).dicts()} == {None, "hard to say"}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"choice": "best"}, r"labels.jsonl:1: 'choice': .* found 'best'"),
+        ({"seconds": -1}, r"labels.jsonl:1: 'seconds': "),
+        ({"seconds": float("nan")}, r"labels.jsonl:1: 'seconds': "),
+        ({"at": "yesterday"}, r"labels.jsonl:1: 'at': "),
+        ({"note": "x" * 10_001}, r"labels.jsonl:1: 'note': "),
+        ({"first_id": None}, r"labels.jsonl:1: 'first_id': "),
+        ({"by": ["ann"]}, r"not 'ann' alone labelled this"),
+        ({"by": "bob"}, r"not 'ann' alone labelled this, found bob. Import it without --by"),
+        ({"first_id": "chosen 77"}, r"does not hold the answers chosen 77 and .* that 'ann' label"),
+        ({"reviewed": "iter2.pairs@0123456789abcdef"}, r"labels are of another dataset"),
+        ({"reviewed": "iter1.pairs@0123456789abcdef"}, r"is not in the store. Pull it"),
+        ({"reviewed": "iter1.pairs@../../x"}, r"labels.jsonl:1: 'reviewed': "),
+    ],
+)
+def test_a_file_with_one_wrong_label_is_refused_whole(
+    pairs: Store, tmp_path: Path, change: dict[str, Any], sentence: str
+) -> None:
+    page = tmp_path / "page.html"
+    srlm_data.write_review("iter1.pairs", by="ann", output=page, store=pairs)
+    file = write_labels(tmp_path / "labels.jsonl", page, "1", **change)
+    with pytest.raises((DataError, StoreError), match=sentence):
+        srlm_data.import_labels("iter1.pairs", file, by="ann", store=pairs)
+    assert pairs.names() == ["iter1.pairs"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "7", "{", "[1]", "[{}]", '["data"]', "\x00", "[" * 9999]
+)
+def test_a_file_that_holds_no_labels_is_a_sentence(pairs: Store, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_text(text)
+    with pytest.raises(DataError, match=r"labels.jsonl.*\. [A-Z]"):
+        srlm_data.import_labels("iter1.pairs", file, by="ann", store=pairs)
+
+
+def test_the_command_writes_a_page_and_takes_its_labels_in(
+    pairs: Store, cli: Cli, project: Path
+) -> None:
+    where = ("--store", pairs.root)
+    written = cli(*where, "review", "iter1.pairs", "--by", "ann", "--n", "7", "-o", "r.html")
+    assert written.stdout == "wrote r.html: 7 to review\n", written.stderr
+    write_labels(project / "labels.jsonl", project / "r.html", "1" * 7)
+    taken = cli(*where, "review", "iter1.pairs", "--import", "labels.jsonl", "--by", "ann")
+    version = pairs.resolve("iter1.pairs_labels")
+    assert taken.stdout.splitlines()[:2] == [f"+ {version.ref}  7 labels", "  7 by ann"]
+    assert f"step: read_version, version: {version.ref}, type: labels" in taken.stdout
+    nobody = cli(*where, "review", "iter1.pairs")
+    assert nobody.returncode == 2
+    assert "a review needs --by NAME" in nobody.stderr
+    absent = cli(*where, "review", "iter1.pears", "--by", "ann")
+    assert absent.returncode == 4
+    assert "Did you mean 'iter1.pairs'?" in absent.stderr
+
+
+# live ---------------------------------------------------------------------------------------
+
+
+def test_a_live_label_is_on_the_disk_at_once_and_becomes_a_version(pairs: Store) -> None:
+    reviewed = pairs.resolve("iter1.pairs")
+    items = draw_items(pairs, reviewed, 2, by="ann")
+    app = create_app(routes_of(pairs, reviewed, items, "ann", 0), token="right")
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        data = data_of(client.get("/?token=right").text)
+        assert data["live"] == "label"
+        item = data["items"][0]
+        label = {name: item[name] for name in ("pair_id", "first_id", "second_id")}
+        label |= {"choice": "first", "by": "mallory", "reviewed": "other.pairs@0000000000000000"}
+        assert client.post("/label", json=label).status_code == 200
+        assert client.post("/label", json=label | {"choice": "="}).status_code == 400
+        assert client.post("/label", json=label | {"first_id": "chosen 19x"}).status_code == 400
+        assert data_of(client.get("/").text)["labels"].keys() == {
+            f"{item['first_id']} {item['second_id']}"
+        }
+        assert pairs.names() == ["iter1.pairs"]
+
+        last = data["items"][1]
+        label |= {name: last[name] for name in ("pair_id", "first_id", "second_id")}
+        assert client.post("/label", json=label).status_code == 200
+    rows = list(pairs.version("iter1.pairs_labels").dicts())
+    assert {(row["by"], row["reviewed"]) for row in rows} == {("ann", reviewed.ref)}
+    assert len(rows) == 2
+
+
+def test_a_killed_server_loses_no_label_and_the_next_review_goes_on(
+    pairs: Store, tmp_path: Path
+) -> None:
+    reviewed = pairs.resolve("iter1.pairs")
+    for item in draw_items(pairs, reviewed, 3, by="ann"):
+        label = {"first_id": item.first_id, "second_id": item.second_id, "choice": "tie"}
+        keep_draft(pairs, reviewed, Label(**label, by="ann"))
+    [drafts] = (pairs.root / "labels").iterdir()
+    with drafts.open("a") as handle:
+        handle.write('\n{"first_id": "half a')  # killed while it wrote
+    page = tmp_path / "page.html"
+    assert srlm_data.write_review("iter1.pairs", by="ann", n=10, output=page, store=pairs) == 7
+    assert pairs.resolve("iter1.pairs_labels").notes["people"] == {"ann": 3}
+    assert not drafts.exists()
+    latest = take_in_drafts(pairs, reviewed)
+    assert latest
+    assert latest.rows == 3

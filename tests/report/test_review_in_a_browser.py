@@ -1,0 +1,221 @@
+"""A review in a browser, from the first key to the labels in the store."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import srlm_data
+import synthetic
+from srlm_data.store import Store
+
+HOSTILE = (
+    "</script><script>window.pwned = 1</script>",
+    "<img src=x onerror='window.pwned = 1'>",
+    "$script ${window.pwned = 1} {{ 7 * 7 }}",
+    "a\u2028b\u202etxt.exe\u202c \u0007",
+    "x" * 3000,
+    "```py\nprint(1)\n```\nand more",
+)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
+ARGUMENTS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync".split()
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium of this machine's."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium, which is not installed: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """60 pairs, some of them hostile."""
+    return synthetic.fill(tmp_path / "store", hostile=HOSTILE, unread=0)
+
+
+def items_of(file: Path) -> list[dict[str, Any]]:
+    match = re.search(r'id="data">(.*?)</script>', file.read_text(encoding="utf-8"), re.DOTALL)
+    assert match
+    items: list[dict[str, Any]] = json.loads(match[1])["items"]
+    return items
+
+
+def opened(context: Any, address: str) -> tuple[Any, list[str]]:
+    """A page that is ready, and what it has complained of or asked elsewhere."""
+    page, complaints = context.new_page(), []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    page.locator("html[data-ready=yes]").wait_for()
+    return page, complaints
+
+
+def focused(page: Any, tabs: int) -> list[str]:
+    """What the Tab key comes to, one after another, from the item on."""
+    page.locator("#item").focus()
+    names = []
+    while len(names) < tabs:
+        page.keyboard.press("Tab")
+        here = "const here = document.activeElement;"
+        name = page.evaluate(f"{{ {here} here.dataset.choice || here.id }}")
+        if name:
+            names.append(name)
+    return names
+
+
+_HELD_DOWN = "document.dispatchEvent(new KeyboardEvent('keydown', {key: '1', repeat: true}))"
+
+
+def test_sixty_pairs_are_reviewed_by_keyboard_and_become_labels(
+    browser: Any, store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "review.html"
+    srlm_data.write_review("one.pairs", by="Ann 😀", n=60, output=file, store=store)
+    keys = "12=s21" * 10
+    with browser.new_context(accept_downloads=True) as context:
+        page, complaints = opened(context, file.as_uri())
+        for place, key in enumerate(keys[:30]):
+            assert page.locator("#place").inner_text() == f"{place + 1} of 60"
+            if place == 3:
+                page.keyboard.press("n")
+                page.keyboard.type("1 = neither says s")  # no key acts while a note is written
+                page.keyboard.press("Enter")
+            page.keyboard.press(key)
+        page.keyboard.press("ArrowLeft")
+        assert page.locator("[aria-pressed=true]").get_attribute("data-choice") == "first"
+        page.keyboard.press("=")  # another choice replaces it
+        page.reload()  # nothing is lost, and it goes on where it was
+        assert page.locator("#place").inner_text() == "31 of 60"
+        page.evaluate(
+            "document.dispatchEvent(new KeyboardEvent('keydown', {key: '1', repeat: true}))"
+        )
+        assert page.locator("#place").inner_text() == "31 of 60"  # a key that is held down
+        for key in keys[30:]:
+            page.keyboard.press(key)
+        assert "All 60 are labelled" in page.locator("#end-title").inner_text()
+        with page.expect_download() as download:
+            page.locator("#download-end").press("Enter")
+        labels = tmp_path / download.value.suggested_filename
+        download.value.save_as(labels)
+        assert page.locator("#command").inner_text() == (
+            "srlm-data review one.pairs --import one.pairs-Ann.jsonl --by 'Ann 😀'"
+        )
+        assert page.evaluate("window.pwned") is None
+    assert complaints == []
+    manifest = srlm_data.import_labels("one.pairs", labels, by="Ann 😀", store=store)
+    rows = list(store.rows(manifest).dicts())
+    expected = Counter(keys[:29] + "=" + keys[30:])
+    assert Counter(row["choice"] for row in rows) == {
+        "first": expected["1"],
+        "second": expected["2"],
+        "tie": expected["="],
+        "skip": expected["s"],
+    }
+    assert Counter(row["note"] for row in rows) == {None: 59, "1 = neither says s": 1}
+    assert all(0 <= row["seconds"] < 60 for row in rows)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_every_text_is_text_and_fits_and_every_control_can_be_used(
+    browser: Any, store: Store, tmp_path: Path, width: int, scheme: str
+) -> None:
+    file = tmp_path / "review.html"
+    srlm_data.write_review("one.candidates", by=HOSTILE[0][:60], n=60, output=file, store=store)
+    items = items_of(file)
+    with browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, accept_downloads=True
+    ) as context:
+        page, complaints = opened(context, file.as_uri())
+        for item in items:
+            assert page.locator("#first").text_content() == item["first"]
+            assert page.locator("#second").text_content() == item["second"]
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            page.keyboard.press("1")
+        for name in ("Second is better", "Tie", "Skip", "First is better"):
+            page.get_by_role("button", name="Look at the answers again").click()
+            page.get_by_label("Note").fill(f"clicked {name}")
+            page.get_by_role("button", name=name).click()
+        # Each replaced the label of the first pair, and the last of them is what counts.
+        page.get_by_role("button", name="Look at the answers again").click()
+        assert page.get_by_label("Note").input_value() == "clicked First is better"
+        page.get_by_role("button", name="Next").click()
+        page.get_by_role("button", name="Previous").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download labels").click()
+        assert download.value.path().read_text(encoding="utf-8").count("\n") == 60
+        assert focused(page, 7) == ["first", "tie", "second", "skip", "note", "forward", "download"]
+        dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, dark[4:-1].split(","))) < 200) == (scheme == "dark")
+        assert page.evaluate("window.pwned") is None
+    assert complaints == []
+
+
+def test_nobody_is_kept_out_by_how_the_page_is_made(
+    browser: Any, store: Store, tmp_path: Path
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    file = tmp_path / "review.html"
+    srlm_data.write_review("one.pairs", by="ann", n=3, output=file, store=store)
+    for scheme in ("light", "dark"):
+        with browser.new_context(color_scheme=scheme) as context:
+            page, _ = opened(context, file.as_uri())
+            states = [Axe().run(page)]
+            page.keyboard.press("1")
+            page.keyboard.press("ArrowLeft")
+            states.append(Axe().run(page))
+            for _ in range(3):
+                page.keyboard.press("=")
+            states.append(Axe().run(page))
+            assert "labelled. Thank you" in page.locator("#end-title").inner_text()
+        for state in states:
+            assert [found["id"] for found in state.response["violations"]] == []
+
+
+def test_a_live_review_goes_into_the_store_and_ends_with_the_server(
+    browser: Any, store: Store, cli_env: dict[str, str]
+) -> None:
+    command = [sys.executable, "-m", "srlm_data", "--store", str(store.root), "review", "one.pairs"]
+    command += ["--by", "ann", "--n", "60", "--no-open"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=cli_env) as server,
+        browser.new_context() as context,
+    ):
+        try:
+            assert server.stdout
+            address = server.stdout.readline().split(" at ")[1].strip()
+            page, complaints = opened(context, address)
+            for key in "12=s1":
+                page.keyboard.press(key)
+            page.get_by_text("saved", exact=True).wait_for()
+            page.reload()
+            assert page.locator("#place").inner_text() == "6 of 60"
+            assert "token" not in page.url
+        finally:
+            server.send_signal(signal.SIGINT)
+            said, _ = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert "5 by ann" in said
+    assert store.resolve("one.pairs_labels").rows == 5
+    assert complaints == []
