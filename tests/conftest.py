@@ -17,7 +17,7 @@ from hypothesis import settings
 
 import hub_server
 from checkout import ROOT, Cli
-from hub_repos import TOKEN, Hub
+from hub_repos import Hub
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # spinning threads starve the tests' own children
@@ -36,8 +36,8 @@ hypothesis.settings.load_profile("project")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--kills", type=int, default=200, metavar="N",
-        help="how often the kill test sends SIGKILL (1000 by hand)",
+        "--kills", type=int, default=int(os.environ.get("SRLM_KILLS", "80")), metavar="N",
+        help="how often the kill tests send SIGKILL (SRLM_KILLS says the same; 1000 by hand)",
     )  # fmt: skip
     parser.addoption(
         "--mixes", type=int, default=6, metavar="N",
@@ -89,13 +89,7 @@ def cli_env(tmp_path: Path) -> dict[str, str]:
 def hub(cli_env: dict[str, str]) -> Iterator[Hub]:
     """A Hub on loopback, to which the commands of ``cli`` may write."""
     with hub_server.serve() as served:
-        cli_env |= {
-            "HF_ENDPOINT": served.url,
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_XET": "1",  # the one on loopback has no Xet storage
-            "HF_HUB_OFFLINE": "0",
-            "HF_TOKEN": TOKEN,
-        }
+        cli_env |= served.environment()
         yield served
 
 

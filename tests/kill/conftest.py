@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,5 +28,10 @@ Begin = Callable[..., Project]
 @pytest.fixture
 def begin(tmp_path: Path, forks: Forks, whole: Whole) -> Begin:
     """Begin a project: ``begin(("n: 6", "n: 7"))``."""
-    numbers = iter(range(1000))
-    return lambda *changes: Project(tmp_path / str(next(numbers)), forks, whole, *changes)
+    numbers = itertools.count()
+    own = forks
+
+    def project(*changes: tuple[str, str], forks: Forks = own) -> Project:
+        return Project(tmp_path / str(next(numbers)), forks, whole, *changes)
+
+    return project

@@ -13,6 +13,7 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
+import huggingface_hub.hf_api
 import pandas  # pyarrow imports it as soon as it makes an array
 import sitecustomize as moments
 
@@ -21,12 +22,14 @@ import srlm_data.cli._pretty
 import srlm_data.pipeline.build
 import srlm_data.pipeline.recipe
 import srlm_data.pipeline.registry
+import srlm_data.publish.api
 import srlm_data.store._gc
 import srlm_data.store._verify
 import toy
 from srlm_data.cli import main
 
 assert pandas
+assert huggingface_hub
 assert toy
 assert srlm_data
 

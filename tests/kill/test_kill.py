@@ -1,6 +1,7 @@
 """SIGKILL at any moment: what was built stays whole, what was answered is not asked again.
 
-``pytest tests/kill --kills 1000`` kills a thousand times.
+``pytest tests/kill --kills 1000`` (or ``SRLM_KILLS=1000``) kills a thousand times: 40 in a hundred
+are of a build alone, 30 of six equal builds at once, 15 of pulls and 15 of collections.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import hub_server
 import toy
-from crashes import Project, all_rows, durable
+from crashes import Project, Whole, all_rows, durable, forking
+from srlm_data.store import _gc as gc
 
 
 def every_moment(moments: int, chance: random.Random) -> Iterator[int]:
@@ -23,15 +27,19 @@ def every_moment(moments: int, chance: random.Random) -> Iterator[int]:
         yield from chance.sample(range(1, moments + 1), moments)
 
 
+@pytest.fixture
+def kills(pytestconfig: pytest.Config) -> int:
+    """How many signals all of these tests send, together."""
+    return int(pytestconfig.getoption("--kills"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_builds_that_are_killed_at_any_moment_end_as_one_that_was_not(
-    pytestconfig: pytest.Config, begin
-) -> None:
+def test_builds_that_are_killed_at_any_moment_end_as_one_that_was_not(kills: int, begin) -> None:
     chance = random.Random(20240118)
     moments = None
     killed = 0
-    while killed < pytestconfig.getoption("--kills"):
+    while killed < kills * 4 // 10:
         project = begin()
         moments = moments or every_moment(project.whole.moments, chance)
         # A fresh build at each of its moments; what is left of it, early or by the clock, or never.
@@ -47,6 +55,63 @@ def test_builds_that_are_killed_at_any_moment_end_as_one_that_was_not(
                 build.kill()
         project.check_end()
         shutil.rmtree(project.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_six_equal_builds_of_which_any_are_killed_end_as_one(kills: int, begin) -> None:
+    chance = random.Random(20240119)
+    killed = 0
+    while killed < kills * 3 // 10:
+        project: Project = begin()
+        ended = [-signal.SIGKILL]
+        while set(ended) != {0}:
+            # One builds and five wait: of those that take over, each is killed at its own moment.
+            last = project.whole.moments * 2 // 3
+            moments = [chance.choice([0, chance.randrange(1, last)]) for _ in range(6)]
+            builds = [project.build(at=at, happens="KILL") for at in moments]
+            if chance.random() < 0.5:
+                time.sleep(chance.random() / 3)
+                chance.choice(builds).kill()
+            ended = [build.wait() for build in builds]
+            assert set(ended) <= {0, -signal.SIGKILL}
+            killed += ended.count(-signal.SIGKILL)
+            project.check()
+        project.check_end()
+        shutil.rmtree(project.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_pulls_that_are_killed_at_any_moment_bring_in_whole_versions(
+    kills: int, begin, whole: Whole, tmp_path: Path
+) -> None:
+    chance = random.Random(20240120)
+    with hub_server.serve() as hub, forking(tmp_path, **hub.environment()) as forks:
+        source: Project = begin(forks=forks)
+        assert source.build().wait() == 0
+        assert source.run("publish", "toy", "--repo", "ada/toy").wait() == 0
+        killed = moments = 0
+        while killed < kills * 15 // 100:
+            project: Project = begin(forks=forks)
+            pull = project.run(
+                "pull", "ada/toy", at=chance.randrange(0, moments + 1), happens="KILL"
+            )
+            while pull.wait():
+                killed += 1
+                project.check_versions()
+                pull = project.run(
+                    "pull", "ada/toy", at=chance.randrange(1, moments), happens="KILL"
+                )
+            moments = max(moments, pull.moments())
+            project.check_versions()
+            assert all_rows(project.folder) == {
+                name: rows for name, rows in whole.rows.items() if name != "toy.model"
+            }
+            assert project.run("verify").wait() == 0
+            assert {one.kind for one in gc.sweep(project.store).garbage} <= {"lock"}
+            shutil.rmtree(project.folder)
+            shutil.rmtree(tmp_path / ".cache", ignore_errors=True)  # what the Hub's client keeps
 
 
 @pytest.mark.parametrize(
@@ -92,24 +157,28 @@ def test_sigterm_at_any_moment_is_a_sentence_and_leaves_nothing_staged(begin) ->
 
 
 @pytest.mark.slow
-def test_a_collection_that_is_killed_leaves_whole_versions_and_no_build_notices(begin) -> None:
+@pytest.mark.timeout(7200)
+def test_collections_that_are_killed_leave_whole_versions_and_no_build_notices(
+    kills: int, begin
+) -> None:
+    chance = random.Random(20240121)
     project: Project = begin()
-    moments = 0
-    for number in range(8):
+    killed = moments = 0
+    while killed < kills * 15 // 100:
         for n in (5, 4):  # the first leaves versions behind that no name leads to
             toy.write_recipe(project.folder, ("n: 4", f"n: {n}"))
             assert project.build().wait() == 0
-        if not moments:
-            first = project.run("gc", "--delete")
-            assert first.wait() == 0
-            moments = first.moments()
-            continue
-        killed = project.run("gc", "--delete", at=number * moments // 8, happens="KILL")
-        assert killed.wait() == -signal.SIGKILL
-        for name in toy.DATASETS:
-            for version in project.store.versions(name):
-                assert project.store.verify(project.store.manifest(name, version)) == []
-        assert all_rows(project.folder) == project.whole.rows
+        collection = project.run(
+            "gc", "--delete", at=chance.randrange(0, moments + 1), happens="KILL"
+        )
+        while collection.wait():
+            killed += 1
+            project.check_versions()
+            assert all_rows(project.folder) == project.whole.rows
+            collection = project.run(
+                "gc", "--delete", at=chance.randrange(1, moments + 1), happens="KILL"
+            )
+        moments = max(moments, collection.moments())
     assert project.run("gc", "--delete").wait() == 0
     assert list((project.root / ".staging").iterdir()) == []
     assert project.run("verify").wait() == 0

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 import toy
 from checkout import ROOT
-from srlm_data.store import Store
+from srlm_data.store import Manifest, Store
 from srlm_data.store import _gc as gc
 
 TYPES_OF_ANSWERS = ("toy.candidates", "toy.judgments")
@@ -92,11 +92,12 @@ class Forks:
 
 
 @contextmanager
-def forking(home: Path) -> Iterator[Forks]:
-    """Start the process that forks, and end it."""
+def forking(home: Path, **variables: str) -> Iterator[Forks]:
+    """Start the process that forks, and end it; its environment has ``variables`` too."""
     command = [sys.executable, str(ROOT / "tests" / "kill" / "forks.py")]
+    environ = environment(home) | variables
     with subprocess.Popen(
-        command, env=environment(home), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         yield Forks(server)
         assert server.stdin
@@ -178,14 +179,21 @@ class Project:
         now = durable(self.folder)
         assert self._durable <= now, "an answer that the disk had is lost"
         self._durable = now
-        for name in toy.DATASETS:
-            for version in self.store.versions(name):
-                manifest = self.store.manifest(name, version)
-                assert self.store.verify(manifest) == []
-                if name in TYPES_OF_ANSWERS:
-                    rows = self.store.rows(manifest).dicts()
-                    answered = (row for row in rows if row["finish_reason"] != "error")
-                    assert {row["answer_key"] for row in answered} <= now
+        for manifest in self.check_versions():
+            if manifest.name in TYPES_OF_ANSWERS:
+                rows = self.store.rows(manifest).dicts()
+                answered = (row for row in rows if row["finish_reason"] != "error")
+                assert {row["answer_key"] for row in answered} <= now
+
+    def check_versions(self) -> list[Manifest]:
+        """Return every version; each must be whole."""
+        manifests = [
+            self.store.manifest(name, version)
+            for name in toy.DATASETS
+            for version in self.store.versions(name)
+        ]
+        assert [fault for manifest in manifests for fault in self.store.verify(manifest)] == []
+        return manifests
 
     def check_end(self) -> None:
         """After a build that lived: rows as if nobody had disturbed it, and nothing left behind."""

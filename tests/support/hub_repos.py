@@ -72,6 +72,16 @@ class Hub:
     spoil: Callable[[bytes], bytes] = bytes
     lock: threading.RLock = field(default_factory=threading.RLock)
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables of a process that may write to this Hub and to no other."""
+        return {
+            "HF_ENDPOINT": self.url,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",  # the one on loopback has no Xet storage
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": TOKEN,
+        }
+
     def fail(
         self,
         pattern: str,
