@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     from srlm_data.report.review import export_review, import_labels, serve_review, write_review
     from srlm_data.steps.judge_form import JudgePrompt
     from srlm_data.store import Manifest, Store
-    from srlm_data.store.api import GcResult, VerifyResult, gc, tag, verify
+    from srlm_data.store.api import GcResult, RemoveResult, VerifyResult, gc, remove, tag, verify
 
     __version__: str
 
@@ -123,7 +123,7 @@ _NAMES: Final = {
     "report.review": "export_review import_labels serve_review write_review",
     "steps.judge_form": "JudgePrompt",
     "store": "Manifest Store",
-    "store.api": "GcResult VerifyResult gc tag verify",
+    "store.api": "GcResult RemoveResult VerifyResult gc remove tag verify",
 }
 _MODULES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -176,6 +176,7 @@ __all__ = [
     "Published",
     "PullResult",
     "RecipeError",
+    "RemoveResult",
     "Request",
     "Rows",
     "Runtime",
@@ -218,6 +219,7 @@ __all__ = [
     "prompt_id",
     "pull",
     "push",
+    "remove",
     "render",
     "request_seed",
     "row_id",

@@ -42,7 +42,7 @@ class VersionsResult(Table):
     Attributes:
         manifests: of those that can be read.
         tags: ``name@version`` -> what else names it: ``latest``, tags.
-        faults: a sentence for each dataset whose latest version is damaged.
+        faults: a sentence for each of them that cannot be read.
     """
 
     manifests: list[Manifest]
@@ -174,14 +174,18 @@ def versions(name: str | None = None, store: Place = None) -> VersionsResult:
     """Return the latest version of every dataset, or every version of one, newest first.
 
     Raises:
-        StoreError: there is no such dataset, or one of its manifests is damaged.
+        StoreError: there is no such dataset.
     """
     opened = open_store(store)
     manifests, faults = [], []
     if name is not None:
-        manifests = [opened.manifest(name, version) for version in opened.versions(name)]
+        for version in opened.versions(name):
+            try:
+                manifests.append(opened.manifest(name, version))
+            except StoreError as error:
+                faults.append(str(error))
         manifests.sort(key=lambda manifest: str(manifest.provenance.get("at")), reverse=True)
-        if not manifests:
+        if not manifests and not faults:
             opened.resolve(name)  # says that there is no such dataset
     else:
         for known in opened.names():

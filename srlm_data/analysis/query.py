@@ -19,6 +19,7 @@ import duckdb
 
 from srlm_data.analysis import _views
 from srlm_data.core import database
+from srlm_data.core.controls import is_text
 from srlm_data.core.errors import DataError, StoreError
 from srlm_data.store import Manifest, Place, Store, open_store
 
@@ -81,6 +82,8 @@ def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duck
         _view(connection, store, manifest, view)
         return f'{recipe}."{view}"'
 
+    if not is_text(query):
+        raise DataError("sql: the query holds NUL or half a character. Write it as UTF-8 text.")
     with refused(store, query):
         named = _TOKEN.sub(name_version, query)
         kinds = [one.type for one in connection.extract_statements(named)]

@@ -18,6 +18,7 @@ import click
 
 from srlm_data.cli._completion import answer_shell
 from srlm_data.cli._stopping import Terminated
+from srlm_data.cli._streams import open_streams, silence_output
 from srlm_data.cli._terminal import say
 from srlm_data.cli.build import build
 from srlm_data.cli.cost import cost
@@ -35,11 +36,13 @@ from srlm_data.cli.publish import publish
 from srlm_data.cli.pull import pull
 from srlm_data.cli.report import report
 from srlm_data.cli.review import review
+from srlm_data.cli.rm import rm
 from srlm_data.cli.show import show
 from srlm_data.cli.sql import sql
 from srlm_data.cli.steps import steps
 from srlm_data.cli.tag import tag
 from srlm_data.cli.verify import verify
+from srlm_data.core.controls import is_text
 from srlm_data.core.errors import SrlmError
 
 EXIT_CODES = """\b
@@ -65,7 +68,7 @@ Exit codes:
 @click.option(
     "--store",
     "root",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, file_okay=False),
     envvar="SRLM_STORE",
     default="store",
     show_default=True,
@@ -74,13 +77,20 @@ Exit codes:
 @click.pass_context
 def cli(context: click.Context, root: Path) -> None:
     """From a small human seed to versioned preference data, made and judged by the model itself."""
+    for word in sys.argv[1:]:
+        if not is_text(word):  # bytes of a terminal in another encoding
+            raise click.UsageError(f"{word!r} is no UTF-8 text. Write it as such.")
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise click.UsageError("the working folder is gone. Go to one that is there.") from None
     context.obj = root
 
 
 COMMANDS = [
     *(build, evaluate, plan),
     *(ls, show, log, cost, sql, diff, lineage, report, review),
-    *(verify, tag, gc, publish, pull, export),
+    *(verify, tag, rm, gc, publish, pull, export),
     *(steps, init, doctor),
 ]
 for command in COMMANDS:
@@ -92,13 +102,11 @@ _STOPPED = "stopped. Build again to go on from here."
 
 def main() -> NoReturn:
     """Run the command line; an expected failure is one sentence and an exit code."""
+    open_streams()
     sys.excepthook = _bug
     answer_shell(cli)
     logging.getLogger("srlm_data").addHandler(_Notes(logging.WARNING))
     _make_room_for_rows()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a closed one is None
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     code = 0
     try:
         # Not cli(): click ends with 1 at a closed pipe, and 1 is our word for a bug.
@@ -113,14 +121,12 @@ def main() -> NoReturn:
         code = _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         code = _fail(_STOPPED, 130)
-    except RuntimeError as error:
-        if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C, at times
-            raise
-        code = _fail(_STOPPED, 130)
     except Terminated:
         code = _fail("stopped by SIGTERM. Build again to go on from here.", 143)
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_output()
+    except Exception as error:  # noqa: BLE001 - what is no refusal is raised again
+        code = _machine_refuses(error)
     sys.exit(code)
 
 
@@ -149,6 +155,18 @@ def _fail(sentence: str, code: int) -> int:
     for line in redacted(sentence).rstrip("\n").split("\n"):
         say(f"error: {line}", err=True)
     return code
+
+
+def _machine_refuses(error: Exception) -> int:
+    """Say what the machine refuses, such as one more file or thread; raise any other error."""
+    from srlm_data.core.filesystem import describe_refusal
+
+    if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
+        return _fail(_STOPPED, 130)  # what DuckDB makes of Ctrl-C, at times
+    refusal = describe_refusal(error, "srlm-data")
+    if refusal is None:
+        raise error
+    return _fail(str(refusal), refusal.exit_code)
 
 
 def _click_says(error: click.ClickException) -> int:

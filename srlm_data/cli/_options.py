@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +14,8 @@ from srlm_data.cli._terminal import json_text, say
 
 if TYPE_CHECKING:
     from srlm_data.store import Manifest
+
+_LARGEST: Final = 10**18
 
 recipe_argument = click.argument(
     "recipe", type=click.Path(path_type=Path), shell_complete=_completion.recipes
@@ -60,7 +62,13 @@ limit_option = click.option(
 preflight_option = click.option(
     "--no-preflight", is_flag=True, help="Do not ask servers what they serve before the build."
 )
-seed_option = click.option("--seed", type=int, help="Replace the recipe's seed by this one.")
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(-_LARGEST, _LARGEST),
+    help="Replace the recipe's seed by this one.",
+)
+rows_range = click.IntRange(0, 1_000_000_000)
+"""How many rows a command may be asked to print."""
 
 
 class Duration(click.ParamType[float]):

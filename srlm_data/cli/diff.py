@@ -8,7 +8,7 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import json_option, manifest_record, print_json
+from srlm_data.cli._options import json_option, manifest_record, print_json, rows_range
 from srlm_data.cli._terminal import say
 
 DIFFERENT = 10  # the exit code that `--exit-code` gives
@@ -17,7 +17,14 @@ DIFFERENT = 10  # the exit code that `--exit-code` gives
 @click.command()
 @click.argument("before", shell_complete=_completion.versions)
 @click.argument("after", shell_complete=_completion.versions)
-@click.option("-n", "--samples", default=3, show_default=True, help="Rows to show of each kind.")
+@click.option(
+    "-n",
+    "--samples",
+    type=rows_range,
+    default=3,
+    show_default=True,
+    help="Rows to show of each kind.",
+)
 @click.option("--exit-code", is_flag=True, help=f"Exit with {DIFFERENT} when the rows differ.")
 @json_option
 @click.pass_context

@@ -18,7 +18,7 @@ from srlm_data.cli._terminal import say
 @click.option("--down", is_flag=True, help="What came of it, instead of what it came from.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1_000_000_000),
     default=5,
     show_default=True,
     help="With --down: rows to follow that came of one row; the rest is counted.",

@@ -11,6 +11,7 @@ import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, manifest_record, print_json
 from srlm_data.cli._terminal import say
+from srlm_data.core.errors import StoreError
 
 
 @click.command()
@@ -26,9 +27,8 @@ def log(store: Path, name: str, as_json: bool) -> None:
     result = srlm_data.versions(name, store=opened)
     if as_json:
         print_json([manifest_record(manifest) for manifest in result])
-        return
     graph = Graph(opened)
-    for manifest, before in pairwise([*result.manifests, None]):
+    for manifest, before in pairwise([] if as_json else [*result.manifests, None]):
         assert manifest
         tags = result.tags.get(manifest.ref)
         say(
@@ -37,3 +37,5 @@ def log(store: Path, name: str, as_json: bool) -> None:
         )
         for line in (*provenance(manifest, graph), *(changed(before, manifest) if before else ())):
             say(f"    {line}")
+    if result.faults:
+        raise StoreError("\n".join(result.faults))

@@ -8,13 +8,15 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import json_option, print_json
+from srlm_data.cli._options import json_option, print_json, rows_range
 from srlm_data.cli._terminal import say
 
 
 @click.command()
 @click.argument("ref", shell_complete=_completion.versions)
-@click.option("-n", "--rows", "count", default=3, show_default=True, help="Rows to show.")
+@click.option(
+    "-n", "--rows", "count", type=rows_range, default=3, show_default=True, help="Rows to show."
+)
 @click.option("--manifest", "whole", is_flag=True, help="The whole manifest, as JSON.")
 @click.option(
     "--dropped", is_flag=True, help="What was left out: reasons, counts, and examples of each."

@@ -79,14 +79,33 @@ def sql(
 
 
 def _text(query: str | None, file: Path | None, name: str | None) -> str:
+    from srlm_data.core.filesystem import read_text
+
     if file is not None:
-        return file.read_text(encoding="utf-8")
+        try:
+            return read_text(file)
+        except ValueError as error:
+            raise click.UsageError(f"--file: {file} cannot be read, found {error}.") from None
     if name is not None:
         return _shipped(name)
-    text = sys.stdin.read() if query is None else query
+    text = _standard_input() if query is None else query
     if not text.strip():
         raise click.UsageError("give a QUERY, --file or --query, one of them.")
     return text
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except OSError as error:
+        raise click.UsageError(
+            f"the standard input cannot be read, found '{error.strerror}'. Give a QUERY."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise click.UsageError(
+            f"the standard input is no UTF-8 text, found the byte {error.object[error.start]:#04x} "
+            f"at {error.start}. Give a query as UTF-8 text."
+        ) from None
 
 
 def _shipped(name: str) -> str:

@@ -21,3 +21,8 @@ _VISIBLE: Final = ESCAPED | _PICTURED  # a picture (␛) is as wide as a table t
 def visible(text: str) -> str:
     """``text`` with every control character shown instead of obeyed; tabs and line ends stay."""
     return text.translate(_VISIBLE)
+
+
+def is_text(text: str) -> bool:
+    """Return whether a database can hold ``text``: no half characters, and no NUL."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

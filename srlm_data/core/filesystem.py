@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,40 +17,76 @@ import duckdb
 
 from srlm_data.core.errors import StoreError
 
+_ROOM: Final = "Make room and run the same command again; nothing that was built is lost."
+_LEAVE: Final = "Let the command write there, or name another store."
+_FILES: Final = "Raise the limit on open files (ulimit -n), then run it again."
+_THREADS: Final = "Raise the limit on processes (ulimit -u), then run it again."
+_PLACE: Final = "Name a file or folder that can be there."
 REFUSALS: Final = {
-    errno.ENOSPC: "Make room and run the same command again; nothing that was built is lost.",
-    errno.EDQUOT: "Make room and run the same command again; nothing that was built is lost.",
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
     errno.EIO: "Look after the disk ('srlm-data verify' reads all of it), then run it again.",
-    errno.EROFS: "Let the command write there, or name another store.",
-    errno.EACCES: "Let the command write there, or name another store.",
-    errno.EPERM: "Let the command write there, or name another store.",
+    errno.EROFS: _LEAVE,
+    errno.EACCES: _LEAVE,
+    errno.EPERM: _LEAVE,
+    errno.EFBIG: "Raise the limit on the size of a file (ulimit -f), then run it again.",
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.EAGAIN: _THREADS,
+    errno.ENOMEM: "Free some memory, then run it again.",
+    errno.ENAMETOOLONG: _PLACE,
+    errno.ENOTDIR: _PLACE,
+    errno.EISDIR: _PLACE,
+    errno.ELOOP: _PLACE,
 }
+"""What a system refuses, by the number of its error -> what to do."""
+
+_NO_THREAD: Final = ("can't start new thread", os.strerror(errno.EAGAIN))
 
 
 @contextlib.contextmanager
 def refusals(where: Path) -> Iterator[None]:
-    """Turn what a disk refuses, wherever in the block, into a sentence.
+    """Turn what the system refuses, wherever in the block, into a sentence.
 
     Raises:
-        StoreError: the disk is full, broken or read-only.
+        StoreError: a disk is full, broken or read-only, or a limit is reached: files, threads,
+            memory.
     """
     try:
         yield
-    except OSError as error:
-        advice = REFUSALS.get(error.errno or 0)
-        if advice is None:
+    except (OSError, RuntimeError, MemoryError, duckdb.Error) as error:
+        refusal = describe_refusal(error, where)
+        if refusal is None:
             raise
-        found = os.strerror(error.errno or 0)
-        raise StoreError(
-            f"{error.filename or where}: the disk refuses, found '{found}'. {advice}"
-        ) from error
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        found = str(error).splitlines()[0]
-        if isinstance(error, duckdb.IOException) and os.strerror(errno.ENOSPC) not in found:
-            raise
-        raise StoreError(
-            f"{where}: no room is left to spill to, found '{found}'. {REFUSALS[errno.ENOSPC]}"
-        ) from error
+        raise refusal from error
+
+
+def describe_refusal(error: Exception, where: Path | str) -> StoreError | None:
+    """Return the sentence for what the system refuses; None where the error is another.
+
+    Args:
+        error: as Python, Arrow or DuckDB raised it.
+        where: what was at work, for an error that names no file.
+    """
+    text = str(error).partition("\n")[0]
+    if isinstance(error, OSError):
+        number = error.errno or 0
+        where = error.filename or where
+    elif isinstance(error, duckdb.OutOfMemoryException):
+        return StoreError(f"{where}: no room is left to spill to, found '{text}'. {_ROOM}")
+    elif isinstance(error, MemoryError):
+        number = errno.ENOMEM
+    elif any(words in text for words in _NO_THREAD):
+        number = errno.EAGAIN
+    elif isinstance(error, duckdb.IOException):
+        number = next((one for one in REFUSALS if os.strerror(one) in text), 0)
+    else:
+        return None
+    if number not in REFUSALS:
+        return None
+    return StoreError(
+        f"{where}: the system refuses, found '{os.strerror(number)}'. {REFUSALS[number]}"
+    )
 
 
 def refuse_links(*paths: Path) -> None:
@@ -129,6 +166,35 @@ def digest(file: Path) -> str:
     """SHA-256 of a file's bytes, 64 hex digits."""
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def read_bytes(file: Path) -> bytes:
+    """Return the bytes of a regular file; a pipe in its place would wait for a writer without end.
+
+    Raises:
+        ValueError: it is a folder, a pipe or a device; the message is a phrase.
+        OSError: it is not there, or cannot be read.
+    """
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as opened:  # noqa: PTH123 - it is open already
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError("no regular file")
+        return opened.read()
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a regular file.
+
+    Raises:
+        ValueError: it is no file of UTF-8 text that can be read; the message is a phrase.
+    """
+    try:
+        return read_bytes(file).decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = f"the byte {error.object[error.start]:#04x} at {error.start}"
+        raise ValueError(f"no UTF-8 text, but {found}") from None
+    except OSError as error:
+        raise ValueError(str(error.strerror)) from None
 
 
 def write_synced(file: Path, data: bytes) -> None:

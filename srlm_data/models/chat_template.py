@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal
 import pydantic
 from pydantic import ValidationInfo
 
+from srlm_data.core import filesystem
 from srlm_data.core.templates import Template
 
 FILE: Final = "chat_template.jinja"
@@ -44,7 +45,10 @@ def _load(value: object, info: ValidationInfo) -> Template:
     file = _SHIPPED / f"{name}.jinja" if name in shipped() else base / name
     if not os.path.isfile(file):  # noqa: PTH113 - says no to a name that is no name
         raise ValueError(f"no chat template '{name}': neither a file nor one of {shipped()}")
-    text = file.read_text(encoding="utf-8").removesuffix("\n")
+    try:
+        text = filesystem.read_text(file).removesuffix("\n")
+    except ValueError as error:
+        raise ValueError(f"chat template '{name}' cannot be read, found {error}") from None
     if "messages" not in text:
         raise ValueError(f"'{name}' is no chat template: it writes no 'messages'")
     return Template(name, text)

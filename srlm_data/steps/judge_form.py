@@ -15,7 +15,7 @@ import pydantic
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from srlm_data.core import templates
+from srlm_data.core import filesystem, templates
 from srlm_data.core.config import Config, Runtime, Template, base_folder
 from srlm_data.core.messages import render
 from srlm_data.core.scale import POINTS, Scale
@@ -234,8 +234,8 @@ def _read(base: Path, name: object) -> dict[str, Any]:
     """The settings in a judge's file; its template is looked up beside it."""
     path = base / str(name)
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        settings = yaml.safe_load(filesystem.read_text(path))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"judge '{name}': cannot be read, found '{_line(error)}'") from None
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
         raise ValueError(f"judge '{name}': settings by name are wanted")

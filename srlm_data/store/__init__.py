@@ -55,8 +55,14 @@ class Store:
     # Reading ---------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Every dataset that has a version, sorted."""
-        return [path.name for path in self.folders() if (path / _refs.NAME).is_file()]
+        """Every dataset that has a latest version, sorted."""
+        return [folder.name for folder in self.folders() if self._has_latest(folder)]
+
+    def _has_latest(self, folder: Path) -> bool:
+        try:
+            return "latest" in _refs.read(folder)
+        except DamagedError:  # whoever asks for it is told
+            return True
 
     def folders(self) -> list[Path]:
         """The folders of datasets, with and without a version; what else lies there is nobody's."""
@@ -350,7 +356,15 @@ class Store:
         if self.refs(name).get(ref) == version:
             return
         with self.lock(f"{name}.refs", wait=True):
-            _refs.write(self._dataset(name), {**self.refs(name), ref: version})
+            refs = self.refs(name)
+            if refs.get(ref) != version:  # an equal build may have named it meanwhile
+                _refs.write(self._dataset(name), {**refs, ref: version})
+
+    def unname(self, name: str, *refs: str) -> None:
+        """Take names off a dataset: ``latest``, tags. Its versions stay, for a collection."""
+        with self.lock(f"{name}.refs", wait=True):
+            kept = {ref: version for ref, version in self.refs(name).items() if ref not in refs}
+            _refs.write(self._dataset(name), kept)
 
     def put_aside(self, path: Path) -> Path:
         """Move what is damaged out of the way, into ``quarantine/``; nothing is deleted.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from srlm_data.core import locks
+from srlm_data.core import filesystem, locks
 from srlm_data.core.errors import BusyError, RecipeError, StoreError
 from srlm_data.core.schema import MODELS
 from srlm_data.store import Manifest, Store, _refs, access
@@ -72,7 +72,7 @@ def find(store: Store, recipes: Sequence[Path] = ()) -> Found:
         kept, models = _mark(store, [*_named(store), *_locked(recipes)])
     except StoreError as error:
         _LOG.warning("%s Until then every version and model is kept.", error)
-        return Found(garbage, sum(len(store.versions(name)) for name in store.names()))
+        return Found(garbage, sum(len(store.versions(folder.name)) for folder in store.folders()))
     garbage += _versions(store, {(one.name, one.version) for one in kept})
     garbage += _models(store, models)
     return Found(garbage, len(kept))
@@ -93,18 +93,18 @@ def sweep(store: Store, recipes: Sequence[Path] = ()) -> Found:
 
 
 def _named(store: Store) -> Iterator[tuple[str, str]]:
-    for name in store.names():
-        for version in store.refs(name).values():
-            yield name, version
+    for folder in store.folders():
+        for version in store.refs(folder.name).values():
+            yield folder.name, version
 
 
 def _locked(recipes: Sequence[Path]) -> Iterator[tuple[str, str]]:
     for file in recipes:
         try:
-            entries = json.loads(file.read_text(encoding="utf-8"))
+            entries = json.loads(filesystem.read_bytes(file))
             entries.pop("pins", None)  # commits of the Hub, no versions
             yield from [(name, entry["version"]) for name, entry in entries.items()]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RecipeError(
                 f"{file}: not what a build writes beside a recipe, found {error}. "
                 "Delete it, or build the recipe again."

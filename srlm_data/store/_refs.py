@@ -25,7 +25,7 @@ def read(folder: Path) -> dict[str, str]:
     """
     file = folder / NAME
     try:
-        refs: dict[str, str] = checked_json.loads(file.read_bytes())["refs"]
+        refs: dict[str, str] = checked_json.loads(filesystem.read_bytes(file))["refs"]
         for ref, version in refs.items():
             if not VERSION.fullmatch(version):
                 raise ValueError(f"'{ref}' for {version!r:.60}, which is no version")

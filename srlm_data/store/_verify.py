@@ -31,11 +31,13 @@ class Fault:
     Attributes:
         path: what is to be put aside; None when the fault is that nothing is there.
         sentence: what is wrong with it.
+        dataset: the one that it belongs to; empty for models and answers.
     """
 
     kind: Kind
     path: Path | None
     sentence: str
+    dataset: str = ""
 
 
 def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
@@ -60,14 +62,14 @@ def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
 def of_version(store: Store, manifest: Manifest) -> list[Fault]:
     """Every fault of one version."""
     path = store.folder(manifest.name, manifest.version)
-    found = [Fault("version", path, sentence) for sentence in store.verify(manifest)]
+    found = [Fault("version", path, sentence, manifest.name) for sentence in store.verify(manifest)]
     if manifest.type == MODELS.name and not found:
         for row in store.rows(manifest).dicts():
             try:
                 identity.locate(row["location"], store.root)
             except DamagedError:
                 gone = f"{manifest.ref}: its model {row['location']} is not there."
-                found.append(Fault("version", path, gone))
+                found.append(Fault("version", path, gone, manifest.name))
             except StoreError:  # a place that only the engine of this model may know
                 continue
     return found
@@ -82,7 +84,7 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
         try:
             found = of_version(store, store.manifest(name, version))
         except StoreError as error:
-            found = [Fault("version", path, str(error))]
+            found = [Fault("version", path, str(error), name)]
         if path.is_dir():  # a collection may have deleted it meanwhile
             yield from found
     try:
@@ -94,10 +96,9 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
     counts["names"] += len(named)
     for ref, version in named.items():
         if version not in versions:
-            yield Fault(
-                "names", None, f"{name}@{ref}: it names {version}, which is not there. Build again."
-            )
-    if versions and "latest" not in named and not _in_use(store):
+            sentence = f"{name}@{ref}: it names {version}, which is not there. Build again."
+            yield Fault("names", None, sentence, name)
+    if versions and not (folder / _refs.NAME).exists() and not _in_use(store):
         yield Fault("names", None, f"{name}: it has versions and no latest one. Build it again.")
 
 
@@ -113,11 +114,32 @@ def _in_use(store: Store) -> bool:
 
 
 def put_aside(store: Store, fault: Fault) -> str:
-    """Move what is damaged into ``quarantine/``; what was done, a phrase.
+    """Move what is damaged into ``quarantine/``, and take away names that lead nowhere then.
+
+    Returns:
+        What was done, a phrase.
 
     Raises:
         BusyError: a build is at work; it may be reading just this.
     """
+    outcome = _move_aside(store, fault)
+    dangling = _dangling(store, fault.dataset) if fault.dataset else []
+    if dangling:
+        store.unname(fault.dataset, *dangling)
+        outcome += f"; gone with it: {', '.join(f'{fault.dataset}@{ref}' for ref in dangling)}"
+    return outcome
+
+
+def _dangling(store: Store, name: str) -> list[str]:
+    """List the names of a dataset that lead to no version."""
+    try:
+        refs = store.refs(name)
+    except DamagedError:  # put aside itself
+        return []
+    return sorted(ref for ref, version in refs.items() if not store.has(name, version))
+
+
+def _move_aside(store: Store, fault: Fault) -> str:
     if fault.path is None or not fault.path.exists():
         return "nothing to put aside"
     saved: list[pa.RecordBatch] = []

@@ -1,4 +1,4 @@
-"""What Python asks of a store itself, as the commands `tag`, `verify` and `gc` do.
+"""What Python asks of a store itself, as the commands `tag`, `rm`, `verify` and `gc` do.
 
 Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STORE`` or ``store``.
 """
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srlm_data.core import filesystem
-from srlm_data.core.errors import ArgumentError, counted
+from srlm_data.core.errors import ArgumentError, StoreError, counted, did_you_mean
 from srlm_data.core.tables import Table
 from srlm_data.store import Manifest, Place, access, open_store
 from srlm_data.store import _gc as collection
 from srlm_data.store import _verify as verification
 from srlm_data.store._gc import Garbage
 from srlm_data.store._verify import Fault, Kind
+from srlm_data.store.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,67 @@ def tag(ref: str, name: str, store: Place = None) -> Manifest:
             raise ArgumentError(f"'{name}' names a version of its own already. Use another word.")
         opened.point(manifest.name, manifest.version, name)
     return manifest
+
+
+@dataclass(frozen=True)
+class RemoveResult(Table):
+    """What a removal did, or would do.
+
+    Attributes:
+        names: those that went, or would: ``iter1.pairs@latest``.
+        used_by: the versions that were made from what has no name then.
+        removed: whether it was done.
+    """
+
+    names: list[str]
+    used_by: list[str]
+    removed: bool
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each name."""
+        return ["name"], [[name] for name in self.names]
+
+
+def remove(ref: str, *, dry_run: bool = False, store: Place = None) -> RemoveResult:
+    """Take away the names of a dataset, of a version, or one name, and return what uses them.
+
+    No version is deleted: ``gc`` deletes what no name leads to.
+
+    Args:
+        ref: ``iter1.pairs`` for all names of a dataset, ``iter1.pairs@3f2a`` for all names of a
+            version, ``iter1.pairs@published`` for that name.
+        dry_run: only return what would be done.
+        store: where versions lie.
+
+    Raises:
+        StoreError: there is no such name or version.
+    """
+    opened = open_store(store)
+    name, _, wanted = ref.partition("@")
+    changing = nullcontext() if dry_run else access.shared(opened.root)
+    with filesystem.refusals(opened.root), changing:
+        refs = opened.refs(name)
+        if not wanted:
+            going = dict(refs)
+        elif wanted in refs:
+            going = {wanted: refs[wanted]}
+        else:  # a version, which need not be readable to lose its names
+            fitting = {version for version in refs.values() if version.startswith(wanted)}
+            going = {ref: version for ref, version in refs.items() if version in fitting}
+            if len(fitting) > 1:
+                raise StoreError(f"{ref}: {len(fitting)} versions begin so. Give more digits.")
+        if not going:
+            raise StoreError(
+                f"{ref}: there is no such name, and no version that has one."
+                f"{did_you_mean(name, opened.names())} 'srlm-data log {name}' lists them."
+            )
+        lost = set(going.values()) - {refs[ref] for ref in refs.keys() - going.keys()}
+        graph = Graph(opened)
+        used_by = {other.ref for version in lost for _, other in graph.readers(name, version)}
+        if not dry_run:
+            opened.unname(name, *going)
+    names = [f"{name}@{ref}" for ref in sorted(going)]
+    return RemoveResult(names, sorted(used_by), not dry_run)
 
 
 def gc(*, delete: bool = False, recipes: str | Path = "recipes", store: Place = None) -> GcResult:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from srlm_data.core.errors import DamagedError
+from srlm_data.core.errors import StoreError
 from srlm_data.core.schema import CANDIDATES, PAIRS, DatasetType
 from srlm_data.store import Input, Manifest, Store, _refs
 
@@ -57,8 +57,9 @@ class Graph:
     Args:
         store: where versions lie.
         manifests: all versions that there are; those of the store if not given.
-        strict: raise DamagedError at a version that cannot be read, which else is named in a
-            warning and taken for one that is not in the store.
+        strict: raise StoreError at a version that cannot be read (it is damaged, or a newer
+            srlm-data has written it), which else is named in a warning and taken for one that is
+            not in the store.
     """
 
     def __init__(
@@ -86,11 +87,15 @@ class Graph:
 
     def children(self, manifest: Manifest) -> list[tuple[str, Manifest]]:
         """List the versions that were made from a version, each with the parameter that read it."""
+        return self.readers(manifest.name, manifest.version)
+
+    def readers(self, name: str, version: str) -> list[tuple[str, Manifest]]:
+        """List the same as :meth:`children`, of a version that need not be readable."""
         return [
             (read.parameter, other)
             for other in self._manifests()
             for read in inputs(other)
-            if (read.name, read.version) == (manifest.name, manifest.version)
+            if (read.name, read.version) == (name, version)
         ]
 
     def ancestors(self, *manifests: Manifest, stop: DatasetType | None = None) -> Iterator[Parent]:
@@ -166,7 +171,7 @@ class Graph:
         if key not in self._known and self._all is None:
             try:
                 self._known[key] = self._store.find(name, version)
-            except DamagedError as error:
+            except StoreError as error:
                 if self._strict:
                     raise
                 self._store.warn(error)
@@ -176,7 +181,9 @@ class Graph:
     def _manifests(self) -> list[Manifest]:
         if self._all is None:
             self._all = [
-                manifest for name in self._store.names() for manifest in self._store.readable(name)
+                manifest
+                for folder in self._store.folders()
+                for manifest in self._store.readable(folder.name)
             ]
             self._known |= {(one.name, one.version): one for one in self._all}
         return self._all

@@ -154,7 +154,7 @@ def read(file: Path, name: str, version: str) -> Manifest:
         StoreError: it is missing, or a newer srlm-data has written it.
     """
     try:
-        manifest = parse(file.read_bytes())
+        manifest = parse(filesystem.read_bytes(file))
         if (manifest.name, manifest.version) != (name, version):
             raise ValueError(f"the manifest of {manifest.ref}")
     except FileNotFoundError:

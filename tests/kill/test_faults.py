@@ -93,7 +93,7 @@ def test_an_engine_is_not_asked_on_when_its_answers_cannot_be_kept(begin) -> Non
     with mounted("-t", "tmpfs", "-o", "size=4k", "tmpfs", at=project.root / "journal"):
         run = project.build()
         assert run.wait() == 4
-        assert "the answers cannot be written" in run.text() or "disk refuses" in run.text()
+        assert "the answers cannot be written" in run.text() or "the system refuses" in run.text()
     # The first is refused after 0.2 s, and the one that comes then finds out.
     assert len(toy.asked(project.folder)) < 20
 
@@ -113,7 +113,7 @@ def test_a_store_that_is_read_only_answers_and_a_build_says_that_it_cannot(begin
         for command in (["build", "toy.yaml"], ["tag", "toy.pairs", "kept"], ["gc", "--delete"]):
             run = project.run(*command)
             assert run.wait() == 4, run.text()
-            assert "the disk refuses, found 'Read-only file system'. Let the command" in run.text()
+            assert "the system refuses, found 'Read-only file system'. Let the" in run.text()
 
 
 # a file system that is not fit --------------------------------------------------------------

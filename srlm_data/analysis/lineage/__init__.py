@@ -21,6 +21,7 @@ from srlm_data.analysis.lineage._lookup import Found, Lookup
 from srlm_data.analysis.lineage._references import REFERENCES, Reference
 from srlm_data.analysis.lineage._text import mermaid, tree_lines
 from srlm_data.analysis.lineage.gist import gist
+from srlm_data.core.controls import is_text
 from srlm_data.core.errors import DataError, StoreError
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph, Parent
@@ -95,7 +96,7 @@ def lineage(store: Store, what: str, *, down: bool = False, limit: int = 10) -> 
     """
     with contextlib.closing(Lookup(store)) as lookup:
         walk = _Walk(store, lookup, down, limit)
-        if what.partition("@")[0] in store.names():
+        if what.partition("@")[0] in {folder.name for folder in store.folders()}:
             walk.version(store.resolve(what))
         else:
             walk.row(_one(lookup, store, what))
@@ -103,7 +104,7 @@ def lineage(store: Store, what: str, *, down: bool = False, limit: int = 10) -> 
 
 
 def _one(lookup: Lookup, store: Store, what: str) -> Found:
-    found = lookup.by_prefix(what)
+    found = lookup.by_prefix(what) if is_text(what) else []
     whole = [one for one in found if one.id == what]
     ids = {(one.type, one.id) for one in whole or found}
     if not ids and "." in what:

@@ -135,7 +135,7 @@ class Lookup:
         except duckdb.Error as error:
             raise StoreError(
                 f"{dataset_type}: a file cannot be read, found '{str(error).splitlines()[0]}'. "
-                "'srlm-data verify' says which; delete its version's folder and build again."
+                "'srlm-data verify --quarantine' puts it aside; build again then."
             ) from None
         names = DATASET_TYPES[dataset_type].schema.names
         return [
@@ -153,7 +153,8 @@ class Lookup:
 def _readable(store: Store) -> Iterable[Manifest]:
     """Every version that is whole; a damaged one hides no other."""
     later = []
-    for name in store.names():
+    for folder in store.folders():
+        name = folder.name
         refs = store.refs(name)
         for version in store.versions(name):
             try:

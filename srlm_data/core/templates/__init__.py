@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from srlm_data.core import filesystem
 from srlm_data.core.templates import _fence
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
@@ -72,8 +73,12 @@ def load(name: str, base: Path = Path()) -> Template:
 
     Raises:
         LookupError: there is neither.
+        ValueError: the file is no text.
     """
     file = Path(__file__).parent / f"{name}.txt" if name in shipped() else base / name
     if not os.path.isfile(file):  # noqa: PTH113 - says no to a name that is no name
         raise LookupError(f"no template '{name}': neither a file nor one of {shipped()}")
-    return Template(name, file.read_text(encoding="utf-8").rstrip("\n"))
+    try:
+        return Template(name, filesystem.read_text(file).rstrip("\n"))
+    except ValueError as error:
+        raise ValueError(f"template '{name}' cannot be read, found {error}") from None

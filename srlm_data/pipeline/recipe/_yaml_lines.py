@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import yaml
 
+from srlm_data.core import filesystem
 from srlm_data.core.errors import RecipeError
 
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 20
+MAX_NUMBER: Final = 10**18
 
 Where = tuple[str | int, ...]
 
@@ -43,13 +45,14 @@ def read(path: Path) -> Document:
         RecipeError: it is missing, empty, too large, not YAML, or repeats a key.
     """
     try:
-        raw = path.read_bytes()
+        raw = filesystem.read_bytes(path)
     except FileNotFoundError:
         raise RecipeError(
             f"{path}: no such file. Name a recipe, such as recipes/iter1.yaml."
         ) from None
-    except OSError as error:
-        raise RecipeError(f"{path}: it cannot be read, found '{error.strerror}'.") from None
+    except (OSError, ValueError) as error:
+        found = error.strerror if isinstance(error, OSError) else error
+        raise RecipeError(f"{path}: it cannot be read, found '{found}'. Name a file.") from None
     if len(raw) > MAX_BYTES:
         raise RecipeError(f"{path}: a recipe has at most {MAX_BYTES:,} bytes. Move data to files.")
     lines: dict[Where, int] = {}
@@ -119,5 +122,10 @@ def _scalar(path: Path, node: yaml.Node) -> str | int | float | bool | None:
         raise RecipeError(
             f"{path}:{node.start_mark.line + 1}: a value is text, a number, true, false or null, "
             f"found the {kind} {node.value!r:.80}. Quote it."
+        )
+    if isinstance(value, int) and abs(value) >= MAX_NUMBER:
+        raise RecipeError(
+            f"{path}:{node.start_mark.line + 1}: a whole number has at most 18 digits, found "
+            f"{len(node.value)}. Write a smaller one."
         )
     return value

@@ -68,10 +68,12 @@ def write(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(filesystem.read_bytes(file))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RecipeError(f"{file}: it cannot be read, found '{error.strerror}'.") from None
+    except (ValueError, RecursionError) as error:
         raise _damaged(file, str(error)) from None
     if not isinstance(content, dict):
         raise _damaged(file, type(content).__name__)
@@ -79,11 +81,16 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, name: str, content: Mapping[str, Any], store: Store) -> None:
-    text = json.dumps(content, indent=2) + "\n"
-    if file.is_file() and file.read_text(encoding="utf-8") == text:
+    data = f"{json.dumps(content, indent=2)}\n".encode()
+    if _holds(file, data):
         return
     with store.lock(f"{name}.recipe", wait=True):
-        filesystem.replace_file(file, text.encode())
+        if not _holds(file, data):  # an equal build may have written it meanwhile
+            filesystem.replace_file(file, data)
+
+
+def _holds(file: Path, data: bytes) -> bool:
+    return file.is_file() and file.read_bytes() == data
 
 
 def _damaged(file: Path, found: str) -> RecipeError:

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pydantic
 from pydantic import Field, ValidationInfo
 
-from srlm_data.core import database
+from srlm_data.core import database, filesystem
 from srlm_data.core.config import Config
 from srlm_data.core.errors import DataError, did_you_mean
 from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Pairs, Rows, Scores
@@ -105,7 +105,10 @@ def _rule(value: object, info: ValidationInfo) -> RuleText:
             f"no rule '{name}': neither a file nor one of {shipped()}."
             f"{did_you_mean(name, shipped())}"
         )
-    text = file.read_text(encoding="utf-8").strip()
+    try:
+        text = filesystem.read_text(file).strip()
+    except ValueError as error:
+        raise ValueError(f"rule '{name}' cannot be read, found {error}") from None
     if name in shipped():
         return RuleText(name, text)
     try:

@@ -210,7 +210,7 @@ def test_a_journal_that_cannot_be_written_is_one_sentence(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="the disk refuses, found 'No space left on device'"):
+    with pytest.raises(StoreError, match="the system refuses, found 'No space left on device'"):
         generate(tmp_path, requests(1), FakeEngine(echo))
 
 
