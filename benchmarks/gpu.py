@@ -60,7 +60,7 @@ def _engine(model: Path) -> dict[str, float]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    turns = [[{"role": "user", "content": f"Tell me about the number {n}."}] for n in range(256)]
+    turns = [[{"role": "user", "content": f"Tell me about the number {n}."}] for n in range(128)]
     sampling = Sampling(0.7, 0.9, TOKENS)
     requests = [
         Request(str(n), tuple(turn), sampling, n)  # type: ignore[arg-type]
