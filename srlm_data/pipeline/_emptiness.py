@@ -32,16 +32,20 @@ _OUTSIDE: Final = "Look at the records, and name their 'format' or 'columns'"
 
 
 def refuse_empty(dataset: Dataset, manifest: Manifest, reads: Iterable[Manifest]) -> None:
-    """Refuse a version without rows that was made of something, unless the recipe allows it.
+    """Refuse a version without rows, unless the recipe allows it, or it was made of nothing else.
 
     Raises:
         DataError: with the reason that left out most, and what to do.
     """
     sources = [read for read in reads if read.rows and read.type != MODELS.name]
-    if manifest.rows or dataset.allow_empty or not (sources or manifest.drops):
+    if manifest.rows or dataset.allow_empty:
+        return
+    if dataset.inputs and not (sources or manifest.drops):
         return
     of = f" of {', '.join(source.counted for source in sources)}" if sources else ""
     why, advice = "", "Look at what the step reads and how it is set"
+    if not dataset.inputs:
+        why = ", for no record is there"
     if manifest.drops:
         reason, count = max(manifest.drops.items(), key=lambda drop: drop[1])
         why = f"; {count:,} of {sum(manifest.drops.values()):,} were dropped as '{reason}'"

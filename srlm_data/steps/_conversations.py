@@ -21,7 +21,8 @@ ROLES: Final[dict[str, str]] = {
 """How roles are called elsewhere, and which of the four of a chat template each one is."""
 
 _ROLE_KEYS: Final = ("role", "from", "speaker", "author")
-_CONTENT_KEYS: Final = ("content", "value", "text", "message")
+_CONTENT_KEYS: Final = ("content", "value", "text", "message", "parts", "full_text")
+_ASKED_AND_ANSWERED: Final = (("input", "output"), ("human", "assistant"), ("user", "assistant"))
 _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 _OTHER_CALLS: Final = ("function_calls", "functions")
 """Where calls and tools stand in a turn of a form that no chat template here can be given."""
@@ -65,7 +66,7 @@ def read_turns(value: object, role: str) -> list[Message]:
     if isinstance(value, str):
         return _read_transcript(value) or [_message(role, value)]
     if isinstance(value, Mapping):
-        return _read_turn(value, role)
+        return _read_request(value) if "messages" in value else _read_turn(value, role)
     if not isinstance(value, Sequence) or isinstance(value, bytes):
         raise RecordDropError("not_text")
     if all(isinstance(turn, str) for turn in value) and (role == "user" or len(value) < 2):
@@ -78,6 +79,14 @@ def read_turns(value: object, role: str) -> list[Message]:
             turns += _alternate(list(turn), "user")
         else:
             raise RecordDropError("not_text")
+    return turns
+
+
+def _read_request(value: Mapping[str, Any]) -> list[Message]:
+    """Return the turns of a request to a chat model, with its tools."""
+    turns = read_turns(value["messages"], "user")
+    if turns and (tools := read_tools(value.get("tools"))):
+        turns[0]["tools"] = tools
     return turns
 
 
@@ -113,8 +122,11 @@ def _is_turn(turn: object) -> bool:
 
 
 def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
-    if "input" in turn and "output" in turn:
-        return _alternate([turn["input"], turn["output"]], "user")
+    for asked, answered in _ASKED_AND_ANSWERED:
+        if asked in turn and answered in turn:
+            return _alternate([turn[asked], turn[answered]], "user")
+    if not any(key in turn for key in (*_ROLE_KEYS, *_CONTENT_KEYS)):
+        raise RecordDropError("not_text")
     told = next((turn[key] for key in _ROLE_KEYS if not is_null(turn.get(key))), role)
     if not isinstance(told, str) or told.strip().lower() not in (*ROLES, "function_call"):
         raise RecordDropError("unknown_role")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import csv
 import glob
 import io
 import json
@@ -11,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ KINDS: Final = {
 """How a file is called that holds records, and what it is."""
 
 _PACKED: Final = {".gz": "gzip", ".zst": "Zstandard"}
+_UTF16: Final = (b"\xff\xfe", "text in UTF-16", "Write it in UTF-8.")
 _SIGNS: Final = (
     (b"\x1f\x8b", "gzip", "Name it {name}.gz."),
     (b"\x28\xb5\x2f\xfd", "Zstandard", "Name it {name}.zst."),
@@ -38,8 +41,8 @@ _SIGNS: Final = (
     (b"arrow1", "Arrow", "Name it {stem}.arrow."),
     (b"\xff\xff\xff\xff", "Arrow", "Name it {stem}.arrow."),
     (b"pk\x03\x04", "a ZIP archive", "Unpack it."),
-    (b"\xff\xfe", "text in UTF-16", "Write it in UTF-8."),
-    (b"\xfe\xff", "text in UTF-16", "Write it in UTF-8."),
+    _UTF16,
+    (b"\xfe\xff", *_UTF16[1:]),
     (b"version https://git-lfs", "a Git LFS pointer", "Fetch the file: git lfs pull."),
     (b"<!doctype html", "an HTML page", "Download the file, not the page about it."),
     (b"<html", "an HTML page", "Download the file, not the page about it."),
@@ -57,6 +60,7 @@ _READ_ERRORS: Final = (
     pa.ArrowException,
     ValueError,
     OverflowError,
+    csv.Error,
 )
 """ValueError is of text that is not UTF-8, OverflowError of a time that Python does not have."""
 
@@ -138,11 +142,19 @@ def read(path: Path) -> Iterator[Record]:
             read += 1
             yield where, record
     except _READ_ERRORS as error:
-        said = str(error).splitlines()[0]
         raise DataError(
-            f"{path}: cannot be read on after {read:,} records, found '{said:.200}'. "
+            f"{path}: cannot be read on after {read:,} records, found '{_brief(error):.200}'. "
             "Mend the file, or fetch it again."
         ) from None
+
+
+def _brief(error: Exception) -> str:
+    """Return what an error says, in a line; DuckDB repeats a record of CSV before its fault."""
+    first, *more = str(error).splitlines() or [type(error).__name__]
+    if not isinstance(error, duckdb.Error) or "CSV Error" not in first:
+        return first
+    faults = [line for line in takewhile(lambda line: "Possible" not in line, more) if line]
+    return ", ".join([first, *faults[-1:]])
 
 
 def _open(path: Path) -> io.BufferedReader:
@@ -168,6 +180,8 @@ def _refuse_another(path: Path) -> None:
 
 def _refuse_head(path: Path, head: bytes, wanted: str | None) -> None:
     found = next((sign for sign in _SIGNS if head.lstrip().lower().startswith(sign[0])), None)
+    if wanted in ("JSON", "CSV") and head[:2].count(b"\0") == 1:
+        found = _UTF16
     what, advice = found[1:] if found else ("", "Fetch the file again.")
     if what == wanted or (not found and wanted in ("JSON", "CSV")):
         return
@@ -198,7 +212,36 @@ def _objects(path: Path, form: str) -> Iterator[tuple[str, Any]]:
         batches = connection.sql(query, params=values).to_arrow_reader(_BATCH)
         texts = (text for batch in batches for text in batch["json"].to_pylist())
         for number, text in enumerate(texts, start=1):
-            yield f"{path}: record {number}", json.loads(text)
+            where = f"{path}: record {number}"
+            yield where, _load(text, where)
+
+
+def _load(text: str, where: str) -> Any:
+    """Return what a JSON text holds.
+
+    Raises:
+        DataError: an object has two values of one name, of which readers take either.
+        ValueError: it is no JSON.
+    """
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        built = dict(pairs)
+        if len(built) < len(pairs):
+            _refuse_twice(where, [name for name, _ in pairs])
+        return built
+
+    return json.loads(text, object_pairs_hook=build)
+
+
+def _refuse_twice(where: str | Path, names: list[str]) -> None:
+    """Refuse names of which one stands twice.
+
+    Raises:
+        DataError: which one.
+    """
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise DataError(f"{where}: '{name}' stands twice. Keep one, or name them apart.")
 
 
 class _NoLinesError(ValueError):
@@ -217,7 +260,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
             if not line.strip():
                 continue
             try:
-                record = json.loads(line.decode("utf-8-sig"))
+                record = _load(line.decode("utf-8-sig"), where)
             except (ValueError, RecursionError) as error:
                 if number == 1 and line.strip() == b"{":
                     raise _NoLinesError from None
@@ -242,15 +285,27 @@ def _is_by_columns(record: object) -> bool:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Any]]:
+    with _open(path) as file:
+        header = file.readline(_LINE_BYTES).decode("utf-8-sig")
+    # By the names alone: a guess from the rows would part texts at their semicolons.
+    delimiter = max(",;\t|", key=header.count)
+    names = next(csv.reader([header.partition("\r")[0].rstrip()], delimiter=delimiter), [])
+    names = [name or f"column{place}" for place, name in enumerate(names)]
+    _refuse_twice(path, names)
+    if not names:
+        return
     # Texts alone: a column of prompts in which every one is a number is a column of prompts.
     query = """
-        SELECT * FROM read_csv($path, header = true, all_varchar = true, quote = '"', escape = '"')
+        SELECT * FROM read_csv(
+            $path, auto_detect = false, columns = $columns, header = true, delim = $delimiter,
+            quote = '"', escape = '"'
+        )
     """
-    if ".tsv" in path.name.lower():
-        query = query.replace("header", r"delim = '\t', header")
+    columns = dict.fromkeys(names, "VARCHAR")
+    values = {"path": str(path), "columns": columns, "delimiter": delimiter}
     with database.connect(memory=_MEMORY) as connection:
         connection.execute("SET threads = 1")  # each one holds a part of the file
-        rows = connection.sql(query, params={"path": str(path)})
+        rows = connection.sql(query, params=values)
         yield from _numbered(path, rows.to_arrow_reader(_BATCH))
 
 
@@ -259,6 +314,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
         _on_disk(path) as file,
         pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet,
     ):
+        _refuse_twice(path, parquet.schema_arrow.names)
         yield from _numbered(path, parquet.iter_batches(_BATCH))
 
 

@@ -24,14 +24,20 @@ from srlm_data.steps._conversations import (
 from srlm_data.steps._records import Records
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "turns"),
-    "prompt": ("prompt", "instruction", "question", "query", "input", "text"),
+    "messages": (
+        "messages", "conversations", "conversation", "dialogue", "dialog", "turns", "contents",
+        "trajectory",
+    ),
+    "prompt": (
+        "prompt", "instruction", "question", "query", "problem", "input", "text", "context",
+        "history",
+    ),
     "input": ("input", "context"),
     "history": ("history",),
     "system": ("system", "system_prompt"),
-    "completion": ("completion", "response", "output", "answer"),
-    "chosen": ("chosen", "chosen_response", "chosen-response"),
-    "rejected": ("rejected", "rejected_response", "rejected-response"),
+    "completion": ("completion", "response", "output", "solution", "answer"),
+    "chosen": ("chosen", "chosen_response", "chosen-response", "preferred_output"),
+    "rejected": ("rejected", "rejected_response", "rejected-response", "non_preferred_output"),
     "chosen_score": (
         "chosen_score", "score_chosen", "chosen_rating", "rating_chosen", "chosen-rating",
         "chosen_avg_rating",
@@ -43,13 +49,27 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "margin": ("margin",),
     "label": ("label", "kto_tag"),
     "replies": ("replies", "completions", "generations", "answers", "responses", "output"),
-    "scores": ("scores", "ratings"),
+    "scores": ("scores", "ratings", "rating"),
     "ranks": ("ranks",),
+    "first": (), "second": (),
+    "winner": (
+        "winner", "better_response_id", "preference", "overall_preference", "preference_strength",
+        "labels", "orig_preference",
+    ),
     "tools": ("tools", "functions"),
     "reference": ("reference", "reference_answer", "ground_truth"),
     "rubric": ("rubric", "checklist"),
 }  # fmt: skip
 """Field -> the columns that it is looked for in, the first one first."""
+
+_TWO_ANSWERS: Final = (
+    ("response_0", "response_1"), ("response_1", "response_2"), ("response1", "response2"),
+    ("response_a", "response_b"), ("response_A", "response_B"), ("answer_0", "answer_1"),
+    ("answer_a", "answer_b"), ("conversation_a", "conversation_b"), ("human_ref_A", "human_ref_B"),
+    ("completion_a", "completion_b"), ("output_1", "output_2"),
+    ("orig_response_A", "orig_response_B"),
+)  # fmt: skip
+"""Columns of two answers that somebody compared: the fields ``first`` and ``second``."""
 
 _MEDIA: Final = ("image", "images", "video", "videos", "audio", "audios")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
@@ -64,7 +84,15 @@ class Layout(Records):
     """
 
     format: Literal[
-        "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "pairs", "ranked", "kto"
+        "auto",
+        "messages",
+        "sharegpt",
+        "alpaca",
+        "prompt_completion",
+        "pairs",
+        "ranked",
+        "two_answers",
+        "kto",
     ] = Field("auto", description="Layout of the records; found by their columns by default.")
     columns: dict[str, str] = Field(
         {},
@@ -132,8 +160,8 @@ class Fields:
         if column is None:
             return None
         if name in self._columns and _PLACEHOLDER.search(column):
-            return _PLACEHOLDER.sub(lambda match: str(self._value(match[1]) or ""), column).strip()
-        return self._value(column)
+            return _PLACEHOLDER.sub(lambda match: str(self.value(match[1]) or ""), column).strip()
+        return self.value(column)
 
     def need(self, name: str) -> Any:
         """Return the value of a field that a record must have, be it null.
@@ -145,7 +173,31 @@ class Fields:
             raise self._missing(NAMES[name][0])
         return self.get(name)
 
-    def _value(self, column: str) -> Any:
+    def two_answers(self) -> tuple[str, str]:
+        """Return the columns of two answers that are compared.
+
+        Raises:
+            MissingColumnError: there are none.
+        """
+        if columns := self._find_two():
+            return columns
+        raise self._missing("response_a")
+
+    def are_compared(self) -> bool:
+        """Return whether the record has two answers that are compared."""
+        return self._find_two() is not None
+
+    def _find_two(self) -> tuple[str, str] | None:
+        if "first" in self._columns and "second" in self._columns:
+            return self._columns["first"], self._columns["second"]
+        return next((two for two in _TWO_ANSWERS if {*two} <= self._record.keys()), None)
+
+    def value(self, column: str) -> Any:
+        """Return what a column holds; None where it is null.
+
+        Raises:
+            MissingColumnError: it is not there.
+        """
         if column not in self._record:
             raise self._missing(column)
         value = self._record[column]
@@ -174,7 +226,8 @@ class Fields:
         Raises:
             RecordDropError: it cannot be read.
         """
-        turns = read_turns(self._list("history"), "user") + read_turns(self._question(), "user")
+        before = self._list("history") if self.column("prompt") != self.column("history") else None
+        turns = read_turns(before, "user") + read_turns(self._question(), "user")
         return turns or user("")  # null is a text that says nothing
 
     def replies(self) -> list[Any] | None:
@@ -197,7 +250,7 @@ class Fields:
         # Alpaca's second half of an instruction, which is often empty.
         more = next((name for name in NAMES["input"] if name in self._record), column)
         more = self._columns.get("input", more)
-        extra = None if more == column else self._value(str(more))
+        extra = None if more == column else self.value(str(more))
         if isinstance(question, str) and isinstance(extra, str) and extra.strip():
             return question if extra in question else f"{question}\n\n{extra}"
         return question
@@ -239,6 +292,10 @@ class Fields:
     def number(self, name: str) -> float | None:
         """Return a field's number; None where there is none: NaN and Infinity are no scores."""
         return read_number(self.get(name))
+
+    def number_in(self, column: str) -> float | None:
+        """Return a column's number; None where there is none, or no such column."""
+        return read_number(self._record.get(column))
 
 
 def read_number(value: object) -> float | None:

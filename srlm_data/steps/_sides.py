@@ -14,7 +14,7 @@ from srlm_data.steps._conversations import RecordDropError
 from srlm_data.steps._layouts import Fields, is_said, read_number, same_text
 
 _ANSWER_KEYS: Final = ("response", "text", "content", "answer", "completion", "output", "value")
-_SCORE_KEYS: Final = ("score", "overall_score", "rating")
+_SCORE_KEYS: Final = ("score", "overall_score", "rating", "fine-grained_score")
 _REPEATED: Final = 2
 """Least words of a question that both answers begin with by repeating it: "Hello" may be one."""
 
@@ -138,7 +138,7 @@ def best_and_worst(fields: Fields) -> tuple[tuple[Any, float | None], tuple[Any,
     """Return the best and the worst of ranked replies, each with its score where it has one.
 
     Replies are texts with ``scores`` or ``ranks`` beside them, or objects that hold theirs; of two
-    bare texts the first is the better one, as LLaMA-Factory has it.
+    bare texts of a column ``output`` the first is the better one, as LLaMA-Factory has it.
 
     Raises:
         RecordDropError: ``fewer_than_two_replies``, ``no_ranks`` or ``not_better``.
@@ -169,7 +169,7 @@ def _ranks(fields: Fields, replies: list[Any]) -> list[float]:
     beside = fields.get("ranks")
     if isinstance(beside, list) and len(beside) == len(replies):
         ranks = [read_number(rank) for rank in beside]
-    elif len(replies) == 2 and all(isinstance(reply, str) for reply in replies):
+    elif fields.column("replies") == "output" and len(replies) == 2:
         ranks = [0.0, 1.0]
     else:
         ranks = [_number(reply, "rank") for reply in replies]

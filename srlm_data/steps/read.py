@@ -23,6 +23,7 @@ from srlm_data.core.schema import DATASET_TYPES, EXAMPLES, PAIRS, PROMPTS, Messa
 from srlm_data.steps._conversations import RecordDropError, read_turns
 from srlm_data.steps._layouts import Fields, Layout, same_text
 from srlm_data.steps._sides import Counterparts, best_and_worst, refuse_blank, split
+from srlm_data.steps._two_answers import better_and_worse
 
 
 class ReadExamples(Layout):
@@ -76,7 +77,10 @@ def _read_answered(config: Layout, fields: Fields) -> tuple[list[Message], list[
         RecordDropError: it has none, or cannot be read.
     """
     if _is_conversation(config, fields, "prompt", "completion"):
-        prompt, [answer] = split([], read_turns(fields.need("messages"), "user"))
+        turns = read_turns(fields.need("messages"), "user")
+        if turns and turns[-1]["role"] != "assistant":
+            raise RecordDropError("no_answer")
+        prompt, answer = refuse_blank(turns[:-1]), refuse_blank(turns[-1:])
     elif config.format == "ranked" or (not fields.column("completion") and fields.replies()):
         (best, _), _ = best_and_worst(fields)
         prompt, [answer] = split(fields.prompt(), read_turns(best, "assistant"))
@@ -156,15 +160,16 @@ class ReadPairs(Layout):
 def read_pairs(config: ReadPairs) -> Pairs:
     """Read preference pairs that were made elsewhere, from files or the Hub, UltraFeedback say.
 
-    Of ranked replies the best and the worst are a pair; of answers that are marked as good or bad
-    (KTO), one of each to the same prompt. Nobody knows which model wrote them, so ``model`` is
-    null: ``dpo`` takes them with ``on_policy: false``.
+    Of ranked replies the best and the worst are a pair; of two answers that were compared, the
+    winner and the other; of answers that are marked as good or bad (KTO), one of each to the same
+    prompt. Nobody knows which model wrote them, so ``model`` is null: ``dpo`` takes them with
+    ``on_policy: false``.
 
     Drops, the first reason that applies: ``empty``, ``no_answer`` (a side does not end with the
     assistant), ``prompt_differs`` (the sides do not begin with the prompt, or not alike),
     ``identical_texts`` (but for white space), ``not_better`` (with scores: the chosen answer's is
-    not higher), ``no_counterpart``, ``duplicate`` (an earlier record is the same pair), and what
-    ``Layout`` names.
+    not higher), ``no_winner``, ``no_counterpart``, ``duplicate`` (an earlier record is the same
+    pair), and what ``Layout`` names.
 
     Raises:
         DataError: no record has a column that is needed.
@@ -174,7 +179,10 @@ def read_pairs(config: ReadPairs) -> Pairs:
     def pairs_of(record: Mapping[str, Any], _: Drops, where: str) -> Iterator[dict[str, Any]]:
         fields = config.fields(record, where)
         layout = _layout_of_pair(config, fields)
-        if layout == "kto":
+        if layout == "two_answers":
+            prompt, sides, scores = better_and_worse(fields)
+            yield _pair(fields, prompt, *sides, *scores)
+        elif layout == "kto":
             yield from _labelled(config, fields, counterparts, (where, record))
         elif layout == "ranked":
             (best, better), (worst, worse) = best_and_worst(fields)
@@ -190,6 +198,8 @@ def read_pairs(config: ReadPairs) -> Pairs:
 def _layout_of_pair(config: ReadPairs, fields: Fields) -> str:
     if config.format != "auto" or fields.column("chosen"):
         return config.format
+    if fields.are_compared():
+        return "two_answers"
     if fields.column("label"):
         return "kto"
     return "ranked" if fields.replies() else "pairs"
