@@ -50,7 +50,8 @@ def refuse_empty(dataset: Dataset, manifest: Manifest, reads: Iterable[Manifest]
         reason, count = max(manifest.drops.items(), key=lambda drop: drop[1])
         why = f"; {count:,} of {sum(manifest.drops.values()):,} were dropped as '{reason}'"
         advice = _ADVICE.get(reason, advice) if dataset.inputs else _OUTSIDE
-        if examples := manifest.notes.get("dropped", {}).get(reason):
+        examples = manifest.notes.get("dropped", {}).get(reason)
+        if examples and not dataset.inputs:
             why += f", the first at {examples[0]['where']}"
     if thought := int(manifest.cost.get("only_reasoning", 0)):
         why += f", and {thought:,} answers spent all of 'max_tokens' on reasoning"
