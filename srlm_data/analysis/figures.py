@@ -95,6 +95,19 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str) -> Figures:
     return fetch(connection, queries.load(name))
 
 
+def count_notes(store: Store, manifest: Manifest) -> dict[str, int]:
+    """Return note -> how many answers of a model have it, the most frequent first."""
+    with database.connect(memory=database.LOOKING) as connection:
+        store.rows(manifest).view(connection, "rows")
+        counts = connection.execute(
+            """
+            WITH noted AS (SELECT answer_key, unnest(string_split(note, '; ')) AS note FROM rows)
+            SELECT note, count(DISTINCT answer_key) FROM noted GROUP BY note ORDER BY 2 DESC, 1
+            """
+        ).fetchall()
+    return dict(counts)
+
+
 def most_first(drops: Mapping[str, int]) -> dict[str, int]:
     """Return reason -> how many rows were left out, the most frequent first."""
     return dict(sorted(drops.items(), key=lambda drop: (-drop[1], drop[0])))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import duckdb
 
 from srlm_data.analysis import figures
-from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS
+from srlm_data.core.schema import CANDIDATES, DATASET_TYPES, JUDGMENTS, PAIRS
 from srlm_data.steps.judge_injection import injections_sql
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
@@ -48,10 +49,14 @@ LONGER: Final = 0.7
 DROPPED: Final = 0.1
 """Share of what a step looked at that is dropped for one reason, above which it is told."""
 
+NOTES: Final = 5
+"""Most notes of an engine that are told, the most frequent ones."""
+
 LOOKED_FOR: Final[Mapping[str, str]] = {
     "failed_requests": "requests that failed, and why",
     "dropped": f"more than {100 * DROPPED:g} % dropped for one reason, choices of the recipe apart",
     "only_reasoning": "answers that spent all of max_tokens on reasoning",
+    "noted_answers": "answers that are not quite what was asked for, by the engine's note",
     "fewer_than_wanted": "fewer prompts or examples than were wanted",
     "unread_judgments": f"more than {100 * UNREAD:g} % of the judgments without a score",
     "collapsed_scores": f"more than {100 * COLLAPSED:g} % of the scores alike",
@@ -96,7 +101,11 @@ class HealthWarning:
 
 def check_health(store: Store, manifest: Manifest) -> list[HealthWarning]:
     """All that is worth a line about a version; most often nothing."""
-    return [*_about_making(manifest), *_about_rows(store, manifest)]
+    return [
+        *_about_making(manifest),
+        *_about_answers(store, manifest),
+        *_about_rows(store, manifest),
+    ]
 
 
 def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
@@ -133,6 +142,17 @@ def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
             "fewer_than_wanted",
             f"{got:,} of the {wanted:,} that were wanted{most}.",
             {"wanted": wanted, "there": got},
+        )
+
+
+def _about_answers(store: Store, manifest: Manifest) -> Iterator[HealthWarning]:
+    """What the engine noted of answers that are not quite what was asked for."""
+    asked = manifest.cost.get("calls", 0) + manifest.cost.get("reused", 0)
+    if not asked or not {"answer_key", "note"} <= {*DATASET_TYPES[manifest.type].schema.names}:
+        return
+    for note, count in islice(figures.count_notes(store, manifest).items(), NOTES):
+        yield HealthWarning(
+            "noted_answers", f"{count:,} of {asked:,} answers: {note}.", {"answers": count}
         )
 
 

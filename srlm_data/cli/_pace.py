@@ -29,6 +29,13 @@ class Pace:
             return usage.goal
         return usage.calls + usage.reused, usage.total, "answers"
 
+    def reached(self, usage: Usage) -> str:
+        """Return how much is done of what is wanted, in words."""
+        done, wanted, unit = self.progress(usage)
+        if not wanted:
+            return f"{done:,} {unit}"
+        return f"{done:,} of {wanted:,} {unit}"
+
     def seconds_left(self, usage: Usage, now: float) -> float | None:
         """Return the seconds to go at the mean pace so far; None where nobody can tell.
 
@@ -54,10 +61,9 @@ class Pace:
         """Return all of it as a line."""
         if usage is None:
             return f"{self.name}: at work for {duration(now - self.began)}"
-        done, wanted, unit = self.progress(usage)
-        words = f"{self.name}: {done:,} {unit}"
-        if wanted:
-            words = f"{self.name}: {done:,} of {wanted:,} {unit} ({done / wanted:.0%})"
+        done, wanted, _ = self.progress(usage)
+        words = f"{self.name}: {self.reached(usage)}"
+        words += f" ({done / wanted:.0%})" if wanted else ""
         left = self.seconds_left(usage, now)
         words += "" if left is None else f", {duration(left)} left"
         return f"{words}, {self.speed(usage, now)}"

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,7 +30,7 @@ REDRAW_SECONDS: Final = 0.1
 """A bar that moves with every answer would take longer than many an answer."""
 
 
-_STEPS: Final = logging.getLogger("srlm_data.steps")
+_LOGS: Final = [logging.getLogger(f"srlm_data.{package}") for package in ("steps", "engines")]
 
 
 @contextlib.contextmanager
@@ -38,26 +38,28 @@ def watching(root: Path, *, quiet: bool, checks: bool) -> Iterator[TerminalWatch
     """Yield a watcher for a build in the store at ``root``, which SIGTERM stops in good order."""
     stop_tidily()
     watcher = TerminalWatcher(Store(root), quiet=quiet, checks=checks)
-    log = _StepLog(watcher._say)
-    _STEPS.setLevel(logging.INFO)
-    _STEPS.addHandler(log)
+    handler = _Log(watcher)
+    for log in _LOGS:
+        log.setLevel(logging.INFO)
+        log.addHandler(handler)
     try:
         yield watcher
     finally:
-        _STEPS.removeHandler(log)
+        for log in _LOGS:
+            log.removeHandler(handler)
         watcher.stop()
 
 
-class _StepLog(logging.Handler):
-    """Says what a step logs while it runs."""
+class _Log(logging.Handler):
+    """Says what a step or an engine logs while it runs."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, watcher: TerminalWatcher) -> None:
         super().__init__(logging.INFO)
-        self._say = say
+        self._watcher = watcher
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = "warning: " if record.levelno >= logging.WARNING else ""
-        self._say(f"      {kind}{record.getMessage()}")
+        self._watcher.hear(f"{kind}{record.getMessage()}")
 
 
 class TerminalWatcher(Watcher):
@@ -99,6 +101,7 @@ class TerminalWatcher(Watcher):
         self._heard = 0.0
         self._heart: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._reached = ""
         self._spent = Usage()
         self._money = 0.0
         self._built = self._reused = 0
@@ -109,6 +112,7 @@ class TerminalWatcher(Watcher):
         dataset = planned.dataset
         self._say(f"  building {dataset.name}  ({'; '.join(planned.reasons)})")
         self._pace = Pace(dataset.name, dataset.engine.price if dataset.engine else None)
+        self._reached = ""
         self._start_heart()
 
     def progress(self, usage: Usage) -> None:
@@ -147,6 +151,11 @@ class TerminalWatcher(Watcher):
     def waiting(self, reason: str) -> None:
         """Say who is waited for."""
         self._say(f"  {reason}")
+
+    def hear(self, sentence: str) -> None:
+        """Say what a step or an engine says of itself, which is a sign of life."""
+        self._heard = time.monotonic()
+        self._say(f"      {sentence}")
 
     def notice(self, sentence: str) -> None:
         """Say what is worth knowing."""
@@ -220,12 +229,25 @@ class TerminalWatcher(Watcher):
             read, written = self._usage.new_prompt_tokens, self._usage.new_completion_tokens
             self._spent.new_prompt_tokens += read
             self._spent.new_completion_tokens += written
-            if self._pace and self._pace.price:
-                self._money += self._pace.price.of(read, written)
+            if self._pace:
+                self._reached = self._pace.reached(self._usage)
+                if self._pace.price:
+                    self._money += self._pace.price.of(read, written)
         self._usage = self._pace = None
 
-    def summarize(self, manifests: Iterable[Manifest], next_command: str) -> None:
-        """Say at the end of a build what there is, how much is worth knowing, and what it cost."""
+    def summarize(
+        self,
+        manifests: Iterable[Manifest],
+        next_command: str,
+        remaining: Sequence[str] = (),
+    ) -> None:
+        """Say at the end of a build what there is, how much is worth knowing, and what it cost.
+
+        Args:
+            manifests: of what there is.
+            next_command: what the user does next.
+            remaining: datasets that are not there; the first is the one that was being made.
+        """
         self.stop()
         rows = ", ".join(f"{one.name.partition('.')[2]} {one.rows:,}" for one in manifests)
         self._say(f"rows: {rows}")
@@ -240,6 +262,10 @@ class TerminalWatcher(Watcher):
             f"built {self._built:,}, as before {self._reused:,}; "
             f"{counted(warnings, 'warning')}; {cost}; {duration(time.monotonic() - self._began)}"
         )
+        if remaining:
+            names = [name.partition(".")[2] for name in remaining]
+            names[0] += f" ({self._reached})" if self._reached else ""
+            self._say(f"remaining: {', '.join(names)}")
         self._say(f"next: {next_command}")
 
     def _say(self, line: str) -> None:

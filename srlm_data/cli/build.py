@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from srlm_data.cli._options import (
     replicas_option,
     seed_option,
 )
-from srlm_data.core.errors import UnfinishedError
+from srlm_data.core.errors import BoundError, UnfinishedError
 
 if TYPE_CHECKING:
     from srlm_data.store import Manifest
@@ -80,7 +80,7 @@ def build(
     from srlm_data.cli._pretty import show_samples
     from srlm_data.cli._progress import watching
 
-    unfinished: UnfinishedError | None = None
+    ended: UnfinishedError | BoundError | None = None
     manifests: Mapping[str, Manifest]
     with watching(store, quiet=quiet or as_json, checks=as_json or not quiet) as watcher:
         try:
@@ -100,8 +100,8 @@ def build(
                 watcher=watcher,
                 store=watcher.store,
             ).versions
-        except UnfinishedError as error:
-            manifests, unfinished = error.manifests, error
+        except (UnfinishedError, BoundError) as error:
+            manifests, ended = error.manifests, error
     if as_json:
         print_json(
             [
@@ -112,12 +112,21 @@ def build(
     elif not quiet:
         if limit:
             show_samples(watcher.store, manifests.values())
-        more = limit is not None or unfinished is not None
-        watcher.summarize(manifests.values(), _next_command(recipe, more=more))
-    if unfinished:
-        raise unfinished
+        remaining = ended.remaining if isinstance(ended, BoundError) else ()
+        following = _next_command(recipe, limit, ended, list(manifests.values()))
+        watcher.summarize(manifests.values(), following, remaining)
+    if ended:
+        raise ended
 
 
-def _next_command(recipe: Path, *, more: bool) -> str:
-    """Return what one does after a build: build again where more is to be made, else look at it."""
-    return f"srlm-data build {recipe}" if more else f"srlm-data report {recipe.stem}"
+def _next_command(
+    recipe: Path, limit: int | None, ended: Exception | None, manifests: Sequence[Manifest]
+) -> str:
+    """Return what one does after a build: the rest of it, the whole after a trial, or a look."""
+    if ended:
+        return f"srlm-data build {recipe}" + (f" --limit {limit}" if limit else "")
+    if limit:
+        return f"srlm-data build {recipe}"
+    if {manifest.type for manifest in manifests} & {"judgments", "pairs", "metrics"}:
+        return f"srlm-data report {recipe.stem}"
+    return f"srlm-data show {manifests[-1].name}"

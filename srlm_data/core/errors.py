@@ -106,9 +106,22 @@ class HubError(SrlmError):
 
 
 class BoundError(SrlmError):
-    """A bound that the user set was reached; all that was made and answered is kept."""
+    """A bound that the user set was reached; all that was made and answered is kept.
+
+    ``manifests`` are those of what is there, by name; ``remaining`` are names of what is not.
+    """
 
     exit_code = 11
+
+    def __init__(
+        self,
+        sentence: str,
+        manifests: Mapping[str, Any] | None = None,
+        remaining: Iterable[str] = (),
+    ) -> None:
+        super().__init__(sentence)
+        self.manifests = manifests or {}
+        self.remaining = list(remaining)
 
 
 class PreflightError(SrlmError):

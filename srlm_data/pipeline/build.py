@@ -14,6 +14,7 @@ from typing import Any
 
 from srlm_data.core import filesystem
 from srlm_data.core.errors import (
+    BoundError,
     BusyError,
     EngineError,
     RecipeError,
@@ -143,16 +144,22 @@ class _Build:
                     manifest = self._known[dataset.key] = self._one(dataset)
                     if manifest.unfinished or self._lacks_answers(dataset):
                         self._unfinished.add(dataset.key)
+            except BoundError as error:
+                remaining = [one.name for one in flow if one.key not in self._known]
+                raise BoundError(str(error), self._versions(), remaining) from None
             finally:
                 self._engines.close()
                 self._trainer.close()
             self._sealed()
-            versions = {name: manifest for (name, _), manifest in self._known.items()}
+            versions = self._versions()
             self._leave(None if any(dataset.limit for dataset in flow) else recipe, versions)
         unfinished = [manifest for manifest in versions.values() if manifest.unfinished]
         if unfinished:
             raise UnfinishedError("\n".join(map(_not_finished, unfinished)), versions)
         return versions
+
+    def _versions(self) -> dict[str, Manifest]:
+        return {name: manifest for (name, _), manifest in self._known.items()}
 
     def _has_whole_latest(self, name: str) -> bool:
         """Whether the latest version of a dataset is none of a trial."""
@@ -308,14 +315,17 @@ class _Build:
                 )
                 held.callback(engine.close)
                 arguments["engine"], usage, failures = engine, engine.usage, engine.failures
-            scratch = f"{dataset.name}-{planned.version}"
-            workshop = StoreWorkshop(self._store, scratch, self._trainer)
+            workshop = StoreWorkshop(
+                self._store, f"{dataset.name}-{planned.version}", self._trainer
+            )
             if "workshop" in dataset.step.resources:
                 # A trainer wants the memory and the cores that an idle engine would hold.
                 self._engines.close()
                 arguments["workshop"] = workshop
                 if isinstance(dataset.config, Training):
                     self._trainer.start(script("prefork.py"))
+            # What may take a day, and goes on where it was.
+            if "workshop" in dataset.step.resources or getattr(dataset.engine, "batch", False):
                 held.enter_context(self._bounds.interrupting())
             if "versions" in dataset.step.resources:
                 arguments["versions"] = self._store

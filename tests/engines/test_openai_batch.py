@@ -17,8 +17,9 @@ import pytest
 import toy
 from api_server import hang, status
 from batch_server import BatchApi, echo, serve
-from srlm_data.core.errors import DamagedError, EngineError, UnfinishedError
+from srlm_data.core.errors import BoundError, DamagedError, EngineError, UnfinishedError
 from srlm_data.engines import _retrying
+from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.settings import OpenaiEngine, open_engine
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import Recipe, load
@@ -98,6 +99,37 @@ def test_a_batch_and_a_request_of_its_own_have_one_key(api: BatchApi, far: Far) 
     assert build(load(far.file), far.store)["far.candidates"].version == made.version
     assert not api.bodies
     assert len(api.sent) == 24
+
+
+def test_a_build_says_what_it_has_sent_and_how_far_the_batches_are(
+    api: BatchApi, far: Far, cli_env: dict[str, str]
+) -> None:
+    far.recipe()
+    api.looks = 1
+    command = [sys.executable, "-m", "srlm_data", "build", str(far.file)]
+    built = subprocess.run(
+        command, env=cli_env, cwd=far.file.parent, capture_output=True, text=True, check=True
+    )
+    assert [line for line in built.stderr.splitlines() if "batch" in line] == [
+        "      sent 10 requests as batch batch_0",
+        "      sent 10 requests as batch batch_1",
+        "      sent 4 requests as batch batch_2",
+        "      12 of 24 requests are answered; batches: 3 in progress",
+        "      24 of 24 requests are answered; batches: 3 completed",
+    ]
+
+
+def test_a_build_whose_time_is_up_leaves_its_batches_to_the_next_one(
+    api: BatchApi, far: Far
+) -> None:
+    api.looks = 10**9
+    build(far.recipe(), far.store, only=["model", "prompts"])
+    with pytest.raises(BoundError, match="--max-time: the 3 s are over") as stopped:
+        build(far.recipe(), far.store, bounds=Bounds(seconds=3))
+    assert stopped.value.remaining == ["far.candidates"]
+    api.looks = 0
+    assert far.build().rows == 24
+    assert len(api.sent) == len(set(api.sent)) == 24
 
 
 def test_a_killed_build_s_batches_are_waited_for_by_the_next_one(

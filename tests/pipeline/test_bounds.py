@@ -95,6 +95,11 @@ def test_the_command_stops_with_an_exit_code_of_its_own(cli: Cli, project: Path)
         "again to go on."
     )
     assert len(toy.asked(project)) == 10
+    *_, rows, cost, remaining, following, _ = stopped.stderr.splitlines()
+    assert rows == "rows: model 1, prompts 6"
+    assert cost.startswith("built 2, as before 0; 0 warnings; 10 model calls, ")
+    assert remaining == "remaining: candidates (10 of 24 answers), judgments, pairs"
+    assert following == "next: srlm-data build toy.yaml"
     assert cli("build", "toy.yaml", "--max-time", "1h30m", "-q").returncode == 0
     assert len(toy.asked(project)) == 72
     assert "'soon' is no time" in cli("build", "toy.yaml", "--max-time", "soon").stderr

@@ -189,6 +189,30 @@ def test_a_server_that_answers_503_to_everybody_ends_the_build_with_the_reason(
     )
 
 
+def test_a_server_that_answers_429_to_everybody_is_not_waited_for_for_ever(
+    cli: Cli, project: Path
+) -> None:
+    with serve(always=status(429, "later", Retry_After="3600")) as api:
+        engine = f"engine: {{kind: openai, base_url: '{api.address}', patience: 1}}"
+        (project / "far.yaml").write_text(FAR.replace("engine: {}", engine))
+        built = cli("build", "far.yaml")
+    assert built.returncode == 6
+    assert "it has answered nothing for 1 s, found: HTTP 429, later." in built.stderr
+
+
+def test_what_an_engine_notes_of_its_answers_is_told_where_it_is_built(
+    cli: Cli, project: Path
+) -> None:
+    with serve() as api:
+        engine = f"engine: {{kind: openai, base_url: '{api.address}', omit: [seed]}}"
+        (project / "far.yaml").write_text(FAR.replace("engine: {}", engine))
+        built = cli("build", "far.yaml")
+    assert built.returncode == 0
+    assert "warning: 20 of 20 answers: sent without seed." in built.stderr
+    assert "; 1 warning; " in built.stderr
+    assert "next: srlm-data show far.candidates\n" in built.stderr
+
+
 @pytest.mark.slow
 def test_a_chat_template_that_raises_ends_the_build_with_the_reason(
     cli: Cli, project: Path

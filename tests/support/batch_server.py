@@ -63,6 +63,9 @@ class BatchApi(api_server.Api):
         batch["looks"] += 1
         if batch["status"] in ("validating", "in_progress"):
             batch["status"] = "in_progress"
+            sent = len(self.files[batch["input_file_id"]].splitlines())
+            done = min(sent, sent * batch["looks"] // (self.looks + 1))
+            batch["request_counts"] = {"total": sent, "completed": done, "failed": 0}
             if batch["looks"] > self.looks:
                 self._end(batch)
         return batch

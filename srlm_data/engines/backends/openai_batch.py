@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
@@ -23,7 +24,7 @@ from typing import Any, Final, TypeVar
 
 import openai
 
-from srlm_data.core.errors import EngineError
+from srlm_data.core.errors import EngineError, counted
 from srlm_data.engines._chat import failed
 from srlm_data.engines._retrying import pause
 from srlm_data.engines._server_answers import parse
@@ -34,6 +35,8 @@ from srlm_data.engines.protocol import Completion, Request, response_keys
 from srlm_data.engines.settings import OpenaiEngine
 
 T = TypeVar("T")
+
+_LOG: Final = logging.getLogger(__name__)
 
 _ENDPOINT: Final = "/v1/chat/completions"
 _MOST_OPEN: Final = 16  # batches that are waited for at a time: what they ask is held in memory
@@ -65,6 +68,7 @@ class OpenaiBatch:
         self._settings = settings
         self._server = server
         self._client = server.client
+        self._last_progress = ""
         self._records = BatchRecords(folder, str(self._client.base_url), self.model)
 
     def generate(
@@ -99,7 +103,7 @@ class OpenaiBatch:
                         unread.append(sent[key])
             if not unread:
                 return
-            looks = [(record, self._look(record)) for record in unread]
+            looks = self._look_at(unread)
             ended = [(record, batch) for record, batch in looks if _status(batch) in _ENDED]
             for record, batch in ended:
                 unread.remove(record)
@@ -151,6 +155,7 @@ class OpenaiBatch:
 
         record.batch = self._call(create)
         self._records.write(record)
+        _LOG.info("sent %s as batch %s", counted(len(requests), "request"), record.batch)
         return record
 
     def _read_records(self) -> list[BatchRecord]:
@@ -174,6 +179,14 @@ class OpenaiBatch:
             if listed == _MOST_LISTED:
                 break
         return None
+
+    def _look_at(self, records: list[BatchRecord]) -> list[tuple[BatchRecord, Any]]:
+        """Return records with their batches as they are now, and log what has changed."""
+        looks = [(record, self._look(record)) for record in records]
+        if (progress := _progress(looks)) != self._last_progress:
+            _LOG.info("%s", progress)
+            self._last_progress = progress
+        return looks
 
     def _look(self, record: BatchRecord) -> Any:
         """Return the batch of a record as it is now; None where the server knows it no more."""
@@ -310,6 +323,19 @@ def _id_of(thing: Any) -> str:
 
 def _status(batch: Any) -> str:
     return "gone" if batch is None else str(batch.status)
+
+
+def _progress(looks: list[tuple[BatchRecord, Any]]) -> str:
+    """Return how far batches are, as far as the server tells."""
+    counts = [getattr(batch, "request_counts", None) for _, batch in looks]
+    done, failed_ = (
+        sum(getattr(count, name, None) or 0 for count in counts) for name in ("completed", "failed")
+    )
+    sent = sum(len(record.keys) for record, _ in looks)
+    states = Counter(_status(batch).replace("_", " ") for _, batch in looks)
+    words = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    failures = f", {failed_:,} failed" if failed_ else ""
+    return f"{done:,} of {sent:,} requests are answered{failures}; batches: {words}"
 
 
 def _as_status(code: Any) -> int:
