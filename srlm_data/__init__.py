@@ -77,8 +77,17 @@ if TYPE_CHECKING:
     from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, request_seed
     from srlm_data.engines.sampling import SamplingConfig
     from srlm_data.models.identity import Workshop
-    from srlm_data.pipeline.api import BuildResult, EvalResult, PlanResult, build, evaluate, plan
+    from srlm_data.pipeline.api import (
+        BuildResult,
+        EvalResult,
+        PlanResult,
+        build,
+        check_judge,
+        evaluate,
+        plan,
+    )
     from srlm_data.pipeline.build import Watcher
+    from srlm_data.pipeline.judge_check import JudgeCheck
     from srlm_data.publish.api import (
         Published,
         PullResult,
@@ -115,8 +124,9 @@ _NAMES: Final = {
     "engines.protocol": "Completion Engine Request Sampling request_seed",
     "engines.sampling": "SamplingConfig",
     "models.identity": "Workshop",
-    "pipeline.api": "BuildResult EvalResult PlanResult build evaluate plan",
+    "pipeline.api": "BuildResult EvalResult PlanResult build check_judge evaluate plan",
     "pipeline.build": "Watcher",
+    "pipeline.judge_check": "JudgeCheck",
     "publish.api": "Published PullResult Upload prepare_push pull push send",
     "publish.export": "Export export",
     "report": "write_report",
@@ -160,6 +170,7 @@ __all__ = [
     "Export",
     "GcResult",
     "HubError",
+    "JudgeCheck",
     "JudgePrompt",
     "Judgments",
     "Labels",
@@ -202,6 +213,7 @@ __all__ = [
     "ask",
     "assistant",
     "build",
+    "check_judge",
     "connect",
     "cost",
     "diff",

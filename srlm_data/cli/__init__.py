@@ -28,6 +28,7 @@ from srlm_data.cli.eval import evaluate
 from srlm_data.cli.export import export
 from srlm_data.cli.gc import gc
 from srlm_data.cli.init import init
+from srlm_data.cli.judge_check import judge_check
 from srlm_data.cli.lineage import lineage
 from srlm_data.cli.log import log
 from srlm_data.cli.ls import ls
@@ -88,7 +89,7 @@ def cli(context: click.Context, root: Path) -> None:
 
 
 COMMANDS = [
-    *(build, evaluate, plan),
+    *(build, evaluate, plan, judge_check),
     *(ls, show, log, cost, sql, diff, lineage, report, review),
     *(verify, tag, rm, gc, publish, pull, export),
     *(steps, init, doctor),

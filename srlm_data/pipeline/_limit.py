@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -75,6 +75,18 @@ def limited(recipe: Recipe, prompts: int, store: Store) -> Recipe:
     trial = _Trial(prompts, built - own)
     datasets = {short: trial.of(dataset) for short, dataset in recipe.datasets.items()}
     return replace(recipe, datasets=datasets)
+
+
+def few(datasets: Iterable[Dataset], prompts: int, built: Collection[str]) -> list[Dataset]:
+    """Return what takes the place of some datasets where a few prompts are enough.
+
+    Args:
+        datasets: the whole ones.
+        prompts: how many prompts.
+        built: names of datasets that are taken as they are.
+    """
+    trial = _Trial(prompts, built)
+    return [trial.of(dataset) for dataset in datasets]
 
 
 class _Trial:

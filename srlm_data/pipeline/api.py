@@ -23,6 +23,7 @@ from srlm_data.pipeline._preflight import Problem, find_problems, refuse
 from srlm_data.pipeline.build import Watcher
 from srlm_data.pipeline.build import build as build_recipe
 from srlm_data.pipeline.estimate import Estimate
+from srlm_data.pipeline.judge_check import JudgeCheck, check
 from srlm_data.pipeline.plan import Planned
 from srlm_data.pipeline.recipe import Recipe, load
 from srlm_data.pipeline.signature import look_for_steps_in
@@ -261,6 +262,44 @@ def evaluate(
         for row in opened.rows(versions[dataset.name]).dicts()
     }
     return EvalResult(versions, paper_table(metrics, names))
+
+
+def check_judge(
+    recipe: str | Path,
+    step: str | None = None,
+    *,
+    n: int = 5,
+    engine: str | None = None,
+    seed: int | None = None,
+    preflight: bool = True,
+    watcher: Watcher | None = None,
+    store: Place = None,
+) -> JudgeCheck:
+    """Return what a recipe's judge says of a few candidates, as ``srlm-data judge-check`` does.
+
+    Args:
+        recipe: the YAML file.
+        step: the short name of its judgments; not needed where it has one judge.
+        n: how many candidates are judged, and of how many prompts two ranked replies.
+        engine: a kind that replaces the recipe's own.
+        seed: a number that replaces the recipe's own.
+        preflight: whether servers are asked what they serve.
+        watcher: hears how it goes.
+        store: where versions lie, and the response cache.
+
+    Raises:
+        ArgumentError: there is no such judge, or a model that it needs is not trained yet.
+        SrlmError: as :func:`build` does.
+    """
+    loaded = _load(recipe, engine=engine, seed=seed)
+    return check(
+        loaded,
+        open_store(store),
+        step,
+        candidates=n,
+        preflight=preflight,
+        watcher=_Logged(watcher or Watcher()),
+    )
 
 
 def _load(

@@ -210,15 +210,17 @@ class JudgeForm(JudgePrompt):
             score = min(scores) if self.combine == "min" else max(scores)
         return Reading("parsed", score, f"the {self.combine} of {len(scores)} criteria")
 
-    def constraint(self) -> dict[str, Any]:
+    def constraint(self, max_tokens: int) -> dict[str, Any]:
         """What an engine that can holds judgments to, as arguments of ``SamplingConfig.sampling``.
 
         It is what the reader reads: an object of JSON; else lines of reasons, then the score, the
         scores of the criteria, or a match of the reader's own expression; or one of the choices.
+        A reason in JSON has at most as many characters as ``max_tokens``: a small model knows no
+        end, and the score must still come.
         """
         names = [criterion.name for criterion in self.criteria]
         if self.reader == "json":
-            return {"json_schema": _object_of(names or [self.field], self.on)}
+            return {"json_schema": _object_of(names or [self.field], self.on, max_tokens)}
         if self.reader == "choice":
             return {"pattern": f"({'|'.join(map(re.escape, self.choices))})"}
         if self.reader == "regex":
@@ -285,17 +287,13 @@ def _lines_before(label: str) -> str:
     return f"(({'|'.join(others)})\n\n?)+"
 
 
-_LONGEST_REASON: Final = 2000
-"""Characters that a guided judge may write before its scores; a small model knows no end."""
-
-
-def _object_of(fields: Sequence[str], scale: Scale) -> dict[str, Any]:
+def _object_of(fields: Sequence[str], scale: Scale, longest: int) -> dict[str, Any]:
     """The JSON schema of an object with reasons first, then numbers of the scale."""
     low, high = scale
     number: dict[str, Any] = {"type": "number", "minimum": low, "maximum": high}
     if _are_whole(scale):
         number = {"type": "integer", "minimum": int(low), "maximum": int(high)}
-    reason = {"type": "string", "maxLength": _LONGEST_REASON}
+    reason = {"type": "string", "maxLength": longest}
     return {
         "type": "object",
         "properties": {"reason": reason, **dict.fromkeys(fields, number)},

@@ -71,7 +71,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         DataError: ``model`` is not the model that the engine has loaded.
         EngineError: the engine cannot go on.
     """
-    sampling = config.sampling(**config.constraint() if config.guided else {})
+    sampling = config.sampling(**config.constraint(config.max_tokens) if config.guided else {})
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
     injections: dict[str, Counter[str]] = {

@@ -83,7 +83,7 @@ def test_a_guided_judgment_ends_with_a_score_however_many_are_under_way(
     prompt = templates.load("judge_brief").fill(
         prompt="What colour is the hat?", response="The hat is red."
     )
-    guided = Sampling(0.7, 0.9, 64, **Judge().constraint())
+    guided = Sampling(0.7, 0.9, 64, **Judge().constraint(64))
     asked = [Request(str(seed), tuple(user(prompt)), guided, seed) for seed in range(48)]
     done = run(server, asked, concurrency=48).values()
     assert {read_score(one.text, one.finish_reason).state for one in done} <= {

@@ -96,24 +96,25 @@ def test_what_a_guided_judge_may_say_is_what_its_reader_reads(
     settings: dict[str, Any], text: str
 ) -> None:
     config = judge(guided=True, **settings)
-    assert re.fullmatch(config.constraint()["pattern"], text)
+    assert re.fullmatch(config.constraint(64)["pattern"], text)
     assert config.read(text, "stop")[0][1].state == "parsed"
 
 
 @pytest.mark.parametrize("text", ["Score: 4", "Score: 1\nScore: 4", "Good.\nScore: 4\n"])
 def test_a_guided_judge_says_why_first_and_ends_with_its_one_score(text: str) -> None:
-    pattern = judge(guided=True).constraint()["pattern"]
+    pattern = judge(guided=True).constraint(64)["pattern"]
     assert not re.fullmatch(pattern, text)
     assert re.fullmatch(pattern, "So it is.\nScores vary.\n\nSc\nScore: 4") is None
     assert re.fullmatch(pattern, "So it is.\n\nIt scores well.\nScore: 4")
 
 
 def test_a_guided_judge_of_json_writes_reasons_first_then_numbers_of_its_scale() -> None:
-    schema = judge(guided=True, reader="json", scale=[0, 10], criteria=["a", "b"]).constraint()
+    schema = judge(guided=True, reader="json", scale=[0, 10], criteria=["a", "b"]).constraint(64)
     properties = schema["json_schema"]["properties"]
     assert list(properties) == ["reason", "a", "b"]
+    assert properties["reason"]["maxLength"] == 64
     assert properties["a"] == {"type": "integer", "minimum": 0, "maximum": 10}
-    fractions = judge(guided=True, reader="json", scale=[0, 1]).constraint()["json_schema"]
+    fractions = judge(guided=True, reader="json", scale=[0, 1]).constraint(64)["json_schema"]
     assert fractions["properties"]["score"] == {"type": "number", "minimum": 0, "maximum": 1}
 
 

@@ -145,10 +145,10 @@ def test_a_guided_judge_asks_for_texts_that_end_with_a_score():
     engine = FakeEngine(lambda request: "Good.\nScore: 4")
     rows = list(judge(Judge(guided=True), candidates("a"), models(), engine).dicts())
     assert {request.sampling.pattern for request in engine.asked} == {
-        Judge().constraint()["pattern"]
+        Judge().constraint(64)["pattern"]
     }
     assert Judge().identity() != Judge(guided=True).identity()
-    assert re.fullmatch(Judge().constraint()["pattern"], "Two lines.\n\nScore: 0")
-    assert not re.fullmatch(Judge().constraint()["pattern"], "Score: 6")
-    assert not re.fullmatch(Judge().constraint()["pattern"], "Score: 4 and more")
+    assert re.fullmatch(Judge().constraint(64)["pattern"], "Two lines.\n\nScore: 0")
+    assert not re.fullmatch(Judge().constraint(64)["pattern"], "Score: 6")
+    assert not re.fullmatch(Judge().constraint(64)["pattern"], "Score: 4 and more")
     assert [row["score"] for row in rows] == [4, 4, 4]

@@ -1,0 +1,373 @@
+"""What a judge says of a few candidates, and what is read of it, before many are paid for.
+
+The requests are the build's own, with its seeds, and their answers are kept in the response cache:
+the build does not ask them again. What the judge reads is taken from the store where it is built;
+what is not there is made for a few prompts, as ``build --limit`` makes it. No model is trained.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import duckdb
+
+from srlm_data.core import database, filesystem
+from srlm_data.core.errors import ArgumentError, counted, did_you_mean
+from srlm_data.core.messages import render
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import CANDIDATES
+from srlm_data.core.tables import Table
+from srlm_data.engines.cache.journal import seal_journals
+from srlm_data.evaluation.judge_accuracy import MeasureJudge, agree
+from srlm_data.models.training import Training
+from srlm_data.pipeline._limit import few
+from srlm_data.pipeline._resources import Engines
+from srlm_data.pipeline.build import Watcher, build
+from srlm_data.pipeline.plan import plan, plan_flow
+from srlm_data.pipeline.recipe import Dataset, Recipe
+from srlm_data.steps.judgments import Judge
+from srlm_data.store import Manifest, Store, access
+
+
+@dataclass(frozen=True)
+class CheckedJudgment:
+    """A judgment, and what was read of it.
+
+    Attributes:
+        rank: the place that humans gave the answer, 0 the best; None where they gave none.
+        state: what became of it; see ``schema.STATES``.
+        why: how the score was read, or why there is none.
+        criteria: criterion -> its score, for a judge of several.
+    """
+
+    candidate_id: str
+    prompt_id: str
+    prompt: str
+    response: str
+    rank: int | None
+    text: str
+    state: str
+    score: float | None
+    why: str
+    criteria: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class HumanOrder:
+    """How the judge orders what humans have ranked: the best and the worst reply of some prompts.
+
+    Attributes:
+        dataset: where the replies are.
+        pairs: prompts of which both replies have a score.
+        agreeing: pairs that the judge orders as humans did.
+        tied: pairs to which it gave equal scores.
+        unscored: prompts of which a reply has no score.
+    """
+
+    dataset: str
+    pairs: int
+    agreeing: int
+    tied: int
+    unscored: int
+    judgments: list[CheckedJudgment]
+
+    @property
+    def share(self) -> float | None:
+        """The share of the pairs that the judge orders as humans did."""
+        return self.agreeing / self.pairs if self.pairs else None
+
+
+@dataclass(frozen=True, repr=False)
+class JudgeCheck(Table):
+    """What a judge said of a few candidates.
+
+    Attributes:
+        dataset: the judgments that the recipe wants.
+        model: the version of the model that judged.
+        judgments: one of each candidate that was shown.
+        human: how it orders ranked replies; None where the recipe has none.
+        asked: requests that were sent, and are kept for the build.
+        kept: answers that were there already.
+        drops: candidates that could not be shown, by reason.
+    """
+
+    dataset: str
+    model: str
+    template: str
+    scale: str
+    reader: str
+    judgments: list[CheckedJudgment]
+    human: HumanOrder | None
+    asked: int
+    kept: int
+    drops: dict[str, int]
+
+    @property
+    def states(self) -> dict[str, int]:
+        """State -> judgments, of all that were made."""
+        ranked = self.human.judgments if self.human else []
+        # Ranked replies may be the candidates themselves.
+        every = {one.candidate_id: one.state for one in [*self.judgments, *ranked]}
+        return dict(Counter(every.values()).most_common())
+
+    @property
+    def read(self) -> float:
+        """The share of the judgments that have a score."""
+        return self.states.get("parsed", 0) / max(sum(self.states.values()), 1)
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each judgment."""
+        rows = [
+            [one.candidate_id, one.state, "" if one.score is None else f"{one.score:g}", one.why]
+            for one in self.judgments
+        ]
+        return ["candidate", "state", "score", "why"], rows
+
+
+def check(
+    recipe: Recipe,
+    store: Store,
+    step: str | None = None,
+    *,
+    candidates: int = 5,
+    preflight: bool = True,
+    watcher: Watcher | None = None,
+) -> JudgeCheck:
+    """Ask a recipe's judge about a few candidates, and about a few ranked replies.
+
+    Args:
+        recipe: the recipe.
+        store: where its versions lie, and the response cache.
+        step: the short name of the judgments; not needed where the recipe has one judge.
+        candidates: how many are judged, once each; so many prompts have two ranked replies judged.
+        preflight: whether servers are asked what they serve where something must be built first.
+        watcher: told how it goes.
+
+    Raises:
+        ArgumentError: there is no such judge, or a model that it needs is not trained yet.
+        SrlmError: as a build raises it.
+    """
+    watcher = watcher or Watcher()
+    dataset = _find(recipe, step)
+    built = {one.dataset.name for one in plan(recipe, store) if one.action == "reuse"}
+    reads = dict(dataset.reads())
+    wanted = [reads["candidates"], reads["model"], *_ranked(recipe)]
+    shown, model, *ranked = few(wanted, candidates, built)
+    manifests = _build([shown, model, *ranked], recipe, store, preflight, watcher)
+    models = store.rows(manifests[model.key])
+    with database.connect() as connection:
+        some = _take(connection, store.rows(manifests[shown.key]), _SOME, candidates)
+        replies, of = _take_ranked(connection, store, manifests, ranked, candidates)
+    engines = Engines(store)
+    assert dataset.engine
+    with (
+        filesystem.refusals(store.root),
+        access.shared(store.root, wait=True),
+        contextlib.closing(engines),
+        contextlib.closing(
+            engines.recorded(dataset.engine, models, dataset.name, watcher.progress)
+        ) as engine,
+    ):
+        config = dataset.config
+        assert isinstance(config, Judge)
+        once = config.model_copy(update={"repeats": 1})
+        drops: Counter[str] = Counter()
+        said = []
+        for rows in (some, replies):
+            made = dataset.step.function(once, candidates=rows, model=models, engine=engine)
+            said.append(_read(once, rows, made))
+            drops.update(made.drops)
+        engine.failures.refuse_all(engine.usage.calls + engine.usage.reused)
+        usage = engine.usage
+    seal_journals(store.root)
+    return JudgeCheck(
+        dataset=dataset.name,
+        model=manifests[model.key].ref,
+        template=config.template.name,
+        scale=str(config.on),
+        reader=config.reader,
+        judgments=said[0],
+        human=_hold(of, said[1]) if of else None,
+        asked=usage.calls,
+        kept=usage.reused,
+        drops=dict(drops),
+    )
+
+
+def _find(recipe: Recipe, step: str | None) -> Dataset:
+    judges = {
+        short: dataset
+        for short, dataset in recipe.datasets.items()
+        if isinstance(dataset.config, Judge)
+    }
+    names = ", ".join(judges) or "none"
+    if step is None and len(judges) == 1:
+        return next(iter(judges.values()))
+    if step is None:
+        raise ArgumentError(
+            f"{recipe.path}: a step 'judge' is wanted, found {names}. "
+            + ("Name one of them." if judges else "Name a recipe that has one.")
+        )
+    if step not in judges:
+        raise ArgumentError(
+            f"{recipe.path}: no step 'judge' makes '{step}', found {names}."
+            f"{did_you_mean(step, judges)} Name one that does."
+        )
+    return judges[step]
+
+
+def _ranked(recipe: Recipe) -> list[Dataset]:
+    """Candidates of the recipe and of those it reads from that no model wrote."""
+
+    def is_human(dataset: Dataset) -> bool:
+        return not dataset.step.resources & {"engine", "workshop"} and all(
+            is_human(read) for _, read in dataset.reads()
+        )
+
+    return [one for one in recipe.flow() if one.makes is CANDIDATES and is_human(one)]
+
+
+def _build(
+    datasets: Sequence[Dataset], recipe: Recipe, store: Store, preflight: bool, watcher: Watcher
+) -> dict[Any, Manifest]:
+    """Make what is missing of some datasets, and return the version of each.
+
+    Raises:
+        ArgumentError: a model would have to be trained.
+    """
+    wanted = replace(recipe, datasets={str(n): one for n, one in enumerate(datasets)})
+    planned = plan_flow(wanted.flow(), store)
+    for one in planned:
+        if one.action != "reuse" and isinstance(one.dataset.config, Training):
+            stem, _, short = one.dataset.name.partition(".")
+            raise ArgumentError(
+                f"judge-check: it trains no model, and '{one.dataset.name}' is not built. Run "
+                f"'srlm-data build {recipe.path.with_stem(stem)} {short}' first."
+            )
+    if any(one.action != "reuse" for one in planned):
+        build(wanted, store, preflight=preflight, watcher=watcher)
+        planned = plan_flow(wanted.flow(), store)
+    return {
+        one.dataset.key: store.manifest(one.dataset.name, one.version)
+        for one in planned
+        if one.version
+    }
+
+
+# Of as many prompts as there are, and always the same ones.
+_SOME: Final = """
+    FROM candidates
+    ORDER BY row_number() OVER (PARTITION BY prompt_id ORDER BY md5(candidate_id)), md5(prompt_id)
+    LIMIT $1
+"""
+
+# The best and the worst reply of a few prompts; held-out ones first, which no judge was taught by.
+_ENDS: Final = """
+    WITH ends AS (
+        SELECT prompt_id, arg_min(candidate_id, (rank, candidate_id)) AS best,
+               arg_max(candidate_id, (rank, candidate_id)) AS worst
+        FROM candidates WHERE rank IS NOT NULL
+        GROUP BY prompt_id HAVING min(rank) < max(rank)
+        ORDER BY bool_or(split = 'eval') DESC NULLS LAST, md5(prompt_id) LIMIT $1
+    )
+    SELECT candidates.* FROM candidates JOIN ends USING (prompt_id)
+    WHERE candidate_id IN (best, worst) ORDER BY prompt_id, rank
+"""
+
+
+def _take(connection: duckdb.DuckDBPyConnection, rows: Rows, query: str, number: int) -> Rows:
+    connection.execute("DROP VIEW IF EXISTS candidates")
+    rows.view(connection, "candidates")
+    return Rows.of(CANDIDATES, connection.sql(query, params=[number]).to_arrow_table())
+
+
+def _take_ranked(
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    manifests: dict[Any, Manifest],
+    datasets: Sequence[Dataset],
+    number: int,
+) -> tuple[Rows, str | None]:
+    """Replies that humans ranked, of the first dataset that has some, and its name."""
+    for dataset in datasets:
+        manifest = manifests[dataset.key]
+        if (replies := _take(connection, store.rows(manifest), _ENDS, number)).count():
+            return replies, manifest.ref
+    return Rows.of(CANDIDATES, CANDIDATES.schema.empty_table()), None
+
+
+def _read(config: Judge, candidates: Rows, made: Rows) -> list[CheckedJudgment]:
+    """The judgments of some candidates, in the order of these."""
+    of = {row["candidate_id"]: row for row in made.dicts() if row["criterion"] is None}
+    checked = []
+    for candidate in candidates.dicts():
+        judgment = of.get(candidate["candidate_id"])
+        if judgment is None:  # it lacks what the template shows
+            continue
+        [(_, whole), *parts] = config.read(judgment["text"], judgment["finish_reason"])
+        checked.append(
+            CheckedJudgment(
+                candidate_id=candidate["candidate_id"],
+                prompt_id=candidate["prompt_id"],
+                prompt=render(candidate["prompt"]),
+                response=candidate["response"],
+                rank=candidate["rank"],
+                text=judgment["text"],
+                state=whole.state,
+                score=whole.score,
+                why=judgment["error"] or whole.why,
+                criteria={str(name): part.score for name, part in parts},
+            )
+        )
+    return checked
+
+
+def _hold(dataset: str, judgments: list[CheckedJudgment]) -> HumanOrder:
+    """Hold the scores of ranked replies against the order that humans gave them."""
+    prompts: dict[str, list[CheckedJudgment]] = {}
+    for one in judgments:
+        prompts.setdefault(one.prompt_id, []).append(one)
+    agreements = [
+        agree(
+            MeasureJudge.model_validate({}),
+            [one.rank or 0 for one in both],
+            [one.score for one in both],
+        )
+        for both in prompts.values()
+    ]
+    return HumanOrder(
+        dataset,
+        pairs=sum(one.pairs for one in agreements),
+        agreeing=int(sum(one.right for one in agreements)),
+        tied=sum(bool(one.constant) for one in agreements),
+        unscored=sum(not one.pairs for one in agreements),
+        judgments=judgments,
+    )
+
+
+def describe(check: JudgeCheck) -> list[str]:
+    """Return what there is to say of all judgments together, a sentence each."""
+    states = ", ".join(
+        f"{count} {state.replace('_', ' ')}" for state, count in check.states.items()
+    )
+    total = sum(check.states.values())
+    lines = [f"read {100 * check.read:.0f} % of {counted(total, 'judgment')}: {states or 'none'}"]
+    if check.human is None:
+        lines.append("the recipe has no replies that humans ranked")
+    else:
+        human = check.human
+        share = "none" if human.share is None else f"{100 * human.share:.0f} %"
+        lines.append(
+            f"in the human order: {share} of {counted(human.pairs, 'pair')} of {human.dataset}; "
+            f"{human.tied} tied, {human.unscored} without a score"
+        )
+    for reason, count in check.drops.items():
+        lines.append(f"{counted(count, 'candidate')} not shown: {reason.replace('_', ' ')}")
+    lines.append(
+        f"{counted(check.asked, 'request')} sent, {check.kept} kept before; a build asks none again"
+    )
+    return lines
