@@ -188,11 +188,11 @@ def agreement_of_judges(manifest: Manifest | None) -> str | None:
     """Return how far the judges of a panel agree, in words; None of what is no panel's."""
     if manifest is None or manifest.identity.get("step") != "combine_judges":
         return None
-    found = manifest.notes["agreement"]
-    if found["alpha"] is None:
+    agreed = manifest.notes["agreement"]
+    if agreed["alpha"] is None:
         return "unknown"
-    between = "" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]"
-    return f"{found['alpha']:.2f}{between}"
+    between = "" if agreed["low"] is None else f" [{agreed['low']:.2f}, {agreed['high']:.2f}]"
+    return f"{agreed['alpha']:.2f}{between}"
 
 
 def score_by_length(connection: duckdb.DuckDBPyConnection) -> Figures:

@@ -111,18 +111,20 @@ def _print(check: JudgeCheck) -> None:
 
 
 def _print_judgments(judgments: Iterable[CheckedJudgment]) -> None:
-    for number, one in enumerate(judgments, start=1):
-        rank = "" if one.rank is None else f", rank {one.rank}"
-        say(f"\n{number}  candidate {one.candidate_id[:8]}{rank}")
-        _print_text("prompt", one.prompt, _SHOWN)
-        _print_text("response", one.response, _SHOWN)
-        _print_text("judgment", one.text, _SHOWN_JUDGMENT)
+    for number, judgment in enumerate(judgments, start=1):
+        rank = "" if judgment.rank is None else f", rank {judgment.rank}"
+        say(f"\n{number}  candidate {judgment.candidate_id[:8]}{rank}")
+        _print_text("prompt", judgment.prompt, _SHOWN)
+        _print_text("response", judgment.response, _SHOWN)
+        _print_text("judgment", judgment.text, _SHOWN_JUDGMENT)
         criteria = "".join(
             f", {name} {'no score' if score is None else f'{score:g}'}"
-            for name, score in one.criteria.items()
+            for name, score in judgment.criteria.items()
         )
-        score = "no score" if one.score is None else f"{one.score:g}"
-        _print_text("read", f"{score}{criteria} ({one.state}: {one.why})", _SHOWN_JUDGMENT)
+        score = "no score" if judgment.score is None else f"{judgment.score:g}"
+        _print_text(
+            "read", f"{score}{criteria} ({judgment.state}: {judgment.why})", _SHOWN_JUDGMENT
+        )
 
 
 def _print_text(name: str, text: str, most: int) -> None:

@@ -135,15 +135,15 @@ def _gather(
         "SELECT DISTINCT name, scale_low, scale_high FROM given JOIN names USING (judge) "
         "ORDER BY ALL"
     ).fetchall()
-    found = {Scale.of(low, high) for _, low, high in scales}
+    known = {Scale.of(low, high) for _, low, high in scales}
     wanted = Scale(*config.scale) if config.scale else None
-    if (wanted is None and len(found) > 1) or (wanted and None in found):
-        told = ", ".join(
+    if (wanted is None and len(known) > 1) or (wanted and None in known):
+        listed = ", ".join(
             f"{name} from {Scale(low, high)}" if low is not None else f"{name} on none"
             for name, low, high in scales
         )
         raise DataError(
-            f"combine_judges: scores of different scales have no mean, found {told}. "
+            f"combine_judges: scores of different scales have no mean, found {listed}. "
             "Set 'scale: [0, 5]' or the like, which all are brought to."
         )
     brought = "score"
@@ -157,7 +157,7 @@ def _gather(
         f"round(({brought})::DOUBLE, 9) AS score FROM given SEMI JOIN candidates "
         "USING (candidate_id)"
     )
-    return wanted or found.pop()
+    return wanted or known.pop()
 
 
 # A row for each judge that was asked about an answer; no score where it abstained.

@@ -91,7 +91,7 @@ class JudgeCheck(Table):
         judgments: one of each candidate that was shown.
         human: how it orders ranked replies; None where the recipe has none.
         asked: requests that were sent, and are kept for the build.
-        kept: answers that were there already.
+        reused: answers that were there already.
         drops: candidates that could not be shown, by reason.
     """
 
@@ -103,7 +103,7 @@ class JudgeCheck(Table):
     judgments: list[CheckedJudgment]
     human: HumanOrder | None
     asked: int
-    kept: int
+    reused: int
     drops: dict[str, int]
 
     @property
@@ -111,8 +111,8 @@ class JudgeCheck(Table):
         """State -> judgments, of all that were made."""
         ranked = self.human.judgments if self.human else []
         # Ranked replies may be the candidates themselves.
-        every = {one.candidate_id: one.state for one in [*self.judgments, *ranked]}
-        return dict(Counter(every.values()).most_common())
+        states = {each.candidate_id: each.state for each in [*self.judgments, *ranked]}
+        return dict(Counter(states.values()).most_common())
 
     @property
     def read(self) -> float:
@@ -122,8 +122,8 @@ class JudgeCheck(Table):
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each judgment."""
         rows = [
-            [one.candidate_id, one.state, "" if one.score is None else f"{one.score:g}", one.why]
-            for one in self.judgments
+            [each.candidate_id, each.state, _number(each.score), each.why]
+            for each in self.judgments
         ]
         return ["candidate", "state", "score", "why"], rows
 
@@ -153,7 +153,7 @@ def check(
     """
     watcher = watcher or Watcher()
     dataset = _find(recipe, step)
-    built = {one.dataset.name for one in plan(recipe, store) if one.action == "reuse"}
+    built = {planned.dataset.name for planned in plan(recipe, store) if planned.action == "reuse"}
     reads = dict(dataset.reads())
     wanted = [reads["candidates"], reads["model"], *_ranked(recipe)]
     shown, model, *ranked = few(wanted, candidates, built)
@@ -176,11 +176,11 @@ def check(
         assert isinstance(config, Judge)
         once = config.model_copy(update={"repeats": 1})
         drops: Counter[str] = Counter()
-        said = []
+        checked = []
         for rows in (some, replies):
-            made = dataset.step.function(once, candidates=rows, model=models, engine=engine)
-            said.append(_read(once, rows, made))
-            drops.update(made.drops)
+            judgments = dataset.step.function(once, candidates=rows, model=models, engine=engine)
+            checked.append(_read(once, rows, judgments))
+            drops.update(judgments.drops)
         engine.failures.refuse_all(engine.usage.calls + engine.usage.reused)
         usage = engine.usage
     seal_journals(store.root)
@@ -190,10 +190,10 @@ def check(
         template=config.template.name,
         scale=str(config.on),
         reader=config.reader,
-        judgments=said[0],
-        human=_hold(of, said[1]) if of else None,
+        judgments=checked[0],
+        human=_hold(of, checked[1]) if of else None,
         asked=usage.calls,
-        kept=usage.reused,
+        reused=usage.reused,
         drops=dict(drops),
     )
 
@@ -228,7 +228,9 @@ def _ranked(recipe: Recipe) -> list[Dataset]:
             is_human(read) for _, read in dataset.reads()
         )
 
-    return [one for one in recipe.flow() if one.makes is CANDIDATES and is_human(one)]
+    return [
+        dataset for dataset in recipe.flow() if dataset.makes is CANDIDATES and is_human(dataset)
+    ]
 
 
 def _build(
@@ -239,22 +241,23 @@ def _build(
     Raises:
         ArgumentError: a model would have to be trained.
     """
-    wanted = replace(recipe, datasets={str(n): one for n, one in enumerate(datasets)})
-    planned = plan_flow(wanted.flow(), store)
-    for one in planned:
-        if one.action != "reuse" and isinstance(one.dataset.config, Training):
-            stem, _, short = one.dataset.name.partition(".")
+    wanted = replace(recipe, datasets={str(place): each for place, each in enumerate(datasets)})
+    plans = plan_flow(wanted.flow(), store)
+    missing = [planned.dataset for planned in plans if planned.action != "reuse"]
+    for dataset in missing:
+        if isinstance(dataset.config, Training):
+            stem, _, short = dataset.name.partition(".")
             raise ArgumentError(
-                f"judge-check: it trains no model, and '{one.dataset.name}' is not built. Run "
+                f"judge-check: it trains no model, and '{dataset.name}' is not built. Run "
                 f"'srlm-data build {recipe.path.with_stem(stem)} {short}' first."
             )
-    if any(one.action != "reuse" for one in planned):
+    if missing:
         build(wanted, store, preflight=preflight, watcher=watcher)
-        planned = plan_flow(wanted.flow(), store)
+        plans = plan_flow(wanted.flow(), store)
     return {
-        one.dataset.key: store.manifest(one.dataset.name, one.version)
-        for one in planned
-        if one.version
+        planned.dataset.key: store.manifest(planned.dataset.name, planned.version)
+        for planned in plans
+        if planned.version
     }
 
 
@@ -300,9 +303,9 @@ def _take_ranked(
     return Rows.of(CANDIDATES, CANDIDATES.schema.empty_table()), None
 
 
-def _read(config: Judge, candidates: Rows, made: Rows) -> list[CheckedJudgment]:
+def _read(config: Judge, candidates: Rows, judgments: Rows) -> list[CheckedJudgment]:
     """The judgments of some candidates, in the order of these."""
-    of = {row["candidate_id"]: row for row in made.dicts() if row["criterion"] is None}
+    of = {row["candidate_id"]: row for row in judgments.dicts() if row["criterion"] is None}
     checked = []
     for candidate in candidates.dicts():
         judgment = of.get(candidate["candidate_id"])
@@ -329,24 +332,28 @@ def _read(config: Judge, candidates: Rows, made: Rows) -> list[CheckedJudgment]:
 def _hold(dataset: str, judgments: list[CheckedJudgment]) -> HumanOrder:
     """Hold the scores of ranked replies against the order that humans gave them."""
     prompts: dict[str, list[CheckedJudgment]] = {}
-    for one in judgments:
-        prompts.setdefault(one.prompt_id, []).append(one)
+    for judgment in judgments:
+        prompts.setdefault(judgment.prompt_id, []).append(judgment)
     agreements = [
         agree(
             MeasureJudge.model_validate({}),
-            [one.rank or 0 for one in both],
-            [one.score for one in both],
+            [judgment.rank or 0 for judgment in both],
+            [judgment.score for judgment in both],
         )
         for both in prompts.values()
     ]
     return HumanOrder(
         dataset,
-        pairs=sum(one.pairs for one in agreements),
-        agreeing=int(sum(one.right for one in agreements)),
-        tied=sum(bool(one.constant) for one in agreements),
-        unscored=sum(not one.pairs for one in agreements),
+        pairs=sum(agreement.pairs for agreement in agreements),
+        agreeing=int(sum(agreement.right for agreement in agreements)),
+        tied=sum(bool(agreement.constant) for agreement in agreements),
+        unscored=sum(not agreement.pairs for agreement in agreements),
         judgments=judgments,
     )
+
+
+def _number(score: float | None) -> str:
+    return "no score" if score is None else f"{score:g}"
 
 
 def describe(check: JudgeCheck) -> list[str]:
@@ -368,6 +375,6 @@ def describe(check: JudgeCheck) -> list[str]:
     for reason, count in check.drops.items():
         lines.append(f"{counted(count, 'candidate')} not shown: {reason.replace('_', ' ')}")
     lines.append(
-        f"{counted(check.asked, 'request')} sent, {check.kept} kept before; a build asks none again"
+        f"{counted(check.asked, 'request')} sent, {check.reused} answered before; a build asks none again"
     )
     return lines

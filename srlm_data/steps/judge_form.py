@@ -225,7 +225,7 @@ class JudgeForm(JudgePrompt):
             return {"pattern": f"({'|'.join(map(re.escape, self.choices))})"}
         if self.reader == "regex":
             own = re.sub(r"\(\?P<\w+>", "(?:", str(self.regex))  # not all engines know names
-            return {"pattern": rf"([^\n]*\n)*({own})"}
+            return {"pattern": rf"([^\n]+\n\n?)+({own})"}
         labels = names or ["Score"]
         number = _numbers(self.on)
         scores = "\n".join(f"{re.escape(label)}: {number}" for label in labels)

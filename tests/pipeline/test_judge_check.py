@@ -47,18 +47,18 @@ def test_a_judge_is_known_before_it_is_paid_and_the_build_pays_no_answer_twice(
     assert len(human["judgments"]) == 6
     assert human["share"] == human["agreeing"] / 3
     # 3 prompts with 4 answers each, 3 of which were judged, and 6 ranked replies.
-    assert (shown["asked"], shown["kept"]) == (9, 0)
+    assert (shown["asked"], shown["reused"]) == (9, 0)
     assert len(toy.asked(project)) == 12 + 9
 
     again = check(cli, "--n", "3")
-    assert (again["asked"], again["kept"]) == (0, 9)
+    assert (again["asked"], again["reused"]) == (0, 9)
     assert again["judgments"] == shown["judgments"]
 
     assert cli("build", "toy.yaml", "pairs").returncode == 0
     asked = toy.asked(project)
     assert len(asked) == len({one.key for one in asked}) == 24 + 48 + 6
     built = check(cli, "judgments", "-n", "24")  # of what the build has made
-    assert built["kept"] == 24 + 6
+    assert built["reused"] == 24 + 6
     assert len(built["judgments"]) == 24
 
     told = cli("judge-check", "toy.yaml", "-n", "1").stdout

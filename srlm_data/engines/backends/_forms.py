@@ -56,12 +56,12 @@ class Forms:
                     json.dumps(sampling.json_schema), overrides=_LIKE_PYTHON
                 )
             )
-            made = matcher(self._vocabulary, grammar)
+            compiled = matcher(self._vocabulary, grammar)
         except (ValueError, TypeError) as error:
             raise EngineError(_refusal(error)) from None
-        if made.is_error():
-            raise EngineError(_refusal(made.get_error()))
-        return made
+        if compiled.is_error():
+            raise EngineError(_refusal(compiled.get_error()))
+        return compiled
 
 
 def _refusal(reason: object) -> str:
