@@ -375,6 +375,7 @@ def describe(check: JudgeCheck) -> list[str]:
     for reason, count in check.drops.items():
         lines.append(f"{counted(count, 'candidate')} not shown: {reason.replace('_', ' ')}")
     lines.append(
-        f"{counted(check.asked, 'request')} sent, {check.reused} answered before; a build asks none again"
+        f"{counted(check.asked, 'request')} sent, {check.reused} answered before; "
+        "a build asks none again"
     )
     return lines
