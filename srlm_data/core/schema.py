@@ -351,14 +351,14 @@ LABELS: Final = DatasetType(
         second_id=_TEXT,
         pair_id=_maybe(_TEXT),  # null where answers were reviewed and not pairs
         choice=_TEXT,
-        by=_TEXT,
-        at=_TEXT,  # ISO 8601, UTC
+        person=_TEXT,
+        labelled_at=_TEXT,  # ISO 8601, UTC
         seconds=_maybe(_FLOAT),  # from the moment that the answers were shown
         note=_maybe(_TEXT),
         reviewed=_TEXT,  # the version that was opened
     ),
     id="label_id",
-    order=("at", "by"),
+    order=("labelled_at", "person"),
     parents={"pair_id": "pairs", "first_id": "candidates", "second_id": "candidates"},
     checks={
         f"a choice is one of {', '.join(CHOICES)}": f"choice IN {CHOICES}",

@@ -7,7 +7,7 @@ whole prompts are drawn again, never single answers or pairs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -109,6 +109,26 @@ def length_controlled(config: Bootstrap, outcomes: Numbers, differences: Numbers
         return exact(value, len(wins))
     drawn = [_at_equal_length(counts, wins, term) for counts in _resamples(config, len(wins))]
     return Estimate(value, *_interval(config, np.concatenate(drawn)), len(wins))
+
+
+def resampled(
+    config: Bootstrap, terms: Array, figure: Callable[[Array], Array], n: int
+) -> Estimate:
+    """Return a figure that is made of sums over prompts.
+
+    Args:
+        config: resamples, confidence and seed.
+        terms: a row a prompt.
+        figure: gives a figure for each row of sums; NaN where there is none.
+        n: how many things it is of.
+    """
+    value = float(figure(terms.sum(0, keepdims=True))[0])
+    if not np.isfinite(value):
+        return exact(None, n)
+    if len(terms) < 2 or config.resamples == 0:
+        return exact(value, n)
+    drawn = np.concatenate([figure(counts @ terms) for counts in _resamples(config, len(terms))])
+    return Estimate(value, *_interval(config, drawn[np.isfinite(drawn)]), n)
 
 
 def agreement(config: Bootstrap, scores: Array, prompts: npt.NDArray[np.int_]) -> Estimate:

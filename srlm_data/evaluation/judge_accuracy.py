@@ -1,4 +1,4 @@
-"""candidates + judgments -> metrics: how well a model judges (paper, section 3.1).
+"""candidates + judgments + labels -> metrics: how well a model judges (paper, section 3.1).
 
 Humans ranked several replies to one prompt; a model scored each. A reply's score is the mean of its
 parsed judgments. How ties and gaps are treated is not in the paper; here it is so:
@@ -12,6 +12,9 @@ parsed judgments. How ties and gaps are treated is not in the paper; here it is 
   many there are. Kendall's is tau-b.
 - A judgment that was not parsed has no score, here as everywhere; ``parse_rate`` and
   ``unscored_replies`` show what that leaves out.
+
+Where people have labelled pairs of replies, the judge is held against them too:
+:mod:`srlm_data.evaluation._people`.
 """
 
 from __future__ import annotations
@@ -26,19 +29,26 @@ from pydantic import Field
 
 from srlm_data.core import database
 from srlm_data.core.errors import DataError
-from srlm_data.core.rows import Candidates, Drops, Judgments, Metrics, Rows, Scores
+from srlm_data.core.rows import (
+    Candidates,
+    Drops,
+    Judgments,
+    Labels,
+    Metrics,
+    Prompts,
+    Rows,
+    Scores,
+)
 from srlm_data.core.schema import METRICS, SCORES
-from srlm_data.evaluation._bootstrap import Bootstrap, Estimate, exact, mean, metric, ratio
+from srlm_data.evaluation._bootstrap import Estimate, exact, mean, metric, ratio
+from srlm_data.evaluation._people import ComparedWithPeople, measure_against_people
 
 
-class MeasureJudge(Bootstrap):
+class MeasureJudge(ComparedWithPeople):
     """How the scores of a judge are held against the human order."""
 
     split: Literal["train", "eval"] | None = Field(
         "eval", description="Which split of the ranked replies is read; null reads all of them."
-    )
-    ties: Literal["wrong", "half", "skip"] = Field(
-        "wrong", description="What a pair with equal scores counts in the pairwise accuracy."
     )
     constant: Literal["skip", "zero"] = Field(
         "skip", description="What a prompt with equal scores only counts in the correlations."
@@ -76,9 +86,13 @@ class Agreement:
 
 
 def measure_judge(
-    config: MeasureJudge, candidates: Candidates, judgments: Judgments | Scores
+    config: MeasureJudge,
+    candidates: Candidates,
+    judgments: Judgments | Scores,
+    labels: Labels | None = None,
+    prompts: Prompts | None = None,
 ) -> Metrics:
-    """Hold the scores that models gave to ranked human replies against the human order.
+    """Hold the scores that models gave to replies against the order that humans see in them.
 
     Gives, for each judging model (``model``, or the method of scores that no model gave):
     ``pairwise_accuracy``, ``five_best``, ``exact_match``, ``parse_rate``, ``unscored_replies``,
@@ -86,17 +100,33 @@ def measure_judge(
     mean over prompts; ``modal_score`` and ``mean_score`` in points. ``modal_share`` is the share of
     parsed judgments that gave the most common score: near 1, the scores have collapsed.
 
-    Drops: ``unranked``, ``another_split``, ``fewer_than_two_ranks`` (nothing to order), and
-    ``judgment_of_another_reply``.
+    With ``labels``, ranked replies are not needed, and there are as well ``human_agreement`` (of
+    choices: first, second or tie), ``human_accuracy`` (where a person prefers one),
+    ``human_kappa`` (Cohen's), ``human_alpha`` (Krippendorff's, of the judge and all people),
+    ``people_alpha`` (of the people alone: what a judge can be held to), the ``human_confusion``,
+    ``human_agreement`` by length and kind of prompt (its source, with ``prompts``), and
+    ``labels_wanted`` for intervals of ``interval_width``.
+
+    Drops: ``unranked``, ``another_split``, ``fewer_than_two_ranks`` (nothing to order),
+    ``judgment_of_another_reply``, ``label_skipped``, and ``label_of_another_reply``.
 
     Raises:
         DataError: no prompt has two ranked replies, nothing was judged, or a model judged by two
             templates, which would mix two judges.
     """
     with database.connect() as connection:
-        drops = _select(config, connection, candidates, judgments)
-        _refuse_nothing(config, connection, drops)
-        rows = [row for judge in _judges(connection) for row in _measure(config, connection, judge)]
+        candidates.view(connection, "candidates")
+        judgments.view(connection, "judgments")
+        rows: list[dict[str, Any]] = []
+        drops = Drops()
+        (ranks,) = _one(connection, "SELECT count(rank) FROM candidates")
+        if ranks or labels is None:
+            _select(config, connection, judgments, drops)
+            _refuse_nothing(config, connection, drops)
+            for judge in _judges(connection):
+                rows += _measure(config, connection, judge)
+        if labels is not None:
+            rows += measure_against_people(config, connection, judgments, labels, prompts, drops)
     return Rows.stream(METRICS, rows, drops=drops)
 
 
@@ -147,12 +177,10 @@ def _correlations(
 def _select(
     config: MeasureJudge,
     connection: duckdb.DuckDBPyConnection,
-    candidates: Rows,
     judgments: Rows,
-) -> Drops:
+    drops: Drops,
+) -> None:
     """Make the views ``replies`` and ``verdicts``; count what is left out of them."""
-    candidates.view(connection, "candidates")
-    judgments.view(connection, "judgments")
     connection.execute("SET VARIABLE split = ?", [config.split])
     connection.execute("""
         CREATE TEMP TABLE sorted AS
@@ -173,7 +201,6 @@ def _select(
                prompt_id, score, scale_high
         FROM judgments SEMI JOIN replies USING (candidate_id)
     """)
-    drops = Drops()
     drops.add_query(
         connection,
         "SELECT candidate_id AS id, reason FROM sorted",
@@ -186,7 +213,6 @@ def _select(
         FROM judgments ANTI JOIN replies USING (candidate_id)
         """,
     )
-    return drops
 
 
 def _refuse_nothing(

@@ -57,8 +57,8 @@ class Label(BaseModel):
     second_id: _Id
     pair_id: _Id | None = None
     choice: _Choice
-    by: Name
-    at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    person: Name
+    labelled_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
     seconds: Annotated[float, Field(ge=0)] | None = None
     note: Annotated[str, StringConstraints(max_length=10_000, strip_whitespace=True)] | None = None
     reviewed: Annotated[str, StringConstraints(pattern=_VERSION)] | None = None
@@ -66,7 +66,7 @@ class Label(BaseModel):
     @property
     def label_id(self) -> str:
         """One for a person and two answers, whichever was shown first."""
-        return row_id("label", self.by, sorted((self.first_id, self.second_id)))
+        return row_id("label", self.person, sorted((self.first_id, self.second_id)))
 
 
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(Name)
@@ -107,13 +107,15 @@ def read_labels(file: Path, by: str | None) -> list[Label]:
     placed = list(_lines(file, text) if ours else _records(file, text))
     if not placed:
         raise DataError(f"{file}: there is no label in it. Label first, then export again.")
-    people = {str(fields.get("by") or by) for _, fields in placed}
+    people = {str(fields.get("person") or by) for _, fields in placed}
     if by is not None and people != {by} and (ours or len(people) > 1):
         raise DataError(
             f"{file}: not '{by}' alone labelled this, found {', '.join(sorted(people)):.100}. "
             "Import it without --by, or with the right name."
         )
-    return [_label(where, {**fields, "by": by or fields.get("by")}) for where, fields in placed]
+    return [
+        _label(where, {**fields, "person": by or fields.get("person")}) for where, fields in placed
+    ]
 
 
 def _label(where: str, fields: Mapping[str, Any]) -> Label:
@@ -122,7 +124,7 @@ def _label(where: str, fields: Mapping[str, Any]) -> Label:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        advice = "Name who labelled with --by." if place == "by" else "Export the labels again."
+        advice = "Name who labelled with --by." if place == "person" else "Export the labels again."
         raise DataError(
             f"{where}: '{place}': {first['msg']}, found {first['input']!r:.60}. {advice}"
         ) from None
@@ -187,7 +189,7 @@ def _of_argilla(where: str, record: Mapping[str, Any]) -> Iterator[dict[str, Any
                 **record["metadata"],
                 "choice": choice["value"],
                 "note": notes.get(user),
-                "by": user,
+                "person": user,
             }
 
 
@@ -216,9 +218,9 @@ def _of_label_studio(where: str, task: Mapping[str, Any]) -> Iterator[dict[str, 
                 **task["data"],
                 "choice": choice,
                 "note": "\n".join(values.get("note", {}).get("text", ())) or None,
-                "by": None if person is None else str(person),
+                "person": None if person is None else str(person),
                 "seconds": annotation.get("lead_time"),
-                **({"at": created} if created else {}),
+                **({"labelled_at": created} if created else {}),
             }
 
 

@@ -51,7 +51,7 @@ def labelled_by(store: Store, name: str, by: str) -> set[Answers]:
     return {
         frozenset((row["first_id"], row["second_id"]))
         for row in read_rows(store, name)
-        if row["by"] == by
+        if row["person"] == by
     }
 
 
@@ -111,7 +111,9 @@ def _store(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> Manifes
     before = dict(rows)
     for row in _rows(store, reviewed, labels):
         earlier = rows.get(row["label_id"])
-        if not earlier or (_said(row) != _said(earlier) and row["at"] >= earlier["at"]):
+        if not earlier or (
+            _said(row) != _said(earlier) and row["labelled_at"] >= earlier["labelled_at"]
+        ):
             rows[row["label_id"]] = row
     if rows == before:
         return store.resolve(name)
@@ -127,7 +129,7 @@ def _store(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> Manifes
 
 def _labels(rows: Collection[_Row]) -> Rows:
     labels = Rows.of(LABELS, rows)
-    labels.notes["people"] = dict(sorted(Counter(row["by"] for row in rows).items()))
+    labels.notes["people"] = dict(sorted(Counter(row["person"] for row in rows).items()))
     return labels
 
 
@@ -182,7 +184,7 @@ def _rows(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> list[_Ro
                 answers = f"{label.first_id} and {label.second_id}"
                 raise DataError(
                     f"{opened.ref}: it does not hold the answers {answers:.80} that "
-                    f"'{label.by}' labelled. Import labels of this dataset."
+                    f"'{label.person}' labelled. Import labels of this dataset."
                 )
             rows.append(_row(label, opened, *prompt))
     return rows
@@ -194,7 +196,7 @@ def _row(label: Label, opened: Manifest, prompt_id: str, pair_id: str | None) ->
         "label_id": label.label_id,
         "prompt_id": prompt_id,
         "pair_id": pair_id,
-        "at": label.at.astimezone(UTC).isoformat(timespec="milliseconds"),
+        "labelled_at": label.labelled_at.astimezone(UTC).isoformat(timespec="milliseconds"),
         "note": label.note or None,
         "reviewed": opened.ref,
     }

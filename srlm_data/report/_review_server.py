@@ -35,7 +35,7 @@ def routes_of(
             return PlainTextResponse("review: this is not a label.\n", status_code=400)
         if (label.first_id, label.second_id) not in shown:
             return PlainTextResponse("review: these answers were not shown.\n", status_code=400)
-        label = label.model_copy(update={"by": by, "reviewed": reviewed.ref})
+        label = label.model_copy(update={"person": by, "reviewed": reviewed.ref})
         await run_in_threadpool(keep_draft, store, reviewed, label)
         labels[f"{label.first_id} {label.second_id}"] = label.model_dump(mode="json")
         if len(labels) == len(items):

@@ -156,7 +156,7 @@ const choose = (choice) => {
   const { pair_id, first_id, second_id } = items[place];
   const label = {
     reviewed: review.reviewed, pair_id, first_id, second_id, choice,
-    by: review.by, at: new Date().toISOString(),
+    person: review.by, labelled_at: new Date().toISOString(),
     seconds: Math.round(seconds() * 10) / 10, note: note.value.trim() || null,
   };
   labels[idOf(items[place])] = label;

@@ -84,8 +84,8 @@ def write_labels(file: Path, page: Path, choices: str | dict[str, str], **more: 
             "reviewed": data["reviewed"],
             **{name: item[name] for name in ("pair_id", "first_id", "second_id")},
             "choice": {"1": "first", "2": "second", "=": "tie", "s": "skip"}[key],
-            "by": data["by"],
-            "at": f"2030-01-01T00:{place:02}:00.000Z",
+            "person": data["by"],
+            "labelled_at": f"2030-01-01T00:{place:02}:00.000Z",
             "seconds": 2.5,
             "note": None,
             **more,
@@ -181,8 +181,8 @@ def test_labels_become_a_version_that_knows_what_was_reviewed(pairs: Store, tmp_
     )
     row = rows["pair 3"]
     assert {row["first_id"], row["second_id"]} == {"chosen 3", "rejected 3"}
-    assert (row["prompt_id"], row["by"], row["seconds"]) == ("prompt 3", "ann", 2.5)
-    assert row["at"].startswith("2030-01-01T00:")
+    assert (row["prompt_id"], row["person"], row["seconds"]) == ("prompt 3", "ann", 2.5)
+    assert row["labelled_at"].startswith("2030-01-01T00:")
     assert pairs.verify(manifest) == []
     assert not srlm_data.gc(store=pairs).garbage
     assert "iter1.pairs@" in srlm_data.lineage("iter1.pairs_labels", store=pairs).mermaid()
@@ -224,8 +224,8 @@ def test_the_same_file_twice_is_the_same_version_and_a_later_choice_counts(
     file = tmp_path / "labels.jsonl"
     assert srlm_data.import_labels("iter1.pairs", file, by="ann", store=pairs) == first
     changed = [json.loads(line) for line in file.read_text().splitlines()]
-    changed[0] |= {"choice": "tie", "at": "2031-01-01T00:00:00Z", "note": " hard to say "}
-    changed[1] |= {"choice": "tie", "at": "2029-01-01T00:00:00Z"}
+    changed[0] |= {"choice": "tie", "labelled_at": "2031-01-01T00:00:00Z", "note": " hard to say "}
+    changed[1] |= {"choice": "tie", "labelled_at": "2029-01-01T00:00:00Z"}
     file.write_text("\n".join(map(json.dumps, changed)))
     later = srlm_data.import_labels("iter1.pairs", file, store=pairs)
     assert Counter(row["choice"] for row in pairs.rows(later).dicts()) == {"first": 19, "tie": 1}
@@ -238,11 +238,11 @@ def test_the_same_file_twice_is_the_same_version_and_a_later_choice_counts(
         ({"choice": "best"}, r"labels.jsonl:1: 'choice': .* found 'best'"),
         ({"seconds": -1}, r"labels.jsonl:1: 'seconds': "),
         ({"seconds": float("nan")}, r"labels.jsonl:1: 'seconds': "),
-        ({"at": "yesterday"}, r"labels.jsonl:1: 'at': "),
+        ({"labelled_at": "yesterday"}, r"labels.jsonl:1: 'labelled_at': "),
         ({"note": "x" * 10_001}, r"labels.jsonl:1: 'note': "),
         ({"first_id": None}, r"labels.jsonl:1: 'first_id': "),
-        ({"by": ["ann"]}, r"not 'ann' alone labelled this"),
-        ({"by": "bob"}, r"not 'ann' alone labelled this, found bob. Import it without --by"),
+        ({"person": ["ann"]}, r"not 'ann' alone labelled this"),
+        ({"person": "bob"}, r"not 'ann' alone labelled this, found bob. Import it without --by"),
         ({"first_id": "chosen 77"}, r"does not hold the answers chosen 77 and .* that 'ann' label"),
         ({"reviewed": "iter2.pairs@0123456789abcdef"}, r"labels are of another dataset"),
         ({"reviewed": "iter1.pairs@0123456789abcdef"}, r"is not in the store. Pull it"),
@@ -301,7 +301,11 @@ def test_a_live_label_is_on_the_disk_at_once_and_becomes_a_version(pairs: Store)
         assert data["live"] == "label"
         item = data["items"][0]
         label = {name: item[name] for name in ("pair_id", "first_id", "second_id")}
-        label |= {"choice": "first", "by": "mallory", "reviewed": "other.pairs@0000000000000000"}
+        label |= {
+            "choice": "first",
+            "person": "mallory",
+            "reviewed": "other.pairs@0000000000000000",
+        }
         assert client.post("/label", json=label).status_code == 200
         assert client.post("/label", json=label | {"choice": "="}).status_code == 400
         assert client.post("/label", json=label | {"first_id": "chosen 19x"}).status_code == 400
@@ -314,7 +318,7 @@ def test_a_live_label_is_on_the_disk_at_once_and_becomes_a_version(pairs: Store)
         label |= {name: last[name] for name in ("pair_id", "first_id", "second_id")}
         assert client.post("/label", json=label).status_code == 200
     rows = list(pairs.version("iter1.pairs_labels").dicts())
-    assert {(row["by"], row["reviewed"]) for row in rows} == {("ann", reviewed.ref)}
+    assert {(row["person"], row["reviewed"]) for row in rows} == {("ann", reviewed.ref)}
     assert len(rows) == 2
 
 
@@ -324,7 +328,7 @@ def test_a_killed_server_loses_no_label_and_the_next_review_goes_on(
     reviewed = pairs.resolve("iter1.pairs")
     for item in draw_items(pairs, reviewed, 3, by="ann"):
         label = {"first_id": item.first_id, "second_id": item.second_id, "choice": "tie"}
-        keep_draft(pairs, reviewed, Label(**label, by="ann"))
+        keep_draft(pairs, reviewed, Label(**label, person="ann"))
     [drafts] = (pairs.root / "labels").iterdir()
     with drafts.open("a") as handle:
         handle.write('\n{"first_id": "half a')  # killed while it wrote

@@ -17,6 +17,7 @@ import pytest
 
 import srlm_data
 import synthetic
+from srlm_data.evaluation.judge_accuracy import MeasureJudge, measure_judge
 from srlm_data.store import Store
 
 HOSTILE = (
@@ -133,6 +134,38 @@ def test_sixty_pairs_are_reviewed_by_keyboard_and_become_labels(
     }
     assert Counter(row["note"] for row in rows) == {None: 59, "1 = neither says s": 1}
     assert all(0 <= row["seconds"] < 60 for row in rows)
+
+    measured = measure_judge(
+        MeasureJudge(),
+        store.version("one.candidates"),
+        store.version("one.judgments"),
+        store.rows(manifest),
+    )
+    found = {row["metric"]: row["value"] for row in measured.dicts()}
+    assert found["human_kappa"] == pytest.approx(kappa_by_hand(store, rows))
+
+
+def kappa_by_hand(store: Store, labels: list[dict[str, Any]]) -> float:
+    """Cohen's kappa of a person and the judge, in plain arithmetic."""
+    scores: dict[str, list[float]] = {}
+    for row in store.version("one.judgments").dicts():
+        scores.setdefault(row["candidate_id"], []).append(row["score"])
+    table: Counter[tuple[str, str]] = Counter()
+    for row in labels:
+        first, second = (
+            sum(scores[row[side]]) / len(scores[row[side]]) for side in ("first_id", "second_id")
+        )
+        judge = "first" if first > second else "second" if second > first else "tie"
+        if row["choice"] != "skip":
+            table[row["choice"], judge] += 1
+    total = sum(table.values())
+    observed, chance = 0.0, 0.0
+    for choice in ("first", "second", "tie"):
+        person = sum(count for (said, _), count in table.items() if said == choice)
+        judge = sum(count for (_, said), count in table.items() if said == choice)
+        observed += table[choice, choice] / total
+        chance += person / total * judge / total
+    return (observed - chance) / (1 - chance)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
