@@ -109,6 +109,18 @@ class Remote:
         with self._readable_errors(revision):
             return str(self._api.repo_info(self.repo, repo_type=self.kind, revision=revision).sha)
 
+    def check(self, revision: str) -> None:
+        """Refuse a revision that is not there, or whose files this login may not read.
+
+        Nobody is asked where HF_HUB_OFFLINE is set.
+        """
+        if self._hub.constants.HF_HUB_OFFLINE:
+            return
+        with self._readable_errors(revision):
+            info = self._api.repo_info(self.repo, repo_type=self.kind, revision=revision)
+            if getattr(info, "gated", False):
+                self._api.auth_check(self.repo, repo_type=self.kind)
+
     def tags(self) -> dict[str, str]:
         """Return the commit of every tag."""
         with self._readable_errors():
@@ -181,6 +193,13 @@ class Remote:
                 )
             )
 
+    def has_downloaded(self, commit: str) -> bool:
+        """Return whether something of a commit was downloaded, so that the Hub may be away."""
+        try:
+            return any(self.downloaded(commit).iterdir())
+        except HubError:
+            return False
+
     @contextlib.contextmanager
     def _readable_errors(self, revision: str | None = None) -> Iterator[None]:
         """Turn what huggingface_hub raises into a `HubError`; a bug of ours stays one."""
@@ -201,6 +220,8 @@ class Remote:
             reply = f"found {status} '{' '.join((error.server_message or text).split()):.160}'"
             if revision is not None and isinstance(error, errors.RevisionNotFoundError):
                 return f"there is no revision '{revision}', {reply}. Look at its tags on the Hub."
+            if isinstance(error, errors.GatedRepoError):
+                return f"it is gated, {reply}. Ask for access on its page on the Hub. {_LOGIN}."
             wrong, remedy = _STATUSES.get(status, _FAILED)
             return f"{wrong.format(kind=self.kind)}, {reply}. {remedy}."
         if isinstance(error, errors.HTTPError | ConnectionError | errors.LocalEntryNotFoundError):

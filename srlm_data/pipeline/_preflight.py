@@ -18,12 +18,14 @@ from srlm_data.core import packages
 from srlm_data.core.config import Config
 from srlm_data.core.errors import (
     EngineError,
+    HubError,
     MissingError,
     PreflightError,
     SrlmError,
     StoreError,
     TrainingError,
 )
+from srlm_data.core.hub import Remote
 from srlm_data.core.machine import count_gpus
 from srlm_data.core.schema import MODELS
 from srlm_data.engines.cache.sealed import model_folder
@@ -90,6 +92,7 @@ def find_problems(
         *look.for_gpus(),
         *look.for_keys(),
         *(look.for_servers() if network else ()),
+        *(look.for_repositories() if network else ()),
         *look.for_columns(),
         *look.for_room(),
     ]
@@ -248,6 +251,28 @@ class _Look:
                     certain,
                 )
 
+    def for_repositories(self) -> Iterator[Problem]:
+        """Models and datasets of the Hub that are not there, not reached or not to be read."""
+        wanted: dict[tuple[str, str, str], tuple[str, bool]] = {}
+        for dataset in self._todo:
+            config = dataset.config
+            if isinstance(config, Records) and config.hub:
+                wanted["dataset", config.hub, config.commit or "main"] = dataset.line, True
+            models = [dataset, *(read for _, read in dataset.reads())]
+            for location in filter(None, map(self._location, models)):
+                kind, _, rest = location.partition(":")
+                name, _, commit = rest.rpartition("@")
+                if kind == "hub" and self._loads_files(dataset):
+                    certain = not self._has_answers(dataset)
+                    wanted.setdefault(("model", name, commit), (dataset.line, certain))
+        for (kind, name, commit), (line, certain) in wanted.items():
+            try:
+                remote = Remote(name, kind)
+                if not remote.has_downloaded(commit):
+                    remote.check(commit)
+            except (HubError, MissingError) as error:
+                yield Problem(type(error)(f"{line}: {error}"), certain)
+
     def for_columns(self) -> Iterator[Problem]:
         """Files whose first records are not what the recipe says."""
         for dataset in self._todo:
@@ -297,6 +322,12 @@ class _Look:
                     found.append((dataset.engine, same := []))
                 same.append(dataset)
         yield from found
+
+    def _loads_files(self, dataset: Dataset) -> bool:
+        """Whether a dataset's step or engine reads the files of models."""
+        if "workshop" in dataset.step.resources:
+            return True
+        return dataset.engine is not None and dataset.engine.kind in HOLD_THE_MODEL
 
     def _origin(self, model: Dataset) -> Dataset:
         """The model that a model which is yet to be trained is trained from; itself otherwise."""

@@ -94,7 +94,9 @@ def test_what_the_hub_does_not_have_is_a_sentence(
     said = sentence(cli("plan", "mine.yaml"))
     assert said.startswith("mine.yaml:2: ada/tiny: there is no revision 'v9', found 404")
     write(project, f"hub: ada/tiny@{'1' * 40}")
-    assert one_sentence(cli("build", "mine.yaml", "-q"), 9).startswith("ada/tiny: there is no rev")
+    assert "mine.yaml:2: ada/tiny: there is no rev" in one_sentence(
+        cli("build", "mine.yaml", "-q"), 9
+    )
     hub.push(KEY, {"model.safetensors": None, "pytorch_model.bin": b"x"})
     write(project, "hub: ada/tiny")
     (project / "mine.lock").unlink(missing_ok=True)

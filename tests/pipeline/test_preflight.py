@@ -14,6 +14,7 @@ import toy
 from api_server import Api
 from checkout import ROOT, Cli
 from commands import one_sentence
+from hub_repos import Hub, Repo
 from srlm_data.core import packages
 from srlm_data.core.errors import SrlmError
 from srlm_data.pipeline import _preflight as preflight
@@ -85,6 +86,37 @@ def test_a_server_that_cannot_be_reached_is_told_and_no_preflight_does_not_look(
     assert error.exit_code == 6
     assert "http://127.0.0.1:9/v1/): the server cannot be reached" in str(error)
     assert problems_of(recipe, network=False) == []
+
+
+def test_what_the_hub_does_not_have_or_not_give_is_told_and_no_preflight_does_not_look(
+    cli: Cli, cli_env: dict[str, str], hub: Hub, project: Path
+) -> None:
+    commit, other = "a" * 40, "b" * 40
+    for key, gated in (("models/ada/open", False), ("datasets/ada/gated", True)):
+        repo = hub.repos[key] = Repo(private=False, gated=gated)
+        repo.commits[commit], repo.branches["main"] = {}, commit
+    write(
+        project,
+        "{kind: transformers}",
+        f"open: {{step: checkpoint, hub: ada/open@{commit}}}",
+        f"misspelt: {{step: checkpoint, hub: ada/opne@{commit}}}",
+        f"moved: {{step: checkpoint, hub: ada/open@{other}}}",
+        f"prompts: {{step: read_prompts, hub: ada/gated, commit: {commit}}}",
+    )
+    planned = cli("plan", "first.yaml")
+    assert planned.returncode == 9
+    misspelt, moved, gated = planned.stderr.splitlines()
+    assert misspelt.startswith("error: first.yaml:4: ada/opne: no such model, or the token may")
+    assert moved.startswith(f"error: first.yaml:5: ada/open: there is no revision '{other}'")
+    assert gated.startswith("error: first.yaml:6: ada/gated: it is gated, found 403")
+    assert "Ask for access" in gated
+    hub.requests.clear()
+    assert cli("plan", "first.yaml", "--no-preflight").returncode == 0
+    assert not hub.requests
+    cli_env["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    away = cli("plan", "first.yaml")
+    assert away.returncode == 9
+    assert away.stderr.count("the connection failed") == 4
 
 
 def test_a_server_that_refuses_the_key_is_told(

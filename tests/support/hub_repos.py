@@ -28,6 +28,7 @@ class Repo:
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    gated: bool = False
 
     def revision(self, name: str) -> str | None:
         found = self.branches.get(name) or self.tags.get(name)

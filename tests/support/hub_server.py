@@ -70,9 +70,15 @@ class Calls(Handler):
         repo = self._repo(kind, name)
         commit, tree = self._tree(repo, revision or "main")
         self._json({
-            "id": name, "sha": commit, "private": repo.private, "tags": [], "downloads": 0,
-            "likes": 0, "siblings": [{"rfilename": path} for path in sorted(tree)],
+            "id": name, "sha": commit, "private": repo.private, "gated": repo.gated, "tags": [],
+            "downloads": 0, "likes": 0, "siblings": [{"rfilename": path} for path in sorted(tree)],
         })  # fmt: skip
+
+    @route("GET", f"/api/{_REPO}/auth-check")
+    def auth_check(self, kind: str, name: str) -> None:
+        if self._repo(kind, name).gated:
+            raise Refused(403, f"Access to {name} is restricted", "GatedRepo")
+        self._json({})
 
     @route("GET", f"/api/{_REPO}/refs")
     def refs(self, kind: str, name: str) -> None:
