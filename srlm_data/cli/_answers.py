@@ -125,9 +125,23 @@ def _write_parquet(answer: duckdb.DuckDBPyRelation, to: IO[bytes]) -> None:
             writer.write_batch(batch)
 
 
+_TEXTS: Final = ("DATE", "TIME", "INTERVAL", "BLOB", "BIT")
+"""What types begin with whose values DuckDB writes as text; Python has no infinite date."""
+
+
 def _rows(answer: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
-    for batch in _batches(answer.to_arrow_reader(BATCH)):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    columns = [
+        f"CAST(#{place} AS VARCHAR)" if str(kind).startswith(_TEXTS) else f"#{place}"
+        for place, kind in enumerate(answer.types, start=1)
+    ]
+    for batch in _batches(answer.project(", ".join(columns)).to_arrow_reader(BATCH)):
+        try:
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        except (OverflowError, ValueError) as error:
+            raise DataError(
+                f"sql: a list or a struct holds a time that cannot be written, found '{error}'. "
+                "CAST it to VARCHAR."
+            ) from None
 
 
 def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

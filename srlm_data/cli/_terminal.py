@@ -25,14 +25,18 @@ def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """A value as JSON that no terminal obeys and every program reads back as it was.
 
-    NaN and Infinity are no JSON: they are null.
+    NaN and Infinity are no JSON: they are null. Bytes are their hex digits.
     """
-    options: dict[str, Any] = {"indent": indent, "ensure_ascii": False, "default": str}
+    options: dict[str, Any] = {"indent": indent, "ensure_ascii": False, "default": _as_text}
     try:
         text = json.dumps(value, **options, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), **options)
     return text.translate(ESCAPED)
+
+
+def _as_text(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _finite(value: Any) -> Any:

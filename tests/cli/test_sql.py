@@ -46,6 +46,28 @@ def test_sql_answers_as_a_table_as_csv_and_as_json_lines(cli: Cli, built: Path) 
     assert [cell["source_ids"] for cell in cells] == ["", ""]
 
 
+ODD = """
+    SELECT 'nan'::DOUBLE AS nan, '-inf'::FLOAT AS inf, [1.5, 'inf'::DOUBLE, NULL] AS some,
+           {'x': 'nan'::DOUBLE, 'y': DATE '2024-01-02', 'z': 'a'::BLOB} AS fields,
+           MAP {'k': 'nan'::DOUBLE} AS map, DATE 'infinity' AS never,
+           TIMESTAMP '10000-01-02 03:04:05' AS late, INTERVAL 3 DAY AS days, TIME '01:02:03' AS at,
+           '\\xFF\\x00'::BLOB AS bytes, 1.50::DECIMAL(9, 2) AS money, 2::HUGEINT ** 100 AS huge
+"""
+
+
+def test_json_is_json_whatever_a_query_gives(cli: Cli, built: Path) -> None:
+    text = cli("sql", ODD, "--format", "json", cwd=built).stdout
+    row = json.loads(text, parse_constant=pytest.fail)
+    assert [row["nan"], row["inf"], row["some"]] == [None, None, [1.5, None, None]]
+    assert row["map"] == [["k", None]]
+    assert row["fields"] == {"x": None, "y": "2024-01-02", "z": "61"}
+    assert [row["never"], row["late"]] == ["infinity", "10000-01-02 03:04:05"]
+    assert row["days"] == "3 days"
+    assert (row["at"], row["bytes"], row["money"]) == ("01:02:03", "\\xFF\\x00", "1.50")
+    nested = cli("sql", "SELECT {'x': DATE 'infinity'} AS x", "--format", "json", cwd=built)
+    assert "CAST it to VARCHAR" in one_sentence(nested, 3)
+
+
 def test_sql_refuses_files_and_writing_in_one_sentence(cli: Cli, built: Path) -> None:
     assert "DuckDB refuses" in one_sentence(cli("sql", "SELECT * FROM '/etc/passwd'", cwd=built), 3)
     copy = cli("sql", "COPY toy.pairs TO 'store/datasets/pairs.csv'", cwd=built)
