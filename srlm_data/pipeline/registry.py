@@ -31,6 +31,8 @@ _MODULES: Final = {
     "judge": "steps.judgments",
     "combine_judges": "evaluation.panel",
     "pair": "steps.pairs",
+    "drop_disputed": "steps.labels",
+    "rank_by_labels": "steps.labels",
     "pair_across": "variants.pair_across",
     "compare_all": "variants.compare_all",
     "rate": "variants.compare_all",

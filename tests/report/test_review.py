@@ -270,6 +270,92 @@ def test_a_file_that_holds_no_labels_is_a_sentence(pairs: Store, tmp_path: Path,
         srlm_data.import_labels("iter1.pairs", file, by="ann", store=pairs)
 
 
+def argilla_labels(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What ``records.to_json`` writes once two people have responded."""
+    for record in records:
+        record["responses"] = {
+            "choice": [
+                {"value": "first", "user_id": "u-ann"},
+                {"value": "tie", "user_id": "u-bob"},
+            ],
+            "note": [{"value": "because", "user_id": "u-bob"}],
+        }
+        record |= {"status": "completed", "_server_id": "0"}
+    return [*records, {**records[0], "responses": {}}]  # nobody has looked at the last one
+
+
+def label_studio_labels(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What an export as JSON holds once two people have annotated."""
+
+    def annotation(person: object, choice: str, *notes: str) -> dict[str, Any]:
+        chosen = {"from_name": "choice", "type": "choices", "value": {"choices": [choice]}}
+        note = {"from_name": "note", "type": "textarea", "value": {"text": list(notes)}}
+        return {
+            "completed_by": person,
+            "result": [chosen, *([note] if notes else [])],
+            "created_at": "2030-01-01T00:00:00.000000Z",
+            "lead_time": 3.25,
+            "was_cancelled": False,
+        }
+
+    for task in tasks:
+        ann, bob = annotation("u-ann", "first"), annotation({"email": "u-bob"}, "tie", "because")
+        task |= {"id": 1, "annotations": [ann, bob], "predictions": []}
+    unfinished = {**tasks[0], "annotations": []}
+    cancelled = annotation("u-cy", "first") | {"was_cancelled": True, "result": []}
+    return [*tasks, unfinished, {**tasks[1], "annotations": [cancelled]}]
+
+
+@pytest.mark.parametrize(
+    ("form", "labelled", "skipped"),
+    [("argilla", argilla_labels, 0), ("label-studio", label_studio_labels, 1)],
+)
+def test_other_tools_are_given_blind_items_and_give_labels_back(
+    pairs: Store, tmp_path: Path, form: Any, labelled: Any, skipped: int
+) -> None:
+    file = tmp_path / "items.json"
+    assert srlm_data.export_review("iter1.pairs", form, n=7, output=file, store=pairs) == 7
+    items = json.loads(file.read_text())
+    texts = {"prompt", "first", "second"}
+    for item in items:
+        shown = item["fields"] if form == "argilla" else item["data"]
+        assert {shown["first"].split()[0], shown["second"].split()[0]} == {"Good", "Bad"}
+        assert texts <= shown.keys()
+    assert "the-model" not in file.read_text()
+    assert "chosen_score" not in file.read_text()
+    file.write_text(json.dumps(labelled(items)))
+    with pytest.raises(DataError, match="not 'ann' alone labelled this, found u-ann, u-bob"):
+        srlm_data.import_labels("iter1.pairs", file, by="ann", store=pairs)
+    manifest = srlm_data.import_labels("iter1.pairs", file, store=pairs)
+    assert manifest.notes["people"] == {"u-ann": 7, "u-bob": 7} | ({"u-cy": 1} if skipped else {})
+    rows = list(pairs.rows(manifest).dicts())
+    choices = Counter((row["person"], row["choice"], row["note"]) for row in rows)
+    assert choices["u-ann", "first", None] == choices["u-bob", "tie", "because"] == 7
+    assert {row["pair_id"] for row in rows} == {
+        (item.get("metadata") or item["data"])["pair_id"] for item in items
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fields": {}},
+        {"fields": {}, "metadata": {}, "responses": {"choice": [{"value": "first"}]}},
+        {"fields": {}, "metadata": {}, "responses": {"choice": "first"}},
+        {"data": {}, "annotations": [{}]},
+        {"data": {}, "annotations": [{"result": [{"from_name": "choice", "value": {}}]}]},
+        {"data": 7, "annotations": [{"result": [], "was_cancelled": True}]},
+    ],
+)
+def test_records_of_another_form_are_a_sentence(
+    pairs: Store, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    file = tmp_path / "items.json"
+    file.write_text(json.dumps([wrong]))
+    with pytest.raises(DataError, match=r"items.json.*\. [A-Z]"):
+        srlm_data.import_labels("iter1.pairs", file, store=pairs)
+
+
 def test_the_command_writes_a_page_and_takes_its_labels_in(
     pairs: Store, cli: Cli, project: Path
 ) -> None:
@@ -287,6 +373,26 @@ def test_the_command_writes_a_page_and_takes_its_labels_in(
     absent = cli(*where, "review", "iter1.pears", "--by", "ann")
     assert absent.returncode == 4
     assert "Did you mean 'iter1.pairs'?" in absent.stderr
+
+
+def test_a_recipe_trains_on_what_people_agree_with(pairs: Store, tmp_path: Path) -> None:
+    labels = review(pairs, tmp_path, "1" * 20)
+    disputed = sum(row["first_id"].startswith("rejected") for row in pairs.rows(labels).dicts())
+    reviewed = pairs.resolve("iter1.pairs")
+    read = [
+        f"  {name}: {{step: read_version, version: {version.ref}, type: {version.type}, "
+        f"content: {version.content}}}"
+        for name, version in (("pairs", reviewed), ("labels", labels))
+    ]
+    recipe = tmp_path / "next.yaml"
+    kept = "  agreed: {step: drop_disputed, pairs: pairs, labels: labels}"
+    recipe.write_text("\n".join(["datasets:", *read, kept]))
+    agreed = srlm_data.build(recipe, store=pairs)["next.agreed"]
+    assert 0 < disputed < 20
+    assert agreed.rows == 20 - disputed
+    assert agreed.drops == {"people_disagree": disputed}
+    lineage = srlm_data.lineage("next.agreed", store=pairs).mermaid()
+    assert "iter1.pairs_labels@" in lineage
 
 
 # live ---------------------------------------------------------------------------------------

@@ -1,0 +1,179 @@
+"""labels -> pairs, ranked candidates: what people say decides what is trained on.
+
+``drop_disputed`` leaves out the pairs that people hold to be the other way round.
+``rank_by_labels`` makes ranked replies of what people have compared: with ``judge`` and
+``select_eft`` they become EFT examples, as the paper's are made from replies that humans have
+ranked (section 3.1.1), and ``measure_judge`` reads those that are held out.
+
+Of two answers the majority of labels counts, whichever was shown first; what was skipped is no
+label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+import duckdb
+import pyarrow as pa
+from pydantic import Field
+
+from srlm_data.core import database
+from srlm_data.core.config import Config, Expected
+from srlm_data.core.errors import DataError
+from srlm_data.core.rows import BATCH, Candidates, Drops, Labels, Pairs, Rows
+from srlm_data.core.schema import CANDIDATES, PAIRS
+
+# One row for two answers, each way round: whether people prefer it to the other one (1, 0, -1).
+_PREFERENCES: Final = """
+    CREATE TEMP TABLE preferences AS
+    WITH votes AS (
+        SELECT prompt_id, first_id AS one, second_id AS other,
+               CASE choice WHEN 'first' THEN 1 WHEN 'second' THEN -1 ELSE 0 END AS vote
+        FROM labels WHERE choice <> 'skip'
+    )
+    SELECT prompt_id, one, other, sign(sum(vote))::INTEGER AS prefers FROM (
+        FROM votes UNION ALL SELECT prompt_id, other, one, -vote FROM votes
+    ) GROUP BY ALL
+"""
+
+
+class DropDisputed(Config):
+    """Which pairs are left out."""
+
+    ties: Literal["drop", "keep"] = Field(
+        "drop", description="What becomes of a pair that people hold for a tie, or are split over."
+    )
+    unlabelled: Literal["keep", "drop"] = Field(
+        "keep", description="What becomes of a pair that nobody has labelled."
+    )
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most every pair."""
+        return Expected(rows.get("pairs"))
+
+
+def drop_disputed(config: DropDisputed, pairs: Pairs, labels: Labels) -> Pairs:
+    """Leave out the pairs whose rejected answer people prefer; the others stay as they are.
+
+    A label counts for a pair of the same two answers, whichever version of the pairs was reviewed.
+
+    Drops: ``people_disagree``, ``people_tie``, ``unlabelled``.
+
+    Raises:
+        DataError: no label is of a pair that is here.
+    """
+    drops = Drops()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with database.connect() as connection:
+            pairs.view(connection, "pairs")
+            labels.view(connection, "labels")
+            connection.execute(_PREFERENCES)
+            connection.execute(
+                """
+                CREATE TEMP VIEW decided AS
+                SELECT pairs.*, prefers IS NOT NULL AS labelled, CASE
+                         WHEN prefers < 0 THEN 'people_disagree'
+                         WHEN prefers = 0 AND NOT getvariable('ties') THEN 'people_tie'
+                         WHEN prefers IS NULL AND NOT getvariable('unlabelled') THEN 'unlabelled'
+                       END AS reason
+                FROM pairs LEFT JOIN preferences ON one = chosen_id AND other = rejected_id
+                """
+            )
+            connection.execute("SET VARIABLE ties = ?", [config.ties == "keep"])
+            connection.execute("SET VARIABLE unlabelled = ?", [config.unlabelled == "keep"])
+            _refuse_others(
+                connection, "drop_disputed", "SELECT count(*) FROM decided WHERE labelled"
+            )
+            drops.add_query(
+                connection, "SELECT pair_id AS id, reason, chosen, rejected FROM decided"
+            )
+            kept = "SELECT * EXCLUDE (labelled, reason) FROM decided WHERE reason IS NULL"
+            yield from connection.sql(kept).to_arrow_reader(BATCH)
+
+    return Rows.reading(PAIRS, batches(), drops=drops)
+
+
+class RankByLabels(Config):
+    """How prompts with labels are split."""
+
+    eval_share: float = Field(
+        0.25, ge=0, le=1, description="About which share of the prompts is held out to evaluate."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the split.")
+
+    def expected(self, rows: Mapping[str, int | None]) -> Expected:
+        """At most every candidate."""
+        return Expected(rows.get("candidates"))
+
+
+def rank_by_labels(config: RankByLabels, candidates: Candidates, labels: Labels) -> Candidates:
+    """Rank the candidates of a prompt by how often people prefer them, less how often another one.
+
+    Rank 0 is best; candidates with as much are of equal rank. Ids stay, so judgments that there are
+    of these candidates are of the ranked ones too.
+
+    Drops: ``unlabelled`` (nobody has compared it), ``no_preference`` (all compared answers to the
+    prompt are of equal rank).
+
+    Raises:
+        DataError: no label is of two of these candidates.
+    """
+    drops = Drops()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with database.connect() as connection:
+            candidates.view(connection, "candidates")
+            labels.view(connection, "labels")
+            connection.execute(_PREFERENCES)
+            connection.execute(_RANKED.format(seed=config.seed, share=config.eval_share))
+            _refuse_others(connection, "rank_by_labels", "SELECT count(*) FROM points")
+            drops.add_query(
+                connection,
+                "SELECT candidate_id AS id, reason FROM ranked",
+                "SELECT candidate_id AS id, prompt, response FROM candidates",
+            )
+            query = """
+                SELECT candidates.* REPLACE (ranked.rank AS rank, ranked.split AS split)
+                FROM candidates JOIN ranked USING (candidate_id) WHERE reason IS NULL
+            """
+            yield from connection.sql(query).to_arrow_reader(BATCH)
+
+    return Rows.reading(CANDIDATES, batches(), drops=drops)
+
+
+_RANKED: Final = """
+    CREATE TEMP TABLE points AS
+    SELECT one AS candidate_id, sum(prefers) AS points FROM preferences
+    WHERE one IN (SELECT candidate_id FROM candidates)
+      AND other IN (SELECT candidate_id FROM candidates)
+    GROUP BY one;
+    CREATE TEMP TABLE ranked AS
+    WITH placed AS (
+        SELECT candidate_id, prompt_id, points,
+               dense_rank() OVER (PARTITION BY prompt_id ORDER BY points DESC) - 1 AS rank
+        FROM candidates JOIN points USING (candidate_id)
+    ), spread AS (SELECT prompt_id, max(rank) AS last FROM placed GROUP BY prompt_id)
+    SELECT candidate_id, placed.rank::INTEGER AS rank, CASE
+             WHEN md5_number_lower(concat_ws('/', {seed}, 'split', prompt_id))
+                  / 18446744073709551616 < {share} THEN 'eval'
+             ELSE 'train'
+           END AS split, CASE
+             WHEN placed.candidate_id IS NULL THEN 'unlabelled'
+             WHEN last = 0 THEN 'no_preference'
+           END AS reason
+    FROM candidates LEFT JOIN placed USING (candidate_id, prompt_id)
+      LEFT JOIN spread USING (prompt_id)
+"""
+
+
+def _refuse_others(connection: duckdb.DuckDBPyConnection, step: str, query: str) -> None:
+    """Refuse labels that say nothing of what is read: nothing would be chosen by them."""
+    [(matching,)] = connection.sql(query).fetchall()
+    if not matching:
+        [(labels,)] = connection.sql("SELECT count(*) FROM labels").fetchall()
+        raise DataError(
+            f"{step}: none of the {labels} labels is of two answers that are read here. "
+            "Name the labels of this dataset, or of what it was made from."
+        )
