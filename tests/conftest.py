@@ -5,6 +5,7 @@ Nothing here or in any test reaches the network or the user's own folders.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -15,8 +16,10 @@ import hypothesis
 import pytest
 from hypothesis import settings
 
+import forked
 import hub_server
 from checkout import ROOT, Cli
+from forked import CommandServer
 from hub_repos import Hub
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -93,23 +96,42 @@ def hub(cli_env: dict[str, str]) -> Iterator[Hub]:
         yield served
 
 
+@pytest.fixture(scope="session")
+def command_server() -> Iterator[CommandServer]:
+    """What runs the commands of ``cli``."""
+    with forked.serve() as server:
+        yield server
+
+
 @pytest.fixture
-def cli(project: Path, cli_env: dict[str, str]) -> Cli:
-    """Run the real command: ``cli("plan", "recipe.yaml")``; its folder is ``project``."""
+def cli(project: Path, cli_env: dict[str, str], command_server: CommandServer) -> Cli:
+    """Run the real command: ``cli("plan", "recipe.yaml")``; its folder is ``project``.
+
+    It is a process of its own. Where its environment decides how Python begins, it is a new one;
+    else it is forked from one that has imported the package.
+    """
 
     def run(
         *args: str | Path, cwd: Path = project, timeout: float = 240, text: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "srlm_data", *map(str, args)]
-        return subprocess.run(
-            command,
-            cwd=cwd,
-            env=cli_env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=text,
-            timeout=timeout,
-            check=False,
+        words = list(map(str, args))
+        if command_server.fits(cli_env):
+            done = command_server.run(words, cwd, cli_env, timeout)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-m", "srlm_data", *words],
+                cwd=cwd,
+                env=cli_env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+            )
+        if not text:
+            return done
+        out, err = (
+            io.TextIOWrapper(io.BytesIO(part)).read() for part in (done.stdout, done.stderr)
         )
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
     return run

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import duckdb
-from scipy.stats import kstwo
 
 _FEW = 12  # distinct values that are told one by one
 
@@ -97,6 +96,8 @@ def _chance(statistic: float | None, n_before: int, n_after: int) -> float | Non
     """The asymptotic p of ``scipy.stats.ks_2samp``, from D and the sizes alone."""
     if statistic is None:
         return None
+    from scipy.stats import kstwo  # noqa: PLC0415 - a second to import, and `ls` passes here too
+
     size = max(1, round(n_before * n_after / (n_before + n_after)))
     return float(kstwo.sf(statistic, size))
 

@@ -313,6 +313,10 @@ def test_help_waits_for_no_library(cli_env: dict[str, str], command: list[str]) 
     assert loaded(cli_env, *command, "--help") & heavy == set()
 
 
+def test_a_look_at_the_store_waits_for_no_statistics(cli_env: dict[str, str]) -> None:
+    assert loaded(cli_env, "ls") & {"polars", "scipy", "torch"} == set()
+
+
 def seconds(command: list[str], cwd: Path, env: dict[str, str]) -> float:
     """Processor seconds of a command and its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

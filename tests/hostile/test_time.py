@@ -68,8 +68,10 @@ def test_time_grows_with_the_text_and_not_with_its_square(reader: str, unit: str
     read = READERS[reader]
     read(unit)  # patterns are compiled
     small = seconds(read, unit, TEXT // 10)
-    large = seconds(read, unit, TEXT)
-    # Linear is 10 and quadratic 100; what takes no time at all cannot be compared.
+    large = seconds(read, unit, TEXT, times=1)
+    if large > 30 * small:  # linear is 10 and quadratic 100; a neighbour may have been in the way
+        large = seconds(read, unit, TEXT)
+    # What takes no time at all cannot be compared.
     assert large < max(30 * small, 0.05), f"{small:.4f} s, then {large:.4f} s"
 
 
@@ -78,6 +80,6 @@ def test_time_grows_with_the_text_and_not_with_its_square(reader: str, unit: str
 def test_ten_megabytes_are_read_in_seconds(reader: str, unit: str) -> None:
     read = READERS[reader]
     read(unit)
-    figures = {size: seconds(read, unit, size * MEGABYTE) for size in (1, 2, 5, 10)}
+    figures = {size: seconds(read, unit, size * MEGABYTE, times=1) for size in (1, 10)}
     assert figures[10] < max(25 * figures[1], 0.5), figures
     assert figures[10] < 60, figures
