@@ -29,8 +29,10 @@ class CommandServer:
         self._environment = {**os.environ, "PYTHONPATH": self.path}
         self._process = subprocess.Popen(
             [sys.executable, str(SUPPORT / "command_server.py")],
-            env=self._environment, stdin=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            text=True,
+        )
 
     def fits(self, environment: Mapping[str, str]) -> bool:
         """Whether a command may have this environment: Python began with the same."""
@@ -51,9 +53,13 @@ class CommandServer:
             for file in (stdout, stderr):
                 file.touch()
             request = {
-                "arguments": arguments, "folder": str(folder), "environment": dict(environment),
-                "pipe": str(pipe), "stdout": str(stdout), "stderr": str(stderr),
-            }  # fmt: skip
+                "arguments": arguments,
+                "folder": str(folder),
+                "environment": dict(environment),
+                "pipe": str(pipe),
+                "stdout": str(stdout),
+                "stderr": str(stderr),
+            }
             assert self._process.stdin
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
