@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,10 +16,12 @@ from srlm_data.cli._stopping import stop_tidily
 from srlm_data.cli._terminal import say
 from srlm_data.core.errors import counted
 from srlm_data.core.redaction import redacted
+from srlm_data.core.schema import MODELS
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.pipeline.build import Watcher
 from srlm_data.pipeline.plan import Planned
 from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import Graph
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -237,9 +239,11 @@ class TerminalWatcher(Watcher):
 
     def summarize(
         self,
-        manifests: Iterable[Manifest],
+        manifests: Collection[Manifest],
         next_command: str,
         remaining: Sequence[str] = (),
+        *,
+        trial: bool = False,
     ) -> None:
         """Say at the end of a build what there is, how much is worth knowing, and what it cost.
 
@@ -247,6 +251,7 @@ class TerminalWatcher(Watcher):
             manifests: of what there is.
             next_command: what the user does next.
             remaining: datasets that are not there; the first is the one that was being made.
+            trial: whether it was one.
         """
         self.stop()
         rows = ", ".join(f"{one.name.partition('.')[2]} {one.rows:,}" for one in manifests)
@@ -266,7 +271,23 @@ class TerminalWatcher(Watcher):
             names = [name.partition(".")[2] for name in remaining]
             names[0] += f" ({self._reached})" if self._reached else ""
             self._say(f"remaining: {', '.join(names)}")
+        if trial:
+            self._compare_with_full(manifests)
         self._say(f"next: {next_command}")
+
+    def _compare_with_full(self, manifests: Iterable[Manifest]) -> None:
+        """Say of a trial's answers how many the full build will have no need to ask for."""
+        graph = Graph(self.store)
+        asked = kept = 0
+        for manifest in manifests:
+            answers = int(manifest.cost.get("calls", 0) + manifest.cost.get("reused", 0))
+            above = [parent.manifest for parent in graph.ancestors(manifest) if parent.manifest]
+            trained = any(one.type == MODELS.name and "limit" in one.provenance for one in above)
+            asked += answers
+            kept += 0 if trained else answers
+        if asked:
+            rest = "; the others hang on models that the trial has trained" if kept < asked else ""
+            self._say(f"of these {asked:,} answers the full build finds {kept:,}{rest}")
 
     def _say(self, line: str) -> None:
         if not self._quiet:

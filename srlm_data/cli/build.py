@@ -113,8 +113,9 @@ def build(
         if limit:
             show_samples(watcher.store, manifests.values())
         remaining = ended.remaining if isinstance(ended, BoundError) else ()
-        following = _next_command(recipe, limit, ended, list(manifests.values()))
-        watcher.summarize(manifests.values(), following, remaining)
+        there = list(manifests.values())
+        following = _next_command(recipe, limit, ended, there)
+        watcher.summarize(there, following, remaining, trial=limit is not None)
     if ended:
         raise ended
 

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import DatasetType
+from srlm_data.core.schema import MODELS, DatasetType
 from srlm_data.pipeline.plan import plan
 from srlm_data.pipeline.recipe import Dataset, Recipe
 from srlm_data.pipeline.signature import read_signature
@@ -68,11 +68,16 @@ def limited(recipe: Recipe, prompts: int, store: Store) -> Recipe:
     Args:
         recipe: the whole.
         prompts: how many are taken of each source, and how many are made by a step that makes them.
-        store: what it has of other recipes, in full, is read as it is: their models, say.
+        store: models that it has in full are asked as they are, so that the full build finds all
+            of the answers; so is everything that other recipes have made.
     """
-    built = {one.dataset.name for one in plan(recipe, store) if one.action == "reuse"}
     own = {dataset.name for dataset in recipe.datasets.values()}
-    trial = _Trial(prompts, built - own)
+    taken = {
+        one.dataset.name
+        for one in plan(recipe, store)
+        if one.action == "reuse" and (one.dataset.makes is MODELS or one.dataset.name not in own)
+    }
+    trial = _Trial(prompts, taken)
     datasets = {short: trial.of(dataset) for short, dataset in recipe.datasets.items()}
     return replace(recipe, datasets=datasets)
 

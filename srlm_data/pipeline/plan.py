@@ -9,7 +9,7 @@ from typing import Any, Literal
 from srlm_data.core.config import Expected
 from srlm_data.core.errors import StoreError, counted
 from srlm_data.core.ids import row_id
-from srlm_data.core.schema import schema_text
+from srlm_data.core.schema import MODELS, schema_text
 from srlm_data.pipeline.recipe import Dataset, Key, Recipe
 from srlm_data.store import Manifest, Store, version_of
 from srlm_data.store.manifests import step_identity
@@ -107,7 +107,7 @@ def plan_one(
     waits = [read.name for _, read in dataset.reads() if read.key not in known]
     if waits:
         reason = f"waits for {', '.join(dict.fromkeys(waits))}"
-        return Planned(dataset, "wait", None, (reason,), expected)
+        return Planned(dataset, "wait", None, (reason, *_asked_in_vain(dataset)), expected)
     contents = {parameter: known[read.key].content for parameter, read in dataset.reads()}
     identity = identity_of(dataset, contents)
     version = version_of(identity)
@@ -129,7 +129,7 @@ def _reasons(
     dataset: Dataset, identity: dict[str, Any], store: Store, known: Mapping[Key, Manifest]
 ) -> tuple[str, ...]:
     if dataset.limit:
-        return (f"a trial on {counted(dataset.limit, 'prompt')}",)
+        return (f"a trial on {counted(dataset.limit, 'prompt')}", *_asked_in_vain(dataset))
     try:
         before = store.resolve(dataset.name)
     except StoreError:
@@ -143,6 +143,21 @@ def _reasons(
         else f"{where}: {_brief(old)} -> {_brief(new)}"
         for where, (old, new) in changed.items()
     )
+
+
+def _asked_in_vain(dataset: Dataset) -> tuple[str, ...]:
+    """Say where a trial's answers hang on a model that it trains: the full build has another."""
+    model = _trained_by_trial(dataset) if "engine" in dataset.step.resources else None
+    if model is None:
+        return ()
+    return (f"hangs on {model.name} of the trial: the full build trains another, and asks anew",)
+
+
+def _trained_by_trial(dataset: Dataset) -> Dataset | None:
+    """The nearest model among what a dataset is made from that a trial trains."""
+    reads = [read for _, read in dataset.reads() if read.limit]
+    models = [read for read in reads if read.makes is MODELS]
+    return next(filter(None, (*models, *map(_trained_by_trial, reads))), None)
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import api_server
 import srlm_data
 import toy
-from checkout import Cli
+from checkout import ROOT, Cli
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
@@ -37,8 +38,7 @@ def test_the_full_build_asks_for_what_the_trial_has_not_asked_and_for_nothing_el
 ) -> None:
     recipe = toy.write_recipe(tmp_path)
     trial = srlm_data.build(recipe, limit=2, store=tmp_path / "store")
-    rows = [trial[name].rows for name in toy.DATASETS[1:4]]
-    assert rows == [2, 8, 16]
+    assert [trial[name].rows for name in toy.DATASETS[1:4]] == [2, 8, 16]
     first = {answer.key for answer in toy.asked(tmp_path)}
     assert len(first) == 24
     full = srlm_data.build(recipe, store=tmp_path / "store")
@@ -52,6 +52,75 @@ def test_the_full_build_asks_for_what_the_trial_has_not_asked_and_for_nothing_el
         for made in (trial, full)
     )
     assert few < all_of_them
+
+
+FAR = """\
+seed: 3
+engine: {kind: openai, base_url: ADDRESS}
+datasets:
+  model: {step: checkpoint, remote: big@2026-04-14}
+  prompts: {step: 'toy:toy_prompts', n: 30}
+  candidates: {step: generate, prompts: prompts, model: model, n: 2}
+  judgments: {step: judge, candidates: candidates, model: model, repeats: 2}
+"""
+
+
+def test_a_server_is_asked_nothing_again_by_the_full_build(cli: Cli, project: Path) -> None:
+    with api_server.serve() as api:
+        (project / "far.yaml").write_text(FAR.replace("ADDRESS", api.address))
+        trial = cli("build", "far.yaml", "--limit", "5")
+        assert trial.returncode == 0, trial.stderr
+        assert len(api.bodies) == 5 * (2 + 4)
+        assert "of these 30 answers the full build finds 30\nnext: srlm-data build far.yaml\n" in (
+            trial.stderr
+        )
+        assert cli("build", "far.yaml", "-q").returncode == 0
+    sent = [json.dumps(body, sort_keys=True) for body in api.bodies]
+    assert len(sent) == len(set(sent)) == 30 * (2 + 4)
+
+
+def test_a_trial_says_which_answers_hang_on_a_model_that_it_trains(tmp_path: Path) -> None:
+    planned = srlm_data.plan(ROOT / "recipes" / "iter1.yaml", limit=20, store=tmp_path).datasets
+    reasons = {one.dataset.name: one.reasons for one in planned if one.expected.calls != 0}
+    told = "hangs on {} of the trial: the full build trains another, and asks anew"
+    assert reasons["iter1.generated"] == ("waits for seed.ift, seed.m0",)
+    assert reasons["seed.sft_judgments"][1:] == (told.format("seed.sft"),)
+    assert reasons["iter1.candidates"][1:] == (told.format("seed.m1"),)
+    assert reasons["iter1.judgments"][1:] == (told.format("seed.m1"),)
+
+
+def test_a_model_that_was_trained_in_full_is_asked_by_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tuned.py").write_text(TUNED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe, store = toy.write_recipe(tmp_path), tmp_path / "store"
+    prompts = "prompts: {step: 'toy:toy_prompts', n: 6}"
+    tuned = f"{prompts}\n  tuned: {{step: 'tuned:tuned', prompts: prompts}}"
+    text = recipe.read_text().replace(prompts, tuned).replace("model: model", "model: tuned")
+    recipe.write_text(text)
+    trial = srlm_data.build(recipe, limit=2, store=store)
+    full = srlm_data.build(recipe, store=store)
+    assert trial["toy.tuned"].content != full["toy.tuned"].content
+    asked = len(toy.asked(tmp_path))
+    recipe.write_text(text.replace("n: 4", "n: 3"))
+    again = srlm_data.build(recipe, limit=3, store=store)
+    assert again["toy.tuned"] == full["toy.tuned"]
+    assert (again["toy.candidates"].rows, len(toy.asked(tmp_path))) == (9, asked)
+
+
+TUNED = """
+from srlm_data import Config, Models, Prompts, Workshop
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import MODELS
+
+class Tuned(Config):
+    pass
+
+def tuned(config: Tuned, prompts: Prompts, workshop: Workshop) -> Models:
+    row = {"model": f"tuned{prompts.count()}", "method": "sft", "location": "path:/"}
+    return Rows.of(MODELS, [row])
+"""
 
 
 def test_a_trial_says_so_and_is_the_latest_only_until_there_is_a_full_version(
