@@ -27,8 +27,6 @@ from srlm_data.steps.reading._labels import Place, Vocabulary
 from srlm_data.steps.reading._text import Judgment, fold, own_words, split, undress
 from srlm_data.steps.reading._words import words
 
-_LONGEST: Final = 1_000_000
-"""Characters of a judgment; a longer text is none, whatever it says."""
 _PLAIN: Final = re.compile(r"\nScore: (\d)\Z")
 _RIVALS: Final = re.compile(
     r"[<>{\"`|=:]|score|points|rating|grade|total|final|overall|revised|sum", re.IGNORECASE
@@ -55,6 +53,7 @@ def _verdicts() -> Vocabulary:
         words("verdict_before_an_answer"),
         neutral=words("verdict_neutral"),
         values=("a", "b"),
+        begins=_values.LETTER,
     )
 
 
@@ -82,8 +81,6 @@ def read_score(
         points = float(plain[1])
         if scale.low <= points <= scale.high and not _RIVALS.search(text, 0, plain.start()):
             return Reading("parsed", points, _labels.LAST)
-    if len(text) > _LONGEST:
-        return Reading("unparsed", None, "too long for a judgment")
     vocabulary = _scores() if name is None else _named(name)
     judgment = split(text)
     cut = finish_reason == "length"
@@ -155,8 +152,6 @@ def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
     """
     if finish_reason == "error":
         return "error", None
-    if len(text) > _LONGEST:
-        return "unparsed", None
     judgment = split(text)
 
     def read(place: Place) -> str | None:
@@ -188,7 +183,7 @@ def _unsaid(judgment: Judgment, place: Place | None, why: str, cut: bool) -> tup
 def _is_cut(judgment: Judgment, place: Place) -> bool:
     """Whether a judgment that was cut off ends within the value of a place."""
     ends = place.last < len(judgment.lines) and judgment.lines[place.last].ends
-    return not ends and not (place.key and re.match(r'[^,]*"?\s*,', place.value))
+    return not ends and not (place.key and re.match(r'[^,<]*(?:"?\s*,|</\w+>)', place.value))
 
 
 def _is_taken_back(judgment: Judgment, place: Place) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from srlm_data.steps.reading._text import Judgment, Line, fold, undress
-from srlm_data.steps.reading._words import Joined, pattern, words
+from srlm_data.steps.reading._words import JOINED, Joined, pattern, words
 
 LAST: Final = "the last line of a score"
 _WINDOW: Final = 120  # characters before a word of judgment that say whose it is
 _VALUE: Final = 400  # characters behind it that say what it is worth
-_MOST: Final = 1000  # words of judgment in a text; a longer one says nothing
+# Words of judgment in one line. A judge names its score a few times; a model that repeats itself
+# has no verdict. Each of them costs a look at what stands around it.
+_MOST: Final = 300
 _ENOUGH: Final = 3  # so many scores are those of criteria, whatever they are called
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0963\u0e31-\u0e4e]++[^\W\d_]*+)*+")
@@ -29,7 +32,7 @@ _OF_A_SCALE: Final = frozenset({"min", "max", "maximum", "between", "possible", 
 _NAMES_A_SCALE: Final = re.compile(r"\d\D+\d|out of|/|max|of|scale", re.IGNORECASE)
 _BEHIND: Final = re.compile(r"['\s]{0,3}([^\W\d_]+)")
 _JOINT: Final = re.compile(
-    r"[\s\"')\]}]*+(?P<colon>[:=]+>?|→|->)|(?P<tag>>)|\s*+(?P<pipe>\|)|\s*+(?P<dash>[-\u2013]\s)"
+    r"[\s\"')\]}]*+(?P<colon>[:=]+>?|→|->|\.{3,}+|…++)|(?P<tag>>)|\s*+(?P<pipe>\|)|\s*+(?P<dash>[-\u2013]\s|(?:\u2013\u2013|--)(?![-\u2013]))"
     r"|[\s\"')\]=-]*+(?P<end>$)|(?P<none>[\s\]\"']++(?=[\d(\[{\"'<]))"
 )
 _ITEM: Final = re.compile(
@@ -41,8 +44,12 @@ _HEADING: Final = re.compile(
 _PROSE: Final = re.compile(
     r"\b(?:is|are|was|has|does|it|this|i|answers?|response)\b", re.IGNORECASE
 )
+_JOINED_PROSE: Final = re.compile(rf"[{JOINED}]{{5,}}")
 _SAYING: Final = re.compile(rf"(?:{pattern(words('sayings'))})", re.IGNORECASE)
+_CLOSERS: Final = {"(": ")", "[": "]"}
+_REST_OF_LABEL: Final = re.compile(r"(?:[ '/&-]{1,3}[^\W\d_]+){1,6}+(?=\s?[:=])")
 _EXAMPLE: Final = re.compile(r"\b(?:e\.g|i\.e|ex)\.\s*$", re.IGNORECASE)
+_LISTED: Final = re.compile(r"[\s,/\"']*+(?:or|and|oder|ou|或|또는)?[\s\"']*+", re.IGNORECASE)
 _BRACKETED: Final = re.compile(r"\[\[\s?([abc]|tie|[ab]\s?[<>=]{1,3}\s?[ab])\s?\]\]", re.IGNORECASE)
 
 
@@ -64,6 +71,7 @@ class Vocabulary:
         before_value: words that do so only before a value that can be read.
         neutral: further words that may stand beside them.
         values: words that are values, and so never neutral.
+        begins: a pattern of how a value begins in a JSON object.
         final: whether the words of totals count.
     """
 
@@ -74,6 +82,7 @@ class Vocabulary:
         *,
         neutral: Iterable[str] = (),
         values: Iterable[str] = (),
+        begins: str = r"\W*\d",
         final: bool = True,
     ) -> None:
         self.always = frozenset(always)
@@ -81,6 +90,10 @@ class Vocabulary:
         self.before_value = frozenset(before_value) | self.final
         self.neutral = (words("neutral") | frozenset(neutral) | self.always) - frozenset(values)
         self.values = frozenset(values)
+        self.choices = self.values | {"or", "and", "c", "tie", "draw"}
+        self.begins = re.compile(begins, re.IGNORECASE)
+        self.negations = words("negations")
+        self.totals = words("totals")
         self.copulas = words("copulas")
         self.bounds = words("bounds")
         self.known = self.neutral | self.copulas | self.final | self.bounds
@@ -113,18 +126,18 @@ class Place(NamedTuple):
 def find_places(judgment: Judgment, vocabulary: Vocabulary) -> list[Place]:
     """Every place of a judgment where one of the words stands before a value, in order."""
     places: list[Place] = []
-    depth = heads = 0
+    depth = 0
     for number, line in enumerate(judgment.lines):
         if line.value is not None:
             places += _of_object(number, line, vocabulary)
             continue
-        at, quotes = 0, 0
+        at, quotes, named = 0, 0, 0
         for head in vocabulary.find(line.text) if not line.introduced else ():
             depth += line.text.count("{", at, head.start) - line.text.count("}", at, head.start)
             quotes += line.text.count('"', at, head.start)
             at = head.start
-            heads += 1
-            if heads > _MOST:
+            named += head.word in vocabulary.always
+            if named > _MOST:
                 return []
             place = _place(judgment, number, head, quotes % 2 == 1, vocabulary)
             if place is not None:
@@ -134,12 +147,16 @@ def find_places(judgment: Judgment, vocabulary: Vocabulary) -> list[Place]:
     return places
 
 
-def _place(  # noqa: PLR0911 - one reason a line
+def _place(  # noqa: PLR0911, PLR0912 - one reason a line
     judgment: Judgment, number: int, head: Head, in_quotes: bool, vocabulary: Vocabulary
 ) -> Place | None:
     text = judgment.lines[number].text
     end, behind, scale = _behind(text, head.end, vocabulary)
     joint = _JOINT.match(text, end)
+    phrase = None if joint else _REST_OF_LABEL.match(text, end)
+    if phrase is not None:  # "Final score after the penalty: 3", "Score for the first half: 4"
+        behind += [word.lower() for word in _WORD.findall(phrase[0])]
+        joint = _JOINT.match(text, phrase.end())
     kind = "copula" if joint is None or joint.lastgroup == "none" else str(joint.lastgroup)
     if kind == "copula" and not head.copula and vocabulary.copulas.isdisjoint(behind):
         if joint is None:
@@ -156,7 +173,9 @@ def _place(  # noqa: PLR0911 - one reason a line
     # "<score>" is a tag; "</score>" and "<total points>" are not.
     if (mark == "<") != (kind == "tag") or (kind == "tag" and lead.strip()):
         return None
-    key = kind == "tag" or (kind == "colon" and text[:end].rstrip(" :=")[-1:] in ('"', "'"))
+    key = kind == "tag" or (
+        kind == "colon" and text[max(0, end - _WINDOW) : end].rstrip(" :=")[-1:] in ('"', "'")
+    )
     if _is_quoted(text, head.start, end, in_quotes, key):
         return None
     before = window[: marks[-1].end()] if marks else ""
@@ -164,14 +183,21 @@ def _place(  # noqa: PLR0911 - one reason a line
         not before.strip(" \"'([{<|-=\u2022\u2013\u2192#") or _ITEM.fullmatch(before) is not None
     )
     rank = _rank(head, [*_WORD.findall(lead), *behind], lead, vocabulary)
-    if rank == "none":
+    if rank == "none" or (kind == "copula" and _is_denied(lead, vocabulary)):
         return None
-    if rank != "other" and not begins and kind != "tag":
+    if rank != "other" and not (begins or kind == "tag" or (key and mark == "," and "{" in before)):
         rank = _rank_within(before, mark, rank, vocabulary)
+    if kind == "copula" and rank == "final" and head.word in vocabulary.final:
+        if head.word not in vocabulary.totals:
+            return None  # "The final is 4"
+        rank = "prose"
     if kind == "copula" and rank == "own":
         rank = "prose"
     value = text[end : end + _VALUE]
-    must_read = head.word not in vocabulary.always or kind not in ("colon", "tag")
+    if begins and before[-1:] in _CLOSERS:
+        value = _within_brackets(value, before[-1])
+    labelled = head.word in vocabulary.always and kind in ("colon", "tag") and phrase is None
+    must_read = not labelled
     if value.strip(" \"')]}"):
         if kind == "none" and not begins:
             return None
@@ -182,6 +208,13 @@ def _place(  # noqa: PLR0911 - one reason a line
     following = judgment.lines[number + 1] if number + 1 < len(judgment.lines) else None
     value = following.text if following and following.value is None else ""
     return Place(number, number + 1, value[:_VALUE], rank, must_read, "none", scale, key)
+
+
+def _within_brackets(value: str, opening: str) -> str:
+    """A value up to the bracket that closes "[Score: 4] The response ...", where it stands so."""
+    closing = value.find(_CLOSERS[opening])
+    goes_on = re.match(r"\s*+[^\W\d_]", value[closing + 1 :])
+    return value[:closing] if closing >= 0 and goes_on and goes_on[0][-1].isupper() else value
 
 
 def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str], str]:
@@ -196,6 +229,11 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
                 break  # "Score (4)"
             scale = numbers[-1] if numbers else scale
             spoken = [word.lower() for word in _WORD.findall(named)]
+            values = [word for word in spoken if word in vocabulary.values]
+            if len(values) == 1:
+                break  # "Verdict (A)"
+            if values and set(spoken) <= vocabulary.choices:
+                spoken = []  # "Verdict (A or B)"
             behind += [word for word in spoken if word not in _OF_A_SCALE]
             end = note.end()
         elif (word := _BEHIND.match(text, end)) is not None:
@@ -225,18 +263,25 @@ def _rank(head: Head, beside: list[str], lead: str, vocabulary: Vocabulary) -> s
     return "final" if head.final or spoken & vocabulary.final else "own"
 
 
+def _is_denied(lead: str, vocabulary: Vocabulary) -> bool:
+    """Whether a sentence says that a score is not given: "I cannot give it a score of 5"."""
+    clause = _CLAUSE.split(lead)[-1].lower()
+    return "n't" in lead or not vocabulary.negations.isdisjoint(_WORD.findall(clause))
+
+
 def _rank_within(before: str, mark: str, rank: str, vocabulary: Vocabulary) -> str:
     """The rank of a place that does not begin its line, by what stands before it."""
     if _EXAMPLE.search(before):
         return "other"
-    if mark in _SENTENCE_ENDS or (mark == '"' and before.rstrip('" ').endswith(",")):
+    if mark in _SENTENCE_ENDS or (mark in ('"', "'") and before.rstrip("\"' ").endswith(",")):
         return rank
     if _SAYING.search(before) or re.search(r"\d", before):
         return "other"
     names = [word.lower() for word in _WORD.findall(before)]
     if names and set(names) <= vocabulary.known | vocabulary.before_value:
         return rank
-    return rank if len(names) > 2 and _PROSE.search(before) and mark != ":" else "other"
+    is_prose = (len(names) > 2 and _PROSE.search(before)) or _JOINED_PROSE.search(before)
+    return rank if is_prose and mark != ":" else "other"
 
 
 def _is_quoted(text: str, start: int, value: int, in_quotes: bool, key: bool) -> bool:
@@ -262,7 +307,8 @@ def _of_object(number: int, line: Line, vocabulary: Vocabulary) -> list[Place]:
         head = max(vocabulary.find(label), default=None, key=lambda head: head.end)
         text = undress(fold(value)) if isinstance(value, str) else "?"
         # {"evaluation": {"score": 4}} and {"verdict": "good", "score": 4} name a part and a word.
-        if head is None or (head.word not in vocabulary.always and not re.match(r"\W*\d", text)):
+        begins = vocabulary.begins.match(text)
+        if head is None or (head.word not in vocabulary.always and not begins):
             continue
         _, behind, scale = _behind(label, head.end, vocabulary)
         lead = label[: head.start]
@@ -279,7 +325,7 @@ def _of_object(number: int, line: Line, vocabulary: Vocabulary) -> list[Place]:
     rank = "final" if any(rank == "final" for _, rank, _, _ in named) else "own"
     top = min(depth for depth, own, _, _ in named if own == rank)
     values = {(text, scale) for depth, own, text, scale in named if (depth, own) == (top, rank)}
-    values = {value for value in values if re.match(r"\W*\d", value[0])} or values
+    values = {value for value in values if vocabulary.begins.match(value[0])} or values
     text, scale = min(values) if len(values) == 1 else ("?", "")
     return [Place(number, number, text, rank, False, "none", scale, key=True)]
 
@@ -301,7 +347,16 @@ def _leaves(pairs: Any) -> Iterator[tuple[int, str, Any]]:
 def find_bracketed(judgment: Judgment) -> Iterator[Place]:
     """The verdicts ``[[A]]``, ``[[A>B]]`` and ``[[C]]``, which need no word."""
     for number, line in enumerate(judgment.lines):
-        for match in _BRACKETED.finditer(line.text) if not line.introduced else ():
+        found = list(_BRACKETED.finditer(line.text)) if not line.introduced else []
+        listed = {
+            match
+            for pair in itertools.pairwise(found)
+            if _LISTED.fullmatch(line.text, pair[0].end(), pair[1].start())
+            for match in pair
+        }
+        for match in found:
+            if match in listed:
+                continue  # "[[A]], [[B]] or [[C]]" repeats the orders
             in_quotes = line.text.count('"', 0, match.start()) % 2 == 1
             if not _is_quoted(line.text, match.start(), match.end(), in_quotes, key=False):
                 value = "tie" if match[1].lower() == "c" else match[1]
@@ -324,8 +379,14 @@ def decide(  # noqa: PLR0911 - one reason a line
         for rank in ("final", "own", "prose", "other")
     }
     own, prose, other = ranked["own"], ranked["prose"], ranked["other"]
-    if ranked["final"]:
-        return ranked["final"][-1], "the last line of a total"
+    final = [
+        place
+        for place in ranked["final"]
+        # "It gives the final score as 3" may speak of the answer, where a line comes after it.
+        if place.room != "sentence" or not (own and own[-1].line > place.line)
+    ]
+    if final:
+        return final[-1], "the last line of a total"
     if own:
         if len(own) >= _ENOUGH or (len(own) > 1 and all(_of_criterion(judgment, p) for p in own)):
             return None, "a score for each criterion, and no total"

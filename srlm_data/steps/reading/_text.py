@@ -106,7 +106,15 @@ def _without_blocks(text: str) -> str:
     """
     kept: list[str] = []
     at, opened = 0, ""
+    scored = _SCORED.search(text)
     for tag in _BLOCK.finditer(text):
+        if scored and scored.end() <= tag.start() and not opened and not tag["end"]:
+            another = tag["name"].lower() != "response" or _turn().search(
+                text, scored.end(), tag.start()
+            )
+            if another or not _SCORED.search(text, tag.end()):
+                return text[: tag.start()]
+            return ""  # a score before the answer and one behind it: which answer's are they?
         if not opened and not tag["end"]:
             kept.append(text[at : tag.start()])
             opened = tag["name"].lower()
@@ -117,12 +125,16 @@ def _without_blocks(text: str) -> str:
 
 @functools.cache
 def _turn() -> re.Pattern[str]:
-    turns, parts = (
+    turns, parts, headings = (
         "|".join(sorted(map(re.escape, words(name)), key=len, reverse=True))
-        for name in ("turns", "parts")
+        for name in ("turns", "parts", "headings")
+    )
+    part = rf"(?P<part>{parts}|(?<=# )(?:{headings}))"
+    role = (
+        r"^(?-i:user|assistant|system|human|model) *$"  # its marks were skipped as special tokens
     )
     return re.compile(
-        rf"{_SPECIAL}|^[ *_#]*+(?:{turns}|(?P<part>{parts}))[ *_]*+[:\uff1a][*_]*+",
+        rf"{_SPECIAL}|{role}|^[ *_#]*+(?:{turns}|{part})[ *_]*+[:\uff1a][*_]*+",
         re.IGNORECASE | re.MULTILINE,
     )
 
@@ -219,6 +231,7 @@ def undress(line: str) -> str:
         line = re.sub(r"<br ?/?>", " \u00b6 ", _TAGS.sub(" ", line), flags=re.IGNORECASE)
     if "\\" in line:
         line = re.sub(r"\\([*_#])", r" ", _LATEX.sub(" ", line.replace("\\n", " \u00b6 ")))
+    line = line.replace("[RESULT]", " \u00b6 Final: ")  # what Prometheus writes
     line = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", line)  # totalScore
     line = re.sub(r"[*_$]|^[\s#]+", " ", line).strip(" ")
     return re.sub(r"^[=\-\u2013]{2,}+|[=\-\u2013]{2,}+$", "", line).strip(" ")

@@ -28,7 +28,8 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         for name in ("units", "out_of")
     )
     symbols = r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
-    most = r"(?:(?:an?|the|total|possible|maximum|max\.?|of)\ )*+"
+    most = rf"(?:(?:an?|of|max\.|{pattern(words('before_a_scale'))})\ )*+"
+    full = pattern(words("full"))
     texts = {
         "number": rf"""
             [\s"'()\[\]{{}}{symbols}]*+
@@ -39,16 +40,25 @@ def _patterns() -> dict[str, re.Pattern[str]]:
             (?![\w{_PARTS}^%]|[.,]\d|\ ?%)""",
         "percent": r"""[\s"'(\[{]*+(?P<number>\d++(?:\.\d++)?+)\ ?%""",
         "scale": rf"""
-            [\s"')\]}}]*+ (?:(?:{units})\ ?)?+
+            [\s"')\]}}\#]*+ (?:(?:{units})\ ?)?+
             (?:/|[(\[]?(?:{of})(?=[\s\d])
               |[(\[]?(?:on\ an?\ )?scale:?(?:\ of|\ from)?\ (?:\d+\ ?(?:to|and|-|\u2013)\ ?)?+)
-            [\s"'(\[{{]*+ {most} (?P<scale>\d++(?:\.\d++)?+)(?![\w%{_PARTS}]|[.,]\d)""",
+            [\s"'(\[{{]*+ {most} (?P<scale>\d++(?:\.\d++)?+)(?:\ ?(?:{glued}))?+(?:\ ?(?:{full}))?+
+            (?![\w%{_PARTS}]|[.,]\d)""",
+        # "4 (5점 만점)", "4(满分5分)", "4 (max. 5)"
+        "full": rf"""
+            [\s"')\]}}]*+ (?:(?:{units})\ ?)?+ [(\[]\s*+
+            (?:(?P<first>\d++)\ ?(?:{glued})?+\ ?(?:{full})
+              |(?:{full}|max(?:imum|imal)?\.?)\ ?(?:of\ |is\ |:\ ?)?(?P<last>\d++)\ ?(?:{units})?+)
+            \s*+[)\]]""",
         "units": rf"""(?:[\s"')\]}}(\[]*+(?:possible\ )?(?:{units})){{0,2}}+[\s"')\]}}>]*+""",
         "reason": rf"(?:{pattern(words('reasons'))})",
         "condition": rf"(?:{pattern(words('conditions'))})",
         "otherwise": rf"""
             (?:{others})[^\d.!?]{{0,30}}(?:\d|{numbers})
             |(?:{others})\s*+(?:an?|the|even|perhaps)?\s*+$""",
+        # "4 (would be 5 with an example)"
+        "elsewise": r"(?:would|could|might)\ (?:be|have\ been)\ (?:an?\ )?(\d++)",
         "a number": rf"\s*+(?:\d|{numbers})",
         "retraction": rf"[\s\"')\]}}]*+(?:{retractions()})",
         "explained": rf"""
@@ -84,14 +94,14 @@ def read_number(value: str, room: str, named_scale: str, scale: Scale) -> tuple[
     if (match := patterns["number"].match(value)) is None:
         return "unparsed", None
     number, end = match["number"], match.end()
-    part = patterns["scale"].match(value, end)
+    part = patterns["scale"].match(value, end) or patterns["full"].match(value, end)
     units = patterns["units"].match(value, part.end() if part else end)
     end = units.end() if units else end
     closed = not match["open"] or ">" in value[match.end("number") : end]
     summed = total is None or total == _amount(number)
     if not closed or not summed or not _stands_alone(value, end, number, room):
         return "unparsed", None
-    scales = (named_scale, match["outof"], part and part["scale"])
+    scales = (named_scale, match["outof"], *(part.groups() if part else ()))
     another = any(named and _amount(named) != scale.high for named in scales)
     return _on(_NO_SCALE if another else scale, match["sign"], number)
 
@@ -133,6 +143,8 @@ def _stands_alone(value: str, end: int, number: str, room: str) -> bool:
         return terms is not None and _total(terms[0]) == _amount(number)
     if patterns["reason"].match(bare):
         return not patterns["otherwise"].search(_END.split(bare, maxsplit=1)[0])
+    if bare.startswith("# ") and spaced:
+        bare = f"({bare[1:]}"  # YAML's comment
     if bare[0].isalnum() or (bare[0] in _CHANGES and not (bare[0] in "-\u2013" and spaced)):
         return False
     if bare[0] in ".!\u00b6":
@@ -153,6 +165,8 @@ def _is_comment(mark: str, sentence: str, number: str, room: str) -> bool:
         return False
     if mark in ":-\u2013" and patterns["a number"].match(sentence):
         return False
+    if mark == "(" and (higher := patterns["elsewise"].match(words_behind)) is not None:
+        return _amount(higher[1]) != _amount(number)
     if patterns["condition"].match(words_behind) or patterns["otherwise"].search(sentence):
         return False
     left = patterns["explained"].sub(" ", sentence)
@@ -179,6 +193,10 @@ def retractions() -> str:
     return "|".join(rf"{re.escape(word)}(?![^\W_])" for word in listed)
 
 
+LETTER: Final = rf"\W*(?:(?:{pattern(words('answers'))})\W*)*(?:[ab]|tie|draw)(?![^\W_])"
+"""How a value begins that is a verdict."""
+
+
 @functools.cache
 def _letters() -> dict[str, re.Pattern[str]]:
     answers, ties = pattern(words("answers")), pattern(words("tie"))
@@ -192,7 +210,7 @@ def _letters() -> dict[str, re.Pattern[str]]:
             re.IGNORECASE,
         ),
         "tie": re.compile(
-            rf"[\s\"'(\[{{<]*+(?:it'?s |is |the )?(?:{ties})(?=[\s\"')\]}}>.!,;]*+(?:$|[.!(,;]))",
+            rf"[\s\"'(\[{{<]*+(?:it'?s |is |the )?(?:{ties})(?=[\s\"')\]}}>]*+(?:$|[.!(,;\u00b6]))",
             re.IGNORECASE,
         ),
         "letter": re.compile(
@@ -211,8 +229,8 @@ def read_letter(value: str, room: str) -> str | None:
         if left == right or not _says_no_more(value[versus.end() :], room, None):
             return None
         return {">": left, "<": right}.get(versus["sign"][0], "tie")
-    if patterns["tie"].match(value):
-        return "tie"
+    if (tie := patterns["tie"].match(value)) is not None:
+        return "tie" if _says_no_more(value[tie.end() :], room, None) else None
     letter = patterns["letter"].match(value)
     if letter is None:
         return None

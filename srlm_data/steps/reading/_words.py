@@ -11,7 +11,7 @@ from typing import Final
 import yaml
 
 # Scripts that are written without spaces, or whose words carry their particles.
-_JOINED: Final = r"\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+JOINED: Final = r"\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TAIL: Final = 24  # characters of a run of such a script that a word is looked for in
 
 
@@ -42,8 +42,8 @@ def words(*names: str) -> frozenset[str]:
 def pattern(entries: Iterable[str]) -> str:
     """A pattern of any of ``entries``, whole words where the script has spaces."""
     ordered = sorted(entries, key=lambda entry: (-len(entry), entry))
-    spaced = [re.escape(word) for word in ordered if not re.search(f"[{_JOINED}]", word)]
-    joined = [re.escape(word) for word in ordered if re.search(f"[{_JOINED}]", word)]
+    spaced = [re.escape(word) for word in ordered if not re.search(f"[{JOINED}]", word)]
+    joined = [re.escape(word) for word in ordered if re.search(f"[{JOINED}]", word)]
     parts = [rf"(?<![^\W\d_])(?:{'|'.join(spaced)})(?![^\W\d_])"] if spaced else []
     return "|".join([*parts, *joined]) or "(?!)"
 
@@ -54,7 +54,7 @@ class Joined:
     def __init__(self, heads: Iterable[str], final: Iterable[str], neutral: Iterable[str]) -> None:
         def any_of(entries: Iterable[str]) -> str:
             ordered = sorted(entries, key=lambda entry: (-len(entry), entry))
-            chosen = (re.escape(word) for word in ordered if re.search(f"[{_JOINED}]", word))
+            chosen = (re.escape(word) for word in ordered if re.search(f"[{JOINED}]", word))
             return f"(?:{'|'.join(chosen) or '(?!)'})"
 
         copulas = any_of(words("copulas"))
@@ -63,7 +63,7 @@ class Joined:
             rf"(?P<copula>{copulas}?)"
         )
         self._final = re.compile(any_of(final))
-        self._any = re.compile(f"[{_JOINED}]")
+        self._any = re.compile(f"[{JOINED}]")
 
     def find(self, word: str) -> tuple[str, bool, bool] | None:
         """The head, whether it is called final, and whether a copula follows; None: there is none.

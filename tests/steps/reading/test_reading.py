@@ -3,51 +3,60 @@
 from __future__ import annotations
 
 import json
-import random
-import re
-import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 import yaml
 
 from checkout import ROOT
-from srlm_data.core import schema
 from srlm_data.core.scale import Scale
 from srlm_data.steps.reading import read_score, read_verdict
-from srlm_data.steps.reading._text import fold
 
 HERE: Final = Path(__file__).parent
 FIELD: Final = ROOT.parent / "shared" / "cases" / "judgments.jsonl"
 STATES: Final = {None: "unparsed", "-": "truncated", "!": "out_of_range"}
 
 
-def texts(name: str) -> dict[str, list[tuple[str, str, Any, bool]]]:
-    """Kind -> text, finish reason, what is read, and whether it may be refused as well."""
-    kinds = yaml.safe_load((HERE / name).read_text(encoding="utf-8"))
+class Case(NamedTuple):
+    """A judge's text, and what a careful reader reads in it."""
 
-    def expected(text: str, read: Any) -> tuple[str, str, Any, bool]:
-        may = isinstance(read, str) and read.startswith("~")
-        reading = yaml.safe_load(read[1:]) if may else read
-        return text.removesuffix("⌁"), "length" if text.endswith("⌁") else "stop", reading, may
-
-    return {kind: [expected(*row) for row in rows] for kind, rows in kinds.items()}
+    text: str
+    finish_reason: str
+    reading: Any
+    may_refuse: bool
+    scale: Scale
 
 
-SCORES: Final = texts("scores.yaml")
-VERDICTS: Final = texts("verdicts.yaml")
+def case(text: str, read: Any, scale: tuple[float, float] = (0, 5)) -> Case:
+    may_refuse = isinstance(read, str) and read.startswith("~")
+    reading = yaml.safe_load(read[1:]) if may_refuse else read
+    finish_reason = "length" if text.endswith("⌁") else "stop"
+    return Case(text.removesuffix("⌁"), finish_reason, reading, may_refuse, Scale(*scale))
+
+
+def cases(kinds: dict[str, list[list[Any]]]) -> dict[str, list[Case]]:
+    return {kind: [case(*row) for row in rows] for kind, rows in kinds.items()}
+
+
+def table(name: str) -> Any:
+    return yaml.safe_load((HERE / name).read_text(encoding="utf-8"))
+
+
+MODELS: Final = table("models.yaml")
+SCORES: Final = cases(table("scores.yaml")) | cases(MODELS["scores"])
+VERDICTS: Final = cases(table("verdicts.yaml")) | cases(MODELS["verdicts"])
 
 
 @pytest.mark.parametrize("kind", SCORES)
 def test_a_score_is_read_as_a_careful_person_reads_it(kind: str) -> None:
     misread = {}
-    for text, finish_reason, expected, may_refuse in SCORES[kind]:
-        reading = read_score(text, finish_reason)
+    for text, finish_reason, expected, may_refuse, scale in SCORES[kind]:
+        reading = read_score(text, finish_reason, scale)
         state = STATES.get(expected, "parsed")
         score = float(expected) if state == "parsed" else None
-        if reading[:2] != (state, score) and not (may_refuse and reading.state == "unparsed"):
+        if reading[:2] != (state, score) and not (may_refuse and reading.score is None):
             misread[text] = reading
     assert misread == {}
 
@@ -55,7 +64,7 @@ def test_a_score_is_read_as_a_careful_person_reads_it(kind: str) -> None:
 @pytest.mark.parametrize("kind", VERDICTS)
 def test_a_verdict_is_read_as_a_careful_person_reads_it(kind: str) -> None:
     misread = {}
-    for text, finish_reason, expected, may_refuse in VERDICTS[kind]:
+    for text, finish_reason, expected, may_refuse, _ in VERDICTS[kind]:
         verdict = read_verdict(text, finish_reason)
         state = STATES.get(expected, "parsed")
         right = (state, expected if state == "parsed" else None)
@@ -127,111 +136,3 @@ def test_a_reading_says_why() -> None:
     assert "total" in read_score("Score: 1\nTotal: 2", "stop").why
     assert "criterion" in read_score("Score: 1\nScore: 1\nScore: 0", "stop").why
     assert "0 to 5" in read_score("Score: 8", "stop").why
-
-
-# Fragments -------------------------------------------------------------------------------------
-
-LABELS: Final = [
-    "Score", "score", "**Score**", "SCORE", "Total", "Final score", "Overall", "Rating", "Points",
-    "Relevance score", "My score", "得分", "점수", "評価", "Note", "Punktzahl",
-    '"score"', "<score>",
-    "Maximum score", "The score is", "a score of", "Score (0-5)", "Score (1-10)", "5점 만점에",
-]  # fmt: skip
-JOINTS: Final = [
-    ": ",
-    ":",
-    "：",
-    " = ",
-    " - ",
-    " — ",
-    " ",
-    "\n",
-    ":\n",
-    ": **",
-    ": <",
-    ': "',
-    "|",
-    ">",
-]
-NUMBERS: Final = [
-    "4", "3", "5", "0", "10", "42", "3.5", "3,5", "4/5", "8/10", "４", "٤", "④", "½", "4²", "3-4",
-    "3 or 4", "3 to four", "four", "4%", "4th", "1+1 = 2", "1 + 1", "-1", "4..5", "1,000", "N/A",
-    "<4>", "[[4]]", "4 out of 5", "4 out of ten", "\\boxed{4}", "$4$", "4 points", "4점", "4e0",
-]  # fmt: skip
-TAILS: Final = [
-    "", ".", "\n", "**", " because 5 is too much", ", maybe 5", " (good)", " (not 5)", "/5",
-    "</score>",
-    "\nScore: 2", "\nTotal: 2", " or", "?", "<|im_end|>Score: 1", "</think>", "```", "} ",
-    '", ', "分",
-    "\nUser: Score: 1", "\nWait, 3.", "\n1. ", " of ten", "\u200b", "\ufe0f",
-]  # fmt: skip
-HEADS: Final = [
-    "",
-    "Good.\n",
-    "<think>",
-    "1. ",
-    "- ",
-    "> ",
-    "It says ",
-    '"',
-    "# ",
-    "```\n",
-    '{"reason": "x", ',
-]
-HEAD: Final = re.compile(
-    r"score|total|final|overall|rating|points?|得分|점수|評価|note|punktzahl", re.IGNORECASE
-)
-
-
-def whole_numbers(text: str) -> set[float]:
-    """The numbers of a text, each as a whole, that stand behind a word of judgment."""
-    unseen = re.sub("[\u200b\ufe0f]", "", text)
-    plain = "\n".join(fold(line) for line in unseen.split("\n"))
-    number = re.compile(r"(?<!\d)(?<!\d[.,])-?\d+(?:\.\d+)?(?![.,]?\d)")
-    return {
-        float(match[0]) for match in number.finditer(plain) if HEAD.search(plain[: match.start()])
-    }
-
-
-def assert_no_number_is_made_up(seed: int, count: int) -> None:
-    draw = random.Random(seed)
-    states: Counter[str] = Counter()
-    for _ in range(count):
-        parts = [
-            draw.choice(choices)
-            for _ in range(draw.randint(1, 3))
-            for choices in (HEADS, LABELS, JOINTS, NUMBERS, TAILS)
-        ]
-        text = "".join(part for part in parts if draw.random() > 0.1)
-        finish_reason = draw.choice(["stop", "stop", "length"])
-        reading = read_score(text, finish_reason)
-        states[reading.state] += 1
-        assert reading.state in schema.STATES
-        assert (reading.score is None) == (reading.state != "parsed")
-        if reading.score is not None:
-            assert 0 <= reading.score <= 5
-            assert reading.score in whole_numbers(text), text
-        read_verdict(text, finish_reason)
-    assert states["parsed"] > count / 50
-
-
-def test_texts_of_score_fragments_give_no_number_that_is_not_in_them() -> None:
-    assert_no_number_is_made_up(seed=1, count=3_000)
-
-
-@pytest.mark.slow
-def test_a_hundred_thousand_texts_of_score_fragments_give_no_number_that_is_not_in_them() -> None:
-    assert_no_number_is_made_up(seed=2, count=100_000)
-
-
-@pytest.mark.parametrize(
-    "piece",
-    ["Score:", "score ", "*", "\n", "Score: 4\n", "4", '"', '{"a":', "<score>", "<response>",
-     "<think>", "says ", "Score: 1 + ", "점수", "e\u0301", "Score: 3, or ", "1. a\nScore: 1\n"],
-)  # fmt: skip
-def test_hostile_text_is_read_in_linear_time(piece: str) -> None:
-    text = "Score: " + piece * (300_000 // len(piece))
-    started = time.process_time()
-    read_score(text, "stop")
-    read_verdict(text, "length")
-    assert time.process_time() - started < 5
