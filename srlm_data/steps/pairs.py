@@ -71,8 +71,9 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) ->
 
     A judgment without a score counts for nothing: an answer with none that parsed is unscored,
     never 0. One that names another prompt than its candidate does is none of that candidate.
-    Candidates of one prompt with the same text are one answer, and its score is the mean of all
-    their judgments: what the judge says of a text must not hang on which copy it saw.
+    Candidates of one prompt with the same text, but for white space, are one answer, and its score
+    is the mean of all their judgments: what the judge says of a text must not hang on which copy it
+    saw.
     Among equally good (or bad) answers a hash of the seed and the candidate's id chooses, so that
     neither the first sample nor the length is favoured.
 
@@ -99,7 +100,11 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) ->
             judgments.view(connection, "all_judgments")
             connection.execute(_IN_RANGE.format(name="candidates"))
             connection.execute(_IN_RANGE.format(name="judgments"))
-            decided = _DECIDED.format(seed=config.seed, margin=config.min_margin)
+            decided = _DECIDED.format(
+                seed=config.seed,
+                margin=config.min_margin,
+                text=database.without_spaces("response"),
+            )
             figures: Counter[str] = Counter()
             for low, high in _ranges(connection, candidates.count()):
                 connection.execute("SET VARIABLE low = ?", [low])
@@ -155,7 +160,7 @@ _DECIDED: Final = """
                sum(judgments) AS judgments, sum(total) / sum(n) AS score,
                max(md5(concat_ws('/', {seed}, candidate_id)) || candidate_id) FILTER (n > 0) AS tie
         FROM candidates LEFT JOIN means USING (prompt_id, candidate_id)
-        GROUP BY prompt_id, hash(response), len(response)
+        GROUP BY prompt_id, hash({text}), len({text})
     ),
     extremes AS (
         SELECT prompt_id, sum(scored) AS n_scored, sum(copies) - sum(scored) AS n_unscored,

@@ -80,7 +80,13 @@ def pair_across(
                 if judgments is not None:
                     judgments.view(connection, f"{side}_judgments")
                 _choose(connection, side, wanted, judged=judgments is not None)
-            connection.execute(_MET.format(judged=judged))
+            connection.execute(
+                _MET.format(
+                    judged=judged,
+                    chosen=database.without_spaces("good.response"),
+                    rejected=database.without_spaces("bad.response"),
+                )
+            )
             drops.add_query(connection, *_DROPPED)
             [(notes["prompts"],)] = connection.sql("SELECT count(*) FROM met").fetchall()
             yield from connection.sql(
@@ -134,7 +140,7 @@ _MET: Final = """
              WHEN good.id IS NULL AND bad.id IS NULL THEN 'neither_scored'
              WHEN bad.id IS NULL THEN 'only_chosen'
              WHEN good.id IS NULL THEN 'only_rejected'
-             WHEN good.response = bad.response THEN 'identical_texts'
+             WHEN {chosen} = {rejected} THEN 'identical_texts'
              WHEN margin <= 0 THEN 'not_better'
              WHEN margin < getvariable('margin') THEN 'margin_too_small'
            END AS reason

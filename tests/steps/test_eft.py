@@ -1,6 +1,7 @@
 """EFT: judgments that agree with the human order, justification and all."""
 
 import hashlib
+import math
 import random
 from collections import Counter
 from itertools import chain, product
@@ -13,7 +14,7 @@ from srlm_data.core import ids, schema, templates
 from srlm_data.core.errors import DataError
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
-from srlm_data.steps.eft import SelectEft, agrees, select_eft
+from srlm_data.steps.eft import SelectEft, agrees, rows_to_keep, select_eft
 
 TEMPLATE = ids.row_id(templates.load("judge").text)
 
@@ -182,6 +183,26 @@ def test_the_most_common_score_is_thinned_to_its_share_and_no_other():
     other, _ = select(*made(prompts), max_modal_share=0.4, seed=1)
     assert rows == again
     assert [row["source_id"] for row in rows] != [row["source_id"] for row in other]
+
+
+def test_no_score_has_a_larger_share_than_the_recipe_allows():
+    draw = random.Random(5)
+    for _ in range(500):
+        share = draw.choice([0.2, 0.25, 0.3, 0.34, 0.5, 0.7])
+        scores = draw.sample(range(12), draw.randint(math.ceil(1 / share), 12))
+        counts = {score: draw.choice([1, 3, 20, 500]) + draw.randint(0, 90) for score in scores}
+        kept = rows_to_keep(counts, share)
+        assert max(kept.values()) <= share * sum(kept.values()) + 1e-6
+        assert all(0 < kept[score] <= counts[score] for score in counts)
+        # No more could have been kept: one example more of each thinned score is too many.
+        more = {s: min(n, max(kept.values()) + 1) for s, n in counts.items()}
+        assert kept == counts or max(more.values()) > share * sum(more.values())
+
+
+def test_too_few_scores_for_a_share_thin_the_most_common_one():
+    assert rows_to_keep({4: 60, 2: 20}, 0.3) == {4: 8, 2: 20}
+    assert rows_to_keep({4: 60, 2: 20}, 1) == {4: 60, 2: 20}
+    assert rows_to_keep({}, 0.3) == {}
 
 
 def test_judgments_of_another_template_are_refused():

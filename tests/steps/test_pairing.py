@@ -72,6 +72,17 @@ def test_the_best_meets_any_worse_one_as_the_seed_decides():
     assert first == ids(scores, rule="best_random", seed=0) != second
 
 
+@pytest.mark.parametrize("rule", ["best_random", "best_second"])
+def test_the_best_meets_a_partner_that_passes_the_margin_where_there_is_one(rule):
+    scores = {f"p{number}": [[5], [4.5], [2], [1]] for number in range(20)}
+    found = ids(scores, rule=rule, min_margin=2)
+    assert len(found) == 20
+    assert {match[-1] for match in found} == ({"2"} if rule == "best_second" else {"2", "3"})
+    rows = pair(Pair(rule=rule, min_margin=2), *made({"p": [[5], [4.5], [4]]}))
+    assert rows.table().num_rows == 0
+    assert rows.drops == {"margin_too_small": 1}
+
+
 def test_all_pairs_are_those_a_margin_apart():
     scores = {"p": [[5], [4], [2]], "q": [[3], [3]]}
     assert ids(scores, rule="all_pairs") == ["p0>p1", "p0>p2", "p1>p2"]

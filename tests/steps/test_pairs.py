@@ -57,6 +57,14 @@ def test_a_judgment_without_a_score_counts_for_nothing():
     assert rows.notes["unscored_candidates"] == 1
 
 
+@pytest.mark.parametrize("rule", ["best_worst", "best_random"])
+def test_texts_that_differ_in_white_space_alone_are_one_text(rule):
+    texts = {"p0": "a tea\n\nnow", "p1": " a\u3000tea now\r\n", "q0": "a tea", "q1": "a cup"}
+    rows = pair(Pair(rule=rule), *made({"p": [[5], [1]], "q": [[5], [1]]}, texts))
+    assert [row["prompt_id"] for row in rows.dicts()] == ["q"]
+    assert rows.drops == {"identical_texts": 1}
+
+
 def test_every_prompt_is_a_pair_or_is_counted_under_one_reason():
     given = {
         "pair": [[5], [1]],

@@ -145,7 +145,8 @@ def pair_by(
 
     Args:
         rule: what gives the matches.
-        candidates: the answers; those of one prompt with the same text are one.
+        candidates: the answers; those of one prompt with the same text, but for white space, are
+            one.
         judgments: their scores; an answer without a parsed one is unscored.
         seed: of ``tie_break``.
         min_margin: least difference of two scores.
@@ -241,18 +242,19 @@ _SCORED: Final = """
 """
 
 # A row a text: what the judge says of it must not hang on which copy it saw.
-_ANSWERS: Final = """
+_ANSWERS: Final = f"""
     CREATE TEMP TABLE answers AS
     SELECT *, length(response) AS characters, max(score) OVER prompt AS best,
            min(score) OVER prompt AS worst
     FROM (
-        SELECT prompt_id, response, sum(total) / sum(n) AS mean, round(mean, 9) AS score,
+        SELECT prompt_id, arg_max(response, tie_break) AS response,
+               sum(total) / sum(n) AS mean, round(mean, 9) AS score,
                arg_max(candidate_id, tie_break) AS candidate_id, max(tie_break) AS tie_break
         FROM (
             SELECT *, md5(concat_ws('/', getvariable('seed'), candidate_id)) AS tie_break
             FROM scored WHERE agreed
         )
-        GROUP BY prompt_id, response
+        GROUP BY prompt_id, {database.without_spaces("response")}
     )
     WINDOW prompt AS (PARTITION BY prompt_id)
 """
