@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import datasets
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 import yaml
-from accelerate import PartialState
-from jinja2 import TemplateError
 from pydantic import Field, ValidationError
+from rows import prepare
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -26,18 +22,13 @@ from transformers import (
     PreTrainedTokenizerBase,
     set_seed,
 )
-from trl.data_utils import common_prefix_length
 
 from srlm_data.core import filesystem
 from srlm_data.core.config import Config
 from srlm_data.core.errors import TrainingError, did_you_mean
-from srlm_data.core.messages import for_template
 from srlm_data.core.rows import Drops
 from srlm_data.models import chat_template
 from srlm_data.models.training import Sft, Training
-
-FULL: Final = "the prompt fills max_length"
-EQUAL: Final = "chosen and rejected are equal once cut to max_length"
 
 Settings = TypeVar("Settings", bound=Training)
 
@@ -148,46 +139,7 @@ class Job(Generic[Settings]):
         return self._rows(self.validation, answers, Drops()) if self.validation else None
 
     def _rows(self, files: list[Path], answers: tuple[str, ...], drops: Drops) -> datasets.Dataset:
-        columns = ["prompt", *answers]
-        if not sum(_conversations(file, columns) for file in files):
-            raise TrainingError(f"'{files[0]}': there are no rows. Name data that has some.")
-        with PartialState().main_process_first():
-            rows = datasets.Dataset.from_parquet(
-                [str(file) for file in files], columns=columns, cache_dir=str(self.cache)
-            )
-            rows = rows.map(
-                _for_template,
-                batched=True,
-                features=datasets.Features(
-                    {
-                        **dict.fromkeys(columns, datasets.List(datasets.Json())),
-                        "tools": datasets.Value("string"),
-                    }
-                ),
-                desc="Reading turns",
-            )
-            try:
-                reasons = rows.map(
-                    _misfits,
-                    fn_kwargs={"tokenizer": self.tokenizer, "limit": self.settings.max_length},
-                    batched=True,
-                    remove_columns=columns,
-                    desc="Measuring rows",
-                )["reason"]
-            except TemplateError as error:
-                raise TrainingError(
-                    f"'{files[0]}': the chat template refuses a conversation, found '{error}'. "
-                    "Set system: fold (sft), or name another chat_template."
-                ) from None
-        for place, reason in enumerate(reasons):
-            if reason:
-                drops.add(reason, f"row {place + 1}", rows[place])
-        fitting = [place for place, reason in enumerate(reasons) if not reason]
-        if not fitting:
-            raise TrainingError(
-                f"no row is left to train on, dropped {dict(drops)}. Raise max_length."
-            )
-        return rows.select(fitting)
+        return prepare(files, answers, self.tokenizer, self.settings.max_length, self.cache, drops)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -334,81 +286,6 @@ def _embeddings(network: PreTrainedModel) -> list[str]:
     if network.config.tie_word_embeddings:
         del layers[1]
     return [name for name, layer in network.named_modules() if layer in layers]
-
-
-def _for_template(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Return conversations as chat templates take them, and the tools of each as TRL does."""
-    return {
-        **{name: [for_template(turns)[0] for turns in column] for name, column in rows.items()},
-        "tools": [turns[0].get("tools") if turns else None for turns in rows["prompt"]],
-    }
-
-
-def _misfits(
-    rows: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, limit: int
-) -> dict[str, list[str]]:
-    """Return why each row cannot be trained on, an empty text for one that can.
-
-    TRL cuts a row to ``max_length``: nothing of an answer may be left then, and nothing that tells
-    two answers apart. TRL leaves the first kind out and counts nothing, and trains on the second.
-    """
-
-    def tokens(conversations: list[Any], **options: Any) -> list[list[int]]:
-        texts = [
-            tokenizer.apply_chat_template(
-                turns, tools=json.loads(tools) if tools else None, tokenize=False, **options
-            )
-            for turns, tools in zip(conversations, rows["tools"], strict=True)
-        ]
-        ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return ids
-
-    prompts = tokens(rows["prompt"], add_generation_prompt=True)
-    answered = [
-        tokens([prompt + answer for prompt, answer in zip(rows["prompt"], texts, strict=True)])
-        for name, texts in rows.items()
-        if name not in ("prompt", "tools")
-    ]
-    reasons = []
-    for prompt, *wholes in zip(prompts, *answered, strict=True):
-        start = min(common_prefix_length(prompt, whole) for whole in wholes)
-        cut = [whole[:limit] for whole in wholes]
-        if start >= limit or (len(wholes) == 1 and start >= len(wholes[0])):
-            reasons.append(FULL)
-        elif len(wholes) > 1 and cut[0] == cut[1]:
-            reasons.append(EQUAL)
-        else:
-            reasons.append("")
-    return {"reason": reasons}
-
-
-def _conversations(file: Path, columns: list[str]) -> int:
-    """Return how many rows a file has.
-
-    Raises:
-        TrainingError: it cannot be read, or a column is missing or no conversations.
-    """
-    try:
-        schema, rows = pq.read_schema(file), int(pq.read_metadata(file).num_rows)
-    except (OSError, pa.ArrowException) as error:
-        raise TrainingError(
-            f"{file}: it cannot be read ({error}). 'srlm-data verify' looks after a store."
-        ) from None
-    for column in columns:
-        if column not in schema.names:
-            raise TrainingError(
-                f"{file}: the column '{column}' is wanted, found {', '.join(schema.names)}. "
-                "Name data for this method."
-            )
-        kind = schema.field(column).type
-        turns = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
-        fields = {turns.field(place).name for place in range(turns.num_fields)}
-        if turns is kind or not {"role", "content"} <= fields:
-            raise TrainingError(
-                f"{file}: '{column}' must be conversations, lists of role and content, found "
-                f"{kind}. Write each text as one turn."
-            )
-    return rows
 
 
 def _schedule(settings: Training) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def test_rows_that_trl_could_not_train_on_are_dropped_and_counted(
 ) -> None:
     """Nothing that is handed to TRL is left out by it, and what is left out it would have lost."""
     import job as jobs
+    from rows import EQUAL, FULL
     from transformers import AutoTokenizer
 
     kinds = {"sft": Sft, "dpo": Dpo}
@@ -113,14 +114,14 @@ def test_rows_that_trl_could_not_train_on_are_dropped_and_counted(
     whole = trl(kind, asked_all(tmp_path), model, asked.tokenizer, limit, tmp_path).train_dataset
     assert len(theirs) == len(left) == 60 - asked.drops.total()
     assert bool(asked.drops) is (limit < 1024)
-    assert asked.drops[jobs.FULL] == 60 - len(whole)
+    assert asked.drops[FULL] == 60 - len(whole)
     if kind == "dpo":
 
         def cut(row: dict[str, list[int]], answer: str) -> list[int]:
             return (row["prompt_ids"] + row[answer])[:limit]
 
         equal = sum(cut(row, "chosen_ids") == cut(row, "rejected_ids") for row in whole)
-        assert asked.drops[jobs.EQUAL] == equal
+        assert asked.drops[EQUAL] == equal
 
 
 def asked_all(folder: Path) -> Any:
