@@ -26,7 +26,7 @@ from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import LABELS, PAIRS, schema_text
 from srlm_data.pipeline.provenance import circumstances
-from srlm_data.report._blind import Answers
+from srlm_data.report._blind import Item, draw_items
 from srlm_data.report._label_files import Label
 from srlm_data.store import Manifest, Store
 from srlm_data.store.access import DRAFTS
@@ -39,20 +39,32 @@ def labels_of(name: str) -> str:
     return f"{name}_labels"
 
 
-def read_rows(store: Store, name: str) -> list[_Row]:
+def _read(store: Store, name: str) -> list[_Row]:
     """Return all labels of a dataset so far."""
     if labels_of(name) not in store.names():
         return []
     return list(store.version(labels_of(name)).dicts())
 
 
-def labelled_by(store: Store, name: str, by: str) -> set[Answers]:
-    """Return the answers of a dataset that a person has labelled."""
-    return {
+def draw_unlabelled(store: Store, reviewed: Manifest, by: str, n: int, seed: int) -> list[Item]:
+    """Return the items of a review that its person has not labelled yet.
+
+    Raises:
+        DataError: all are labelled.
+    """
+    take_in_drafts(store, reviewed)  # of a review whose server was killed
+    labelled = {
         frozenset((row["first_id"], row["second_id"]))
-        for row in read_rows(store, name)
+        for row in _read(store, reviewed.name)
         if row["person"] == by
     }
+    items = draw_items(store, reviewed, n, seed=seed, by=by, labelled=labelled)
+    if not items:
+        raise DataError(
+            f"{reviewed.name}: '{by}' has labelled all that --n {n} and --seed {seed} draw. "
+            "Give a larger --n."
+        )
+    return items
 
 
 def store_labels(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> Manifest:
@@ -107,7 +119,7 @@ def _drafts(store: Store, reviewed: Manifest) -> Path:
 
 def _store(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> Manifest:
     name = labels_of(reviewed.name)
-    rows = {row["label_id"]: row for row in read_rows(store, reviewed.name)}
+    rows = {row["label_id"]: row for row in _read(store, reviewed.name)}
     before = dict(rows)
     for row in _rows(store, reviewed, labels):
         earlier = rows.get(row["label_id"])

@@ -1,4 +1,4 @@
-"""The routes of a live review: its page, and where labels come in."""
+"""Live reviews: their pages, and where labels come in."""
 
 from __future__ import annotations
 
@@ -11,35 +11,102 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from srlm_data.core.errors import ArgumentError
 from srlm_data.report._blind import Item
-from srlm_data.report._label_files import Label
-from srlm_data.report._labels import keep_draft, take_in_drafts
+from srlm_data.report._label_files import Label, check_name
+from srlm_data.report._labels import draw_unlabelled, keep_draft, take_in_drafts
 from srlm_data.report._review_page import page_of
 from srlm_data.store import Manifest, Store
 
 
-def routes_of(
-    store: Store, reviewed: Manifest, items: Sequence[Item], by: str, seed: int
-) -> list[BaseRoute]:
-    """Return the routes of one person's review; a label is on the disk when it is answered."""
-    shown = {(item.first_id, item.second_id) for item in items}
-    labels: dict[str, Any] = {}
+class Session:
+    """One person's review; a label is on the disk when it is answered."""
 
-    async def page(_: Request) -> Response:
-        return HTMLResponse(page_of(reviewed, items, by, seed, live="label", labels=labels))
+    def __init__(
+        self, store: Store, reviewed: Manifest, items: Sequence[Item], by: str, seed: int
+    ) -> None:
+        self._store, self._reviewed, self._items = store, reviewed, items
+        self._by, self._seed = by, seed
+        self._shown = {(item.first_id, item.second_id) for item in items}
+        self._labels: dict[str, Any] = {}
 
-    async def take(request: Request) -> Response:
+    def page(self, live: str) -> Response:
+        """Return the page; labels are sent to the address ``live``."""
+        html = page_of(
+            self._reviewed, self._items, self._by, self._seed, live=live, labels=self._labels
+        )
+        return HTMLResponse(html)
+
+    async def take(self, request: Request) -> Response:
+        """Keep the label that a request holds."""
         try:
             label = Label.model_validate_json(await request.body())
         except ValidationError:
             return PlainTextResponse("review: this is not a label.\n", status_code=400)
-        if (label.first_id, label.second_id) not in shown:
+        if (label.first_id, label.second_id) not in self._shown:
             return PlainTextResponse("review: these answers were not shown.\n", status_code=400)
-        label = label.model_copy(update={"person": by, "reviewed": reviewed.ref})
-        await run_in_threadpool(keep_draft, store, reviewed, label)
-        labels[f"{label.first_id} {label.second_id}"] = label.model_dump(mode="json")
-        if len(labels) == len(items):
-            await run_in_threadpool(take_in_drafts, store, reviewed)
+        label = label.model_copy(update={"person": self._by, "reviewed": self._reviewed.ref})
+        await run_in_threadpool(keep_draft, self._store, self._reviewed, label)
+        self._labels[f"{label.first_id} {label.second_id}"] = label.model_dump(mode="json")
+        if len(self._labels) == len(self._items):
+            await run_in_threadpool(self.close)
         return PlainTextResponse("kept\n")
 
-    return [Route("/", page), Route("/label", take, methods=["POST"])]
+    def close(self) -> None:
+        """Make a version of the labels."""
+        take_in_drafts(self._store, self._reviewed)
+
+
+def routes_of(session: Session) -> list[BaseRoute]:
+    """Return the routes of one review, which is all that a server has."""
+
+    async def page(_: Request) -> Response:
+        return session.page("label")
+
+    return [Route("/", page), Route("/label", session.take, methods=["POST"])]
+
+
+class Reviews:
+    """The reviews of a store, by address: ``/review/iter1.pairs?by=ann&n=100&seed=0``."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sessions: dict[tuple[str, str, int, int], Session] = {}
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """Where reviews are opened, and where their labels come in."""
+        return [
+            Route("/review/{ref}", self._page),
+            Route("/review/{ref}", self._take, methods=["POST"]),
+        ]
+
+    async def _page(self, request: Request) -> Response:
+        session = await run_in_threadpool(self._session, request)
+        return session.page(f"{request.url.path}?{request.url.query}")
+
+    async def _take(self, request: Request) -> Response:
+        return await (await run_in_threadpool(self._session, request)).take(request)
+
+    def _session(self, request: Request) -> Session:
+        asked = request.query_params
+        try:
+            n, seed = int(asked.get("n", 100)), int(asked.get("seed", 0))
+        except ValueError:
+            n = seed = -1
+        if n < 1 or seed < 0:
+            raise ArgumentError("review: 'n' and 'seed' are numbers. Correct the address.")
+        if "by" not in asked:
+            raise ArgumentError("review: nobody is named. Add ?by=NAME to the address.")
+        ref, by = request.path_params["ref"], check_name(asked["by"])
+        key = ref, by, n, seed
+        if key not in self._sessions:
+            reviewed = self._store.resolve(ref)
+            items = draw_unlabelled(self._store, reviewed, by, n, seed)
+            self._sessions[key] = Session(self._store, reviewed, items, by, seed)
+        return self._sessions[key]
+
+    def close(self) -> None:
+        """Make versions of the labels."""
+        for session in self._sessions.values():
+            session.close()

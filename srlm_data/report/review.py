@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srlm_data.core.errors import DataError, MissingError
-from srlm_data.report._blind import Item, draw_items
+from srlm_data.report._blind import draw_items
 from srlm_data.report._label_files import Format, check_name, read_labels, records_of
-from srlm_data.report._labels import labelled_by, store_labels, take_in_drafts
+from srlm_data.report._labels import draw_unlabelled, store_labels, take_in_drafts
 from srlm_data.report._review_page import page_of
-from srlm_data.store import Manifest, Place, Store, open_store
+from srlm_data.store import Manifest, Place, open_store
 
 
 def write_review(
@@ -45,7 +45,7 @@ def write_review(
     """
     opened = open_store(store)
     reviewed = opened.resolve(ref)
-    items = _unlabelled(opened, reviewed, check_name(by), n, seed)
+    items = draw_unlabelled(opened, reviewed, check_name(by), n, seed)
     _write(Path(output), page_of(reviewed, items, by, seed))
     return len(items)
 
@@ -86,34 +86,17 @@ def serve_review(
                 f"review: the package '{package}' is not installed. Run: pip install "
                 "'srlm-data[view]', or write a page that needs none of it with -o review.html."
             )
-    from srlm_data.report._review_server import routes_of
+    from srlm_data.report._review_server import Session, routes_of
     from srlm_data.report._server import serve
 
     opened = open_store(store)
     reviewed = opened.resolve(ref)
-    items = _unlabelled(opened, reviewed, check_name(by), n, seed)
+    items = draw_unlabelled(opened, reviewed, check_name(by), n, seed)
     try:
-        serve(routes_of(opened, reviewed, items, by, seed), announce, port)
+        serve(routes_of(Session(opened, reviewed, items, by, seed)), announce, port)
     finally:
         manifest = take_in_drafts(opened, reviewed)
     return manifest
-
-
-def _unlabelled(store: Store, reviewed: Manifest, by: str, n: int, seed: int) -> list[Item]:
-    """Return the items of a review that its person has not labelled yet.
-
-    Raises:
-        DataError: all are labelled.
-    """
-    take_in_drafts(store, reviewed)  # of a review whose server was killed
-    labelled = labelled_by(store, reviewed.name, by)
-    items = draw_items(store, reviewed, n, seed=seed, by=by, labelled=labelled)
-    if not items:
-        raise DataError(
-            f"{reviewed.name}: '{by}' has labelled all that --n {n} and --seed {seed} draw. "
-            "Give a larger --n."
-        )
-    return items
 
 
 def import_labels(

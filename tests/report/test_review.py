@@ -20,7 +20,7 @@ from srlm_data.core.schema import CANDIDATES, PAIRS
 from srlm_data.report._blind import draw_items
 from srlm_data.report._label_files import Label
 from srlm_data.report._labels import keep_draft, take_in_drafts
-from srlm_data.report._review_server import routes_of
+from srlm_data.report._review_server import Reviews, Session, routes_of
 from srlm_data.report._server import create_app
 from srlm_data.store import Store
 
@@ -401,7 +401,7 @@ def test_a_recipe_trains_on_what_people_agree_with(pairs: Store, tmp_path: Path)
 def test_a_live_label_is_on_the_disk_at_once_and_becomes_a_version(pairs: Store) -> None:
     reviewed = pairs.resolve("iter1.pairs")
     items = draw_items(pairs, reviewed, 2, by="ann")
-    app = create_app(routes_of(pairs, reviewed, items, "ann", 0), token="right")
+    app = create_app(routes_of(Session(pairs, reviewed, items, "ann", 0)), token="right")
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         data = data_of(client.get("/?token=right").text)
         assert data["live"] == "label"
@@ -445,3 +445,24 @@ def test_a_killed_server_loses_no_label_and_the_next_review_goes_on(
     latest = take_in_drafts(pairs, reviewed)
     assert latest
     assert latest.rows == 3
+
+
+def test_one_server_has_the_reviews_of_several_people(pairs: Store) -> None:
+    reviews = Reviews(pairs)
+    app = create_app(reviews.routes, token="right")
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        client.get("/?token=right")
+        for by in ("ann", "bob & co"):
+            opened = client.get("/review/iter1.pairs", params={"by": by, "n": 3})
+            data = data_of(opened.text)
+            item = data["items"][0]
+            label = {name: item[name] for name in ("first_id", "second_id")}
+            label |= {"choice": "first", "person": by}
+            assert client.post(data["live"], json=label).text == "kept\n"
+        for wrong in ("by=ann&n=x", "by=%00", "n=1", "by=ann&seed=-1"):
+            refused = client.get(f"/review/iter1.pairs?{wrong}")
+            assert refused.status_code == 400
+            assert refused.json()["error"].startswith("review: ")
+        assert "no dataset 'no.pairs'" in client.get("/review/no.pairs?by=ann").json()["error"]
+    reviews.close()
+    assert pairs.resolve("iter1.pairs_labels").notes["people"] == {"ann": 1, "bob & co": 1}
