@@ -6,12 +6,12 @@ back is taken into the store as a version of the dataset type ``labels``.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 from srlm_data.core.errors import DataError, MissingError
+from srlm_data.core.packages import install_command, is_installed
 from srlm_data.report._blind import draw_items
 from srlm_data.report._label_files import Format, check_name, read_labels, records_of
 from srlm_data.report._labels import draw_unlabelled, store_labels, take_in_drafts
@@ -81,10 +81,10 @@ def serve_review(
         StoreError: the store does not have the version.
     """
     for package in ("starlette", "uvicorn"):
-        if importlib.util.find_spec(package) is None:
+        if not is_installed(package):
             raise MissingError(
-                f"review: the package '{package}' is not installed. Run: pip install "
-                "'srlm-data[view]', or write a page that needs none of it with -o review.html."
+                f"review: the package '{package}' is not installed. "
+                f"Run: {install_command(['view'])}, or write a page that needs none with -o FILE."
             )
     from srlm_data.report._review_server import Session, routes_of
     from srlm_data.report._server import serve
