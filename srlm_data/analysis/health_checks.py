@@ -65,6 +65,7 @@ LOOKED_FOR: Final[Mapping[str, str]] = {
         f"{100 * ADDRESSED:g} % or more of the answers with text that looks like a score or an "
         "instruction to the judge"
     ),
+    "prompts_speak_to_the_judge": (f"{100 * ADDRESSED:g} % or more of the prompts with such text"),
     "length_drift": f"answers {100 * DRIFT:g} % longer or shorter than in the iteration before",
     "few_pairs": f"pairs from less than {100 * PAIRED:g} % of the prompts",
     "chosen_is_longer": f"chosen longer than rejected in more than {100 * LONGER:g} % of the pairs",
@@ -204,6 +205,22 @@ def _about_judgments(
     # Judgments that are judged themselves have a score to give.
     if answers and answers.identity.get("step") != "select_uncertain":
         yield from _speaking(connection)
+        yield from _asking(connection, manifest)
+
+
+def _asking(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> Iterator[HealthWarning]:
+    """Whether prompts speak to the judge, as the judge's step has counted them."""
+    speak = manifest.notes.get("prompt_injections", {}).get("any", 0)
+    prompts = _figures(
+        connection, "SELECT count(DISTINCT prompt_id) AS prompts FROM all_candidates"
+    )["prompts"]
+    if speak and speak / max(prompts, 1) >= ADDRESSED:
+        yield HealthWarning(
+            "prompts_speak_to_the_judge",
+            f"{speak:,} prompts ({_percent(speak / prompts)}) contain what looks like a score or "
+            "an instruction to the judge. Look at them before you train on answers to them.",
+            {"prompts": speak, "share": speak / prompts},
+        )
 
 
 def _repeats(connection: duckdb.DuckDBPyConnection) -> Iterator[HealthWarning]:

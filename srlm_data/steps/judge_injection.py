@@ -21,7 +21,8 @@ KINDS: Final[Mapping[str, str]] = {
     "score": (
         r"(?i)\b(score|rating|grade|points|marks)[ \t*_`]{0,8}[:=][ \t*_`\[(]{0,8}[0-9]"
         r"|\bverdict[ \t*_`]{0,8}[:=][ \t*_`\[(]{0,8}(a|b|tie)\b"
-        r"|\b5 ?(/|out of) ?5\b|\b10 ?(/|out of) ?10\b"
+        r"|\b(5 ?(/|out of) ?5|7 ?(/|out of) ?7"
+        r"|10 ?(/|out of) ?10|20 ?(/|out of) ?20|100 ?(/|out of) ?100)\b"
     ),
     # The end, or the beginning, of the fence around an answer.
     "fence": r"(?i)(<|&lt;|\[)[ \t\n\\]{0,8}/?[ \t\n]{0,8}(response|answer_[ab])\b[^>\]\n]{0,40}"
@@ -35,8 +36,8 @@ KINDS: Final[Mapping[str, str]] = {
         r"|\b(give|award|assign|grant|rate|grade|score)\b[^.\n]{0,40}"
         r"\b(full|maximum|highest|perfect|top|five|all) (score|points?|marks?|grade|rating)\b"
         r"|\b(deserves?|merits?|earns?|worth)\b[^.\n]{0,30}"
-        r"\b(full|maximum|highest|perfect|top|five|5|all)( (score|points?|marks?|grade|rating)\b"
-        r"|/5\b| out of (5|five)\b)"
+        r"\b(full|maximum|highest|perfect|top|five|5|ten|10|100|all)"
+        r"( (score|points?|marks?|grade|rating)\b|/(5|10|100)\b| out of (5|five|10|ten|100)\b)"
     ),
     # What separates turns in chat templates: "<|im_end|>", "</s>", "[/INST]", "<end_of_turn>".
     "turn": r"(?i)<\|[a-z0-9_ ]{1,40}\|>|</?s>|\[/?inst\]|<</?sys>>|<(start|end)_of_turn>",

@@ -52,7 +52,13 @@ def answered(
     )  # fmt: skip
 
 
-def judged(store: Store, answers: Manifest, score: Callable[[int, int], float | None]) -> Manifest:
+def judged(
+    store: Store,
+    answers: Manifest,
+    score: Callable[[int, int], float | None],
+    notes: dict[str, Any] | None = None,
+    criteria: int = 0,
+) -> Manifest:
     """Two judgments of each answer; a score of None is a judgment that was not parsed."""
     rows = []
     for number, answer in enumerate(store.rows(answers).dicts()):
@@ -63,10 +69,15 @@ def judged(store: Store, answers: Manifest, score: Callable[[int, int], float | 
                 "prompt_id": answer["prompt_id"], "repeat": repeat, "score": points,
                 "state": "unparsed" if points is None else "parsed", "text": "", "template": "t",
             })  # fmt: skip
+            rows += [
+                {**rows[-1], "judgment_id": row_id(number, repeat, name), "criterion": str(name)}
+                for name in range(criteria)
+            ]
+    made = Rows.of(JUDGMENTS, rows)
+    made.notes.update(notes or {})
     return store.commit(
-        "one.judgments", Rows.of(JUDGMENTS, rows), identity={"rows": row_id(rows)},
-        inputs=[("candidates", answers)],
-    )  # fmt: skip
+        "one.judgments", made, identity={"rows": row_id(rows)}, inputs=[("candidates", answers)]
+    )
 
 
 def varied(number: int, repeat: int) -> float:
@@ -143,6 +154,18 @@ def test_answers_that_speak_to_the_judge_are_told_with_their_share_of_the_best(
     assert found.figures["answers"] == 6
     assert found.figures["share"] == pytest.approx(6 / 120)
     assert 0 < found.figures["top_share"] <= 1
+
+
+def test_prompts_that_speak_to_the_judge_are_told(store: Store) -> None:
+    answers = answered(store)
+    notes = {"prompt_injections": {"any": 3, "order": 3}}
+    found = kinds(store, judged(store, answers, varied, notes))["prompts_speak_to_the_judge"]
+    assert found.figures == {"prompts": 3, "share": pytest.approx(3 / 60)}
+
+
+def test_rows_of_criteria_are_no_judgments_without_a_score(store: Store) -> None:
+    made = judged(store, answered(store), varied, criteria=3)
+    assert "unread_judgments" not in kinds(store, made)
 
 
 @pytest.mark.parametrize(
