@@ -146,7 +146,7 @@ class JudgeForm(JudgePrompt):
         if isinstance(value, Mapping):
             return [{"name": name, "weight": weight} for name, weight in value.items()]
         if isinstance(value, list | tuple):
-            return [{"name": one} if isinstance(one, str) else one for one in value]
+            return [{"name": each} if isinstance(each, str) else each for each in value]
         return value
 
     @model_validator(mode="after")

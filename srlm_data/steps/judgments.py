@@ -98,11 +98,13 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
         total, by = candidates.count() * config.repeats, engine.model
         # The answers are searched beside the asking, not when the engine is done.
         with ThreadPoolExecutor(1) as beside:
-            found = beside.submit(_count_injections, candidates)
+            counting = beside.submit(_count_injections, candidates)
             for block in ask_in_blocks(engine, model, asked(), total=total):
                 identities, prompt_ids, repeats = zip(*block.about, strict=True)
                 texts = block.texts()
-                readings = [config.read(one.text, one.finish_reason) for one in block.completions]
+                readings = [
+                    config.read(done.text, done.finish_reason) for done in block.completions
+                ]
                 became, scores, _ = zip(*(parts[0][1] for parts in readings), strict=True)
                 states.update(became)
                 judgments = {
@@ -121,7 +123,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                 yield judgments
                 if config.criteria:
                     yield _of_criteria(config, judgments, readings, by)
-            for name, counts in found.result().items():
+            for name, counts in counting.result().items():
                 injections[name].update(counts)
 
     # The counters are filled while the rows are drained, and read after.

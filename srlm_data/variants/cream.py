@@ -156,10 +156,10 @@ def _begun(
     config: ExpectedScores, points: range, row: Mapping[str, Any]
 ) -> tuple[Any, str, list[str]]:
     """The judge's conversation, its judgment up to the score, and the scores that might come."""
-    found = _SCORE.search(row["text"])
-    assert found, "only such judgments are read again"
-    endings = [f"{found['space']}{score}" for score in points]
-    return user(config.fill(row)), row["text"][: found.start("space")], endings
+    score_line = _SCORE.search(row["text"])
+    assert score_line, "only such judgments are read again"
+    endings = [f"{score_line['space']}{score}" for score in points]
+    return user(config.fill(row)), row["text"][: score_line.start("space")], endings
 
 
 class IntrinsicRewards(Config):
@@ -280,10 +280,10 @@ def smooth_labels(
 
 
 def _folder(models: Models, workshop: Workshop) -> Any:
-    found = models.table()["location"].to_pylist()
-    if len(found) != 1:
-        raise DataError(f"model: one model is wanted, found {len(found)}. Name a dataset of one.")
-    return workshop.resolve(found[0])
+    places = models.table()["location"].to_pylist()
+    if len(places) != 1:
+        raise DataError(f"model: one model is wanted, found {len(places)}. Name a dataset of one.")
+    return workshop.resolve(places[0])
 
 
 _CONSISTENCY: Final = """
