@@ -40,12 +40,12 @@ def row_ids(*columns: str | Sequence[object]) -> list[str]:
     if len(rows) != 1:
         raise ValueError(f"ids: columns of {sorted(rows)} rows; give some, of one length")
     begun = hashlib.blake2b(b"[", digest_size=16)  # a copy takes half the time of a new one
-    found = []
+    ids = []
     for row in map(",".join, zip(*map(_column_said, columns), strict=False)):
         digest = begun.copy()
         digest.update(b"%b]" % row.encode())
-        found.append(digest.hexdigest())
-    return found
+        ids.append(digest.hexdigest())
+    return ids
 
 
 def _column_said(column: str | Sequence[object]) -> Iterable[str]:

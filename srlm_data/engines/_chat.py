@@ -17,10 +17,8 @@ from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.engines.reasoning import MARKS, Marks, split_reasoning
 from srlm_data.models import chat_template
 
-_TEMPLATE_ERRORS: Final = (
-    TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
-    ValueError,
-)  # fmt: skip
+_PROGRAM_ERRORS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_TEMPLATE_ERRORS: Final = (TemplateError, RecursionError, *_PROGRAM_ERRORS)
 """What a template, which is a program, may end with."""
 
 

@@ -18,9 +18,7 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.schema import Message
 from srlm_data.engines import keys
 
-DRAWING: Final = (
-    "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
-)  # fmt: skip
+DRAWING: Final = tuple("top_k min_p repetition_penalty presence_penalty frequency_penalty".split())
 
 
 class Sampling(NamedTuple):
@@ -144,7 +142,7 @@ def response_keys(model: str, requests: Iterable[Request]) -> list[str]:
         DataError: a seed has more than 64 bits.
     """
     sampling = messages = begun = question = None
-    found = []
+    all_keys = []
     for request in requests:
         if request.key is None or request.key[0] != model:
             # What several requests ask, a judge's prompt say, is hashed once.
@@ -160,8 +158,8 @@ def response_keys(model: str, requests: Iterable[Request]) -> list[str]:
                 raise DataError(
                     f"request '{request.id}': {error}. Let 'request_seed' make it."
                 ) from None
-        found.append(request.key[1])
-    return found
+        all_keys.append(request.key[1])
+    return all_keys
 
 
 def request_seed(run: int, row: str, sample: int) -> int:

@@ -60,9 +60,9 @@ _RemoteCode = Annotated[
 
 
 _OWN_FIELDS: Final = frozenset(
-    {"model", "messages", "n", "stream", "stream_options", "stop", "seed", "temperature", "top_p",
-     "max_tokens", "max_completion_tokens", "response_format", "structured_outputs", *DRAWING}
-)  # fmt: skip
+    "model messages n stream stream_options stop seed temperature top_p max_tokens "
+    "max_completion_tokens response_format structured_outputs".split()
+) | frozenset(DRAWING)
 """What a server is sent anyway, each by a setting of its own."""
 
 

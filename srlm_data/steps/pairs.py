@@ -88,9 +88,15 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) ->
     if config.rule.name != "best_worst" or config.max_spread is not None:
         settings = {"rho": config.rho, "k": config.k, "wins_from": config.wins_from}
         return pairing.pair_by(
-            config.rule, candidates, judgments, seed=config.seed, min_margin=config.min_margin,
-            max_spread=config.max_spread, settings=settings, reasoning=config,
-        )  # fmt: skip
+            config.rule,
+            candidates,
+            judgments,
+            seed=config.seed,
+            min_margin=config.min_margin,
+            max_spread=config.max_spread,
+            settings=settings,
+            reasoning=config,
+        )
     drops = Drops()
     notes: dict[str, Any] = {}
 

@@ -66,16 +66,16 @@ class Store:
 
     def folders(self) -> list[Path]:
         """The folders of datasets, with and without a version; what else lies there is nobody's."""
-        found = sorted((self.root / "datasets").glob("*"))
-        return [path for path in found if path.is_dir() and _NAME.fullmatch(path.name)]
+        paths = sorted((self.root / "datasets").glob("*"))
+        return [path for path in paths if path.is_dir() and _NAME.fullmatch(path.name)]
 
     def versions(self, name: str) -> list[str]:
         """Every version of a dataset, sorted by their names (which say nothing of age)."""
         folder = self._dataset(name)
         if not folder.is_dir():
             return []
-        found = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
-        return [version for version in found if _refs.VERSION.fullmatch(version)]
+        names = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+        return [version for version in names if _refs.VERSION.fullmatch(version)]
 
     def has(self, name: str, version: str) -> bool:
         """Whether this version is there, complete."""
@@ -178,13 +178,15 @@ class Store:
         Returns:
             An accepted one if there is one, else the one that lacks the fewest answers.
         """
-        found = []
+        unfinished = []
         for version in self.versions(name):
             with contextlib.suppress(StoreError):  # a damaged one is made anew
                 manifest = self.manifest(name, version)
                 if manifest.failures and manifests.step_identity(manifest.identity) == identity:
-                    found.append(manifest)
-        return min(found, key=lambda one: (not one.accepted, one.failed), default=None)
+                    unfinished.append(manifest)
+        return min(
+            unfinished, key=lambda manifest: (not manifest.accepted, manifest.failed), default=None
+        )
 
     def rows(self, manifest: Manifest, *, proven: bool = False) -> Rows:
         """The rows of a version, read lazily from its files.

@@ -69,13 +69,13 @@ def find(store: Store, recipes: Sequence[Path] = ()) -> Found:
     """
     garbage = [*_work(store), *_left_behind(store)]
     try:
-        kept, models = _mark(store, [*_named(store), *_locked(recipes)])
+        needed, models = _mark(store, [*_named(store), *_locked(recipes)])
     except StoreError as error:
         _LOG.warning("%s Until then every version and model is kept.", error)
         return Found(garbage, sum(len(store.versions(folder.name)) for folder in store.folders()))
-    garbage += _versions(store, {(one.name, one.version) for one in kept})
+    garbage += _versions(store, {(manifest.name, manifest.version) for manifest in needed})
     garbage += _models(store, models)
-    return Found(garbage, len(kept))
+    return Found(garbage, len(needed))
 
 
 def sweep(store: Store, recipes: Sequence[Path] = ()) -> Found:
@@ -85,11 +85,11 @@ def sweep(store: Store, recipes: Sequence[Path] = ()) -> Found:
         BusyError: somebody is building.
     """
     with access.alone(store.root):
-        found = find(store, recipes)
+        marked = find(store, recipes)
         with access.staging(store.root, uuid.uuid4().hex) as trash:
-            for number, one in enumerate(found.garbage):
-                _delete(one, trash / str(number))
-    return found
+            for number, garbage in enumerate(marked.garbage):
+                _delete(garbage, trash / str(number))
+    return marked
 
 
 def _named(store: Store) -> Iterator[tuple[str, str]]:
@@ -113,17 +113,19 @@ def _locked(recipes: Sequence[Path]) -> Iterator[tuple[str, str]]:
 
 def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest], set[str]]:
     """The versions that roots lead to, and the models of the store that these name."""
-    named = [store.find(*one) for one in (*roots, *_unnamed_yet(store))]
-    first = {one.ref: one for one in named if one}  # a lock file may know of another store
+    named = [store.find(*root) for root in (*roots, *_unnamed_yet(store))]
+    first = {
+        manifest.ref: manifest for manifest in named if manifest
+    }  # a lock file may know of another store
     ancestors = Graph(store, strict=True).ancestors(*first.values())
-    kept = [*first.values(), *(one.manifest for one in ancestors if one.manifest)]
+    needed = [*first.values(), *(parent.manifest for parent in ancestors if parent.manifest)]
     models = {
         row["location"].partition(":")[2]
-        for manifest in kept
+        for manifest in needed
         if manifest.type == MODELS.name
         for row in store.rows(manifest).dicts()
     }
-    return kept, models
+    return needed, models
 
 
 def _unnamed_yet(store: Store) -> Iterator[tuple[str, str]]:
@@ -135,17 +137,17 @@ def _unnamed_yet(store: Store) -> Iterator[tuple[str, str]]:
                 yield folder.name, version
 
 
-def _versions(store: Store, kept: set[tuple[str, str]]) -> Iterator[Garbage]:
+def _versions(store: Store, needed: set[tuple[str, str]]) -> Iterator[Garbage]:
     for folder in store.folders():
         for path in _refs.version_folders(folder):
-            if (folder.name, path.name) not in kept:
+            if (folder.name, path.name) not in needed:
                 name = f"{folder.name}@{path.name}"
                 yield Garbage("version", name, path, _bytes(path), "no name leads to it")
 
 
-def _models(store: Store, kept: set[str]) -> Iterator[Garbage]:
+def _models(store: Store, needed: set[str]) -> Iterator[Garbage]:
     for path in sorted((store.root / "models").glob("[!.]*")):
-        if f"models/{path.name}" not in kept:
+        if f"models/{path.name}" not in needed:
             yield Garbage("model", path.name, path, _bytes(path), "no kept version names it")
 
 
@@ -153,7 +155,7 @@ def _work(store: Store) -> Iterator[Garbage]:
     """Scratch folders of training runs that nobody will go on with."""
     for path in sorted((store.root / "models" / ".work").glob("*")):
         name, _, version = path.name.rpartition("-")
-        newest = max((_written(one) for one in (path, *path.iterdir())), default=0)
+        newest = max((_written(entry) for entry in (path, *path.iterdir())), default=0)
         if store.has(name, version):
             why = "its version is there"
         elif newest < _written(store.root / "datasets" / name / _refs.NAME):
@@ -200,13 +202,13 @@ def _free(lock: Path) -> bool:
     return True
 
 
-def _delete(one: Garbage, trash: Path) -> None:
-    if one.kind == "lock":
-        with contextlib.suppress(BusyError), locks.locked(one.path):
+def _delete(garbage: Garbage, trash: Path) -> None:
+    if garbage.kind == "lock":
+        with contextlib.suppress(BusyError), locks.locked(garbage.path):
             return  # a lock's file goes with its holder
     # Out of sight as it lies, and deleted with the others: a kill leaves no half in its place.
     with contextlib.suppress(FileNotFoundError):  # a staged folder goes with the next
-        one.path.rename(trash)
+        garbage.path.rename(trash)
 
 
 def _written(path: Path) -> int:

@@ -40,13 +40,13 @@ class Proof:
         for entry in manifest.files:
             file = folder / entry.path
             filesystem.refuse_links(file, file.parent, *file.parents[1:3])
-            found = file.stat() if file.is_file() else None
+            status = file.stat() if file.is_file() else None
             fault = None
-            if found is None or found.st_size != entry.bytes:
-                size = f"{found.st_size} bytes" if found else "nothing"
+            if status is None or status.st_size != entry.bytes:
+                size = f"{status.st_size} bytes" if status else "nothing"
                 fault = f"{entry.bytes} bytes were written and {size} found"
             else:
-                later = found.st_ctime_ns > sealed.st_ctime_ns
+                later = status.st_ctime_ns > sealed.st_ctime_ns
                 if (proven or later) and file not in self._proven:
                     touched |= later
                     fault = None if filesystem.digest(file) == entry.sha256 else "other bytes found"

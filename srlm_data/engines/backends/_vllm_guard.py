@@ -95,11 +95,11 @@ def _end(processes: set[psutil.Process]) -> None:
 
 
 def _descendants(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
-    found: set[psutil.Process] = set()
+    children: set[psutil.Process] = set()
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            found.update(process.children(recursive=True))
-    return found - {psutil.Process()}
+            children.update(process.children(recursive=True))
+    return children - {psutil.Process()}
 
 
 def _gone(process: psutil.Process) -> bool:
@@ -110,13 +110,13 @@ def _gone(process: psutil.Process) -> bool:
 
 def _shared_memory(processes: Iterable[psutil.Process]) -> set[str]:
     """Return the paths of the shared memory that processes hold."""
-    found: set[str] = set()
+    held: set[str] = set()
     for process in processes:
         with suppress(psutil.Error, OSError):
             lines = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
             paths = (line.split(maxsplit=5)[-1] for line in lines if _SHARED in line)
-            found |= {path for path in paths if not path.endswith("(deleted)")}
-    return found
+            held |= {path for path in paths if not path.endswith("(deleted)")}
+    return held
 
 
 if __name__ == "__main__":

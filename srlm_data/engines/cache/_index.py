@@ -43,12 +43,12 @@ class Index:
     def places(self, keys: pa.Array) -> list[int]:
         """Return the places where any of the keys may be, each once."""
         wanted = np.sort(_fold(keys))
-        found: set[int] = set()
+        matches: set[int] = set()
         for folded, places in self._runs:
             at = np.searchsorted(folded, wanted)
             at[at == len(folded)] = 0
-            found.update(places[at[folded[at] == wanted]].tolist())
-        return sorted(found)
+            matches.update(places[at[folded[at] == wanted]].tolist())
+        return sorted(matches)
 
 
 def _merge(first: _Run, second: _Run) -> _Run:

@@ -176,10 +176,10 @@ class CachedEngine:
             yield self._look_up(window)
 
     def _look_up(self, requests: list[Request]) -> _Window:
-        found = self._cache.find(requests)
-        self.usage.count(found.values(), cached=True)
+        answers = self._cache.find(requests)
+        self.usage.count(answers.values(), cached=True)
         self._watch(self.usage)
-        return list(found.values()), [one for one in requests if one.id not in found]
+        return list(answers.values()), [item for item in requests if item.id not in answers]
 
     def _ask(
         self, missing: list[Request], windows: Iterator[_Window], total: int | None
@@ -189,8 +189,8 @@ class CachedEngine:
 
         def following() -> Iterator[Request]:
             yield from self._still_missing(missing, cached)
-            for found, unanswered in windows:
-                cached.extend(found)
+            for answers, unanswered in windows:
+                cached.extend(answers)
                 yield from self._still_missing(unanswered, cached)
                 if not unanswered:
                     # Cached responses wait for the engine's next one: a build that continues where
@@ -247,8 +247,8 @@ class CachedEngine:
             if (now := time.perf_counter()) - looked > LOOK_SECONDS:
                 looked = now
                 if self._cache.others_wrote():
-                    found, missing = self._look_up(list(waiting))
-                    cached.extend(found)
+                    answers, missing = self._look_up(list(waiting))
+                    cached.extend(answers)
                     waiting = deque(_shuffle(missing))
                     continue
             yield waiting.popleft()
@@ -268,10 +268,10 @@ class CachedEngine:
 
         started = watched = clock()
         try:
-            for given in completions:
+            for raw in completions:
                 now = clock()
                 waited += now - started
-                completion = _replace_surrogates(given)
+                completion = _replace_surrogates(raw)
                 if completion.finish_reason == "error":
                     completion = failures.add(self.model, completion)
                 self._cache.add(completion)

@@ -73,13 +73,13 @@ class ResponseCache:
         """
         self._others_before = self._sizes_of_others()
         keys = response_keys(self.model, requests)
-        found: dict[str, _batches.Fields] = {}
+        fields: dict[str, _batches.Fields] = {}
         for part in self._parts(pa.array(keys, pa.string())):
-            found |= _batches.to_fields(part)
+            fields |= _batches.to_fields(part)
         return {
-            request.id: _batches.to_completion(request, found[key])
-            for request, key in (zip(requests, keys, strict=True) if found else ())
-            if key in found
+            request.id: _batches.to_completion(request, fields[key])
+            for request, key in (zip(requests, keys, strict=True) if fields else ())
+            if key in fields
         }
 
     def others_wrote(self) -> bool:

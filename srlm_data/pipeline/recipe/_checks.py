@@ -169,8 +169,9 @@ class File:
                     if not _INPUT_NAME.fullmatch(name):
                         self._problem(
                             f"'{name}' cannot name an input. Use letters, digits and underscores.",
-                            *where, name,
-                        )  # fmt: skip
+                            *where,
+                            name,
+                        )
                 return {k: self._read(step, parameter, v, *where, k) for k, v in given.items()}
             self._problem(f"'{parameter.name}' maps names to datasets, found {given!r}.", *where)
             return {}
@@ -240,16 +241,18 @@ class File:
             self._problem(
                 f"step '{step.name}' has no '{key}'.{did_you_mean(key, known)} "
                 f"'srlm-data steps {step.name}' shows what it takes.",
-                *where, key,
-            )  # fmt: skip
+                *where,
+                key,
+            )
         given = {key: value for key, value in given.items() if key in fields}
         for key, value in given.items():
             if redacted(str(value)) != str(value):
                 self._problem(
                     f"'{key}' holds a key or a token, and settings are written into every version. "
                     "Let the step read it from the environment.",
-                    *where, key,
-                )  # fmt: skip
+                    *where,
+                    key,
+                )
         seed = self._document.data.get("seed") if self._loader.seed is None else self._loader.seed
         if "seed" in fields and seed is not None:
             given.setdefault("seed", seed)
