@@ -50,6 +50,7 @@ def main() -> None:
         click.echo(json.dumps({"benchmark": "gpu", "measured": False}))
         return
     result = {"gpu": torch.cuda.get_device_name(), **_engine(arguments.model)}
+    click.echo(json.dumps(result))  # a run that is cut short has told this much
     with tempfile.TemporaryDirectory() as folder:
         result |= _loop(arguments.work or Path(folder), arguments)
     click.echo(json.dumps({"benchmark": "gpu", "measured": True, **result}))
