@@ -1,4 +1,7 @@
-"""A real `vllm serve`: the same tokens as in this process, and a kill -9 in the middle of a run."""
+"""A real `vllm serve`: the same tokens as in this process, and judgments that end with a score.
+
+What becomes of a run whose server is restarted, `test_openai` shows on loopback.
+"""
 
 from __future__ import annotations
 
@@ -47,19 +50,14 @@ def requests(count: int, sampling: Sampling = SAMPLING) -> list[Request]:
     ]
 
 
-def run(
-    server: VllmServer, asked: list[Request], kill_after: int = -1, concurrency: int = 8
-) -> dict[str, Completion]:
-    """Request id -> completion; the server dies and comes back after so many."""
+def run(server: VllmServer, asked: list[Request], concurrency: int = 8) -> dict[str, Completion]:
+    """Return request id -> completion."""
     settings = OpenaiEngine(base_url=server.address, concurrency=concurrency)
     found: dict[str, Completion] = {}
     with closing(open_engine(settings, "m0", "digest", "1")) as engine:
         for done in engine.generate(iter(asked)):
             assert done.request.id not in found
             found[done.request.id] = done
-            if len(found) == kill_after:
-                server.kill()
-                server.start()
     return found
 
 
@@ -91,16 +89,3 @@ def test_a_guided_judgment_ends_with_a_score_however_many_are_under_way(
         "truncated",
     }
     assert sum(one.finish_reason == "stop" for one in done) > 40
-
-
-def test_a_server_that_is_killed_and_started_again_mid_run_loses_nothing(
-    server: VllmServer,
-) -> None:
-    asked = requests(120)
-    expected = run(server, asked)
-    found = run(server, asked, kill_after=30)
-    assert {key: one.text for key, one in found.items()} == {
-        key: one.text for key, one in expected.items()
-    }
-    assert {one.finish_reason for one in found.values()} <= {"stop", "length"}
-    assert sum(one.retries > 0 for one in found.values()) > 0
