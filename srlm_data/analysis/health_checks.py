@@ -74,10 +74,11 @@ LOOKED_FOR: Final[Mapping[str, str]] = {
 
 _CHOICES: Final = frozenset(
     "alone another_sample another_split deleted disagrees equal_scores fewer_than_two_ranks "
-    "first_turn flags in_ift incomplete later_turn margin_too_small no_match no_other_score "
+    "first_turn flags in_ift incomplete label_of_another_reply label_skipped later_turn "
+    "margin_too_small no_match no_other_score no_preference "
     "not_best not_better not_chosen not_needed not_novel not_rank_0 not_sampled not_train "
     "only_first_answered only_second_answered other_candidates other_language parent_missing "
-    "review same_text synthetic thinned too_few_replies undisputed unranked".split()
+    "review same_text synthetic thinned too_few_replies undisputed unlabelled unranked".split()
 )
 """Reasons by which a recipe chooses rows: most may go by them, and nothing is wrong."""
 

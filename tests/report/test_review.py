@@ -188,6 +188,8 @@ def test_labels_become_a_version_that_knows_what_was_reviewed(pairs: Store, tmp_
     assert not srlm_data.gc(store=pairs).garbage
     assert "iter1.pairs@" in srlm_data.lineage("iter1.pairs_labels", store=pairs).mermaid()
     assert srlm_data.lineage(row["label_id"], store=pairs)
+    upload = srlm_data.prepare_push("iter1.pairs_labels", repo="user/labels", store=pairs)
+    assert "iter1.pairs_labels" in upload.card
 
 
 def test_nobody_is_shown_again_what_he_labelled_and_others_are(

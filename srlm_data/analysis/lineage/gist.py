@@ -34,7 +34,8 @@ def gist(dataset_type: str, row: Mapping[str, Any], width: int = 80) -> str:
             value = "null" if row["value"] is None else f"{row['value']:.4g}"
             text = f"{row['metric']} = {value}"
         case "labels":
-            text = f"{row['choice']}, by {row['person']}: {row['note'] or ''}"
+            note = f": {row['note']}" if row["note"] else ""
+            text = f"{row['choice']}, by {row['person']}{note}"
         case _:
             text = ""
     return shortened(text, width)
