@@ -78,7 +78,7 @@ const showProgress = () => {
   byId("progress").setAttribute("aria-valuemax", items.length);
   byId("progress").setAttribute("aria-valuenow", done);
   byId("progress").firstElementChild.style.width = `${(100 * done) / items.length}%`;
-  byId("download").hidden = review.live || !done;
+  byId("download").hidden = review.live || !done || place >= items.length;
 };
 
 const show = (wanted) => {
@@ -132,7 +132,7 @@ const showEnd = () => {
     "second better": said.second?.length ?? 0,
     ties: said.tie?.length ?? 0,
     skipped: said.skip?.length ?? 0,
-    "seconds each": times.length ? Math.round(times[Math.floor(times.length / 2)]) : 0,
+    "seconds each": times[Math.floor(times.length / 2)],
   };
   byId("end-title").textContent = `All ${items.length} are labelled. Thank you.`;
   byId("tally").replaceChildren(
