@@ -78,21 +78,27 @@ def ratio(config: Bootstrap, numerators: Numbers, denominators: Numbers) -> Esti
     return Estimate(value, *_interval(config, np.concatenate(drawn)), round(total))
 
 
+_LEAST_OVERLAP: Final = 0.1
+
+
 def mean(config: Bootstrap, values: Numbers) -> Estimate:
     """The mean of ``values``, one a prompt; ``n`` is how many there are."""
     array = _floats(values)
     return ratio(config, array, np.ones_like(array))
 
 
-def length_controlled(config: Bootstrap, outcomes: Numbers, differences: Numbers) -> Estimate:
+def at_equal_length(config: Bootstrap, outcomes: Numbers, differences: Numbers) -> Estimate:
     """The win rate that the first model would have if its answers were as long as the second's.
 
     A logistic regression of the outcome on ``tanh(difference / its standard deviation)`` with an
-    intercept; the figure is what it predicts at a difference of zero. That is the length term of
-    AlpacaEval 2's length-controlled win rate (Dubois et al., arXiv 2404.04475) without its term for
-    the difficulty of each instruction, which needs the results of many models. A ridge of 0.01 on
-    both coefficients keeps them finite; it moves a win rate that is not 0 or 1 by well under 0.1
-    points from a hundred prompts on.
+    intercept; the figure is what it predicts at a difference of zero. It is an estimate of our own
+    and not AlpacaEval's figure (:mod:`srlm_data.evaluation._length_control`), from which it can be
+    several points away: it knows neither difficult instructions nor gamed baselines. A ridge of
+    0.01 on both coefficients keeps them finite; it moves a win rate that is not 0 or 1 by well
+    under 0.1 points from a hundred prompts on.
+
+    It holds only where lengths overlap: where either side writes more in fewer than a tenth of the
+    prompts, equal length is a guess beyond what was seen, and there is no value.
 
     Args:
         config: resamples, confidence and seed.
@@ -103,6 +109,9 @@ def length_controlled(config: Bootstrap, outcomes: Numbers, differences: Numbers
     if len(wins) == 0:
         return exact(None, 0)
     spread = apart.std()
+    overlap = min(np.mean(apart >= 0), np.mean(apart <= 0))
+    if overlap < _LEAST_OVERLAP:
+        return exact(None, len(wins))
     term = np.tanh(apart / spread) if spread > 0 else np.zeros_like(apart)
     value = float(_at_equal_length(np.ones((1, len(wins))), wins, term)[0])
     if len(wins) < 2 or config.resamples == 0:

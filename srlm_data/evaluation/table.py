@@ -6,6 +6,7 @@ user's own among them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -51,7 +52,7 @@ DUEL: Final = {
     "ties": ("ties %", 100, 1),
     "losses": ("losses %", 100, 1),
     "win_rate": ("win rate %", 100, 1),
-    "length_controlled_win_rate": ("at equal length %", 100, 1),
+    "win_rate_at_equal_length": ("at equal length (estimate) %", 100, 1),
     "unjudged": ("unjudged %", 100, 1),
 }
 
@@ -64,7 +65,7 @@ def paper_table(
     Args:
         metrics: datasets of the dataset type ``metrics``.
         names: model digest -> the name to show, in the order of the columns. A model without a name
-            comes after them, under the first 12 characters of what it is called.
+            comes after them, under what it is called, a digest under its first 12 characters.
         intervals: show the intervals, as ``[low, high]``.
 
     Raises:
@@ -81,18 +82,24 @@ def paper_table(
                     f"two figures, found {cells[key]['value']} and {row['value']}. "
                     "Show one dataset of each kind."
                 )
-    # A figure against a baseline elsewhere is the model's own; only a duel is between two columns.
-    single = {(m, name): row for (m, _, name), row in cells.items() if name not in DUEL}
+    # A figure against a baseline elsewhere is the model's own, in a row for each baseline; only a
+    # duel is between two columns.
+    single = {key: row for key, row in cells.items() if key[2] not in DUEL}
     others = sorted(
-        {name for _, name in single if name not in ROWS and not name.startswith("leaderboard.")}
+        {name for _, _, name in single if name not in ROWS and not name.startswith("leaderboard.")}
     )
     rows = ROWS | {name: (name, 1, 3) for name in others}
-    models = _in_order(names, {model for model, name in single if name in rows})
+    models = _in_order(names, {model for model, _, name in single if name in rows})
     main = [["", *(_label(names, model) for model in models)]]
     for name, form in rows.items():
-        if any((model, name) in single for model in models):
-            figures = (_cell(single.get((model, name)), form, intervals) for model in models)
-            main.append([form[0], *figures])
+        baselines = sorted({versus or "" for _, versus, of in single if of == name})
+        for baseline in baselines:
+            of = f" v {_label(names, baseline)}" if baseline and len(baselines) > 1 else ""
+            figures = (
+                _cell(single.get((model, baseline or None, name)), form, intervals)
+                for model in models
+            )
+            main.append([form[0] + of, *figures])
     met = {(model, versus) for model, versus, name in cells if versus and name in DUEL}
     order = _in_order(names, {model for pair in met for model in pair})
     duels = [["head to head", *(form[0] for form in DUEL.values()), "prompts"]]
@@ -114,7 +121,8 @@ def _in_order(names: Mapping[str, str], models: set[str]) -> list[str]:
 
 
 def _label(names: Mapping[str, str], model: str) -> str:
-    return names.get(model, model[:12])
+    is_digest = re.fullmatch(r"[0-9a-f]{16,}", model) is not None
+    return names.get(model, model[:12] if is_digest else model)
 
 
 def _cell(row: Mapping[str, Any] | None, form: tuple[str, int, int], intervals: bool) -> str:

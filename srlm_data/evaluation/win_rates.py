@@ -6,7 +6,7 @@ from srlm_data.core import database
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Comparisons, Metrics, Rows
 from srlm_data.core.schema import METRICS
-from srlm_data.evaluation._bootstrap import Bootstrap, exact, length_controlled, mean, metric
+from srlm_data.evaluation._bootstrap import Bootstrap, at_equal_length, exact, mean, metric
 
 
 class WinRates(Bootstrap):
@@ -19,9 +19,10 @@ def win_rates(config: WinRates, comparisons: list[Comparisons]) -> Metrics:
     A prompt is won when every comparison of its two answers says so: when the two orders disagree,
     it is a tie (paper, section 3.1), and when either has no winner, it is unjudged and belongs to
     none of the shares. Gives ``wins``, ``ties``, ``losses`` and ``win_rate`` (wins plus half of the
-    ties) as shares of 1 of the judged prompts, ``length_controlled_win_rate`` (see
-    :func:`srlm_data.evaluation._bootstrap.length_controlled`; lengths are characters), and
-    ``unjudged``, a share of all prompts.
+    ties) as shares of 1 of the judged prompts, ``win_rate_at_equal_length`` (lengths are
+    characters; an estimate of our own, null where it does not hold, see
+    :func:`srlm_data.evaluation._bootstrap.at_equal_length`), and ``unjudged``, a share of all
+    prompts.
 
     Raises:
         DataError: there is no comparison, or two judges compared the same two models.
@@ -63,7 +64,7 @@ def win_rates(config: WinRates, comparisons: list[Comparisons]) -> Metrics:
             "ties": mean(config, [outcome == 0.5 for outcome in won]),
             "losses": mean(config, [outcome == 0 for outcome in won]),
             "win_rate": mean(config, won),
-            "length_controlled_win_rate": length_controlled(config, won, [by for _, by in judged]),
+            "win_rate_at_equal_length": at_equal_length(config, won, [by for _, by in judged]),
             "unjudged": exact(1 - len(judged) / len(outcomes), len(outcomes)),
         }
         rows += [metric(one, two, name, estimate) for name, estimate in figures.items()]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from srlm_data.evaluation._bootstrap import Bootstrap, length_controlled, mean, ratio
+from srlm_data.evaluation._bootstrap import Bootstrap, at_equal_length, mean, ratio
 
 
 def test_a_ratio_is_a_ratio_of_sums_and_not_a_mean_of_ratios():
@@ -48,14 +48,14 @@ def test_blocks_of_resamples_cover_every_resample(monkeypatch):
 
 
 def test_equal_lengths_leave_the_win_rate_as_it_is():
-    found = length_controlled(Bootstrap(), [1] * 60 + [0.5] * 20 + [0] * 20, [0] * 100)
+    found = at_equal_length(Bootstrap(), [1] * 60 + [0.5] * 20 + [0] * 20, [0] * 100)
     assert found.value == pytest.approx(0.7, abs=1e-3)
     assert found.low < 0.7 < found.high
 
 
 def test_length_that_decides_nothing_changes_little():
     random = np.random.default_rng(0)
-    found = length_controlled(Bootstrap(), random.random(500) < 0.7, random.normal(0, 50, 500))
+    found = at_equal_length(Bootstrap(), random.random(500) < 0.7, random.normal(0, 50, 500))
     assert found.value == pytest.approx(0.7, abs=0.05)
 
 
@@ -64,15 +64,20 @@ def test_a_known_effect_of_length_is_taken_out():
     apart = random.normal(80, 100, 20_000)  # the first model writes more
     chance = 1 / (1 + np.exp(-(0.4 + 1.5 * np.tanh(apart / apart.std()))))
     wins = random.random(20_000) < chance
-    found = length_controlled(Bootstrap(resamples=50), wins, apart)
+    found = at_equal_length(Bootstrap(resamples=50), wins, apart)
     assert wins.mean() > 0.68
     assert found.value == pytest.approx(1 / (1 + np.exp(-0.4)), abs=0.015)
     assert found.low < found.value < found.high
 
 
 def test_one_model_that_always_wins_gives_a_finite_figure():
-    always = length_controlled(Bootstrap(), [1] * 50, np.arange(50) - 25)
+    always = at_equal_length(Bootstrap(), [1] * 50, np.arange(50) - 25)
     assert 0.97 < always.value <= 1
-    split = length_controlled(Bootstrap(), [1] * 25 + [0] * 25, [9] * 25 + [-9] * 25)
+    split = at_equal_length(Bootstrap(), [1] * 25 + [0] * 25, [9] * 25 + [-9] * 25)
     assert split.value == pytest.approx(0.5, abs=1e-6)
     assert np.isfinite([split.low, split.high]).all()
+
+
+def test_there_is_no_estimate_at_equal_length_where_one_side_always_writes_more():
+    found = at_equal_length(Bootstrap(), [1, 0] * 50, np.arange(100) + 1)
+    assert (found.value, found.low, found.high, found.n) == (None, None, None, 100)

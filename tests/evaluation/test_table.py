@@ -55,6 +55,22 @@ def test_leaderboard_figures_stand_with_their_model():
     assert paper_table([rows], NAMES).splitlines()[2:] == ["AlpacaEval win %  15.38"]
 
 
+def test_figures_against_two_baselines_are_two_rows_and_names_are_whole():
+    name = "a-model-of-a-long-name"
+    rows = dataset(
+        (name, "gpt-4", "leaderboard.win_rate", (15.38, None, None, 805)),
+        (name, "davinci-003", "leaderboard.win_rate", (80.5, None, None, 805)),
+        (name, "gpt-4", "leaderboard.avg_length", (1500, None, None, 805)),
+    )
+    assert paper_table([rows], NAMES).splitlines() == [
+        "                                a-model-of-a-long-name",
+        "------------------------------------------------------",
+        "AlpacaEval win % v davinci-003                   80.50",
+        "AlpacaEval win % v gpt-4                         15.38",
+        "AlpacaEval mean length                            1500",
+    ]
+
+
 def test_two_figures_for_one_cell_are_refused():
     one, two = (dataset(("sha-1", None, "words", (value, None, None, 4))) for value in (3, 5))
     assert paper_table([one, one], NAMES)

@@ -74,13 +74,13 @@ def test_a_model_that_wins_by_length_alone_does_not_win_at_equal_length():
 
     found = figures(win_rates(WinRates(), [dataset(*(meeting(n) for n in range(200)))]))
     assert found["win_rate"] == pytest.approx(0.75 * 0.9 + 0.25 * 0.1)
-    assert found["length_controlled_win_rate"] == pytest.approx(0.5, abs=0.01)
+    assert found["win_rate_at_equal_length"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_nothing_judged_has_no_win_rate():
     found = figures(win_rates(WinRates(), [dataset(both("p", None, None))]))
     assert found["win_rate"] is None
-    assert found["length_controlled_win_rate"] is None
+    assert found["win_rate_at_equal_length"] is None
     assert found["unjudged"] == 1
 
 

@@ -1,0 +1,106 @@
+"""AlpacaEval's own length-controlled win rate (Dubois et al., arXiv 2404.04475, section 3).
+
+A logistic regression of the judge's preference on the difference of the lengths, the difficulty of
+each instruction and the model itself; what it predicts where the lengths are equal is the figure.
+Beside the model's annotations it learns from those of a baseline told to write more and one told to
+write less ("gamed"), of little weight, as AlpacaEval's ``length_controlled_v1`` does.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from srlm_data.core.errors import MissingError
+
+Array = npt.NDArray[np.float64]
+
+_OF_GAMED: Final = 0.2 / 2  # the weight of the baselines' annotations; there are two baselines
+_STRENGTHS: Final = np.logspace(-4, 4, 10)  # of the regularisation, the best of which is found
+_FOLDS: Final = 5
+_SMALLEST: Final = 1e-15
+
+
+class Annotated(NamedTuple):
+    """What the regression learns from, an entry an annotation.
+
+    Attributes:
+        preferences: from 0, the baseline is better, to 1.
+        shorter: the baseline's length minus the model's, over the standard deviation of that.
+        difficulties: of the instructions.
+    """
+
+    preferences: Array
+    shorter: Array
+    difficulties: Array
+
+
+def predict_at_equal_length(model: Annotated, gamed: Annotated) -> Array:
+    """Return what the judge would prefer for each instruction if the lengths were equal.
+
+    Args:
+        model: the annotations of the model; a preference of NaN is predicted, not learned from.
+        gamed: those of the baselines that write more, and less, than they would.
+
+    Raises:
+        MissingError: scikit-learn is not installed.
+    """
+    preferences = np.concatenate([gamed.preferences, model.preferences])
+    is_model = np.repeat([0.0, 1.0], [len(gamed.preferences), len(model.preferences)])
+    features = np.column_stack(
+        [
+            np.tanh(np.concatenate([gamed.shorter, model.shorter])),
+            np.concatenate([gamed.difficulties, model.difficulties]),
+            is_model,
+        ]
+    )
+    known = ~np.isnan(preferences)
+    weights = np.where(is_model[known] == 1, 1.0, _OF_GAMED)
+    coefficients = _fit(features[known], preferences[known], weights)
+    equal = np.column_stack([model.difficulties, np.ones_like(model.difficulties)])
+    return np.asarray(_logistic(equal @ coefficients[1:]))
+
+
+def _fit(features: Array, preferences: Array, weights: Array) -> Array:
+    """The coefficients, with the regularisation that predicts best what was left out."""
+    rows = np.arange(len(preferences)) % _FOLDS
+    losses = np.zeros(len(_STRENGTHS))
+    for fold in range(_FOLDS):
+        inside, outside = rows != fold, rows == fold
+        for position, strength in enumerate(_STRENGTHS):
+            coefficients = _regress(
+                features[inside], preferences[inside], weights[inside], strength
+            )
+            chance = _logistic(features[outside] @ coefficients).clip(_SMALLEST, 1 - _SMALLEST)
+            loss = -(
+                preferences[outside] * np.log(chance)
+                + (1 - preferences[outside]) * np.log(1 - chance)
+            )
+            losses[position] += np.mean(loss * weights[outside])
+    return _regress(features, preferences, weights, _STRENGTHS[losses.argmin()])
+
+
+def _regress(features: Array, preferences: Array, weights: Array, strength: float) -> Array:
+    """A logistic regression on shares: each row once as won and once as lost, by its share."""
+    try:
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - an extra has it
+    except ImportError:
+        raise MissingError(
+            "read_leaderboard: the package 'scikit-learn' is not installed. "
+            "Install it with: pip install 'srlm-data[report]'"
+        ) from None
+    regression = LogisticRegression(
+        C=strength, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=123
+    )
+    regression.fit(
+        np.concatenate([features, features]),
+        np.repeat([1, 0], len(preferences)),
+        sample_weight=np.concatenate([preferences * weights, (1 - preferences) * weights]),
+    )
+    return np.asarray(regression.coef_[0])
+
+
+def _logistic(values: Array) -> Array:
+    return np.asarray(np.exp(-np.logaddexp(0, -values)))
