@@ -37,8 +37,12 @@ def test_every_script_says_what_it_measures(script: str) -> None:
 
 @pytest.mark.parametrize(
     ("script", "arguments"),
-    [("data_side.py", ("build", "journal", "novelty")), ("scale.py", ())],
+    [
+        ("data_side.py", ("--quick", "build", "journal", "novelty")),
+        ("scale.py", ("--quick",)),
+        ("reading.py", ("--megabytes", "1", "csv")),
+    ],
 )
 def test_a_quick_run_ends_in_one_line_of_figures(script: str, arguments: tuple[str, ...]) -> None:
-    last = json.loads(run(script, "--quick", *arguments).splitlines()[-1])
+    last = json.loads(run(script, *arguments).splitlines()[-1])
     assert last["figures"]
