@@ -79,8 +79,8 @@ class Drops(Counter[str]):
             self[reason] += count
             if len(self.examples.get(reason, ())) < self.EXAMPLES:
                 shown = f"SELECT * FROM ({records or left_out}) WHERE id IN $ids ORDER BY id"
-                found = connection.sql(shown, params={"ids": ids}).to_arrow_table()
-                for record in found.to_pylist():
+                records_shown = connection.sql(shown, params={"ids": ids}).to_arrow_table()
+                for record in records_shown.to_pylist():
                     self._add_example(reason, str(record.pop("id")), record)
 
     def _add_example(self, reason: str, where: str, record: object) -> None:

@@ -179,11 +179,12 @@ def _refuse_another(path: Path) -> None:
 
 
 def _refuse_head(path: Path, head: bytes, wanted: str | None) -> None:
-    found = next((sign for sign in _SIGNS if head.lstrip().lower().startswith(sign[0])), None)
+    begun = head.lstrip().lower()
+    sign = next((sign for sign in _SIGNS if begun.startswith(sign[0])), None)
     if wanted in ("JSON", "CSV") and head[:2].count(b"\0") == 1:
-        found = _UTF16
-    what, advice = found[1:] if found else ("", "Fetch the file again.")
-    if what == wanted or (not found and wanted in ("JSON", "CSV")):
+        sign = _UTF16
+    what, advice = sign[1:] if sign else ("", "Fetch the file again.")
+    if what == wanted or (not sign and wanted in ("JSON", "CSV")):
         return
     raise DataError(
         f"{path}: this is {what or f'no {wanted}'}, its name says {wanted}. "

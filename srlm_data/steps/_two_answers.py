@@ -59,9 +59,9 @@ def _winner(fields: Fields, names: tuple[str, str], ends: list[str]) -> int | No
     if column in _FIRST_IF_TRUE:
         return {1: 0, 0: 1}.get(value)
     text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
-    said = text.strip().lower()
+    word = text.strip().lower()
     for place, (name, end) in enumerate(zip(names, ends, strict=True)):
-        if said in (name.lower(), end.lower(), f"model_{end}".lower(), ("first", "second")[place]):
+        if word in (name.lower(), end.lower(), f"model_{end}".lower(), ("first", "second")[place]):
             return place
     return None
 
@@ -84,8 +84,8 @@ def _texts(value: object) -> list[Any] | None:
     if not isinstance(value, str) or not value.startswith("["):
         return None
     try:
-        found = json.loads(value)
+        texts = json.loads(value)
     except (ValueError, RecursionError):
         return None
-    texts = isinstance(found, list) and all(isinstance(text, str | None) for text in found)
-    return found if texts else None
+    fit = isinstance(texts, list) and all(isinstance(text, str | None) for text in texts)
+    return texts if fit else None
