@@ -9,8 +9,9 @@ Every row has the column ``dataset``: the label of the version. Lengths are char
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import duckdb
 
@@ -68,7 +69,8 @@ _ANSWERS = """
                min(score) AS least, max(score) AS greatest, avg(score) AS score
         FROM all_judgments GROUP BY ALL
     )
-    SELECT c.dataset, judged.* EXCLUDE (dataset), length(response) AS length
+    SELECT c.dataset, hash(c.candidate_id) AS id, judged.* EXCLUDE (dataset, id), c.prompt_id,
+           length(response) AS length, hash(response) AS text, finish_reason = 'length' AS cut_off
     FROM all_candidates AS c LEFT JOIN judged
       ON c.dataset = judged.dataset AND hash(c.candidate_id) = judged.id
     WHERE judged.id IS NOT NULL OR c.dataset NOT IN (SELECT dataset FROM judged)
@@ -78,8 +80,9 @@ _ANSWERS = """
 def count_answers(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the table ``answers``, once for all figures that need it.
 
-    It has one row a judged candidate (any candidate, where nobody judged): its length, its
-    judgments, and the least, the greatest and the mean of their scores.
+    It has one row a judged candidate (any candidate, where nobody judged): its prompt, its length,
+    its judgments, the least, the greatest and the mean of their scores, a hash of its text, and
+    whether ``max_tokens`` cut it off.
     """
     connection.execute(_ANSWERS)
 
@@ -172,18 +175,6 @@ def most_common_scores(scores: Figures) -> dict[str, tuple[float, float]]:
     }
 
 
-def agreement(connection: duckdb.DuckDBPyConnection) -> Figures:
-    """Count how far the scores of one answer lie apart, over answers with two scores or more."""
-    return fetch(
-        connection,
-        """
-        SELECT dataset, round((greatest - least) * 2) / 2 AS apart, count(*) AS answers,
-               count(*) / sum(count(*)) OVER (PARTITION BY dataset) AS share
-        FROM answers WHERE scored > 1 GROUP BY 1, 2 ORDER BY ALL
-        """,
-    )
-
-
 def agreement_of_judges(manifest: Manifest | None) -> str | None:
     """Return how far the judges of a panel agree, in words; None of what is no panel's."""
     if manifest is None or manifest.identity.get("step") != "combine_judges":
@@ -196,7 +187,10 @@ def agreement_of_judges(manifest: Manifest | None) -> str | None:
 
 
 def score_by_length(connection: duckdb.DuckDBPyConnection) -> Figures:
-    """Return the mean score of ten equal shares of the answers, from shortest to longest."""
+    """Return the mean score of ten equal shares of the answers, from shortest to longest.
+
+    ``error`` is half of a 95 % interval of the mean.
+    """
     return fetch(
         connection,
         """
@@ -206,7 +200,8 @@ def score_by_length(connection: duckdb.DuckDBPyConnection) -> Figures:
             FROM answers WHERE scored > 0 GROUP BY dataset
         )
         SELECT dataset, avg(length) AS length, min(length) AS shortest, max(length) AS longest,
-               avg(score) AS score, count(*) AS answers
+               avg(score) AS score, count(*) AS answers,
+               coalesce(1.96 * stddev_samp(score) / sqrt(count(*)), 0) AS error
         FROM answers JOIN edges USING (dataset) WHERE scored > 0
         GROUP BY dataset, len(list_filter(edges, lambda edge: edge < length))
         ORDER BY dataset, length
@@ -214,31 +209,98 @@ def score_by_length(connection: duckdb.DuckDBPyConnection) -> Figures:
     )
 
 
-def longer(connection: duckdb.DuckDBPyConnection, steps: int = 12) -> Figures:
-    """Count by how many characters the chosen answer is longer than the rejected one.
+SCORES: Final = "SELECT dataset, score AS value FROM all_judgments"
+APART: Final = "SELECT dataset, greatest - least AS value FROM answers WHERE scored > 1"
+MARGINS: Final = "SELECT dataset, margin AS value FROM all_pairs"
+LONGER: Final = """
+    SELECT dataset, list_sum([length(turn.content) FOR turn IN chosen])
+                    - list_sum([length(turn.content) FOR turn IN rejected]) AS value
+    FROM all_pairs
+"""
+"""What a histogram is made of: scores, points between the scores of one answer, points between
+chosen and rejected, and characters by which chosen is longer."""
 
-    The steps are even and cover 98 of 100 pairs; what lies beyond is counted at the ends.
+_MOST_BARS: Final = 64
+_RANGES: Final = 20
+_STEPS: Final = (1.0, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 6, 1 / 10, 1 / 12)
+
+
+def histogram(connection: duckdb.DuckDBPyConnection, values: str) -> Figures:
+    """Count the values of a query (columns ``dataset`` and ``value``) by bins that fit them.
+
+    Means of three scores are thirds, and bins of halves would heap them up: where all values are
+    multiples of a step, each multiple has a bar of its own, around it. Else there are twenty even
+    ranges, which cover 98 of 100 values; what lies beyond is counted at the ends.
+
+    Returns:
+        A row a dataset and bin: ``low`` and ``high``, ``at`` (the value that the bar stands for, or
+        its middle), ``exact``, ``count`` and ``share``.
     """
-    return fetch(
+    values = f"SELECT dataset, value::DOUBLE AS value FROM ({values}) WHERE value IS NOT NULL"
+    found = fetch(
         connection,
-        """
-        WITH lengths AS (
-            SELECT dataset, list_sum([length(turn.content) FOR turn IN chosen]) AS chosen,
-                   list_sum([length(turn.content) FOR turn IN rejected]) AS rejected
-            FROM all_pairs
-        ), reach AS (
-            SELECT greatest(approx_quantile(abs(chosen - rejected), 0.98), 1) AS reach FROM lengths
-        ), stepped AS (
-            SELECT dataset, greatest(ceil(reach / $1), 1) AS step,
-                   greatest(least(chosen - rejected, reach), -reach) AS longer
-            FROM lengths, reach
-        )
-        SELECT dataset, round(longer / step) * step AS longer, count(*) AS pairs,
-               count(*) / sum(count(*)) OVER (PARTITION BY dataset) AS share
-        FROM stepped GROUP BY 1, 2 ORDER BY ALL
-        """,
-        steps,
+        f"SELECT DISTINCT round(value, 6) AS value FROM ({values}) ORDER BY 1 LIMIT 1000",
     )
+    distinct = [float(row["value"]) for row in found]
+    if not distinct:
+        return []
+    step = _step(distinct)
+    exact = step is not None
+    if step is None:
+        [(least, most)] = connection.sql(
+            f"SELECT quantile_cont(value, 0.01), quantile_cont(value, 0.99) FROM ({values})"
+        ).fetchall()
+        step = _round_up((most - least) / _RANGES) or 1.0
+        low, high = math.floor(least / step), math.ceil(most / step) - 1
+        place = f"greatest(least(floor(value / $1), {high}), {low})"
+    else:
+        place = "round(value / $1)"
+    rows = fetch(
+        connection,
+        f"""
+        SELECT dataset, {place} AS place, count(*) AS count,
+               count(*) / sum(count(*)) OVER (PARTITION BY dataset) AS share
+        FROM ({values}) GROUP BY 1, 2 ORDER BY ALL
+        """,
+        step,
+    )
+    ends = {min(row["place"] for row in rows), max(row["place"] for row in rows)}
+    for row in rows:
+        place = row.pop("place")
+        row["exact"] = exact
+        row["at"] = round((place if exact else place + 0.5) * step, 9)
+        row["low"], row["high"] = row["at"] - step / 2, row["at"] + step / 2
+        if not exact and place in ends:  # what lies beyond is counted at the ends
+            row["low" if place == min(ends) else "high"] = None
+    return rows
+
+
+def _step(values: Sequence[float]) -> float | None:
+    """Return the coarsest step of which all values are multiples; None where there is none."""
+    for step in _STEPS:
+        if max(values) - min(values) <= step * _MOST_BARS and all(
+            abs(value / step - round(value / step)) < 1e-4 for value in values
+        ):
+            return step
+    return None
+
+
+def _round_up(width: float) -> float:
+    """Return 1, 2 or 5 times a power of ten, at least as large."""
+    if width <= 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(width))
+    return next(power * times for times in (1, 2, 5, 10) if power * times >= width * (1 - 1e-9))
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of ``n`` (Wilson's)."""
+    if not n:
+        return 0.0, 1.0
+    z = 1.96
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
 
 def own_answers(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:

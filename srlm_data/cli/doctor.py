@@ -21,9 +21,9 @@ _WANTED = (
     ("trl", "steps sft and dpo", "pip install 'srlm-data[train]'"),
     ("peft", "LoRA", "pip install 'srlm-data[train]'"),
     ("datasets", "seeds from the Hub", "pip install 'srlm-data[hub]'"),
-    ("altair", "report", "pip install 'srlm-data[report]'"),
     ("scikit-learn", "report: the map of the prompts", "pip install 'srlm-data[report]'"),
-    ("vl-convert-python", "report", "pip install 'srlm-data[report]'"),
+    ("starlette", "view: the page over a store, live", "pip install 'srlm-data[view]'"),
+    ("uvicorn", "view: the page over a store, live", "pip install 'srlm-data[view]'"),
     ("huggingface_hub", "publish, pull, models of the Hub", "pip install 'srlm-data[hub]'"),
     ("scipy", "evaluation: rank correlations", "pip install srlm-data"),
 )

@@ -1,35 +1,38 @@
-"""Floor 7. One offline HTML page about the data of some recipes, its fate and its looks.
+"""Floor 7. One page about the data of some recipes: an offline file, or live over the store.
 
     flows        which versions the page is about
     funnel       what became of the prompts, and why
-    figures      what DuckDB counts in the versions, however many rows there are
-    samples      pairs to look at, with their judgments
+    summary      the flow, four figures, charts, models, costs: what is shown before a click
+    rows         the rows behind a figure
+    sample       those that an offline page holds
     prompt_map   where the prompts lie
-    panels       a sentence and a chart for each question
-    charts       the charts, drawn by Altair
-    page         all of it, in order
-    markup       one file of HTML that loads nothing and obeys nobody
+    page         one file of HTML that loads nothing and obeys nobody; page/ is its source
+    view         the same page over a store, on a small server
 
-Every row is aggregated in DuckDB, which spills to disk beyond ``duck.LOOKING``: what reaches
+Every row is aggregated in DuckDB, which spills to disk beyond ``database.LOOKING``: what reaches
 Python is as large as the page, not as the data.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any
 
+import duckdb
+
+from srlm_data.analysis import figures
 from srlm_data.analysis.health_checks import HealthWarning, check_health
 from srlm_data.core.errors import DataError, MissingError
-from srlm_data.store import Place, open_store
-
-_NEEDED: Final = {
-    "altair": "altair",
-    "jinja2": "jinja2",
-    "sklearn": "scikit-learn",
-    "vl_convert": "vl-convert-python",
-}
+from srlm_data.core.packages import install_command, is_installed
+from srlm_data.report._flows import Flow, Subject, subject_of
+from srlm_data.report._page import page_of
+from srlm_data.report._prompt_map import prompt_map
+from srlm_data.report._rows import index_rows
+from srlm_data.report._sample import sample_rows
+from srlm_data.report._summary import summarize
+from srlm_data.store import Place, Store, open_store
 
 
 def write_report(
@@ -54,25 +57,59 @@ def write_report(
         StoreError: the store does not have what is named, or it is damaged.
         DataError: what is named holds nothing to report, or the file cannot be written.
     """
-    for module, package in _NEEDED.items():
-        if importlib.util.find_spec(module) is None:
-            raise MissingError(
-                f"report: the package '{package}' is not installed. "
-                "Run: pip install 'srlm-data[report]'."
-            )
-    from srlm_data.report._flows import subject_of
-
     opened, file = open_store(store), Path(output)
-    subject = subject_of(opened, names)  # a misspelt name is told before Altair is loaded
-    from srlm_data.report._page import page_of
-
-    versions = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
-    warnings = {manifest.name: check_health(opened, manifest) for manifest in versions.values()}
-    page = page_of(opened, subject, warnings, map_points=map_points)
+    subject = subject_of(opened, names)
+    if map_points and not is_installed("sklearn"):
+        raise MissingError(
+            "report: the package 'scikit-learn', which draws the map of the prompts, is not "
+            f"installed. Run: {install_command(['report'])}, or leave the map out with "
+            "--map-points 0."
+        )
+    warnings = health_of(opened, subject)
+    data = offline_data(opened, subject, warnings, map_points=map_points)
     try:
-        file.write_text(page, encoding="utf-8")
+        file.write_text(page_of(data["summary"]["title"], data), encoding="utf-8")
     except OSError as error:
         raise DataError(
             f"{file}: cannot be written, found '{error.strerror}'. Name another file with -o."
         ) from None
     return warnings
+
+
+def health_of(store: Store, subject: Subject) -> dict[str, list[HealthWarning]]:
+    """Return dataset -> what is worth knowing of the versions of a subject."""
+    versions = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
+    return {manifest.name: check_health(store, manifest) for manifest in versions.values()}
+
+
+def offline_data(
+    store: Store,
+    subject: Subject,
+    warnings: Mapping[str, Sequence[HealthWarning]],
+    *,
+    map_points: int,
+) -> dict[str, Any]:
+    """Return everything that the page of an offline file shows."""
+    with connected(store, subject.flows) as connection:
+        summary = summarize(connection, store, subject, warnings)
+        return {
+            "summary": summary,
+            "map": prompt_map(connection, store, subject.flows, map_points)
+            if map_points and subject.flows
+            else None,
+            "sample": sample_rows(connection, store, subject, summary),
+        }
+
+
+@contextlib.contextmanager
+def connected(store: Store, flows: Sequence[Flow]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection to the figures and the rows of the flows, each under its label."""
+    with figures.connect(
+        store,
+        candidates={flow.label: flow.candidates for flow in flows},
+        judgments={flow.label: flow.judgments for flow in flows if flow.judgments},
+        pairs={flow.label: flow.pairs for flow in flows if flow.pairs},
+    ) as connection:
+        figures.count_answers(connection)
+        index_rows(connection)
+        yield connection

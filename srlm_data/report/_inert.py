@@ -28,7 +28,7 @@ def policy(style: str, *scripts: str) -> str:
 
 def inert_json(value: object) -> str:
     """JSON that is safe inside of a script element: no text in it can close the element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

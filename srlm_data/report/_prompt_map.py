@@ -1,31 +1,41 @@
 """Where the prompts lie: TF-IDF over words and pairs of words, to 50 dimensions, then t-SNE.
 
+Prompts that lie together are a cluster, which is named by the words that set it apart.
+
 The paper's appendix shows the same map of its IFT, EFT and AIFT data, over other features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
-from srlm_data.analysis.figures import Figures, fetch
+from srlm_data.analysis.figures import fetch
 from srlm_data.core.schema import EXAMPLES
 from srlm_data.report._flows import Flow
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 
-_FEWEST = 12  # with fewer prompts than this there is nothing to see, and t-SNE has no neighbours
+FEWEST: Final = 100
+"""Prompts below which there is no map: there would be nothing to see in it."""
+
+_PROMPTS_A_CLUSTER: Final = 40
+_MOST_CLUSTERS: Final = 12
+_NAMED_BY: Final = 3
 
 
 def prompt_map(
     connection: duckdb.DuckDBPyConnection, store: Store, flows: Sequence[Flow], points: int
-) -> Figures:
-    """A place for a sample of prompts of every kind: the seed's, and each flow's pairs.
+) -> dict[str, Any] | None:
+    """Return places for a sample of prompts of every kind, the seed's and each flow's pairs.
 
     At most ``points`` in all, shared evenly by the kinds; a hash of the prompt's text draws them,
-    so the same prompts are always shown. Empty when there are too few of them.
+    so the same prompts are always shown. None where there are too few of them.
+
+    Returns:
+        ``points`` (``kind``, ``text``, ``x``, ``y``) and ``clusters`` (``x``, ``y``, ``words``).
     """
     sources = [_examples(connection, store, flows), "SELECT dataset AS kind, prompt FROM all_pairs"]
     rows = fetch(
@@ -43,13 +53,16 @@ def prompt_map(
         """,
         points,
     )
-    if len(rows) < _FEWEST:
-        return []
-    places = _places([row["text"] for row in rows])
-    return [
-        {"kind": row["kind"], "text": _ends(row["text"]), "x": round(x, 2), "y": round(y, 2)}
-        for row, (x, y) in zip(rows, places, strict=True)
-    ]
+    if len(rows) < FEWEST:
+        return None
+    places, clusters = _places([row["text"] for row in rows])
+    return {
+        "points": [
+            {"kind": row["kind"], "text": _ends(row["text"]), "x": round(x, 2), "y": round(y, 2)}
+            for row, (x, y) in zip(rows, places, strict=True)
+        ],
+        "clusters": clusters,
+    }
 
 
 def _examples(
@@ -68,25 +81,49 @@ def _examples(
     return " UNION ALL ".join(parts) or None
 
 
-def _places(texts: Sequence[str]) -> list[tuple[float, float]]:
+def _places(texts: Sequence[str]) -> tuple[list[tuple[float, float]], list[dict[str, Any]]]:
+    """Return a place a text, and the clusters with their words, at the middle of their texts."""
+    import numpy
+    from sklearn.cluster import KMeans
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.manifold import TSNE
 
-    words: Any = TfidfVectorizer(
+    vectorizer = TfidfVectorizer(
         token_pattern=r"(?u)\S+", ngram_range=(1, 2), max_features=20_000, sublinear_tf=True
-    ).fit_transform(texts)
+    )
+    words: Any = vectorizer.fit_transform(texts)
     dimensions = min(50, words.shape[0] - 1, words.shape[1] - 1)
     if dimensions > 1:
-        words = TruncatedSVD(dimensions, random_state=0).fit_transform(words)
+        dense = TruncatedSVD(dimensions, random_state=0).fit_transform(words)
     else:
-        words = words.toarray()
-    places: list[tuple[float, float]] = (
-        TSNE(perplexity=min(30.0, (len(texts) - 1) / 3), max_iter=500, random_state=0)
-        .fit_transform(words)
-        .tolist()
+        dense = words.toarray()
+    places = TSNE(
+        perplexity=min(30.0, (len(texts) - 1) / 3), max_iter=500, random_state=0
+    ).fit_transform(dense)
+    wanted = min(
+        _MOST_CLUSTERS, len(texts) // _PROMPTS_A_CLUSTER + 1, len(numpy.unique(dense, axis=0))
     )
-    return places
+    cluster_of = KMeans(wanted, n_init=4, random_state=0).fit_predict(dense)
+    terms = numpy.array(vectorizer.get_feature_names_out())
+    is_word = numpy.array([" " not in term and any(map(str.isalpha, term)) for term in terms])
+    everywhere = numpy.asarray(words.mean(axis=0)).ravel()
+    clusters = []
+    for cluster in range(wanted):
+        own = cluster_of == cluster
+        apart = numpy.asarray(words[own].mean(axis=0)).ravel() - everywhere
+        best = [place for place in numpy.argsort(-apart) if is_word[place] and apart[place] > 0]
+        x, y = numpy.median(places[own], axis=0).tolist()
+        named = [terms[place].strip(".,:;!?\"'()[]") for place in best]
+        clusters.append(
+            {
+                "x": round(x, 2),
+                "y": round(y, 2),
+                "words": list(dict.fromkeys(filter(None, named)))[:_NAMED_BY],
+                "prompts": int(own.sum()),
+            }
+        )
+    return places.tolist(), clusters
 
 
 def _ends(text: str) -> str:

@@ -154,8 +154,8 @@ class Graph:
                 return parent.manifest
         return None
 
-    def answers_before(self, candidates: Manifest) -> Manifest | None:
-        """Find the answers of the previous iteration: their pairs trained the model of these.
+    def pairs_before(self, candidates: Manifest) -> Manifest | None:
+        """Find the pairs of the previous iteration: they trained the model of these answers.
 
         None where the model was not trained on pairs: the first iteration has no previous one.
         """
@@ -163,7 +163,11 @@ class Graph:
         while answers and not self.read_as(answers, "model"):  # filtered, or read elsewhere
             answers = self.first_parent(answers, CANDIDATES)
         model = answers and self.read_as(answers, "model")
-        pairs = self.nearest(model, PAIRS) if model else None
+        return self.nearest(model, PAIRS) if model else None
+
+    def answers_before(self, candidates: Manifest) -> Manifest | None:
+        """Find the answers of the previous iteration, of which its pairs were made."""
+        pairs = self.pairs_before(candidates)
         return self.nearest(pairs, CANDIDATES) if pairs else None
 
     def _manifest(self, name: str, version: str) -> Manifest | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from checkout import ROOT
+from srlm_data import report
 from srlm_data.analysis import figures, queries
 from srlm_data.analysis.health_checks import check_health
 from srlm_data.analysis.query import connect
@@ -16,7 +17,7 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS
 from srlm_data.publish import _dataset_card as card
 from srlm_data.publish._bundle import select
-from srlm_data.report import _flows, _page
+from srlm_data.report import _flows
 from srlm_data.store import Store
 
 HALVES = {2.5: 20, 3.5: 20, 4.5: 20}
@@ -76,9 +77,9 @@ def test_half_points_are_the_same_in_every_place_that_shows_scores(store: Store)
     bars = [line.split() for line in block.splitlines() if "█" in line]
     assert {float(bar[0]): int(bar[-1]) for bar in bars} == HALVES
 
-    with _page.connected(store, _flows.subject_of(store, ["one"]).flows) as connection:
-        rows = _page._count(connection, ["one"])["scores"]
-    assert {row["score"]: row["judgments"] for row in rows} == HALVES
+    with report.connected(store, _flows.subject_of(store, ["one"]).flows) as connection:
+        rows = figures.histogram(connection, figures.SCORES)
+    assert {row["at"]: row["count"] for row in rows} == HALVES
 
 
 def test_a_health_check_names_the_score_that_the_query_counts(store: Store) -> None:

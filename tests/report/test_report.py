@@ -1,11 +1,8 @@
-"""The report: what it counts, that it is one inert file, and what a browser makes of it."""
+"""The report: what it counts, the rows behind it, and that it is one inert file."""
 
 from __future__ import annotations
 
 import json
-import re
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,25 +11,17 @@ import pytest
 
 import synthetic
 from checkout import Cli
+from srlm_data import report
 from srlm_data.analysis import figures
+from srlm_data.analysis.figures import connect
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import JUDGMENTS
-from srlm_data.report import _flows, _inert, _page, _samples
+from srlm_data.report import _flows, _sample
 from srlm_data.report._funnel import funnel
+from srlm_data.report._page import page_of
+from srlm_data.report._rows import Reader, Selection, count_rows, find_rows, shortened
 from srlm_data.store import Store
-
-HOSTILE = (
-    "<script>window.pwned = 1</script>",
-    "</script></p><script>window.pwned = 1</script>",
-    "<img src=x onerror='window.pwned = 1'>",
-    "<svg onload=window.pwned=1><style>body{display:none}</style>",
-    "[click](javascript:window.pwned=1) ![x](https://evil.example/x.png) **bold**",
-    "{{ 7 * 7 }} {% raw %} ${window.pwned = 1}",
-    '{"expr": "window.pwned = 1", "signal": "datum.x"} datum["x"]',
-    "\"><iframe src='https://evil.example'></iframe><!-- ",
-    "a\u2028b\u2029c\u202etxt.exe\u202c d\u0007e",
-    "&lt;b&gt; &amp; \\u003cscript\\u003e",
-)
+from texts import HOSTILE
 
 
 @pytest.fixture(scope="module")
@@ -42,35 +31,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def html(store: Store) -> str:
-    """The report of both iterations and the metrics."""
-    names = ["one", "two", "measured"]
-    return _page.page_of(store, _flows.subject_of(store, names), map_points=60)
+def data(store: Store) -> dict[str, Any]:
+    """What the page of both iterations and the metrics shows."""
+    subject = _flows.subject_of(store, ["one", "two", "measured"])
+    return report.offline_data(store, subject, report.health_of(store, subject), map_points=60)
 
 
-class Outline(HTMLParser):
-    """The elements of a page, and the text of all that are no scripts or styles."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.raw: list[str] = []
-        self.text = ""
-        self._inside = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._inside = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside in ("script", "style"):
-            self.raw.append(data)
-        else:
-            self.text += data
+def clickable(value: Any) -> list[dict[str, Any]]:
+    """Everything of a summary that lists rows when it is clicked."""
+    if isinstance(value, dict):
+        inner = [one for part in value.values() for one in clickable(part)]
+        return [value, *inner] if "select" in value else inner
+    return [one for part in value for one in clickable(part)] if isinstance(value, list) else []
 
 
 # what is counted ----------------------------------------------------------------------------
@@ -100,13 +72,23 @@ def test_the_page_shows_the_versions_that_the_pairs_were_made_from(store: Store)
 
 
 def test_metrics_alone_and_judgments_alone_are_reports_too(store: Store) -> None:
-    metrics = _page.page_of(store, _flows.subject_of(store, ["measured"]), map_points=60)
-    assert 'id="metric-0"' in metrics
-    assert 'id="funnel"' not in metrics
-    judged = _page.page_of(store, _flows.subject_of(store, ["one.judgments"]), map_points=0)
-    assert 'id="agreement"' in judged
-    assert 'id="margins"' not in judged
-    assert "margin of a pair" not in judged
+    subject = _flows.subject_of(store, ["measured"])
+    metrics = report.offline_data(store, subject, {}, map_points=60)["summary"]
+    assert [chart["metric"] for chart in metrics["metrics"]] == ["pairwise_accuracy", "five_best"]
+    assert (metrics["flows"], metrics["charts"]) == ([], [])
+    subject = _flows.subject_of(store, ["one.judgments"])
+    judged = report.offline_data(store, subject, {}, map_points=0)["summary"]
+    assert [chart["id"] for chart in judged["charts"]] == [
+        "scores",
+        "states",
+        "agreement",
+        "length",
+    ]
+    assert [figure["figure"] for figure in judged["flows"][0]["figures"]] == [
+        "parse_rate",
+        "modal_share",
+        "agreement",
+    ]
 
 
 def test_the_funnel_accounts_for_every_prompt_and_every_judgment(store: Store) -> None:
@@ -127,9 +109,9 @@ def test_the_funnel_accounts_for_every_prompt_and_every_judgment(store: Store) -
 
 def test_the_figures_are_those_that_a_loop_over_the_rows_would_count(store: Store) -> None:
     subject = _flows.subject_of(store, ["one", "two"])
-    with _page.connected(store, subject.flows) as connection:
+    with report.connected(store, subject.flows) as connection:
         found = {one["dataset"]: one for one in figures.overview(connection)}
-        agreement = figures.agreement(connection)
+        agreement = figures.histogram(connection, figures.APART)
         by_score = figures.ask(connection, "scores")
     rows = list(store.rows(subject.flows[0].judgments).dicts())
     scores = [row["score"] for row in rows if row["score"] is not None]
@@ -155,32 +137,174 @@ def test_the_figures_are_those_that_a_loop_over_the_rows_would_count(store: Stor
         assert sum(shares) == pytest.approx(1, abs=1e-3)
 
 
-def test_pairs_to_look_at_are_the_extremes_with_every_judgment(store: Store) -> None:
+def test_bins_fit_means_of_three_scores_and_wide_values(store: Store) -> None:
+    values = "SELECT 'one' AS dataset, unnest({}) AS value"
+    with connect(store) as connection:
+
+        def bars(numbers: list[float]) -> list[tuple[float, int]]:
+            rows = figures.histogram(connection, values.format(numbers))
+            assert sum(row["share"] for row in rows) == pytest.approx(1 if numbers else 0)
+            return [(row["at"], row["count"]) for row in rows]
+
+        thirds = [n / 3 for n in range(13)]
+        assert bars(thirds) == [(pytest.approx(one), 1) for one in thirds]
+        assert bars([0.5, 1.5, 1.5, 4.0]) == [(0.5, 1), (1.5, 2), (4.0, 1)]
+        wide = figures.histogram(connection, values.format([n**1.7 for n in range(500)]))
+        assert len(wide) <= 22
+        assert not any(row["exact"] for row in wide)
+        assert (wide[0]["low"], wide[-1]["high"]) == (None, None)  # the ends hold what is beyond
+        assert bars([]) == []
+        assert bars([7.3]) == [(pytest.approx(7.3), 1)]
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    assert figures.wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert figures.wilson(0.0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert figures.wilson(0.3, 0) == (0.0, 1.0)
+
+
+def test_four_figures_have_a_verdict_and_their_change_since_the_iteration_before(
+    data: dict[str, Any],
+) -> None:
+    one, two = (flow["figures"] for flow in data["summary"]["flows"])
+    assert [figure["figure"] for figure in one] == [
+        "paired",
+        "parse_rate",
+        "modal_share",
+        "longer_chosen",
+    ]
+    assert {figure["verdict"] for figure in one} <= {"fine", "look"}
+    assert one[1]["verdict"] == "look"  # a tenth is unread
+    assert all(figure["low"] <= figure["share"] <= figure["high"] for figure in one + two)
+    assert [figure["before"] for figure in one] == [None] * 4
+    for figure, before in zip(two, one, strict=True):
+        assert figure["before"] == {"name": "one", "share": before["share"], "n": before["n"]}
+
+
+# the rows behind it -------------------------------------------------------------------------
+
+
+def test_every_figure_counts_the_rows_that_it_lists(store: Store, data: dict[str, Any]) -> None:
+    subject = _flows.subject_of(store, ["one", "two"])
+    counted = 0
+    with report.connected(store, subject.flows) as connection:
+        for one in clickable(data["summary"]["charts"]):
+            chosen = Selection(**one["select"])
+            assert count_rows(connection, chosen) == one["count"], one
+            counted += 1
+        for one in clickable(data["summary"]["flows"]):
+            if one["select"]["table"] == "prompts" and "reason" in one:
+                assert count_rows(connection, Selection(**one["select"])) == one["count"], one
+                counted += 1
+    assert counted > 60
+
+
+def test_the_sample_has_rows_of_everything_that_can_be_clicked(data: dict[str, Any]) -> None:
+    rows = data["sample"]["rows"]
+    for one in clickable(data["summary"]["charts"]):
+        chosen = one["select"]
+        found = [
+            row
+            for row in rows[chosen["table"]]
+            if row["dataset"] == chosen["dataset"]
+            and (not chosen.get("word") or str(row[chosen["word"]]) == chosen["value"])
+            and ("low" not in chosen or (row[chosen["field"]] or 0) >= chosen["low"])
+            and ("high" not in chosen or (row[chosen["field"]] or 0) < chosen["high"])
+        ]
+        assert found, one
+    refs = {node["ref"] for flow in data["summary"]["flows"] for node in flow["nodes"]}
+    assert {row["dataset"] for row in rows["version"]} >= {ref for ref in refs if "prompts" in ref}
+
+
+def test_pairs_are_sorted_searched_and_told_apart_by_their_judgments(store: Store) -> None:
     subject = _flows.subject_of(store, ["one"])
-    with _page.connected(store, subject.flows) as connection:
-        shown = _samples.pairs_to_look_at(connection, each=3)
-    margins = sorted(row["margin"] for row in store.rows(store.resolve("one.pairs")).dicts())
-    kinds = {kind: [one for one in shown if one["kind"] == kind] for kind in _samples.KINDS}
-    assert {kind: len(some) for kind, some in kinds.items()} == dict.fromkeys(_samples.KINDS, 3)
-    assert sorted(one["margin"] for one in kinds["best"]) == margins[-3:]
-    assert sorted(one["margin"] for one in kinds["borderline"]) == margins[:3]
-    assert all(len(side["judgments"]) == 3 for one in shown for side in one["answers"])
+    with report.connected(store, subject.flows) as connection:
+        reader = Reader(connection, subject.models)
+
+        def pairs(**chosen: Any) -> list[dict[str, Any]]:
+            return reader.read("pairs", find_rows(connection, Selection(**chosen)))
+
+        for sort in ("margin", "length", "spread", "disagreement"):
+            values = [row[sort] for row in pairs(sort=sort)]
+            assert values == sorted(values, reverse=True), sort
+        widest = pairs(sort="margin", limit=1)[0]
+        assert widest["margin"] == widest["chosen"]["score"] - widest["rejected"]["score"]
+        for side in ("chosen", "rejected"):
+            scores = [said["score"] for said in widest[side]["judgments"] if said["score"]]
+            assert sum(scores) / max(len(scores), 1) == pytest.approx(widest[side]["score"])
+        least = min(s["score"] for s in widest["chosen"]["judgments"] if s["score"] is not None)
+        most = max(s["score"] for s in widest["rejected"]["judgments"] if s["score"] is not None)
+        assert widest["disagreement"] == most - least
+        assert widest["model"] == "M1"
+        for search in ("NUMBER 41", widest["id"][:9]):
+            assert pairs(search=search)
+        assert pairs(search="%_") == pairs(search="nowhere to be found") == []
+        assert [row["id"] for row in pairs(id=widest["id"])] == [widest["id"]]
+
+
+def test_a_sample_that_is_too_large_is_cut_and_says_so(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_sample, "BUDGET", 60_000)
+    subject = _flows.subject_of(store, ["one"])
+    small = report.offline_data(store, subject, {}, map_points=0)["sample"]
+    assert len(json.dumps(small["rows"])) <= 70_000
+    assert small["longest"] == 250
+    assert small["rows"]["pairs"]
+    assert small["counts"]["pairs"] == {"one": store.resolve("one.pairs").rows}
 
 
 def test_a_long_text_says_how_much_of_it_is_left_out() -> None:
-    assert _samples.shortened("a" * _samples.LONGEST) == "a" * _samples.LONGEST
-    assert _samples.shortened("a" * 9000).endswith("… (5,000 characters more)")
+    assert shortened("a" * 4000) == "a" * 4000
+    assert shortened("a" * 9000).endswith("… (5,000 characters more)")
+
+
+def test_the_map_names_its_clusters_and_needs_a_hundred_prompts(
+    store: Store, data: dict[str, Any]
+) -> None:
+    assert data["map"] is None  # 60 prompts would be shown
+    flows = _flows.subject_of(store, ["one", "two"]).flows
+    with report.connected(store, flows) as connection:
+        drawn = report.prompt_map(connection, store, flows, 200)
+    assert drawn
+    assert 100 <= len(drawn["points"]) <= 200
+    assert {point["kind"] for point in drawn["points"]} == {"IFT", "EFT", "one", "two"}
+    assert sum(cluster["prompts"] for cluster in drawn["clusters"]) == len(drawn["points"])
+    assert all(cluster["words"] for cluster in drawn["clusters"])
+    assert max(len(point["text"]) for point in drawn["points"]) <= 250
 
 
 # one inert file -----------------------------------------------------------------------------
 
 
-def test_the_page_loads_nothing_and_obeys_only_its_own_scripts(html: str) -> None:
-    outline = Outline(html)
-    tags = {tag for tag, _ in outline.elements}
-    assert tags.isdisjoint({"link", "img", "iframe", "object", "embed", "base", "form"})
-    assert [tag for tag, _ in outline.elements].count("script") == 3
-    assert [tag for tag, _ in outline.elements].count("style") == 1
+class Outline(HTMLParser):
+    """The elements of a page, and what stands in its scripts and styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: list[str] = []
+        self._inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in ("script", "style"):
+            self.raw.append(data)
+
+
+def test_the_page_loads_nothing_and_obeys_only_its_own_script(data: dict[str, Any]) -> None:
+    page = page_of("<one> & two", data)
+    outline = Outline(page)
+    tags = [tag for tag, _ in outline.elements]
+    assert set(tags).isdisjoint({"link", "img", "iframe", "object", "embed", "base", "form"})
+    assert (tags.count("script"), tags.count("style")) == (2, 1)
     for tag, attributes in outline.elements:
         assert not any(name.startswith("on") or name == "style" for name in attributes), tag
         assert attributes.get("href", "#").startswith("#")  # type: ignore[union-attr]
@@ -193,33 +317,18 @@ def test_the_page_loads_nothing_and_obeys_only_its_own_scripts(html: str) -> Non
     assert policy
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
+    assert "connect-src" not in policy
+    assert "<title>&lt;one&gt; &amp; two</title>" in page
+    [_, shown, script] = outline.raw
+    assert json.loads(shown) == json.loads(json.dumps(data))
+    assert not set("<>&") & set(shown)
+    assert "innerHTML" not in script
 
 
-def test_what_a_model_wrote_is_text_to_the_letter(html: str, store: Store) -> None:
-    outline = Outline(html)
-    shown = [text for text in HOSTILE if _inert.visible(text) in outline.text]
-    rows = store.rows(store.resolve("one.pairs")).dicts()
-    prompts = [row["prompt"][0]["content"] for row in rows]
-    assert len(shown) >= 3
-    assert set(shown) <= set(HOSTILE) & set(prompts)
-    [data, library, script] = outline.raw[1:]
-    panels: dict[str, Any] = json.loads(data)
-    assert "<" not in data
-    assert {"scores", "prompt-map", "duel"} <= {one["id"] for one in panels["panels"]}
-    assert not any(text in library + script for text in HOSTILE)
-
-
-def test_orders_that_nobody_sees_are_spelt_out() -> None:
-    assert (
-        _inert.visible("a\u202eb\u2066c\u2028d\x07\n\te")
-        == "a[U+202E]b[U+2066]c[U+2028]d[U+0007]\n\te"
-    )
-    assert _inert.visible("שלום 👩‍👩‍👧 é") == "שלום 👩‍👩‍👧 é"
-
-
-def test_the_same_store_gives_the_same_page(html: str, store: Store) -> None:
+def test_the_same_store_gives_the_same_page(store: Store, data: dict[str, Any]) -> None:
     subject = _flows.subject_of(store, ["one", "two", "measured"])
-    assert _page.page_of(store, subject, map_points=60) == html
+    again = report.offline_data(store, subject, report.health_of(store, subject), map_points=60)
+    assert page_of("page", again) == page_of("page", data)
 
 
 # the command --------------------------------------------------------------------------------
@@ -238,7 +347,6 @@ def test_a_report_is_written_and_what_is_not_there_is_a_sentence(
     text = (project / "page.html").read_text(encoding="utf-8")
     assert "one.pairs" in text
     assert warning.split(": ")[2].split(", most")[0] in text
-    assert 'id="prompt-map"' not in text
 
     absent = cli(*where, "report", "ones")
     assert absent.returncode == 4
@@ -251,101 +359,12 @@ def test_a_report_is_written_and_what_is_not_there_is_a_sentence(
     assert "cannot be written" in nowhere.stderr
 
 
-def test_without_its_packages_a_report_says_how_to_get_them(
+def test_without_its_package_a_report_says_how_to_get_it_or_do_without(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from srlm_data import report
     from srlm_data.core.errors import MissingError
 
-    monkeypatch.setattr(report, "_NEEDED", {"no_such_module": "no-such-package"})
-    with pytest.raises(MissingError, match=r"'no-such-package' is not installed. Run: pip install"):
+    monkeypatch.setattr(report, "is_installed", lambda package: False)
+    with pytest.raises(MissingError, match=r"'scikit-learn'.* is not installed. Run: .*report"):
         report.write_report("one", output=tmp_path / "page.html", store=store)
-
-
-# in a browser -------------------------------------------------------------------------------
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A Chromium of this machine's."""
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium, which is not installed: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
-def test_a_browser_draws_everything_within_its_width_and_asks_nobody(
-    browser: Any, html: str, tmp_path: Path, width: int, scheme: str
-) -> None:
-    file = tmp_path / "report.html"
-    file.write_text(html, encoding="utf-8")
-    said, asked = [], []
-    with browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme
-    ) as context:
-        shown = context.new_page()
-        shown.on("console", lambda message: said.append(message.text))
-        shown.on("pageerror", lambda error: said.append(str(error)))
-        shown.on("request", lambda request: asked.append(request.url))
-        shown.goto(file.as_uri())
-        shown.wait_for_function("document.documentElement.dataset.ready === 'yes'")
-
-        charts = shown.locator(".chart")
-        assert charts.count() >= 6
-        assert shown.locator(".chart:not([data-drawn])").count() == 0
-        assert shown.locator(".chart:has(svg path[aria-label])").count() == charts.count()
-        assert shown.evaluate("document.documentElement.scrollWidth") == width
-        assert shown.evaluate(_CUT_OFF) == []
-        dark = shown.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (sum(map(int, re.findall(r"\d+", dark)[:3])) < 200) == (scheme == "dark")
-
-        shown.get_by_role("button", name="borderline").click()
-        kinds = shown.evaluate(
-            "[...document.querySelectorAll('[data-card]:not([hidden])')].map(c => c.dataset.kind)"
-        )
-        assert set(kinds) == {"borderline"}
-        shown.locator("#prompt-map path[aria-label]").first.hover(force=True)
-        shown.wait_for_selector("#vg-tooltip-element.visible")
-        assert shown.evaluate("window.pwned") is None
-    assert said == []
-    assert asked == [file.as_uri()]
-
-
-# Texts of charts that reach beyond the page: a legend too wide for it, say.
-_CUT_OFF = """
-    [...document.querySelectorAll(".chart text")]
-        .filter(text => text.getBoundingClientRect().right > innerWidth
-            || text.getBoundingClientRect().left < 0)
-        .map(text => text.textContent)
-"""
-
-
-@pytest.mark.slow
-def test_the_policy_stops_a_script_even_if_one_came_through(
-    browser: Any, html: str, tmp_path: Path
-) -> None:
-    file = tmp_path / "report.html"
-    broken = "<script>window.pwned = 1</script><img src='https://evil.example/x.png'></body>"
-    file.write_text(html.replace("</body>", broken), encoding="utf-8")
-    asked = []
-    with browser.new_context() as context:
-        shown = context.new_page()
-        shown.on("requestfinished", lambda request: asked.append(request.url))
-        shown.goto(file.as_uri())
-        shown.wait_for_function("document.documentElement.dataset.ready === 'yes'")
-        assert shown.evaluate("window.pwned") is None
-    assert asked == [file.as_uri()]
+    report.write_report("one", output=tmp_path / "page.html", store=store, map_points=0)

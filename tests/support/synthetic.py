@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import (
     CANDIDATES,
@@ -84,7 +85,7 @@ def _commit(
     return store.commit(
         name,
         Rows.reading(dataset_type, batches()),
-        identity={"query": query},
+        identity={"query": row_id(query)},
         inputs=list(inputs),
         complete=lambda manifest: replace(
             manifest,

@@ -3,6 +3,7 @@
 import pytest
 
 from builders import made
+from srlm_data import report
 from srlm_data.analysis import figures as shown
 from srlm_data.core import schema
 from srlm_data.core.errors import RecipeError
@@ -13,7 +14,7 @@ from srlm_data.evaluation.response_statistics import DescribeAnswers, describe_a
 from srlm_data.pipeline.recipe import load
 from srlm_data.pipeline.registry import STEPS
 from srlm_data.pipeline.signature import read_signature
-from srlm_data.report import _flows, _funnel, _page
+from srlm_data.report import _flows, _funnel
 from srlm_data.steps.pairs import Pair, pair
 from srlm_data.store import Store
 from srlm_data.variants.compare_all import Rate, rate
@@ -143,12 +144,13 @@ def test_a_report_counts_no_score_as_a_judgment(tmp_path):
     assert flow.judgments is None
     assert flow.scores == scored
     assert [step.unit for step in _funnel.funnel(flow, {})] == ["answers", "scores", "pairs"]
-    with _page.connected(store, subject.flows) as connection:
+    with report.connected(store, subject.flows) as connection:
         [overview] = shown.overview(connection)
         assert shown.ask(connection, "states") == shown.ask(connection, "scores") == []
     assert (overview["answers"], overview["judgments"], overview["pairs"]) == (8, None, 2)
-    page = _page.page_of(store, subject, map_points=0)
-    assert "own: 8 answers, became 2 pairs" in page
+    summary = report.offline_data(store, subject, {}, map_points=0)["summary"]
+    [row] = summary["overview"]
+    assert (row["answers"], row["judgments"], row["pairs"]) == (8, None, 2)
 
 
 def test_an_elo_rating_says_what_gave_it():

@@ -1,0 +1,88 @@
+"""The picture of the flow: versions, the rows between them, what was reused, what it cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from srlm_data.analysis.figures import Figures, agreement_of_judges
+from srlm_data.core.schema import JUDGMENTS, MODELS, PAIRS
+from srlm_data.report._flows import Flow
+from srlm_data.report._funnel import Step, funnel
+from srlm_data.report._rows import REASONS, select
+from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import Graph
+
+
+def nodes_of(store: Store, flow: Flow, states: Figures) -> list[dict[str, Any]]:
+    """Return the versions of a flow from left to right, with the model that learned from them."""
+    counted = {row["state"]: row["judgments"] for row in states if row["dataset"] == flow.label}
+    graph = Graph(store)
+    nodes = [
+        _node(flow, manifest, step, graph)
+        for manifest, step in zip(flow.chain, funnel(flow, counted), strict=True)
+    ]
+    trained = flow.pairs and [
+        child for _, child in graph.children(flow.pairs) if child.type == MODELS.name
+    ]
+    for manifest in trained or ():
+        nodes.append(_node(flow, manifest, Step(manifest.ref, "model", 1, 1, {}, None), graph))
+    return nodes
+
+
+def _node(flow: Flow, manifest: Manifest, step: Step, graph: Graph) -> dict[str, Any]:
+    model = graph.read_as(manifest, "model")
+    return {
+        "ref": manifest.ref,
+        "name": manifest.name,
+        "version": manifest.version[:8],
+        "unit": step.unit,
+        "rows": manifest.rows,
+        "came": step.came,
+        "kept": step.kept,
+        "fan": step.fan,
+        "drops": [
+            {"reason": reason, "count": count, "select": _select_drop(flow, manifest, reason)}
+            for reason, count in step.drops.items()
+        ],
+        "model": model.name if model else "",
+        "alpha": agreement_of_judges(manifest),
+        **spent_of(manifest),
+        "select": _select_version(flow, manifest),
+    }
+
+
+def _select_version(flow: Flow, manifest: Manifest) -> dict[str, Any]:
+    for table, shown in (
+        ("pairs", flow.pairs),
+        ("answers", flow.candidates),
+        ("judgments", flow.judgments),
+    ):
+        if shown and shown.ref == manifest.ref:
+            return select(table=table, dataset=flow.label)
+    return select(table="version", dataset=manifest.ref)
+
+
+def _select_drop(flow: Flow, manifest: Manifest, reason: str) -> dict[str, Any]:
+    chosen: dict[str, Any] = {"dataset": flow.label}
+    if manifest.type == PAIRS.name:
+        chosen["table"] = "prompts"
+        if reason in REASONS:
+            chosen |= {"word": "reason", "value": reason}
+        return select(**chosen)
+    if manifest.type == JUDGMENTS.name:
+        return select(**chosen, table="judgments", word="state", value=reason)
+    return {"table": "left_out", "dataset": manifest.ref, "word": "reason", "value": reason}
+
+
+def spent_of(manifest: Manifest) -> dict[str, Any]:
+    """Return what a version took: seconds, requests, tokens, money."""
+    cost = manifest.cost
+    return {
+        "seconds": manifest.provenance.get("seconds"),
+        **{
+            name: int(cost[name])
+            for name in ("calls", "reused", "failed", "prompt_tokens", "completion_tokens")
+            if name in cost
+        },
+        **({"money": cost["money"]} if "money" in cost else {}),
+    }

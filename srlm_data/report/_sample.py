@@ -1,0 +1,136 @@
+"""The rows that an offline page holds: a bounded sample, in which every figure has some.
+
+A bar, a score, a reason and a sort each bring a few of their rows; the rest is drawn evenly. The
+sample is as large for ten million rows as for a thousand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import duckdb
+
+from srlm_data.report._flows import Subject
+from srlm_data.report._rows import (
+    LONGEST,
+    Reader,
+    Selection,
+    Table,
+    count_rows,
+    find_rows,
+    version_rows,
+)
+from srlm_data.store import Store
+
+BUDGET: Final = 9_000_000
+"""Bytes that the rows of a page take at most."""
+
+_EACH: Final = 5
+_SORTED: Final = 12
+_DRAWN: Final = 120
+_OF_A_VERSION: Final = 10
+_LENGTHS: Final = (LONGEST, 1000, 250)
+_SORTS: Final = ("margin", "length", "spread", "disagreement")
+_TABLES: Final[tuple[Table, ...]] = ("pairs", "answers", "judgments", "prompts")
+
+
+def sample_rows(
+    connection: duckdb.DuckDBPyConnection, store: Store, subject: Subject, summary: object
+) -> dict[str, Any]:
+    """Return table -> rows to look at, and table -> flow -> how many rows there are in all.
+
+    Args:
+        connection: to the indexed rows of the subject.
+        store: where its versions lie.
+        subject: what the page is about.
+        summary: what the page shows; everything in it that can be clicked has rows in the sample.
+    """
+    share = max(len(subject.flows), 1)
+    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {table: {} for table in _TABLES}
+    for selection in [*_clickable(summary), *_sorted_and_drawn(subject)]:
+        limited = selection.model_copy(update={"limit": max(2, selection.limit // share)})
+        for row in find_rows(connection, limited):
+            key = next(
+                row[name]
+                for name in ("pair_id", "judgment_id", "id", "prompt_id")
+                if row.get(name) is not None
+            )
+            found[selection.table].setdefault((row["dataset"], str(key)), row)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    longest = LONGEST
+    for longest in _LENGTHS:
+        reader = Reader(connection, subject.models, longest)
+        rows = {table: reader.read(table, list(found[table].values())) for table in _TABLES}
+        rows["version"] = _of_versions(store, subject, summary, longest)
+        if _size(rows) <= BUDGET:
+            break
+    while _size(rows) > BUDGET:
+        rows = {table: some[: -(-len(some) // 2)] for table, some in rows.items()}
+    return {
+        "rows": rows,
+        "counts": {
+            table: {
+                flow.label: count_rows(connection, Selection(table=table, dataset=flow.label))
+                for flow in subject.flows
+            }
+            for table in _TABLES
+        },
+        "longest": longest,
+    }
+
+
+def _clickable(value: object) -> Iterator[Selection]:
+    """Yield every selection of rows in what the page shows."""
+    if isinstance(value, Mapping):
+        if isinstance(chosen := value.get("select"), Mapping) and chosen["table"] in _TABLES:
+            yield Selection(**chosen, limit=_EACH)
+        for inner in value.values():
+            yield from _clickable(inner)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for inner in value:
+            yield from _clickable(inner)
+
+
+def _sorted_and_drawn(subject: Subject) -> Iterator[Selection]:
+    for flow in subject.flows:
+        for sort in _SORTS:
+            for descending in (True, False):
+                yield Selection(dataset=flow.label, sort=sort, descending=descending, limit=_SORTED)
+        yield Selection(dataset=flow.label, limit=_DRAWN)
+        yield Selection(table="answers", dataset=flow.label, limit=_DRAWN // 4)
+        yield Selection(table="prompts", dataset=flow.label, limit=_DRAWN // 4)
+        yield Selection(
+            table="answers", dataset=flow.label, word="cut_off", value="true", limit=_SORTED
+        )
+
+
+def _of_versions(
+    store: Store, subject: Subject, summary: object, longest: int
+) -> list[dict[str, Any]]:
+    """Return rows of the versions that the flow's picture shows and no table of rows does."""
+    manifests = {one.ref: one for flow in subject.flows for one in flow.chain}
+    manifests |= {one.ref: one for one in subject.costs}
+    wanted = dict.fromkeys(_versions(summary))
+    return [
+        row
+        for ref in wanted
+        if ref in manifests
+        for row in version_rows(store, manifests[ref], limit=_OF_A_VERSION, longest=longest)
+    ]
+
+
+def _versions(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if isinstance(chosen := value.get("select"), Mapping) and chosen["table"] == "version":
+            yield chosen["dataset"]
+        for inner in value.values():
+            yield from _versions(inner)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for inner in value:
+            yield from _versions(inner)
+
+
+def _size(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
