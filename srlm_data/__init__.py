@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from srlm_data.publish.export import Export, export
     from srlm_data.report import write_report
     from srlm_data.report.review import export_review, import_labels, serve_review, write_review
+    from srlm_data.report.view import serve_view
     from srlm_data.steps.judge_form import JudgePrompt
     from srlm_data.store import Manifest, Store
     from srlm_data.store.api import GcResult, RemoveResult, VerifyResult, gc, remove, tag, verify
@@ -131,6 +132,7 @@ _NAMES: Final = {
     "publish.export": "Export export",
     "report": "write_report",
     "report.review": "export_review import_labels serve_review write_review",
+    "report.view": "serve_view",
     "steps.judge_form": "JudgePrompt",
     "store": "Manifest Store",
     "store.api": "GcResult RemoveResult VerifyResult gc remove tag verify",
@@ -239,6 +241,7 @@ __all__ = [
     "scan",
     "send",
     "serve_review",
+    "serve_view",
     "show",
     "sql",
     "tag",

@@ -43,6 +43,7 @@ from srlm_data.cli.sql import sql
 from srlm_data.cli.steps import steps
 from srlm_data.cli.tag import tag
 from srlm_data.cli.verify import verify
+from srlm_data.cli.view import view
 from srlm_data.core.controls import is_text
 from srlm_data.core.errors import SrlmError
 
@@ -90,7 +91,7 @@ def cli(context: click.Context, root: Path) -> None:
 
 COMMANDS = [
     *(build, evaluate, plan, judge_check),
-    *(ls, show, log, cost, sql, diff, lineage, report, review),
+    *(ls, show, log, cost, sql, diff, lineage, report, view, review),
     *(verify, tag, rm, gc, publish, pull, export),
     *(steps, init, doctor),
 ]

@@ -18,9 +18,13 @@ from srlm_data.analysis.figures import Figures, fetch
 from srlm_data.core import database
 from srlm_data.core.messages import text_of
 from srlm_data.core.schema import CONVERSATION, DATASET_TYPES
+from srlm_data.report._flows import Flow
 from srlm_data.store import Manifest, Store
 
 Table = Literal["pairs", "answers", "judgments", "prompts", "version"]
+
+TABLES: Final[tuple[Table, ...]] = ("pairs", "answers", "judgments", "prompts")
+"""The kinds of rows that a flow has."""
 
 _SORTS: Final[Mapping[str, tuple[str, ...]]] = {
     "pairs": (
@@ -217,6 +221,19 @@ def count_rows(connection: duckdb.DuckDBPyConnection, selection: Selection) -> i
     counting = f"SELECT count(*) FROM {source} WHERE {condition}"
     [(count,)] = connection.execute(counting, values).fetchall()
     return int(count)
+
+
+def count_all(
+    connection: duckdb.DuckDBPyConnection, flows: Sequence[Flow]
+) -> dict[str, dict[str, int]]:
+    """Return table -> flow -> how many rows there are."""
+    return {
+        table: {
+            flow.label: count_rows(connection, Selection(table=table, dataset=flow.label))
+            for flow in flows
+        }
+        for table in TABLES
+    }
 
 
 def find_rows(connection: duckdb.DuckDBPyConnection, selection: Selection) -> Figures:
@@ -428,17 +445,22 @@ class Reader:
 
 
 def version_rows(
-    store: Store, manifest: Manifest, *, offset: int = 0, limit: int = 20, longest: int = LONGEST
+    store: Store, manifest: Manifest, selection: Selection, *, longest: int = LONGEST
 ) -> list[dict[str, Any]]:
-    """Return rows of any version, each value as a text."""
-    schema = DATASET_TYPES[manifest.type].schema
+    """Return rows of any version, in the order of their files, each value as a text."""
+    dataset_type = DATASET_TYPES[manifest.type]
+    schema = dataset_type.schema
+    wanted = f"WHERE {dataset_type.id} = $1" if selection.id else ""
     with database.connect(memory=database.LOOKING) as connection:
         store.rows(manifest).view(connection, "rows", parts=True)
-        found = fetch(connection, f"FROM rows LIMIT {limit} OFFSET {offset}")
-    id_name = DATASET_TYPES[manifest.type].id
+        found = fetch(
+            connection,
+            f"FROM rows {wanted} LIMIT {selection.limit} OFFSET {selection.offset}",
+            *([selection.id] if selection.id else []),
+        )
     return [
         {
-            "id": str(row[id_name]),
+            "id": str(row[dataset_type.id]),
             "dataset": manifest.ref,
             "columns": {
                 name: shortened(

@@ -15,10 +15,10 @@ import duckdb
 from srlm_data.report._flows import Subject
 from srlm_data.report._rows import (
     LONGEST,
+    TABLES,
     Reader,
     Selection,
-    Table,
-    count_rows,
+    count_all,
     find_rows,
     version_rows,
 )
@@ -33,7 +33,6 @@ _DRAWN: Final = 120
 _OF_A_VERSION: Final = 10
 _LENGTHS: Final = (LONGEST, 1000, 250)
 _SORTS: Final = ("margin", "length", "spread", "disagreement")
-_TABLES: Final[tuple[Table, ...]] = ("pairs", "answers", "judgments", "prompts")
 
 
 def sample_rows(
@@ -48,7 +47,7 @@ def sample_rows(
         summary: what the page shows; everything in it that can be clicked has rows in the sample.
     """
     share = max(len(subject.flows), 1)
-    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {table: {} for table in _TABLES}
+    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {table: {} for table in TABLES}
     for selection in [*_clickable(summary), *_sorted_and_drawn(subject)]:
         limited = selection.model_copy(update={"limit": max(2, selection.limit // share)})
         for row in find_rows(connection, limited):
@@ -62,7 +61,7 @@ def sample_rows(
     longest = LONGEST
     for longest in _LENGTHS:
         reader = Reader(connection, subject.models, longest)
-        rows = {table: reader.read(table, list(found[table].values())) for table in _TABLES}
+        rows = {table: reader.read(table, list(found[table].values())) for table in TABLES}
         rows["version"] = _of_versions(store, subject, summary, longest)
         if _size(rows) <= BUDGET:
             break
@@ -70,13 +69,7 @@ def sample_rows(
         rows = {table: some[: -(-len(some) // 2)] for table, some in rows.items()}
     return {
         "rows": rows,
-        "counts": {
-            table: {
-                flow.label: count_rows(connection, Selection(table=table, dataset=flow.label))
-                for flow in subject.flows
-            }
-            for table in _TABLES
-        },
+        "counts": count_all(connection, subject.flows),
         "longest": longest,
     }
 
@@ -84,7 +77,7 @@ def sample_rows(
 def _clickable(value: object) -> Iterator[Selection]:
     """Yield every selection of rows in what the page shows."""
     if isinstance(value, Mapping):
-        if isinstance(chosen := value.get("select"), Mapping) and chosen["table"] in _TABLES:
+        if isinstance(chosen := value.get("select"), Mapping) and chosen["table"] in TABLES:
             yield Selection(**chosen, limit=_EACH)
         for inner in value.values():
             yield from _clickable(inner)
@@ -117,7 +110,9 @@ def _of_versions(
         row
         for ref in wanted
         if ref in manifests
-        for row in version_rows(store, manifests[ref], limit=_OF_A_VERSION, longest=longest)
+        for row in version_rows(
+            store, manifests[ref], Selection(limit=_OF_A_VERSION), longest=longest
+        )
     ]
 
 

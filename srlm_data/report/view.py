@@ -1,0 +1,45 @@
+"""The page over a store, live."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from srlm_data.core.errors import MissingError
+from srlm_data.core.packages import install_command, is_installed
+from srlm_data.report._flows import subject_of
+from srlm_data.store import Place, open_store
+
+
+def serve_view(
+    *names: str,
+    port: int = 0,
+    announce: Callable[[str], None] = print,
+    store: Place = None,
+) -> None:
+    """Serve the page over a store on 127.0.0.1 until Ctrl-C, as ``srlm-data view`` does.
+
+    Args:
+        names: recipes to begin with; all that have something to show where none is named.
+        port: 0 takes one that is free.
+        announce: called with the address, which holds a token, once it answers.
+        store: where the versions lie.
+
+    Raises:
+        MissingError: a package of the extra ``view`` is not installed.
+        ArgumentError: the port is taken.
+        StoreError: the store does not have what is named.
+    """
+    for package in ("starlette", "uvicorn"):
+        if not is_installed(package):
+            raise MissingError(
+                f"view: the package '{package}' is not installed. "
+                f"Run: {install_command(['view'])}, or write one file with 'srlm-data report'."
+            )
+    from srlm_data.report._live import Live, routes_of
+    from srlm_data.report._server import serve
+
+    opened = open_store(store)
+    subject_of(opened, names)
+    with contextlib.closing(Live(opened, names)) as live:
+        serve(routes_of(live), announce, port)
