@@ -150,14 +150,14 @@ class Live:
 
     def _recipes(self) -> list[str]:
         """Return the recipes that have something to show, the oldest first."""
-        made: dict[str, str] = {}
+        times: dict[str, str] = {}
         for manifest in self._store.latest():
             if manifest.type in ("judgments", "pairs", "metrics"):
                 recipe = manifest.name.partition(".")[0]
                 at = str(manifest.provenance.get("at", ""))
-                made[recipe] = min(made.get(recipe, at), at)
+                times[recipe] = min(times.get(recipe, at), at)
         shown = []
-        for recipe in sorted(made, key=lambda recipe: (made[recipe], recipe)):
+        for recipe in sorted(times, key=lambda recipe: (times[recipe], recipe)):
             with contextlib.suppress(StoreError):  # what it was made from is not here
                 subject_of(self._store, [recipe])
                 shown.append(recipe)
@@ -174,7 +174,7 @@ class Live:
     def _building(self) -> list[dict[str, Any]]:
         """Return the datasets whose locks lie in the store, and the bytes of answers so far."""
         locks = (self._store.root / "locks").glob("*.lock")
-        names = sorted({found[1] for lock in locks if (found := _BUILDING.fullmatch(lock.name))})
+        names = sorted({hits[1] for lock in locks if (hits := _BUILDING.fullmatch(lock.name))})
         size = 0
         for journal in (self._store.root / "journal").glob("*.log"):
             with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
@@ -205,10 +205,10 @@ class _Session:
     def rows(self, selection: Selection, longest: int) -> dict[str, Any]:
         with self._lock:
             reader = Reader(self._connection, self._subject.models, longest)
-            found = find_rows(self._connection, selection)
-            rows = reader.read(selection.table, found)
-            whole = len(found) < selection.limit and not selection.offset
-            total = len(found) if whole else count_rows(self._connection, selection)
+            hits = find_rows(self._connection, selection)
+            rows = reader.read(selection.table, hits)
+            whole = len(hits) < selection.limit and not selection.offset
+            total = len(hits) if whole else count_rows(self._connection, selection)
             return {"rows": rows, "total": total}
 
     def map(self) -> dict[str, Any] | None:

@@ -197,15 +197,15 @@ def _condition(selection: Selection) -> tuple[str, dict[str, Any]]:
         parts.append(f"{_SOURCES[selection.table][1]}::VARCHAR = $id")
         values["id"] = selection.id
     if selection.search:
-        said = "contains(lower(concat_ws('\n', {})), $search)"
+        contains = "contains(lower(concat_ws('\n', {})), $search)"
         turns = "list_transform({}, lambda turn: turn.content)::VARCHAR"
         parts.append(
             _TEXTS[selection.table].format(
-                pairs=said.format(
-                    ", ".join(turns.format(one) for one in ("prompt", "chosen", "rejected"))
+                pairs=contains.format(
+                    ", ".join(turns.format(side) for side in ("prompt", "chosen", "rejected"))
                 )
                 + " OR starts_with(pair_id, $search)",
-                answers=said.format(f"{turns.format('prompt')}, response")
+                answers=contains.format(f"{turns.format('prompt')}, response")
                 + " OR starts_with(candidate_id, $search)",
                 search="$search",
             )
@@ -276,9 +276,9 @@ class Reader:
         self._names = names
         self._longest = longest
 
-    def read(self, table: Table, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def read(self, table: Table, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return rows as a page shows them, in the order in which they were found."""
-        if not found:
+        if not hits:
             return []
         reading = {
             "pairs": self._pairs,
@@ -286,15 +286,15 @@ class Reader:
             "judgments": self._judgments,
             "prompts": self._prompts,
         }
-        return reading[table](found)
+        return reading[table](hits)
 
-    def _pairs(self, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def _pairs(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         texts = {
-            (row["dataset"], row["pair_id"]): row for row in self._of_prompts("all_pairs", found)
+            (row["dataset"], row["pair_id"]): row for row in self._of_prompts("all_pairs", hits)
         }
-        judged = self._judged(found)
+        judged = self._judged(hits)
         records = []
-        for row in found:
+        for row in hits:
             pair = texts[row["dataset"], row["pair_id"]]
             sides = {
                 side: {
@@ -317,13 +317,13 @@ class Reader:
             )
         return records
 
-    def _answers(self, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def _answers(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         texts = {
-            (row["dataset"], row["key"]): row for row in self._of_prompts("all_candidates", found)
+            (row["dataset"], row["key"]): row for row in self._of_prompts("all_candidates", hits)
         }
-        judged = self._judged(found)
+        judged = self._judged(hits)
         records = []
-        for row in found:
+        for row in hits:
             answer = texts[row["dataset"], row["id"]]
             records.append(
                 {
@@ -338,13 +338,13 @@ class Reader:
             )
         return records
 
-    def _judgments(self, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def _judgments(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         answers = {
             (row["dataset"], row["candidate_id"]): row
-            for row in self._of_prompts("all_candidates", found)
+            for row in self._of_prompts("all_candidates", hits)
         }
         records = []
-        for row in found:
+        for row in hits:
             answer = answers.get((row["dataset"], row["candidate_id"]))
             records.append(
                 {
@@ -365,13 +365,13 @@ class Reader:
             )
         return records
 
-    def _prompts(self, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def _prompts(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for answer in self._of_prompts("all_candidates", found):
+        for answer in self._of_prompts("all_candidates", hits):
             answers.setdefault((answer["dataset"], answer["prompt_id"]), []).append(answer)
-        judged = self._judged(found)
+        judged = self._judged(hits)
         records = []
-        for row in found:
+        for row in hits:
             own = answers[row["dataset"], row["prompt_id"]]
             records.append(
                 {
@@ -381,15 +381,15 @@ class Reader:
                     "answers": row["answers"],
                     "model": self._name(own[0]["model"]),
                     "prompt": self._conversation(own[0]["prompt"]),
-                    "all": [self._side(one, judged, row) for one in own],
+                    "all": [self._side(answer, judged, row) for answer in own],
                 }
             )
         return records
 
-    def _of_prompts(self, view: str, found: Sequence[Mapping[str, Any]]) -> Figures:
+    def _of_prompts(self, view: str, hits: Sequence[Mapping[str, Any]]) -> Figures:
         """Return the rows of the prompts of what was found: a version is sorted by prompts."""
         key = ", hash(candidate_id) AS key" if view == "all_candidates" else ""
-        ids = sorted({row["prompt_id"] for row in found})
+        ids = sorted({row["prompt_id"] for row in hits})
         return fetch(
             self._connection,
             f"SELECT *{key} FROM {view} WHERE prompt_id IN (SELECT unnest($1::VARCHAR[]))",
@@ -397,11 +397,11 @@ class Reader:
         )
 
     def _judged(
-        self, found: Sequence[Mapping[str, Any]]
+        self, hits: Sequence[Mapping[str, Any]]
     ) -> dict[tuple[str, str], list[dict[str, Any]]]:
         """Return the judgments of the prompts of what was found, by the answer that they are of."""
         judged: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        rows = self._of_prompts("all_judgments", found)
+        rows = self._of_prompts("all_judgments", hits)
         for row in sorted(rows, key=lambda row: (row["candidate_id"], row["repeat"])):
             judged.setdefault((row["dataset"], row["candidate_id"]), []).append(self._judgment(row))
         return judged
@@ -413,7 +413,7 @@ class Reader:
         row: Mapping[str, Any],
     ) -> dict[str, Any]:
         judgments = judged.get((row["dataset"], answer["candidate_id"]), [])
-        scores = [one["score"] for one in judgments if one["score"] is not None]
+        scores = [judgment["score"] for judgment in judgments if judgment["score"] is not None]
         return {
             "id": answer["candidate_id"],
             "text": self._cut(answer["response"]),
@@ -453,7 +453,7 @@ def version_rows(
     wanted = f"WHERE {dataset_type.id} = $1" if selection.id else ""
     with database.connect(memory=database.LOOKING) as connection:
         store.rows(manifest).view(connection, "rows", parts=True)
-        found = fetch(
+        hits = fetch(
             connection,
             f"FROM rows {wanted} LIMIT {selection.limit} OFFSET {selection.offset}",
             *([selection.id] if selection.id else []),
@@ -470,7 +470,7 @@ def version_rows(
                 if value is not None and name in schema.names
             },
         }
-        for row in found
+        for row in hits
     ]
 
 

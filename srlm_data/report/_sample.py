@@ -47,7 +47,7 @@ def sample_rows(
         summary: what the page shows; everything in it that can be clicked has rows in the sample.
     """
     share = max(len(subject.flows), 1)
-    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {table: {} for table in TABLES}
+    hits: dict[str, dict[tuple[str, str], dict[str, Any]]] = {table: {} for table in TABLES}
     for selection in [*_clickable(summary), *_sorted_and_drawn(subject)]:
         limited = selection.model_copy(update={"limit": max(2, selection.limit // share)})
         for row in find_rows(connection, limited):
@@ -56,12 +56,12 @@ def sample_rows(
                 for name in ("pair_id", "judgment_id", "id", "prompt_id")
                 if row.get(name) is not None
             )
-            found[selection.table].setdefault((row["dataset"], str(key)), row)
+            hits[selection.table].setdefault((row["dataset"], str(key)), row)
     rows: dict[str, list[dict[str, Any]]] = {}
     longest = LONGEST
     for longest in _LENGTHS:
         reader = Reader(connection, subject.models, longest)
-        rows = {table: reader.read(table, list(found[table].values())) for table in TABLES}
+        rows = {table: reader.read(table, list(hits[table].values())) for table in TABLES}
         rows["version"] = _of_versions(store, subject, summary, longest)
         if _size(rows) <= BUDGET:
             break
@@ -103,8 +103,8 @@ def _of_versions(
     store: Store, subject: Subject, summary: object, longest: int
 ) -> list[dict[str, Any]]:
     """Return rows of the versions that the flow's picture shows and no table of rows does."""
-    manifests = {one.ref: one for flow in subject.flows for one in flow.chain}
-    manifests |= {one.ref: one for one in subject.costs}
+    manifests = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
+    manifests |= {manifest.ref: manifest for manifest in subject.costs}
     wanted = dict.fromkeys(_versions(summary))
     return [
         row

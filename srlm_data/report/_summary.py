@@ -46,8 +46,8 @@ def summarize(
         ],
         "warnings": [
             {"dataset": dataset, "sentence": warning.sentence}
-            for dataset, found in warnings.items()
-            for warning in found
+            for dataset, warnings_of_dataset in warnings.items()
+            for warning in warnings_of_dataset
         ],
         "looked_for": list(LOOKED_FOR.values()),
         "overview": _finite(overview),
@@ -80,8 +80,8 @@ def _time_of(manifest: Manifest) -> str:
 
 def _left_out(subject: Subject) -> list[dict[str, Any]]:
     """Return the examples that steps kept of what they left out."""
-    versions = {one.ref: one for flow in subject.flows for one in flow.chain}
-    versions |= {one.ref: one for one in subject.costs}
+    versions = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
+    versions |= {manifest.ref: manifest for manifest in subject.costs}
     return [
         {
             "id": f"{ref} {reason} {number}",
@@ -106,8 +106,8 @@ def _examples(manifest: Manifest) -> dict[str, list[dict[str, Any]]]:
 
 def _failures(subject: Subject) -> list[dict[str, Any]]:
     """Return why requests failed, version by version."""
-    versions = {one.ref: one for flow in subject.flows for one in flow.chain}
-    versions |= {one.ref: one for one in subject.costs}
+    versions = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
+    versions |= {manifest.ref: manifest for manifest in subject.costs}
     return [
         {
             "dataset": manifest.name,
