@@ -24,7 +24,7 @@ from srlm_data.core.errors import ArgumentError, DataError, StoreError
 from srlm_data.core.packages import is_installed
 from srlm_data.report._flows import Subject, subject_of
 from srlm_data.report._page import page_of
-from srlm_data.report._prompt_map import prompt_map
+from srlm_data.report._prompt_map import draw_map, sample_prompts
 from srlm_data.report._rows import (
     LONGEST,
     Reader,
@@ -190,6 +190,7 @@ class _Session:
         self._store = store
         self._subject = subject
         self._lock = threading.Lock()
+        self._drawing = threading.Lock()
         self._map: list[dict[str, Any] | None] = []
         with contextlib.ExitStack() as stack:
             self._connection = stack.enter_context(report.connected(store, subject.flows))
@@ -212,11 +213,16 @@ class _Session:
             return {"rows": rows, "total": total}
 
     def map(self) -> dict[str, Any] | None:
-        with self._lock:
-            if not self._map and self._subject.flows and is_installed("sklearn"):
-                flows = self._subject.flows
-                self._map = [prompt_map(self._connection, self._store, flows, _MAP_POINTS)]
-            return self._map[0] if self._map else None
+        if not self._subject.flows or not is_installed("sklearn"):
+            return None
+        with self._drawing:  # rows are read meanwhile: it takes seconds
+            if not self._map:
+                with self._lock:
+                    prompts = sample_prompts(
+                        self._connection, self._store, self._subject.flows, _MAP_POINTS
+                    )
+                self._map = [draw_map(prompts)]
+            return self._map[0]
 
 
 def routes_of(live: Live) -> list[BaseRoute]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import duckdb
 
-from srlm_data.analysis.figures import fetch
+from srlm_data.analysis.figures import Figures, fetch
 from srlm_data.core.schema import EXAMPLES
 from srlm_data.report._flows import Flow
 from srlm_data.store import Manifest, Store
@@ -29,16 +29,20 @@ _NAMED_BY: Final = 3
 def prompt_map(
     connection: duckdb.DuckDBPyConnection, store: Store, flows: Sequence[Flow], points: int
 ) -> dict[str, Any] | None:
-    """Return places for a sample of prompts of every kind, the seed's and each flow's pairs.
+    """Return the map of the prompts of some flows; None where there are too few of them."""
+    return draw_map(sample_prompts(connection, store, flows, points))
+
+
+def sample_prompts(
+    connection: duckdb.DuckDBPyConnection, store: Store, flows: Sequence[Flow], points: int
+) -> Figures:
+    """Return a sample of prompts of every kind, the seed's and each flow's pairs.
 
     At most ``points`` in all, shared evenly by the kinds; a hash of the prompt's text draws them,
-    so the same prompts are always shown. None where there are too few of them.
-
-    Returns:
-        ``points`` (``kind``, ``text``, ``x``, ``y``) and ``clusters`` (``x``, ``y``, ``words``).
+    so the same prompts are always shown.
     """
     sources = [_examples(connection, store, flows), "SELECT dataset AS kind, prompt FROM all_pairs"]
-    rows = fetch(
+    return fetch(
         connection,
         f"""
         WITH prompts AS (
@@ -53,6 +57,14 @@ def prompt_map(
         """,
         points,
     )
+
+
+def draw_map(rows: Figures) -> dict[str, Any] | None:
+    """Return places for prompts (columns ``kind`` and ``text``); None where they are too few.
+
+    Returns:
+        ``points`` (``kind``, ``text``, ``x``, ``y``) and ``clusters`` (``x``, ``y``, ``words``).
+    """
     if len(rows) < FEWEST:
         return None
     places, clusters = _places([row["text"] for row in rows])
