@@ -139,9 +139,9 @@ _UNPAIRED: Final = """
     WHERE dataset IN (SELECT dataset FROM all_pairs)
 """
 
-REASONS: Final = (
-    "fewer_than_two_scored", "identical_texts", "equal_scores", "margin_too_small",
-)  # fmt: skip
+REASONS: Final = tuple(
+    "fewer_than_two_scored identical_texts equal_scores margin_too_small".split()
+)
 """Reasons of a prompt without a pair that its answers tell."""
 
 
