@@ -4,7 +4,7 @@
                                     /<version>/manifest.json
                                               /data/train-00000-of-0000N.parquet
     <store>/models/<digest>/   <store>/answers/   <store>/journal/   <store>/batches/
-    <store>/locks/
+    <store>/labels/   <store>/locks/
     <store>/store.json         the file system was found good for a store
 
 A version's name is the hash of what decided its rows; its manifest keeps that whole payload, and a
