@@ -102,7 +102,9 @@ def _resolve(store: Store, target: str) -> list[Manifest]:
     names = [name for name in store.names() if name.split(".")[0] == target]
     if not names:
         store.resolve(target)  # raises: there is no such dataset, and which is near
-    return [manifest for manifest in map(store.resolve, names) if manifest.type != "models"]
+    # Labels name people, and are of every version that they have seen: they go by their own name.
+    alone = ("models", "labels")
+    return [manifest for manifest in map(store.resolve, names) if manifest.type not in alone]
 
 
 def other_rows(manifests: Mapping[str, Manifest]) -> tuple[Manifest, Manifest] | None:

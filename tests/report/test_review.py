@@ -190,6 +190,8 @@ def test_labels_become_a_version_that_knows_what_was_reviewed(pairs: Store, tmp_
     assert srlm_data.lineage(row["label_id"], store=pairs)
     upload = srlm_data.prepare_push("iter1.pairs_labels", repo="user/labels", store=pairs)
     assert "iter1.pairs_labels" in upload.card
+    whole = srlm_data.prepare_push("iter1", repo="user/iter1", store=pairs)
+    assert not any("labels" in file for file in whole.files)  # they name people
 
 
 def test_nobody_is_shown_again_what_he_labelled_and_others_are(
