@@ -43,8 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how often the kill tests send SIGKILL (SRLM_KILLS says the same; 1000 by hand)",
     )  # fmt: skip
     parser.addoption(
-        "--mixes", type=int, default=6, metavar="N",
-        help="how many random mixes of failed requests and kills are tried (100 by hand)",
+        "--mixes", type=int, default=int(os.environ.get("SRLM_MIXES", "12")), metavar="N",
+        help="how many random mixes of failures and kills (SRLM_MIXES says the same; 100 by hand)",
     )  # fmt: skip
 
 

@@ -44,11 +44,13 @@ def watching(root: Path, *, quiet: bool, checks: bool) -> Iterator[TerminalWatch
     for log in _LOGS:
         log.setLevel(logging.INFO)
         log.addHandler(handler)
+        log.propagate = False  # a warning is told once
     try:
         yield watcher
     finally:
         for log in _LOGS:
             log.removeHandler(handler)
+            log.propagate = True
         watcher.stop()
 
 
@@ -256,6 +258,22 @@ class TerminalWatcher(Watcher):
         self.stop()
         rows = ", ".join(f"{one.name.partition('.')[2]} {one.rows:,}" for one in manifests)
         self._say(f"rows: {rows}")
+        self._say_spent()
+        if remaining:
+            names = [name.partition(".")[2] for name in remaining]
+            names[0] += f" ({self._reached})" if self._reached else ""
+            self._say(f"remaining: {', '.join(names)}")
+        if trial:
+            self._compare_with_full(manifests)
+        self._say(f"next: {next_command}")
+
+    def end_in_error(self) -> None:
+        """Say at the end of a build that failed what it has cost, if it has."""
+        self.stop()
+        if self._spent.calls:
+            self._say_spent()
+
+    def _say_spent(self) -> None:
         warnings = sum(map(len, self.warnings.values()))
         spent = self._spent
         cost = f"{spent.calls:,} model calls"
@@ -267,13 +285,6 @@ class TerminalWatcher(Watcher):
             f"built {self._built:,}, as before {self._reused:,}; "
             f"{counted(warnings, 'warning')}; {cost}; {duration(time.monotonic() - self._began)}"
         )
-        if remaining:
-            names = [name.partition(".")[2] for name in remaining]
-            names[0] += f" ({self._reached})" if self._reached else ""
-            self._say(f"remaining: {', '.join(names)}")
-        if trial:
-            self._compare_with_full(manifests)
-        self._say(f"next: {next_command}")
 
     def _compare_with_full(self, manifests: Iterable[Manifest]) -> None:
         """Say of a trial's answers how many the full build will have no need to ask for."""

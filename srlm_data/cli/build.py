@@ -24,7 +24,7 @@ from srlm_data.cli._options import (
     replicas_option,
     seed_option,
 )
-from srlm_data.core.errors import BoundError, UnfinishedError
+from srlm_data.core.errors import BoundError, SrlmError, UnfinishedError
 
 if TYPE_CHECKING:
     from srlm_data.store import Manifest
@@ -102,6 +102,9 @@ def build(
             ).versions
         except (UnfinishedError, BoundError) as error:
             manifests, ended = error.manifests, error
+        except SrlmError:
+            watcher.end_in_error()
+            raise
     if as_json:
         print_json(
             [

@@ -141,7 +141,7 @@ def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:
     ]
     if priced:
         money = [result.estimates[planned.dataset.name].money for planned in priced]
-        sums.append(_sum(money, "about", "by the engines' prices", ",.2f"))
+        sums.append("cost: " + _sum(money, "about", "by the engines' prices", ",.2f"))
     line = ", ".join(sums)
     if tokens_per_second and any(written):
         hours = sum(filter(None, written)) / tokens_per_second / 3600

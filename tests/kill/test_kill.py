@@ -219,7 +219,7 @@ def test_any_mix_of_failed_requests_and_kills_ends_as_a_healthy_build(
     pytestconfig: pytest.Config, begin
 ) -> None:
     for seed in range(pytestconfig.getoption("--mixes")):
-        print("mix", seed)  # shown where it fails
+        print("mix", seed, flush=True)  # shown where it fails
         chance = random.Random(seed)
         project = begin()
         ended = []

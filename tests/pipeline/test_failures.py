@@ -57,6 +57,11 @@ def test_failed_requests_are_asked_again_by_the_next_build_and_nothing_else_is(
         cli("show", "toy.candidates").stdout
     )
 
+    assert cli("report", "toy", "-o", "page.html").returncode == 0
+    page = (project / "page.html").read_text()
+    for count, of in ((answers, 24), (judged, 2 * (24 - answers))):
+        assert f"{count} of {of} requests failed: the toy is busy ({count})" in page
+
     asked = len(toy.asked(project))
     toy.write_recipe(project, HEALTHY)
     second = cli("build", "toy.yaml")
@@ -187,6 +192,7 @@ def test_a_server_that_answers_503_to_everybody_ends_the_build_with_the_reason(
     assert "error: far.candidates: 11 of 11 requests failed: HTTP 503, overloaded (11)" in (
         built.stderr
     )
+    assert "built 2, as before 0; 0 warnings; 11 model calls, " in built.stderr
 
 
 def test_a_server_that_answers_429_to_everybody_is_not_waited_for_for_ever(

@@ -117,14 +117,15 @@ class Whole:
         assert len(self.keys) == ANSWERS
 
 
-def all_rows(folder: Path) -> dict[str, tuple[str, str, list[str]]]:
-    """Version, content hash and sorted rows of every dataset."""
+def all_rows(folder: Path) -> dict[str, tuple[str, str, list[str], list[str]]]:
+    """Version, content hash, sorted rows and the hashes of all files of every dataset."""
     store = Store(folder / "store")
     found = {}
     for name in store.names():
         manifest = store.resolve(name)
         rows = sorted(json.dumps(row, sort_keys=True) for row in store.rows(manifest).dicts())
-        found[name] = (manifest.version, manifest.content, rows)
+        hashes = [file.sha256 for file in manifest.files]
+        found[name] = (manifest.version, manifest.content, rows, hashes)
     return found
 
 
