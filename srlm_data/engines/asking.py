@@ -95,7 +95,7 @@ def ask_in_blocks(
     characters = 0
     while part := list(islice(done, _PART)):
         completions += part
-        characters += sum([len(one.text) + len(one.reasoning or "") for one in part])
+        characters += sum([len(item.text) + len(item.reasoning or "") for item in part])
         if len(completions) >= BLOCK or characters >= BATCH_CHARACTERS:
             yield _take_block(waiting, completions)
             completions, characters = [], 0

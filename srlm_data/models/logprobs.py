@@ -50,8 +50,8 @@ class Reader:
 
         def texts() -> Iterator[tuple[list[int], Callable[[Any], float]]]:
             for prompt, answer in answers:
-                said = self._answered(prompt, answer)
-                yield said, _probability_of(said, len(self._tokens(prompt)))
+                tokens = self._answered(prompt, answer)
+                yield tokens, _probability_of(tokens, len(self._tokens(prompt)))
 
         yield from self._read(texts())
 
@@ -68,8 +68,8 @@ class Reader:
         """
 
         def texts() -> Iterator[tuple[list[int], Callable[[Any], list[float]]]]:
-            for one in beginnings:
-                shared, following = self._endings(*one)
+            for beginning in beginnings:
+                shared, following = self._endings(*beginning)
                 yield shared, _shares_of(following)
 
         yield from self._read(texts())
@@ -77,15 +77,15 @@ class Reader:
     def _answered(self, prompt: Sequence[Message], answer: str) -> list[int]:
         before = self._tokens(prompt)
         turns, tools = for_template(prompt)
-        said: list[int] = self._tokenizer.apply_chat_template(
+        tokens: list[int] = self._tokenizer.apply_chat_template(
             [*turns, {"role": "assistant", "content": answer}], tools=tools, return_dict=False
         )
-        if said[: len(before)] != before:
+        if tokens[: len(before)] != before:
             raise DataError(
                 "log-probabilities: the chat template writes a conversation otherwise once it is "
                 "answered. Use a model whose template only adds to it."
             )
-        return said
+        return tokens
 
     def _endings(
         self, prompt: Sequence[Message], beginning: str, endings: Sequence[str]

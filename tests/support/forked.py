@@ -16,7 +16,7 @@ from select import select
 
 from checkout import ROOT
 
-SUPPORT = Path(__file__).parent
+SUPPORT = ROOT / "tests" / "support"
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ")
 """What Python and the C library read once, as they begin."""
 

@@ -270,7 +270,7 @@ def _choose(logits: Tensor, rows: list[_Row | None]) -> Tensor:
     temperature, top_p, point = settings[:, :, None].unbind(1)
     probabilities, order = (logits[chosen] / temperature).softmax(-1).sort(-1, descending=True)
     samplings = [row.request.sampling for index, row in enumerate(rows) if row and index in drawn]
-    if any(one.top_k is not None or one.min_p is not None for one in samplings):
+    if any(sampling.top_k is not None or sampling.min_p is not None for sampling in samplings):
         probabilities = _truncate(probabilities, samplings)
     sums = probabilities.cumsum(-1)
     size = (sums - probabilities < top_p).sum(-1, keepdim=True).clamp(min=1)
@@ -314,8 +314,8 @@ def _forbid(logits: Tensor, matcher: Any) -> None:
 def _truncate(probabilities: Tensor, samplings: Sequence[Sampling]) -> Tensor:
     """Return probabilities (row, the likeliest first) of what ``min_p`` and ``top_k`` leave."""
     size, device = probabilities.shape[-1], probabilities.device
-    least = torch.tensor([[one.min_p or 0.0] for one in samplings], device=device)
-    most = torch.tensor([[one.top_k or size] for one in samplings], device=device)
+    least = torch.tensor([[sampling.min_p or 0.0] for sampling in samplings], device=device)
+    most = torch.tensor([[sampling.top_k or size] for sampling in samplings], device=device)
     kept = probabilities >= least * probabilities[:, :1]
     kept &= torch.arange(size, device=device) < most
     probabilities = probabilities * kept
