@@ -63,7 +63,7 @@ def read_json(file: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{file}: not JSON ({error}). Copy or download it again.") from None
     if not isinstance(content, dict):
         raise RecipeError(f"{file}: a JSON object is wanted. Copy or download it again.")
@@ -98,6 +98,11 @@ def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
         raise RecipeError(
             f"{directory}: the weights are pickled ({pickled[0]}), and loading a pickle can run "
             "any code. Save the model as safetensors (save_pretrained does)."
+        )
+    if (directory / "model.safetensors").is_symlink():
+        raise RecipeError(
+            f"{directory}: model.safetensors is a link that leads to no file. "
+            "Copy or download the whole model."
         )
     raise RecipeError(f"{directory}: no model.safetensors. Save the model with save_pretrained.")
 

@@ -21,6 +21,7 @@ from pydantic import ValidationInfo
 
 from srlm_data.core import filesystem
 from srlm_data.core.templates import Template
+from srlm_data.models.template_probe import describe_fault
 
 FILE: Final = "chat_template.jinja"
 """Where a model's folder has its template; it wins over one in the tokenizer's config."""
@@ -49,6 +50,8 @@ def _load(value: object, info: ValidationInfo) -> Template:
         text = filesystem.read_text(file).removesuffix("\n")
     except ValueError as error:
         raise ValueError(f"chat template '{name}' cannot be read, found {error}") from None
+    if name not in shipped() and (unusable := describe_fault(text)):
+        raise ValueError(f"'{name}' is a chat template {unusable}")
     if "messages" not in text:
         raise ValueError(f"'{name}' is no chat template: it writes no 'messages'")
     return Template(name, text)

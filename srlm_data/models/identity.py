@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from srlm_data.core import filesystem
 from srlm_data.core.errors import DamagedError, HubError, RecipeError, StoreError
 from srlm_data.core.hub import COMMIT, Remote
 from srlm_data.core.ids import row_id
@@ -206,6 +207,16 @@ def _check_small_files(directory: Path) -> None:
 
 
 def _row_id(directory: Path, weights: list[str]) -> str:
+    try:
+        return _hash(directory, weights)
+    except RecursionError:
+        raise RecipeError(
+            f"{directory}: a JSON file is nested without end. Download the model again, from a "
+            "place that you trust."
+        ) from None
+
+
+def _hash(directory: Path, weights: list[str]) -> str:
     return row_id(
         "model",
         weights,
@@ -242,13 +253,24 @@ def chat_template(directory: Path) -> str | None:
     """The chat template, from its own file or from tokenizer_config.json (the file wins)."""
     file = directory / "chat_template.jinja"
     if file.is_file():
-        template: Any = file.read_text(encoding="utf-8")
+        try:
+            template: Any = filesystem.read_text(file)
+        except ValueError as error:
+            raise RecipeError(
+                f"{file}: cannot be read, found {error}. Download it again."
+            ) from None
     else:
         template = _weights.read_json(directory / "tokenizer_config.json").get("chat_template")
     if isinstance(template, list):  # several named templates; engines use the default one
-        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+        named = [entry for entry in template if isinstance(entry, dict)]
+        template = {str(entry.get("name")): entry.get("template") for entry in named}.get("default")
+    if not isinstance(template, str | None):
+        raise RecipeError(
+            f"{directory}: the chat template is no text, found {template!r:.60}. Mend it in "
+            "tokenizer_config.json, or download the model again."
+        )
     # Jinja drops one final line break, and editors add one.
-    return None if template is None else str(template).removesuffix("\n")
+    return None if template is None else template.removesuffix("\n")
 
 
 def _with_effect(config: Any) -> Any:

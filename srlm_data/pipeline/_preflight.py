@@ -37,6 +37,7 @@ from srlm_data.engines.settings import (
     list_served_models,
 )
 from srlm_data.models import identity
+from srlm_data.models.template_probe import describe_fault
 from srlm_data.models.training import Training
 from srlm_data.pipeline.plan import Planned
 from srlm_data.pipeline.recipe import Dataset
@@ -157,7 +158,7 @@ class _Look:
                     )
 
     def for_chat_templates(self) -> Iterator[Problem]:
-        """Models that are talked to or trained, and have no chat template."""
+        """Models that are talked to or trained, and have no chat template that can be used."""
         found: dict[Path, Dataset] = {}
         for dataset in self._todo:
             holds = dataset.engine and dataset.engine.kind in HOLD_THE_MODEL
@@ -168,13 +169,20 @@ class _Look:
                 set_there = any(
                     getattr(one.config, "chat_template", None) for one in (origin, model, dataset)
                 )
-                if folder and not set_there and identity.chat_template(folder) is None:
+                if folder and not set_there:
                     found.setdefault(folder, dataset)
         for folder, dataset in found.items():
+            template = identity.chat_template(folder)
+            if template is None:
+                fault = "no chat template, so it is not known how to write a conversation"
+            elif unusable := describe_fault(template):
+                fault = f"a chat template {unusable}"
+            else:
+                continue
             yield Problem(
                 EngineError(
-                    f"{dataset.line}: the model in {folder} has no chat template, so it is not "
-                    "known how to write a conversation. Set 'chat_template' at its checkpoint."
+                    f"{dataset.line}: the model in {folder} has {fault}. "
+                    "Set 'chat_template' at its checkpoint."
                 ),
                 not self._has_answers(dataset),
             )
