@@ -59,9 +59,9 @@ VALUES: list[Any] = [
     "\U0001f469\u200d\U0001f680", "e\u0301" * 500, "\r\n", "true", "0x10", "1_000", "1e999", ".inf",
 ]  # fmt: skip
 BYTES = [
-    b"\xff", b"\xfe\xff", b"\x00", b"\xed\xa0\x80", b"\xc0\xaf", b"{", b"[", b'"', b"\\ud800", b"\r",
-    b"[" * 5000, b'{"a":' * 3000, b"&a ", b"*a", b"<<: ", b"!!python/object:os.system ", b"\t", b": ",
-    b"? ", b"- ", b"|\n", b"#", b"NaN", b"1e400", b"\xef\xbb\xbf", b"9" * 5000,
+    b"\xff", b"\xfe\xff", b"\x00", b"\xed\xa0\x80", b"\xc0\xaf", b"{", b"[", b'"', b"\\ud800",
+    b"\r", b"[" * 5000, b'{"a":' * 3000, b"&a ", b"*a", b"<<: ", b"!!python/object:os.system ",
+    b"\t", b": ", b"? ", b"- ", b"|\n", b"#", b"NaN", b"1e400", b"\xef\xbb\xbf", b"9" * 5000,
 ]  # fmt: skip
 KEYS = [
     "sha256",

@@ -22,7 +22,7 @@ PINS: Final = "pins"
 
 def file_of(recipe: Path) -> Path:
     """Return where the lock file of a recipe lies."""
-    return recipe.with_suffix(".lock")
+    return recipe.parent / f"{recipe.stem}.lock"
 
 
 def read_pins(recipe: Path) -> dict[str, str]:
