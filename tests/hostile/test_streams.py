@@ -39,9 +39,14 @@ def command(folder: Path, cli_env: dict[str, str]) -> Run:
         begin = f'srlm-data() {{ "{sys.executable}" -m srlm_data "$@"; }}\n'
         finished = subprocess.run(
             ["bash", "-c", begin + line],
-            cwd=folder, env=cli_env, stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
-            check=False, preexec_fn=prepare,
-        )  # fmt: skip
+            cwd=folder,
+            env=cli_env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=120,
+            check=False,
+            preexec_fn=prepare,
+        )
         texts = [text.decode(errors="replace") for text in (finished.stdout, finished.stderr)]
         assert "Traceback" not in texts[1], texts[1]
         return subprocess.CompletedProcess(line, finished.returncode, *texts)
