@@ -13,8 +13,9 @@ from jinja2 import TemplateError
 
 from srlm_data.core.errors import EngineError
 from srlm_data.core.messages import for_template
+from srlm_data.core.thinking import MARKS, Marks
+from srlm_data.engines._reasoning import split_reasoning
 from srlm_data.engines.protocol import Completion, Request, Sampling
-from srlm_data.engines.reasoning import MARKS, Marks, split_reasoning
 from srlm_data.models import chat_template
 
 _PROGRAM_ERRORS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)

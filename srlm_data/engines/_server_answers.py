@@ -11,8 +11,9 @@ import json
 import re
 from typing import Any, Final
 
+from srlm_data.core.thinking import MARKS
+from srlm_data.engines._reasoning import split_reasoning
 from srlm_data.engines.protocol import Completion, Request, Sampling
-from srlm_data.engines.reasoning import MARKS, split_reasoning
 
 _CUT_OFF: Final = frozenset(
     {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}

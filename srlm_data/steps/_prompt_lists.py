@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import regex
 
+from srlm_data.core.thinking import WRITTEN_MARKS, pattern_of
 from srlm_data.steps._prompt_phrases import (
     GREETING,
     ITEM,
@@ -21,16 +22,9 @@ from srlm_data.steps._prompt_phrases import (
 )
 from srlm_data.steps._words import words
 
-_THOUGHT_ENDS: Final = regex.compile(
-    r"</(?:think|thinking|thought|thoughts|reasoning|analysis|scratchpad)>|\[/THINK\]|◁/think▷"
-    r"|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>|assistantfinal",
-    regex.IGNORECASE,
-)
-_THOUGHT_BEGINS: Final = regex.compile(
-    r"<(?:think|thinking|thought|thoughts|reasoning|analysis|scratchpad)>|\[THINK\]|◁think▷"
-    r"|<\|begin_of_thought\|>|<\|channel\|>analysis",
-    regex.IGNORECASE,
-)
+_BEGINS, _ENDS = (pattern_of(marks) for marks in zip(*WRITTEN_MARKS, strict=True))
+_THOUGHT_BEGINS: Final = regex.compile(_BEGINS, regex.IGNORECASE)
+_THOUGHT_ENDS: Final = regex.compile(rf"{_ENDS}|assistantfinal", regex.IGNORECASE)
 _NUMBERED: Final = regex.compile(
     rf"[^\w\n]*+(?P<label>{ITEM}\W{{0,4}}(?:(?:number|no|nr|número|numéro|numero)\W{{1,3}})?)?"
     r"(?P<number>\d{1,6}|[一二三四五六七八九十]{1,3})"

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from typing import Any, Final
 
+from srlm_data.engines._reasoning import separate_reasoning
 from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.failures import Failures
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, fields_of
-from srlm_data.engines.reasoning import separate_reasoning
 
 LOOKAHEAD: Final = 4096
 """Requests looked up at a time: enough for a lookup to cost little, few enough to hold."""

@@ -29,7 +29,7 @@ from srlm_data.core.config import Config
 from srlm_data.core.errors import DataError, did_you_mean
 from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import PAIRS
-from srlm_data.engines.reasoning import MARKS
+from srlm_data.core.thinking import MARKS
 
 
 @dataclass(frozen=True)

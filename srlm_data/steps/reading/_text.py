@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from srlm_data.core.thinking import WRITTEN_MARKS, pattern_of
 from srlm_data.steps.reading._words import dress, pattern, words
 
 _UNSEEN: Final = "\0\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff\u20e3"
@@ -21,15 +22,8 @@ _FOLD: Final = {
     **{0x2460 + number: f"({number + 1})" for number in range(20)},
     **{ord(sign): plain for plain, signs in dress().items() for sign in signs},
 }
-_NAMES: Final = (
-    r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|seed:think|analysis|rationale)"
-)
-_MARK: Final = re.compile(
-    rf"[<◁] ?(?P<end>/?){_NAMES} ?[>▷]|\[(?P<close>/?)THINK\]"
-    r"|<\|(?P<begins>begin_of_thought|start_thinking|channel\|>analysis<\|message)\|>"
-    r"|<\|(?P<ends>end_of_thought|end_thinking|channel\|>final<\|message)\|>",
-    re.IGNORECASE,
-)
+_BEGINS, _ENDS = (pattern_of(marks) for marks in zip(*WRITTEN_MARKS, strict=True))
+_MARK: Final = re.compile(rf"(?P<begins>{_BEGINS})|(?P<ends>{_ENDS})", re.IGNORECASE)
 _SPECIAL: Final = r"<\|[^<>|\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|<[be]os>|\[/?INST\]"
 _BLOCK: Final = re.compile(
     r"<(?P<end>/?)(?P<name>response|prompt|instruction|conversation|answer_[ab])>", re.IGNORECASE
@@ -89,7 +83,7 @@ def _without_reasoning(text: str) -> tuple[str, bool]:
     kept: list[str] = []
     at, opened = 0, False
     for mark in _MARK.finditer(text):
-        if mark["end"] or mark["close"] or mark["ends"]:
+        if mark["ends"]:
             if not opened:
                 kept.clear()  # a lone end: all before was reasoning
             at, opened = mark.end(), False

@@ -7,19 +7,9 @@ text, between marks that the model was trained to write: ``<think>`` and ``</thi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
+from srlm_data.core.thinking import MARKS, Marks
 from srlm_data.engines.protocol import Completion
-
-Marks = tuple[str, str]
-"""What opens reasoning, and what closes it."""
-
-MARKS: Final[tuple[Marks, ...]] = (
-    ("<think>", "</think>"),
-    ("[THINK]", "[/THINK]"),
-    ("<seed:think>", "</seed:think>"),
-)
-"""The marks of today's models; a recipe may declare others."""
 
 
 def split_reasoning(
