@@ -12,7 +12,6 @@ al., arXiv 2404.18796). Each judge is a ``judge`` step of its own, with its mode
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
@@ -24,7 +23,7 @@ from pydantic import Field
 from srlm_data.core import database
 from srlm_data.core.config import Expected
 from srlm_data.core.errors import DataError, counted
-from srlm_data.core.rows import BATCH, Candidates, Judgments, Rows, Scores
+from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Rows, Scores
 from srlm_data.core.scale import Scale
 from srlm_data.core.schema import JUDGMENTS
 from srlm_data.evaluation._bootstrap import Bootstrap, Estimate, agreement
@@ -71,7 +70,7 @@ def combine_judges(
             ``min_judges`` is more than there are.
     """
     _refuse_few(config, judges)
-    drops: Counter[str] = Counter()
+    drops = Drops()
     notes: dict[str, Any] = {}
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -82,9 +81,7 @@ def combine_judges(
             scale = _gather(config, connection, list(judges))
             connection.execute(_SCORED)
             connection.execute(_COMBINED[config.by])
-            [(alone,)] = connection.sql(_NOT_JUDGED).fetchall()
-            if alone:
-                drops["not_judged"] = alone
+            drops.add_query(connection, _NOT_JUDGED)
             notes["agreement"] = _agreement(config, connection)
             notes["judges"] = {
                 name: {"answers": scored, "abstained": abstained, "mean_score": mean}
@@ -197,7 +194,10 @@ _COMBINED: Final = {
     """,
 }
 
-_NOT_JUDGED: Final = "SELECT count(*) FROM candidates ANTI JOIN scored USING (candidate_id)"
+_NOT_JUDGED: Final = """
+    SELECT candidate_id AS id, 'not_judged' AS reason, prompt, response
+    FROM candidates ANTI JOIN scored USING (candidate_id)
+"""
 
 _EACH: Final = """
     SELECT name, count(score), count(*) - count(score), round(avg(score), 6) FROM scored
