@@ -25,7 +25,9 @@ def view(store: Path, names: tuple[str, ...], port: int, opens: bool) -> None:
     """
 
     def announce(address: str) -> None:
-        say(f"view {store} at {address}\nCtrl-C ends it; nothing is written to the store.")
+        say(
+            f"view {store} at {address}\nCtrl-C ends it; it writes nothing but labels to the store."
+        )
         if opens:
             click.launch(address)
 

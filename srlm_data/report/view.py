@@ -37,9 +37,11 @@ def serve_view(
                 f"Run: {install_command(['view'])}, or write one file with 'srlm-data report'."
             )
     from srlm_data.report._live import Live, routes_of
+    from srlm_data.report._review_server import Reviews
     from srlm_data.report._server import serve
 
     opened = open_store(store)
     subject_of(opened, names)
-    with contextlib.closing(Live(opened, names)) as live:
-        serve(routes_of(live), announce, port)
+    reviews = Reviews(opened)
+    with contextlib.closing(Live(opened, names)) as live, contextlib.closing(reviews):
+        serve([*routes_of(live), *reviews.routes], announce, port)
