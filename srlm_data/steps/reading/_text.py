@@ -123,7 +123,8 @@ def _turn() -> re.Pattern[str]:
         "|".join(sorted(map(re.escape, words(name)), key=len, reverse=True))
         for name in ("turns", "parts", "headings")
     )
-    part = rf"(?P<part>{parts}|(?<=# )(?:{headings}))"
+    another = rf"[^\n.:]{{0,20}}\b(?:another|next) (?:{headings})\b[^\n.:]{{0,30}}"
+    part = rf"(?P<part>{parts}|(?<=# )(?:{headings})|{another})"
     role = (
         r"^(?-i:user|assistant|system|human|model) *$"  # its marks were skipped as special tokens
     )

@@ -210,7 +210,8 @@ def _letters() -> dict[str, re.Pattern[str]]:
             re.IGNORECASE,
         ),
         "tie": re.compile(
-            rf"[\s\"'(\[{{<]*+(?:it'?s |is |the )?(?:{ties})(?=[\s\"')\]}}>]*+(?:$|[.!(,;\u00b6]))",
+            rf"[\s\"'(\[{{<]*+(?:it'?s |is |the )?(?:{ties})"
+            r"(?=[\s\"')\]}>]*+(?:$|[.!(,;\u00b6]|</))",
             re.IGNORECASE,
         ),
         "letter": re.compile(
