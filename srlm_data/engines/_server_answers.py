@@ -141,7 +141,7 @@ def _has_form(sampling: Sampling, text: str) -> bool:
     """Return whether a text is of the form that was asked for, should one have been."""
     if sampling.json_schema is not None:
         try:
-            value = json.loads(text)
+            value = json.loads(text, strict=False)
         except (ValueError, RecursionError):
             return False
         return isinstance(value, dict) and value.keys() >= set(sampling.json_schema["required"])

@@ -1,5 +1,6 @@
 """vLLM as it is installed: slow to import, so these stand apart."""
 
+import json
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from srlm_data.engines.cache import cached_engine
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine, VllmEngine, open_engine
+from srlm_data.steps.judgments import Judge
 from tiny import tiny_model
 
 pytestmark = pytest.mark.slow
@@ -176,6 +178,15 @@ def test_a_pattern_holds_every_answer_however_many_are_under_way(engine: Engine)
     assert len(done) == 48
     assert all(re.fullmatch("Score: [0-5]", one.text) for one in done)
     assert {one.finish_reason for one in done} == {"stop"}
+
+
+@pytest.mark.filterwarnings("ignore:max_rollback_tokens:DeprecationWarning")
+def test_an_object_of_json_has_what_its_schema_asks_for(engine: Engine) -> None:
+    schema = Judge.model_validate({"reader": "json", "scale": [0, 10]}).constraint(24)
+    done = list(engine.generate(ask(8, Sampling(1.0, 1.0, 128, **schema))))
+    objects = [json.loads(one.text, strict=False) for one in done]
+    assert all(list(one) == ["reason", "score"] for one in objects)
+    assert {one["score"] for one in objects} <= set(range(11))
 
 
 def test_a_pattern_that_is_none_fails_alone(engine: Engine) -> None:
