@@ -352,7 +352,7 @@ def test_a_build_with_nothing_to_do_costs_three_imports_at_most(
 
 def test_every_command_and_every_option_is_documented() -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    sections = dict(re.findall(r"^## srlm-data (\w+)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+    sections = dict(re.findall(r"^## srlm-data ([\w-]+)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
     assert sorted(sections) == COMMANDS
     for name, command in cli.commands.items():
         for parameter in command.params:
