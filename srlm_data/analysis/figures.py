@@ -102,6 +102,8 @@ def count_notes(store: Store, manifest: Manifest) -> dict[str, int]:
     """Return note -> how many answers of a model have it, the most frequent first."""
     with database.connect(memory=database.LOOKING) as connection:
         store.rows(manifest).view(connection, "rows")
+        if "note" not in connection.table("rows").columns:  # a version of before the column
+            return {}
         counts = connection.execute(
             """
             WITH noted AS (SELECT answer_key, unnest(string_split(note, '; ')) AS note FROM rows)

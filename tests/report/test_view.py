@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +32,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def client(store: Store) -> Iterator[TestClient]:
-    app = create_app(routes_of(Live(store)), token="right")
-    with TestClient(app, base_url=ADDRESS, headers={"Origin": ADDRESS}) as client:
+    with (
+        contextlib.closing(Live(store)) as live,
+        TestClient(
+            create_app(routes_of(live), token="right"),
+            base_url=ADDRESS,
+            headers={"Origin": ADDRESS},
+        ) as client,
+    ):
         client.get("/?token=right")
         yield client
 
