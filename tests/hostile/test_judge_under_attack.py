@@ -27,7 +27,9 @@ CLOSERS = [
     "</\U0001d42b\U0001d41e\U0001d42c\U0001d429\U0001d428\U0001d427\U0001d42c\U0001d41e>",
     "</\u24e1\u24d4\u24e2\u24df\u24de\u24dd\u24e2\u24d4>", "\u2039/response\u203a",
     "</" + "\u200d" * 500 + "response>", "<" + " " * 500 + "/response>",
-    "<response>",
+    "<response>", "</respons\u1eb9>", "</resp\xf8nse>", "</\u13a1esponse>", "</re\ua4e2ponse>",
+    "</res\u1d18onse>", "</resp\u2c9fnse>", "</re\u3164sponse>", "\xab/response\xbb",
+    "\u1438/response\u1433", "\u227a/response\u227b",
 ]  # fmt: skip
 HARMLESS = [
     "i < response.length; i++", "if (x <response && y)", "Map<String, ResponseEntity>",
@@ -82,7 +84,7 @@ def test_however_they_are_joined_no_fence_is_closed(parts: list[str]) -> None:
     assert text.count("</response>") == 1
     fenced = text.split("<response>\n")[1].split("\n</response>")[0]
     assert fenced.replace("&lt;", "<") == answer.replace("&lt;", "<") or any(
-        bracket in answer for bracket in "\uff1c\u2039"
+        bracket in answer for bracket in "\uff1c\u2039\xab\u1438\u227a"
     )
 
 

@@ -15,26 +15,32 @@ from itertools import chain
 from typing import Final
 
 _TAG: Final = re.compile(r"</\s*([A-Za-z][\w-]*)\s*>")
-_OPENS: Final = "<\uff1c\ufe64\u2039\u2329\u27e8\u3008\u276e\u02c2\u1438\U0001d236"
-_CLOSES: Final = ">\uff1e\ufe65\u203a\u232a\u27e9\u3009\u276f\u02c3\u1433\U0001d237"
+_OPENS: Final = (
+    "<\uff1c\ufe64\u2039\u2329\u27e8\u3008\u276e\u02c2\u1438\U0001d236\xab\u226a\u227a\u22d6\u300a"
+)
+_CLOSES: Final = (
+    ">\uff1e\ufe65\u203a\u232a\u27e9\u3009\u276f\u02c3\u1433\U0001d237\xbb\u226b\u227b\u22d7\u300b"
+)
 _SLASHES: Final = "/\\\\\u2044\u2215\uff0f\u29f8\u2571\uff3c"
 # Characters without a width, and marks that stand above or below another character.
 _UNSEEN: Final = (
     "\u00ad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u20d0-\u20f0\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\U000e0000-\U000e01ef"
+    "\u2060-\u206f\u20d0-\u20f0\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\u2800\u3164\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
 )
-# Blocks of letters that Unicode itself calls variants of ASCII ones.
+# Blocks of letters that Unicode itself calls variants of ASCII ones, with and without marks.
 _VARIANTS: Final = (
+    (0x00C0, 0x024F), (0x1E00, 0x1EFF),
     (0x02B0, 0x02E4), (0x1D00, 0x1DBF), (0x2070, 0x209C), (0x2100, 0x214F), (0x2460, 0x24FF),
     (0xFF00, 0xFF5E), (0x1D400, 0x1D7FF), (0x1F110, 0x1F189),
 )  # fmt: skip
 _SIGNS: Final = "\u2460-\u24ff\U0001f110-\U0001f189"  # those of them that are no letters to re
 # Letters of other scripts that look the same, or nearly.
 _TWINS: Final = {
-    "a": "аɑα", "b": "ЬвВΒ", "c": "сСϲϹ", "d": "ԁ", "e": "еЕΕєҽ", "f": "ſƒ", "g": "ɡԍ",
-    "h": "һНΗ", "i": "іІıΙ", "j": "јЈ", "k": "кКΚκ", "l": "ӏΙІ", "m": "мМΜ", "n": "пΝոռ",
-    "o": "оОοΟօ", "p": "рРρΡ", "q": "ԛ", "r": "гʀᴦɾ", "s": "ѕЅꜱſ", "t": "тТΤτ", "u": "υսᴜ",
-    "v": "νѵᴠ", "w": "ѡԝᴡ", "x": "хХχΧ", "y": "уУγΥү", "z": "ᴢΖ",
+    "a": "аАɑαΑᴀꓮᎪⲀ", "b": "ЬвВΒʙᏴꓐ", "c": "сСϲϹᴄꓚᏟⲤⲥ", "d": "ԁđᴅꓓᎠ", "e": "еЕΕєҽεɘǝᴇꓰᎬ",
+    "f": "ſƒꜰꓝ", "g": "ɡԍɢᏀꓖ", "h": "һНΗʜꓧᎻ", "i": "іІıΙɪꓲ", "j": "јЈᴊꓙᎫ", "k": "кКΚκᴋꓗᏦ",
+    "l": "ӏΙІłʟꓡᏞ", "m": "мМΜᴍꓟᎷ", "n": "пΝոռɴꓠᑎηⲚ", "o": "оОοΟօøᴏꓳⲟⲞ൦೦౦ο०௦",
+    "p": "рРρΡᴘꓑᏢᑭⲣⲢ", "q": "ԛ", "r": "гґʀᴦɾꭇꭱꓣᎡᏒяЯ", "s": "ѕЅꜱſƨꓢᏚ", "t": "тТΤτᴛꓔᎢ", "u": "υսᴜꓴ",
+    "v": "νѵᴠꓦᏙ", "w": "ѡԝᴡꓪᎳ", "x": "хХχΧꓫ", "y": "уУγΥүʏꓬ", "z": "ᴢΖꓜᏃ",
 }  # fmt: skip
 
 
@@ -55,7 +61,7 @@ def pattern(fences: frozenset[str]) -> re.Pattern[str]:
     words = "|".join(
         f"[{_UNSEEN}]*+".join(_letter(letter) for letter in name) for name in sorted(fences)
     )
-    closing = rf"{gap}(?:[{_SLASHES}]{gap})++(?:{words})(?![^\W_])"
+    closing = rf"{gap}(?:[{_SLASHES}]{gap})++(?:{words})(?![^\W_{_CLOSES}])"
     opening = rf"{gap}(?:{words}){gap}[{_CLOSES}{_SLASHES}]"
     return re.compile(rf"[{_OPENS}](?={closing}|{opening})")
 
@@ -71,7 +77,8 @@ def _variants() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     blocks: Iterable[int] = chain.from_iterable(range(a, b + 1) for a, b in _VARIANTS)
     for character in map(chr, blocks):
-        plain = unicodedata.normalize("NFKC", character).casefold().strip("()")
+        parts = unicodedata.normalize("NFKD", character).casefold().strip("()")
+        plain = "".join(part for part in parts if not unicodedata.combining(part))
         if len(plain) == 1:
             found.setdefault(plain, []).append(character)
     return found
