@@ -67,7 +67,7 @@ def routes_of(session: Session) -> list[BaseRoute]:
 
 
 class Reviews:
-    """The reviews of a store, by address: ``/review/iter1.pairs?by=ann&n=100&seed=0``."""
+    """The reviews of a store, by address: ``/review/iter1.pairs?by=me&n=100&seed=0``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -20,7 +20,7 @@ from srlm_data.evaluation.judge_accuracy import MeasureJudge, measure_judge
 FIRST, TIE, SECOND = "first", "tie", "second"
 
 
-def label(first: dict[str, Any], second: dict[str, Any], choice: str, by: str = "ann") -> Any:
+def label(first: dict[str, Any], second: dict[str, Any], choice: str, by: str = "reader") -> Any:
     return {
         "label_id": f"{by} {first['candidate_id']} {second['candidate_id']}",
         "prompt_id": first["prompt_id"],
@@ -147,14 +147,14 @@ def test_several_people_are_held_against_each_other_whatever_side_they_saw() -> 
     marks = [
         judged(one, 5 if one is first else 1) for first, second in rows for one in (first, second)
     ]
-    ann = [label(first, second, FIRST if n else TIE) for n, (first, second) in enumerate(rows)]
-    bob = [
-        label(second, first, SECOND if n < 4 else FIRST, "bob")
+    reader = [label(first, second, FIRST if n else TIE) for n, (first, second) in enumerate(rows)]
+    other = [
+        label(second, first, SECOND if n < 4 else FIRST, "other")
         for n, (first, second) in enumerate(rows)
     ]
     both = candidates([one for pair in rows for one in pair])
     found = figures(
-        measure_judge(MeasureJudge(), both, judgments(*marks), Rows.of(LABELS, ann + bob))
+        measure_judge(MeasureJudge(), both, judgments(*marks), Rows.of(LABELS, reader + other))
     )
     scores = np.array([[0, 1, 1, 1, 1, 1], [1, 1, 1, 1, -1, -1], [1] * 6], float)
     for name, coders in (("people_alpha", scores[:2]), ("human_alpha", scores)):

@@ -97,7 +97,7 @@ def write_labels(file: Path, page: Path, choices: str | dict[str, str], **more: 
     return file
 
 
-def review(store: Store, folder: Path, choices: str, by: str = "ann", **options: Any) -> Any:
+def review(store: Store, folder: Path, choices: str, by: str = "reader", **options: Any) -> Any:
     """Review the pairs offline and take the labels in."""
     page = folder / "page.html"
     srlm_data.write_review("iter1.pairs", by=by, output=page, store=store, **options)
@@ -112,7 +112,7 @@ def test_a_page_hides_scores_models_and_which_answer_was_chosen(
     store: Store, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
-    assert srlm_data.write_review("one.pairs", by="ann", n=60, output=page, store=store) == 60
+    assert srlm_data.write_review("one.pairs", by="reader", n=60, output=page, store=store) == 60
     data = data_of(page)
     for item in data["items"]:
         assert item.keys() == {"pair_id", "first_id", "second_id", "prompt", "first", "second"}
@@ -127,15 +127,17 @@ def test_a_page_hides_scores_models_and_which_answer_was_chosen(
 
 def test_people_see_the_same_pairs_in_the_same_order_and_not_the_same_sides(store: Store) -> None:
     reviewed = store.resolve("one.pairs")
-    ann, bob, again = (draw_items(store, reviewed, 20, by=by) for by in ("ann", "bob", "ann"))
-    assert ann == again
-    assert [item.pair_id for item in ann] == [item.pair_id for item in bob]
-    assert [item.first_id for item in ann] != [item.first_id for item in bob]
+    reader, other, again = (
+        draw_items(store, reviewed, 20, by=by) for by in ("reader", "other", "reader")
+    )
+    assert reader == again
+    assert [item.pair_id for item in reader] == [item.pair_id for item in other]
+    assert [item.first_id for item in reader] != [item.first_id for item in other]
     assert {item.pair_id for item in draw_items(store, reviewed, 20, seed=1)} != {
-        item.pair_id for item in ann
+        item.pair_id for item in reader
     }
-    more = draw_items(store, reviewed, 30, by="ann")
-    assert more[:20] == ann
+    more = draw_items(store, reviewed, 30, by="reader")
+    assert more[:20] == reader
 
 
 def test_of_candidates_two_answers_of_a_prompt_that_differ_are_drawn(store: Store) -> None:
@@ -153,17 +155,17 @@ def test_of_candidates_two_answers_of_a_prompt_that_differ_are_drawn(store: Stor
 
 def test_what_cannot_be_reviewed_is_a_sentence(store: Store, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^one.prompts@\w+: pairs and candidates can be reviewed"):
-        srlm_data.write_review("one.prompts", by="ann", output=tmp_path / "p.html", store=store)
+        srlm_data.write_review("one.prompts", by="reader", output=tmp_path / "p.html", store=store)
     with pytest.raises(ArgumentError, match="cannot be a reviewer's name"):
-        srlm_data.write_review("one.pairs", by=" ann\n", output=tmp_path / "p.html", store=store)
+        srlm_data.write_review("one.pairs", by=" reader\n", output=tmp_path / "p.html", store=store)
     with pytest.raises(DataError, match=r"cannot be written.*Name another file"):
-        srlm_data.write_review("one.pairs", by="ann", output=tmp_path / "no" / "p", store=store)
+        srlm_data.write_review("one.pairs", by="reader", output=tmp_path / "no" / "p", store=store)
     alike = Store(tmp_path / "alike")
     row = {"prompt_id": "p", "prompt": [{"role": "user", "content": "?"}], "response": "same"}
     rows = [{"candidate_id": f"c{n}", "sample": n, "source": "human", **row} for n in range(2)]
     alike.commit("a.candidates", Rows.of(CANDIDATES, rows), identity={}, inputs=[])
     with pytest.raises(DataError, match="no two answers to one prompt that differ"):
-        srlm_data.write_review("a.candidates", by="ann", output=tmp_path / "p.html", store=alike)
+        srlm_data.write_review("a.candidates", by="reader", output=tmp_path / "p.html", store=alike)
 
 
 # what becomes of labels ---------------------------------------------------------------------
@@ -172,7 +174,7 @@ def test_what_cannot_be_reviewed_is_a_sentence(store: Store, tmp_path: Path) -> 
 def test_labels_become_a_version_that_knows_what_was_reviewed(pairs: Store, tmp_path: Path) -> None:
     manifest = review(pairs, tmp_path, "12=s" * 5)
     assert (manifest.name, manifest.type, manifest.rows) == ("iter1.pairs_labels", "labels", 20)
-    assert manifest.notes["people"] == {"ann": 20}
+    assert manifest.notes["people"] == {"reader": 20}
     assert manifest.provenance["argv"]
     [read] = manifest.inputs
     assert read.name == "iter1.pairs"
@@ -182,7 +184,7 @@ def test_labels_become_a_version_that_knows_what_was_reviewed(pairs: Store, tmp_
     )
     row = rows["pair 3"]
     assert {row["first_id"], row["second_id"]} == {"chosen 3", "rejected 3"}
-    assert (row["prompt_id"], row["person"], row["seconds"]) == ("prompt 3", "ann", 2.5)
+    assert (row["prompt_id"], row["person"], row["seconds"]) == ("prompt 3", "reader", 2.5)
     assert row["labelled_at"].startswith("2030-01-01T00:")
     assert pairs.verify(manifest) == []
     assert not srlm_data.gc(store=pairs).garbage
@@ -199,21 +201,21 @@ def test_nobody_is_shown_again_what_he_labelled_and_others_are(
 ) -> None:
     review(pairs, tmp_path, "11111", n=10)
     page = tmp_path / "page.html"
-    assert srlm_data.write_review("iter1.pairs", by="ann", n=10, output=page, store=pairs) == 5
-    assert srlm_data.write_review("iter1.pairs", by="bob", n=10, output=page, store=pairs) == 10
+    assert srlm_data.write_review("iter1.pairs", by="reader", n=10, output=page, store=pairs) == 5
+    assert srlm_data.write_review("iter1.pairs", by="other", n=10, output=page, store=pairs) == 10
     manifest = review(pairs, tmp_path, "22222", n=10)
-    assert manifest.notes["people"] == {"ann": 10}
-    with pytest.raises(DataError, match=r"'ann' has labelled all .* Give a larger --n"):
-        srlm_data.write_review("iter1.pairs", by="ann", n=10, output=page, store=pairs)
-    both = review(pairs, tmp_path, "1" * 20, by="bob", n=20)
-    assert both.notes["people"] == {"ann": 10, "bob": 20}
+    assert manifest.notes["people"] == {"reader": 10}
+    with pytest.raises(DataError, match=r"'reader' has labelled all .* Give a larger --n"):
+        srlm_data.write_review("iter1.pairs", by="reader", n=10, output=page, store=pairs)
+    both = review(pairs, tmp_path, "1" * 20, by="other", n=20)
+    assert both.notes["people"] == {"reader": 10, "other": 20}
 
 
 def test_labels_stay_when_the_pairs_are_made_anew(pairs: Store, tmp_path: Path) -> None:
     before = review(pairs, tmp_path, "1" * 20)
     commit_pairs(pairs, range(30))
     page = tmp_path / "page.html"
-    assert srlm_data.write_review("iter1.pairs", by="ann", n=30, output=page, store=pairs) == 10
+    assert srlm_data.write_review("iter1.pairs", by="reader", n=30, output=page, store=pairs) == 10
     after = review(pairs, tmp_path, "1" * 10, n=30)
     assert after.rows == 30
     assert {read.version for read in after.inputs} == {
@@ -227,7 +229,7 @@ def test_the_same_file_twice_is_the_same_version_and_a_later_choice_counts(
 ) -> None:
     first = review(pairs, tmp_path, "1" * 20)
     file = tmp_path / "labels.jsonl"
-    assert srlm_data.import_labels("iter1.pairs", file, by="ann", store=pairs) == first
+    assert srlm_data.import_labels("iter1.pairs", file, by="reader", store=pairs) == first
     changed = [json.loads(line) for line in file.read_text().splitlines()]
     changed[0] |= {"choice": "tie", "labelled_at": "2031-01-01T00:00:00Z", "note": " hard to say "}
     changed[1] |= {"choice": "tie", "labelled_at": "2029-01-01T00:00:00Z"}
@@ -246,9 +248,15 @@ def test_the_same_file_twice_is_the_same_version_and_a_later_choice_counts(
         ({"labelled_at": "yesterday"}, r"labels.jsonl:1: 'labelled_at': "),
         ({"note": "x" * 10_001}, r"labels.jsonl:1: 'note': "),
         ({"first_id": None}, r"labels.jsonl:1: 'first_id': "),
-        ({"person": ["ann"]}, r"not 'ann' alone labelled this"),
-        ({"person": "bob"}, r"not 'ann' alone labelled this, found bob. Import it without --by"),
-        ({"first_id": "chosen 77"}, r"does not hold the answers chosen 77 and .* that 'ann' label"),
+        ({"person": ["reader"]}, r"not 'reader' alone labelled this"),
+        (
+            {"person": "other"},
+            r"not 'reader' alone labelled this, found other. Import it without --by",
+        ),
+        (
+            {"first_id": "chosen 77"},
+            r"does not hold the answers chosen 77 and .* that 'reader' label",
+        ),
         ({"reviewed": "iter2.pairs@0123456789abcdef"}, r"labels are of another dataset"),
         ({"reviewed": "iter1.pairs@0123456789abcdef"}, r"is not in the store. Pull it"),
         ({"reviewed": "iter1.pairs@../../x"}, r"labels.jsonl:1: 'reviewed': "),
@@ -258,10 +266,10 @@ def test_a_file_with_one_wrong_label_is_refused_whole(
     pairs: Store, tmp_path: Path, change: dict[str, Any], sentence: str
 ) -> None:
     page = tmp_path / "page.html"
-    srlm_data.write_review("iter1.pairs", by="ann", output=page, store=pairs)
+    srlm_data.write_review("iter1.pairs", by="reader", output=page, store=pairs)
     file = write_labels(tmp_path / "labels.jsonl", page, "1", **change)
     with pytest.raises((DataError, StoreError), match=sentence):
-        srlm_data.import_labels("iter1.pairs", file, by="ann", store=pairs)
+        srlm_data.import_labels("iter1.pairs", file, by="reader", store=pairs)
     assert pairs.names() == ["iter1.pairs"]
 
 
@@ -272,7 +280,7 @@ def test_a_file_that_holds_no_labels_is_a_sentence(pairs: Store, tmp_path: Path,
     file = tmp_path / "labels.jsonl"
     file.write_text(text)
     with pytest.raises(DataError, match=r"labels.jsonl.*\. [A-Z]"):
-        srlm_data.import_labels("iter1.pairs", file, by="ann", store=pairs)
+        srlm_data.import_labels("iter1.pairs", file, by="reader", store=pairs)
 
 
 def argilla_labels(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -280,10 +288,10 @@ def argilla_labels(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in records:
         record["responses"] = {
             "choice": [
-                {"value": "first", "user_id": "u-ann"},
-                {"value": "tie", "user_id": "u-bob"},
+                {"value": "first", "user_id": "u-reader"},
+                {"value": "tie", "user_id": "u-other"},
             ],
-            "note": [{"value": "because", "user_id": "u-bob"}],
+            "note": [{"value": "because", "user_id": "u-other"}],
         }
         record |= {"status": "completed", "_server_id": "0"}
     return [*records, {**records[0], "responses": {}}]  # nobody has looked at the last one
@@ -304,8 +312,11 @@ def label_studio_labels(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
 
     for task in tasks:
-        ann, bob = annotation("u-ann", "first"), annotation({"email": "u-bob"}, "tie", "because")
-        task |= {"id": 1, "annotations": [ann, bob], "predictions": []}
+        reader, other = (
+            annotation("u-reader", "first"),
+            annotation({"email": "u-other"}, "tie", "because"),
+        )
+        task |= {"id": 1, "annotations": [reader, other], "predictions": []}
     unfinished = {**tasks[0], "annotations": []}
     cancelled = annotation("u-cy", "first") | {"was_cancelled": True, "result": []}
     return [*tasks, unfinished, {**tasks[1], "annotations": [cancelled]}]
@@ -329,13 +340,17 @@ def test_other_tools_are_given_blind_items_and_give_labels_back(
     assert "the-model" not in file.read_text()
     assert "chosen_score" not in file.read_text()
     file.write_text(json.dumps(labelled(items)))
-    with pytest.raises(DataError, match="not 'ann' alone labelled this, found u-ann, u-bob"):
-        srlm_data.import_labels("iter1.pairs", file, by="ann", store=pairs)
+    with pytest.raises(
+        DataError, match="not 'reader' alone labelled this, found u-other, u-reader"
+    ):
+        srlm_data.import_labels("iter1.pairs", file, by="reader", store=pairs)
     manifest = srlm_data.import_labels("iter1.pairs", file, store=pairs)
-    assert manifest.notes["people"] == {"u-ann": 7, "u-bob": 7} | ({"u-cy": 1} if skipped else {})
+    assert manifest.notes["people"] == {"u-reader": 7, "u-other": 7} | (
+        {"u-cy": 1} if skipped else {}
+    )
     rows = list(pairs.rows(manifest).dicts())
     choices = Counter((row["person"], row["choice"], row["note"]) for row in rows)
-    assert choices["u-ann", "first", None] == choices["u-bob", "tie", "because"] == 7
+    assert choices["u-reader", "first", None] == choices["u-other", "tie", "because"] == 7
     assert {row["pair_id"] for row in rows} == {
         (item.get("metadata") or item["data"])["pair_id"] for item in items
     }
@@ -365,17 +380,17 @@ def test_the_command_writes_a_page_and_takes_its_labels_in(
     pairs: Store, cli: Cli, project: Path
 ) -> None:
     where = ("--store", pairs.root)
-    written = cli(*where, "review", "iter1.pairs", "--by", "ann", "--n", "7", "-o", "r.html")
+    written = cli(*where, "review", "iter1.pairs", "--by", "reader", "--n", "7", "-o", "r.html")
     assert written.stdout == "wrote r.html: 7 to review\n", written.stderr
     write_labels(project / "labels.jsonl", project / "r.html", "1" * 7)
-    taken = cli(*where, "review", "iter1.pairs", "--import", "labels.jsonl", "--by", "ann")
+    taken = cli(*where, "review", "iter1.pairs", "--import", "labels.jsonl", "--by", "reader")
     version = pairs.resolve("iter1.pairs_labels")
-    assert taken.stdout.splitlines()[:2] == [f"+ {version.ref}  7 labels", "  7 by ann"]
+    assert taken.stdout.splitlines()[:2] == [f"+ {version.ref}  7 labels", "  7 by reader"]
     assert f"step: read_version, version: {version.ref}, type: labels" in taken.stdout
     nobody = cli(*where, "review", "iter1.pairs")
     assert nobody.returncode == 2
     assert "a review needs --by NAME" in nobody.stderr
-    absent = cli(*where, "review", "iter1.pears", "--by", "ann")
+    absent = cli(*where, "review", "iter1.pears", "--by", "reader")
     assert absent.returncode == 4
     assert "Did you mean 'iter1.pairs'?" in absent.stderr
 
@@ -405,8 +420,8 @@ def test_a_recipe_trains_on_what_people_agree_with(pairs: Store, tmp_path: Path)
 
 def test_a_live_label_is_on_the_disk_at_once_and_becomes_a_version(pairs: Store) -> None:
     reviewed = pairs.resolve("iter1.pairs")
-    items = draw_items(pairs, reviewed, 2, by="ann")
-    app = create_app(routes_of(Session(pairs, reviewed, items, "ann", 0)), token="right")
+    items = draw_items(pairs, reviewed, 2, by="reader")
+    app = create_app(routes_of(Session(pairs, reviewed, items, "reader", 0)), token="right")
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         data = data_of(client.get("/?token=right").text)
         assert data["live"] == "label"
@@ -429,7 +444,7 @@ def test_a_live_label_is_on_the_disk_at_once_and_becomes_a_version(pairs: Store)
         label |= {name: last[name] for name in ("pair_id", "first_id", "second_id")}
         assert client.post("/label", json=label).status_code == 200
     rows = list(pairs.version("iter1.pairs_labels").dicts())
-    assert {(row["person"], row["reviewed"]) for row in rows} == {("ann", reviewed.ref)}
+    assert {(row["person"], row["reviewed"]) for row in rows} == {("reader", reviewed.ref)}
     assert len(rows) == 2
 
 
@@ -437,15 +452,15 @@ def test_a_killed_server_loses_no_label_and_the_next_review_goes_on(
     pairs: Store, tmp_path: Path
 ) -> None:
     reviewed = pairs.resolve("iter1.pairs")
-    for item in draw_items(pairs, reviewed, 3, by="ann"):
+    for item in draw_items(pairs, reviewed, 3, by="reader"):
         label = {"first_id": item.first_id, "second_id": item.second_id, "choice": "tie"}
-        keep_draft(pairs, reviewed, Label(**label, person="ann"))
+        keep_draft(pairs, reviewed, Label(**label, person="reader"))
     [drafts] = (pairs.root / "labels").iterdir()
     with drafts.open("a") as handle:
         handle.write('\n{"first_id": "half a')  # killed while it wrote
     page = tmp_path / "page.html"
-    assert srlm_data.write_review("iter1.pairs", by="ann", n=10, output=page, store=pairs) == 7
-    assert pairs.resolve("iter1.pairs_labels").notes["people"] == {"ann": 3}
+    assert srlm_data.write_review("iter1.pairs", by="reader", n=10, output=page, store=pairs) == 7
+    assert pairs.resolve("iter1.pairs_labels").notes["people"] == {"reader": 3}
     assert not drafts.exists()
     latest = take_in_drafts(pairs, reviewed)
     assert latest
@@ -457,20 +472,20 @@ def test_one_server_has_the_reviews_of_several_people(pairs: Store) -> None:
     app = create_app(reviews.routes, token="right")
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         client.get("/?token=right")
-        for by in ("ann", "bob & co"):
+        for by in ("reader", "other & co"):
             opened = client.get("/review/iter1.pairs", params={"by": by, "n": 3})
             data = data_of(opened.text)
             item = data["items"][0]
             label = {name: item[name] for name in ("first_id", "second_id")}
             label |= {"choice": "first", "person": by}
             assert client.post(data["live"], json=label).text == "kept\n"
-        for wrong in ("by=ann&n=x", "by=%00", "n=1", "by=ann&seed=-1"):
+        for wrong in ("by=reader&n=x", "by=%00", "n=1", "by=reader&seed=-1"):
             refused = client.get(f"/review/iter1.pairs?{wrong}")
             assert refused.status_code == 400
             assert refused.json()["error"].startswith("review: ")
-        assert "no dataset 'no.pairs'" in client.get("/review/no.pairs?by=ann").json()["error"]
+        assert "no dataset 'no.pairs'" in client.get("/review/no.pairs?by=reader").json()["error"]
     reviews.close()
-    assert pairs.resolve("iter1.pairs_labels").notes["people"] == {"ann": 1, "bob & co": 1}
+    assert pairs.resolve("iter1.pairs_labels").notes["people"] == {"reader": 1, "other & co": 1}
 
 
 def test_without_its_packages_a_live_review_says_what_to_do(
@@ -480,4 +495,4 @@ def test_without_its_packages_a_live_review_says_what_to_do(
     with pytest.raises(
         MissingError, match=r"'starlette' is not installed. Run: .*\[view\].* -o FILE"
     ):
-        srlm_data.serve_review("iter1.pairs", by="ann", store=pairs)
+        srlm_data.serve_review("iter1.pairs", by="reader", store=pairs)

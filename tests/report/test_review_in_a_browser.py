@@ -91,7 +91,7 @@ def test_sixty_pairs_are_reviewed_by_keyboard_and_become_labels(
     browser: Any, store: Store, tmp_path: Path
 ) -> None:
     file = tmp_path / "review.html"
-    srlm_data.write_review("one.pairs", by="Ann 😀", n=60, output=file, store=store)
+    srlm_data.write_review("one.pairs", by="Reader 😀", n=60, output=file, store=store)
     keys = "12=s21" * 10
     with browser.new_context(accept_downloads=True) as context:
         page, complaints = opened(context, file.as_uri())
@@ -119,11 +119,11 @@ def test_sixty_pairs_are_reviewed_by_keyboard_and_become_labels(
         labels = tmp_path / download.value.suggested_filename
         download.value.save_as(labels)
         assert page.locator("#command").inner_text() == (
-            "srlm-data review one.pairs --import one.pairs-Ann.jsonl --by 'Ann 😀'"
+            "srlm-data review one.pairs --import one.pairs-Reader.jsonl --by 'Reader 😀'"
         )
         assert page.evaluate("window.pwned") is None
     assert complaints == []
-    manifest = srlm_data.import_labels("one.pairs", labels, by="Ann 😀", store=store)
+    manifest = srlm_data.import_labels("one.pairs", labels, by="Reader 😀", store=store)
     rows = list(store.rows(manifest).dicts())
     expected = Counter(keys[:29] + "=" + keys[30:])
     assert Counter(row["choice"] for row in rows) == {
@@ -210,7 +210,7 @@ def test_nobody_is_kept_out_by_how_the_page_is_made(
     from axe_playwright_python.sync_playwright import Axe
 
     file = tmp_path / "review.html"
-    srlm_data.write_review("one.pairs", by="ann", n=3, output=file, store=store)
+    srlm_data.write_review("one.pairs", by="reader", n=3, output=file, store=store)
     for scheme in ("light", "dark"):
         with browser.new_context(color_scheme=scheme) as context:
             page, _ = opened(context, file.as_uri())
@@ -229,8 +229,8 @@ def test_nobody_is_kept_out_by_how_the_page_is_made(
 @pytest.mark.parametrize(
     ("words", "path"),
     [
-        (["review", "one.pairs", "--by", "ann", "--n", "60"], ""),
-        (["view", "one"], "review/one.pairs?by=ann&n=60"),
+        (["review", "one.pairs", "--by", "reader", "--n", "60"], ""),
+        (["view", "one"], "review/one.pairs?by=reader&n=60"),
     ],
 )
 def test_a_live_review_goes_into_the_store_and_ends_with_the_server(
@@ -256,5 +256,5 @@ def test_a_live_review_goes_into_the_store_and_ends_with_the_server(
             server.send_signal(signal.SIGINT)
             server.communicate(timeout=30)
     assert server.returncode == 0
-    assert store.resolve("one.pairs_labels").notes["people"] == {"ann": 5}
+    assert store.resolve("one.pairs_labels").notes["people"] == {"reader": 5}
     assert complaints == []

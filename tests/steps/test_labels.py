@@ -17,7 +17,9 @@ from srlm_data.steps.eft import SelectEft, select_eft
 from srlm_data.steps.labels import DropDisputed, RankByLabels, drop_disputed, rank_by_labels
 
 
-def label(first: dict[str, Any], second: dict[str, Any], choice: str, person: str = "ann") -> Any:
+def label(
+    first: dict[str, Any], second: dict[str, Any], choice: str, person: str = "reader"
+) -> Any:
     return {
         "label_id": row_id(first["candidate_id"], second["candidate_id"], person),
         "prompt_id": first["prompt_id"],
@@ -75,7 +77,7 @@ def test_pairs_that_people_disagree_with_are_left_out(
 
 def test_the_majority_of_people_counts_whichever_side_they_saw() -> None:
     pairs = Rows.of(PAIRS, [pair_of(GOOD[0], BAD[0])])
-    two = [label(BAD[0], GOOD[0], "first"), label(GOOD[0], BAD[0], "second", "bob")]
+    two = [label(BAD[0], GOOD[0], "first"), label(GOOD[0], BAD[0], "second", "other")]
     three = [*two, *(label(GOOD[0], BAD[0], "first", name) for name in ("cy", "dan", "eve"))]
     assert drop_disputed(DropDisputed(), pairs, labels(*two)).table().num_rows == 0
     assert drop_disputed(DropDisputed(), pairs, labels(*three)).table().num_rows == 1
