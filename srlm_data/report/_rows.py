@@ -390,10 +390,13 @@ class Reader:
         """Return the rows of the prompts of what was found: a version is sorted by prompts."""
         key = ", hash(candidate_id) AS key" if view == "all_candidates" else ""
         ids = sorted({row["prompt_id"] for row in hits})
+        datasets = sorted({row["dataset"] for row in hits})
+        only = "AND dataset = $2" if len(datasets) == 1 else ""  # the others' files are not read
         return fetch(
             self._connection,
-            f"SELECT *{key} FROM {view} WHERE prompt_id IN (SELECT unnest($1::VARCHAR[]))",
+            f"SELECT *{key} FROM {view} WHERE prompt_id IN (SELECT unnest($1::VARCHAR[])) {only}",
             ids,
+            *(datasets if only else []),
         )
 
     def _judged(

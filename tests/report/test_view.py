@@ -158,7 +158,7 @@ def test_the_live_page_shows_rows_and_answers_sql_in_a_browser(browser: Any, sto
         page.wait_for_selector(".detail .answer")
         assert "pairs." in page.locator(".reader .about").inner_text()
         page.locator(".more").click()
-        page.wait_for_function("() => document.querySelectorAll('.list button').length > 50")
+        page.wait_for_function("() => document.querySelectorAll('.list button').length > 20")
         page.locator(".close").click()
         page.locator("#sql textarea").fill("SELECT 40 + 2 AS answer")
         page.get_by_role("button", name="Run").click()

@@ -102,6 +102,6 @@ class Server {
       const found = this.left.filter((row) => belongs(row, selection));
       return { rows: found, total: found.length };
     }
-    return this.ask("api/rows", selection);
+    return this.ask("api/rows", { limit: 20, ...selection });
   }
 }
