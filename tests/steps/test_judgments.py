@@ -132,12 +132,13 @@ def test_a_template_without_the_response_is_refused():
         Judge(template=templates.Template("mine", "Score {prompt}"))
 
 
-def test_the_shipped_template_puts_criteria_first_and_the_score_last():
+def test_the_shipped_template_asks_for_reasons_and_last_for_the_score_without_showing_one():
     text = templates.load("judge").text
-    marks = ["\n1.", "\n5.", "<prompt>\n", "{prompt}", "{response}", "\n</response>", "100 words"]
+    marks = ["\n1.", "\n5.", "<prompt>\n", "{prompt}", "{response}", "\n</response>", "Reasons:"]
     places = [text.index(mark) for mark in marks]
     assert places == sorted(places)
-    assert text.endswith("\nScore: <total points>")
+    assert places[-1] < text.index("100 words") < text.index("the word Score")
+    assert not re.search(r"Score: *[\d<]", text)  # a small model writes such a line back at once
     assert read_score(text, "stop").state == "unparsed"
 
 
