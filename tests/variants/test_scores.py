@@ -99,7 +99,8 @@ def test_the_steps_that_ask_no_judge_make_scores():
     made_by = {name: read_signature(name, STEPS[name]).makes for name in STEPS}
     for name in ("rate", "expected_scores", "intrinsic_rewards"):
         assert made_by[name] is schema.SCORES
-    assert [name for name in STEPS if made_by[name] is schema.JUDGMENTS] == ["judge"]
+    judging = {name for name in STEPS if made_by[name] is schema.JUDGMENTS}
+    assert judging == {"judge", "combine_judges"}
 
 
 def test_a_parameter_of_two_types_takes_either_and_no_third(tmp_path):
