@@ -72,7 +72,7 @@ def test_the_loop_ends_with_a_table_of_all_models(loop):
 
 def test_everything_that_any_step_left_out_is_shown_with_examples(world, loop):
     with connect(world / "store") as connection:
-        dropped = connection.execute("SELECT name, version, drops FROM versions").fetchall()
+        dropped = connection.execute("SELECT dataset, version, drops FROM versions").fetchall()
     store = Store(world / "store")
     reasons = 0
     for name, version, drops in dropped:
