@@ -198,12 +198,13 @@ def _meet(
     for side, other in (("first", "second"), ("second", "first")):
         alone = f"FROM {side} ANTI JOIN {other} USING (prompt_id)"
         drops.add_query(connection, f"SELECT 'only_{side}_answered' AS reason, {_SHOWN} {alone}")
-    connection.execute("""
+    same = " = ".join(map(database.without_spaces, ("a.response", "b.response")))
+    connection.execute(f"""
         CREATE VIEW meeting AS
         SELECT prompt_id, a.prompt, a.candidate_id AS first_id, b.candidate_id AS second_id,
                a.model AS first_model, b.model AS second_model, a.response AS first_response,
                b.response AS second_response, length(a.response) AS first_length,
-               length(b.response) AS second_length, a.response = b.response AS identical
+               length(b.response) AS second_length, {same} AS identical
         FROM first AS a JOIN second AS b USING (prompt_id) ORDER BY prompt_id
     """)
     if _all(connection, "SELECT count(*) FROM meeting") == [(0,)]:

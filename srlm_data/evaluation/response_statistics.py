@@ -66,7 +66,8 @@ def _shape(config: DescribeAnswers, connection: duckdb.DuckDBPyConnection) -> li
         "tokens": ("sum(completion_tokens)", "count(completion_tokens)"),
         "cut_off": ("count(*) FILTER (finish_reason = 'length')", "count(finish_reason)"),
         "identical_answers": (
-            "(count(*) - count(DISTINCT response)) / nullif(count(*) - 1, 0)",
+            f"(count(*) - count(DISTINCT {database.without_spaces('response')})) "
+            "/ nullif(count(*) - 1, 0)",
             "(count(*) > 1)::INT",
         ),
     }

@@ -74,9 +74,11 @@ def test_answers_meet_by_prompt_and_never_by_position():
 
 
 def test_identical_answers_are_a_tie_that_nobody_is_asked_about():
-    rows, _, engine = run(answers("M1", {"p": "same"}), answers("M2", {"p": "same"}), longer)
-    assert winners(rows) == {"p": [(False, "identical", "tie")]}
-    assert engine.asked == []
+    for text in ("the same", "the\n\nsame "):
+        first, second = answers("M1", {"p": "the same"}), answers("M2", {"p": text})
+        rows, _, engine = run(first, second, longer)
+        assert winners(rows) == {"p": [(False, "identical", "tie")]}
+        assert engine.asked == []
 
 
 def test_an_unreadable_verdict_names_no_winner_and_keeps_its_text():
