@@ -69,7 +69,9 @@ def store_rows(store: Store) -> None:
     texts = ("comparison_id", "prompt_id", "first_id", "second_id", "first_model", "second_model")
     comparison = dict.fromkeys((*texts, "text", "template"), "a") | {"swapped": False}
     comparison |= {"state": "unparsed", "first_length": 3, "second_length": 4}
-    label = dict.fromkeys(("label_id", "prompt_id", "first_id", "by", "at", "reviewed"), "a")
+    label = dict.fromkeys(
+        ("label_id", "prompt_id", "first_id", "person", "labelled_at", "reviewed"), "a"
+    )
     label |= {"second_id": "b", "choice": CHOICES[0]}
     for name, kind, rows in (
         ("messages", MESSAGES, [message]),
