@@ -80,7 +80,8 @@ Exit codes:
 def cli(context: click.Context, root: Path) -> None:
     """From a small human seed to versioned preference data, made and judged by the model itself."""
     for word in sys.argv[1:]:
-        if not is_text(word):  # bytes of a terminal in another encoding
+        # Bytes of a terminal in another encoding; a file may be called so.
+        if not is_text(word) and not os.path.lexists(word):
             raise click.UsageError(f"{word!r} is no UTF-8 text. Write it as such.")
     try:
         Path.cwd()

@@ -181,7 +181,7 @@ def _refuse_another(path: Path) -> None:
 def _refuse_head(path: Path, head: bytes, wanted: str | None) -> None:
     begun = head.lstrip().lower()
     sign = next((sign for sign in _SIGNS if begun.startswith(sign[0])), None)
-    if wanted in ("JSON", "CSV") and head[:2].count(b"\0") == 1:
+    if wanted in ("JSON", "CSV") and b"\0\0" in (head[:4:2], head[1:4:2]):
         sign = _UTF16
     what, advice = sign[1:] if sign else ("", "Fetch the file again.")
     if what == wanted or (not sign and wanted in ("JSON", "CSV")):

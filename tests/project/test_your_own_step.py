@@ -17,10 +17,8 @@ FILES = dict(
 
 
 def test_the_page_has_a_seed_a_step_a_template_an_engine_and_a_recipe() -> None:
-    assert list(FILES) == [
-        "my_seed.py", "my_step.py", "strict.txt", "helpful.yaml", "my_engine.py", "tickets.csv",
-        "mine.yaml",
-    ]  # fmt: skip
+    names = "my_seed.py my_step.py strict.txt my_engine.py tickets.csv mine.yaml"
+    assert list(FILES) == names.split()
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -198,7 +198,7 @@ def test_declared_judges_go_from_plan_to_card(judged: Cli, project: Path) -> Non
     report = judged("report", "mine", "-o", "page.html")
     assert report.returncode == 0, report.stderr
     page = (project / "page.html").read_text(encoding="utf-8")
-    assert "Krippendorff" in page
+    assert re.search(r'"alpha": ?"-?\d', page)
     for name, states in {"three": "parsed 6", "panel": "parsed 6"}.items():
         card = judged("publish", f"mine.{name}", "--repo", f"me/{name}", "--dry-run")
         assert card.returncode == 0, card.stderr

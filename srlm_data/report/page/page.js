@@ -32,7 +32,7 @@ function nodeOf(node, before) {
     element("span", {}, counted(before.kept)), shape("svg", { viewBox: "0 0 40 10", "aria-hidden": "true" }, shape("path", { d: "M0 5H34M29 1L34 5L29 9" })),
     node.fan ? element("small", {}, `× ${node.fan.toLocaleString("en", { maximumSignificantDigits: 3 })}`) : null);
   const made = [
-    node.alpha ? `judges agree: alpha ${visible(node.alpha)}` : "",
+    node.alpha ? `judges agree: Krippendorff's alpha ${visible(node.alpha)}` : "",
     node.calls ? `${counted(node.calls)} asked` : "",
     node.reused ? `${counted(node.reused)} reused` : "",
     node.failed ? `${counted(node.failed)} failed` : "",
