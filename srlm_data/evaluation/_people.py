@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from statistics import NormalDist
 from typing import Any, Final, Literal
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from scipy import special
 
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Drops, Labels, Prompts, Rows
@@ -241,7 +241,7 @@ def labels_for_width(share: float, width: float, confidence: float) -> int:
     The width is ``2 z / (n + z^2) * sqrt(n p (1 - p) + z^2 / 4)``; squared, that is a quadratic
     equation in n.
     """
-    z = float(special.ndtri((1 + confidence) / 2)) ** 2
+    z = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
     linear = 2 * width**2 * z - 4 * z * share * (1 - share)
     constant = (width**2 - 1) * z**2
     root = math.sqrt(linear**2 - 4 * width**2 * constant)
