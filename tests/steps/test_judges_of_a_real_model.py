@@ -112,6 +112,7 @@ def test_declared_judges_of_a_real_model_go_from_plan_to_card(cli: Cli, project:
     for name in [*JUDGES, "panel"]:
         assert ask(f"SELECT count(*) > 0 AS some FROM mine.{name}_pairs") == [{"some": True}], name
     assert cli("report", "mine").returncode == 0
-    card = cli("publish", "mine.three", "--repo", "me/judged", "--dry-run")
-    assert card.returncode == 0, card.stderr
-    assert "parsed 12" in card.stdout
+    for name in JUDGES:
+        card = cli("publish", f"mine.{name}", "--repo", "me/judged", "--dry-run")
+        assert card.returncode == 0, card.stderr
+        assert "parsed 12" in card.stdout
