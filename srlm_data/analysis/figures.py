@@ -113,6 +113,11 @@ def count_notes(store: Store, manifest: Manifest) -> dict[str, int]:
     return dict(counts)
 
 
+def percent(share: float) -> str:
+    """Return a share in words."""
+    return f"{100 * share:.1f} %"
+
+
 def most_first(drops: Mapping[str, int]) -> dict[str, int]:
     """Return reason -> how many rows were left out, the most frequent first."""
     return dict(sorted(drops.items(), key=lambda drop: (-drop[1], drop[0])))

@@ -14,6 +14,7 @@ from typing import Any, Final
 import duckdb
 
 from srlm_data.analysis import figures
+from srlm_data.analysis.figures import percent
 from srlm_data.core.schema import CANDIDATES, DATASET_TYPES, JUDGMENTS, PAIRS
 from srlm_data.steps.judge_injection import injections_sql
 from srlm_data.store import Manifest, Store
@@ -124,7 +125,7 @@ def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
         if count / seen > DROPPED and not told:
             yield HealthWarning(
                 "dropped",
-                f"{count:,} of {seen:,} ({_percent(count / seen)}) were dropped as "
+                f"{count:,} of {seen:,} ({percent(count / seen)}) were dropped as "
                 f"'{reason.replace('_', ' ')}'.",
                 {"dropped": count, "of": seen},
             )
@@ -186,7 +187,7 @@ def _about_judgments(
         state = next((row["state"] for row in states if row["state"] not in told), "parsed")
         yield HealthWarning(
             "unread_judgments",
-            f"{_percent(unread)} of the judgments have no score, most of them are "
+            f"{percent(unread)} of the judgments have no score, most of them are "
             f"'{state.replace('_', ' ')}'. Read some of their texts: the template or "
             "max_tokens may not fit the judge.",
             {"share": unread},
@@ -197,7 +198,7 @@ def _about_judgments(
     if share > COLLAPSED:
         yield HealthWarning(
             "collapsed_scores",
-            f"{_percent(share)} of the scores are {score:g}: the judge hardly tells answers "
+            f"{percent(share)} of the scores are {score:g}: the judge hardly tells answers "
             "apart, and most prompts will give no pair.",
             {"share": share, "score": score},
         )
@@ -218,7 +219,7 @@ def _asking(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> Iterat
     if speak and speak / max(prompts, 1) >= ADDRESSED:
         yield HealthWarning(
             "prompts_speak_to_the_judge",
-            f"{speak:,} prompts ({_percent(speak / prompts)}) contain what looks like a score or "
+            f"{speak:,} prompts ({percent(speak / prompts)}) contain what looks like a score or "
             "an instruction to the judge. Look at them before you train on answers to them.",
             {"prompts": speak, "share": speak / prompts},
         )
@@ -231,7 +232,7 @@ def _repeats(connection: duckdb.DuckDBPyConnection) -> Iterator[HealthWarning]:
             continue
         yield HealthWarning(
             "repeats_never_differ",
-            f"repeated judgments of one answer give different scores for {_percent(share)} of the "
+            f"repeated judgments of one answer give different scores for {percent(share)} of the "
             "answers only: more repeats cost and tell nothing. Judge once, or raise the "
             "temperature.",
             {"share": share},
@@ -259,9 +260,9 @@ def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[HealthWarning]:
         best = one["best_speak"] / one["best"] if one["best"] else 0.0
         yield HealthWarning(
             "answers_speak_to_the_judge",
-            f"{one['speak']:,} answers ({_percent(one['speak'] / one['answers'])}) contain what "
+            f"{one['speak']:,} answers ({percent(one['speak'] / one['answers'])}) contain what "
             "looks like a score or an instruction to the judge; of the top-scored ones it is "
-            f"{_percent(best)}. Look at them before you train on them.",
+            f"{percent(best)}. Look at them before you train on them.",
             {"answers": one["speak"], "share": one["speak"] / one["answers"], "top_share": best},
         )
 
@@ -282,7 +283,7 @@ def _about_candidates(
     if abs(change) > DRIFT:
         yield HealthWarning(
             "length_drift",
-            f"answers are {_percent(abs(change))} {'longer' if change > 0 else 'shorter'} than "
+            f"answers are {percent(abs(change))} {'longer' if change > 0 else 'shorter'} than "
             f"those of {before.name}, {one['now']:,.0f} characters on average against "
             f"{one['was']:,.0f}: the judge may reward length.",
             {"now": one["now"], "before": one["was"], "change": change},
@@ -297,7 +298,7 @@ def _about_pairs(
         reason, count = max(manifest.drops.items(), key=lambda one: one[1])
         yield HealthWarning(
             "few_pairs",
-            f"{manifest.rows:,} of {prompts:,} prompts ({_percent(manifest.rows / prompts)}) gave "
+            f"{manifest.rows:,} of {prompts:,} prompts ({percent(manifest.rows / prompts)}) gave "
             f"a pair; {count:,} were dropped as '{reason.replace('_', ' ')}'.",
             {"pairs": manifest.rows, "prompts": prompts},
         )
@@ -307,7 +308,7 @@ def _about_pairs(
     if lengths["chosen_is_longer"] > LONGER:
         yield HealthWarning(
             "chosen_is_longer",
-            f"chosen is longer than rejected in {_percent(lengths['chosen_is_longer'])} of the "
+            f"chosen is longer than rejected in {percent(lengths['chosen_is_longer'])} of the "
             "pairs: training on them may teach length.",
             {"share": lengths["chosen_is_longer"]},
         )
@@ -325,7 +326,3 @@ _LOOKS: Final[Mapping[str, _Look]] = {
 def _figures(connection: duckdb.DuckDBPyConnection, query: str, *values: object) -> dict[str, Any]:
     [row] = connection.sql(query, params=list(values)).to_arrow_table().to_pylist()
     return dict(row)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,6 +68,12 @@ seed_option = click.option(
     type=click.IntRange(-_LARGEST, _LARGEST),
     help="Replace the recipe's seed by this one.",
 )
+port_option = click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Unless told, a free one."
+)
+open_option = click.option(
+    "--open/--no-open", "opens", default=True, help="Open the page in a browser."
+)
 rows_range = click.IntRange(0, 1_000_000_000)
 """How many rows a command may be asked to print."""
 
@@ -107,6 +114,17 @@ def manifest_record(manifest: Manifest) -> dict[str, Any]:
         "accepted": manifest.accepted,
         "failures": {kind: vars(failure) for kind, failure in manifest.failures.items()},
     }
+
+
+def announcing(served: str, ends: str, *, opens: bool) -> Callable[[str], None]:
+    """Return what says where a page is served and how that ends, and opens it in a browser."""
+
+    def announce(address: str) -> None:
+        say(f"{served} at {address}\nCtrl-C ends it; {ends}.")
+        if opens:
+            click.launch(address)
+
+    return announce
 
 
 def print_json(value: object) -> None:

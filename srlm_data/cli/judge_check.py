@@ -111,6 +111,8 @@ def _print(check: JudgeCheck) -> None:
 
 
 def _print_judgments(judgments: Iterable[CheckedJudgment]) -> None:
+    from srlm_data.pipeline.judge_check import score_text
+
     for number, judgment in enumerate(judgments, start=1):
         rank = "" if judgment.rank is None else f", rank {judgment.rank}"
         say(f"\n{number}  candidate {judgment.candidate_id[:8]}{rank}")
@@ -118,10 +120,9 @@ def _print_judgments(judgments: Iterable[CheckedJudgment]) -> None:
         _print_text("response", judgment.response, _SHOWN)
         _print_text("judgment", judgment.text, _SHOWN_JUDGMENT)
         criteria = "".join(
-            f", {name} {'no score' if score is None else f'{score:g}'}"
-            for name, score in judgment.criteria.items()
+            f", {name} {score_text(score)}" for name, score in judgment.criteria.items()
         )
-        score = "no score" if judgment.score is None else f"{judgment.score:g}"
+        score = score_text(judgment.score)
         _print_text(
             "read", f"{score}{criteria} ({judgment.state}: {judgment.why})", _SHOWN_JUDGMENT
         )

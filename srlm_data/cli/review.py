@@ -8,6 +8,7 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
+from srlm_data.cli._options import announcing, open_option, port_option
 from srlm_data.cli._stopping import stop_tidily
 from srlm_data.cli._terminal import say
 
@@ -47,8 +48,8 @@ from srlm_data.cli._terminal import say
     type=click.Choice(["argilla", "label-studio"]),
     help="Write what is to be reviewed for another tool instead.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Unless told, a free one.")
-@click.option("--open/--no-open", "opens", default=True, help="Open the page in a browser.")
+@port_option
+@open_option
 @click.pass_obj
 def review(
     store: Path,
@@ -82,12 +83,7 @@ def review(
         say(f"wrote {output}: {count:,} to review")
     else:
         stop_tidily()
-
-        def announce(address: str) -> None:
-            say(f"review {ref} at {address}\nCtrl-C ends it; labels are kept as they come.")
-            if opens:
-                click.launch(address)
-
+        announce = announcing(f"review {ref}", "labels are kept as they come", opens=opens)
         manifest = srlm_data.serve_review(
             ref, by=by, n=n, seed=seed, port=port, announce=announce, store=store
         )

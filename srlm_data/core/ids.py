@@ -83,3 +83,13 @@ def example_id(prompt: Sequence[Message], completion: Sequence[Message]) -> str:
 def said(turns: Sequence[Message]) -> list[list[object]]:
     """What an id has of a conversation: role and text of each turn, and its data if it has any."""
     return [[turn["role"], turn["content"], *filter(None, [data_of(turn)])] for turn in turns]
+
+
+def held_out_share(seed: int, share: float) -> str:
+    """Return SQL that holds for about a share of the prompts: a prompt's split is its id's hash."""
+    return f"md5_number_lower({split_key(seed)}) / 18446744073709551616 < {share}"
+
+
+def split_key(seed: int) -> str:
+    """Return SQL for what the split of a prompt is drawn by."""
+    return f"concat_ws('/', {seed}, 'split', prompt_id)"

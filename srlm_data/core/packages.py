@@ -10,12 +10,34 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from srlm_data.core.errors import MissingError
+
 NAME: Final = "srlm-data"
 
 
 def is_installed(package: str) -> bool:
     """Return whether a package could be imported; it is not."""
     return importlib.util.find_spec(package) is not None
+
+
+def require(packages: Iterable[str], extra: str, command: str, otherwise: str) -> None:
+    """Refuse a command whose packages are not installed.
+
+    Args:
+        packages: what it imports.
+        extra: which extra of this copy has them.
+        command: what is refused, for the sentence.
+        otherwise: what can be done without them, for the sentence.
+
+    Raises:
+        MissingError: one of them is not installed.
+    """
+    for package in packages:
+        if not is_installed(package):
+            raise MissingError(
+                f"{command}: the package '{package}' is not installed. "
+                f"Run: {install_command([extra])}, or {otherwise}."
+            )
 
 
 def install_command(extras: Iterable[str]) -> str:

@@ -122,7 +122,7 @@ class JudgeCheck(Table):
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each judgment."""
         rows = [
-            [each.candidate_id, each.state, _number(each.score), each.why]
+            [each.candidate_id, each.state, score_text(each.score), each.why]
             for each in self.judgments
         ]
         return ["candidate", "state", "score", "why"], rows
@@ -352,7 +352,8 @@ def _hold(dataset: str, judgments: list[CheckedJudgment]) -> HumanOrder:
     )
 
 
-def _number(score: float | None) -> str:
+def score_text(score: float | None) -> str:
+    """Return a score as it is shown."""
     return "no score" if score is None else f"{score:g}"
 
 

@@ -24,10 +24,10 @@ import duckdb
 
 from srlm_data.analysis import figures
 from srlm_data.analysis.health_checks import HealthWarning, check_health
-from srlm_data.core.errors import DataError, MissingError
+from srlm_data.core.errors import MissingError
 from srlm_data.core.packages import install_command, is_installed
 from srlm_data.report._flows import Flow, Subject, subject_of
-from srlm_data.report._page import page_of
+from srlm_data.report._page import page_of, write_page
 from srlm_data.report._prompt_map import prompt_map
 from srlm_data.report._rows import index_rows
 from srlm_data.report._sample import sample_rows
@@ -67,12 +67,7 @@ def write_report(
         )
     warnings = health_of(opened, subject)
     data = offline_data(opened, subject, warnings, map_points=map_points)
-    try:
-        file.write_text(page_of(data["summary"]["title"], data), encoding="utf-8")
-    except OSError as error:
-        raise DataError(
-            f"{file}: cannot be written, found '{error.strerror}'. Name another file with -o."
-        ) from None
+    write_page(file, page_of(data["summary"]["title"], data))
     return warnings
 
 

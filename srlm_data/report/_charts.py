@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from srlm_data.analysis import figures
-from srlm_data.analysis.figures import Figures, wilson
+from srlm_data.analysis.figures import Figures, percent, wilson
 from srlm_data.report._rows import select
 
 Row = Mapping[str, Any]
@@ -40,7 +40,7 @@ def charts_of(
         _say(
             overview,
             "modal_share",
-            lambda r: f"{_percent(r['modal_share'])} are {r['modal_score']:g}",
+            lambda r: f"{percent(r['modal_share'])} are {r['modal_score']:g}",
         ),
     )
     yield _states(states, labels, answers)
@@ -54,7 +54,9 @@ def charts_of(
         repeated,
         {"table": "answers", "field": "spread"},
         _say(
-            overview, "agreement", lambda r: f"all equal for {_percent(r['agreement'])} of answers"
+            overview,
+            "agreement",
+            lambda r: f"all equal for {percent(r['agreement'])} of answers",
         ),
     )
     yield _lines(figures.score_by_length(connection), labels, overview)
@@ -82,7 +84,7 @@ def charts_of(
             overview,
             "longer_chosen",
             lambda r: (
-                f"in {_percent(r['longer_chosen'])} of the pairs; "
+                f"in {percent(r['longer_chosen'])} of the pairs; "
                 f"{r['chosen_length']:,.0f} v {r['rejected_length']:,.0f} characters"
             ),
         ),
@@ -224,7 +226,3 @@ def _say(overview: Figures, figure: str, say: Callable[[Row], str]) -> list[dict
     return [
         {"label": row["dataset"], "text": say(row)} for row in overview if row[figure] is not None
     ]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

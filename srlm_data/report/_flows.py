@@ -62,6 +62,12 @@ class Subject:
     costs: tuple[Manifest, ...]
     models: dict[str, str]
 
+    @property
+    def versions(self) -> dict[str, Manifest]:
+        """``name@version`` -> the version, of all flows and then of what else was made."""
+        versions = {manifest.ref: manifest for flow in self.flows for manifest in flow.chain}
+        return versions | {manifest.ref: manifest for manifest in self.costs}
+
 
 def subject_of(store: Store, names: Sequence[str]) -> Subject:
     """Find what is named: a recipe, or a dataset or version of pairs or judgments.

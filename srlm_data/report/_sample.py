@@ -48,7 +48,12 @@ def sample_rows(
     """
     share = max(len(subject.flows), 1)
     hits: dict[str, dict[tuple[str, str], dict[str, Any]]] = {table: {} for table in TABLES}
-    for selection in [*_clickable(summary), *_sorted_and_drawn(subject)]:
+    clickable = [
+        Selection(**chosen, limit=_EACH)
+        for chosen in _selections(summary)
+        if chosen["table"] in TABLES
+    ]
+    for selection in [*clickable, *_sorted_and_drawn(subject)]:
         limited = selection.model_copy(update={"limit": max(2, selection.limit // share)})
         for row in find_rows(connection, limited):
             key = next(
@@ -74,16 +79,16 @@ def sample_rows(
     }
 
 
-def _clickable(value: object) -> Iterator[Selection]:
-    """Yield every selection of rows in what the page shows."""
+def _selections(value: object) -> Iterator[Mapping[str, Any]]:
+    """Yield everything in what the page shows that can be clicked."""
     if isinstance(value, Mapping):
-        if isinstance(chosen := value.get("select"), Mapping) and chosen["table"] in TABLES:
-            yield Selection(**chosen, limit=_EACH)
+        if isinstance(chosen := value.get("select"), Mapping):
+            yield chosen
         for inner in value.values():
-            yield from _clickable(inner)
+            yield from _selections(inner)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for inner in value:
-            yield from _clickable(inner)
+            yield from _selections(inner)
 
 
 def _sorted_and_drawn(subject: Subject) -> Iterator[Selection]:
@@ -103,9 +108,10 @@ def _of_versions(
     store: Store, subject: Subject, summary: object, longest: int
 ) -> list[dict[str, Any]]:
     """Return rows of the versions that the flow's picture shows and no table of rows does."""
-    manifests = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
-    manifests |= {manifest.ref: manifest for manifest in subject.costs}
-    wanted = dict.fromkeys(_versions(summary))
+    manifests = subject.versions
+    wanted = dict.fromkeys(
+        chosen["dataset"] for chosen in _selections(summary) if chosen["table"] == "version"
+    )
     return [
         row
         for ref in wanted
@@ -114,17 +120,6 @@ def _of_versions(
             store, manifests[ref], Selection(limit=_OF_A_VERSION), longest=longest
         )
     ]
-
-
-def _versions(value: object) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        if isinstance(chosen := value.get("select"), Mapping) and chosen["table"] == "version":
-            yield chosen["dataset"]
-        for inner in value.values():
-            yield from _versions(inner)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for inner in value:
-            yield from _versions(inner)
 
 
 def _size(value: object) -> int:

@@ -80,8 +80,6 @@ def _time_of(manifest: Manifest) -> str:
 
 def _left_out(subject: Subject) -> list[dict[str, Any]]:
     """Return the examples that steps kept of what they left out."""
-    versions = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
-    versions |= {manifest.ref: manifest for manifest in subject.costs}
     return [
         {
             "id": f"{ref} {reason} {number}",
@@ -93,7 +91,7 @@ def _left_out(subject: Subject) -> list[dict[str, Any]]:
                 "record": str(example.get("record", "")),
             },
         }
-        for ref, manifest in versions.items()
+        for ref, manifest in subject.versions.items()
         for reason, examples in _examples(manifest).items()
         for number, example in enumerate(examples)
     ]
@@ -106,8 +104,6 @@ def _examples(manifest: Manifest) -> dict[str, list[dict[str, Any]]]:
 
 def _failures(subject: Subject) -> list[dict[str, Any]]:
     """Return why requests failed, version by version."""
-    versions = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
-    versions |= {manifest.ref: manifest for manifest in subject.costs}
     return [
         {
             "dataset": manifest.name,
@@ -116,7 +112,7 @@ def _failures(subject: Subject) -> list[dict[str, Any]]:
             "sentence": failure.sentence,
             "accepted": manifest.accepted,
         }
-        for manifest in versions.values()
+        for manifest in subject.versions.values()
         for kind, failure in manifest.failures.items()
     ]
 

@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from srlm_data.core.errors import DataError, MissingError
-from srlm_data.core.packages import install_command, is_installed
+from srlm_data.core.packages import require
 from srlm_data.report._blind import draw_items
 from srlm_data.report._label_files import Format, check_name, read_labels, records_of
 from srlm_data.report._labels import draw_unlabelled, store_labels, take_in_drafts
+from srlm_data.report._page import write_page
 from srlm_data.report._review_page import page_of
 from srlm_data.store import Manifest, Place, open_store
 
@@ -46,7 +46,7 @@ def write_review(
     opened = open_store(store)
     reviewed = opened.resolve(ref)
     items = draw_unlabelled(opened, reviewed, check_name(by), n, seed)
-    _write(Path(output), page_of(reviewed, items, by, seed))
+    write_page(Path(output), page_of(reviewed, items, by, seed))
     return len(items)
 
 
@@ -80,12 +80,7 @@ def serve_review(
         DataError: there is nothing to review.
         StoreError: the store does not have the version.
     """
-    for package in ("starlette", "uvicorn"):
-        if not is_installed(package):
-            raise MissingError(
-                f"review: the package '{package}' is not installed. "
-                f"Run: {install_command(['view'])}, or write a page that needs none with -o FILE."
-            )
+    require(("starlette", "uvicorn"), "view", "review", "write a page that needs none with -o FILE")
     from srlm_data.report._review_server import Session, routes_of
     from srlm_data.report._server import serve
 
@@ -146,14 +141,5 @@ def export_review(
     opened = open_store(store)
     reviewed = opened.resolve(ref)
     records = records_of(form, reviewed.ref, draw_items(opened, reviewed, n, seed=seed))
-    _write(Path(output), json.dumps(records, indent=1))
+    write_page(Path(output), json.dumps(records, indent=1))
     return len(records)
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(
-            f"{file}: cannot be written, found '{error.strerror}'. Name another file with -o."
-        ) from None

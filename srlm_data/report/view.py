@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from srlm_data.core.errors import MissingError
-from srlm_data.core.packages import install_command, is_installed
+from srlm_data.core.packages import require
 from srlm_data.report._flows import subject_of
 from srlm_data.store import Place, open_store
 
@@ -30,12 +29,7 @@ def serve_view(
         ArgumentError: the port is taken.
         StoreError: the store does not have what is named.
     """
-    for package in ("starlette", "uvicorn"):
-        if not is_installed(package):
-            raise MissingError(
-                f"view: the package '{package}' is not installed. "
-                f"Run: {install_command(['view'])}, or write one file with 'srlm-data report'."
-            )
+    require(("starlette", "uvicorn"), "view", "view", "write one file with 'srlm-data report'")
     from srlm_data.report._live import Live, routes_of
     from srlm_data.report._review_server import Reviews
     from srlm_data.report._server import serve

@@ -21,6 +21,7 @@ from pydantic import Field
 from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.errors import DataError
+from srlm_data.core.ids import held_out_share
 from srlm_data.core.rows import BATCH, Candidates, Drops, Labels, Pairs, Rows
 from srlm_data.core.schema import CANDIDATES, PAIRS
 
@@ -127,7 +128,9 @@ def rank_by_labels(config: RankByLabels, candidates: Candidates, labels: Labels)
             candidates.view(connection, "candidates")
             labels.view(connection, "labels")
             connection.execute(_PREFERENCES)
-            connection.execute(_RANKED.format(seed=config.seed, share=config.eval_share))
+            connection.execute(
+                _RANKED.format(held_out=held_out_share(config.seed, config.eval_share))
+            )
             _refuse_others(connection, "rank_by_labels", "SELECT count(*) FROM points")
             drops.add_query(
                 connection,
@@ -156,9 +159,7 @@ _RANKED: Final = """
         FROM candidates JOIN points USING (candidate_id)
     ), spread AS (SELECT prompt_id, max(rank) AS last FROM placed GROUP BY prompt_id)
     SELECT candidate_id, placed.rank::INTEGER AS rank, CASE
-             WHEN md5_number_lower(concat_ws('/', {seed}, 'split', prompt_id))
-                  / 18446744073709551616 < {share} THEN 'eval'
-             ELSE 'train'
+             WHEN {held_out} THEN 'eval' ELSE 'train'
            END AS split, CASE
              WHEN placed.candidate_id IS NULL THEN 'unlabelled'
              WHEN last = 0 THEN 'no_preference'

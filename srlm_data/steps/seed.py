@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
-from srlm_data.core.ids import example_id, prompt_id, row_id
+from srlm_data.core.ids import example_id, held_out_share, prompt_id, row_id, split_key
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Candidates, Drops, Examples, Messages, Rows
 from srlm_data.core.schema import CANDIDATES, EXAMPLES, MESSAGES
@@ -169,11 +169,10 @@ def select_ranked(config: SelectRanked, messages: Messages, exclude: Examples) -
 
 def _ranked(config: SelectRanked) -> str:
     """The query of what was kept, with split and sample."""
-    key = f"concat_ws('/', {config.seed}, 'split', prompt_id)"
     held_out = (
-        f"md5_number_lower({key}) / 18446744073709551616 < {config.eval_share}"
+        held_out_share(config.seed, config.eval_share)
         if config.eval_prompts is None
-        else f"dense_rank() OVER (ORDER BY md5({key})) <= {config.eval_prompts}"
+        else f"dense_rank() OVER (ORDER BY md5({split_key(config.seed)})) <= {config.eval_prompts}"
     )
     return f"""
         SELECT prompt_id, prompt, response, rank,

@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 import srlm_data
 import synthetic
 from checkout import Cli
+from srlm_data.core import packages
 from srlm_data.core.errors import ArgumentError, DataError, MissingError, StoreError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES, PAIRS
-from srlm_data.report import review as reviewing
 from srlm_data.report._blind import draw_items
 from srlm_data.report._label_files import Label
 from srlm_data.report._labels import keep_draft, take_in_drafts
@@ -491,7 +491,7 @@ def test_one_server_has_the_reviews_of_several_people(pairs: Store) -> None:
 def test_without_its_packages_a_live_review_says_what_to_do(
     pairs: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reviewing, "is_installed", lambda package: False)
+    monkeypatch.setattr(packages, "is_installed", lambda package: False)
     with pytest.raises(
         MissingError, match=r"'starlette' is not installed. Run: .*\[view\].* -o FILE"
     ):

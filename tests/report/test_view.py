@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 import synthetic
 from checkout import Cli
+from srlm_data.core import packages
 from srlm_data.core.errors import MissingError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import JUDGMENTS
@@ -125,7 +126,7 @@ def test_a_running_build_is_followed(client: TestClient, store: Store) -> None:
 def test_without_its_packages_it_says_how_to_get_them(
     monkeypatch: pytest.MonkeyPatch, cli: Cli, store: Store
 ) -> None:
-    monkeypatch.setattr(view, "is_installed", lambda package: False)
+    monkeypatch.setattr(packages, "is_installed", lambda package: False)
     with pytest.raises(MissingError, match=r"'starlette' is not installed. Run: .*view") as error:
         view.serve_view(store=store)
     assert error.value.exit_code == 8
