@@ -21,7 +21,7 @@ import toy
 from crashes import Project, durable
 from srlm_data.core import filesystem
 from srlm_data.core.errors import StoreError
-from srlm_data.pipeline import _provenance, build
+from srlm_data.pipeline import build, provenance
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store, access
 from srlm_data.store import _verify as verify
@@ -329,7 +329,7 @@ def test_a_clock_that_jumps_back_changes_nothing_that_is_read(
 
     store = Store(tmp_path / "store")
     first = build.build(load(toy.write_recipe(tmp_path)), store)
-    monkeypatch.setattr(_provenance, "datetime", Yesterday)
+    monkeypatch.setattr(provenance, "datetime", Yesterday)
     changed = toy.write_recipe(tmp_path, ("n: 4", "n: 5"))
     second = build.build(load(changed), store)
     assert second["toy.pairs"].provenance["at"] < first["toy.pairs"].provenance["at"]
