@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -41,6 +41,8 @@ class Session:
         """Keep the label that a request holds."""
         try:
             label = Label.model_validate_json(await request.body())
+        except ClientDisconnect:  # a page that was left sends it again when it is opened again
+            return PlainTextResponse("review: this label did not arrive.\n", status_code=400)
         except ValidationError:
             return PlainTextResponse("review: this is not a label.\n", status_code=400)
         if (label.first_id, label.second_id) not in self._shown:

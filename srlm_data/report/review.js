@@ -17,7 +17,13 @@ const read = () => {
     return {};
   }
 };
-const labels = { ...review.labels, ...read() };
+const labels = { ...review.labels };
+const unsent = []; // made here after what the server has, on a page that was left too soon
+for (const [id, label] of Object.entries(read())) {
+  if (Date.parse(labels[id]?.labelled_at) >= Date.parse(label.labelled_at)) continue;
+  labels[id] = label;
+  unsent.push(label);
+}
 const keep = () => {
   try {
     localStorage.setItem(key, JSON.stringify(labels));
@@ -171,12 +177,14 @@ let sending = false;
 const send = async (label) => {
   if (!review.live) return;
   waiting.push(label);
+  tell("");
   if (sending) return;
   sending = true;
   while (waiting.length) {
     try {
       const answer = await fetch(review.live, {
         method: "POST",
+        keepalive: true,
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify(waiting[0]),
       });
@@ -261,4 +269,5 @@ byId("dataset").textContent = review.dataset;
 byId("by").textContent = `by ${review.by}`;
 document.title = `Review of ${review.dataset}`;
 show(next(0));
+unsent.forEach(send);
 document.documentElement.dataset.ready = "yes";

@@ -231,12 +231,17 @@ def test_a_live_review_goes_into_the_store_and_ends_with_the_server(
             for key in "12=s1":
                 page.keyboard.press(key)
             page.get_by_text("saved", exact=True).wait_for()
+            page.route("**", lambda route: route.abort(), times=1)  # this one is lost on its way
+            page.keyboard.press("2")
+            page.get_by_text("1 not saved yet").wait_for()
+            page.on("dialog", lambda dialog: dialog.accept())
             page.reload()
-            assert page.locator("#place").inner_text() == "6 of 60"
+            assert page.locator("#place").inner_text() == "7 of 60"
+            page.get_by_text("saved", exact=True).wait_for()
             assert "token" not in page.url
         finally:
             server.send_signal(signal.SIGINT)
             server.communicate(timeout=30)
     assert server.returncode == 0
-    assert store.resolve("one.pairs_labels").notes["people"] == {"reader": 5}
-    assert complaints == []
+    assert store.resolve("one.pairs_labels").notes["people"] == {"reader": 6}
+    assert [said for said in complaints if "ERR_FAILED" not in said] == []
