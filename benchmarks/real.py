@@ -33,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 TARGETS = ("sft", "eft", "m1", "judgments", "m2")
 """What is built in a process of its own, with what it reads and is not there yet."""
 
-MODEL_STEPS = {"sft_judgments": 0, "prompts": 64, "candidates": 0, "judgments": 200}
+MODEL_STEPS = {"sft_judgments": 0, "prompts": 64, "candidates": 0, "judgments": 320}
 """The steps that ask a model, and the most tokens of a response where the recipe says so."""
 
 TRAINED = ("sft", "m1", "m2")
@@ -52,7 +52,7 @@ MODELS = {
 SIZES = {
     "TRAINING": "lora: {rank: 8}, max_steps: STEPS, batch_size: 2, device_batch: 1, "
     "max_length: 256, dropout: 0, learning_rate: 1.0e-4, final_learning_rate: 1.0e-5",
-    "JUDGE": "max_tokens: 200, guided: true",
+    "JUDGE": "max_tokens: 320, guided: true",
 }
 
 
