@@ -215,8 +215,8 @@ class JudgeForm(JudgePrompt):
 
         It is what the reader reads: an object of JSON; else lines of reasons, then the score, the
         scores of the criteria, or a match of the reader's own expression; or one of the choices.
-        A reason in JSON has at most as many characters as ``max_tokens``: a small model knows no
-        end, and the score must still come.
+        Reasons are bounded by ``max_tokens``: a small model knows no end, and the score must still
+        come.
         """
         names = [criterion.name for criterion in self.criteria]
         if self.reader == "json":
@@ -225,11 +225,11 @@ class JudgeForm(JudgePrompt):
             return {"pattern": f"({'|'.join(map(re.escape, self.choices))})"}
         if self.reader == "regex":
             own = re.sub(r"\(\?P<\w+>", "(?:", str(self.regex))  # not all engines know names
-            return {"pattern": rf"([^\n]+\n\n?)+({own})"}
+            return {"pattern": _reasons(r"[^\n]", max_tokens) + f"({own})"}
         labels = names or ["Score"]
         number = _numbers(self.on)
         scores = "\n".join(f"{re.escape(label)}: {number}" for label in labels)
-        return {"pattern": f"{_lines_before(labels[0])}{scores}"}
+        return {"pattern": _reasons(_none_of(labels[0]), max_tokens) + scores}
 
 
 def _read(base: Path, name: object) -> dict[str, Any]:
@@ -277,14 +277,19 @@ def _numbers(scale: Scale) -> str:
     return f"({'|'.join(map(str, reversed(points)))})"
 
 
-def _lines_before(label: str) -> str:
-    """A pattern of one line of reasons or more, none of which begins as the score's line does."""
+def _reasons(start: str, max_tokens: int) -> str:
+    """A pattern of one to six lines, each begun by ``start``: at most three characters a token."""
+    longest = min(max_tokens // 2, 600)  # Figure 2: at most 100 words
+    return rf"({start}[^\n]{{0,{longest}}}\n\n?){{1,6}}"
+
+
+def _none_of(label: str) -> str:
+    """A pattern of the beginning of a line that does not begin as the score's line does."""
     head = label[:3]
     others = [
-        rf"{re.escape(head[:place])}[^{re.escape(letter)}\n][^\n]*"
-        for place, letter in enumerate(head)
+        rf"{re.escape(head[:place])}[^{re.escape(letter)}\n]" for place, letter in enumerate(head)
     ]
-    return f"(({'|'.join(others)})\n\n?)+"
+    return f"({'|'.join(others)})"
 
 
 def _object_of(fields: Sequence[str], scale: Scale, longest: int) -> dict[str, Any]:
