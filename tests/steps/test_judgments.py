@@ -146,7 +146,7 @@ def test_a_guided_judge_asks_for_texts_that_end_with_a_score():
     engine = FakeEngine(lambda request: "Good.\nScore: 4")
     rows = list(judge(Judge(guided=True), candidates("a"), models(), engine).dicts())
     assert {request.sampling.pattern for request in engine.asked} == {
-        Judge().constraint(64)["pattern"]
+        Judge().constraint(Judge().max_tokens)["pattern"]
     }
     assert Judge().identity() != Judge(guided=True).identity()
     assert re.fullmatch(Judge().constraint(64)["pattern"], "Two lines.\n\nScore: 0")
