@@ -43,10 +43,13 @@ MODELS = {
         "MODEL": "path: model, chat_template: gemma",
         "NEW_PROMPTS": "step: sql, type: prompts, inputs: {ift: ift}, query: "
         "\"SELECT prompt_id, prompt, 'ift' AS source FROM ift ORDER BY ALL LIMIT PROMPTS\"",
+        "DRAWING": "temperature: 0.7, top_p: 0.9",
     },
     "instruct": {
         "MODEL": "path: model",
         "NEW_PROMPTS": "step: self_instruct, examples: ift, model: m0, n: PROMPTS, max_tokens: 64",
+        # What its makers advise; without the penalty one answer in eight repeats itself for ever.
+        "DRAWING": "temperature: 0.7, top_p: 0.8, top_k: 20, repetition_penalty: 1.1",
     },
 }
 SIZES = {

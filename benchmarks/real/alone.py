@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -17,6 +18,8 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 import torch
 from vllm import LLM, SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
+
+from srlm_data.engines.protocol import DRAWING
 
 
 def main() -> None:
@@ -46,7 +49,7 @@ def main() -> None:
     print(json.dumps(speeds))
 
 
-def _parameters(sampling: dict[str, object], seed: int) -> SamplingParams:
+def _parameters(sampling: dict[str, Any], seed: int) -> SamplingParams:
     pattern = sampling["pattern"]
     return SamplingParams(
         temperature=sampling["temperature"],
@@ -54,6 +57,7 @@ def _parameters(sampling: dict[str, object], seed: int) -> SamplingParams:
         max_tokens=sampling["max_tokens"],
         stop=sampling["stop"],
         seed=seed,
+        **{name: sampling[name] for name in DRAWING if sampling[name] is not None},
         structured_outputs=StructuredOutputsParams(regex=pattern) if pattern else None,
     )
 
