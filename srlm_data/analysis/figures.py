@@ -62,7 +62,7 @@ def _union(
 
 # A candidate's id is hashed to 64 bits: ten million judgments take a third of the memory, and two
 # ids in four million meet with a chance of one in two million.
-_ANSWERS = """
+_ANSWERS = f"""
     CREATE TEMP TABLE answers AS
     WITH judged AS (
         SELECT dataset, hash(candidate_id) AS id, count(*) AS judgments, count(score) AS scored,
@@ -70,7 +70,8 @@ _ANSWERS = """
         FROM all_judgments GROUP BY ALL
     )
     SELECT c.dataset, hash(c.candidate_id) AS id, judged.* EXCLUDE (dataset, id), c.prompt_id,
-           length(response) AS length, hash(response) AS text, finish_reason = 'length' AS cut_off
+           length(response) AS length, hash({database.without_spaces("response")}) AS text,
+           finish_reason = 'length' AS cut_off
     FROM all_candidates AS c LEFT JOIN judged
       ON c.dataset = judged.dataset AND hash(c.candidate_id) = judged.id
     WHERE judged.id IS NOT NULL OR c.dataset NOT IN (SELECT dataset FROM judged)
@@ -81,8 +82,8 @@ def count_answers(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the table ``answers``, once for all figures that need it.
 
     It has one row a judged candidate (any candidate, where nobody judged): its prompt, its length,
-    its judgments, the least, the greatest and the mean of their scores, a hash of its text, and
-    whether ``max_tokens`` cut it off.
+    its judgments, the least, the greatest and the mean of their scores, a hash of its text without
+    white space, and whether ``max_tokens`` cut it off.
     """
     connection.execute(_ANSWERS)
 
@@ -218,14 +219,7 @@ def score_by_length(connection: duckdb.DuckDBPyConnection) -> Figures:
 
 SCORES: Final = "SELECT dataset, score AS value FROM all_judgments"
 APART: Final = "SELECT dataset, greatest - least AS value FROM answers WHERE scored > 1"
-MARGINS: Final = "SELECT dataset, margin AS value FROM all_pairs"
-LONGER: Final = """
-    SELECT dataset, list_sum([length(turn.content) FOR turn IN chosen])
-                    - list_sum([length(turn.content) FOR turn IN rejected]) AS value
-    FROM all_pairs
-"""
-"""What a histogram is made of: scores, points between the scores of one answer, points between
-chosen and rejected, and characters by which chosen is longer."""
+"""What a histogram is made of: scores, and points between the scores of one answer."""
 
 _MOST_BARS: Final = 64
 _RANGES: Final = 20

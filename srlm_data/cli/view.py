@@ -9,6 +9,7 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import announcing, open_option, port_option
+from srlm_data.cli._stopping import stop_tidily
 
 
 @click.command()
@@ -23,5 +24,6 @@ def view(store: Path, names: tuple[str, ...], port: int, opens: bool) -> None:
 
     RECIPEs are what the page begins with; without any it shows all that has something to show.
     """
+    stop_tidily()
     announce = announcing(f"view {store}", "it writes nothing but labels to the store", opens=opens)
     srlm_data.serve_view(*names, port=port, announce=announce, store=store)

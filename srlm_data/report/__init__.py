@@ -3,7 +3,7 @@
     flows        which versions the page is about
     funnel       what became of the prompts, and why
     summary      the flow, four figures, charts, models, costs: what is shown before a click
-    rows         the rows behind a figure
+    rows         the rows behind a figure, and their texts
     sample       those that an offline page holds
     prompt_map   where the prompts lie
     page         one file of HTML that loads nothing and obeys nobody; page/ is its source
@@ -16,9 +16,9 @@ Python is as large as the page, not as the data.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
@@ -32,7 +32,7 @@ from srlm_data.report._prompt_map import prompt_map
 from srlm_data.report._rows import index_rows
 from srlm_data.report._sample import sample_rows
 from srlm_data.report._summary import summarize
-from srlm_data.store import Place, Store, open_store
+from srlm_data.store import Manifest, Place, Store, open_store
 
 
 def write_report(
@@ -71,10 +71,14 @@ def write_report(
     return warnings
 
 
-def health_of(store: Store, subject: Subject) -> dict[str, list[HealthWarning]]:
+def health_of(
+    store: Store,
+    subject: Subject,
+    check: Callable[[Store, Manifest], list[HealthWarning]] = check_health,
+) -> dict[str, list[HealthWarning]]:
     """Return dataset -> what is worth knowing of the versions of a subject."""
     versions = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
-    return {manifest.name: check_health(store, manifest) for manifest in versions.values()}
+    return {manifest.name: check(store, manifest) for manifest in versions.values()}
 
 
 def offline_data(
@@ -96,15 +100,29 @@ def offline_data(
         }
 
 
+PARTS: Final = 3
+"""Parts that the figures are counted in, beside the health of each version."""
+
+
 @contextlib.contextmanager
-def connected(store: Store, flows: Sequence[Flow]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a connection to the figures and the rows of the flows, each under its label."""
+def connected(
+    store: Store, flows: Sequence[Flow], begin: Callable[[str], None] = lambda _: None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection to the figures and the rows of the flows, each under its label.
+
+    Args:
+        store: where the versions lie.
+        flows: what is counted.
+        begin: called with what is counted next.
+    """
     with figures.connect(
         store,
         candidates={flow.label: flow.candidates for flow in flows},
         judgments={flow.label: flow.judgments for flow in flows if flow.judgments},
         pairs={flow.label: flow.pairs for flow in flows if flow.pairs},
     ) as connection:
+        begin("the judgments of each answer")
         figures.count_answers(connection)
+        begin("the pairs")
         index_rows(connection)
         yield connection

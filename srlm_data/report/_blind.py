@@ -101,11 +101,12 @@ _DRAWN: Final = {
         ) USING (pair_id)
         ORDER BY {_PLACE.format(id="pair_id")}, pair_id
     """,
-    # Of answers that say the same, one stands for all; of the others, two are drawn.
+    # Of answers that say the same but for white space, one stands for all, as where pairs are made;
+    # of the others, two are drawn.
     CANDIDATES.name: f"""
         WITH texts AS (
             SELECT prompt_id, min(candidate_id) AS candidate_id FROM reviewed
-            GROUP BY prompt_id, md5(response)
+            GROUP BY prompt_id, md5({database.without_spaces("response")})
         ), drawn AS (
             SELECT prompt_id, list(candidate_id ORDER BY {_PLACE.format(id="candidate_id")})[:2]
                      AS ids

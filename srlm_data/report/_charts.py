@@ -65,7 +65,7 @@ def charts_of(
         "The pairs",
         "How clear are they?",
         ("points between chosen and rejected", "pairs"),
-        figures.histogram(connection, figures.MARGINS),
+        figures.histogram(connection, "SELECT dataset, margin AS value FROM paired"),
         labels,
         pairs,
         {"table": "pairs", "field": "margin", "sort": "margin"},
@@ -76,7 +76,7 @@ def charts_of(
         "The pairs",
         "Is chosen longer than rejected?",
         ("characters by which chosen is longer", "pairs"),
-        figures.histogram(connection, figures.LONGER),
+        figures.histogram(connection, "SELECT dataset, longer AS value FROM paired"),
         labels,
         pairs,
         {"table": "pairs", "field": "longer", "sort": "longer"},
@@ -103,22 +103,6 @@ def _bars(
     says: list[dict[str, str]],
 ) -> dict[str, Any]:
     """Return a histogram: a series a flow, each bar with its interval and its rows."""
-    series: dict[str, list[dict[str, Any]]] = {label: [] for label in labels}
-    for row in rows:
-        low, high = wilson(row["share"], n[row["dataset"]])
-        chosen = {**table, "dataset": row["dataset"], "low": row["low"], "high": row["high"]}
-        series[row["dataset"]].append(
-            {
-                "at": row["at"],
-                "from": row["low"],
-                "to": row["high"],
-                "share": row["share"],
-                "low": low,
-                "high": high,
-                "count": row["count"],
-                "select": select(**chosen),
-            }
-        )
     return {
         "id": name,
         "kind": "bars",
@@ -128,41 +112,19 @@ def _bars(
         "y": axes[1],
         "unit": "pairs" if axes[1] == "pairs" else "answers",
         "exact": all(row["exact"] for row in rows),
-        "series": [
-            {"label": label, "n": n[label], "points": points}
-            for label, points in series.items()
-            if points
-        ],
+        "series": _series(
+            rows,
+            labels,
+            n,
+            lambda row: {"at": row["at"], "from": row["low"], "to": row["high"]},
+            lambda row: {**table, "low": row["low"], "high": row["high"]},
+        ),
         "says": says,
     }
 
 
 def _states(states: Figures, labels: Sequence[str], n: Mapping[str, int]) -> dict[str, Any]:
     """Return what became of the judgments, as rows of bars."""
-    series = []
-    for label in labels:
-        points = []
-        for row in states:
-            if row["dataset"] == label:
-                low, high = wilson(row["share"], n[label])
-                chosen = {
-                    "table": "judgments",
-                    "dataset": label,
-                    "word": "state",
-                    "value": row["state"],
-                }
-                points.append(
-                    {
-                        "name": row["state"],
-                        "share": row["share"],
-                        "low": low,
-                        "high": high,
-                        "count": row["judgments"],
-                        "select": select(**chosen),
-                    }
-                )
-        if points:
-            series.append({"label": label, "n": n[label], "points": points})
     return {
         "id": "states",
         "kind": "rows",
@@ -170,9 +132,40 @@ def _states(states: Figures, labels: Sequence[str], n: Mapping[str, int]) -> dic
         "title": "Can its judgments be read?",
         "y": "judgments",
         "unit": "answers",
-        "series": series,
+        "series": _series(
+            [{**row, "count": row["judgments"]} for row in states],
+            labels,
+            n,
+            lambda row: {"name": row["state"]},
+            lambda row: {"table": "judgments", "word": "state", "value": row["state"]},
+        ),
         "says": [],
     }
+
+
+def _series(
+    rows: Figures,
+    labels: Sequence[str],
+    n: Mapping[str, int],
+    place: Callable[[Row], dict[str, Any]],
+    chosen: Callable[[Row], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return shares as a series a flow, each point with its interval and the rows it counts."""
+    points: dict[str, list[dict[str, Any]]] = {label: [] for label in labels}
+    for row in rows:
+        label = row["dataset"]
+        low, high = wilson(row["share"], n[label])
+        points[label].append(
+            {
+                **place(row),
+                "share": row["share"],
+                "low": low,
+                "high": high,
+                "count": row["count"],
+                "select": select(dataset=label, **chosen(row)),
+            }
+        )
+    return [{"label": label, "n": n[label], "points": own} for label, own in points.items() if own]
 
 
 def _lines(rows: Figures, labels: Sequence[str], overview: Figures) -> dict[str, Any]:

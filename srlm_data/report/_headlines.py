@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from srlm_data.analysis import figures, health_checks
@@ -50,13 +50,22 @@ _HEADLINES: Final[tuple[tuple[str, str, Callable[[float], bool], str], ...]] = (
 """Figure, what it is a share of, whether it is as it should be, and how that is said."""
 
 
-def headlines_of(store: Store, flow: Flow, overview: Figures) -> list[dict[str, Any]]:
-    """Return the first four shares that a flow has, held against those of the iteration before."""
+def headlines_of(
+    store: Store, flow: Flow, flows: Sequence[Flow], overview: Figures
+) -> list[dict[str, Any]]:
+    """Return the first four shares that a flow has, held against those of the iteration before.
+
+    Args:
+        store: where the iteration before lies.
+        flow: one of those that the page shows.
+        flows: all of them, which are counted already.
+        overview: their figures.
+    """
     own = next((row for row in overview if row["dataset"] == flow.label), None)
     if own is None:
         return []
     shares = _shares(flow.pairs, own)
-    name, before = _before(store, flow)
+    name, before = _before(store, flow, flows, overview)
     headlines: list[dict[str, Any]] = []
     for figure, title, is_fine, wanted in _HEADLINES:
         share, n = shares.get(figure, (None, 0))
@@ -111,12 +120,19 @@ def _select_headline(flow: Flow, figure: str, row: Row) -> dict[str, Any]:
     return select(dataset=flow.label, **chosen)
 
 
-def _before(store: Store, flow: Flow) -> tuple[str, dict[str, tuple[float | None, int]]]:
+def _before(
+    store: Store, flow: Flow, flows: Sequence[Flow], overview: Figures
+) -> tuple[str, dict[str, tuple[float | None, int]]]:
     """Return the name of the pairs of the iteration before, and their shares."""
     graph = Graph(store)
     pairs = graph.pairs_before(flow.candidates)
     if pairs is None:
         return "", {}
+    name = pairs.name.partition(".")[0]
+    for other in flows:
+        if other.pairs and other.pairs.ref == pairs.ref:
+            counted = [row for row in overview if row["dataset"] == other.label]
+            return name, _shares(pairs, counted[0]) if counted else {}
     judgments, candidates = graph.nearest(pairs, JUDGMENTS), graph.nearest(pairs, CANDIDATES)
     if judgments is None or candidates is None:
         return "", {}
@@ -128,4 +144,4 @@ def _before(store: Store, flow: Flow) -> tuple[str, dict[str, tuple[float | None
     ) as connection:
         figures.count_answers(connection)
         [row] = figures.overview(connection)
-    return pairs.name.partition(".")[0], _shares(pairs, row)
+    return name, _shares(pairs, row)

@@ -18,24 +18,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from srlm_data import report
 from srlm_data.analysis import queries, query
-from srlm_data.core.errors import ArgumentError, DataError, StoreError
-from srlm_data.core.packages import is_installed
-from srlm_data.report._flows import Subject, subject_of
+from srlm_data.analysis.health_checks import HealthWarning, check_health
+from srlm_data.core.errors import ArgumentError, StoreError
+from srlm_data.report._flows import subject_of
 from srlm_data.report._page import page_of
-from srlm_data.report._prompt_map import draw_map, sample_prompts
-from srlm_data.report._rows import (
-    LONGEST,
-    Reader,
-    Selection,
-    count_all,
-    count_rows,
-    find_rows,
-    version_rows,
-)
-from srlm_data.report._summary import summarize
-from srlm_data.store import Store
+from srlm_data.report._rows import Selection
+from srlm_data.report._session import Counting, Session, fingerprint, within
+from srlm_data.report._texts import LONGEST, version_rows
+from srlm_data.store import Manifest, Store
 
 _SESSIONS: Final = 3
 """Choices of recipes whose counted figures are kept; each holds some memory."""
@@ -46,7 +37,6 @@ _WHOLE: Final = 5_000_000
 _ROWS_OF_SQL: Final = 500
 _CELL_OF_SQL: Final = 2000
 _SECONDS_OF_SQL: Final = 120.0
-_MAP_POINTS: Final = 1000
 
 _BUILDING: Final = re.compile(r"([a-z]\w*\.[a-z]\w*)\.[0-9a-f]{16}\.lock")
 
@@ -57,18 +47,65 @@ class Live:
     def __init__(self, store: Store, names: Sequence[str] = ()) -> None:
         self._store = store
         self._names = tuple(names)
-        self._sessions: OrderedDict[tuple[str, ...], _Session] = OrderedDict()
-        self._lock = threading.Lock()
+        self._sessions: OrderedDict[tuple[str, ...], Session] = OrderedDict()
+        self._warnings: dict[str, list[HealthWarning]] = {}
+        self._counting: Counting | None = None
+        self._sql: duckdb.DuckDBPyConnection | None = None
+        self._is_stopped = False
+        self._lock = threading.Lock()  # one count at a time
+
+    def stop(self) -> None:
+        """Stop what is being counted or asked: the server ends, and nobody waits for it."""
+        self._is_stopped = True
+        if counting := self._counting:
+            counting.stop()
+        connections = [session.connection for session in self._sessions.values()]
+        for connection in filter(None, [*connections, self._sql]):
+            with contextlib.suppress(duckdb.Error):  # it was closed just now
+                connection.interrupt()
 
     def close(self) -> None:
         """Let go of all that was counted."""
-        for session in self._sessions.values():
-            session.close()
         self._sessions.clear()
 
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return what the page shows before anybody clicks."""
-        return self._session(names).summary
+        """Return what the page shows before anybody clicks, of the latest versions."""
+        return self._latest_session(tuple(self._chosen(names))).summary
+
+    def _session(self, names: Sequence[str]) -> Session:
+        """Return what was counted last of some recipes: the rows are those of the page on show."""
+        chosen = tuple(self._chosen(names))
+        return self._sessions.get(chosen) or self._latest_session(chosen)
+
+    def _latest_session(self, chosen: tuple[str, ...]) -> Session:
+        """Return the session of some recipes, made anew where a version was replaced."""
+        with self._lock:
+            latest = self._latest(chosen)
+            session = self._sessions.get(chosen)
+            if session is None or session.latest != latest:
+                session = self._count(chosen, latest)
+            self._sessions[chosen] = session
+            self._sessions.move_to_end(chosen)
+            while len(self._sessions) > _SESSIONS:
+                self._sessions.popitem(last=False)
+            return session
+
+    def _count(self, names: Sequence[str], latest: Mapping[str, str]) -> Session:
+        subject = subject_of(self._store, names)
+        counting = self._counting = Counting(subject)
+        if self._is_stopped:
+            counting.stop()
+
+        def check(store: Store, manifest: Manifest) -> list[HealthWarning]:
+            counting.begin(f"the health of {manifest.name}")
+            if manifest.ref not in self._warnings:  # no version ever changes
+                self._warnings[manifest.ref] = check_health(store, manifest)
+            return self._warnings[manifest.ref]
+
+        try:
+            return Session(self._store, subject, latest, check, counting)
+        finally:
+            self._counting = None
 
     def map(self, names: Sequence[str]) -> dict[str, Any] | None:
         """Return the map of the prompts; None where it cannot be drawn."""
@@ -88,8 +125,8 @@ class Live:
             raise ArgumentError(f"rows: {_first_line(error)}. Reload the page.") from None
         if selection.table == "version":
             manifest = self._store.resolve(selection.dataset)
-            rows = version_rows(self._store, manifest, selection, longest=longest)
-            return {"rows": rows, "total": 1 if selection.id else manifest.rows}
+            rows, total = version_rows(self._store, manifest, selection, longest=longest)
+            return {"rows": rows, "total": total}
         return self._session(names).rows(selection, longest)
 
     def sql(self, text: str) -> dict[str, Any]:
@@ -98,19 +135,18 @@ class Live:
         Raises:
             DataError: it is none, or DuckDB refuses it, or it takes too long.
         """
-        with query.connect(self._store) as connection, query.refused(self._store, text):
-            stop = threading.Timer(_SECONDS_OF_SQL, connection.interrupt)
-            stop.start()
-            try:
-                answer = query.run(connection, self._store, text)
-                rows = answer.limit(_ROWS_OF_SQL + 1).fetchall()
-            except (duckdb.InterruptException, KeyboardInterrupt):
-                raise DataError(
-                    f"sql: the query took longer than {_SECONDS_OF_SQL:.0f} seconds. "
-                    "Ask for less, or use 'srlm-data sql'."
-                ) from None
-            finally:
-                stop.cancel()
+        too_long = (
+            f"sql: the query took longer than {_SECONDS_OF_SQL:.0f} seconds. "
+            "Ask for less, or use 'srlm-data sql'."
+        )
+        with (
+            query.connect(self._store) as connection,
+            query.refused(self._store, text),
+            within(connection, _SECONDS_OF_SQL, too_long),
+        ):
+            self._sql = connection
+            answer = query.run(connection, self._store, text)
+            rows = answer.limit(_ROWS_OF_SQL + 1).fetchall()
             return {
                 "columns": answer.columns,
                 "rows": [[_cell(value) for value in row] for row in rows[:_ROWS_OF_SQL]],
@@ -118,31 +154,16 @@ class Live:
             }
 
     def state(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return which versions are the latest, what can be shown, and what is being built."""
+        """Return what changes: the latest versions, the recipes, what is counted and built."""
         chosen = self._chosen(names)
         return {
-            "fingerprint": json.dumps(self._latest(chosen)),
+            "fingerprint": fingerprint(self._latest(chosen)),
+            "counting": self._counting and self._counting.as_json(),
             "names": chosen,
             "recipes": self._recipes(),
             "building": self._building(),
             "queries": {name: queries.load(name) for name in queries.shipped()},
         }
-
-    def _session(self, names: Sequence[str]) -> _Session:
-        """Return the session of some recipes, made anew where a version was replaced."""
-        chosen = tuple(self._chosen(names))
-        latest = self._latest(chosen)
-        with self._lock:
-            session = self._sessions.pop(chosen, None)
-            if session and session.latest != latest:
-                session.close()
-                session = None
-            if session is None:
-                session = _Session(self._store, subject_of(self._store, chosen), latest)
-            self._sessions[chosen] = session
-            while len(self._sessions) > _SESSIONS:
-                self._sessions.popitem(last=False)[1].close()
-            return session
 
     def _chosen(self, names: Sequence[str]) -> list[str]:
         """Return the recipes that were asked for, or those of the command, or all of them."""
@@ -180,49 +201,6 @@ class Live:
             with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
                 size += journal.stat().st_size
         return [{"name": name, "answers": size if len(names) == 1 else 0} for name in names]
-
-
-class _Session:
-    """The counted figures and indexed rows of some recipes; one question at a time."""
-
-    def __init__(self, store: Store, subject: Subject, latest: Mapping[str, str]) -> None:
-        self.latest = latest
-        self._store = store
-        self._subject = subject
-        self._lock = threading.Lock()
-        self._drawing = threading.Lock()
-        self._map: list[dict[str, Any] | None] = []
-        with contextlib.ExitStack() as stack:
-            self._connection = stack.enter_context(report.connected(store, subject.flows))
-            warnings = report.health_of(store, subject)
-            summary = summarize(self._connection, store, subject, warnings)
-            self.summary = {**summary, "counts": count_all(self._connection, subject.flows)}
-            self._stack = stack.pop_all()
-
-    def close(self) -> None:
-        with self._lock:
-            self._stack.close()
-
-    def rows(self, selection: Selection, longest: int) -> dict[str, Any]:
-        with self._lock:
-            reader = Reader(self._connection, self._subject.models, longest)
-            hits = find_rows(self._connection, selection)
-            rows = reader.read(selection.table, hits)
-            whole = len(hits) < selection.limit and not selection.offset
-            total = len(hits) if whole else count_rows(self._connection, selection)
-            return {"rows": rows, "total": total}
-
-    def map(self) -> dict[str, Any] | None:
-        if not self._subject.flows or not is_installed("sklearn"):
-            return None
-        with self._drawing:  # rows are read meanwhile: it takes seconds
-            if not self._map:
-                with self._lock:
-                    prompts = sample_prompts(
-                        self._connection, self._store, self._subject.flows, _MAP_POINTS
-                    )
-                self._map = [draw_map(prompts)]
-            return self._map[0]
 
 
 def routes_of(live: Live) -> list[BaseRoute]:

@@ -2,31 +2,27 @@
 
 A :class:`Selection` says which rows are wanted; the page sends it to the server, or holds it
 against the sample of an offline file. What is sorted and filtered by lies in narrow tables, made
-once (:func:`index_rows`); texts are read from the versions, which are sorted by the ids of prompts.
+once (:func:`index_rows`); what a search matches is found once for all pages of its list.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from srlm_data.analysis.figures import Figures, fetch
-from srlm_data.core import database
-from srlm_data.core.messages import text_of
-from srlm_data.core.schema import CONVERSATION, DATASET_TYPES
+from srlm_data.analysis.figures import Figures
 from srlm_data.report._flows import Flow
-from srlm_data.store import Manifest, Store
 
 Table = Literal["pairs", "answers", "judgments", "prompts", "version"]
 
 TABLES: Final[tuple[Table, ...]] = ("pairs", "answers", "judgments", "prompts")
 """The kinds of rows that a flow has."""
 
-_SORTS: Final[Mapping[str, tuple[str, ...]]] = {
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "pairs": (
         *("margin", "length", "longer", "spread", "disagreement"),
         *("chosen_score", "rejected_score", "chosen_length", "rejected_length"),
@@ -47,9 +43,6 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 MOST: Final = 200
 """Rows of one answer of the server."""
-
-LONGEST: Final = 4000
-"""Characters of a text that a list of rows shows; what is beyond is counted."""
 
 
 class Selection(BaseModel):
@@ -83,7 +76,7 @@ class Selection(BaseModel):
 
     @model_validator(mode="after")
     def _columns_are_the_tables(self) -> Self:
-        numbers, words = _SORTS[self.table], _WORDS.get(self.table, ())
+        numbers, words = COLUMNS[self.table], _WORDS.get(self.table, ())
         for column, known in ((self.sort, numbers), (self.field, numbers), (self.word, words)):
             if column and column not in known:
                 raise ValueError(f"the table '{self.table}' has no column '{column}'")
@@ -163,22 +156,60 @@ _SOURCES: Final[Mapping[str, tuple[str, str]]] = {
     "judgments": ("all_judgments", "judgment_id"),
     "prompts": ("unpaired", "prompt_id"),
 }
+"""Table -> where its rows are found, and the column that identifies one."""
 
-_TEXTS: Final[Mapping[str, str]] = {
-    "pairs": ("(dataset, pair_id) IN (SELECT (dataset, pair_id) FROM all_pairs WHERE {pairs})"),
-    "answers": (
-        "(dataset, id) IN "
-        "(SELECT (dataset, hash(candidate_id)) FROM all_candidates WHERE {answers})"
-    ),
-    "judgments": "contains(lower(text), {search})",
-    "prompts": (
-        "(dataset, prompt_id) IN (SELECT (dataset, prompt_id) FROM all_candidates WHERE {answers})"
-    ),
+
+def holds(*texts: str) -> str:
+    """Return the SQL condition that one of some columns of text holds ``$search``."""
+    return f"contains(lower(concat_ws(chr(10), {', '.join(texts)})), $search)"
+
+
+def turns(conversation: str) -> str:
+    """Return SQL for the texts of a conversation."""
+    return f"array_to_string(list_transform({conversation}, lambda turn: turn.content), chr(10))"
+
+
+_ANSWER: Final = (
+    f"FROM all_candidates WHERE $dataset IN ('', dataset) AND ({holds(turns('prompt'), 'response')}"
+)
+_MATCHES: Final[Mapping[str, str]] = {
+    "pairs": f"""
+        SELECT dataset, pair_id AS key FROM all_pairs
+        WHERE $dataset IN ('', dataset) AND ({holds(*map(turns, ("prompt", "chosen", "rejected")))}
+              OR starts_with(pair_id, $search))
+    """,
+    "answers": f"""
+        SELECT dataset, hash(candidate_id) AS key {_ANSWER} OR starts_with(candidate_id, $search))
+    """,
+    "judgments": f"""
+        SELECT dataset, judgment_id AS key FROM all_judgments
+        WHERE $dataset IN ('', dataset) AND ({holds("text")} OR starts_with(judgment_id, $search))
+    """,
+    "prompts": f"""
+        SELECT DISTINCT dataset, prompt_id AS key {_ANSWER} OR starts_with(prompt_id, $search))
+    """,
 }
+"""Table -> the query of its rows whose texts hold what is searched."""
 
 
-def _condition(selection: Selection) -> tuple[str, dict[str, Any]]:
+def _search(connection: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    """Create the table ``matches`` of a search, unless it is there: every text is looked at."""
+    searched = json.dumps([selection.table, selection.dataset, selection.search])
+    if connection.execute("SELECT getvariable('searched')").fetchall() == [(searched,)]:
+        return
+    connection.execute("SET VARIABLE searched = NULL")  # in case that this one is stopped
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE matches AS {_MATCHES[selection.table]}",
+        {"dataset": selection.dataset, "search": selection.search.lower()},
+    )
+    connection.execute("SET VARIABLE searched = ?", [searched])
+
+
+def _condition(
+    connection: duckdb.DuckDBPyConnection, selection: Selection
+) -> tuple[str, dict[str, Any]]:
     """Return what the rows of a selection fulfil, and its values."""
+    _, key = _SOURCES[selection.table]
     parts = ["true"]
     values: dict[str, Any] = {}
     if selection.dataset:
@@ -194,29 +225,17 @@ def _condition(selection: Selection) -> tuple[str, dict[str, Any]]:
         parts.append(f"{selection.word}::VARCHAR = $value")
         values["value"] = selection.value
     if selection.id:
-        parts.append(f"{_SOURCES[selection.table][1]}::VARCHAR = $id")
+        parts.append(f"{key}::VARCHAR = $id")
         values["id"] = selection.id
     if selection.search:
-        contains = "contains(lower(concat_ws('\n', {})), $search)"
-        turns = "list_transform({}, lambda turn: turn.content)::VARCHAR"
-        parts.append(
-            _TEXTS[selection.table].format(
-                pairs=contains.format(
-                    ", ".join(turns.format(side) for side in ("prompt", "chosen", "rejected"))
-                )
-                + " OR starts_with(pair_id, $search)",
-                answers=contains.format(f"{turns.format('prompt')}, response")
-                + " OR starts_with(candidate_id, $search)",
-                search="$search",
-            )
-        )
-        values["search"] = selection.search.lower()
-    return " AND ".join(f"({part})" for part in parts), values
+        _search(connection, selection)
+        parts.append(f"(dataset, {key}) IN (SELECT (dataset, key) FROM matches)")
+    return " AND ".join(parts), values
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, selection: Selection) -> int:
     """Count the rows of a selection."""
-    condition, values = _condition(selection)
+    condition, values = _condition(connection, selection)
     source, _ = _SOURCES[selection.table]
     counting = f"SELECT count(*) FROM {source} WHERE {condition}"
     [(count,)] = connection.execute(counting, values).fetchall()
@@ -238,252 +257,19 @@ def count_all(
 
 def find_rows(connection: duckdb.DuckDBPyConnection, selection: Selection) -> Figures:
     """Return what identifies the rows of a selection, and what they can be sorted by, in order."""
-    condition, values = _condition(selection)
+    condition, values = _condition(connection, selection)
     source, key = _SOURCES[selection.table]
     order = ""
     if selection.sort:
         direction = "DESC" if selection.descending else "ASC"
         order = f"ORDER BY {selection.sort} {direction} NULLS LAST, {key}"
-    elif selection.table != "judgments":  # of which the first are read and no more
+    elif selection.table != "judgments":
         order = f"ORDER BY {key}"
+    # Of judgments the first of the files are read and no more, page after page.
+    connection.execute(f"SET preserve_insertion_order = {not order}")
     wanted = (
         f"SELECT * FROM {source} WHERE {condition} {order} "
         f"LIMIT {selection.limit} OFFSET {selection.offset}"
     )
     rows: Figures = connection.sql(wanted, params=values).to_arrow_table().to_pylist()
     return rows
-
-
-# -------------------------------------------------------------------------------------- reading
-
-
-class Reader:
-    """Reads the texts of rows that were found.
-
-    Args:
-        connection: to the versions.
-        names: digest -> the name of a model.
-        longest: characters of a text that are shown.
-    """
-
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        names: Mapping[str, str],
-        longest: int = LONGEST,
-    ) -> None:
-        self._connection = connection
-        self._names = names
-        self._longest = longest
-
-    def read(self, table: Table, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return rows as a page shows them, in the order in which they were found."""
-        if not hits:
-            return []
-        reading = {
-            "pairs": self._pairs,
-            "answers": self._answers,
-            "judgments": self._judgments,
-            "prompts": self._prompts,
-        }
-        return reading[table](hits)
-
-    def _pairs(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        texts = {
-            (row["dataset"], row["pair_id"]): row for row in self._of_prompts("all_pairs", hits)
-        }
-        judged = self._judged(hits)
-        records = []
-        for row in hits:
-            pair = texts[row["dataset"], row["pair_id"]]
-            sides = {
-                side: {
-                    "id": pair[f"{side}_id"],
-                    "text": self._turns(pair[side]),
-                    "score": row[f"{side}_score"],
-                    "length": row[f"{side}_length"],
-                    "judgments": judged.get((row["dataset"], pair[f"{side}_id"]), []),
-                }
-                for side in ("chosen", "rejected")
-            }
-            records.append(
-                {
-                    "id": row["pair_id"],
-                    **{name: row[name] for name in ("dataset", *_SORTS["pairs"])},
-                    "model": self._name(pair["model"]),
-                    "prompt": self._conversation(pair["prompt"]),
-                    **sides,
-                }
-            )
-        return records
-
-    def _answers(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        texts = {
-            (row["dataset"], row["key"]): row for row in self._of_prompts("all_candidates", hits)
-        }
-        judged = self._judged(hits)
-        records = []
-        for row in hits:
-            answer = texts[row["dataset"], row["id"]]
-            records.append(
-                {
-                    "id": answer["candidate_id"],
-                    "key": str(row["id"]),  # 64 bits are more than a number of JavaScript holds
-                    **{name: row[name] for name in ("dataset", *_SORTS["answers"])},
-                    "cut_off": str(row["cut_off"]).lower(),
-                    "model": self._name(answer["model"]),
-                    "prompt": self._conversation(answer["prompt"]),
-                    "answer": self._side(answer, judged, row),
-                }
-            )
-        return records
-
-    def _judgments(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        answers = {
-            (row["dataset"], row["candidate_id"]): row
-            for row in self._of_prompts("all_candidates", hits)
-        }
-        records = []
-        for row in hits:
-            answer = answers.get((row["dataset"], row["candidate_id"]))
-            records.append(
-                {
-                    "id": row["judgment_id"],
-                    "dataset": row["dataset"],
-                    "model": self._name(answer["model"] if answer else None),
-                    "prompt": self._conversation(answer["prompt"]) if answer else [],
-                    "answer": {
-                        "id": row["candidate_id"],
-                        "text": self._cut(answer["response"]) if answer else "",
-                        "length": len(answer["response"]) if answer else None,
-                        "score": row["score"],
-                        "judgments": [self._judgment(row)],
-                    },
-                    "score": row["score"],
-                    "state": row["state"],
-                }
-            )
-        return records
-
-    def _prompts(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for answer in self._of_prompts("all_candidates", hits):
-            answers.setdefault((answer["dataset"], answer["prompt_id"]), []).append(answer)
-        judged = self._judged(hits)
-        records = []
-        for row in hits:
-            own = answers[row["dataset"], row["prompt_id"]]
-            records.append(
-                {
-                    "id": row["prompt_id"],
-                    "dataset": row["dataset"],
-                    **{name: row[name] for name in ("gap", "best", "reason")},
-                    "answers": row["answers"],
-                    "model": self._name(own[0]["model"]),
-                    "prompt": self._conversation(own[0]["prompt"]),
-                    "all": [self._side(answer, judged, row) for answer in own],
-                }
-            )
-        return records
-
-    def _of_prompts(self, view: str, hits: Sequence[Mapping[str, Any]]) -> Figures:
-        """Return the rows of the prompts of what was found: a version is sorted by prompts."""
-        key = ", hash(candidate_id) AS key" if view == "all_candidates" else ""
-        ids = sorted({row["prompt_id"] for row in hits})
-        datasets = sorted({row["dataset"] for row in hits})
-        only = "AND dataset = $2" if len(datasets) == 1 else ""  # the others' files are not read
-        return fetch(
-            self._connection,
-            f"SELECT *{key} FROM {view} WHERE prompt_id IN (SELECT unnest($1::VARCHAR[])) {only}",
-            ids,
-            *(datasets if only else []),
-        )
-
-    def _judged(
-        self, hits: Sequence[Mapping[str, Any]]
-    ) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        """Return the judgments of the prompts of what was found, by the answer that they are of."""
-        judged: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        rows = self._of_prompts("all_judgments", hits)
-        for row in sorted(rows, key=lambda row: (row["candidate_id"], row["repeat"])):
-            judged.setdefault((row["dataset"], row["candidate_id"]), []).append(self._judgment(row))
-        return judged
-
-    def _side(
-        self,
-        answer: Mapping[str, Any],
-        judged: Mapping[tuple[str, str], list[dict[str, Any]]],
-        row: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        judgments = judged.get((row["dataset"], answer["candidate_id"]), [])
-        scores = [judgment["score"] for judgment in judgments if judgment["score"] is not None]
-        return {
-            "id": answer["candidate_id"],
-            "text": self._cut(answer["response"]),
-            "length": len(answer["response"]),
-            "score": sum(scores) / len(scores) if scores else None,
-            "judgments": judgments,
-        }
-
-    def _judgment(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "id": row["judgment_id"],
-            "state": row["state"],
-            "score": row["score"],
-            "text": self._cut(row["text"] or row.get("error") or ""),
-            "model": self._name(row["model"]),
-        }
-
-    def _conversation(self, turns: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-        return [{"role": turn["role"], "text": self._cut(text_of(turn))} for turn in turns]
-
-    def _turns(self, turns: Iterable[Mapping[str, Any]]) -> str:
-        return self._cut("\n\n".join(map(text_of, turns)))
-
-    def _name(self, digest: str | None) -> str:
-        return self._names.get(digest, digest[:12]) if digest else ""
-
-    def _cut(self, text: str) -> str:
-        return shortened(text, self._longest)
-
-
-def version_rows(
-    store: Store, manifest: Manifest, selection: Selection, *, longest: int = LONGEST
-) -> list[dict[str, Any]]:
-    """Return rows of any version, in the order of their files, each value as a text."""
-    dataset_type = DATASET_TYPES[manifest.type]
-    schema = dataset_type.schema
-    wanted = f"WHERE {dataset_type.id} = $1" if selection.id else ""
-    with database.connect(memory=database.LOOKING) as connection:
-        store.rows(manifest).view(connection, "rows", parts=True)
-        hits = fetch(
-            connection,
-            f"FROM rows {wanted} LIMIT {selection.limit} OFFSET {selection.offset}",
-            *([selection.id] if selection.id else []),
-        )
-    return [
-        {
-            "id": str(row[dataset_type.id]),
-            "dataset": manifest.ref,
-            "columns": {
-                name: shortened(
-                    _as_text(value, is_turns=schema.field(name).type == CONVERSATION), longest
-                )
-                for name, value in row.items()
-                if value is not None and name in schema.names
-            },
-        }
-        for row in hits
-    ]
-
-
-def _as_text(value: Any, *, is_turns: bool) -> str:
-    if is_turns:
-        return "\n\n".join(f"{turn['role']}: {text_of(turn)}" for turn in value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def shortened(text: str, longest: int = LONGEST) -> str:
-    """Return a text of at most ``longest`` characters, which says how many it leaves out."""
-    left = len(text) - longest
-    return text if left <= 0 else f"{text[:longest]} … ({left:,} characters more)"

@@ -13,15 +13,8 @@ from typing import Any, Final
 import duckdb
 
 from srlm_data.report._flows import Subject
-from srlm_data.report._rows import (
-    LONGEST,
-    TABLES,
-    Reader,
-    Selection,
-    count_all,
-    find_rows,
-    version_rows,
-)
+from srlm_data.report._rows import TABLES, Selection, count_all, find_rows
+from srlm_data.report._texts import LONGEST, Reader, version_rows
 from srlm_data.store import Store
 
 BUDGET: Final = 9_000_000
@@ -118,7 +111,7 @@ def _of_versions(
         if ref in manifests
         for row in version_rows(
             store, manifests[ref], Selection(limit=_OF_A_VERSION), longest=longest
-        )
+        )[0]
     ]
 
 

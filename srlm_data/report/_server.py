@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -34,13 +35,19 @@ _HEADERS: Final = (
 )
 
 
-def serve(routes: Sequence[BaseRoute], announce: Callable[[str], None], port: int = 0) -> None:
+def serve(
+    routes: Sequence[BaseRoute],
+    announce: Callable[[str], None],
+    port: int = 0,
+    stop: Callable[[], None] = lambda: None,
+) -> None:
     """Serve routes on 127.0.0.1 until Ctrl-C.
 
     Args:
         routes: the pages.
         announce: called with the address, token and all, once it answers.
         port: 0 takes one that is free.
+        stop: called when it is to end, before what was asked is answered.
 
     Raises:
         ArgumentError: the port is taken.
@@ -58,7 +65,20 @@ def serve(routes: Sequence[BaseRoute], announce: Callable[[str], None], port: in
         announce(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}")
         config = uvicorn.Config(create_app(routes, token), log_config=None, lifespan="off")
         with contextlib.suppress(KeyboardInterrupt):  # how a server is ended
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config, stop).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn may be absent
+    """A server that, when it is to end, does not wait for what takes long."""
+
+    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End, after Ctrl-C or SIGTERM."""
+        self._stop()
+        super().handle_exit(sig, frame)
 
 
 def create_app(routes: Sequence[BaseRoute], token: str) -> Starlette:
@@ -73,8 +93,11 @@ def create_app(routes: Sequence[BaseRoute], token: str) -> Starlette:
     )
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": redacted(str(error))}, status_code=400)
+async def _refuse(request: Request, error: Exception) -> Response:
+    sentence = redacted(str(error))
+    if "text/html" in request.headers.get("accept", ""):  # a person opened a page
+        return PlainTextResponse(f"{sentence}\n", status_code=400)
+    return JSONResponse({"error": sentence}, status_code=400)
 
 
 class _Gate:

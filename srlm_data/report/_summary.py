@@ -40,7 +40,7 @@ def summarize(
             {
                 "label": flow.label,
                 "nodes": nodes_of(store, flow, states),
-                "figures": headlines_of(store, flow, overview),
+                "figures": headlines_of(store, flow, subject.flows, overview),
             }
             for flow in subject.flows
         ],

@@ -38,4 +38,4 @@ def serve_view(
     subject_of(opened, names)
     reviews = Reviews(opened)
     with contextlib.closing(Live(opened, names)) as live, contextlib.closing(reviews):
-        serve([*routes_of(live), *reviews.routes], announce, port)
+        serve([*routes_of(live), *reviews.routes], announce, port, live.stop)

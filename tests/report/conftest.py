@@ -1,12 +1,23 @@
-"""What the tests of pages share: a browser of the machine's, and texts that no page should obey."""
+"""What the tests of pages share: a browser of the machine's, a server, and pairs to review."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+import reviewing
+from srlm_data.store import Store
+
+PATIENCE = 60_000
+"""Milliseconds that a page is waited for: a loaded machine is slow, and not wrong."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -21,9 +32,60 @@ def browser() -> Iterator[Any]:
     """A Chromium of this machine's."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium, which is not installed: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def new_context(browser: Any) -> Callable[..., Any]:
+    """Open a context of the browser, in which nothing scrolls by itself."""
+
+    def new_context(**options: Any) -> Any:
+        context = browser.new_context(reduced_motion="reduce", **options)
+        context.set_default_timeout(PATIENCE)
+        return context
+
+    return new_context
+
+
+Serving = Callable[..., contextlib.AbstractContextManager[str]]
+
+
+@pytest.fixture
+def serving(cli_env: dict[str, str]) -> Serving:
+    """Serve with the real command: ``with serving(store, "view", "one") as address``."""
+
+    @contextlib.contextmanager
+    def serving(store: Store, *words: str, ends: signal.Signals = signal.SIGTERM) -> Iterator[str]:
+        command = [sys.executable, "-m", "srlm_data", "--store", str(store.root), *words]
+        with subprocess.Popen(
+            [*command, "--no-open"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=cli_env,
+        ) as server:
+            try:
+                assert server.stdout
+                yield server.stdout.readline().split(" at ")[1].strip()
+                server.send_signal(ends)
+                _, complaints = server.communicate(timeout=60)
+            finally:
+                server.kill()
+        assert server.returncode == {signal.SIGINT: 0, signal.SIGTERM: 143}[ends]
+        assert "Traceback" not in complaints
+
+    return serving
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Store:
+    """A store of 20 pairs that tests may label."""
+    store = Store(tmp_path / "store")
+    reviewing.commit_pairs(store, range(20))
+    return store

@@ -19,7 +19,8 @@ from srlm_data.core.schema import JUDGMENTS
 from srlm_data.report import _flows, _sample
 from srlm_data.report._funnel import funnel
 from srlm_data.report._page import page_of
-from srlm_data.report._rows import Reader, Selection, count_rows, find_rows, shortened
+from srlm_data.report._rows import Selection, count_rows, find_rows
+from srlm_data.report._texts import Reader, shortened
 from srlm_data.store import Store
 from texts import HOSTILE
 

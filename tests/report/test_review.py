@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -14,10 +11,11 @@ from starlette.testclient import TestClient
 import srlm_data
 import synthetic
 from checkout import Cli
+from reviewing import commit_pairs, data_of, review, write_labels
 from srlm_data.core import packages
-from srlm_data.core.errors import ArgumentError, DataError, MissingError, StoreError
+from srlm_data.core.errors import ArgumentError, DataError, MissingError
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import CANDIDATES, PAIRS
+from srlm_data.core.schema import CANDIDATES
 from srlm_data.report._blind import draw_items
 from srlm_data.report._label_files import Label
 from srlm_data.report._labels import keep_draft, take_in_drafts
@@ -37,72 +35,6 @@ HOSTILE = (
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two iterations with hostile texts in every field; nothing in it is labelled."""
     return synthetic.fill(tmp_path_factory.mktemp("review") / "store", hostile=HOSTILE)
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> Store:
-    """A store of 20 pairs that tests may label."""
-    store = Store(tmp_path / "store")
-    commit_pairs(store, range(20))
-    return store
-
-
-def commit_pairs(store: Store, numbers: range) -> None:
-    rows = [
-        {
-            "pair_id": f"pair {number}",
-            "prompt_id": f"prompt {number}",
-            "prompt": [{"role": "user", "content": f"Ask {number}"}],
-            "chosen": [{"role": "assistant", "content": f"Good {number}"}],
-            "rejected": [{"role": "assistant", "content": f"Bad {number}"}],
-            "chosen_id": f"chosen {number}",
-            "rejected_id": f"rejected {number}",
-            "chosen_score": 4.0,
-            "rejected_score": 1.0,
-            "margin": 3.0,
-            "model": "the-model",
-        }
-        for number in numbers
-    ]
-    identity = {"step": "pair", "revision": 1, "config": {"numbers": list(numbers)}}
-    store.commit("iter1.pairs", Rows.of(PAIRS, rows), identity=identity, inputs=[])
-
-
-def data_of(page: Path | str) -> dict[str, Any]:
-    """The data that a page holds."""
-    html = page if isinstance(page, str) else page.read_text(encoding="utf-8")
-    match = re.search(r'id="data">(.*?)</script>', html, re.DOTALL)
-    assert match
-    data: dict[str, Any] = json.loads(match[1])
-    return data
-
-
-def write_labels(file: Path, page: Path, choices: str | dict[str, str], **more: Any) -> Path:
-    """Write what the page would download, had its person made these choices one after another."""
-    data = data_of(page)
-    lines = [
-        {
-            "reviewed": data["reviewed"],
-            **{name: item[name] for name in ("pair_id", "first_id", "second_id")},
-            "choice": {"1": "first", "2": "second", "=": "tie", "s": "skip"}[key],
-            "person": data["by"],
-            "labelled_at": f"2030-01-01T00:{place:02}:00.000Z",
-            "seconds": 2.5,
-            "note": None,
-            **more,
-        }
-        for place, (item, key) in enumerate(zip(data["items"], choices, strict=False))
-    ]
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return file
-
-
-def review(store: Store, folder: Path, choices: str, by: str = "reader", **options: Any) -> Any:
-    """Review the pairs offline and take the labels in."""
-    page = folder / "page.html"
-    srlm_data.write_review("iter1.pairs", by=by, output=page, store=store, **options)
-    file = write_labels(folder / "labels.jsonl", page, choices)
-    return srlm_data.import_labels("iter1.pairs", file, by=by, store=store)
 
 
 # what is shown ------------------------------------------------------------------------------
@@ -163,6 +95,7 @@ def test_what_cannot_be_reviewed_is_a_sentence(store: Store, tmp_path: Path) -> 
     alike = Store(tmp_path / "alike")
     row = {"prompt_id": "p", "prompt": [{"role": "user", "content": "?"}], "response": "same"}
     rows = [{"candidate_id": f"c{n}", "sample": n, "source": "human", **row} for n in range(2)]
+    rows[1]["response"] = " same\n"  # where pairs are made, the two are one answer as well
     alike.commit("a.candidates", Rows.of(CANDIDATES, rows), identity={}, inputs=[])
     with pytest.raises(DataError, match="no two answers to one prompt that differ"):
         srlm_data.write_review("a.candidates", by="reader", output=tmp_path / "p.html", store=alike)
@@ -222,158 +155,6 @@ def test_labels_stay_when_the_pairs_are_made_anew(pairs: Store, tmp_path: Path) 
         before.inputs[0].version,
         pairs.resolve("iter1.pairs").version,
     }
-
-
-def test_the_same_file_twice_is_the_same_version_and_a_later_choice_counts(
-    pairs: Store, tmp_path: Path
-) -> None:
-    first = review(pairs, tmp_path, "1" * 20)
-    file = tmp_path / "labels.jsonl"
-    assert srlm_data.import_labels("iter1.pairs", file, by="reader", store=pairs) == first
-    changed = [json.loads(line) for line in file.read_text().splitlines()]
-    changed[0] |= {"choice": "tie", "labelled_at": "2031-01-01T00:00:00Z", "note": " hard to say "}
-    changed[1] |= {"choice": "tie", "labelled_at": "2029-01-01T00:00:00Z"}
-    file.write_text("\n".join(map(json.dumps, changed)))
-    later = srlm_data.import_labels("iter1.pairs", file, store=pairs)
-    assert Counter(row["choice"] for row in pairs.rows(later).dicts()) == {"first": 19, "tie": 1}
-    assert {row["note"] for row in pairs.rows(later).dicts()} == {None, "hard to say"}
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"choice": "best"}, r"labels.jsonl:1: 'choice': .* found 'best'"),
-        ({"seconds": -1}, r"labels.jsonl:1: 'seconds': "),
-        ({"seconds": float("nan")}, r"labels.jsonl:1: 'seconds': "),
-        ({"labelled_at": "yesterday"}, r"labels.jsonl:1: 'labelled_at': "),
-        ({"note": "x" * 10_001}, r"labels.jsonl:1: 'note': "),
-        ({"first_id": None}, r"labels.jsonl:1: 'first_id': "),
-        ({"person": ["reader"]}, r"not 'reader' alone labelled this"),
-        (
-            {"person": "other"},
-            r"not 'reader' alone labelled this, found other. Import it without --by",
-        ),
-        (
-            {"first_id": "chosen 77"},
-            r"does not hold the answers chosen 77 and .* that 'reader' label",
-        ),
-        ({"reviewed": "iter2.pairs@0123456789abcdef"}, r"labels are of another dataset"),
-        ({"reviewed": "iter1.pairs@0123456789abcdef"}, r"is not in the store. Pull it"),
-        ({"reviewed": "iter1.pairs@../../x"}, r"labels.jsonl:1: 'reviewed': "),
-    ],
-)
-def test_a_file_with_one_wrong_label_is_refused_whole(
-    pairs: Store, tmp_path: Path, change: dict[str, Any], sentence: str
-) -> None:
-    page = tmp_path / "page.html"
-    srlm_data.write_review("iter1.pairs", by="reader", output=page, store=pairs)
-    file = write_labels(tmp_path / "labels.jsonl", page, "1", **change)
-    with pytest.raises((DataError, StoreError), match=sentence):
-        srlm_data.import_labels("iter1.pairs", file, by="reader", store=pairs)
-    assert pairs.names() == ["iter1.pairs"]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "\n\n", "7", "{", "[1]", "[{}]", '["data"]', "\x00", "[" * 9999]
-)
-def test_a_file_that_holds_no_labels_is_a_sentence(pairs: Store, tmp_path: Path, text: str) -> None:
-    file = tmp_path / "labels.jsonl"
-    file.write_text(text)
-    with pytest.raises(DataError, match=r"labels.jsonl.*\. [A-Z]"):
-        srlm_data.import_labels("iter1.pairs", file, by="reader", store=pairs)
-
-
-def argilla_labels(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What ``records.to_json`` writes once two people have responded."""
-    for record in records:
-        record["responses"] = {
-            "choice": [
-                {"value": "first", "user_id": "u-reader"},
-                {"value": "tie", "user_id": "u-other"},
-            ],
-            "note": [{"value": "because", "user_id": "u-other"}],
-        }
-        record |= {"status": "completed", "_server_id": "0"}
-    return [*records, {**records[0], "responses": {}}]  # nobody has looked at the last one
-
-
-def label_studio_labels(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What an export as JSON holds once two people have annotated."""
-
-    def annotation(person: object, choice: str, *notes: str) -> dict[str, Any]:
-        chosen = {"from_name": "choice", "type": "choices", "value": {"choices": [choice]}}
-        note = {"from_name": "note", "type": "textarea", "value": {"text": list(notes)}}
-        return {
-            "completed_by": person,
-            "result": [chosen, *([note] if notes else [])],
-            "created_at": "2030-01-01T00:00:00.000000Z",
-            "lead_time": 3.25,
-            "was_cancelled": False,
-        }
-
-    for task in tasks:
-        reader, other = (
-            annotation("u-reader", "first"),
-            annotation({"email": "u-other"}, "tie", "because"),
-        )
-        task |= {"id": 1, "annotations": [reader, other], "predictions": []}
-    unfinished = {**tasks[0], "annotations": []}
-    cancelled = annotation("u-cy", "first") | {"was_cancelled": True, "result": []}
-    return [*tasks, unfinished, {**tasks[1], "annotations": [cancelled]}]
-
-
-@pytest.mark.parametrize(
-    ("form", "labelled", "skipped"),
-    [("argilla", argilla_labels, 0), ("label-studio", label_studio_labels, 1)],
-)
-def test_other_tools_are_given_blind_items_and_give_labels_back(
-    pairs: Store, tmp_path: Path, form: Any, labelled: Any, skipped: int
-) -> None:
-    file = tmp_path / "items.json"
-    assert srlm_data.export_review("iter1.pairs", form, n=7, output=file, store=pairs) == 7
-    items = json.loads(file.read_text())
-    texts = {"prompt", "first", "second"}
-    for item in items:
-        shown = item["fields"] if form == "argilla" else item["data"]
-        assert {shown["first"].split()[0], shown["second"].split()[0]} == {"Good", "Bad"}
-        assert texts <= shown.keys()
-    assert "the-model" not in file.read_text()
-    assert "chosen_score" not in file.read_text()
-    file.write_text(json.dumps(labelled(items)))
-    with pytest.raises(
-        DataError, match=r"not 'reader' alone labelled this, found .*u-other, u-reader"
-    ):
-        srlm_data.import_labels("iter1.pairs", file, by="reader", store=pairs)
-    manifest = srlm_data.import_labels("iter1.pairs", file, store=pairs)
-    assert manifest.notes["people"] == {"u-reader": 7, "u-other": 7} | (
-        {"u-cy": 1} if skipped else {}
-    )
-    rows = list(pairs.rows(manifest).dicts())
-    choices = Counter((row["person"], row["choice"], row["note"]) for row in rows)
-    assert choices["u-reader", "first", None] == choices["u-other", "tie", "because"] == 7
-    assert {row["pair_id"] for row in rows} == {
-        (item.get("metadata") or item["data"])["pair_id"] for item in items
-    }
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"fields": {}},
-        {"fields": {}, "metadata": {}, "responses": {"choice": [{"value": "first"}]}},
-        {"fields": {}, "metadata": {}, "responses": {"choice": "first"}},
-        {"data": {}, "annotations": [{}]},
-        {"data": {}, "annotations": [{"result": [{"from_name": "choice", "value": {}}]}]},
-        {"data": 7, "annotations": [{"result": [], "was_cancelled": True}]},
-    ],
-)
-def test_records_of_another_form_are_a_sentence(
-    pairs: Store, tmp_path: Path, wrong: dict[str, Any]
-) -> None:
-    file = tmp_path / "items.json"
-    file.write_text(json.dumps([wrong]))
-    with pytest.raises(DataError, match=r"items.json.*\. [A-Z]"):
-        srlm_data.import_labels("iter1.pairs", file, store=pairs)
 
 
 def test_the_command_writes_a_page_and_takes_its_labels_in(

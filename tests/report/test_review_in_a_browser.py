@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 
 import srlm_data
 import synthetic
+from browsing import opened
 from srlm_data.evaluation.judge_accuracy import MeasureJudge, measure_judge
 from srlm_data.store import Store
 
@@ -43,16 +42,6 @@ def items_of(file: Path) -> list[dict[str, Any]]:
     return items
 
 
-def opened(context: Any, address: str) -> tuple[Any, list[str]]:
-    """A page that is ready, and what it has complained of or asked elsewhere."""
-    page, complaints = context.new_page(), []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(address)
-    page.locator("html[data-ready=yes]").wait_for()
-    return page, complaints
-
-
 def focused(page: Any, tabs: int) -> list[str]:
     """What the Tab key comes to, one after another, from the item on."""
     page.locator("#item").focus()
@@ -66,16 +55,16 @@ def focused(page: Any, tabs: int) -> list[str]:
     return names
 
 
-_HELD_DOWN = "document.dispatchEvent(new KeyboardEvent('keydown', {key: '1', repeat: true}))"
+HELD_DOWN = "document.dispatchEvent(new KeyboardEvent('keydown', {key: '1', repeat: true}))"
 
 
 def test_sixty_pairs_are_reviewed_by_keyboard_and_become_labels(
-    browser: Any, store: Store, tmp_path: Path
+    new_context: Any, store: Store, tmp_path: Path
 ) -> None:
     file = tmp_path / "review.html"
     srlm_data.write_review("one.pairs", by="Reader 😀", n=60, output=file, store=store)
     keys = "12=s21" * 10
-    with browser.new_context(accept_downloads=True) as context:
+    with new_context(accept_downloads=True) as context:
         page, complaints = opened(context, file.as_uri())
         for place, key in enumerate(keys[:30]):
             assert page.locator("#place").inner_text() == f"{place + 1} of 60"
@@ -88,11 +77,10 @@ def test_sixty_pairs_are_reviewed_by_keyboard_and_become_labels(
         assert page.locator("[aria-pressed=true]").get_attribute("data-choice") == "first"
         page.keyboard.press("=")  # another choice replaces it
         page.reload()  # nothing is lost, and it goes on where it was
+        page.locator("html[data-ready=yes]").wait_for()
         assert page.locator("#place").inner_text() == "31 of 60"
-        page.evaluate(
-            "document.dispatchEvent(new KeyboardEvent('keydown', {key: '1', repeat: true}))"
-        )
-        assert page.locator("#place").inner_text() == "31 of 60"  # a key that is held down
+        page.evaluate(HELD_DOWN)
+        assert page.locator("#place").inner_text() == "31 of 60"
         for key in keys[30:]:
             page.keyboard.press(key)
         assert "All 60 are labelled" in page.locator("#end-title").inner_text()
@@ -153,12 +141,12 @@ def kappa_by_hand(store: Store, labels: list[dict[str, Any]]) -> float:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
 def test_every_text_is_text_and_fits_and_every_control_can_be_used(
-    browser: Any, store: Store, tmp_path: Path, width: int, scheme: str
+    new_context: Any, store: Store, tmp_path: Path, width: int, scheme: str
 ) -> None:
     file = tmp_path / "review.html"
     srlm_data.write_review("one.candidates", by=HOSTILE[0][:60], n=60, output=file, store=store)
     items = items_of(file)
-    with browser.new_context(
+    with new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, accept_downloads=True
     ) as context:
         page, complaints = opened(context, file.as_uri())
@@ -187,14 +175,14 @@ def test_every_text_is_text_and_fits_and_every_control_can_be_used(
 
 
 def test_nobody_is_kept_out_by_how_the_page_is_made(
-    browser: Any, store: Store, tmp_path: Path
+    new_context: Any, store: Store, tmp_path: Path
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     file = tmp_path / "review.html"
     srlm_data.write_review("one.pairs", by="reader", n=3, output=file, store=store)
     for scheme in ("light", "dark"):
-        with browser.new_context(color_scheme=scheme) as context:
+        with new_context(color_scheme=scheme) as context:
             page, _ = opened(context, file.as_uri())
             states = [Axe().run(page)]
             page.keyboard.press("1")
@@ -209,39 +197,36 @@ def test_nobody_is_kept_out_by_how_the_page_is_made(
 
 
 @pytest.mark.parametrize(
-    ("words", "path"),
+    ("words", "path", "ends"),
     [
-        (["review", "one.pairs", "--by", "reader", "--n", "60"], ""),
-        (["view", "one"], "review/one.pairs?by=reader&n=60"),
+        (["review", "one.pairs", "--by", "reader", "--n", "60"], "", signal.SIGINT),
+        (["view", "one"], "review/one.pairs?by=reader&n=60", signal.SIGTERM),
     ],
 )
 def test_a_live_review_goes_into_the_store_and_ends_with_the_server(
-    browser: Any, store: Store, cli_env: dict[str, str], words: list[str], path: str
+    new_context: Any, serving: Any, store: Store, words: list[str], path: str, ends: signal.Signals
 ) -> None:
-    command = [sys.executable, "-m", "srlm_data", "--store", str(store.root), *words, "--no-open"]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=cli_env) as server,
-        browser.new_context() as context,
-    ):
-        try:
-            assert server.stdout
-            address = server.stdout.readline().split(" at ")[1].strip()
-            context.new_page().goto(address)  # its token becomes a cookie
-            page, complaints = opened(context, f"{address.partition('?')[0]}{path}")
-            for key in "12=s1":
-                page.keyboard.press(key)
-            page.get_by_text("saved", exact=True).wait_for()
-            page.route("**", lambda route: route.abort(), times=1)  # this one is lost on its way
-            page.keyboard.press("2")
-            page.get_by_text("1 not saved yet").wait_for()
-            page.on("dialog", lambda dialog: dialog.accept())
-            page.reload()
-            assert page.locator("#place").inner_text() == "7 of 60"
-            page.get_by_text("saved", exact=True).wait_for()
-            assert "token" not in page.url
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.communicate(timeout=30)
-    assert server.returncode == 0
+    def lose_labels(route: Any) -> None:
+        if route.request.method == "POST":
+            route.abort()
+        else:
+            route.continue_()
+
+    with serving(store, *words, ends=ends) as address, new_context() as context:
+        context.new_page().goto(address)  # its token becomes a cookie
+        page, complaints = opened(context, f"{address.partition('?')[0]}{path}")
+        for key in "12=s1":
+            page.keyboard.press(key)
+        page.get_by_text("saved", exact=True).wait_for()  # it goes with each label that is not yet
+        page.route("**", lose_labels)
+        page.keyboard.press("2")
+        page.get_by_text("1 not saved yet").wait_for()
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.reload()
+        assert page.locator("#place").inner_text() == "7 of 60"
+        page.get_by_text("1 not saved yet").wait_for()  # it is sent again, and again lost
+        page.unroute("**")
+        page.get_by_text("saved", exact=True).wait_for()
+        assert "token" not in page.url
     assert store.resolve("one.pairs_labels").notes["people"] == {"reader": 6}
     assert [said for said in complaints if "ERR_FAILED" not in said] == []

@@ -54,3 +54,5 @@ def test_an_expected_failure_is_a_sentence(client: TestClient) -> None:
     failed = client.post("/", headers={"Origin": ADDRESS})
     assert failed.status_code == 400
     assert failed.json()["error"].startswith("iter1.pairs: no such version.")
+    accept = {"Origin": ADDRESS, "Accept": "text/html,*/*"}  # a person opened it
+    assert client.post("/", headers=accept).text.startswith("iter1.pairs: no such version.")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -14,13 +17,14 @@ from starlette.testclient import TestClient
 import synthetic
 from checkout import Cli
 from srlm_data.core import packages
-from srlm_data.core.errors import MissingError
+from srlm_data.core.errors import DataError, MissingError
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import JUDGMENTS
-from srlm_data.report import view
+from srlm_data.core.schema import JUDGMENTS, PAIRS
+from srlm_data.report import _live, _session, view
 from srlm_data.report._live import Live, routes_of
-from srlm_data.report._server import create_app, serve
-from srlm_data.store import Store
+from srlm_data.report._rows import find_rows
+from srlm_data.report._server import create_app
+from srlm_data.store import Manifest, Store
 from texts import HOSTILE
 
 ADDRESS = "http://127.0.0.1:8000"
@@ -63,6 +67,11 @@ def test_every_row_of_a_store_is_there_and_nothing_is_written(
         assert page["total"] == 360
         ids |= {row["id"] for row in page["rows"]}
     assert len(ids) == 360
+    asked = {"table": "judgments", "limit": 200}
+    pages = [
+        client.post("/api/rows", json={**asked, "offset": n}).json() for n in range(0, 2160, 200)
+    ]
+    assert len({row["id"] for page in pages for row in page["rows"]}) == 2160
     version = summary["flows"][0]["nodes"][0]["ref"]
     page = client.post("/api/rows", json={"table": "version", "dataset": version}).json()
     assert (page["total"], len(page["rows"])) == (90, 50)
@@ -77,6 +86,98 @@ def test_a_long_text_is_there_as_a_whole_when_it_is_asked_for(client: TestClient
     asked = {"table": "answers", "dataset": "one", "id": row["key"], "whole": True}
     [row] = client.post("/api/rows", json=asked).json()["rows"]
     assert row["prompt"][0]["text"].endswith("and its end")
+
+
+def test_a_search_finds_what_stands_in_a_text_whatever_it_is(
+    client: TestClient, store: Store
+) -> None:
+    prompts = store.resolve("one.prompts")
+    answer = next(store.version("one.candidates").dicts())["candidate_id"]
+    for table, search in (
+        ("answers", "ONERROR='window"),
+        ("answers", answer[:12]),
+        ("judgments", "onerror='WINDOW"),
+        ("pairs", "describe it, number 4"),
+        ("version", "<SVG onload"),
+    ):
+        dataset = prompts.ref if table == "version" else "one"
+        asked = {"table": table, "dataset": dataset, "search": search, "limit": 5}
+        found = client.post("/api/rows", json=asked).json()
+        assert found["total"] >= len(found["rows"]) > 0, asked
+        assert all(search.lower() in json.dumps(row).lower() for row in found["rows"]), asked
+        nothing = client.post("/api/rows", json=asked | {"search": f"{search} %"}).json()
+        assert nothing == {"rows": [], "total": 0}
+
+
+def test_a_search_that_nobody_waits_for_is_stopped(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = threading.Event()
+
+    def find_slowly(connection: Any, selection: Any) -> Any:
+        if selection.search:
+            began.set()
+            connection.execute("SELECT sum(n % 7) FROM range(1000000000000) AS t(n)").fetchall()
+        return find_rows(connection, selection)
+
+    monkeypatch.setattr(_session, "find_rows", find_slowly)
+    asked = {"table": "answers", "dataset": "one", "search": "slow"}
+    with monkeypatch.context() as context:
+        context.setattr(_session, "SECONDS_OF_SEARCH", 0.3)
+        stopped = client.post("/api/rows", json=asked)
+    assert stopped.status_code == 400
+    assert stopped.json()["error"].startswith("rows: it took longer than 30 seconds, or another")
+    began.clear()
+    with ThreadPoolExecutor(1) as beside:
+        left = beside.submit(client.post, "/api/rows", json=asked)
+        assert began.wait(60)
+        assert client.post("/api/rows", json={"table": "answers"}).status_code == 200
+        assert left.result().status_code == 400
+
+
+def test_what_is_counted_is_said_and_kept_and_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = synthetic.fill(tmp_path / "store", prompts=5)
+    checked, go = SimpleQueue[str](), threading.Semaphore(0)
+
+    def check(_: Store, manifest: Manifest) -> list[Any]:
+        checked.put(manifest.name)
+        assert go.acquire(timeout=60)
+        return []
+
+    monkeypatch.setattr(_live, "check_health", check)
+    live = Live(store)
+    assert live.state([])["counting"] is None
+    with ThreadPoolExecutor(1) as beside:
+        counted = beside.submit(live.summary, ["one"])
+        assert checked.get(timeout=60) == "one.prompts"
+        assert live.state([])["counting"] == {
+            "rows": sum(store.resolve(f"one.{name}").rows for name in DATASETS),
+            "parts": 7,
+            "done": 2,
+            "what": "the health of one.prompts",
+        }
+        go.release(4)
+        before = counted.result(timeout=60)
+        assert [checked.get() for _ in range(3)] == [f"one.{name}" for name in DATASETS[1:]]
+
+        judgments = store.resolve("one.judgments")
+        inputs = [("candidates", store.resolve("one.candidates")), ("judgments", judgments)]
+        pairs = list(store.version("one.pairs").dicts())[:1]
+        store.commit("one.pairs", Rows.of(PAIRS, pairs), identity={"fewer": 1}, inputs=inputs)
+        recounted = beside.submit(live.summary, ["one"])
+        assert checked.get(timeout=60) == "one.pairs"  # the others' versions are the same
+        asked = {"table": "pairs", "dataset": "one"}
+        assert live.rows(["one"], asked)["total"] == before["counts"]["pairs"]["one"] > 1
+        live.stop()
+        go.release()
+        with pytest.raises(DataError, match="the server has ended"):
+            recounted.result(timeout=60)
+    assert checked.empty()
+
+
+DATASETS = ("prompts", "candidates", "judgments", "pairs")
 
 
 def test_sql_reads_and_does_nothing_else(client: TestClient) -> None:
@@ -133,41 +234,3 @@ def test_without_its_packages_it_says_how_to_get_them(
     absent = cli("--store", store.root, "view", "ones", "--no-open")
     assert absent.returncode == 4
     assert "Did you mean 'one'?" in absent.stderr
-
-
-@pytest.mark.slow
-def test_the_live_page_shows_rows_and_answers_sql_in_a_browser(browser: Any, store: Store) -> None:
-    addresses: list[str] = []
-    told = threading.Event()
-
-    def announce(address: str) -> None:
-        addresses.append(address)
-        told.set()
-
-    arguments = (routes_of(Live(store, ["one", "two"])), announce)
-    threading.Thread(target=serve, args=arguments, daemon=True).start()
-    assert told.wait(20)
-    errors: list[str] = []
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text))
-        page.goto(addresses[0])
-        page.wait_for_selector("#sql textarea")
-        assert "token" not in page.url
-        page.locator("#read .entry").first.click()
-        page.wait_for_selector(".detail .answer")
-        assert "pairs." in page.locator(".reader .about").inner_text()
-        page.locator(".more").click()
-        page.wait_for_function("() => document.querySelectorAll('.list button').length > 20")
-        page.locator(".close").click()
-        page.locator("#sql textarea").fill("SELECT 40 + 2 AS answer")
-        page.get_by_role("button", name="Run").click()
-        page.wait_for_selector(".answer-of table")
-        assert "42" in page.locator(".answer-of table").inner_text()
-        page.get_by_label("one", exact=True).uncheck()
-        page.get_by_role("button", name="Show", exact=True).click()
-        page.wait_for_selector("#sql textarea")
-        assert page.locator("h1").inner_text() == "two"
-        assert page.evaluate("window.pwned") is None
-    assert errors == []

@@ -17,15 +17,15 @@ function marks(low, high, wanted = 5) {
 const scale = (low, high, from, to) => (value) => from + ((value - low) / (high - low || 1)) * (to - from);
 
 /** A chart that is drawn anew when its width changes. */
-function chart(draw, label) {
-  const place = element("div", { class: "chart" });
+function chart(draw, label, height = HEIGHT) {
+  const place = element("div", { class: height === HEIGHT ? "chart" : "chart map" });
   let width = 0;
   new ResizeObserver(([entry]) => {
     const now = Math.round(entry.contentRect.width);
     if (!now || now === width) return;
     width = now;
     const held = place.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
-    const drawing = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "group", "aria-label": label });
+    const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": visible(label) });
     draw(drawing, width);
     place.replaceChildren(drawing);
     rove(drawing);
@@ -34,9 +34,9 @@ function chart(draw, label) {
   return place;
 }
 
-/** Of a chart's buttons one is a stop of the Tab key; arrows go to the others. */
+/** Of a chart's points one is a stop of the Tab key; arrows go to the others. */
 function rove(place) {
-  const buttons = [...place.querySelectorAll("[role=button]")];
+  const buttons = [...place.querySelectorAll(".point")];
   buttons.forEach((button, at) => {
     button.setAttribute("tabindex", at ? "-1" : "0");
     button.dataset.place = at;
@@ -75,7 +75,8 @@ function explain(node, text) {
 
 /** A part of a chart that lists its rows. */
 function button(node, label, act) {
-  fill(node, act ? { role: "button", "aria-label": label, class: "point", click: act } : { role: "img", "aria-label": label }, []);
+  label = visible(label);
+  fill(node, { role: act ? "button" : "img", "aria-label": label, class: [node.getAttribute("class"), "point"].filter(Boolean).join(" "), click: act }, []);
   explain(node, label);
   return node;
 }
@@ -108,17 +109,18 @@ const between = (low, high) => (low === null || low === undefined ? "" : ` (95 %
 /** A histogram: bars of shares from 0, side by side where there are several flows. */
 function bars(data, colour, act) {
   const points = data.series.flatMap((series) => series.points);
-  const ends = [Math.min, Math.max].map((most, end) => most(...points.map((point) => point.at + (end ? 1 : -1) * halfOf(points))));
+  const half = halfOf(points);
+  const [first, last] = ends(points.map((point) => point.at));
   const top = Math.max(...points.map((point) => point.high), 0.02);
   return chart((drawing, width) => {
-    const x = scale(...ends, MARGIN.left, width - MARGIN.right);
+    const x = scale(first - half, last + half, MARGIN.left, width - MARGIN.right);
     const y = scale(0, top, HEIGHT - MARGIN.bottom, MARGIN.top + 6);
     const places = [...new Set(points.map((point) => point.at))].sort((a, b) => a - b);
     axes(drawing, width, {
       x, y, xTitle: data.x, xLabel: score, yLabel: (at) => percent(at, top < 0.05 ? 1 : 0), yMarks: marks(0, top, 4),
-      xMarks: data.exact ? inOrder(places) : marks(...ends, 6),
+      xMarks: data.exact ? inOrder(places) : marks(first - half, last + half, 6),
     });
-    const room = (x(2 * halfOf(points)) - x(0)) * 0.86;
+    const room = (x(2 * half) - x(0)) * 0.86;
     const each = Math.min(room / data.series.length, 46);
     data.series.forEach((series, place) => {
       for (const point of series.points) {
@@ -158,14 +160,14 @@ function lines(data, colour, act) {
   const low = Math.min(...points.map((point) => point.low ?? point.value));
   const high = Math.max(...points.map((point) => point.high ?? point.value));
   const pad = (high - low) * 0.06 || 0.5;
-  const ends = [Math.min(...points.map((point) => point.at)), Math.max(...points.map((point) => point.at))];
-  const inset = (ends[1] - ends[0]) * 0.03 || 1;
+  const [first, last] = ends(points.map((point) => point.at));
+  const inset = (last - first) * 0.03 || 1;
   return chart((drawing, width) => {
-    const across = scale(ends[0] - inset, ends[1] + inset, MARGIN.left, width - MARGIN.right);
+    const across = scale(first - inset, last + inset, MARGIN.left, width - MARGIN.right);
     const y = scale(low - pad, high + pad, HEIGHT - MARGIN.bottom, MARGIN.top + 10);
     axes(drawing, width, {
       x: across, y, xTitle: data.x, yTitle: data.y, xLabel: score, yLabel: (at) => at.toLocaleString("en", { maximumSignificantDigits: 3 }),
-      xMarks: marks(...ends, 6), yMarks: marks(low - pad, high + pad, 4),
+      xMarks: marks(first, last, 6), yMarks: marks(low - pad, high + pad, 4),
     });
     data.series.forEach((series, place) => {
       const x = (at) => across(at) + 9 * (place - (data.series.length - 1) / 2); // side by side
@@ -209,7 +211,7 @@ function steps(data) {
           shape("g", {},
             interval && shape("line", { class: "error flow-0", x1: x(at), x2: x(at), y1: y(point.low), y2: y(point.high) }),
             shape("circle", { class: "dot flow-0", cx: x(at), cy: y(point.value), r: 4.5 })),
-          `${visible(point.model)}: ${data.label} ${point.value.toFixed(data.digits)}${interval}, n = ${counted(point.n)}`),
+          `${point.model}: ${data.label} ${point.value.toFixed(data.digits)}${interval}, n = ${counted(point.n)}`),
       );
     });
   }, `${data.label}, a point a model.`);
@@ -218,32 +220,34 @@ function steps(data) {
 /** Points that lie where their texts put them, with the words of their clusters. */
 function scatter(data, colour) {
   const height = 420;
-  const place = element("div", { class: "chart map" });
-  const xs = data.points.map((point) => point.x);
-  const ys = data.points.map((point) => point.y);
-  let width = 0;
-  new ResizeObserver(([entry]) => {
-    if (Math.round(entry.contentRect.width) === width || !entry.contentRect.width) return;
-    width = Math.round(entry.contentRect.width);
-    const x = scale(Math.min(...xs), Math.max(...xs), 14, width - 14);
-    const y = scale(Math.min(...ys), Math.max(...ys), height - 16, 16);
-    const about = `A map of ${data.points.length} prompts; clusters: ${data.clusters.map((cluster) => cluster.words.join(" ")).join("; ")}.`;
-    const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": visible(about) });
-    for (const point of data.points) {
-      const dot = shape("circle", { class: `spot ${colour(point.kind)}`, cx: x(point.x), cy: y(point.y), r: 3.5 });
-      explain(dot, `${point.kind}: ${beginning(point.text, 240)}`);
-      drawing.append(dot);
+  const [left, right] = ends(data.points.map((point) => point.x));
+  const [low, high] = ends(data.points.map((point) => point.y));
+  const clusters = data.clusters.toSorted((a, b) => b.prompts - a.prompts).map((cluster) => ({ ...cluster, name: visible(cluster.words.join(" · ")) }));
+  // The arrow keys go through the largest cluster first, and from left to right in each.
+  const placed = data.points.map((point) => ({ ...point, cluster: nearest(clusters, point) })).sort((a, b) => a.cluster - b.cluster || a.x - b.x);
+  const about = `A map of ${data.points.length} prompts; clusters: ${clusters.map((cluster) => cluster.name).join("; ")}.`;
+  return chart((drawing, width) => {
+    const x = scale(left, right, 14, width - 14);
+    const y = scale(low, high, height - 16, 16);
+    for (const point of placed) {
+      const spot = shape("circle", { class: `spot ${colour(point.kind)}`, cx: x(point.x), cy: y(point.y), r: 3.5 });
+      drawing.append(button(spot, `${[point.kind, clusters[point.cluster].name].filter(Boolean).join(", ")}: ${beginning(point.text, 240)}`));
     }
     const taken = [];
-    for (const cluster of data.clusters.toSorted((a, b) => b.prompts - a.prompts)) {
-      const text = visible(cluster.words.join(" · "));
-      const half = text.length * 3.4;
+    for (const { name, ...cluster } of clusters) {
+      const half = name.length * 3.4;
       const at = { x: Math.min(Math.max(x(cluster.x), half + 4), Math.max(width - half - 4, half + 4)), y: y(cluster.y) };
-      if (!text || half > width / 2 || taken.some((one) => Math.abs(one.y - at.y) < 18 && Math.abs(one.x - at.x) < one.half + half)) continue;
+      if (!name || half > width / 2 || taken.some((one) => Math.abs(one.y - at.y) < 18 && Math.abs(one.x - at.x) < one.half + half)) continue;
       taken.push({ ...at, half });
-      drawing.append(shape("text", { class: "cluster", x: at.x, y: at.y, "text-anchor": "middle" }, text));
+      drawing.append(shape("text", { class: "cluster", x: at.x, y: at.y, "text-anchor": "middle" }, name));
     }
-    place.replaceChildren(drawing);
-  }).observe(place);
-  return place;
+  }, about, height);
+}
+
+const ends = (values) => [Math.min(...values), Math.max(...values)];
+
+/** The place of the cluster whose middle is nearest to a point. */
+function nearest(clusters, point) {
+  const distances = clusters.map((cluster) => Math.hypot(cluster.x - point.x, cluster.y - point.y));
+  return distances.indexOf(Math.min(...distances));
 }

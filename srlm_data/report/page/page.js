@@ -3,6 +3,9 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const source = data.live ? new Server(data) : new Sample(data);
 const main = document.getElementById("main");
+const nav = element("nav", { "aria-label": "Sections" });
+const figures = element("div"); // drawn anew when a build has made something; what is written below it stays
+const status = element("p", { class: "status", role: "status" });
 let labels = [];
 let reader;
 
@@ -110,13 +113,27 @@ function readingOf(summary) {
       state("unparsed", "unparsed judgments"), state("truncated", "judgments cut off"), state("out_of_range", "judgments off the scale"), state("error", "judgments that failed"),
       total("answers") && entry("answers cut off", { table: "answers", word: "cut_off", value: "true" }),
       summary.left_out.length ? opens("left out by steps", { table: "left_out" }, "What steps left out", summary.left_out.length, { class: "entry" }) : null),
-    total("answers") ? shelf("All", entry("answers", { table: "answers" }), entry("judgments", { table: "judgments" })) : null);
+    total("answers") ? shelf("All", entry("answers", { table: "answers" }), entry("judgments", { table: "judgments" })) : null,
+    source.live ? reviewsOf(summary) : null);
+}
+
+/** What opens a review: two answers side by side, without scores, models or the judge's choice. */
+function reviewsOf(summary) {
+  const nodes = summary.flows.flatMap((flow) => flow.nodes.filter((node) => ["pairs", "answers"].includes(node.unit)));
+  const names = new Map(nodes.toReversed().map((node) => [node.ref, node.name])); // the last made comes first
+  const which = element("select", { "aria-label": "What is reviewed" }, ...[...names].map(([ref, name]) => option(ref, name)));
+  const by = element("input", { required: true, maxlength: 100, placeholder: "Your name", "aria-label": "Your name" });
+  const n = element("input", { type: "number", required: true, min: 1, value: 100, "aria-label": "How many are reviewed in all" });
+  return element("form", { class: "shelf", "aria-label": "Review", submit: (event) => {
+    event.preventDefault();
+    location.assign(`review/${which.value}?${new URLSearchParams({ by: by.value.trim(), n: n.value })}`);
+  } }, element("h3", {}, "Review: say which of two answers is better, blind"), element("p", {}, which, by, n, element("button", { type: "submit", class: "entry" }, "Review")));
 }
 
 // Charts --------------------------------------------------------------------------------------
 
 function figure(title, says, drawing, small = "") {
-  return element("figure", {}, element("figcaption", {}, element("h3", {}, title), ...says, small ? element("p", { class: "small" }, small) : null), drawing);
+  return element("figure", {}, element("figcaption", {}, element("h3", {}, visible(title)), ...says, small ? element("p", { class: "small" }, small) : null), drawing);
 }
 
 const saying = (says) => says.map((one) => element("p", {}, labels.length > 1 ? [dot(one.label), element("b", {}, visible(one.label)), " "] : [], one.text));
@@ -156,12 +173,12 @@ function mapOf(map) {
 function modelsOf(summary) {
   const moving = summary.metrics.filter((one) => new Set(one.points.map((point) => point.value)).size > 1);
   const steady = summary.metrics.filter((one) => !moving.includes(one));
-  const curves = summary.curves.map((one) => figure(`${visible(one.label)}: ${one.measure}`, [],
+  const curves = summary.curves.map((one) => figure(`${one.label}: ${one.measure}`, [],
     lines({ title: one.measure, x: "optimizer step", y: one.measure, series: [{ label: one.label, points: one.points }] }, () => "flow-0")));
   if (!moving.length && !steady.length && !curves.length && !summary.duels.length) return null;
   return section("models", "The models",
     moving.length ? element("div", { class: "grid small-grid" }, ...moving.map((one) => figure(one.label, [element("p", {}, one.points.map((point) => point.value.toFixed(one.digits)).join(" → "))], steps(one)))) : null,
-    steady.length ? element("p", { class: "small" }, `The same for all: ${steady.map((one) => `${one.label} ${one.points[0].value.toFixed(one.digits)}`).join(", ")}.`) : null,
+    steady.length ? element("p", { class: "small" }, `The same for all: ${steady.map((one) => `${visible(one.label)} ${one.points[0].value.toFixed(one.digits)}`).join(", ")}.`) : null,
     summary.duels.length ? figure("Who answers better? A tie counts half.", [], duelsOf(summary.duels)) : null,
     curves.length ? element("h3", { class: "over" }, "Training curves") : null,
     curves.length ? element("div", { class: "grid small-grid" }, ...curves) : null);
@@ -203,6 +220,7 @@ function failuresOf(summary) {
 }
 
 function costsOf(summary) {
+  if (!summary.costs.length) return null;
   const sum = (name) => summary.costs.reduce((total, one) => total + (one[name] ?? 0), 0);
   const spent = ["calls", "reused", "prompt_tokens", "completion_tokens"];
   const money = sum("money") > 0;
@@ -247,58 +265,108 @@ function recipesOf(state) {
   } }, "Side by side: ", ...boxes, element("button", { type: "submit", class: "quiet" }, "Show"));
 }
 
+let state = null; // of the store, as the server told it last
+let said = "";
+
+/** Say what is being counted and built; who has it read out hears each once. */
+function say() {
+  const { counting, building } = state;
+  const parts = building.map((one) =>
+    element("span", { class: "building" }, `${visible(one.name)} is being built`, one.answers ? `, ${compact(one.answers)}B of answers so far` : ""));
+  if (drawing) {
+    parts.unshift(element("span", { class: "counting" }, counting ? `Counting ${plural(counting.rows, "row")}: ${visible(counting.what)} ` : "Counting … ",
+      element("progress", { max: counting?.parts ?? 1, value: counting?.done ?? 0, "aria-label": "Counted" })));
+  }
+  const saying = parts.map((part) => part.textContent).join("\n");
+  if (saying !== said) status.replaceChildren(...parts);
+  said = saying;
+}
+
+function complain(error) {
+  said = error.message;
+  status.replaceChildren(element("span", { role: "alert", class: "alert" }, visible(error.message)));
+}
+
 /** Follow a build: say what is being made, and show what is new when it is there. */
-function follow(first, place) {
-  let known = first.fingerprint;
-  const say = (state) => place.replaceChildren(...state.building.map((one) =>
-    element("span", { class: "building" }, `${visible(one.name)} is being built`, one.answers ? `, ${compact(one.answers)}B of answers so far` : "")));
-  const look = async () => {
+async function follow() {
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, drawing ? 300 : 2000));
     try {
-      const state = await source.ask("api/state");
-      say(state);
-      if (state.fingerprint !== known && !reader.dialog.open) {
-        known = state.fingerprint;
-        await draw();
-      }
+      state = await source.ask("api/state");
+      if (state.fingerprint !== drawn && !drawing && !reader?.dialog.open) draw();
+      else say();
     } catch (error) {
-      place.replaceChildren(element("span", { class: "building" }, visible(error.message)));
+      complain(error);
     }
-    setTimeout(look, 2000);
-  };
-  say(first);
-  setTimeout(look, 2000);
+  }
 }
 
 // All of it -----------------------------------------------------------------------------------
 
-let following = false;
+let drawing = false;
+let drawn; // the fingerprint of what is shown, or of what could not be
+
+function head(title, ...rest) {
+  document.getElementById("top").replaceChildren(
+    element("p", { class: "kicker" }, source.live ? "srlm-data view" : "srlm-data report"), element("h1", {}, visible(title)), ...rest, status, nav);
+}
+
+/** Links to the sections that there are. */
+function navigate() {
+  nav.replaceChildren(...[...main.querySelectorAll("section")].map((part) => element("a", { href: `#${part.id}` }, part.querySelector("h2").textContent)));
+}
+
+async function begin() {
+  main.replaceChildren(figures);
+  document.getElementById("foot").replaceChildren(element("p", {}, source.live
+    ? "Live over the store; nothing here writes to it but the labels of reviews."
+    : `Made by srlm-data report. One file that loads nothing and sends nothing; it holds a sample of the rows, texts cut at ${counted(source.longest)} characters. Figures count every row.`));
+  if (source.live) {
+    head("Counting …");
+    state = await source.ask("api/state");
+    main.append(askOf(state.queries));
+    follow();
+  }
+  await draw();
+}
 
 async function draw() {
-  const { summary, map } = await source.start();
+  drawing = true;
+  drawn = state?.fingerprint;
+  if (state) say();
+  try {
+    const { summary, map } = await source.start();
+    drawn = summary.fingerprint;
+    show(summary, map);
+    document.documentElement.dataset.ready = "yes";
+  } catch (error) {
+    complain(error);
+    document.documentElement.dataset.ready = "no";
+    return;
+  } finally {
+    drawing = false;
+  }
+  if (state) say();
+}
+
+function show(summary, map) {
   labels = summary.flows.map((flow) => flow.label);
   if (reader) reader.labels = labels;
   else reader = new Reader(source, labels, colour);
-  const state = source.live ? await source.ask("api/state") : null;
-  const places = { map: element("div"), building: element("p", { class: "status", role: "status" }) };
+  const place = element("div");
   const parts = [
-    summary.flows.length ? flowOf(summary) : null, glanceOf(summary), readingOf(summary), ...sections(summary), places.map,
-    modelsOf(summary), failuresOf(summary), costsOf(summary), state ? askOf(state.queries) : null,
+    summary.flows.length ? flowOf(summary) : null, glanceOf(summary), readingOf(summary), ...sections(summary), place,
+    modelsOf(summary), failuresOf(summary), costsOf(summary),
   ].filter(Boolean);
-  const links = parts.filter((part) => part.id).map((part) => element("a", { href: `#${part.id}` }, part.querySelector("h2").textContent));
-  document.getElementById("top").replaceChildren(
-    element("p", { class: "kicker" }, source.live ? "srlm-data view" : "srlm-data report"), element("h1", {}, visible(summary.title)),
-    element("p", { class: "about" }, about(summary)), state ? recipesOf(state) : "", state ? places.building : "",
-    element("nav", { "aria-label": "Sections" }, ...links));
-  main.replaceChildren(...parts);
-  Promise.resolve(map).then((found) => found && places.map.replaceWith(mapOf(found)));
-  document.getElementById("foot").replaceChildren(element("p", {}, source.live
-    ? "Live over the store; nothing here writes to it."
-    : `Made by srlm-data report. One file that loads nothing and sends nothing; it holds a sample of the rows, texts cut at ${counted(source.longest)} characters. Figures count every row.`));
-  if (state && !following) {
-    following = true;
-    follow(state, places.building);
-  }
-  document.documentElement.dataset.ready = "yes";
+  note.hidden = true;
+  figures.replaceChildren(...parts);
+  head(summary.title || "Nothing to show yet", element("p", { class: "about" }, about(summary)), state?.recipes.length ? recipesOf(state) : "");
+  navigate();
+  Promise.resolve(map).then((found) => {
+    if (!found) return;
+    place.replaceWith(mapOf(found));
+    navigate();
+  });
 }
 
 function about(summary) {
@@ -308,7 +376,4 @@ function about(summary) {
 }
 
 document.body.append(note);
-draw().catch((error) => {
-  main.replaceChildren(element("p", { role: "alert", class: "alert" }, visible(error.message)));
-  document.documentElement.dataset.ready = "no";
-});
+begin().catch(complain);

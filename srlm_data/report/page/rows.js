@@ -83,7 +83,9 @@ class Reader {
   async load() {
     this.controls();
     const asked = ++this.asked;
-    this.about.textContent = "…";
+    const { table, dataset, search } = this.selection;
+    const all = this.source.live && search && this.source.count(table, dataset);
+    this.about.textContent = all ? `Searching the texts of ${plural(all, TABLES[table])} …` : "…";
     this.dialog.setAttribute("aria-busy", "true");
     try {
       const { rows, total } = await this.source.rows(clean({ ...this.selection, offset: 0 }));
@@ -101,13 +103,23 @@ class Reader {
     }
   }
 
-  async extend() {
+  /** Fetch the rows after those that are shown, once at a time. */
+  extend() {
+    this.extending ??= this.fetch().finally(() => (this.extending = null));
+    return this.extending;
+  }
+
+  async fetch() {
     const asked = this.asked;
-    const { rows } = await this.source.rows(clean({ ...this.selection, offset: this.rows.length }));
-    if (asked !== this.asked) return;
-    this.rows.push(...rows);
-    this.list.append(...rows.map((row, place) => this.item(row, this.rows.length - rows.length + place)));
-    this.more.hidden = !rows.length || this.rows.length >= this.total;
+    try {
+      const { rows } = await this.source.rows(clean({ ...this.selection, offset: this.rows.length }));
+      if (asked !== this.asked) return;
+      this.rows.push(...rows);
+      this.list.append(...rows.map((row, place) => this.item(row, this.rows.length - rows.length + place)));
+      this.more.hidden = !rows.length || this.rows.length >= this.total;
+    } catch (error) {
+      if (asked === this.asked) this.about.textContent = visible(error.message);
+    }
   }
 
   show() {

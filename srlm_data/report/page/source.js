@@ -71,8 +71,8 @@ class Server {
     this.counts = {};
   }
 
-  async ask(path, body) {
-    const query = new URLSearchParams(this.names.map((name) => ["name", name]));
+  async ask(path, body, names = this.names) {
+    const query = new URLSearchParams(names.map((name) => ["name", name]));
     const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
     let response;
     try {
@@ -89,7 +89,8 @@ class Server {
     const summary = await this.ask("api/summary");
     this.counts = summary.counts;
     this.left = summary.left_out;
-    return { summary, map: this.ask("api/map").catch(() => null) };
+    this.shown = summary.names; // which may be all that there were
+    return { summary, map: this.ask("api/map", undefined, this.shown).catch(() => null) };
   }
 
   count(table, label) {
@@ -102,6 +103,6 @@ class Server {
       const found = this.left.filter((row) => belongs(row, selection));
       return { rows: found, total: found.length };
     }
-    return this.ask("api/rows", { limit: 20, ...selection });
+    return this.ask("api/rows", { limit: 20, ...selection }, this.shown);
   }
 }

@@ -43,8 +43,8 @@ const NONE = "–";
 const counted = (value) => (value === null || value === undefined ? NONE : Math.round(value).toLocaleString("en"));
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 
-/** One thing or several: `1 row`, `2,000 rows`. */
-const plural = (count, thing) => `${counted(count)} ${thing}${count === 1 ? "" : "s"}`;
+/** One thing or several: `1 row`, `2,000 rows`, `3 prompts without a pair`. */
+const plural = (count, thing) => `${counted(count)} ${count === 1 ? thing : thing.replace(/^\w+/, "$&s")}`;
 
 const FRACTIONS = [[1 / 6, "⅙"], [1 / 5, "⅕"], [1 / 4, "¼"], [1 / 3, "⅓"], [1 / 2, "½"], [2 / 3, "⅔"], [3 / 4, "¾"], [5 / 6, "⅚"]];
 

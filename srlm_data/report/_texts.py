@@ -1,0 +1,272 @@
+"""The texts of rows that were found, as a page shows them.
+
+They are read from the versions, which are sorted by the ids of prompts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import duckdb
+
+from srlm_data.analysis.figures import Figures, fetch
+from srlm_data.core import database
+from srlm_data.core.messages import text_of
+from srlm_data.core.schema import CONVERSATION, DATASET_TYPES
+from srlm_data.report._rows import COLUMNS, Selection, Table, holds, turns
+from srlm_data.store import Manifest, Store
+
+LONGEST: Final = 4000
+"""Characters of a text that a list of rows shows; what is beyond is counted."""
+
+
+class Reader:
+    """Reads the texts of rows that were found.
+
+    Args:
+        connection: to the versions.
+        names: digest -> the name of a model.
+        longest: characters of a text that are shown.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        names: Mapping[str, str],
+        longest: int = LONGEST,
+    ) -> None:
+        self._connection = connection
+        self._names = names
+        self._longest = longest
+
+    def read(self, table: Table, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return rows as a page shows them, in the order in which they were found."""
+        if not hits:
+            return []
+        reading = {
+            "pairs": self._pairs,
+            "answers": self._answers,
+            "judgments": self._judgments,
+            "prompts": self._prompts,
+        }
+        return reading[table](hits)
+
+    def _pairs(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        texts = {
+            (row["dataset"], row["pair_id"]): row for row in self._of_prompts("all_pairs", hits)
+        }
+        judged = self._judged(hits)
+        records = []
+        for row in hits:
+            pair = texts[row["dataset"], row["pair_id"]]
+            sides = {
+                side: {
+                    "id": pair[f"{side}_id"],
+                    "text": self._turns(pair[side]),
+                    "score": row[f"{side}_score"],
+                    "length": row[f"{side}_length"],
+                    "judgments": judged.get((row["dataset"], pair[f"{side}_id"]), []),
+                }
+                for side in ("chosen", "rejected")
+            }
+            records.append(
+                {
+                    "id": row["pair_id"],
+                    **{name: row[name] for name in ("dataset", *COLUMNS["pairs"])},
+                    "model": self._name(pair["model"]),
+                    "prompt": self._conversation(pair["prompt"]),
+                    **sides,
+                }
+            )
+        return records
+
+    def _answers(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        texts = {
+            (row["dataset"], row["key"]): row for row in self._of_prompts("all_candidates", hits)
+        }
+        judged = self._judged(hits)
+        records = []
+        for row in hits:
+            answer = texts[row["dataset"], row["id"]]
+            records.append(
+                {
+                    "id": answer["candidate_id"],
+                    "key": str(row["id"]),  # 64 bits are more than a number of JavaScript holds
+                    **{name: row[name] for name in ("dataset", *COLUMNS["answers"])},
+                    "cut_off": str(row["cut_off"]).lower(),
+                    "model": self._name(answer["model"]),
+                    "prompt": self._conversation(answer["prompt"]),
+                    "answer": self._side(answer, judged, row),
+                }
+            )
+        return records
+
+    def _judgments(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        answers = {
+            (row["dataset"], row["candidate_id"]): row
+            for row in self._of_prompts("all_candidates", hits)
+        }
+        records = []
+        for row in hits:
+            answer = answers.get((row["dataset"], row["candidate_id"]))
+            records.append(
+                {
+                    "id": row["judgment_id"],
+                    "dataset": row["dataset"],
+                    "model": self._name(answer["model"] if answer else None),
+                    "prompt": self._conversation(answer["prompt"]) if answer else [],
+                    "answer": {
+                        "id": row["candidate_id"],
+                        "text": self._cut(answer["response"]) if answer else "",
+                        "length": len(answer["response"]) if answer else None,
+                        "score": row["score"],
+                        "judgments": [self._judgment(row)],
+                    },
+                    "score": row["score"],
+                    "state": row["state"],
+                }
+            )
+        return records
+
+    def _prompts(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for answer in self._of_prompts("all_candidates", hits):
+            answers.setdefault((answer["dataset"], answer["prompt_id"]), []).append(answer)
+        judged = self._judged(hits)
+        records = []
+        for row in hits:
+            own = answers[row["dataset"], row["prompt_id"]]
+            records.append(
+                {
+                    "id": row["prompt_id"],
+                    "dataset": row["dataset"],
+                    **{name: row[name] for name in ("gap", "best", "reason")},
+                    "answers": row["answers"],
+                    "model": self._name(own[0]["model"]),
+                    "prompt": self._conversation(own[0]["prompt"]),
+                    "all": [self._side(answer, judged, row) for answer in own],
+                }
+            )
+        return records
+
+    def _of_prompts(self, view: str, hits: Sequence[Mapping[str, Any]]) -> Figures:
+        """Return the rows of the prompts of what was found.
+
+        A version is sorted by prompts, so that of its files the groups are read that hold them: the
+        ids stand in the query, for DuckDB to look them up among the groups' least and greatest.
+        """
+        key = ", hash(candidate_id) AS key" if view == "all_candidates" else ""
+        ids: dict[str, set[str]] = {}
+        for row in hits:
+            ids.setdefault(row["dataset"], set()).add(row["prompt_id"])
+        return [
+            row
+            for dataset, prompts in ids.items()
+            for row in fetch(
+                self._connection,
+                f"SELECT *{key} FROM {view} WHERE dataset = $1 AND prompt_id IN "
+                f"({', '.join(f'${place}' for place in range(2, len(prompts) + 2))})",
+                dataset,
+                *sorted(prompts),
+            )
+        ]
+
+    def _judged(
+        self, hits: Sequence[Mapping[str, Any]]
+    ) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """Return the judgments of the prompts of what was found, by the answer that they are of."""
+        judged: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        rows = self._of_prompts("all_judgments", hits)
+        for row in sorted(rows, key=lambda row: (row["candidate_id"], row["repeat"])):
+            judged.setdefault((row["dataset"], row["candidate_id"]), []).append(self._judgment(row))
+        return judged
+
+    def _side(
+        self,
+        answer: Mapping[str, Any],
+        judged: Mapping[tuple[str, str], list[dict[str, Any]]],
+        row: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        judgments = judged.get((row["dataset"], answer["candidate_id"]), [])
+        scores = [judgment["score"] for judgment in judgments if judgment["score"] is not None]
+        return {
+            "id": answer["candidate_id"],
+            "text": self._cut(answer["response"]),
+            "length": len(answer["response"]),
+            "score": sum(scores) / len(scores) if scores else None,
+            "judgments": judgments,
+        }
+
+    def _judgment(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "id": row["judgment_id"],
+            "state": row["state"],
+            "score": row["score"],
+            "text": self._cut(row["text"] or row.get("error") or ""),
+            "model": self._name(row["model"]),
+        }
+
+    def _conversation(self, turns: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+        return [{"role": turn["role"], "text": self._cut(text_of(turn))} for turn in turns]
+
+    def _turns(self, turns: Iterable[Mapping[str, Any]]) -> str:
+        return self._cut("\n\n".join(map(text_of, turns)))
+
+    def _name(self, digest: str | None) -> str:
+        return self._names.get(digest, digest[:12]) if digest else ""
+
+    def _cut(self, text: str) -> str:
+        return shortened(text, self._longest)
+
+
+def version_rows(
+    store: Store, manifest: Manifest, selection: Selection, *, longest: int = LONGEST
+) -> tuple[list[dict[str, Any]], int]:
+    """Return rows of any version in the order of their files, and how many it has of them."""
+    dataset_type = DATASET_TYPES[manifest.type]
+    schema = dataset_type.schema
+    condition, values = "true", {}
+    if selection.id:
+        condition, values = f"{dataset_type.id}::VARCHAR = $id", {"id": selection.id}
+    elif selection.search:
+        texts = [
+            turns(field.name) if field.type == CONVERSATION else f"{field.name}::VARCHAR"
+            for field in schema
+        ]
+        condition, values = holds(*texts), {"search": selection.search.lower()}
+    with database.connect(memory=database.LOOKING) as connection:
+        store.rows(manifest).view(connection, "rows", parts=True)
+        page = f"LIMIT {selection.limit} OFFSET {selection.offset}"
+        wanted = connection.sql(f"FROM rows WHERE {condition} {page}", params=values)
+        hits = wanted.to_arrow_table().to_pylist()
+        counting = f"SELECT count(*) FROM rows WHERE {condition}"
+        [(total,)] = connection.execute(counting, values).fetchall()
+    rows = [
+        {
+            "id": str(row[dataset_type.id]),
+            "dataset": manifest.ref,
+            "columns": {
+                name: shortened(
+                    _as_text(value, is_turns=schema.field(name).type == CONVERSATION), longest
+                )
+                for name, value in row.items()
+                if value is not None and name in schema.names
+            },
+        }
+        for row in hits
+    ]
+    return rows, int(total)
+
+
+def _as_text(value: Any, *, is_turns: bool) -> str:
+    if is_turns:
+        return "\n\n".join(f"{turn['role']}: {text_of(turn)}" for turn in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """Return a text of at most ``longest`` characters, which says how many it leaves out."""
+    left = len(text) - longest
+    return text if left <= 0 else f"{text[:longest]} … ({left:,} characters more)"
