@@ -71,11 +71,7 @@ class Job(Generic[Settings]):
 
     @cached_property
     def reference(self) -> Path:
-        """Folder of the reference model.
-
-        Raises:
-            TrainingError: the YAML names none.
-        """
+        """Folder of the reference model."""
         if self.paths.reference is None:
             raise TrainingError(
                 "reference: DPO needs a reference model, found none. "
@@ -128,9 +124,6 @@ class Job(Generic[Settings]):
 
     def rows(self, *answers: str) -> datasets.Dataset:
         """Return the rows to train on: ``prompt`` and ``answers``, without those that do not fit.
-
-        Raises:
-            TrainingError: a file cannot be read or has other columns, or no row is left.
         """
         return self._rows(self.data, answers, self.drops)
 
@@ -143,12 +136,7 @@ class Job(Generic[Settings]):
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The model's tokenizer, with the wanted chat template and the tokens that it names.
-
-        Raises:
-            TrainingError: there is no chat template, so conversations have no text; or no answer
-                ends in it, so a model would learn to go on for ever.
-        """
+        """The model's tokenizer, with the wanted chat template and the tokens that it names."""
         tokenizer = AutoTokenizer.from_pretrained(self.model)
         given = None
         if isinstance(self.settings, Sft):
@@ -201,11 +189,7 @@ class Job(Generic[Settings]):
         }
 
     def loading(self) -> dict[str, Any]:
-        """How the model is loaded: in the wanted type, with the wanted dropout.
-
-        Raises:
-            TrainingError: dropout is wanted and the model has none to set.
-        """
+        """How the model is loaded: in the wanted type, with the wanted dropout."""
         if self.settings.dropout and not self.dropouts:
             raise TrainingError(
                 f"dropout {self.settings.dropout:g}: the model's config has no dropout to set. "
@@ -218,11 +202,7 @@ class Job(Generic[Settings]):
         }
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments that SFTConfig and DPOConfig share.
-
-        Raises:
-            TrainingError: the batch cannot be shared out evenly.
-        """
+        """The arguments that SFTConfig and DPOConfig share."""
         settings = self.settings
         gpu = torch.cuda.is_available()
         processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -304,11 +284,7 @@ def _schedule(settings: Training) -> dict[str, Any]:
 
 
 def read(file: Path, kind: type[Settings]) -> Job[Settings]:
-    """Read a job's YAML.
-
-    Raises:
-        TrainingError: it cannot be read, or holds mistakes; all of them are named.
-    """
+    """Read a job's YAML."""
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -39,9 +39,6 @@ def prepare(
         limit: tokens of prompt and answer together; TRL cuts the rest.
         cache: where ``datasets`` keeps what it prepares.
         drops: takes the rows that do not fit.
-
-    Raises:
-        TrainingError: a file cannot be read or has other columns, or no row is left.
     """
     columns = ["prompt", *answers]
     if not sum(_count_conversations(file, columns) for file in files):
@@ -130,11 +127,7 @@ def _explain_misfits(
 
 
 def _count_conversations(file: Path, columns: list[str]) -> int:
-    """Return how many rows a file has.
-
-    Raises:
-        TrainingError: it cannot be read, or a column is missing or no conversations.
-    """
+    """Return how many rows a file has."""
     try:
         schema, rows = pq.read_schema(file), int(pq.read_metadata(file).num_rows)
     except (OSError, pa.ArrowException) as error:

@@ -124,11 +124,7 @@ def _starts(last: str | None) -> str:
 
 
 def _identity(job: Job[Settings]) -> dict[str, Any]:
-    """What decides the weights.
-
-    Raises:
-        TrainingError: the output folder belongs to a run in which something else decided them.
-    """
+    """What decides the weights."""
     identity = {
         "method": type(job.settings).__name__.lower(),
         "base": digest(job.model),

@@ -46,12 +46,7 @@ _NO_THREAD: Final = ("can't start new thread", os.strerror(errno.EAGAIN))
 
 @contextlib.contextmanager
 def refusals(where: Path) -> Iterator[None]:
-    """Turn what the system refuses, wherever in the block, into a sentence.
-
-    Raises:
-        StoreError: a disk is full, broken or read-only, or a limit is reached: files, threads,
-            memory.
-    """
+    """Turn what the system refuses, wherever in the block, into a sentence."""
     try:
         yield
     except (OSError, RuntimeError, MemoryError, duckdb.Error) as error:
@@ -90,11 +85,7 @@ def describe_refusal(error: Exception, where: Path | str) -> StoreError | None:
 
 
 def refuse_links(*paths: Path) -> None:
-    """A store holds no links below its folders: what they lead to is nobody's version.
-
-    Raises:
-        StoreError: one of ``paths`` is a link.
-    """
+    """A store holds no links below its folders: what they lead to is nobody's version."""
     for path in paths:
         if path.is_symlink():
             raise StoreError(
@@ -113,9 +104,6 @@ def unfit(root: Path, lacks: str) -> StoreError:
 
 def examine(root: Path) -> None:
     """Try what the store's promises rest on: locks, and renames that replace whole or not at all.
-
-    Raises:
-        StoreError: the file system cannot do one of them.
     """
     folder = root / ".check"
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier examination that was killed

@@ -52,9 +52,6 @@ class Remote:
     Args:
         repo: ``user/name``.
         kind: ``dataset`` or ``model``.
-
-    Raises:
-        MissingError: huggingface_hub is not installed.
     """
 
     def __init__(self, repo: str, kind: str) -> None:
@@ -82,11 +79,7 @@ class Remote:
         return f"{self._api.endpoint}/{prefix}{self.repo}"
 
     def ensure(self, *, private: bool) -> bool:
-        """Create the repository if it is not there; return whether it is private.
-
-        Raises:
-            HubError: it is public and ``private`` was wanted, or the Hub refuses.
-        """
+        """Create the repository if it is not there; return whether it is private."""
         with self._readable_errors():
             try:
                 info = self._api.repo_info(self.repo, repo_type=self.kind)
@@ -147,9 +140,6 @@ class Remote:
         """Make one commit of all ``files``, on ``parent`` and on nothing else.
 
         A file whose upload was finished before, even by a killed process, is not sent again.
-
-        Raises:
-            HubError: another push came first, or the Hub refuses or fails; no commit was made.
         """
         with self._readable_errors():
             return self._api.create_commit(
@@ -181,11 +171,7 @@ class Remote:
             )
 
     def downloaded(self, commit: str) -> Path:
-        """Return the folder of what was downloaded of a commit, which may be a part of it.
-
-        Raises:
-            HubError: nothing was.
-        """
+        """Return the folder of what was downloaded of a commit, which may be a part of it."""
         with self._readable_errors(commit):
             return Path(
                 self._hub.snapshot_download(
@@ -253,12 +239,7 @@ class Pins:
         self._known = {**known, **self._known}
 
     def commit(self, kind: str, name: str, revision: str) -> str:
-        """Return the commit that a revision means; the empty one is the main branch.
-
-        Raises:
-            HubError: it moves, is not in a lock file, and the Hub cannot be asked.
-            MissingError: the same, and huggingface_hub is not installed.
-        """
+        """Return the commit that a revision means; the empty one is the main branch."""
         if COMMIT.fullmatch(revision):
             return revision
         moving = f"{kind}/{name}@{revision or 'main'}"

@@ -28,9 +28,6 @@ def require(packages: Iterable[str], extra: str, command: str, otherwise: str) -
         extra: which extra of this copy has them.
         command: what is refused, for the sentence.
         otherwise: what can be done without them, for the sentence.
-
-    Raises:
-        MissingError: one of them is not installed.
     """
     for package in packages:
         if not is_installed(package):

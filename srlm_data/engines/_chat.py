@@ -42,11 +42,7 @@ class Prompts:
     _end_text: str = ""
 
     def __init__(self, tokenizer: Any, model: str, longest: int) -> None:
-        """Take the ``tokenizer`` of ``model``, whose sequences have at most ``longest`` tokens.
-
-        Raises:
-            EngineError: the tokenizer has no chat template.
-        """
+        """Take the ``tokenizer`` of ``model``, whose sequences have at most ``longest`` tokens."""
         if tokenizer.chat_template is None:
             raise EngineError(
                 f"model {model}: its tokenizer has no chat template, so it is not known how to "

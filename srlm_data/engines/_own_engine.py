@@ -16,9 +16,6 @@ class OwnEngine:
     Args:
         kind: ``my_module:my_engine``.
         load: calls that function.
-
-    Raises:
-        EngineError: the function raises.
     """
 
     def __init__(self, kind: str, load: Callable[[], Engine]) -> None:
@@ -34,11 +31,7 @@ class OwnEngine:
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Yield what the engine yields.
-
-        Raises:
-            EngineError: the engine raises.
-        """
+        """Yield what the engine yields."""
         of_step: Exception | None = None
 
         def passed_on() -> Iterator[Request]:

@@ -62,11 +62,7 @@ class Bounds:
         self._set_aside -= most
 
     def refuse(self, request: Request | None = None) -> None:
-        """End the build if a request does not fit, or the time is up.
-
-        Raises:
-            BoundError: it is so.
-        """
+        """End the build if a request does not fit, or the time is up."""
         if reached := self._reached(request):
             raise BoundError(
                 f"{reached}. What was made and answered is kept; build again to go on."

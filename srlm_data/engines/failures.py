@@ -76,11 +76,7 @@ class Failures:
         return completion._replace(error=sentence, error_kind=kind)
 
     def refuse_too_many(self, requests: int) -> None:
-        """End the step where too many of its requests so far have failed.
-
-        Raises:
-            EngineError: more than the share and more than the floor.
-        """
+        """End the step where too many of its requests so far have failed."""
         if self.count > max(self._floor, self._share * requests):
             self.refuse_all(requests)  # so far: then no budget would help
             raise EngineError(
@@ -89,11 +85,7 @@ class Failures:
             )
 
     def refuse_all(self, requests: int) -> None:
-        """Refuse a step that has no answer at all, however few its requests were.
-
-        Raises:
-            EngineError: every request failed.
-        """
+        """Refuse a step that has no answer at all, however few its requests were."""
         if requests and self.count == requests:
             raise EngineError(
                 f"{self._where}: {describe_failures(self.kinds, requests)}. Mend the cause and "

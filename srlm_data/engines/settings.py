@@ -333,10 +333,6 @@ def open_engine(
         digest: the model's digest, which the engine carries as ``model``.
         revision: the pinned revision of a Hub name.
         folder: where an engine keeps what it has asked, and what outlives its process.
-
-    Raises:
-        MissingError: a package that the engine needs is not installed.
-        EngineError: the model cannot be loaded.
     """
     if isinstance(settings, PluginEngine):
         load = _plugin(settings.kind)
@@ -368,11 +364,7 @@ def open_engine(
 
 
 def list_served_models(settings: OpenaiEngine) -> list[str] | None:
-    """Return what an engine's server says that it serves; None where it does not say.
-
-    Raises:
-        EngineError: it cannot be reached, or refuses the key.
-    """
+    """Return what an engine's server says that it serves; None where it does not say."""
     backend = importlib.import_module("srlm_data.engines.backends.openai")
     served: list[str] | None = backend.list_models(settings)
     return served

@@ -20,11 +20,7 @@ _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def hashes(directory: Path) -> list[str]:
-    """Return the SHA-256 of every weight file of a folder, sorted.
-
-    Raises:
-        RecipeError: a file is missing, or the weights are pickled.
-    """
+    """Return the SHA-256 of every weight file of a folder, sorted."""
     with ThreadPoolExecutor() as pool:  # hashlib lets go of the interpreter's lock
         return sorted(pool.map(filesystem.digest, _files(directory)))
 
@@ -35,9 +31,6 @@ def hub_hashes(directory: Path, tree: Mapping[str, RepoFile]) -> list[str]:
     Args:
         directory: holds the repository's small files.
         tree: what the Hub knows of each of its files.
-
-    Raises:
-        RecipeError: a file is missing, or the weights are pickled or no large files.
     """
     entries = [tree[name] for name in _weight_files(directory, tree.keys())]
     if plain := [entry.path for entry in entries if entry.lfs is None]:
@@ -49,11 +42,7 @@ def hub_hashes(directory: Path, tree: Mapping[str, RepoFile]) -> list[str]:
 
 
 def shapes(directory: Path) -> list[list[int]]:
-    """Return the shape of every tensor, as the files' headers declare them.
-
-    Raises:
-        RecipeError: a file is missing, is not as long as its header says, or is pickled.
-    """
+    """Return the shape of every tensor, as the files' headers declare them."""
     return [shape for file in _files(directory) for shape in _shapes(file)]
 
 

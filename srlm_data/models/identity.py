@@ -71,21 +71,13 @@ def digest(directory: Path) -> str:
     It is made from what decides the answers: the bytes of the weight files, the tokenizer, the
     chat template (wherever it is kept), the end-of-text tokens, and config.json without paths,
     versions and training settings.
-
-    Raises:
-        RecipeError: the folder is no model that can be used: a file is missing or damaged, the
-            weights are pickled, or it is a LoRA adapter.
     """
     check(directory)
     return _row_id(directory, _weights.hashes(directory))
 
 
 def check(directory: Path) -> None:
-    """Refuse a folder that holds no model, reading what its files declare and no weights.
-
-    Raises:
-        RecipeError: see :func:`digest`.
-    """
+    """Refuse a folder that holds no model, reading what its files declare and no weights."""
     if not directory.is_dir():
         raise RecipeError(f"{directory}: no such folder. Name the folder that holds the model.")
     if not (directory / "adapter_config.json").exists():
@@ -97,12 +89,6 @@ def hub_digest(name: str, commit: str) -> str:
     """The digest of a Hub model, the same as that of its files in a folder.
 
     The Hub knows the hashes of the weights; only the small files beside them are downloaded.
-
-    Raises:
-        RecipeError: it is no model that can be used (see :func:`digest`), or no commit pins it.
-        HubError: the Hub cannot be asked and the model was not downloaded before, or the Hub has
-            no such commit.
-        MissingError: huggingface_hub is not installed.
     """
     if not COMMIT.fullmatch(commit):
         raise RecipeError(
@@ -125,11 +111,7 @@ def hub_digest(name: str, commit: str) -> str:
 
 
 def remote_digest(name: str, version: str) -> str:
-    """The digest of a model that only a server has, which is named instead of read.
-
-    Raises:
-        RecipeError: ``version`` is absent or moves, so it does not say which model is meant.
-    """
+    """The digest of a model that only a server has, which is named instead of read."""
     if version.strip().lower() in _NO_VERSION:
         raise RecipeError(
             f"model '{name}': the version '{version}' can change its content. "
@@ -171,10 +153,6 @@ def locate(location: str, store: Path) -> Place:
 
     ``store:models/<digest>`` is a folder of the store, ``path:/abs/dir`` any other folder,
     ``hub:name@revision`` a Hub model and ``remote:name@revision`` one that only a server has.
-
-    Raises:
-        DamagedError: the folder is not there.
-        StoreError: the form is unknown.
     """
     kind, _, rest = location.partition(":")
     if kind in ("hub", "remote"):

@@ -42,10 +42,6 @@ class Reader:
         self, answers: Iterable[tuple[Sequence[Message], str]]
     ) -> Iterator[float]:
         """The log-probability of each answer, its end included, after its conversation; in order.
-
-        Raises:
-            DataError: an answer is too long, or the chat template does not keep a conversation as
-                the beginning of the conversation with its answer.
         """
 
         def texts() -> Iterator[tuple[list[int], Callable[[Any], float]]]:
@@ -62,9 +58,6 @@ class Reader:
 
         An item is a conversation, the beginning of its answer, and the endings, which must differ
         in the first token after what they share.
-
-        Raises:
-            DataError: they do not, or a text is too long.
         """
 
         def texts() -> Iterator[tuple[list[int], Callable[[Any], list[float]]]]:

@@ -157,11 +157,7 @@ class Dpo(Training):
 
 
 def script(name: str) -> Path:
-    """A training script (``sft.py``, ``dpo.py``): of the checkout, or of the installed package.
-
-    Raises:
-        TrainingError: there is neither.
-    """
+    """A training script (``sft.py``, ``dpo.py``): of the checkout, or of the installed package."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "train", package.parent / "train"):
         if (folder / name).is_file():
@@ -196,9 +192,6 @@ def run(
     Returns:
         The folder of the finished model, and what ``training.json`` in it says of the run, with
         examples of the rows that were dropped.
-
-    Raises:
-        TrainingError: the script failed; the message has its last telling line and the log.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     settings = config.model_dump(mode="json", exclude={"launch"})

@@ -86,11 +86,7 @@ class Store:
         return _refs.read(self._dataset(name))
 
     def resolve(self, ref: str) -> Manifest:
-        """The version that ``name``, ``name@latest``, ``name@tag`` or ``name@3f2a`` means.
-
-        Raises:
-            StoreError: there is no such dataset or version, or a prefix fits several.
-        """
+        """The version that ``name``, ``name@latest``, ``name@tag`` or ``name@3f2a`` means."""
         name, _, wanted = ref.partition("@")
         named = self.refs(name)
         if not named:
@@ -117,12 +113,7 @@ class Store:
             return self.resolve(ref)  # the name moved on, and a collection took the old version
 
     def manifest(self, name: str, version: str) -> Manifest:
-        """A version's manifest.
-
-        Raises:
-            DamagedError: it is not what was written.
-            StoreError: it is missing, or a newer srlm-data has written it.
-        """
+        """A version's manifest."""
         return manifests.read(self.folder(name, version) / "manifest.json", name, version)
 
     def latest(self, names: Iterable[str] | None = None) -> list[Manifest]:
@@ -159,11 +150,7 @@ class Store:
         self._warned.add(str(error))
 
     def find(self, name: str, version: str) -> Manifest | None:
-        """Return a version's manifest, or None where there is no such version.
-
-        Raises:
-            DamagedError: it is not what was written.
-        """
+        """Return a version's manifest, or None where there is no such version."""
         if not _NAME.fullmatch(name) or not self.has(name, version):
             return None
         return self.manifest(name, version)
@@ -195,9 +182,6 @@ class Store:
             manifest: the version.
             proven: hash every byte first, once in a process; :mod:`srlm_data.store._proof` says
                 when it is needed.
-
-        Raises:
-            DamagedError: a file is missing, has not the size that was written, or other bytes.
         """
         folder = self.folder(manifest.name, manifest.version)
         if not (folder / "manifest.json").is_file():
@@ -264,10 +248,6 @@ class Store:
             complete: called once the rows are drained and counted, adds to the manifest what is
                 known only then. Nothing is published where it raises.
             latest: whether it becomes the latest version of the dataset.
-
-        Raises:
-            DataError: a row breaks a rule of its stage.
-            StoreError: another process published other rows under the same identity.
         """
         with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
             (staging / "data").mkdir()
@@ -307,11 +287,6 @@ class Store:
         Args:
             manifest: of the other store, parsed by :func:`srlm_data.store.manifests.parse`.
             folder: holds its files; they are copied.
-
-        Raises:
-            StoreError: the bytes, the rows or the identity are not those of the manifest, or
-                other rows are here under this identity.
-            DataError: a row breaks a rule of its stage.
         """
         with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
             (staging / "data").mkdir()

@@ -63,9 +63,6 @@ def find(store: Store, recipes: Sequence[Path] = ()) -> Found:
     Args:
         store: nothing in it is changed.
         recipes: the lock files beside recipes.
-
-    Raises:
-        RecipeError: a lock file is damaged.
     """
     garbage = [*_work(store), *_left_behind(store)]
     try:

@@ -30,9 +30,6 @@ class Proof:
             folder: where the version lies.
             manifest: says what was written.
             proven: hash every byte, even of files that nothing has touched since.
-
-        Raises:
-            DamagedError: a file is missing, has not the size that was written, or other bytes.
         """
         seal = folder / "manifest.json"
         sealed = seal.stat()
@@ -60,9 +57,6 @@ class Proof:
 
     def refuse_damaged_model(self, location: str, digest: str, *, proven: bool) -> None:
         """Refuse a model of the store that is gone or, where ``proven``, is not what was trained.
-
-        Raises:
-            DamagedError: it is.
         """
         try:
             place = Path(identity.locate(location, self._root).name)

@@ -18,11 +18,7 @@ VERSION: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def read(folder: Path) -> dict[str, str]:
-    """``latest`` and tags -> version; empty when nothing was ever built there.
-
-    Raises:
-        DamagedError: it is not what was written.
-    """
+    """``latest`` and tags -> version; empty when nothing was ever built there."""
     file = folder / NAME
     try:
         refs: dict[str, str] = checked_json.loads(filesystem.read_bytes(file))["refs"]

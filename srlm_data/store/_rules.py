@@ -18,11 +18,7 @@ from srlm_data.core.schema import DatasetType
 def without_nulls(
     batches: Iterator[pa.RecordBatch], dataset_type: DatasetType
 ) -> Iterator[pa.RecordBatch]:
-    """The same batches, looked at as they pass.
-
-    Raises:
-        DataError: a null where none may be.
-    """
+    """The same batches, looked at as they pass."""
     for batch in batches:
         for column in dataset_type.schema:
             count = batch.column(column.name).null_count
@@ -36,9 +32,6 @@ def without_nulls(
 
 def check(dataset_type: DatasetType, files: list[Path], parents: list[Rows]) -> None:
     """Run the rules of a dataset type over Parquet files; rows must not be orphans of ``parents``.
-
-    Raises:
-        DataError: a repeated id, an orphan, or a failed check.
     """
     with database.session() as connection:
         connection.read_parquet([str(file) for file in files]).create_view("made")

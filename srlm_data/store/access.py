@@ -130,9 +130,6 @@ def _gate(root: Path) -> Path:
 
 def _prepare(root: Path) -> None:
     """Before a write: no folder of the store leads elsewhere, and its file system is fit for one.
-
-    Raises:
-        StoreError: a folder is a link (deleting would happen elsewhere), or locks and renames fail.
     """
     filesystem.refuse_links(*(root / folder for folder in FOLDERS))
     seal = root / "store.json"

@@ -147,12 +147,7 @@ def step_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read(file: Path, name: str, version: str) -> Manifest:
-    """Return the manifest of a version, out of its file.
-
-    Raises:
-        DamagedError: it is not what was written.
-        StoreError: it is missing, or a newer srlm-data has written it.
-    """
+    """Return the manifest of a version, out of its file."""
     try:
         manifest = parse(filesystem.read_bytes(file))
         if (manifest.name, manifest.version) != (name, version):
@@ -171,7 +166,6 @@ def parse(data: bytes) -> Manifest:
 
     Raises:
         ValueError: its bytes, types or identity are not those of a manifest.
-        StoreError: a newer srlm-data has written it.
     """
     raw = checked_json.loads(data)
     newest = raw.get("format")

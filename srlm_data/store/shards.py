@@ -50,11 +50,7 @@ class Written:
 
 
 def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
-    """Drain ``rows`` into ``folder/data``, which is empty, and check them.
-
-    Raises:
-        DataError: a null where none may be, a repeated id, an orphan, or a failed check.
-    """
+    """Drain ``rows`` into ``folder/data``, which is empty, and check them."""
     dataset_type, data = rows.type, folder / "data"
     window = Window(dataset_type)
     with _Shards(data, dataset_type) as shards:

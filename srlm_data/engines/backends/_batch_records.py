@@ -64,11 +64,7 @@ class BatchRecords:
                 file.unlink(missing_ok=True)
 
     def read(self) -> list[BatchRecord]:
-        """Return the records, oldest first.
-
-        Raises:
-            DamagedError: one is no record.
-        """
+        """Return the records, oldest first."""
         records = []
         files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
         for file in files:

@@ -24,12 +24,7 @@ class Forms:
         self._last: tuple[Sampling | None, Any] = (None, None)
 
     def matcher(self, sampling: Sampling) -> Any:
-        """Return what follows an answer token by token; None where it is free.
-
-        Raises:
-            MissingError: llguidance is not installed.
-            EngineError: it cannot read the tokenizer or the form.
-        """
+        """Return what follows an answer token by token; None where it is free."""
         if sampling.pattern is None and sampling.json_schema is None:
             return None
         if sampling is not self._last[0]:  # the requests of a step share theirs

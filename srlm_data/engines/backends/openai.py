@@ -52,10 +52,6 @@ def load(
 
     A model that has a name (``remote:`` or ``hub:``, which have a revision) is asked for by it, a
     checkpoint by its digest: so a server of M2 cannot answer for M1.
-
-    Raises:
-        MissingError: the provider wants a key, and the environment has none.
-        EngineError: the key or the address in the environment is none.
     """
     key = _read_key(settings)
     address = settings.address
@@ -85,11 +81,7 @@ def load(
 
 
 def _read_key(settings: OpenaiEngine) -> str | None:
-    """Return the key in the environment, without the line end of the file that it came from.
-
-    Raises:
-        EngineError: no header can hold it.
-    """
+    """Return the key in the environment, without the line end of the file that it came from."""
     key = os.environ.get(settings.api_key_env, "").strip()
     if not key.isascii() or not key.isprintable():
         raise EngineError(
@@ -100,11 +92,7 @@ def _read_key(settings: OpenaiEngine) -> str | None:
 
 
 def list_models(settings: OpenaiEngine, patience: float = 10.0) -> list[str] | None:
-    """Return what the server says that it serves; None where it does not say.
-
-    Raises:
-        EngineError: it cannot be reached within ``patience`` seconds, or refuses the key.
-    """
+    """Return what the server says that it serves; None where it does not say."""
     quick = settings.model_copy(update={"timeout": patience, "connect_timeout": patience})
     with closing(load(quick, "", "")) as engine:
         return engine.list_models()
@@ -140,10 +128,6 @@ class Openai:
         """Yield completions of ``requests`` as they finish.
 
         Closing the generator drops what is in flight.
-
-        Raises:
-            EngineError: the server refuses the key or does not have the model, it has not answered
-                anything for ``patience`` seconds.
         """
         source = iter(requests)
         room = 2 * self._settings.concurrency  # what waits here is sent the moment a place is free
@@ -165,11 +149,7 @@ class Openai:
                 future.cancel()
 
     def list_models(self) -> list[str] | None:
-        """Return what the server says that it serves; None where it does not say.
-
-        Raises:
-            EngineError: it cannot be reached, redirects, or refuses the key.
-        """
+        """Return what the server says that it serves; None where it does not say."""
         try:
             response = self.wait_for(self._list())
         except TRY_ERRORS as error:

@@ -77,9 +77,6 @@ class OpenaiBatch:
         """Yield completions of ``requests`` as their batches end.
 
         Closing the generator leaves the batches to be answered.
-
-        Raises:
-            EngineError: the server refuses a batch, or was away for ``patience`` seconds.
         """
         source = iter(requests)
         again: deque[Request] = deque()  # what an earlier build's batch did not answer
@@ -276,11 +273,7 @@ class OpenaiBatch:
         return failed(request, fault.kind, self._server.hide_key(fault.reason)), fault
 
     def _call(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return what a question to the server returns, asked again where that may help.
-
-        Raises:
-            EngineError: it is refused, or the server was away for longer than ``patience``.
-        """
+        """Return what a question to the server returns, asked again where that may help."""
         return self._server.wait_for(self._ask(ask))
 
     async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:

@@ -40,9 +40,6 @@ def load(settings: RayEngine, model: str, digest: str, revision: str | None = No
     """Start the replicas of ``model`` (see ``settings.open_engine``).
 
     Its files must be at the same place on every host of the cluster.
-
-    Raises:
-        EngineError: the cluster is too small, or a replica cannot load the model.
     """
     started = not ray.is_initialized()
     if started:
@@ -61,11 +58,7 @@ def load(settings: RayEngine, model: str, digest: str, revision: str | None = No
 
 
 def _resources(settings: RayEngine) -> dict[str, float]:
-    """Return what a replica takes of the cluster.
-
-    Raises:
-        EngineError: the cluster does not have it; Ray would wait for ever.
-    """
+    """Return what a replica takes of the cluster."""
     there = ray.cluster_resources()
     gpus = settings.gpus
     if gpus is None:
@@ -138,11 +131,7 @@ class Ray:
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Yield completions of ``requests`` as they finish on any replica.
-
-        Raises:
-            EngineError: replicas die again and again.
-        """
+        """Yield completions of ``requests`` as they finish on any replica."""
         source = iter(requests)
         deaths: Counter[str] = Counter()
         try:
@@ -185,11 +174,7 @@ class Ray:
                 link.messages.append(link.actor.exchange.remote(requests))
 
     def _replace(self, link: _Link, error: RayError) -> list[Request]:
-        """Replace a replica that has died, and return what it had not answered.
-
-        Raises:
-            EngineError: too many have died.
-        """
+        """Replace a replica that has died, and return what it had not answered."""
         if self._restarts == 0:
             raise EngineError(
                 f"engine 'ray': its replicas die again and again, the last one: {_reason(error)}. "

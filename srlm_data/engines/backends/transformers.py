@@ -90,12 +90,7 @@ class Transformers:
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Yield completions of ``requests`` as they finish.
-
-        Raises:
-            MissingError: answers are held to a form, and llguidance is not installed.
-            EngineError: the device's memory is too small for a batch, or a form cannot be held.
-        """
+        """Yield completions of ``requests`` as they finish."""
         source = iter(requests)
         while window := list(islice(source, self._batch_size * _WINDOW)):
             rows = []

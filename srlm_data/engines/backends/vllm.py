@@ -140,9 +140,6 @@ class Vllm:
         """Yield completions of ``requests`` as they finish.
 
         Closing the generator takes what is unanswered back from vLLM.
-
-        Raises:
-            EngineError: vLLM has died.
         """
         source = iter(requests)
         try:
@@ -181,11 +178,7 @@ class Vllm:
         return failures
 
     def finished(self) -> list[Completion]:
-        """Compute a step, or wait for the core to have done one; return what has ended by it.
-
-        Raises:
-            EngineError: vLLM has died.
-        """
+        """Compute a step, or wait for the core to have done one; return what has ended by it."""
         if not self._waiting:
             return []
         try:

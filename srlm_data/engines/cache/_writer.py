@@ -41,11 +41,7 @@ class Writer:
         self._lock = contextlib.ExitStack()
 
     def add(self, completion: Completion) -> None:
-        """Hold a completion until it is written; waits where the disk does not follow.
-
-        Raises:
-            StoreError: the disk has refused earlier ones.
-        """
+        """Hold a completion until it is written; waits where the disk does not follow."""
         with self._changing:
             self._held.append(completion)
             if self._writing is None:
@@ -55,11 +51,7 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Wait until the disk has everything; what it refused is tried again.
-
-        Raises:
-            StoreError: the disk refuses.
-        """
+        """Wait until the disk has everything; what it refused is tried again."""
         with self._changing:
             if self._held and (self._writing is None or self._writing.done()):
                 self._writing = self._pool.submit(self._write_held)

@@ -141,12 +141,7 @@ class CachedEngine:
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Yield cached responses at once, the rest as the engine finishes them.
-
-        Raises:
-            EngineError: the engine cannot go on, or too many requests have failed.
-            BoundError: a bound of the build is reached, and all that was sent is answered.
-        """
+        """Yield cached responses at once, the rest as the engine finishes them."""
         self.usage.total = (self.usage.total or 0) + total if total is not None else None
         windows = self._windows(self._decided(requests) if self._deciding else iter(requests))
         for cached, missing in windows:

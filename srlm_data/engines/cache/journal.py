@@ -37,11 +37,7 @@ class Journal:
         self._add(start, batch)
 
     def read_on(self) -> None:
-        """Read what its writer has added since.
-
-        Raises:
-            DamagedError: it is not what was written.
-        """
+        """Read what its writer has added since."""
         with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
             for frame, batch in _read(self.file, self.end):
                 self._add(frame.start, batch)

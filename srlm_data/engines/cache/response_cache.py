@@ -108,18 +108,10 @@ class ResponseCache:
         yield from self._sealed.find(keys)
 
     def add(self, completion: Completion) -> None:
-        """Record a completion. A failed one is left out: the next build asks it again.
-
-        Raises:
-            StoreError: earlier ones cannot be written, so no more should be paid for.
-        """
+        """Record a completion. A failed one is left out: the next build asks it again."""
         if completion.finish_reason != "error":
             self._writer.add(completion)
 
     def flush(self) -> None:
-        """Wait until the disk has every completion recorded so far.
-
-        Raises:
-            StoreError: the disk is full, or the journal cannot be written for another reason.
-        """
+        """Wait until the disk has every completion recorded so far."""
         self._writer.flush()

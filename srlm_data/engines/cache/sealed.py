@@ -43,11 +43,7 @@ def damage_error(file: Path, damage: str) -> DamagedError:
 
 
 def model_folder(root: Path, model: str) -> Path:
-    """Return the folder of a model's responses.
-
-    Raises:
-        StoreError: the model's digest is no name for a folder, or leads out of this one.
-    """
+    """Return the folder of a model's responses."""
     if not _DIGEST.fullmatch(model):
         raise StoreError(
             f"model {model!r:.60}: a digest is at most 100 letters, digits, '_', '-' and '.', a "
@@ -66,11 +62,7 @@ class SealedResponses:
         self._index = Index()
 
     def find(self, keys: pa.Array) -> Iterator[pa.Table]:
-        """Yield the responses that have one of the keys, a row group at a time.
-
-        Raises:
-            DamagedError: a file is.
-        """
+        """Yield the responses that have one of the keys, a row group at a time."""
         self._read_new_files()
         groups = [self._groups[place] for place in self._index.places(keys)]
         for file, of_file in groupby(groups, itemgetter(0)):
@@ -129,9 +121,6 @@ def read_intact(file: Path) -> Iterator[pa.RecordBatch]:
 
 def write(root: Path, stem: str, batches: Iterable[pa.RecordBatch]) -> None:
     """Write the responses of one model into a file, whole or not at all; its name begins with stem.
-
-    Raises:
-        StoreError: the model's digest is no name for a folder.
     """
     groups = _group(batches)
     first = next(groups, None)
