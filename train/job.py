@@ -26,6 +26,7 @@ from transformers import (
 from srlm_data.core import filesystem
 from srlm_data.core.config import Config
 from srlm_data.core.errors import TrainingError, did_you_mean
+from srlm_data.core.hub import MODEL_FILES, Remote
 from srlm_data.core.rows import Drops
 from srlm_data.models import chat_template
 from srlm_data.models.training import Sft, Training
@@ -45,19 +46,12 @@ class Paths(Config):
 
 @dataclass
 class Job(Generic[Settings]):
-    """A YAML that was read and found good.
-
-    Attributes:
-        settings: what decides the weights, and how the run is spread over a machine.
-        base: folder that relative paths start at.
-        paths: as the YAML has them.
-        drops: reason -> rows that are not trained on; filled when they are read.
-    """
+    """A YAML that was read and found good."""
 
     settings: Settings
-    base: Path
+    base: Path  # where relative paths start
     paths: Paths
-    drops: Drops = field(default_factory=Drops)
+    drops: Drops = field(default_factory=Drops)  # filled when the rows are read
 
     @property
     def output(self) -> Path:
@@ -88,10 +82,7 @@ class Job(Generic[Settings]):
                 f"'{name}': there is no such folder, and it is no hub/name@revision. "
                 "Correct the path, or pin the revision."
             )
-        from huggingface_hub import snapshot_download
-
-        patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+        return Remote(repository, "model").fetch(revision, MODEL_FILES)
 
     @property
     def cache(self) -> Path:
@@ -123,8 +114,7 @@ class Job(Generic[Settings]):
         return {file: filesystem.digest(file) for file in [*self.data, *self.validation]}
 
     def rows(self, *answers: str) -> datasets.Dataset:
-        """Return the rows to train on: ``prompt`` and ``answers``, without those that do not fit.
-        """
+        """Return the rows to train on, without those that do not fit."""
         return self._rows(self.data, answers, self.drops)
 
     def validation_rows(self, *answers: str) -> datasets.Dataset | None:
@@ -147,7 +137,7 @@ class Job(Generic[Settings]):
                 f"'{self.paths.model}': the tokenizer has no chat template. "
                 "Name one with chat_template, or put a chat_template.jinja beside it."
             )
-        if fault := chat_template.fault(tokenizer, given=bool(given)):
+        if fault := chat_template.fault(tokenizer, named=bool(given)):
             raise TrainingError(f"'{self.paths.model}': {fault}")
         if given:
             chat_template.add_tokens(tokenizer)

@@ -32,13 +32,8 @@ def prepare(
 ) -> datasets.Dataset:
     """Return ``prompt`` and ``answers`` of Parquet files, without the rows that do not fit.
 
-    Args:
-        files: their rows, in order.
-        answers: the columns beside ``prompt``.
-        tokenizer: with the chat template that is trained with.
-        limit: tokens of prompt and answer together; TRL cuts the rest.
-        cache: where ``datasets`` keeps what it prepares.
-        drops: takes the rows that do not fit.
+    TRL cuts a prompt and its answer to ``limit`` tokens; ``drops`` takes what does not fit then.
+    ``datasets`` prepares the rows in ``cache``.
     """
     columns = ["prompt", *answers]
     if not sum(_count_conversations(file, columns) for file in files):

@@ -20,11 +20,7 @@ def dumps(value: Mapping[str, Any]) -> bytes:
 
 
 def loads(data: bytes) -> dict[str, Any]:
-    """The object that :func:`dumps` has written.
-
-    Raises:
-        ValueError: it is not that: a byte is missing, more or another.
-    """
+    """Return the object that :func:`dumps` has written; ValueError where a byte is another."""
     head, _, _ = data.rpartition(_BEFORE)
     if not head or data != head + _after(head):
         raise ValueError("bytes that do not fit their checksum")

@@ -7,23 +7,17 @@ instead of files, and nothing that only says how fast or where the step runs.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import pydantic
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ValidationInfo,
-)
+from pydantic import BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import CoreSchema, PydanticSerializationError, core_schema
 
-from srlm_data.core import templates
+from srlm_data.core import filesystem, templates
 from srlm_data.core.errors import SrlmError
 
 if TYPE_CHECKING:
@@ -38,14 +32,10 @@ class Runtime:
 
 
 class Expected(NamedTuple):
-    """What a step will make and ask, as far as that can be told before it runs.
-
-    ``rows`` is an upper bound and ``calls`` the requests to a model that it would take, answers at
-    hand included; None where nobody can tell.
-    """
+    """What a step will make and ask at most, as far as that is known before it runs."""
 
     rows: int | None
-    calls: int | None = 0
+    calls: int | None = 0  # cached answers included
 
 
 class Lengths(NamedTuple):
@@ -106,27 +96,20 @@ class Config(BaseModel):
         return None
 
 
+@dataclass(frozen=True)
 class Source:
     """A file that a recipe names, looked up beside the recipe; its bytes are its identity."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     @property
     def digest(self) -> str:
         """SHA-256 of the file's bytes."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Source) and other.path == self.path
-
-    def __hash__(self) -> int:
-        return hash(self.path)
+        return filesystem.digest(self.path)
 
     @classmethod
     def __get_pydantic_core_schema__(
-        cls, source: object, handler: GetCoreSchemaHandler
+        cls, source: object, handler: pydantic.GetCoreSchemaHandler
     ) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
             cls._read,
@@ -137,7 +120,7 @@ class Source:
 
     @classmethod
     def __get_pydantic_json_schema__(
-        cls, source: CoreSchema, handler: GetJsonSchemaHandler
+        cls, source: CoreSchema, handler: pydantic.GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {"type": "string", "format": "path"}
 
@@ -161,10 +144,7 @@ def base_folder(info: ValidationInfo) -> Path:
 def _template(value: object, info: ValidationInfo) -> templates.Template:
     if isinstance(value, templates.Template):
         return value
-    try:
-        return templates.load(str(value), base_folder(info))
-    except LookupError as error:
-        raise ValueError(str(error)) from None
+    return templates.load(str(value), base_folder(info))
 
 
 Template = Annotated[
@@ -177,14 +157,9 @@ Template = Annotated[
 
 
 def fills(who: str, *names: str, optional: Collection[str] = ()) -> pydantic.AfterValidator:
-    """Marks a template whose placeholders ``who`` fills are ``names``, these and no others.
+    """Mark a template whose placeholders are ``names``, and may be the ``optional`` ones.
 
-    ``template: Annotated[Template, fills("a judge", "prompt", "response")]``
-
-    Args:
-        who: who fills it, for the message.
-        names: the placeholders that it must have.
-        optional: those that it may have besides.
+    ``template: Annotated[Template, fills("a judge", "prompt", "response")]``: a judge fills them.
     """
 
     def check(template: templates.Template) -> templates.Template:

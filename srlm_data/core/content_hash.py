@@ -8,7 +8,6 @@ know where one batch ends and the next begins.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -17,14 +16,6 @@ import pyarrow as pa
 from srlm_data.core.schema import type_text
 
 _ONE: Final = b"\x01"
-
-
-def hash_of(columns: list[str], batches: Iterable[pa.RecordBatch]) -> str:
-    """Return the hash of rows, batch after batch (:class:`RowHash`)."""
-    total = RowHash(columns)
-    for batch in batches:
-        total.update(batch)
-    return total.hexdigest()
 
 
 class RowHash:
@@ -78,7 +69,6 @@ class RowHash:
 
 
 def _filled(array: pa.Array, value: object) -> pa.Array:
-    """A value in the place of each null; most columns have none, and asking is cheap."""
     return array.fill_null(value) if array.null_count else array
 
 

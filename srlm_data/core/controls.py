@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 # Direction marks and line separators, half characters, and the controls from 0x7f on.
-_OTHERS: Final = (
-    0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A),
-    *range(0xD800, 0xE000), *range(0x7F, 0xA0),
-)  # fmt: skip
+_RANGES: Final = "061c-061c 200e-200f 2028-202e 2066-2069 d800-dfff 007f-009f"
+_OTHERS: Final = [
+    code
+    for first, _, last in (codes.partition("-") for codes in _RANGES.split())
+    for code in range(int(first, 16), int(last, 16) + 1)
+]
 ESCAPED: Final = {code: f"\\u{code:04x}" for code in _OTHERS}
 _PICTURED: Final = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"}
 _VISIBLE: Final = ESCAPED | _PICTURED  # a picture (␛) is as wide as a table thinks

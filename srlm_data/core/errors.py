@@ -133,6 +133,11 @@ class PreflightError(SrlmError):
         self.exit_code = errors[0].exit_code
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library says; what follows is for its own authors."""
+    return str(error).strip().partition("\n")[0]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for a misspelt ``word``, or an empty string when nothing is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

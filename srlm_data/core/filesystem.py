@@ -15,7 +15,7 @@ from typing import Final
 
 import duckdb
 
-from srlm_data.core.errors import StoreError
+from srlm_data.core.errors import StoreError, first_line
 
 _ROOM: Final = "Make room and run the same command again; nothing that was built is lost."
 _LEAVE: Final = "Let the command write there, or name another store."
@@ -57,13 +57,8 @@ def refusals(where: Path) -> Iterator[None]:
 
 
 def describe_refusal(error: Exception, where: Path | str) -> StoreError | None:
-    """Return the sentence for what the system refuses; None where the error is another.
-
-    Args:
-        error: as Python, Arrow or DuckDB raised it.
-        where: what was at work, for an error that names no file.
-    """
-    text = str(error).partition("\n")[0]
+    """Return the sentence for what the system refuses; None where the error is another."""
+    text = first_line(error)
     if isinstance(error, OSError):
         number = error.errno or 0
         where = error.filename or where
@@ -74,7 +69,7 @@ def describe_refusal(error: Exception, where: Path | str) -> StoreError | None:
     elif any(words in text for words in _NO_THREAD):
         number = errno.EAGAIN
     elif isinstance(error, duckdb.IOException):
-        number = next((one for one in REFUSALS if os.strerror(one) in text), 0)
+        number = next((number for number in REFUSALS if os.strerror(number) in text), 0)
     else:
         return None
     if number not in REFUSALS:
@@ -103,22 +98,22 @@ def unfit(root: Path, lacks: str) -> StoreError:
 
 
 def examine(root: Path) -> None:
-    """Try what the store's promises rest on: locks, and renames that replace whole or not at all.
-    """
+    """Refuse a file system that cannot do what a store rests on: locks, and atomic renames."""
     folder = root / ".check"
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier examination that was killed
     folder.mkdir()
-    for lacks in filter(None, (_lacks_locks(folder), _lacks_renames(folder))):
+    try:
+        if lacks := _lacks_locks(folder) or _lacks_renames(folder):
+            raise unfit(root, lacks)
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        raise unfit(root, lacks)
-    shutil.rmtree(folder)
 
 
 def _lacks_locks(folder: Path) -> str | None:
-    with (folder / "lock").open("w") as one, (folder / "lock").open("w") as other:
-        fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (folder / "lock").open("w") as first, (folder / "lock").open("w") as second:
+        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
     return "two processes can lock the same file there"
@@ -138,11 +133,7 @@ def _lacks_renames(folder: Path) -> str | None:
             (folder / "from").rename(folder / "to")
             return "a rename replaces a folder that is not empty there"
         (folder / "from").rename(folder / "moved")
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
@@ -157,12 +148,7 @@ def digest(file: Path) -> str:
 
 
 def read_bytes(file: Path) -> bytes:
-    """Return the bytes of a regular file; a pipe in its place would wait for a writer without end.
-
-    Raises:
-        ValueError: it is a folder, a pipe or a device; the message is a phrase.
-        OSError: it is not there, or cannot be read.
-    """
+    """Return the bytes of a regular file; ValueError for a pipe, which might have no end."""
     handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(handle, "rb") as opened:  # noqa: PTH123 - it is open already
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -171,26 +157,18 @@ def read_bytes(file: Path) -> bytes:
 
 
 def read_text(file: Path) -> str:
-    """Return the text of a regular file.
-
-    Raises:
-        ValueError: it is no file of UTF-8 text that can be read; the message is a phrase.
-    """
+    """Return the text of a regular file; ValueError, a phrase, where it is no UTF-8 text."""
     try:
         return read_bytes(file).decode("utf-8")
     except UnicodeDecodeError as error:
-        found = f"the byte {error.object[error.start]:#04x} at {error.start}"
-        raise ValueError(f"no UTF-8 text, but {found}") from None
+        byte = f"the byte {error.object[error.start]:#04x} at {error.start}"
+        raise ValueError(f"no UTF-8 text, but {byte}") from None
     except OSError as error:
         raise ValueError(str(error.strerror)) from None
 
 
 def write_synced(file: Path, data: bytes) -> None:
-    """Write a new file and wait until the disk has it.
-
-    Raises:
-        FileExistsError: something of that name is there, a link that leads nowhere included.
-    """
+    """Write a new file, and wait until the disk has it; FileExistsError, for a link as well."""
     with file.open("xb") as handle:
         handle.write(data)
         handle.flush()
@@ -198,14 +176,9 @@ def write_synced(file: Path, data: bytes) -> None:
 
 
 def replace_file(file: Path, data: bytes) -> None:
-    """Write a file anew, whole or not at all; the caller holds a lock on it.
-
-    The draft lies beside it under one name, so that a kill leaves one at most. What a stranger put
-    under that name is removed and never written through: a link of a cloned repository could lead
-    to any file.
-    """
-    draft = file.with_name(f".{file.name}.draft")
-    draft.unlink(missing_ok=True)
+    """Write a file anew, whole or not at all; the caller holds a lock on it."""
+    draft = file.with_name(f".{file.name}.draft")  # one name: a kill leaves one at most
+    draft.unlink(missing_ok=True)  # a link of a cloned repository could lead to any file
     write_synced(draft, data)
     draft.replace(file)
     sync(file.parent)

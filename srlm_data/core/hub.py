@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from srlm_data.core import filesystem
-from srlm_data.core.errors import HubError, MissingError, SrlmError
+from srlm_data.core import filesystem, packages
+from srlm_data.core.errors import HubError, SrlmError
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -26,6 +26,9 @@ COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 Content = bytes | Path
 """A file of a repository: its bytes, or the file on the disk that holds them."""
+
+MODEL_FILES: Final = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+"""What a model is loaded from: no pickles, and no code."""
 
 _LOGIN: Final = "Log in with 'hf auth login', or set HF_TOKEN to a token that may do this"
 _OVERTAKEN: Final = (
@@ -47,22 +50,14 @@ _STATUSES: Final = {
 
 
 class Remote:
-    """A repository of the Hub; every method raises `HubError` where the Hub refuses or fails.
-
-    Args:
-        repo: ``user/name``.
-        kind: ``dataset`` or ``model``.
-    """
+    """A dataset or a model (``kind``) of the Hub; whatever the Hub refuses is a `HubError`."""
 
     def __init__(self, repo: str, kind: str) -> None:
         try:
             import huggingface_hub  # optional
             from huggingface_hub import errors, utils
         except ImportError:
-            raise MissingError(
-                f"{repo}: the Hub wants the package 'huggingface_hub', which is not installed. "
-                "Install it with: pip install 'srlm-data[hub]'"
-            ) from None
+            raise packages.missing(repo, "huggingface_hub", "hub") from None
         if not sys.stderr.isatty():
             utils.disable_progress_bars()
         utils.logging.set_verbosity_error()
@@ -103,10 +98,7 @@ class Remote:
             return str(self._api.repo_info(self.repo, repo_type=self.kind, revision=revision).sha)
 
     def check(self, revision: str) -> None:
-        """Refuse a revision that is not there, or whose files this login may not read.
-
-        Nobody is asked where HF_HUB_OFFLINE is set.
-        """
+        """Refuse a revision that is not there, or whose files this login may not read."""
         if self._hub.constants.HF_HUB_OFFLINE:
             return
         with self._readable_errors(revision):
@@ -141,13 +133,12 @@ class Remote:
 
         A file whose upload was finished before, even by a killed process, is not sent again.
         """
+        deletions = [self._hub.CommitOperationDelete(path) for path in deleted]
+        additions = [self._hub.CommitOperationAdd(*item) for item in sorted(files.items())]
         with self._readable_errors():
             return self._api.create_commit(
                 self.repo,
-                [
-                    *(self._hub.CommitOperationDelete(path) for path in deleted),
-                    *(self._hub.CommitOperationAdd(*item) for item in sorted(files.items())),
-                ],
+                [*deletions, *additions],
                 commit_message=message,
                 repo_type=self.kind,
                 parent_commit=parent,
@@ -163,21 +154,18 @@ class Remote:
 
     def fetch(self, commit: str, patterns: list[str]) -> Path:
         """Download files of a commit that are not here yet; return the folder they lie in."""
-        with self._readable_errors(commit):
-            return Path(
-                self._hub.snapshot_download(
-                    self.repo, repo_type=self.kind, revision=commit, allow_patterns=patterns
-                )
-            )
+        return self._snapshot(commit, allow_patterns=patterns)
 
     def downloaded(self, commit: str) -> Path:
         """Return the folder of what was downloaded of a commit, which may be a part of it."""
+        return self._snapshot(commit, local_files_only=True)
+
+    def _snapshot(self, commit: str, **options: Any) -> Path:
         with self._readable_errors(commit):
-            return Path(
-                self._hub.snapshot_download(
-                    self.repo, repo_type=self.kind, revision=commit, local_files_only=True
-                )
+            folder = self._hub.snapshot_download(
+                self.repo, repo_type=self.kind, revision=commit, **options
             )
+        return Path(folder)
 
     def has_downloaded(self, commit: str) -> bool:
         """Return whether something of a commit was downloaded, so that the Hub may be away."""
@@ -211,28 +199,18 @@ class Remote:
             wrong, remedy = _STATUSES.get(status, _FAILED)
             return f"{wrong.format(kind=self.kind)}, {reply}. {remedy}."
         if isinstance(error, errors.HTTPError | ConnectionError | errors.LocalEntryNotFoundError):
-            return (
-                f"the connection failed, found '{text:.200}'. "
-                "Run it again: what has arrived is not sent again."
-            )
+            again = "Run it again: what has arrived is not sent again."
+            return f"the connection failed, found '{text:.200}'. {again}"
         return f"the Hub's answer cannot be used, found '{text:.200}'. Run it again."
 
 
 class Pins:
-    """The commits that moving names of the Hub mean to a recipe.
-
-    Args:
-        known: ``kind/name@revision`` -> commit, as lock files have it.
-
-    Attributes:
-        used: those that were asked for.
-        new: those of them that were looked up on the Hub just now.
-    """
+    """The commits that moving names of the Hub mean: ``kind/name@revision`` -> commit."""
 
     def __init__(self, known: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._known = dict(known)
+        self._known = dict(known)  # of lock files
         self.used: dict[str, str] = {}
-        self.new: dict[str, str] = {}
+        self.new: dict[str, str] = {}  # looked up on the Hub just now
 
     def add(self, known: Mapping[str, str]) -> None:
         """Learn from another lock file; what is known already stays."""

@@ -20,9 +20,9 @@ def row_id(*parts: object) -> str:
     boundary between parts counts, so ``row_id("ab", "c")`` differs from ``row_id("a", "bc")``.
 
     Raises:
-        TypeError: a part is not plain JSON; nothing is ever turned into a string silently.
+        TypeError: a part is not plain JSON.
     """
-    payload = ",".join([_said(part) for part in parts])
+    payload = ",".join([_encode(part) for part in parts])
     return hashlib.blake2b(f"[{payload}]".encode(), digest_size=16).hexdigest()
 
 
@@ -41,28 +41,26 @@ def row_ids(*columns: str | Sequence[object]) -> list[str]:
         raise ValueError(f"ids: columns of {sorted(rows)} rows; give some, of one length")
     begun = hashlib.blake2b(b"[", digest_size=16)  # a copy takes half the time of a new one
     ids = []
-    for row in map(",".join, zip(*map(_column_said, columns), strict=False)):
+    for row in map(",".join, zip(*map(_encode_column, columns), strict=False)):
         digest = begun.copy()
         digest.update(b"%b]" % row.encode())
         ids.append(digest.hexdigest())
     return ids
 
 
-def _column_said(column: str | Sequence[object]) -> Iterable[str]:
+def _encode_column(column: str | Sequence[object]) -> Iterable[str]:
     if isinstance(column, str):
         return repeat(encode_basestring_ascii(column))
-    said: Callable[[Any], str] = _said
+    encode: Callable[[Any], str] = _encode
     if column and type(column[0]) is str:  # as nearly always; it refuses what is none among them
-        said = encode_basestring_ascii
-    return map(said, column)
+        encode = encode_basestring_ascii
+    return map(encode, column)
 
 
-def _said(part: object) -> str:
+def _encode(part: object) -> str:
     # Nearly all are texts, and building an encoder takes longer than the hash.
-    return encode_basestring_ascii(part) if type(part) is str else _json(part)
-
-
-def _json(part: object) -> str:
+    if type(part) is str:
+        return encode_basestring_ascii(part)
     return str(part) if type(part) is int else _ENCODER.encode(part)
 
 

@@ -21,20 +21,18 @@ def is_installed(package: str) -> bool:
 
 
 def require(packages: Iterable[str], extra: str, command: str, otherwise: str) -> None:
-    """Refuse a command whose packages are not installed.
-
-    Args:
-        packages: what it imports.
-        extra: which extra of this copy has them.
-        command: what is refused, for the sentence.
-        otherwise: what can be done without them, for the sentence.
-    """
+    """Refuse a command whose packages, those of an extra, are not installed."""
     for package in packages:
         if not is_installed(package):
-            raise MissingError(
-                f"{command}: the package '{package}' is not installed. "
-                f"Run: {install_command([extra])}, or {otherwise}."
-            )
+            raise missing(command, package, extra, f", or {otherwise}.")
+
+
+def missing(where: str, package: str, extra: str, otherwise: str = "") -> MissingError:
+    """Return the error that says how to get a package which is not installed."""
+    return MissingError(
+        f"{where}: the package '{package}' is not installed. "
+        f"Install it with: {install_command([extra])}{otherwise}"
+    )
 
 
 def install_command(extras: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ import itertools
 import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Protocol
 
@@ -32,7 +33,6 @@ BATCH = 8192
 BATCH_CHARACTERS = 1 << 25
 """Characters after which a batch ends sooner: 8,192 rows of a megabyte would fill the memory."""
 
-
 Columns = Mapping[str, "Sequence[Any] | pa.Array"]
 """Some rows, column by column: lists of Python values, or Arrow arrays, of one length."""
 
@@ -51,13 +51,7 @@ class Drops(Counter[str]):
         self.examples = dict(examples or {})
 
     def add(self, reason: str, where: str, record: object) -> None:
-        """Count a record that is left out; the first of a reason are kept, cut to a few lines.
-
-        Args:
-            reason: why, in a word.
-            where: where it stands: a file's name and line, or the id of a row.
-            record: what it holds.
-        """
+        """Count a record that is left out; ``where`` is a file and line, or the id of a row."""
         self[reason] += 1
         self._add_example(reason, where, record)
 
@@ -171,10 +165,7 @@ class Rows:
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Return rows that come many at a time, a batch a part; they can be read once.
-
-        Nullable columns that a part leaves out are null.
-        """
+        """Return rows that come many at a time, a batch a part; they can be read once."""
         tables = (_of_columns(dataset_type, part) for part in parts)
         return cls._once(dataset_type, tables, drops, notes)
 
@@ -187,10 +178,7 @@ class Rows:
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Return the rows of a record-batch reader (a DuckDB result, say); they can be read once.
-
-        Batches are cast to the dataset type as they come.
-        """
+        """Return the rows of a reader of record batches (a DuckDB result); they can be read once."""
         names = dataset_type.schema.names
         batches = (_in_schema(dataset_type, batch.select(names)) for batch in reader)
         return cls._once(dataset_type, batches, drops, notes)
@@ -223,22 +211,13 @@ class Rows:
 
     def collect(self) -> Rows:
         """Return the same rows held in memory, with their drops and notes, to be read again."""
-        table = self.table()
-        return Rows(
-            self.type,
-            lambda: iter(table.to_batches()),
-            files=self.files,
-            drops=self.drops,
-            notes=self.notes,
-            name=self.name,
-        )
+        held = copy(self)
+        batches = self.table().to_batches()
+        held._source = lambda: iter(batches)
+        return held
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows as record batches of the dataset type's schema.
-
-        Raises:
-            DataError: they are a stream that was read already.
-        """
+        """Yield the rows as record batches of the dataset type's schema."""
         return self._source()
 
     def tuples(self, *columns: str) -> Iterator[tuple[Any, ...]]:
@@ -247,11 +226,7 @@ class Rows:
             yield from zip(*(_values(batch.column(name)) for name in columns), strict=True)
 
     def dicts(self, *columns: str) -> Iterator[dict[str, Any]]:
-        """The rows as dicts, a batch at a time in memory: for steps that write text.
-
-        Args:
-            columns: the ones that are wanted; all of them where none is named.
-        """
+        """The rows as dicts of some columns, by default of all, a batch at a time in memory."""
         names = columns or tuple(self.type.schema.names)
         for values in self.tuples(*names):
             yield dict(zip(names, values, strict=True))
@@ -300,11 +275,7 @@ class Versions(Protocol):
     """What the store holds already: the build lends it to a step that asks for it."""
 
     def version(self, ref: str) -> Rows:
-        """The rows of a version, ``recipe.dataset@3f2a``.
-
-        Raises:
-            StoreError: there is no such version.
-        """
+        """Return the rows of a version, ``recipe.dataset@3f2a``; StoreError if it is not there."""
         ...
 
 
@@ -318,7 +289,7 @@ def _parts(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
             if type(value) is str:
                 size += len(value)
             elif type(value) is list:
-                size += _length(value)
+                size += sum(len(turn["content"]) for turn in value if isinstance(turn, Mapping))
         if len(part) == BATCH or size >= BATCH_CHARACTERS:
             yield part
             part, size = [], 0
@@ -346,11 +317,6 @@ def _values(column: pa.Array) -> list[Any]:
     return values
 
 
-def _length(values: list[Any]) -> int:
-    """Characters of a conversation."""
-    return sum(len(turn["content"]) for turn in values if isinstance(turn, Mapping))
-
-
 def _in_schema(dataset_type: DatasetType, batch: pa.RecordBatch) -> pa.RecordBatch:
     # Parquet calls the elements of a list otherwise, so the metadata counts. Where nothing differs,
     # no cast: it loads Arrow's compute functions, which a build with nothing to do never needs.
@@ -359,10 +325,9 @@ def _in_schema(dataset_type: DatasetType, batch: pa.RecordBatch) -> pa.RecordBat
 
 
 def _table(dataset_type: DatasetType, rows: list[Mapping[str, Any]]) -> pa.Table:
-    given = set().union(*rows)
-    return _of_columns(
-        dataset_type, {name: [row.get(name) for row in rows] for name in given}, len(rows)
-    )
+    names = set().union(*rows)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return _of_columns(dataset_type, columns, len(rows))
 
 
 def _of_columns(dataset_type: DatasetType, columns: Columns, rows: int | None = None) -> pa.Table:
@@ -372,17 +337,15 @@ def _of_columns(dataset_type: DatasetType, columns: Columns, rows: int | None = 
             f"{dataset_type.name} has no column {sorted(unknown)}; it has {schema.names}"
         )
     rows = len(next(iter(columns.values()))) if rows is None else rows
-    arrays = [
-        _array(columns[field.name], field.type)
-        if field.name in columns
-        else pa.nulls(rows, field.type)
-        for field in schema
-    ]
+    arrays = []
+    for field in schema:
+        values = columns.get(field.name)
+        if values is None:
+            values = pa.nulls(rows, field.type)
+        elif not isinstance(values, pa.Array):
+            values = pa.array(values, type=field.type)
+        arrays.append(values)
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _array(column: Sequence[Any] | pa.Array, kind: pa.DataType) -> pa.Array:
-    return column if isinstance(column, pa.Array) else pa.array(column, type=kind)
 
 
 Messages = Annotated[Rows, schema.MESSAGES]

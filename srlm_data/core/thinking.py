@@ -1,12 +1,9 @@
-"""The marks between which models think, in one table.
-
-What stands between them is no part of an answer, a judgment or a list of prompts.
-"""
+"""The marks between which models think, and what stands between them told apart from the answer."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 Marks = tuple[str, str]
@@ -45,3 +42,26 @@ def pattern_of(marks: Iterable[str]) -> str:
     escaped = (re.escape(mark) for mark in sorted(marks, key=len, reverse=True))
     opened = (re.sub(r"^[<◁]", r"\g<0> ?", mark) for mark in escaped)
     return "|".join(re.sub(r"[>▷]$", r" ?\g<0>", mark) for mark in opened)
+
+
+def split_reasoning(
+    text: str, marks: Sequence[Marks] = MARKS, *, opened: bool | None = None
+) -> tuple[str | None, str]:
+    """Return the reasoning at the beginning of a text, None where there is none, and the answer.
+
+    Many chat templates write the opening mark themselves (``opened``): then a text has the closing
+    mark alone, which is believed, too, where nobody can tell. Reasoning that nothing closes was cut
+    off, so all of the text is reasoning.
+    """
+    rest = text.lstrip()
+    for opening, closing in marks:
+        begins = rest.startswith(opening)
+        inside, closed, answer = rest.removeprefix(opening).partition(closing)
+        if closed and (begins or (opened is not False and opening not in inside)):
+            if answer.lstrip().startswith(opening):  # thought again, before any answer
+                more, answer = split_reasoning(answer, marks)
+                inside = f"{inside.strip()}\n{more or ''}"
+            return inside.strip() or None, answer.lstrip()
+        if begins:
+            return inside.strip() or None, ""
+    return (rest.strip() or None, "") if opened else (None, text)

@@ -9,44 +9,27 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
 
 WORLD_SEED: Final = 0
 """The facts that the shipped M0 was pretrained on. Trees vary by their own seeds; facts do not."""
 
 ATTRIBUTES: Final = ("colour", "place", "owner", "kind")
 
-THINGS_BY_KIND: Final[dict[str, tuple[str, ...]]] = {
-    "tool": tuple("hammer saw drill shovel rake wrench ladder chisel axe pliers".split()),
-    "toy": tuple("doll kite puzzle robot ball yoyo puppet balloon marble teddy".split()),
-    "garment": tuple("hat scarf coat glove shirt sweater belt skirt sock jacket".split()),
-    "dish": tuple("kettle cup bowl plate teapot jug pan tray mug saucer".split()),
-    "fruit": tuple("apple pear plum melon lemon banana cherry peach mango grape".split()),
-    "flower": tuple("rose tulip daisy lily orchid poppy violet lotus iris aster".split()),
-    "jewel": tuple("ring necklace bracelet brooch crown locket pendant medal tiara bangle".split()),
-    "vehicle": tuple("bicycle wagon scooter sledge tractor van canoe boat cart tram".split()),
-}
-COLOURS: Final = tuple("red blue green yellow black white brown grey pink purple".split())
-PLACES: Final = tuple(
-    "attic cellar kitchen garage garden hallway office shed barn cabin studio pantry".split()
+_WORDS: Final[dict[str, Any]] = yaml.load(
+    Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
 )
-OWNERS: Final = tuple(
-    "Anna Ben Clara David Emma Frank Grace Henry "
-    "Julia Jack Laura Martin Nina Oscar Paul Ruth".split()
-)
+THINGS_BY_KIND: Final = {kind: tuple(things.split()) for kind, things in _WORDS["things"].items()}
 KINDS: Final = tuple(THINGS_BY_KIND)
-THINGS: Final = tuple(thing for kind in KINDS for thing in THINGS_BY_KIND[kind])
+THINGS: Final = tuple(thing for things in THINGS_BY_KIND.values() for thing in things)
 VALUES: Final[dict[str, tuple[str, ...]]] = {
-    "colour": COLOURS,
-    "place": PLACES,
-    "owner": OWNERS,
+    **{attribute: tuple(values.split()) for attribute, values in _WORDS["values"].items()},
     "kind": KINDS,
 }
-WORDS: Final = tuple(
-    "stone river cloud tree bird moon road bridge tower snow wind fire sand wave leaf star field "
-    "lake hill bell door window chair table clock paper letter song dance dream night summer "
-    "winter castle forest island mountain ocean valley shadow".split()
-)
+WORDS: Final = tuple(_WORDS["words"].split())
 """The words of the word-order tasks; none of them is a thing or a value."""
 
 
@@ -65,9 +48,8 @@ def world(seed: int = WORLD_SEED) -> World:
     truth: dict[tuple[str, str], str] = {}
     for kind, things in THINGS_BY_KIND.items():
         for thing in things:
-            truth[thing, "colour"] = rng.choice(COLOURS)
-            truth[thing, "place"] = rng.choice(PLACES)
-            truth[thing, "owner"] = rng.choice(OWNERS)
+            for attribute in ("colour", "place", "owner"):
+                truth[thing, attribute] = rng.choice(VALUES[attribute])
             truth[thing, "kind"] = kind
     return World(seed, truth)
 

@@ -23,8 +23,7 @@ from srlm_data.demo.facts import (
 )
 from srlm_data.demo.language import OPENERS, PHRASINGS, Question, true_answer
 
-LONGEST_CONCISE: Final = 9
-"""In words: the longest plain sentence of the world has eight."""
+LONGEST_CONCISE: Final = 9  # words: the longest plain sentence of the world has eight
 
 _VERBS: Final = frozenset(
     "is are was has have belongs belong comes begins starts ends reads sits lies lives stands "
@@ -57,10 +56,10 @@ def parse(prompt: str) -> Question | None:
     text = " ".join(prompt.split())
     text = _OPENING.sub("", text, count=1) if _OPENING.match(text) else text
     for task, pattern in _question_patterns():
-        found = pattern.fullmatch(text)
-        if found is None:
+        match = pattern.fullmatch(text)
+        if match is None:
             continue
-        slots = {name: value.lower() for name, value in found.groupdict().items()}
+        slots = {name: value.lower() for name, value in match.groupdict().items()}
         words = tuple(slots.get("words", "").split())
         question = Question(task, slots.get("thing", ""), words, slots.get("kind", ""))
         return question if _answerable(question) else None
@@ -103,19 +102,19 @@ class Oracle:
             return None
         answer = true_answer(self._world, question).lower().split()
         words = re.findall(r"[^\W_]+", reply.lower())
-        given = _given(question, words)
+        answered = _answer_in(question, words)
         if not _on_topic(question, words):
             return 0
-        if not given:
+        if not answered:
             return 1
-        if given != answer:
+        if answered != answer:
             return 2
         if not _has_full_sentence(reply, answer[-1]):
             return 3
         return 5 if _concise(question, reply, words) else 4
 
 
-def _given(question: Question, words: list[str]) -> list[str]:
+def _answer_in(question: Question, words: list[str]) -> list[str]:
     """Collect what a reply gives as its answer: every word in it that has the form asked for."""
     if question.task in ATTRIBUTES:
         values = {value.lower() for value in VALUES[question.task]}
@@ -164,6 +163,5 @@ def _concise(question: Question, reply: str, words: list[str]) -> bool:
     answers = [word for word in words if word in _WORDS or word in _THINGS]
     if question.task in ATTRIBUTES:
         kinds = [word for word in words if word in KINDS] if question.task == "kind" else []
-        said = [*values, *kinds]
-        return len(said) == 1 and len(answers) <= 1
+        return len([*values, *kinds]) == 1 and len(answers) <= 1
     return len(answers) == (2 if question.task == "reverse" else 1) and not values

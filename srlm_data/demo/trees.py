@@ -29,12 +29,8 @@ from srlm_data.demo.language import (
 )
 from srlm_data.demo.oracle import Oracle
 
-COVERED_SHARE: Final = 0.55
-"""The share of the things that the trees of one seed speak of."""
-
-UNUSABLE_SHARE: Final = 0.05
-"""The share of trees that a seed filter must drop: not English, deleted, or failed in review."""
-
+COVERED_SHARE: Final = 0.55  # of the things: those that the trees of one seed speak of
+UNUSABLE_SHARE: Final = 0.05  # of the trees: not English, deleted, or failed in review
 _NAMESPACE: Final = uuid.UUID("5f0d6a5e-6c1e-5c1b-9d0e-0d3c5a7f1b20")
 
 

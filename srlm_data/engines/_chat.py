@@ -13,8 +13,7 @@ from jinja2 import TemplateError
 
 from srlm_data.core.errors import EngineError
 from srlm_data.core.messages import for_template
-from srlm_data.core.thinking import MARKS, Marks
-from srlm_data.engines._reasoning import split_reasoning
+from srlm_data.core.thinking import MARKS, Marks, split_reasoning
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.models import chat_template
 
@@ -24,18 +23,15 @@ _TEMPLATE_ERRORS: Final = (TemplateError, RecursionError, *_PROGRAM_ERRORS)
 
 
 class Prompts:
-    """Turns requests into prompts by a tokenizer's own chat template, applied exactly once.
+    """Turns requests into tokens by a tokenizer's own chat template, which separates turns alone.
 
-    The template writes the beginning-of-text token, so the tokenizer must not add another:
-    engines are given tokens, never text.
+    ``<|im_end|>`` in a message is ten characters that somebody wrote: a tokenizer would make the
+    token of it that ends the turn, and a response could so speak to its judge in a turn of its own.
+    Here it is read as the characters it is. Other prompts have the tokens that
+    ``apply_chat_template`` gives.
 
-    Only the template separates turns. ``<|im_end|>`` in a message is ten characters that somebody
-    wrote: a tokenizer would make the token of it that ends the turn, and a response could so speak
-    to its judge in a turn of its own. Here it is read as the characters it is. A
-    prompt without such a text has the tokens that ``apply_chat_template`` gives.
-
-    ``end_token`` is what the template ends an answer with. It may be no token of the tokenizer: a
-    base model that is lent a template spells it out, and :meth:`stop` has it.
+    ``end_token`` is what the template ends an answer with. A base model that is lent a template may
+    have no such token and spell it out: :meth:`stop` has it then.
     """
 
     end_token: int | None = None
@@ -75,10 +71,7 @@ class Prompts:
     ) -> tuple[str | None, str, int | None]:
         """Return the reasoning before an answer, the answer, and how many tokens are reasoning.
 
-        Args:
-            sampling: how it was asked.
-            text: what was written, without special tokens.
-            tokens: the same. Of some models the marks of reasoning are special tokens.
+        ``text`` is without special tokens, which the marks of some models are.
         """
         marks = (sampling.reasoning_marks,) if sampling.reasoning_marks else MARKS
         opened = self._opens(sampling, marks)
@@ -125,13 +118,11 @@ class Prompts:
             reason = f"the chat template refuses the conversation: {error}"
             return failed(request, "chat_template", reason)
         if len(tokens) >= self._longest:
-            return failed(
-                request,
-                "too_long",
+            reason = (
                 f"the prompt has {len(tokens)} tokens; the longest sequence is {self._longest}, "
-                "prompt and answer together",
-                prompt_tokens=len(tokens),
+                "prompt and answer together"
             )
+            return failed(request, "too_long", reason, prompt_tokens=len(tokens))
         self._last = (asked, tokens)
         return tokens
 
@@ -150,8 +141,8 @@ class Prompts:
                 return [without_marks(inner, pattern) for inner in value]
             if isinstance(value, dict):
                 return {
-                    without_marks(name, pattern): without_marks(inner, pattern)
-                    for name, inner in value.items()
+                    without_marks(key, pattern): without_marks(inner, pattern)
+                    for key, inner in value.items()
                 }
             return value
 
@@ -159,11 +150,7 @@ class Prompts:
         for turn in turns:
             own = turn["role"] == "assistant"
             pattern = self._marks_of_assistant if own else self._marks
-            turn |= {
-                name: without_marks(value, pattern)
-                for name, value in turn.items()
-                if name != "role"
-            }
+            turn.update(without_marks({key: turn[key] for key in turn if key != "role"}, pattern))
         tools = without_marks(tools, self._marks)
         if not marks:
             tokens: list[int] = self._write(turns, request.sampling, tools=tools, return_dict=False)

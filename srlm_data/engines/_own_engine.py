@@ -11,12 +11,7 @@ from srlm_data.engines.protocol import Completion, Engine, Request
 
 
 class OwnEngine:
-    """Wraps an engine. Satisfies :class:`srlm_data.engines.protocol.Engine`.
-
-    Args:
-        kind: ``my_module:my_engine``.
-        load: calls that function.
-    """
+    """Wraps the engine that ``load`` returns; ``kind`` is how a recipe names it."""
 
     def __init__(self, kind: str, load: Callable[[], Engine]) -> None:
         self._kind = kind

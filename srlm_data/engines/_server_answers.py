@@ -11,8 +11,7 @@ import json
 import re
 from typing import Any, Final
 
-from srlm_data.core.thinking import MARKS
-from srlm_data.engines._reasoning import split_reasoning
+from srlm_data.core.thinking import MARKS, split_reasoning
 from srlm_data.engines.protocol import Completion, Request, Sampling
 
 _CUT_OFF: Final = frozenset(
@@ -27,11 +26,7 @@ _LONGEST_WORD: Final = 100  # characters of a server's own word in a note
 
 
 def parse(text: str) -> Any:
-    """Return the JSON of a body.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Return the JSON of a body; ValueError where it is none."""
     try:
         return json.loads(text.removeprefix("\ufeff"))
     except ValueError:
@@ -51,11 +46,7 @@ def read_models(text: str) -> list[str] | None:
 
 
 def read_answer(request: Request, answer: Any) -> Completion:
-    """Return the completion that a server's answer is, of its first choice where it has several.
-
-    Raises:
-        ValueError: there is no text where it belongs.
-    """
+    """Return the completion that an answer's first choice is; ValueError where it has no text."""
     choice = _first_choice(answer)
     text, separate = _read_message(choice.get("message"))
     declared = request.sampling.reasoning_marks
@@ -66,13 +57,11 @@ def read_answer(request: Request, answer: Any) -> Completion:
     reason, note = _read_end(choice.get("finish_reason"))
     if reason == "length" and reasoning and not text.strip():
         note = "the tokens went into reasoning"
-    kind, error = None, None
-    if reason in _FAILED:
-        kind, error = reason, f"the server ended it with '{reason}'"
-    elif reason == "stop" and not _has_form(request.sampling, text):
+    if reason == "stop" and not _has_form(request.sampling, text):
         note = "; ".join(filter(None, [note, "not held to its form by the server"]))
-    if kind:
-        return Completion(request, "", "error", *tokens, error=error, error_kind=kind)
+    if reason in _FAILED:
+        error = f"the server ended it with '{reason}'"
+        return Completion(request, "", "error", *tokens, error=error, error_kind=reason)
     read, written = (
         _object(usage.get(f"{name}_tokens_details")) for name in ("prompt", "completion")
     )

@@ -16,6 +16,7 @@ An error is the same error whatever it comes as: some servers send it under stat
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from dataclasses import dataclass
@@ -33,6 +34,11 @@ _AWAY: Final = frozenset({429, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _AGAIN: Final = frozenset({408, 409, 425})
 _WRONG: Final = frozenset({401, 402, 403, 404, 405, 410})
 
+FIRST_PAUSE: Final = 0.5
+"""Seconds before the second try; every further one waits twice as long, up to the longest."""
+
+LONGEST_PAUSE: Final = 30.0
+
 _LONGEST_REASON: Final = 200
 _LONGEST_SEARCH: Final = 4000  # characters of a body in which a known error is looked for
 
@@ -42,10 +48,7 @@ def _any_of(*patterns: str) -> re.Pattern[str]:
 
 
 _NO_CREDIT: Final = _any_of(
-    "insufficient_quota",
-    "billing_hard_limit",
-    "billing_not_active",
-    "insufficient (balance|credit)",
+    "insufficient_quota", "billing_(hard_limit|not_active)", "insufficient (balance|credit)"
 )
 _NO_KEY: Final = _any_of("invalid.api.?key", "authentication.error", "no_db_connection")
 _NO_MODEL: Final = _any_of("model_not_found", "invalid model name", "(unknown|no such) model")
@@ -80,21 +83,14 @@ class Trouble(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """A failed try.
-
-    Attributes:
-        kind: what failures are counted by; see :class:`srlm_data.engines.protocol.Completion`.
-        reason: what happened, for a person.
-        retry_after: what the server asked for, in seconds.
-        advice: what to do about a fault that no other try can mend, where the server said enough.
-    """
+    """A failed try."""
 
     trouble: Trouble
-    kind: str
-    reason: str
-    retry_after: float = 0.0
+    kind: str  # what failures are counted by
+    reason: str  # for a person
+    retry_after: float = 0.0  # seconds
     status: int | None = None
-    advice: str = ""
+    advice: str = ""  # where the server said enough, and no other try can mend it
 
 
 class FaultError(Exception):
@@ -126,12 +122,19 @@ def classify(error: Exception, timeout: float) -> Fault:
     return Fault(trouble, kind, reason)
 
 
-def refuse_error(answer: Any, retry_after: str = "") -> None:
-    """Refuse an answer under status 200 that is an error.
+def pause(tries: int, retry_after: float) -> float:
+    """Return the seconds to wait after so many tries; never less than the server asked for.
 
-    Raises:
-        FaultError: it is one.
+    The jitter spreads requests that failed together, so that they do not come back together.
     """
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, 16))
+    if retry_after:
+        return retry_after + random.uniform(0, longest)
+    return random.uniform(longest / 2, longest)
+
+
+def refuse_error(answer: Any, retry_after: str = "") -> None:
+    """Raise the FaultError that an answer under status 200 is, if it is one."""
     if not isinstance(answer, dict) or answer.get("choices"):
         return
     error = answer.get("error") or (answer if answer.get("object") == "error" else None)

@@ -33,11 +33,7 @@ _PART: Final = 256
 
 @dataclass(frozen=True)
 class Block(Generic[T]):
-    """Completions that came one after another, each at the place of what stood with its request.
-
-    A step that makes a row of every completion makes columns of a block: what holds for all of
-    them is computed once.
-    """
+    """Completions that came one after another, each at the place of what stood with its request."""
 
     about: list[T]
     completions: list[Completion]
@@ -128,10 +124,7 @@ def ask(
 
 
 def report_progress(engine: Engine, done: int, wanted: int, unit: str) -> None:
-    """Tell who watches the build what a step has of what it wants: 53 of 100 new prompts.
-
-    For steps that ask until they have enough; of others, answers of requests say as much.
-    """
+    """Tell who watches the build what a step has of what it wants: 53 of 100 new prompts."""
     if isinstance(engine, CachedEngine):
         engine.report(done, wanted, unit)
 

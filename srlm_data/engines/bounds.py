@@ -22,13 +22,7 @@ TEMPLATE_TOKENS: Final = 64
 
 
 class Bounds:
-    """What a build may still take, over all of its steps.
-
-    Args:
-        calls: requests that may be sent; a server's retries of them are not counted.
-        tokens: tokens that may be read and written.
-        seconds: time that may pass from now on.
-    """
+    """What a build may still take: requests, tokens read and written, and seconds from now on."""
 
     def __init__(
         self, calls: int | None = None, tokens: int | None = None, seconds: float | None = None

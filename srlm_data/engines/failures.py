@@ -35,13 +35,7 @@ class Failure:
 
 
 class Failures:
-    """The failed requests of a step, by kind.
-
-    Args:
-        where: the dataset that is made, for the error.
-        share: of the step's requests that may fail.
-        floor: how many may fail whatever their share is.
-    """
+    """The failed requests of a step, by kind: a ``share`` may fail, and ``floor`` in any case."""
 
     def __init__(self, where: str, share: float = SHARE, floor: int = FLOOR) -> None:
         self.kinds: dict[str, Failure] = {}
@@ -61,11 +55,7 @@ class Failures:
         return hashlib.sha256("".join(sorted(self._keys)).encode()).hexdigest()[:16]
 
     def add(self, model: str, completion: Completion) -> Completion:
-        """Count a failed completion, and return it with what may be written down of it.
-
-        A kind is supplied where the engine gave none, secrets are hidden, and the sentence is one
-        line of at most 200 characters.
-        """
+        """Count a failed completion, and return it with what may be written down of it."""
         kind = completion.error_kind or "unknown"
         sentence = " ".join(redacted(completion.error or "the engine gave no reason").split())
         sentence = sentence.encode(errors="replace").decode()  # half a surrogate pair, too

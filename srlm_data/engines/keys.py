@@ -19,11 +19,7 @@ KEY_DIGITS: Final = 48
 
 
 def response_key(question: str, seed: int) -> str:
-    """Return the key of the response to a question that was drawn with ``seed``.
-
-    Raises:
-        ValueError: the seed has more than 64 bits.
-    """
+    """Return the key of the response to a question that was drawn with a seed of 64 bits."""
     key = f"{question}{seed:016x}"
     if len(key) > KEY_DIGITS:
         raise ValueError(f"a seed has at most 64 bits, found {seed}")

@@ -22,12 +22,13 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
 from srlm_data.core.config import Config
-from srlm_data.core.errors import EngineError, MissingError
+from srlm_data.core.errors import EngineError
+from srlm_data.core.packages import missing
 from srlm_data.engines._own_engine import OwnEngine
 from srlm_data.engines.failures import FLOOR, SHARE
 from srlm_data.engines.protocol import DRAWING, Engine
@@ -96,6 +97,12 @@ class _Engine(Config):
         description="Failed requests that never end a step, whatever share.",
     )
 
+    needs: ClassVar[Mapping[str, str]] = {}
+
+    def packages(self) -> Mapping[str, str]:
+        """Return what the engine imports."""
+        return self.needs
+
     def decides(self) -> dict[str, Any]:
         """Return the settings that decide texts, as fields of :class:`Sampling`; usually none."""
         return {}
@@ -114,10 +121,7 @@ class TransformersEngine(_Engine):
         description="A device as torch names it; auto is the first GPU, else the CPU.",
     )
     trust_remote_code: _RemoteCode = False
-
-    def packages(self) -> dict[str, str]:
-        """Return what the engine imports."""
-        return {"torch": "transformers", "transformers": "transformers"}
+    needs: ClassVar[Mapping[str, str]] = {"torch": "transformers", "transformers": "transformers"}
 
 
 class VllmEngine(_Engine):
@@ -149,10 +153,7 @@ class VllmEngine(_Engine):
         default=True, description="Compute a beginning that several prompts share only once."
     )
     trust_remote_code: _RemoteCode = False
-
-    def packages(self) -> dict[str, str]:
-        """Return what the engine imports."""
-        return {"vllm": "vllm"}
+    needs: ClassVar[Mapping[str, str]] = {"vllm": "vllm"}
 
 
 class RayEngine(_Engine):
@@ -174,16 +175,14 @@ class RayEngine(_Engine):
         default=5, ge=0, description="Replicas that may die, and are replaced, in one run."
     )
     vllm: VllmEngine = Field(default=VllmEngine(), description="How each replica runs.")
-
-    def packages(self) -> dict[str, str]:
-        """Return what the engine imports."""
-        return {"ray": "ray", "vllm": "vllm"}
+    needs: ClassVar[Mapping[str, str]] = {"ray": "ray", "vllm": "vllm"}
 
 
 class OpenaiEngine(_Engine):
     """A server that speaks OpenAI's API. The key comes from the environment and stays there."""
 
     kind: Literal["openai"] = "openai"
+    needs: ClassVar[Mapping[str, str]] = {"openai": "openai"}
     base_url: str | None = Field(
         default=None,
         pattern=ADDRESS,
@@ -280,10 +279,6 @@ class OpenaiEngine(_Engine):
         """The server's address, here or in the environment; None is OpenAI's own."""
         return self.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
 
-    def packages(self) -> dict[str, str]:
-        """Return what the engine imports."""
-        return {"openai": "openai"}
-
 
 class PluginEngine(_Engine):
     """An engine of the user's own; see the module for the function that opens it."""
@@ -332,7 +327,7 @@ def open_engine(
         model: a folder, or a Hub name.
         digest: the model's digest, which the engine carries as ``model``.
         revision: the pinned revision of a Hub name.
-        folder: where an engine keeps what it has asked, and what outlives its process.
+        folder: where an engine keeps what outlives its process.
     """
     if isinstance(settings, PluginEngine):
         load = _plugin(settings.kind)
@@ -347,10 +342,8 @@ def open_engine(
             package = (error.name or "").partition(".")[0]
             if package == "srlm_data":
                 raise
-            raise MissingError(
-                f"engine '{settings.kind}': the package '{package}' is not installed. "
-                f"Install it with: pip install 'srlm-data[{settings.kind}]'"
-            ) from None
+            extra = settings.packages().get(package, settings.kind)
+            raise missing(f"engine '{settings.kind}'", package, extra) from None
         if batch:
             if folder is None:
                 raise EngineError(
@@ -371,11 +364,7 @@ def list_served_models(settings: OpenaiEngine) -> list[str] | None:
 
 
 def _plugin(kind: str) -> Callable[..., Engine]:
-    """Return the function that ``my_module:my_engine`` names.
-
-    Raises:
-        ValueError: it cannot be imported.
-    """
+    """Return the function that ``my_module:my_engine`` names; ValueError where there is none."""
     module_name, _, function_name = kind.partition(":")
     try:
         module = importlib.import_module(module_name)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from srlm_data.core.errors import MissingError
+from srlm_data.core.packages import missing
 
 Array = npt.NDArray[np.float64]
 
@@ -87,10 +87,7 @@ def _regress(features: Array, preferences: Array, weights: Array, strength: floa
     try:
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - an extra has it
     except ImportError:
-        raise MissingError(
-            "read_leaderboard: the package 'scikit-learn' is not installed. "
-            "Install it with: pip install 'srlm-data[report]'"
-        ) from None
+        raise missing("read_leaderboard", "scikit-learn", "report") from None
     regression = LogisticRegression(
         C=strength, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=123
     )

@@ -26,12 +26,7 @@ def hashes(directory: Path) -> list[str]:
 
 
 def hub_hashes(directory: Path, tree: Mapping[str, RepoFile]) -> list[str]:
-    """Return the SHA-256 of every weight file of a Hub repository, sorted, as the Hub has it.
-
-    Args:
-        directory: holds the repository's small files.
-        tree: what the Hub knows of each of its files.
-    """
+    """Return what :func:`hashes` does of a Hub repository; ``directory`` has its small files."""
     entries = [tree[name] for name in _weight_files(directory, tree.keys())]
     if plain := [entry.path for entry in entries if entry.lfs is None]:
         raise RecipeError(
@@ -43,7 +38,16 @@ def hub_hashes(directory: Path, tree: Mapping[str, RepoFile]) -> list[str]:
 
 def shapes(directory: Path) -> list[list[int]]:
     """Return the shape of every tensor, as the files' headers declare them."""
-    return [shape for file in _files(directory) for shape in _shapes(file)]
+    shapes = []
+    for file in _files(directory):
+        try:
+            with safetensors.safe_open(file, framework="numpy") as tensors:
+                shapes += [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+        except (safetensors.SafetensorError, OSError):
+            raise RecipeError(
+                f"{file}: not a whole safetensors file. Copy or download it again."
+            ) from None
+    return shapes
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -60,15 +64,14 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
-    """List the safetensors files that loaders read: those of the index, else the usual one.
-
-    Args:
-        directory: holds the index, where there is one.
-        names: the files that are there.
-    """
+    """List those of the files ``names`` that loaders read: the index's, else the usual one."""
     index = read_json(directory / "model.safetensors.index.json")
     weight_map = index.get("weight_map", {})
-    if not isinstance(weight_map, dict) or not all(map(_is_weight_file, weight_map.values())):
+    if not isinstance(weight_map, dict) or not all(
+        # A file beside the index, never one elsewhere.
+        isinstance(name, str) and name.endswith(".safetensors") and name == Path(name).name
+        for name in weight_map.values()
+    ):
         raise RecipeError(
             f"{directory}: model.safetensors.index.json names something else than safetensors "
             "files of this folder. Download the model again, from a place that you trust."
@@ -96,21 +99,6 @@ def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
     raise RecipeError(f"{directory}: no model.safetensors. Save the model with save_pretrained.")
 
 
-def _is_weight_file(name: Any) -> bool:
-    """Whether an index may name it: a safetensors file beside it, never one elsewhere."""
-    return isinstance(name, str) and name.endswith(".safetensors") and name == Path(name).name
-
-
 def _files(directory: Path) -> list[Path]:
     names = {file.name for file in directory.iterdir() if file.is_file()}
     return [directory / name for name in _weight_files(directory, names)]
-
-
-def _shapes(file: Path) -> list[list[int]]:
-    try:
-        with safetensors.safe_open(file, framework="numpy") as tensors:
-            return [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError):
-        raise RecipeError(
-            f"{file}: not a whole safetensors file. Copy or download it again."
-        ) from None

@@ -19,37 +19,30 @@ from typing import Annotated, Any, Final, Literal
 import pydantic
 from pydantic import ValidationInfo
 
-from srlm_data.core import filesystem
+from srlm_data.core import templates
+from srlm_data.core.config import base_folder
 from srlm_data.core.templates import Template
+from srlm_data.models.identity import CHAT_TEMPLATE
 from srlm_data.models.template_probe import describe_fault
 
-FILE: Final = "chat_template.jinja"
-"""Where a model's folder has its template; it wins over one in the tokenizer's config."""
-
-_SHIPPED: Final = Path(__file__).parent / "templates"
+_SHIPPED: Final = Path(__file__).parent / "templates" / "*.jinja"
 _FOLD: Final = "fold.jinja.part"
-_OLDER: Final = (FILE, "chat_template.json", "additional_chat_templates")
+_OLDER: Final = (CHAT_TEMPLATE, "chat_template.json", "additional_chat_templates")
 _MARK: Final = re.compile(r"<\|\w+\|>|<\w+_of_turn>")
 _ANSWER: Final = "answer5150"
 
 
 def shipped() -> list[str]:
     """Return the names of the templates that come with the package."""
-    return sorted(file.stem for file in _SHIPPED.glob("*.jinja"))
+    return templates.shipped(_SHIPPED)
 
 
 def _load(value: object, info: ValidationInfo) -> Template:
     if isinstance(value, Template):
         return value
     name = str(value)
-    base = Path((info.context or {}).get("base", "."))
-    file = _SHIPPED / f"{name}.jinja" if name in shipped() else base / name
-    if not os.path.isfile(file):  # noqa: PTH113 - says no to a name that is no name
-        raise ValueError(f"no chat template '{name}': neither a file nor one of {shipped()}")
-    try:
-        text = filesystem.read_text(file).removesuffix("\n")
-    except ValueError as error:
-        raise ValueError(f"chat template '{name}' cannot be read, found {error}") from None
+    text = templates.read_text(name, base_folder(info), _SHIPPED, "chat template")
+    text = text.removesuffix("\n")
     if name not in shipped() and (unusable := describe_fault(text)):
         raise ValueError(f"'{name}' is a chat template {unusable}")
     if "messages" not in text:
@@ -69,16 +62,16 @@ SystemTurns = Literal["fold"]
 """``fold``: a system turn becomes the beginning of the user's, and neighbours of a role are one."""
 
 
-def compose(own: str | None, given: Template | None, system: SystemTurns | None) -> str | None:
-    """Return the template that a model is used with: the given one, else its own.
+def compose(own: str | None, named: Template | None, system: SystemTurns | None) -> str | None:
+    """Return the template that a model is used with: the named one, else its own.
 
     Folding is written into the template, so that every engine, trainer and server that has the
     text folds alike.
     """
-    text = own if given is None else given.text
+    text = own if named is None else named.text
     if system is None or text is None:
         return text
-    fold = (_SHIPPED / _FOLD).read_text(encoding="utf-8")
+    fold = _SHIPPED.with_name(_FOLD).read_text(encoding="utf-8")
     return text if text.startswith(fold) else fold + text
 
 
@@ -93,7 +86,7 @@ def dress(folder: Path, template: str, target: Path) -> Path:
             os.link(file.resolve(), copy)
         except OSError:  # on another disk
             copy.symlink_to(file.resolve())
-    (target / FILE).write_text(template + "\n", encoding="utf-8")
+    (target / CHAT_TEMPLATE).write_text(template + "\n", encoding="utf-8")
     return target
 
 
@@ -125,8 +118,8 @@ def add_tokens(tokenizer: Any) -> None:
         tokenizer.eos_token = end  # some programs stop at this token alone
 
 
-def fault(tokenizer: Any, *, given: bool) -> str | None:
-    """Return why the template cannot be used, a sentence; ``given`` is one that a recipe names."""
+def fault(tokenizer: Any, *, named: bool) -> str | None:
+    """Return why the template cannot be used, a sentence; ``named`` is one that a recipe names."""
     try:
         end = end_of_turn(tokenizer)
     except Exception as error:  # noqa: BLE001 - a template may raise anything
@@ -138,7 +131,7 @@ def fault(tokenizer: Any, *, given: bool) -> str | None:
         )
     begins = tokenizer("?")["input_ids"][:1] == [tokenizer.bos_token_id]
     asked = tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
-    if given and begins and not asked.startswith(tokenizer.bos_token):
+    if named and begins and not asked.startswith(tokenizer.bos_token):
         return (
             f"the tokenizer begins every text with {tokenizer.bos_token}, and the chat template "
             "does not. Begin it with {{ bos_token }}."
@@ -146,13 +139,13 @@ def fault(tokenizer: Any, *, given: bool) -> str | None:
     return None
 
 
-def fault_of(folder: Path, *, given: bool) -> str | None:
+def fault_of(folder: Path, *, named: bool) -> str | None:
     """Return what :func:`fault` says of a model's folder; None where transformers is not there."""
     try:
         from transformers import AutoTokenizer
     except ModuleNotFoundError:  # answers come from a server then
         return None
-    return fault(AutoTokenizer.from_pretrained(folder), given=given)
+    return fault(AutoTokenizer.from_pretrained(folder), named=named)
 
 
 def refused(
@@ -160,10 +153,7 @@ def refused(
 ) -> tuple[Sequence[str], str] | None:
     """Return the first conversation that a model's template refuses, and why.
 
-    Args:
-        model: its folder, or its name on the Hub.
-        revision: the pinned revision of a Hub name.
-        conversations: the roles of each one's turns.
+    The model is a folder, or a Hub name and its revision; of each turn only the role is known.
     """
     from transformers import AutoTokenizer
 

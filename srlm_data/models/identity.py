@@ -28,6 +28,9 @@ _WITHOUT_EFFECT = frozenset(
     "torch_dtype transformers_version use_cache".split()
 )
 
+CHAT_TEMPLATE = "chat_template.jinja"
+"""Where a model's folder has its template; it wins over one in the tokenizer's config."""
+
 _IN_STORE = re.compile(r"models/[A-Za-z0-9_-]+")
 
 _NO_VERSION = frozenset({"", "main", "master", "head", "latest"})
@@ -66,11 +69,10 @@ class Workshop(Protocol):
 
 
 def digest(directory: Path) -> str:
-    """The digest of the model in ``directory``: 32 hex digits.
+    """The digest of the model in ``directory``, 32 hex digits; RecipeError where it is none.
 
-    It is made from what decides the answers: the bytes of the weight files, the tokenizer, the
-    chat template (wherever it is kept), the end-of-text tokens, and config.json without paths,
-    versions and training settings.
+    It is made from the bytes of the weight files, the tokenizer, the chat template (wherever it is
+    kept), the end-of-text tokens, and config.json without paths, versions and training settings.
     """
     check(directory)
     return _row_id(directory, _weights.hashes(directory))
@@ -133,16 +135,6 @@ def is_whole(directory: Path, wanted: str) -> bool:
         return False
 
 
-def hub_location(name: str, revision: str) -> str:
-    """How a model row names a Hub model at a pinned revision."""
-    return f"hub:{name}@{revision}"
-
-
-def remote_location(name: str, revision: str) -> str:
-    """How a model row names a model that only a server has, at a pinned revision."""
-    return f"remote:{name}@{revision}"
-
-
 def is_remote(location: str) -> bool:
     """Whether only a server has the files of the model at ``location``."""
     return location.startswith("remote:")
@@ -186,22 +178,18 @@ def _check_small_files(directory: Path) -> None:
 
 def _row_id(directory: Path, weights: list[str]) -> str:
     try:
-        return _hash(directory, weights)
+        return row_id(
+            "model",
+            weights,
+            _tokenizer(directory),
+            _with_effect(_weights.read_json(directory / "config.json")),
+            _weights.read_json(directory / "generation_config.json").get("eos_token_id"),
+        )
     except RecursionError:
         raise RecipeError(
             f"{directory}: a JSON file is nested without end. Download the model again, from a "
             "place that you trust."
         ) from None
-
-
-def _hash(directory: Path, weights: list[str]) -> str:
-    return row_id(
-        "model",
-        weights,
-        _tokenizer(directory),
-        _with_effect(_weights.read_json(directory / "config.json")),
-        _weights.read_json(directory / "generation_config.json").get("eos_token_id"),
-    )
 
 
 def _tokenizer(directory: Path) -> list[Any]:
@@ -218,18 +206,15 @@ def _tokenizer(directory: Path) -> list[Any]:
             "(save_pretrained of the tokenizer)."
         )
     settings = _weights.read_json(directory / "tokenizer_config.json")
-    special = [_token(settings.get(name)) for name in ("bos_token", "eos_token")]
+    tokens = [settings.get(name) for name in ("bos_token", "eos_token")]
+    # Older tokenizers save a token with its stripping rules around it.
+    special = [token.get("content") if isinstance(token, dict) else token for token in tokens]
     return [content, special, chat_template(directory)]
-
-
-def _token(value: Any) -> Any:
-    """A special token's text; older tokenizers save it with its stripping rules around it."""
-    return value.get("content") if isinstance(value, dict) else value
 
 
 def chat_template(directory: Path) -> str | None:
     """The chat template, from its own file or from tokenizer_config.json (the file wins)."""
-    file = directory / "chat_template.jinja"
+    file = directory / CHAT_TEMPLATE
     if file.is_file():
         try:
             template: Any = filesystem.read_text(file)

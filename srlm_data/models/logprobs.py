@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from os.path import commonprefix
 from pathlib import Path
@@ -41,13 +42,12 @@ class Reader:
     def log_probabilities(
         self, answers: Iterable[tuple[Sequence[Message], str]]
     ) -> Iterator[float]:
-        """The log-probability of each answer, its end included, after its conversation; in order.
-        """
+        """The log-probability of each answer and its end after its conversation; in order."""
 
         def texts() -> Iterator[tuple[list[int], Callable[[Any], float]]]:
             for prompt, answer in answers:
-                tokens = self._answered(prompt, answer)
-                yield tokens, _probability_of(tokens, len(self._tokens(prompt)))
+                before, tokens = self._answered(prompt, answer)
+                yield tokens, partial(_sum_log_probabilities, tokens, len(before))
 
         yield from self._read(texts())
 
@@ -63,11 +63,11 @@ class Reader:
         def texts() -> Iterator[tuple[list[int], Callable[[Any], list[float]]]]:
             for beginning in beginnings:
                 shared, following = self._endings(*beginning)
-                yield shared, _shares_of(following)
+                yield shared, partial(_share, following)
 
         yield from self._read(texts())
 
-    def _answered(self, prompt: Sequence[Message], answer: str) -> list[int]:
+    def _answered(self, prompt: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
         before = self._tokens(prompt)
         turns, tools = for_template(prompt)
         tokens: list[int] = self._tokenizer.apply_chat_template(
@@ -78,7 +78,7 @@ class Reader:
                 "log-probabilities: the chat template writes a conversation otherwise once it is "
                 "answered. Use a model whose template only adds to it."
             )
-        return tokens
+        return before, tokens
 
     def _endings(
         self, prompt: Sequence[Message], beginning: str, endings: Sequence[str]
@@ -136,21 +136,13 @@ class Reader:
             return self._network(input_ids=tokens.to(device), attention_mask=mask.to(device)).logits
 
 
-def _probability_of(tokens: list[int], start: int) -> Callable[[Any], float]:
-    """Picks the log-probability of the tokens from ``start`` on."""
-
-    def pick(logits: Any) -> float:
-        chances = logits[start - 1 : -1].log_softmax(-1)
-        return float(chances[range(len(chances)), tokens[start:]].sum())
-
-    return pick
+def _sum_log_probabilities(tokens: list[int], start: int, logits: Any) -> float:
+    """Return the log-probability of the tokens from ``start`` on."""
+    chances = logits[start - 1 : -1].log_softmax(-1)
+    return float(chances[range(len(chances)), tokens[start:]].sum())
 
 
-def _shares_of(following: list[int]) -> Callable[[Any], list[float]]:
-    """Picks how likely each of these tokens is to come after the last one, among themselves."""
-
-    def pick(logits: Any) -> list[float]:
-        shares: list[float] = logits[-1][following].softmax(-1).tolist()
-        return shares
-
-    return pick
+def _share(following: list[int], logits: Any) -> list[float]:
+    """Return how likely each of these tokens is to come after the last one, among themselves."""
+    shares: list[float] = logits[-1][following].softmax(-1).tolist()
+    return shares

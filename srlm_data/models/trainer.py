@@ -57,24 +57,21 @@ class Trainer:
         self._socket = self._parent = None
 
     def run(self, launcher: Sequence[str], command: Sequence[str], log: Path) -> int:
-        """Run a script; its output goes to ``log``, and to the terminal where there is one.
+        """Run a script and return its exit status, which is negative where a signal ended it.
 
-        The output comes through a pipe, so a child that outlives this process ends at its next
-        line.
-
-        Args:
-            launcher: what starts the script, where it is not Python alone.
-            command: the script and its argument.
-            log: what the output is added to.
-
-        Returns:
-            The exit status; negative where a signal ended it.
+        Its output is added to ``log``, and goes to the terminal where there is one; through a pipe,
+        so that a child that outlives this process ends at its next line.
         """
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb", buffering=0) as output, log.open("ab") as file:
             try:
                 forked = None if launcher else self._fork(command, writing)
-                child = forked or _start([*(launcher or [sys.executable]), *command], writing)
+                child = forked or subprocess.Popen(
+                    [*(launcher or [sys.executable]), *command],
+                    stdout=writing,
+                    stderr=subprocess.STDOUT,
+                    env=_environment(),
+                )
             finally:
                 os.close(writing)
             try:
@@ -131,10 +128,6 @@ class _Forked:
         """Send it a signal, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, number)
-
-
-def _start(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=_environment())
 
 
 def _environment() -> dict[str, str]:

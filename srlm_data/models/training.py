@@ -22,8 +22,8 @@ from pydantic import Field, model_validator
 
 from srlm_data.core.config import Config, Runtime
 from srlm_data.core.errors import TrainingError
-from srlm_data.models import chat_template
 from srlm_data.models.chat_template import ChatTemplate, SystemTurns
+from srlm_data.models.identity import CHAT_TEMPLATE
 from srlm_data.models.trainer import Trainer
 
 DROPPED: Final = "dropped.json"
@@ -131,9 +131,17 @@ class Sft(Training):
 
 
 Loss = Literal[
-    "sigmoid", "sft", "sppo_hard", "ipo", "hinge", "nca_pair", "bco_pair", "apo_zero", "apo_down",
+    "sigmoid",
+    "sft",
+    "sppo_hard",
+    "ipo",
+    "hinge",
+    "nca_pair",
+    "bco_pair",
+    "apo_zero",
+    "apo_down",
     "sigmoid_norm",
-]  # fmt: skip
+]
 """The losses of TRL that need nothing beside beta."""
 
 
@@ -190,8 +198,7 @@ def run(
         trainer: runs the script, faster where it has trained before.
 
     Returns:
-        The folder of the finished model, and what ``training.json`` in it says of the run, with
-        examples of the rows that were dropped.
+        The folder of the finished model, and what ``training.json`` in it says of the run.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     settings = config.model_dump(mode="json", exclude={"launch"})
@@ -200,8 +207,8 @@ def run(
     if reference is not None:
         settings["reference"] = str(reference.resolve())
     if isinstance(config, Sft) and config.chat_template:
-        settings["chat_template"] = chat_template.FILE  # beside the YAML
-        (scratch / chat_template.FILE).write_text(config.chat_template.text, encoding="utf-8")
+        settings["chat_template"] = CHAT_TEMPLATE  # beside the YAML
+        (scratch / CHAT_TEMPLATE).write_text(config.chat_template.text, encoding="utf-8")
     recipe = scratch / "config.yaml"
     recipe.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     log = scratch / "log.txt"
@@ -241,7 +248,7 @@ def _telling(log: Path, start: int) -> str:
     text = log.read_bytes()[start:].decode("utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for line in reversed(lines[-400:]):
-        found = _ERROR.fullmatch(line)
-        if found and not found[1].startswith(_LAUNCHERS_OWN):
-            return found[1].removeprefix("error: ")
+        match = _ERROR.fullmatch(line)
+        if match and not match[1].startswith(_LAUNCHERS_OWN):
+            return match[1].removeprefix("error: ")
     return lines[-1] if lines else "nothing in the log"

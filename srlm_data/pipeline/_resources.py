@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from srlm_data.core import database, filesystem
-from srlm_data.core.errors import DataError, EngineError, MissingError, TrainingError
+from srlm_data.core.errors import DataError, EngineError, TrainingError
+from srlm_data.core.hub import MODEL_FILES, Remote
 from srlm_data.core.rows import Rows
 from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.cached_engine import CachedEngine, Usage
@@ -182,18 +182,7 @@ class StoreWorkshop:
         place = identity.locate(location, self._store.root)
         if place.revision is None:
             return Path(place.name)
-        try:
-            hub = importlib.import_module("huggingface_hub")
-        except ModuleNotFoundError:
-            raise MissingError(
-                f"{location}: the model is on the Hub and 'huggingface_hub' is not installed. "
-                "Install it with: pip install 'srlm-data[hub]'"
-            ) from None
-        # No pickles, and no code: what is not there cannot be loaded or run.
-        wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-        return Path(
-            hub.snapshot_download(place.name, revision=place.revision, allow_patterns=wanted)
-        )
+        return Remote(place.name, "model").fetch(place.revision, MODEL_FILES)
 
     def clear(self) -> None:
         """Remove the scratch folder; what is kept is kept."""

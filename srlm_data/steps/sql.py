@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
-from srlm_data.core.errors import DataError, did_you_mean
+from srlm_data.core.errors import DataError, did_you_mean, first_line
 from srlm_data.core.rows import BATCH, Rows
 from srlm_data.core.schema import DATASET_TYPES, DatasetType
 
@@ -81,7 +81,7 @@ def _result(
                 yield _cast(dataset_type, batch)
         except duckdb.Error as error:
             raise DataError(
-                f"sql: DuckDB refuses the query, found '{_first_line(error)}'. Mend the query."
+                f"sql: DuckDB refuses the query, found '{first_line(error)}'. Mend the query."
             ) from None
 
 
@@ -115,10 +115,6 @@ def _cast(dataset_type: DatasetType, batch: pa.RecordBatch) -> pa.RecordBatch:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise DataError(
             f"sql: a column has not the type that {dataset_type.name} want, found "
-            f"'{_first_line(error)}'. "
+            f"'{first_line(error)}'. "
             "Cast it in the query."
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

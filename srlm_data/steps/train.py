@@ -105,9 +105,7 @@ class Checkpoint(Config):
         """Where the model's files are, as a model row says it."""
         if self.path is not None:
             return f"path:{self.path}"
-        name, _, revision = str(self.hub or self.remote).partition("@")
-        locate = identity.hub_location if self.hub else identity.remote_location
-        return locate(name, revision)
+        return f"hub:{self.hub}" if self.hub else f"remote:{self.remote}"
 
 
 def checkpoint(config: Checkpoint, workshop: Workshop) -> Models:
@@ -142,7 +140,7 @@ def checkpoint(config: Checkpoint, workshop: Workshop) -> Models:
                 f"{location}: it has no chat template of its own to fold. Name a 'chat_template'."
             )
         chat_template.dress(folder, template, dressed)
-        if fault := chat_template.fault_of(dressed, given=config.chat_template is not None):
+        if fault := chat_template.fault_of(dressed, named=config.chat_template is not None):
             raise TrainingError(f"{location}: {fault}")
         digest, location = workshop.keep(dressed)
     return Rows.of(MODELS, [{"model": digest, "method": "checkpoint", "location": location}])

@@ -86,7 +86,11 @@ class Store:
         return _refs.read(self._dataset(name))
 
     def resolve(self, ref: str) -> Manifest:
-        """The version that ``name``, ``name@latest``, ``name@tag`` or ``name@3f2a`` means."""
+        """The version that ``name``, ``name@latest``, ``name@tag`` or ``name@3f2a`` means.
+
+        Raises:
+            StoreError: there is no such dataset or version, or a prefix fits several.
+        """
         name, _, wanted = ref.partition("@")
         named = self.refs(name)
         if not named:
@@ -98,9 +102,9 @@ class Store:
         if version is None:
             fitting = [have for have in self.versions(name) if wanted and have.startswith(wanted)]
             if len(fitting) != 1:
-                found = f"{len(fitting)} versions fit" if fitting else "there is none"
+                fit = f"{len(fitting)} versions fit" if fitting else "there is none"
                 raise StoreError(
-                    f"{name}: no version '{wanted}', {found}. 'srlm-data log {name}' lists them."
+                    f"{name}: no version '{wanted}', {fit}. 'srlm-data log {name}' lists them."
                 )
             version = fitting[0]
         try:
@@ -113,14 +117,11 @@ class Store:
             return self.resolve(ref)  # the name moved on, and a collection took the old version
 
     def manifest(self, name: str, version: str) -> Manifest:
-        """A version's manifest."""
+        """A version's manifest; DamagedError where it is not what was written."""
         return manifests.read(self.folder(name, version) / "manifest.json", name, version)
 
     def latest(self, names: Iterable[str] | None = None) -> list[Manifest]:
-        """The latest versions of datasets (of all, by default).
-
-        One that cannot be read is named once, as a warning, and left out.
-        """
+        """The latest versions of datasets (of all, by default), without those that are damaged."""
         manifests = []
         for name in self.names() if names is None else names:
             with self._leaving_out():
@@ -158,12 +159,8 @@ class Store:
     def without_failed(self, name: str, identity: Mapping[str, Any]) -> Manifest | None:
         """Return the version of a step in which requests failed, or None where there is none.
 
-        Args:
-            name: ``recipe.dataset``.
-            identity: what decides the rows of the step when no request fails.
-
-        Returns:
-            An accepted one if there is one, else the one that lacks the fewest answers.
+        It is an accepted one if there is one, else the one that lacks the fewest answers.
+        ``identity`` is what decides the rows of the step when no request fails.
         """
         unfinished = []
         for version in self.versions(name):
@@ -176,12 +173,9 @@ class Store:
         )
 
     def rows(self, manifest: Manifest, *, proven: bool = False) -> Rows:
-        """The rows of a version, read lazily from its files.
+        """The rows of a version, read lazily from its files; DamagedError where one is damaged.
 
-        Args:
-            manifest: the version.
-            proven: hash every byte first, once in a process; :mod:`srlm_data.store._proof` says
-                when it is needed.
+        ``proven`` hashes every byte first, once in a process.
         """
         folder = self.folder(manifest.name, manifest.version)
         if not (folder / "manifest.json").is_file():
@@ -219,11 +213,12 @@ class Store:
         faults = manifests.faults(manifest, self.files(manifest))
         folder = self.folder(manifest.name, manifest.version)
         known = {"manifest.json", *(entry.path for entry in manifest.files)}
-        there = (one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
+        paths = {
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+        }
         return faults + [
             f"{manifest.ref}: {path} is there and was not written by a build."
-            for path in sorted(there)
-            if path not in known
+            for path in sorted(paths - known)
         ]
 
     # Writing ---------------------------------------------------------------------------------
@@ -245,8 +240,8 @@ class Store:
             rows: drained once, in bounded memory.
             identity: what decides the rows; its hash is the version.
             inputs: parameter and version of all that was read; rows must not be orphans of them.
-            complete: called once the rows are drained and counted, adds to the manifest what is
-                known only then. Nothing is published where it raises.
+            complete: adds to the manifest what is known once the rows are drained, or raises, and
+                nothing is published.
             latest: whether it becomes the latest version of the dataset.
         """
         with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
@@ -282,12 +277,7 @@ class Store:
         return accepted
 
     def adopt(self, manifest: Manifest, folder: Path) -> None:
-        """Take in a version that another store made, if it is what its manifest says.
-
-        Args:
-            manifest: of the other store, parsed by :func:`srlm_data.store.manifests.parse`.
-            folder: holds its files; they are copied.
-        """
+        """Copy a version of another store, whose files lie in ``folder``, if they are whole."""
         with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
             (staging / "data").mkdir()
             files = [staging / entry.path for entry in manifest.files]
@@ -340,31 +330,24 @@ class Store:
     def unname(self, name: str, *refs: str) -> None:
         """Take names off a dataset: ``latest``, tags. Its versions stay, for a collection."""
         with self.lock(f"{name}.refs", wait=True):
-            kept = {ref: version for ref, version in self.refs(name).items() if ref not in refs}
-            _refs.write(self._dataset(name), kept)
+            left = {ref: version for ref, version in self.refs(name).items() if ref not in refs}
+            _refs.write(self._dataset(name), left)
 
     def put_aside(self, path: Path) -> Path:
-        """Move what is damaged out of the way, into ``quarantine/``; nothing is deleted.
-
-        Returns:
-            Where it lies now.
-        """
-        base = self.root / "quarantine" / path.relative_to(self.root)
+        """Move what is damaged into ``quarantine/``, and return where it lies now."""
+        aside = base = self.root / "quarantine" / path.relative_to(self.root)
         base.parent.mkdir(parents=True, exist_ok=True)
-        numbered = (base.with_name(f"{base.name}.{n}") for n in itertools.count(2))
-        aside = next(one for one in itertools.chain([base], numbered) if not one.exists())
+        numbers = itertools.count(2)
+        while aside.exists():
+            aside = base.with_name(f"{base.name}.{next(numbers)}")
         path.rename(aside)
         filesystem.sync(path.parent)
         self._proof.forget(path)
         return aside
 
     def lock(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
-        """Hold a kernel lock; it dies with its holder, so it is never stale.
-
-        Raises:
-            BusyError: somebody else holds it and ``wait`` is false; the message names the holder.
-        """
-        return access.one(self.root, name, wait=wait)
+        """Hold a kernel lock, which dies with its holder; see :func:`access.hold`."""
+        return access.hold(self.root, name, wait=wait)
 
     def _dataset(self, name: str) -> Path:
         if not _NAME.fullmatch(name):

@@ -15,13 +15,15 @@ import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from srlm_data.core import filesystem, locks
-from srlm_data.core.errors import BusyError, RecipeError, StoreError
+from srlm_data.core import filesystem
+from srlm_data.core.errors import BusyError, RecipeError, StoreError, counted
+from srlm_data.core.locks import locked
 from srlm_data.core.schema import MODELS
+from srlm_data.core.tables import Table
 from srlm_data.store import Manifest, Store, _refs, access
 from srlm_data.store.graph import Graph
 
@@ -32,61 +34,67 @@ Kind = Literal["version", "model", "work", "staging", "lock"]
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that nothing needs.
-
-    Attributes:
-        name: how a person calls it: ``iter1.pairs@3f2a...``, a model's digest.
-        why: a phrase.
-    """
+    """Something that nothing needs; ``why`` is a phrase."""
 
     kind: Kind
-    name: str
+    name: str  # iter1.pairs@3f2a..., or a model's digest
     path: Path
     bytes: int
     why: str
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a mark has found: what can go, and how much stays."""
+class GcResult(Table):
+    """What no name needs any more."""
 
     garbage: list[Garbage]
-    kept: int
+    kept: int  # versions that stay
+    deleted: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """How much room it takes, or took."""
+        return sum(garbage.bytes for garbage in self.garbage)
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Return a row for each thing."""
+        rows = [
+            [garbage.kind, garbage.name, counted(garbage.bytes, "byte"), garbage.why]
+            for garbage in self.garbage
+        ]
+        return ["kind", "name", "size", "why"], rows
 
 
-def find(store: Store, recipes: Sequence[Path] = ()) -> Found:
-    """Everything that no name needs.
+def find(store: Store, locks: Sequence[Path] = ()) -> GcResult:
+    """Return everything that no name needs, by the names in the store and in recipes' lock files.
 
     Where names, or a manifest that a name leads to, are damaged, nobody can say what they need:
     that is a warning, and no version or model is garbage.
-
-    Args:
-        store: nothing in it is changed.
-        recipes: the lock files beside recipes.
     """
     garbage = [*_work(store), *_left_behind(store)]
     try:
-        needed, models = _mark(store, [*_named(store), *_locked(recipes)])
+        needed, models = _mark(store, [*_named(store), *_locked(locks)])
     except StoreError as error:
         _LOG.warning("%s Until then every version and model is kept.", error)
-        return Found(garbage, sum(len(store.versions(folder.name)) for folder in store.folders()))
+        versions = sum(len(store.versions(folder.name)) for folder in store.folders())
+        return GcResult(garbage, versions)
     garbage += _versions(store, {(manifest.name, manifest.version) for manifest in needed})
     garbage += _models(store, models)
-    return Found(garbage, len(needed))
+    return GcResult(garbage, len(needed))
 
 
-def sweep(store: Store, recipes: Sequence[Path] = ()) -> Found:
+def sweep(store: Store, locks: Sequence[Path] = ()) -> GcResult:
     """Delete everything that :func:`find` finds, while nobody builds.
 
     Raises:
         BusyError: somebody is building.
     """
     with access.alone(store.root):
-        marked = find(store, recipes)
+        result = find(store, locks)
         with access.staging(store.root, uuid.uuid4().hex) as trash:
-            for number, garbage in enumerate(marked.garbage):
+            for number, garbage in enumerate(result.garbage):
                 _delete(garbage, trash / str(number))
-    return marked
+    return replace(result, deleted=True)
 
 
 def _named(store: Store) -> Iterator[tuple[str, str]]:
@@ -95,8 +103,8 @@ def _named(store: Store) -> Iterator[tuple[str, str]]:
             yield folder.name, version
 
 
-def _locked(recipes: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    for file in recipes:
+def _locked(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    for file in files:
         try:
             entries = json.loads(filesystem.read_bytes(file))
             entries.pop("pins", None)  # commits of the Hub, no versions
@@ -111,11 +119,10 @@ def _locked(recipes: Sequence[Path]) -> Iterator[tuple[str, str]]:
 def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest], set[str]]:
     """The versions that roots lead to, and the models of the store that these name."""
     named = [store.find(*root) for root in (*roots, *_unnamed_yet(store))]
-    first = {
-        manifest.ref: manifest for manifest in named if manifest
-    }  # a lock file may know of another store
-    ancestors = Graph(store, strict=True).ancestors(*first.values())
-    needed = [*first.values(), *(parent.manifest for parent in ancestors if parent.manifest)]
+    # A lock file may know of another store.
+    first = list({manifest.ref: manifest for manifest in named if manifest}.values())
+    ancestors = Graph(store, strict=True).ancestors(*first)
+    needed = [*first, *(parent.manifest for parent in ancestors if parent.manifest)]
     models = {
         row["location"].partition(":")[2]
         for manifest in needed
@@ -159,27 +166,14 @@ def _work(store: Store) -> Iterator[Garbage]:
             why = "another version was built since"
         else:
             continue
-        if not _in_use(path):
+        if _free(path / ".lock"):  # else a trainer that has outlived its build is still at it
             yield Garbage("work", path.name, path, _bytes(path), why)
-
-
-def _in_use(work: Path) -> bool:
-    """Whether a trainer that has outlived its build is still at it."""
-    try:
-        with (work / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        pass
-    return False
 
 
 def _left_behind(store: Store) -> Iterator[Garbage]:
     """What killed writers have left: staged folders, and lock files that lock nothing."""
-    folder = store.root / ".staging"
     why = "its writer was killed"
-    for path in sorted(folder.glob("*")):
+    for path in sorted((store.root / ".staging").glob("*")):
         if _free(store.root / "locks" / f"staging.{path.name}.lock"):
             yield Garbage("staging", path.name, path, _bytes(path), why)
     for path in sorted((store.root / "locks").glob("*.lock")):
@@ -201,7 +195,7 @@ def _free(lock: Path) -> bool:
 
 def _delete(garbage: Garbage, trash: Path) -> None:
     if garbage.kind == "lock":
-        with contextlib.suppress(BusyError), locks.locked(garbage.path):
+        with contextlib.suppress(BusyError), locked(garbage.path):
             return  # a lock's file goes with its holder
     # Out of sight as it lies, and deleted with the others: a kill leaves no half in its place.
     with contextlib.suppress(FileNotFoundError):  # a staged folder goes with the next

@@ -119,11 +119,7 @@ class _Shape(_Closed):
 
 
 def refuse_misshapen(payload: str | bytes) -> None:
-    """Refuse a manifest, as JSON text, that has not the fields and types of one.
-
-    Raises:
-        ValueError: it has not; the message is one phrase that names the field.
-    """
+    """Refuse JSON that has not the fields and types of a manifest; the ValueError is a phrase."""
     try:
         _Shape.model_validate_json(payload)
     except ValidationError as error:

@@ -27,15 +27,10 @@ _SORTING: Final = "256MB"
 
 
 class Window:
-    """Puts rows in order, by the columns of ``stage.order``, then by id, as they come.
-
-    Attributes:
-        in_order: whether all that was given is in order. Where a row came too late, it is not, and
-            the rows that follow are given as they come.
-    """
+    """Puts rows in the order of their type as they come."""
 
     def __init__(self, dataset_type: DatasetType) -> None:
-        self.in_order = True
+        self.in_order = True  # where a row came too late, those that follow are given as they come
         self._type = dataset_type
         self._order = [*dataset_type.order, dataset_type.id]
         self._held: list[pa.RecordBatch] = []

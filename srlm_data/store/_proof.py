@@ -26,10 +26,7 @@ class Proof:
     def refuse_damaged(self, folder: Path, manifest: Manifest, *, proven: bool) -> None:
         """Refuse a version's files that are not what was written.
 
-        Args:
-            folder: where the version lies.
-            manifest: says what was written.
-            proven: hash every byte, even of files that nothing has touched since.
+        ``proven`` hashes every byte, even of files that nothing has touched since.
         """
         seal = folder / "manifest.json"
         sealed = seal.stat()
@@ -56,8 +53,7 @@ class Proof:
                 seal.chmod(sealed.st_mode)
 
     def refuse_damaged_model(self, location: str, digest: str, *, proven: bool) -> None:
-        """Refuse a model of the store that is gone or, where ``proven``, is not what was trained.
-        """
+        """Refuse a model that is gone or, where ``proven``, is not what was trained."""
         try:
             place = Path(identity.locate(location, self._root).name)
         except DamagedError:

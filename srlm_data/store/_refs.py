@@ -43,4 +43,5 @@ def write(folder: Path, refs: dict[str, str]) -> None:
 
 def version_folders(folder: Path) -> list[Path]:
     """The folders of a dataset's versions, whole or not; what else lies there is nobody's."""
-    return sorted(one for one in folder.iterdir() if one.is_dir() and VERSION.fullmatch(one.name))
+    paths = sorted(folder.iterdir())
+    return [path for path in paths if path.is_dir() and VERSION.fullmatch(path.name)]

@@ -18,7 +18,7 @@ from srlm_data.core.schema import DatasetType
 def without_nulls(
     batches: Iterator[pa.RecordBatch], dataset_type: DatasetType
 ) -> Iterator[pa.RecordBatch]:
-    """The same batches, looked at as they pass."""
+    """Yield the same batches; refuse a null where none may be."""
     for batch in batches:
         for column in dataset_type.schema:
             count = batch.column(column.name).null_count
@@ -31,8 +31,7 @@ def without_nulls(
 
 
 def check(dataset_type: DatasetType, files: list[Path], parents: list[Rows]) -> None:
-    """Run the rules of a dataset type over Parquet files; rows must not be orphans of ``parents``.
-    """
+    """Refuse files whose rows repeat an id, break a check or are orphans of ``parents``."""
     with database.session() as connection:
         connection.read_parquet([str(file) for file in files]).create_view("made")
         repeated = connection.execute(
@@ -64,8 +63,8 @@ def _broken(
     """Those checks that a row breaks; all are looked at in one pass."""
     if checks:
         asked = ", ".join(f"bool_or(({condition}) IS NOT true)" for condition in checks.values())
-        [found] = connection.execute(f"SELECT {asked} FROM made").fetchall()
-        yield from compress(checks.items(), found)
+        [broken] = connection.execute(f"SELECT {asked} FROM made").fetchall()
+        yield from compress(checks.items(), broken)
 
 
 def _refuse_orphans(

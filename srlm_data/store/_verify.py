@@ -7,6 +7,7 @@ and answers that can still be read stay where they are found.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +27,12 @@ KINDS: Final[tuple[Kind, ...]] = ("version", "names", "model", "answers", "journ
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is not what was written.
-
-    Attributes:
-        path: what is to be put aside; None when the fault is that nothing is there.
-        sentence: what is wrong with it.
-        dataset: the one that it belongs to; empty for models and answers.
-    """
+    """Something that is not what was written."""
 
     kind: Kind
-    path: Path | None
+    path: Path | None  # what is to be put aside; None when the fault is that nothing is there
     sentence: str
-    dataset: str = ""
+    dataset: str = ""  # of models and answers none
 
 
 def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
@@ -51,28 +46,30 @@ def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
             yield Fault("model", folder, f"{folder}: it is not the model that its name says.")
     for file in sorted((store.root / "answers").glob("*/*.parquet")):
         counts["answers"] += 1
-        if found := sealed.describe_damage(file):
-            yield Fault("answers", file, f"{file}: the response cache is damaged, found {found}.")
+        if damage := sealed.describe_damage(file):
+            yield Fault("answers", file, f"{file}: the response cache is damaged, found {damage}.")
     for file in journal.list_journals(store.root):
         counts["journal"] += 1
-        if found := journal.describe_damage(file):
-            yield Fault("journal", file, f"{file}: the journal is damaged, found {found}.")
+        if damage := journal.describe_damage(file):
+            yield Fault("journal", file, f"{file}: the journal is damaged, found {damage}.")
 
 
 def of_version(store: Store, manifest: Manifest) -> list[Fault]:
     """Every fault of one version."""
     path = store.folder(manifest.name, manifest.version)
-    found = [Fault("version", path, sentence, manifest.name) for sentence in store.verify(manifest)]
-    if manifest.type == MODELS.name and not found:
+    faults = [
+        Fault("version", path, sentence, manifest.name) for sentence in store.verify(manifest)
+    ]
+    if manifest.type == MODELS.name and not faults:
         for row in store.rows(manifest).dicts():
             try:
                 identity.locate(row["location"], store.root)
             except DamagedError:
                 gone = f"{manifest.ref}: its model {row['location']} is not there."
-                found.append(Fault("version", path, gone, manifest.name))
+                faults.append(Fault("version", path, gone, manifest.name))
             except StoreError:  # a place that only the engine of this model may know
                 continue
-    return found
+    return faults
 
 
 def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fault]:
@@ -82,11 +79,11 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
         counts["version"] += 1
         path = folder / version
         try:
-            found = of_version(store, store.manifest(name, version))
+            faults = of_version(store, store.manifest(name, version))
         except StoreError as error:
-            found = [Fault("version", path, str(error), name)]
+            faults = [Fault("version", path, str(error), name)]
         if path.is_dir():  # a collection may have deleted it meanwhile
-            yield from found
+            yield from faults
     try:
         named = store.refs(name)
     except DamagedError as error:
@@ -114,29 +111,20 @@ def _in_use(store: Store) -> bool:
 
 
 def put_aside(store: Store, fault: Fault) -> str:
-    """Move what is damaged into ``quarantine/``, and take away names that lead nowhere then.
+    """Move what is damaged into ``quarantine/``; return what was done, a phrase.
 
-    Returns:
-        What was done, a phrase.
-
-    Raises:
-        BusyError: a build is at work; it may be reading just this.
+    Names that lead nowhere then are taken away.
     """
     outcome = _move_aside(store, fault)
-    dangling = _dangling(store, fault.dataset) if fault.dataset else []
+    refs: dict[str, str] = {}
+    if fault.dataset:
+        with contextlib.suppress(DamagedError):  # of names that are put aside themselves
+            refs = store.refs(fault.dataset)
+    dangling = sorted(ref for ref in refs if not store.has(fault.dataset, refs[ref]))
     if dangling:
         store.unname(fault.dataset, *dangling)
         outcome += f"; gone with it: {', '.join(f'{fault.dataset}@{ref}' for ref in dangling)}"
     return outcome
-
-
-def _dangling(store: Store, name: str) -> list[str]:
-    """List the names of a dataset that lead to no version."""
-    try:
-        refs = store.refs(name)
-    except DamagedError:  # put aside itself
-        return []
-    return sorted(ref for ref, version in refs.items() if not store.has(name, version))
 
 
 def _move_aside(store: Store, fault: Fault) -> str:
@@ -151,5 +139,5 @@ def _move_aside(store: Store, fault: Fault) -> str:
     sealed.write(store.root, fault.path.stem.partition("-")[0], saved)
     if fault.kind not in ("answers", "journal"):
         return f"put aside in {aside}"
-    kept = sum(batch.num_rows for batch in saved)
-    return f"put aside in {aside}, {kept:,} answers of it are kept"
+    answers = sum(batch.num_rows for batch in saved)
+    return f"put aside in {aside}, {answers:,} answers of it are kept"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,36 +24,25 @@ FORMAT: Final = 1
 DRAFTS: Final = "labels"
 """Folder of labels that are not part of a version yet."""
 
-FOLDERS: Final = (
-    "datasets",
-    "models",
-    "answers",
-    "journal",
-    DRAFTS,
-    "locks",
-    ".staging",
-    "quarantine",
-)
+FOLDERS: Final = (DRAFTS, *"datasets models answers journal locks .staging quarantine".split())
 """What may lie in a store's root as a folder, and never as a link."""
 
 _STAGING: Final = "staging."
+_GATE: Final = "store"
 
 
 @contextlib.contextmanager
-def one(root: Path, name: str, *, wait: bool = False) -> Iterator[None]:
+def hold(root: Path, name: str, *, wait: bool = False) -> Iterator[None]:
     """Be the only one who works on what ``name`` stands for.
 
     Raises:
         BusyError: somebody else does and ``wait`` is false; the message names the holder.
     """
-    _prepare(root)
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(root / "locks" / f"{name}.lock", wait=wait))
-        except BusyError as holder:
-            raise BusyError(
-                f"{name}: it is being built by {holder}. Wait for it, or stop it."
-            ) from None
+
+    def busy(holder: BusyError) -> str:
+        return f"{name}: it is being built by {holder}. Wait for it, or stop it."
+
+    with _locked(root, name, busy, wait=wait):
         yield
 
 
@@ -64,14 +53,13 @@ def shared(root: Path, *, wait: bool = True) -> Iterator[None]:
     Raises:
         BusyError: a collection is deleting and ``wait`` is false.
     """
+
+    def busy(holder: BusyError) -> str:
+        return f"{root}: {holder} is deleting what no name needs. Wait for it."
+
     with contextlib.ExitStack() as stack:
         try:
-            _prepare(root)
-            stack.enter_context(locked(_gate(root), shared=True, wait=wait))
-        except BusyError as holder:
-            raise BusyError(
-                f"{root}: {holder} is deleting what no name needs. Wait for it."
-            ) from None
+            stack.enter_context(_locked(root, _GATE, busy, shared=True, wait=wait))
         except OSError as error:
             # Where nothing can be written nothing is deleted; a build may find that all is there.
             if error.errno not in (errno.EROFS, errno.EACCES):
@@ -86,14 +74,23 @@ def alone(root: Path) -> Iterator[None]:
     Raises:
         BusyError: somebody is writing.
     """
+
+    def busy(holder: BusyError) -> str:
+        return f"{root}: it is in use, the last to begin was {holder}. Delete when nobody builds."
+
+    with _locked(root, _GATE, busy):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(root: Path, name: str, busy: Callable[[BusyError], str], **how: bool) -> Iterator[None]:
+    """Hold a lock of the store; ``busy`` is the sentence where somebody else does."""
     _prepare(root)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(_gate(root)))
+            stack.enter_context(locked(root / "locks" / f"{name}.lock", **how))
         except BusyError as holder:
-            raise BusyError(
-                f"{root}: it is in use, the last to begin was {holder}. Delete when nobody builds."
-            ) from None
+            raise BusyError(busy(holder)) from None
         yield
 
 
@@ -105,10 +102,10 @@ def staging(root: Path, name: str) -> Iterator[Path]:
     killed; the next one removes it.
     """
     folder = root / ".staging" / name
-    with one(root, _STAGING + name):
+    with hold(root, _STAGING + name):
         for left in left_in_staging(root):
             # A living writer's lock is taken.
-            with contextlib.suppress(BusyError), one(root, _STAGING + left):
+            with contextlib.suppress(BusyError), hold(root, _STAGING + left):
                 shutil.rmtree(root / ".staging" / left, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
@@ -124,13 +121,8 @@ def left_in_staging(root: Path) -> list[str]:
     return sorted(names | {path.name for path in (root / ".staging").glob("*")})
 
 
-def _gate(root: Path) -> Path:
-    return root / "locks" / "store.lock"
-
-
 def _prepare(root: Path) -> None:
-    """Before a write: no folder of the store leads elsewhere, and its file system is fit for one.
-    """
+    """Refuse to write where a folder leads elsewhere or the file system is not fit for a store."""
     filesystem.refuse_links(*(root / folder for folder in FOLDERS))
     seal = root / "store.json"
     if seal.is_file():

@@ -10,29 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srlm_data.core import filesystem
-from srlm_data.core.errors import ArgumentError, StoreError, counted, did_you_mean
+from srlm_data.core.errors import ArgumentError, StoreError, did_you_mean
 from srlm_data.core.tables import Table
 from srlm_data.store import Manifest, Place, access, open_store
 from srlm_data.store import _gc as collection
 from srlm_data.store import _verify as verification
-from srlm_data.store._gc import Garbage
+from srlm_data.store._gc import GcResult
 from srlm_data.store._verify import Fault, Kind
 from srlm_data.store.graph import Graph
 
 
 @dataclass(frozen=True)
 class VerifyResult(Table):
-    """What is not as it was written; false where all of it is.
-
-    Attributes:
-        faults: every one that was found.
-        counts: kind -> how many were read.
-        outcomes: for each fault, what was done about it; empty without ``quarantine``.
-    """
+    """What is not as it was written; false where all of it is."""
 
     faults: list[Fault]
-    counts: dict[Kind, int]
-    outcomes: list[str]
+    counts: dict[Kind, int]  # how many were read
+    outcomes: list[str]  # what was done about each fault; empty without ``quarantine``
 
     def __bool__(self) -> bool:
         return bool(self.faults)
@@ -44,33 +38,6 @@ class VerifyResult(Table):
             [fault.sentence, outcome] for fault, outcome in zip(self.faults, outcomes, strict=True)
         ]
         return ["fault", "what was done"], rows
-
-
-@dataclass(frozen=True)
-class GcResult(Table):
-    """What no name needs any more.
-
-    Attributes:
-        deleted: whether it was deleted.
-        kept: how many versions stay.
-    """
-
-    garbage: list[Garbage]
-    kept: int
-    deleted: bool
-
-    @property
-    def bytes(self) -> int:
-        """How much room it takes, or took."""
-        return sum(garbage.bytes for garbage in self.garbage)
-
-    def cells(self) -> tuple[list[str], list[list[str]]]:
-        """Return a row for each thing."""
-        rows = [
-            [garbage.kind, garbage.name, counted(garbage.bytes, "byte"), garbage.why]
-            for garbage in self.garbage
-        ]
-        return ["kind", "name", "size", "why"], rows
 
 
 def verify(*refs: str, quarantine: bool = False, store: Place = None) -> VerifyResult:
@@ -125,16 +92,10 @@ def tag(ref: str, name: str, store: Place = None) -> Manifest:
 
 @dataclass(frozen=True)
 class RemoveResult(Table):
-    """What a removal did, or would do.
+    """What a removal did, or would do."""
 
-    Attributes:
-        names: those that went, or would: ``iter1.pairs@latest``.
-        used_by: the versions that were made from what has no name then.
-        removed: whether it was done.
-    """
-
-    names: list[str]
-    used_by: list[str]
+    names: list[str]  # that go: ``iter1.pairs@latest``
+    used_by: list[str]  # versions that were made from what has no name then
     removed: bool
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
@@ -200,5 +161,4 @@ def gc(*, delete: bool = False, recipes: str | Path = "recipes", store: Place = 
     locks = sorted(file.with_suffix(".lock") for file in Path(recipes).rglob("*.yaml"))
     collect = collection.sweep if delete else collection.find
     with filesystem.refusals(opened.root):
-        marked = collect(opened, [lock for lock in locks if lock.is_file()])
-    return GcResult(marked.garbage, marked.kept, delete)
+        return collect(opened, [lock for lock in locks if lock.is_file()])

@@ -21,19 +21,9 @@ VERSION_READ: Final = "version"
 
 
 @dataclass(frozen=True)
-class Parent:
-    """A version that another one was made from.
+class Parent(Input):
+    """A version that another one was made from; without ``manifest`` it is not in the store."""
 
-    Attributes:
-        parameter: of the step that read it.
-        content: the content hash of the rows that were read.
-        manifest: None where the version is not in the store.
-    """
-
-    parameter: str
-    name: str
-    version: str
-    content: str
     manifest: Manifest | None
 
     @property
@@ -52,14 +42,10 @@ def inputs(manifest: Manifest) -> list[Input]:
 
 
 class Graph:
-    """The versions of a store and the links between them; every manifest is read once.
+    """The versions of a store, or these ``manifests``, and the links between them.
 
-    Args:
-        store: where versions lie.
-        manifests: all versions that there are; those of the store if not given.
-        strict: raise StoreError at a version that cannot be read (it is damaged, or a newer
-            srlm-data has written it), which else is named in a warning and taken for one that is
-            not in the store.
+    A version that cannot be read is named in a warning and taken for one that is not in the store,
+    unless the graph is ``strict``. Every manifest is read once.
     """
 
     def __init__(
@@ -70,18 +56,12 @@ class Graph:
         self._all: list[Manifest] | None = None
         if manifests is not None:
             self._all = list(manifests)
-            self._known = {(one.name, one.version): one for one in self._all}
+            self._known = {(known.name, known.version): known for known in self._all}
 
     def parents(self, manifest: Manifest) -> list[Parent]:
         """List what a version was made from, in the order of its step's parameters."""
         return [
-            Parent(
-                read.parameter,
-                read.name,
-                read.version,
-                read.content,
-                self._manifest(read.name, read.version),
-            )
+            Parent(**vars(read), manifest=self._manifest(read.name, read.version))
             for read in inputs(manifest)
         ]
 
@@ -101,11 +81,9 @@ class Graph:
     def ancestors(self, *manifests: Manifest, stop: DatasetType | None = None) -> Iterator[Parent]:
         """Yield all that versions were made from, each once, the nearest first.
 
-        Args:
-            manifests: where the walk begins; they are not among the ancestors.
-            stop: nothing that a version of this type was made from is followed.
+        What a version of the type ``stop`` was made from is not followed.
         """
-        seen = {one.ref for one in manifests}
+        seen = {manifest.ref for manifest in manifests}
         waiting = deque(manifests)
         while waiting:
             for parent in self.parents(waiting.popleft()):
@@ -155,10 +133,7 @@ class Graph:
         return None
 
     def pairs_before(self, candidates: Manifest) -> Manifest | None:
-        """Find the pairs of the previous iteration: they trained the model of these answers.
-
-        None where the model was not trained on pairs: the first iteration has no previous one.
-        """
+        """Find the pairs of the previous iteration: they trained the model of these answers."""
         answers: Manifest | None = candidates
         while answers and not self.read_as(answers, "model"):  # filtered, or read elsewhere
             answers = self.first_parent(answers, CANDIDATES)
@@ -189,5 +164,5 @@ class Graph:
                 for folder in self._store.folders()
                 for manifest in self._store.readable(folder.name)
             ]
-            self._known |= {(one.name, one.version): one for one in self._all}
+            self._known |= {(known.name, known.version): known for known in self._all}
         return self._all

@@ -38,31 +38,22 @@ class Input:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All there is to know about a version; see the module for where it lies.
-
-    Attributes:
-        identity: the payload whose hash is ``version``.
-        content: hash of the rows, whatever their files look like.
-        drops: reason -> count of what the step left out.
-        cost: calls, tokens and seconds that the model steps spent.
-        provenance: when, by which command, commit and package versions; never part of identity.
-        failures: kind -> count and sentence of the requests that failed.
-    """
+    """All there is to know about a version."""
 
     name: str
     version: str
     type: str
-    identity: dict[str, Any]
+    identity: dict[str, Any]  # the payload whose hash is ``version``
     inputs: list[Input]
     rows: int
-    content: str
+    content: str  # hash of the rows, whatever their files look like
     files: list[shards.File]
-    drops: dict[str, int] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict)  # reason -> count
     notes: dict[str, Any] = field(default_factory=dict)
-    cost: dict[str, float] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)  # calls, tokens and seconds
+    provenance: dict[str, Any] = field(default_factory=dict)  # when, by which command and packages
     format: int = FORMAT
-    failures: dict[str, Failure] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)  # by kind
 
     @property
     def ref(self) -> str:
@@ -118,11 +109,7 @@ class Manifest:
 
 
 def version_of(identity: Mapping[str, Any]) -> str:
-    """The version that an identity payload names: 16 hex digits.
-
-    Raises:
-        TypeError, ValueError: the payload holds something that is not plain JSON.
-    """
+    """The version that an identity payload, which is plain JSON, names: 16 hex digits."""
     payload = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(payload.encode()).hexdigest()[:_VERSION_DIGITS]
 
@@ -162,10 +149,9 @@ def read(file: Path, name: str, version: str) -> Manifest:
 
 
 def parse(data: bytes) -> Manifest:
-    """Return the manifest that a file holds; whoever wrote it is trusted for nothing.
+    """Return the manifest that a file holds; ValueError, a phrase, where it is none.
 
-    Raises:
-        ValueError: its bytes, types or identity are not those of a manifest.
+    Whoever wrote it is trusted for nothing.
     """
     raw = checked_json.loads(data)
     newest = raw.get("format")
@@ -189,14 +175,14 @@ def parse(data: bytes) -> Manifest:
 
 def faults(manifest: Manifest, files: Sequence[Path]) -> list[str]:
     """Every fault of a version whose files are these, one sentence each; hashes every byte."""
-    found = []
+    faults = []
     for file, entry in zip(files, manifest.files, strict=True):
         if not file.is_file():
-            found.append(f"{manifest.ref}: {entry.path} is missing.")
+            faults.append(f"{manifest.ref}: {entry.path} is missing.")
         elif (file.stat().st_size, filesystem.digest(file)) != (entry.bytes, entry.sha256):
-            found.append(f"{manifest.ref}: {entry.path} is not what was written.")
-    if not found:
+            faults.append(f"{manifest.ref}: {entry.path} is not what was written.")
+    if not faults:
         rows = Rows.of_files(DATASET_TYPES[manifest.type], files, manifest.ref)
         if (rows.count(), shards.content(rows)) != (manifest.rows, manifest.content):
-            found.append(f"{manifest.ref}: the rows are not those that its manifest counts.")
-    return found
+            faults.append(f"{manifest.ref}: the rows are not those that its manifest counts.")
+    return faults

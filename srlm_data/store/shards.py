@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from srlm_data.core import filesystem
-from srlm_data.core.content_hash import RowHash, hash_of
+from srlm_data.core.content_hash import RowHash
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DatasetType
 from srlm_data.store import _rules
@@ -168,4 +168,7 @@ class _Shards:
 
 def content(rows: Rows) -> str:
     """The content hash of rows, as a commit of them would record it."""
-    return hash_of(rows.type.hashed, rows.batches())
+    total = RowHash(rows.type.hashed)
+    for batch in rows.batches():
+        total.update(batch)
+    return total.hexdigest()

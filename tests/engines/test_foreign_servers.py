@@ -23,7 +23,7 @@ import pytest
 from api_server import Fault, Handler, answer, completion, cut, hang, serve, status
 from checkout import Cli
 from srlm_data.core.errors import EngineError
-from srlm_data.engines import _retrying
+from srlm_data.engines import _server_faults
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.engines.settings import OpenaiEngine, open_engine
 
@@ -434,8 +434,8 @@ SLOW = ("hang", "slow drip")
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_retrying, "FIRST_PAUSE", 0.01)
-        patch.setattr(_retrying, "LONGEST_PAUSE", 0.05)
+        patch.setattr(_server_faults, "FIRST_PAUSE", 0.01)
+        patch.setattr(_server_faults, "LONGEST_PAUSE", 0.05)
         for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
             patch.delenv(name, raising=False)
         yield

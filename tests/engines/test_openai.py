@@ -15,7 +15,7 @@ import toy
 from api_server import Api, answer, completion, cut, hang, malformed, serve, status
 from checkout import Cli
 from srlm_data.core.errors import EngineError, MissingError, UnfinishedError
-from srlm_data.engines import _retrying
+from srlm_data.engines import _server_faults
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.engines.settings import OpenaiEngine, open_engine
 from srlm_data.pipeline.build import build
@@ -29,8 +29,8 @@ SAMPLING = Sampling(0.7, 0.9, 16)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_retrying, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(_retrying, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(_server_faults, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(_server_faults, "LONGEST_PAUSE", 0.05)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
 
@@ -143,12 +143,12 @@ def http_date(seconds: float) -> str:
 
 
 def test_pauses_grow_and_no_two_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_retrying, "FIRST_PAUSE", 0.5)
-    monkeypatch.setattr(_retrying, "LONGEST_PAUSE", 30.0)
+    monkeypatch.setattr(_server_faults, "FIRST_PAUSE", 0.5)
+    monkeypatch.setattr(_server_faults, "LONGEST_PAUSE", 30.0)
     for tries, longest in ((1, 0.5), (2, 1.0), (4, 4.0), (9, 30.0), (5000, 30.0)):
-        pauses = [_retrying.pause(tries, 0) for _ in range(20)]
+        pauses = [_server_faults.pause(tries, 0) for _ in range(20)]
         assert longest / 2 <= min(pauses) < max(pauses) <= longest
-    assert all(_retrying.pause(1, 7.0) >= 7 for _ in range(20))
+    assert all(_server_faults.pause(1, 7.0) >= 7 for _ in range(20))
 
 
 def test_a_request_that_always_fails_is_a_failed_row_and_the_rest_goes_on(api: Api) -> None:

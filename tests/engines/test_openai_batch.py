@@ -18,7 +18,7 @@ import toy
 from api_server import hang, status
 from batch_server import BatchApi, echo, serve
 from srlm_data.core.errors import BoundError, DamagedError, EngineError, UnfinishedError
-from srlm_data.engines import _retrying
+from srlm_data.engines import _server_faults
 from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.settings import OpenaiEngine, open_engine
 from srlm_data.pipeline.build import build
@@ -40,7 +40,7 @@ datasets:
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchApi]:
     monkeypatch.syspath_prepend(str(Path(toy.__file__).parent))
-    monkeypatch.setattr(_retrying, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(_server_faults, "FIRST_PAUSE", 0.01)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     with serve() as served:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from srlm_data.engines._reasoning import split_reasoning
+from srlm_data.core.thinking import split_reasoning
 
 
 @pytest.mark.parametrize(

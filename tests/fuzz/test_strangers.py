@@ -34,7 +34,7 @@ from checkout import ROOT
 from srlm_data.cli import main
 from srlm_data.core import checked_json
 from srlm_data.core.errors import SrlmError
-from srlm_data.engines import _retrying
+from srlm_data.engines import _server_faults
 from srlm_data.engines.protocol import Request, Sampling
 from srlm_data.engines.settings import OpenaiEngine, open_engine
 from srlm_data.pipeline.plan import plan
@@ -458,8 +458,8 @@ def test_command_lines_with_raw_bytes(built: Path, findings: list[str]) -> None:
 
 def test_answers_of_a_server(monkeypatch: pytest.MonkeyPatch, findings: list[str]) -> None:
     pytest.importorskip("openai")
-    monkeypatch.setattr(_retrying, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(_retrying, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(_server_faults, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(_server_faults, "LONGEST_PAUSE", 0.001)
     monkeypatch.setenv("FUZZ_API_KEY", "nobody's")
     with serve() as api:
         for number in range(5 * SHARE + 5 * (SHARE == 1)):

@@ -38,7 +38,7 @@ TURNS = [
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base model: it has no chat template."""
     folder = tiny_model(tmp_path_factory.mktemp("base") / "m0")
-    (folder / chat_template.FILE).unlink()
+    (folder / identity.CHAT_TEMPLATE).unlink()
     return folder
 
 
@@ -60,7 +60,7 @@ def test_a_shipped_template_takes_every_conversation_and_ends_every_answer(
     tokenizer: Any, name: str
 ) -> None:
     tokenizer.chat_template = named(name).text
-    assert chat_template.fault(tokenizer, given=True) is None
+    assert chat_template.fault(tokenizer, named=True) is None
     whole = text(tokenizer, TURNS)
     places = [whole.index(turn["content"]) for turn in TURNS]
     assert places == sorted(places)
@@ -119,9 +119,9 @@ def test_a_template_that_cannot_be_used_is_refused_in_a_sentence(
     with pytest.raises(ValidationError, match="it writes no 'messages'"):
         named("empty.jinja", tmp_path)
     tokenizer.chat_template = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
-    assert "would not stop" in str(chat_template.fault(tokenizer, given=True))
+    assert "would not stop" in str(chat_template.fault(tokenizer, named=True))
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}{{ 1 / 0 }}"
-    assert "found 'division by zero'" in str(chat_template.fault(tokenizer, given=True))
+    assert "found 'division by zero'" in str(chat_template.fault(tokenizer, named=True))
 
 
 def test_a_template_without_the_beginning_that_the_tokenizer_writes_is_refused(
@@ -132,8 +132,8 @@ def test_a_template_without_the_beginning_that_the_tokenizer_writes_is_refused(
         single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
     )
     tokenizer.chat_template = named("chatml").text.removeprefix("{{- bos_token }}")
-    assert "Begin it with {{ bos_token }}" in str(chat_template.fault(tokenizer, given=True))
-    assert chat_template.fault(tokenizer, given=False) is None
+    assert "Begin it with {{ bos_token }}" in str(chat_template.fault(tokenizer, named=True))
+    assert chat_template.fault(tokenizer, named=False) is None
 
 
 @pytest.mark.parametrize("lacking", [("eos_token",), ("pad_token",), ("bos_token",)])
@@ -146,10 +146,10 @@ def test_a_tokenizer_may_lack_any_special_token_where_the_template_ends_turns(
     (folder / "tokenizer_config.json").write_text(
         json.dumps({name: value for name, value in settings.items() if name not in lacking})
     )
-    assert chat_template.fault_of(folder, given=True) is None
+    assert chat_template.fault_of(folder, named=True) is None
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = named("zephyr").text  # which ends a turn with the end-of-text token
-    assert (chat_template.fault(tokenizer, given=True) is None) == ("eos_token" not in lacking)
+    assert (chat_template.fault(tokenizer, named=True) is None) == ("eos_token" not in lacking)
 
 
 def test_a_dressed_model_is_another_one_with_the_same_files(base: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -164,11 +163,9 @@ def test_a_folder_elsewhere_is_found_by_its_absolute_path(tmp_path: Path) -> Non
     assert identity.locate(f"path:{tmp_path}", tmp_path / "store") == (str(tmp_path), None)
 
 
-@pytest.mark.parametrize("named", [identity.hub_location, identity.remote_location])
-def test_a_named_models_location_keeps_its_revision(
-    tmp_path: Path, named: Callable[[str, str], str]
-) -> None:
-    location = named("org/model", "abc123")
+@pytest.mark.parametrize("kind", ["hub", "remote"])
+def test_a_named_models_location_keeps_its_revision(tmp_path: Path, kind: str) -> None:
+    location = f"{kind}:org/model@abc123"
     assert identity.locate(location, tmp_path) == ("org/model", "abc123")
 
 

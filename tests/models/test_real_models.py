@@ -26,15 +26,15 @@ def test_a_base_model_takes_every_shipped_template(name: str, tmp_path: Path) ->
     assert identity.chat_template(base) is None
     template = (TEMPLATES / f"{name}.jinja").read_text()
     dressed = chat_template.dress(base, template, tmp_path / name)
-    assert chat_template.fault_of(dressed, given=True) is None
+    assert chat_template.fault_of(dressed, named=True) is None
     bare = template.replace("{{- bos_token }}", "").replace("bos_token ~ ", "")
     without = chat_template.dress(base, bare, tmp_path / f"{name}-without")
-    assert "begins every text with <bos>" in str(chat_template.fault_of(without, given=True))
+    assert "begins every text with <bos>" in str(chat_template.fault_of(without, named=True))
 
 
 def test_an_instruct_model_ends_an_answer_as_its_own_template_does() -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(MODELS / "instruct")
-    assert chat_template.fault(tokenizer, given=False) is None
+    assert chat_template.fault(tokenizer, named=False) is None
     assert chat_template.end_of_turn(tokenizer) == "<|im_end|>"
     known = len(tokenizer)
     chat_template.add_tokens(tokenizer)

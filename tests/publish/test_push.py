@@ -17,6 +17,7 @@ from hub_repos import READER, TOKEN, Hub
 from srlm_data.cli import cli as command
 from srlm_data.core import checked_json
 from srlm_data.core.errors import ArgumentError, HubError, StoreError
+from srlm_data.core.packages import install_command
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.publish._bundle import select
@@ -293,4 +294,4 @@ def test_without_the_optional_package_its_name_is_told(
     (project / "huggingface_hub.py").write_text("raise ImportError('not here')\n")
     cli_env["PYTHONPATH"] = f"{project}:{cli_env['PYTHONPATH']}"
     said = sentence(cli(*PUBLISH), 8)
-    assert said.endswith("Install it with: pip install 'srlm-data[hub]'")
+    assert said.endswith(f"Install it with: {install_command(['hub'])}")

@@ -44,7 +44,7 @@ def store(built: Path, project: Path) -> Store:
     return Store(project / "store")
 
 
-def names(found: gc.Found) -> list[tuple[str, str]]:
+def names(found: gc.GcResult) -> list[tuple[str, str]]:
     return [(one.kind, one.name.partition("@")[0]) for one in found.garbage]
 
 

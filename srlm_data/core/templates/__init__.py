@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from srlm_data.core import filesystem
 from srlm_data.core.templates import _fence
@@ -63,22 +64,30 @@ class Template:
         return self._tags.sub("&lt;", text)
 
 
-def shipped() -> list[str]:
-    """Names of the templates that come with the package."""
-    return sorted(file.stem for file in Path(__file__).parent.glob("*.txt"))
+_SHIPPED: Final = Path(__file__).parent / "*.txt"
+
+
+def shipped(files: Path = _SHIPPED) -> list[str]:
+    """Names of the templates that come with the package; ``files`` is a pattern of theirs."""
+    return sorted(file.stem for file in files.parent.glob(files.name))
 
 
 def load(name: str, base: Path = Path()) -> Template:
-    """A shipped template by its name, or a text file by its path relative to ``base``.
+    """A shipped template by its name, or a text file by its path; see :func:`read_text`."""
+    return Template(name, read_text(name, base, _SHIPPED, "template").rstrip("\n"))
+
+
+def read_text(name: str, base: Path, files: Path, noun: str) -> str:
+    """Return the text of a shipped file by its name, or of a file beside a recipe.
 
     Raises:
-        LookupError: there is neither.
-        ValueError: the file is no text.
+        ValueError: there is neither, or the file is no text.
     """
-    file = Path(__file__).parent / f"{name}.txt" if name in shipped() else base / name
+    names = shipped(files)
+    file = files.with_name(f"{name}{files.suffix}") if name in names else base / name
     if not os.path.isfile(file):  # noqa: PTH113 - says no to a name that is no name
-        raise LookupError(f"no template '{name}': neither a file nor one of {shipped()}")
+        raise ValueError(f"no {noun} '{name}': neither a file nor one of {names}")
     try:
-        return Template(name, filesystem.read_text(file).rstrip("\n"))
+        return filesystem.read_text(file)
     except ValueError as error:
-        raise ValueError(f"template '{name}' cannot be read, found {error}") from None
+        raise ValueError(f"{noun} '{name}' cannot be read, found {error}") from None

@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable
-from itertools import chain
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
 
 _TAG: Final = re.compile(r"</\s*([A-Za-z][\w-]*)\s*>")
 _OPENS: Final = (
@@ -27,21 +28,10 @@ _UNSEEN: Final = (
     "\u00ad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u20d0-\u20f0\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\u2800\u3164\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
 )
-# Blocks of letters that Unicode itself calls variants of ASCII ones, with and without marks.
-_VARIANTS: Final = (
-    (0x00C0, 0x024F), (0x1E00, 0x1EFF),
-    (0x02B0, 0x02E4), (0x1D00, 0x1DBF), (0x2070, 0x209C), (0x2100, 0x214F), (0x2460, 0x24FF),
-    (0xFF00, 0xFF5E), (0x1D400, 0x1D7FF), (0x1F110, 0x1F189),
-)  # fmt: skip
-_SIGNS: Final = "\u2460-\u24ff\U0001f110-\U0001f189"  # those of them that are no letters to re
-# Letters of other scripts that look the same, or nearly.
-_TWINS: Final = {
-    "a": "аАɑαΑᴀꓮᎪⲀ", "b": "ЬвВΒʙᏴꓐ", "c": "сСϲϹᴄꓚᏟⲤⲥ", "d": "ԁđᴅꓓᎠ", "e": "еЕΕєҽεɘǝᴇꓰᎬ",
-    "f": "ſƒꜰꓝ", "g": "ɡԍɢᏀꓖ", "h": "һНΗʜꓧᎻ", "i": "іІıΙɪꓲ", "j": "јЈᴊꓙᎫ", "k": "кКΚκᴋꓗᏦ",
-    "l": "ӏΙІłʟꓡᏞ", "m": "мМΜᴍꓟᎷ", "n": "пΝոռɴꓠᑎηⲚ", "o": "оОοΟօøᴏꓳⲟⲞ൦೦౦ο०௦",
-    "p": "рРρΡᴘꓑᏢᑭⲣⲢ", "q": "ԛ", "r": "гґʀᴦɾꭇꭱꓣᎡᏒяЯ", "s": "ѕЅꜱſƨꓢᏚ", "t": "тТΤτᴛꓔᎢ", "u": "υսᴜꓴ",
-    "v": "νѵᴠꓦᏙ", "w": "ѡԝᴡꓪᎳ", "x": "хХχΧꓫ", "y": "уУγΥүʏꓬ", "z": "ᴢΖꓜᏃ",
-}  # fmt: skip
+_SIGNS: Final = "\u2460-\u24ff\U0001f110-\U0001f189"  # variants that are no letters to re
+_ALIKE: Final[dict[str, Any]] = yaml.load(
+    Path(__file__).with_name("look_alikes.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
+)
 
 
 def names(template: str) -> frozenset[str]:
@@ -68,17 +58,19 @@ def pattern(fences: frozenset[str]) -> re.Pattern[str]:
 
 def _letter(letter: str) -> str:
     """A class of everything that may be read as ``letter``."""
-    alike = {letter.lower(), letter.upper(), *_TWINS.get(letter, ""), *_variants().get(letter, ())}
+    twins = _ALIKE["twins"].get(letter, "")
+    alike = {letter.lower(), letter.upper(), *twins, *_variants().get(letter, ())}
     return f"[{''.join(map(re.escape, sorted(alike)))}]"
 
 
 @functools.cache
 def _variants() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    blocks: Iterable[int] = chain.from_iterable(range(a, b + 1) for a, b in _VARIANTS)
-    for character in map(chr, blocks):
-        parts = unicodedata.normalize("NFKD", character).casefold().strip("()")
-        plain = "".join(part for part in parts if not unicodedata.combining(part))
-        if len(plain) == 1:
-            found.setdefault(plain, []).append(character)
-    return found
+    """Letter -> its variants."""
+    variants: dict[str, list[str]] = {}
+    for first, last in _ALIKE["variants"]:
+        for character in map(chr, range(first, last + 1)):
+            parts = unicodedata.normalize("NFKD", character).casefold().strip("()")
+            plain = "".join(part for part in parts if not unicodedata.combining(part))
+            if len(plain) == 1:
+                variants.setdefault(plain, []).append(character)
+    return variants

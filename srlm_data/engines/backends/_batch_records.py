@@ -22,20 +22,12 @@ from srlm_data.core.errors import DamagedError
 
 @dataclass(eq=False)
 class BatchRecord:
-    """A batch.
-
-    Attributes:
-        server: the address that it was sent to.
-        model: digest of the model that answers.
-        keys: of the requests that it answers.
-        batch: its id at the server.
-        token: names the record, and is in the batch's metadata.
-    """
+    """A batch; ``token`` names the record, and is in the batch's metadata."""
 
     server: str
     model: str
-    keys: list[str]
-    batch: str | None = None
+    keys: list[str]  # of the requests that it answers
+    batch: str | None = None  # its id at the server
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

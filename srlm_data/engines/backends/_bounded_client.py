@@ -18,8 +18,7 @@ class TooLongError(httpx2.DecodingError):
 class BoundedClient(openai.DefaultAsyncHttpxClient):
     """Reads no body beyond a bound, however small it is packed, and follows no redirect.
 
-    A redirect would carry prompts, and after them whatever is answered, to a host that no recipe
-    names.
+    A redirect would carry prompts to a host that no recipe names.
     """
 
     def __init__(self, timeout: httpx2.Timeout, longest_body: int = LONGEST_BODY) -> None:
@@ -29,11 +28,7 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
     async def send(
         self, request: httpx2.Request, *, stream: bool = False, **options: Any
     ) -> httpx2.Response:
-        """Send a request; return its response with the whole body read.
-
-        Raises:
-            TooLongError: the body is longer than the bound.
-        """
+        """Send a request; return its response with the whole body, which may not be too long."""
         response = await super().send(request, stream=True, **options)
         body = bytearray()
         try:

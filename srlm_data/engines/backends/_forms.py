@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from srlm_data.core.errors import EngineError, MissingError
+from srlm_data.core.errors import EngineError
+from srlm_data.core.packages import missing
 from srlm_data.engines.protocol import Sampling
 
 _LIKE_PYTHON = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
@@ -36,10 +37,8 @@ class Forms:
             library = importlib.import_module("llguidance")
             adapter = importlib.import_module("llguidance.hf")
         except ModuleNotFoundError:
-            raise MissingError(
-                "engine 'transformers': 'guided: true' needs the package 'llguidance', which is "
-                "not installed. Install it with: pip install 'srlm-data[transformers]'"
-            ) from None
+            where = "engine 'transformers': 'guided: true'"
+            raise missing(where, "llguidance", "transformers") from None
         try:
             if self._vocabulary is None:
                 self._vocabulary = adapter.from_tokenizer(self._tokenizer, eos_token=self._ends)

@@ -26,9 +26,15 @@ import openai
 from srlm_data.core.errors import EngineError, MissingError
 from srlm_data.core.messages import data_of
 from srlm_data.engines._chat import failed
-from srlm_data.engines._retrying import pause
 from srlm_data.engines._server_answers import parse, read_answer, read_models
-from srlm_data.engines._server_faults import Fault, FaultError, Trouble, classify, refuse_error
+from srlm_data.engines._server_faults import (
+    Fault,
+    FaultError,
+    Trouble,
+    classify,
+    pause,
+    refuse_error,
+)
 from srlm_data.engines.backends._bounded_client import LONGEST_BODY, BoundedClient
 from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import ADDRESS, OpenaiEngine
@@ -50,7 +56,7 @@ def load(
 ) -> Openai:
     """Return an engine over the server that has ``model`` (see ``settings.open_engine``).
 
-    A model that has a name (``remote:`` or ``hub:``, which have a revision) is asked for by it, a
+    A model that has a name (``remote:`` or ``hub:``, with a revision) is asked for by it, a
     checkpoint by its digest: so a server of M2 cannot answer for M1.
     """
     key = _read_key(settings)
@@ -125,10 +131,7 @@ class Openai:
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Yield completions of ``requests`` as they finish.
-
-        Closing the generator drops what is in flight.
-        """
+        """Yield completions of ``requests`` as they finish; closing it drops what is in flight."""
         source = iter(requests)
         room = 2 * self._settings.concurrency  # what waits here is sent the moment a place is free
         flying: set[Future[Completion]] = set()
@@ -247,12 +250,7 @@ class Openai:
         return completion
 
     def read(self, request: Request, text: str, retry_after: str = "") -> Completion:
-        """Return the completion that the body of a response is.
-
-        Raises:
-            FaultError: it is an error, or another model's.
-            ValueError: it is no answer.
-        """
+        """Return the completion that the body of a response is; FaultError, ValueError if none."""
         answer = parse(text)
         refuse_error(answer, retry_after)
         completion = read_answer(request, answer)
@@ -260,22 +258,13 @@ class Openai:
         return completion._replace(note="; ".join(filter(None, notes)) or None)
 
     def _note_model(self, name: Any) -> str | None:
-        """Return a note where the server gives another model's name than it was asked for.
-
-        Raises:
-            FaultError: it does, and that is to be refused.
-        """
+        """Return a note, or refuse, where another model answers than was asked for."""
         if not isinstance(name, str) or not name or name in self._names:
             return None
         if self._settings.other_model == "refuse":
-            raise FaultError(
-                Fault(
-                    Trouble.FATAL,
-                    "other_model",
-                    f"it was asked for '{self._name}', and '{name:.100}' answered",
-                    advice="Ask for that one, or set 'other_model: note'.",
-                )
-            )
+            reason = f"it was asked for '{self._name}', and '{name:.100}' answered"
+            advice = "Ask for that one, or set 'other_model: note'."
+            raise FaultError(Fault(Trouble.FATAL, "other_model", reason, advice=advice))
         # Some servers tell the folder of the model's files, which names a machine.
         shown = name.rstrip("/").rpartition("/")[2] if name.startswith("/") else name
         return f"answered as '{shown:.100}'"

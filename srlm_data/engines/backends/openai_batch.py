@@ -26,9 +26,15 @@ import openai
 
 from srlm_data.core.errors import EngineError, counted
 from srlm_data.engines._chat import failed
-from srlm_data.engines._retrying import pause
 from srlm_data.engines._server_answers import parse
-from srlm_data.engines._server_faults import Fault, FaultError, Trouble, classify, classify_status
+from srlm_data.engines._server_faults import (
+    Fault,
+    FaultError,
+    Trouble,
+    classify,
+    classify_status,
+    pause,
+)
 from srlm_data.engines.backends._batch_records import BatchRecord, BatchRecords
 from srlm_data.engines.backends.openai import TRY_ERRORS, Openai, load
 from srlm_data.engines.protocol import Completion, Request, response_keys
@@ -55,13 +61,7 @@ def load_batch(
 
 
 class OpenaiBatch:
-    """An engine over batches. Satisfies :class:`srlm_data.engines.protocol.Engine`.
-
-    Args:
-        settings: the engine's section of a recipe.
-        server: the same server, asked request by request.
-        folder: of the records.
-    """
+    """An engine over batches of a ``server``, whose records lie in ``folder``."""
 
     def __init__(self, settings: OpenaiEngine, server: Openai, folder: Path) -> None:
         self.model = server.model
@@ -74,10 +74,7 @@ class OpenaiBatch:
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Yield completions of ``requests`` as their batches end.
-
-        Closing the generator leaves the batches to be answered.
-        """
+        """Yield completions of ``requests`` as their batches end; closing it leaves them open."""
         source = iter(requests)
         again: deque[Request] = deque()  # what an earlier build's batch did not answer
         waiting: dict[str, list[Request]] = {}
@@ -123,8 +120,8 @@ class OpenaiBatch:
     def _send(self, requests: Mapping[str, Request]) -> BatchRecord:
         """Send requests, by their keys, as one batch."""
         lines = [
-            {"custom_id": key, "method": "POST", "url": _ENDPOINT, "body": self._server.body(one)}
-            for key, one in requests.items()
+            {"custom_id": key, "method": "POST", "url": _ENDPOINT, "body": self._server.body(item)}
+            for key, item in requests.items()
         ]
         data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
         files, batches = self._client.files, self._client.batches
@@ -208,8 +205,7 @@ class OpenaiBatch:
         """Take those requests of an ended batch that are waiting.
 
         Returns:
-            The completions of those that were answered and of those that failed, and a fault that
-            no other try can mend, if there is one.
+            The completions that are answers, those that failed, and a fault that ends the run.
         """
         lines = self._download(batch)
         answers: list[Completion] = []
@@ -304,11 +300,7 @@ def _drain(requests: deque[Request]) -> Iterator[Request]:
 
 
 def _id_of(thing: Any) -> str:
-    """Return the id of a file or batch that a server has answered.
-
-    Raises:
-        ValueError: the answer has none.
-    """
+    """Return the id of a file or batch that a server has answered; ValueError where it has none."""
     if not isinstance(identity := getattr(thing, "id", None), str):
         raise ValueError("it has no id")
     return identity

@@ -85,10 +85,7 @@ class _Replica:
         return self._engine.room, os.getpid()
 
     def exchange(self, requests: list[Request]) -> list[tuple[Any, ...]]:
-        """Take requests; return what has ended, at least one if any is to come.
-
-        A request itself need not travel back: its id stands for it.
-        """
+        """Take requests; return what has ended, by their ids, at least one if any is to come."""
         done = self._engine.add(requests)
         while not done and self._engine.busy:
             done += self._engine.finished()

@@ -137,10 +137,7 @@ class Vllm:
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
     ) -> Iterator[Completion]:
-        """Yield completions of ``requests`` as they finish.
-
-        Closing the generator takes what is unanswered back from vLLM.
-        """
+        """Yield completions of ``requests`` as they finish; closing it takes the others back."""
         source = iter(requests)
         try:
             while True:

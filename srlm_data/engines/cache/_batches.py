@@ -57,11 +57,7 @@ def to_completion(request: Request, fields: Fields) -> Completion:
 
 
 def complete(responses: _Responses) -> _Responses:
-    """Return responses with every column of today; what 0.1 did not record is null.
-
-    Raises:
-        ValueError: these are other columns.
-    """
+    """Return responses with every column of today, null where 0.1 did not record it."""
     if responses.schema == _FIRST_SCHEMA:
         for name in _LATER_FIELDS:
             field = SCHEMA.field(name)
@@ -80,11 +76,7 @@ def encode(batch: pa.RecordBatch) -> memoryview:
 
 
 def decode(payload: bytes) -> pa.RecordBatch:
-    """Return the batch of some bytes, which may be a stranger's.
-
-    Raises:
-        ValueError: they are no batch of responses (Arrow's own errors are ValueErrors too).
-    """
+    """Return the batch of some bytes, which may be a stranger's; ValueError where they are none."""
     with pa.ipc.open_stream(payload) as stream:
         batch = stream.read_next_batch()
     batch.validate(full=True)  # offsets and characters are a stranger's, too

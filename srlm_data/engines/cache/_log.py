@@ -33,11 +33,7 @@ class Frame(NamedTuple):
 
 
 def append(file: Path, end: int, payload: bytes | memoryview) -> int:
-    """Write a frame at ``end`` of a file, sync it, and return the new end.
-
-    Raises:
-        OSError: the disk refuses; a partly written frame is overwritten by the next append.
-    """
+    """Write a frame at ``end`` of a file, over a partly written one; return the new end."""
     head = _HEAD.pack(_MARK, len(payload), _checksum(payload, 16))
     with file.open("ab") as log:
         log.truncate(end)

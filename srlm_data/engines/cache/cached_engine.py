@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from typing import Any, Final
 
-from srlm_data.engines._reasoning import separate_reasoning
+from srlm_data.core.thinking import split_reasoning
 from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.failures import Failures
@@ -35,43 +35,24 @@ _Window = tuple[list[Completion], list[Request]]
 
 @dataclass
 class Usage:
-    """What a step spent.
+    """What a step spent. Tokens are of calls and cached responses: both are what rows cost."""
 
-    Attributes:
-        calls: requests that the engine was asked now.
-        reused: cached responses.
-        failed: calls without a response.
-        retries: tries of calls that failed before.
-        prompt_tokens: of calls and cached responses, for both are what the rows cost; so too the
-            next two.
-        only_reasoning: of calls and cached responses, those cut off before any text.
-        uncounted: of calls and cached responses, those whose tokens a server did not tell, and
-            that the sums of tokens leave out.
-        new_prompt_tokens: of calls alone; so too the next one.
-        seconds: waiting for the engine, once it had started.
-        load_seconds: until it had started.
-        queue_seconds: what all calls together waited inside the engine.
-        total: completions that are expected, for a progress bar; no part of the cost.
-        goal: what the step has of what it wants, and what that is, where it says so; no part of
-            the cost either.
-    """
-
-    calls: int = 0
-    reused: int = 0
+    calls: int = 0  # requests that the engine was asked now
+    reused: int = 0  # cached responses
     failed: int = 0
-    retries: int = 0
+    retries: int = 0  # tries of calls that failed before
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
-    uncounted: int = 0
-    only_reasoning: int = 0
-    new_prompt_tokens: int = 0
+    uncounted: int = 0  # responses whose tokens a server did not tell
+    only_reasoning: int = 0  # responses that were cut off before any text
+    new_prompt_tokens: int = 0  # of calls alone
     new_completion_tokens: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # waiting for the engine, once it had started
     load_seconds: float = 0.0
-    queue_seconds: float = 0.0
-    total: int | None = None
-    goal: tuple[int, int, str] | None = None
+    queue_seconds: float = 0.0  # what all calls together waited inside the engine
+    total: int | None = None  # completions that are expected; no part of the cost
+    goal: tuple[int, int, str] | None = None  # what the step has of what it wants; nor is this
 
     def count(self, completions: Collection[Completion], *, cached: bool) -> None:
         """Count completions, many at once where they come fast."""
@@ -161,7 +142,7 @@ class CachedEngine:
 
     def _separate(self, completion: Completion) -> Completion:
         """Return a completion with its reasoning apart, and count one that is nothing else."""
-        separated = separate_reasoning(completion)
+        separated = _separate_reasoning(completion)
         cut_off = separated.finish_reason == "length" and not separated.text.strip()
         self.usage.only_reasoning += cut_off and bool(separated.reasoning)
         return separated
@@ -294,10 +275,7 @@ def _shuffle(requests: list[Request]) -> Iterable[Request]:
 
 
 def _replace_surrogates(completion: Completion) -> Completion:
-    """Write half a surrogate pair, which JSON can hold and a file cannot, as U+FFFD.
-
-    Every decoder does so to bytes that are no character, and the response was paid for.
-    """
+    """Write half a surrogate pair, which JSON can hold and a file cannot, as U+FFFD."""
     text, reasoning = completion.text, completion.reasoning
     if text.isascii() and reasoning is None:
         return completion
@@ -310,3 +288,13 @@ def _writable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def _separate_reasoning(completion: Completion) -> Completion:
+    """Return a completion with its reasoning apart: an engine of a user's own may leave it in."""
+    if completion.reasoning is not None:
+        return completion
+    reasoning, answer = split_reasoning(completion.text)
+    if reasoning is None and answer == completion.text:
+        return completion
+    return completion._replace(text=answer, reasoning=reasoning)

@@ -34,15 +34,9 @@ def read_sizes(root: Path) -> Iterator[pa.Table]:
 
 
 class ResponseCache:
-    """The responses of one model, read and written by one process for one step.
+    """The responses of one model, read and written by one process for one step, as a context.
 
-    Used as a context; its journal stays until `seal_journals` makes Parquet of it.
-
-    Args:
-        root: of the store.
-        step: the dataset that is built, stored beside each response.
-        model: digest of the model that answers.
-        sealed: its sealed responses, where another step has read them before.
+    ``sealed`` are those that another step has read before.
     """
 
     def __init__(
@@ -67,10 +61,7 @@ class ResponseCache:
         self._writer.close()
 
     def find(self, requests: Sequence[Request]) -> dict[str, Completion]:
-        """Return request id -> completion of the requests that were answered before.
-
-        Reads every journal, its own and other writers', and the sealed responses of the model.
-        """
+        """Return request id -> completion of the requests that anybody has asked before."""
         self._others_before = self._sizes_of_others()
         keys = response_keys(self.model, requests)
         fields: dict[str, _batches.Fields] = {}

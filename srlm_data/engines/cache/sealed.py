@@ -120,8 +120,7 @@ def read_intact(file: Path) -> Iterator[pa.RecordBatch]:
 
 
 def write(root: Path, stem: str, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write the responses of one model into a file, whole or not at all; its name begins with stem.
-    """
+    """Write the responses of one model into a file whose name begins with ``stem``, or nothing."""
     groups = _group(batches)
     first = next(groups, None)
     if first is None:

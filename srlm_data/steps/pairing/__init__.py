@@ -26,7 +26,7 @@ from pydantic import Field, ValidationInfo
 
 from srlm_data.core import database, filesystem
 from srlm_data.core.config import Config
-from srlm_data.core.errors import DataError, did_you_mean
+from srlm_data.core.errors import DataError, did_you_mean, first_line
 from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import PAIRS
 from srlm_data.core.thinking import MARKS
@@ -114,7 +114,7 @@ def _rule(value: object, info: ValidationInfo) -> RuleText:
     try:
         kinds = [one.type for one in duckdb.extract_statements(text)]
     except duckdb.Error as error:
-        raise ValueError(f"rule '{name}' is no SQL: {_first_line(error)}") from None
+        raise ValueError(f"rule '{name}' is no SQL: {first_line(error)}") from None
     if kinds != [duckdb.StatementType.SELECT]:
         raise ValueError(f"rule '{name}' must be one SELECT, found {[one.name for one in kinds]}")
     return RuleText(name, text)
@@ -217,12 +217,8 @@ def _match(connection: duckdb.DuckDBPyConnection, rule: RuleText) -> None:
         )
     except duckdb.Error as error:
         raise DataError(
-            f"rule '{rule.name}': DuckDB refuses it, found '{_first_line(error)}'. Mend the rule."
+            f"rule '{rule.name}': DuckDB refuses it, found '{first_line(error)}'. Mend the rule."
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 # A row a candidate. Decimals add up to the same mean in whatever order the threads take them. An
