@@ -263,10 +263,7 @@ def _schedule(settings: Training) -> dict[str, Any]:
     if floor == settings.learning_rate:
         return {"lr_scheduler_type": "constant"}
     if settings.schedule == "cosine":
-        return {
-            "lr_scheduler_type": "cosine_with_min_lr",
-            "lr_scheduler_kwargs": {"min_lr": floor},
-        }
+        return {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": floor}}
     return {
         "lr_scheduler_type": "polynomial",
         "lr_scheduler_kwargs": {"lr_end": floor, "power": 1.0},

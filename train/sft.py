@@ -24,10 +24,7 @@ def trainer(job: Job[Sft]) -> SFTTrainer:
         del arguments["model_init_kwargs"]
     return SFTTrainer(
         model=network or str(job.model),
-        args=SFTConfig(
-            completion_only_loss=True,
-            **arguments,
-        ),
+        args=SFTConfig(completion_only_loss=True, **arguments),
         train_dataset=job.rows("completion"),
         eval_dataset=job.validation_rows("completion"),
         processing_class=job.tokenizer,

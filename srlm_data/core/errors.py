@@ -1,19 +1,4 @@
-"""What can go wrong.
-
-    SrlmError                  expected: one sentence, no traceback, a non-zero exit
-    ├── ArgumentError          an argument of a function or a command is wrong          exit 2
-    ├── RecipeError            the recipe, or a file that it names, is wrong            exit 2
-    ├── DataError              rows break a rule of their dataset type, or are unreadable  exit 3
-    ├── StoreError             a version is missing, damaged, or the store unusable     exit 4
-    │   ├── DamagedError       bytes of the store are not what was written              exit 4
-    │   └── BusyError          another process is building the same version             exit 5
-    ├── EngineError            text generation cannot start or cannot go on             exit 6
-    │   └── UnfinishedError    all is built, and lacks the answers of failed requests   exit 6
-    ├── TrainingError          a training run was refused or failed                     exit 7
-    ├── MissingError           an optional package is not installed                     exit 8
-    ├── HubError               the Hub refused, failed, or holds something else         exit 9
-    ├── BoundError             a bound of the build was reached                         exit 11
-    └── PreflightError         several of these, found before a build began   that of the first
+"""What can go wrong: expected failures, each kind with the exit code of the command that ends so.
 
 Every message follows one form: ``where: what is wrong. What to do.``
 Anything else that is raised is a bug of ours and shows its traceback (exit 1).

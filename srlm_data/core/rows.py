@@ -119,8 +119,9 @@ class Rows:
     @classmethod
     def of(cls, dataset_type: DatasetType, rows: Iterable[Mapping[str, Any]] | pa.Table) -> Rows:
         """Rows held in memory, from dicts or a table; missing nullable columns become null."""
-        table = rows if isinstance(rows, pa.Table) else _table(dataset_type, list(rows))
-        table = table.select(dataset_type.schema.names).cast(dataset_type.schema)
+        if not isinstance(rows, pa.Table):
+            rows = pa.Table.from_batches([_batch(dataset_type, list(rows))])
+        table = rows.select(dataset_type.schema.names).cast(dataset_type.schema)
         return cls(dataset_type, lambda: iter(table.to_batches()))
 
     @classmethod
@@ -153,8 +154,8 @@ class Rows:
         notes: dict[str, Any] | None = None,
     ) -> Rows:
         """Return rows that come one by one, gathered into batches; they can be read once."""
-        tables = (_table(dataset_type, part) for part in _parts(iter(rows)))
-        return cls._once(dataset_type, tables, drops, notes)
+        batches = (_batch(dataset_type, part) for part in _parts(iter(rows)))
+        return cls._once(dataset_type, batches, drops, notes)
 
     @classmethod
     def columns(
@@ -166,8 +167,8 @@ class Rows:
         notes: dict[str, Any] | None = None,
     ) -> Rows:
         """Return rows that come many at a time, a batch a part; they can be read once."""
-        tables = (_of_columns(dataset_type, part) for part in parts)
-        return cls._once(dataset_type, tables, drops, notes)
+        batches = (_of_columns(dataset_type, part) for part in parts)
+        return cls._once(dataset_type, batches, drops, notes)
 
     @classmethod
     def reading(
@@ -178,7 +179,7 @@ class Rows:
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Return the rows of a reader of record batches (a DuckDB result); they can be read once."""
+        """Return the rows of a reader of record batches, as DuckDB has one; they can be read once."""
         names = dataset_type.schema.names
         batches = (_in_schema(dataset_type, batch.select(names)) for batch in reader)
         return cls._once(dataset_type, batches, drops, notes)
@@ -187,12 +188,12 @@ class Rows:
     def _once(
         cls,
         dataset_type: DatasetType,
-        parts: Iterable[pa.Table | pa.RecordBatch],
+        batches: Iterator[pa.RecordBatch],
         drops: Counter[str] | None,
         notes: dict[str, Any] | None,
     ) -> Rows:
         """Return rows that go with the first reading: nothing holds them, whatever their size."""
-        unread = [parts]
+        unread = [batches]
 
         def read() -> Iterator[pa.RecordBatch]:
             if not unread:
@@ -200,7 +201,7 @@ class Rows:
                     f"{dataset_type.name}: these rows are a stream, and it was read already. "
                     "Hold them with rows = rows.collect() before the first reading."
                 )
-            return _batches(unread.pop())
+            return unread.pop()
 
         return cls(dataset_type, read, drops=drops, notes=notes)
 
@@ -297,11 +298,6 @@ def _parts(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
         yield part
 
 
-def _batches(parts: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for part in parts:
-        yield from part.to_batches() if isinstance(part, pa.Table) else (part,)
-
-
 def _values(column: pa.Array) -> list[Any]:
     """Return a column as Python values; turns of conversations have no fields that are null."""
     if column.type != schema.CONVERSATION or column.null_count:
@@ -324,13 +320,15 @@ def _in_schema(dataset_type: DatasetType, batch: pa.RecordBatch) -> pa.RecordBat
     return batch if same else batch.cast(dataset_type.schema)
 
 
-def _table(dataset_type: DatasetType, rows: list[Mapping[str, Any]]) -> pa.Table:
+def _batch(dataset_type: DatasetType, rows: list[Mapping[str, Any]]) -> pa.RecordBatch:
     names = set().union(*rows)
     columns = {name: [row.get(name) for row in rows] for name in names}
     return _of_columns(dataset_type, columns, len(rows))
 
 
-def _of_columns(dataset_type: DatasetType, columns: Columns, rows: int | None = None) -> pa.Table:
+def _of_columns(
+    dataset_type: DatasetType, columns: Columns, rows: int | None = None
+) -> pa.RecordBatch:
     schema = dataset_type.schema
     if unknown := columns.keys() - set(schema.names):
         raise TypeError(
@@ -345,7 +343,7 @@ def _of_columns(dataset_type: DatasetType, columns: Columns, rows: int | None = 
         elif not isinstance(values, pa.Array):
             values = pa.array(values, type=field.type)
         arrays.append(values)
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 Messages = Annotated[Rows, schema.MESSAGES]

@@ -81,8 +81,8 @@ class Trouble(Enum):
     FATAL = auto()
 
 
-@dataclass(frozen=True)
-class Fault:
+@dataclass(eq=False)
+class FaultError(Exception):
     """A failed try."""
 
     trouble: Trouble
@@ -93,18 +93,10 @@ class Fault:
     advice: str = ""  # where the server said enough, and no other try can mend it
 
 
-class FaultError(Exception):
-    """A try failed in a way that is classified already."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.reason)
-        self.fault = fault
-
-
-def classify(error: Exception, timeout: float) -> Fault:
+def classify(error: Exception, timeout: float) -> FaultError:
     """Return the fault that an exception is; ``timeout`` is how many seconds the try had."""
     if isinstance(error, FaultError):
-        return error.fault
+        return error
     if isinstance(error, openai.APIStatusError):
         return _classify_response(error.response)
     trouble, cause = Trouble.REQUEST, error.__cause__
@@ -119,7 +111,7 @@ def classify(error: Exception, timeout: float) -> Fault:
         nested = isinstance(error, RecursionError)
         what = "it is nested too deeply" if nested else str(cause or error)
         kind, reason = "unreadable", f"the answer cannot be read ({what:.200})"
-    return Fault(trouble, kind, reason)
+    return FaultError(trouble, kind, reason)
 
 
 def pause(tries: int, retry_after: float) -> float:
@@ -134,7 +126,7 @@ def pause(tries: int, retry_after: float) -> float:
 
 
 def refuse_error(answer: Any, retry_after: str = "") -> None:
-    """Raise the FaultError that an answer under status 200 is, if it is one."""
+    """Raise the fault that an answer under status 200 is, if it is one."""
     if not isinstance(answer, dict) or answer.get("choices"):
         return
     error = answer.get("error") or (answer if answer.get("object") == "error" else None)
@@ -143,10 +135,10 @@ def refuse_error(answer: Any, retry_after: str = "") -> None:
         codes = [error.get(name) for name in ("code", "status")] if isinstance(error, dict) else []
         known = [int(code) for code in map(str, codes) if re.fullmatch("[45][0-9][0-9]", code)]
         status = known[0] if known else 429 if _BUSY.search(body[:_LONGEST_SEARCH]) else 500
-        raise FaultError(classify_status(status, body, retry_after))
+        raise classify_status(status, body, retry_after)
 
 
-def _classify_response(response: httpx2.Response) -> Fault:
+def _classify_response(response: httpx2.Response) -> FaultError:
     if not response.is_redirect:
         retry_after = response.headers.get("retry-after", "")
         return classify_status(response.status_code, response.text, retry_after)
@@ -156,10 +148,10 @@ def _classify_response(response: httpx2.Response) -> Fault:
         host = ""
     reason = f"HTTP {response.status_code}, it redirects to {host or 'another path'}"
     advice = "Redirects are not followed: set 'base_url' to the address that answers."
-    return Fault(Trouble.FATAL, "redirect", reason, advice=advice)
+    return FaultError(Trouble.FATAL, "redirect", reason, advice=advice)
 
 
-def classify_status(status: int, body: str, retry_after: str = "") -> Fault:
+def classify_status(status: int, body: str, retry_after: str = "") -> FaultError:
     """Return the fault that a status is, with a body that says more."""
     searched = body[:_LONGEST_SEARCH]
     if status in (400, 422):  # what a gateway says of a key or a model that it does not know
@@ -179,7 +171,7 @@ def classify_status(status: int, body: str, retry_after: str = "") -> Fault:
         trouble = Trouble.FATAL if status in _WRONG or status < 400 else Trouble.REFUSED
     words = " ".join((_words_of(body) or "no reason").split())
     reason = f"HTTP {status}, {words[:_LONGEST_REASON]}".rstrip(".")
-    return Fault(trouble, kind, reason, _seconds(retry_after), status, advice)
+    return FaultError(trouble, kind, reason, _seconds(retry_after), status, advice)
 
 
 def _name_setting(body: str) -> str:

@@ -108,8 +108,8 @@ class Completion(NamedTuple):
     where a server does not tell it.
 
     ``reasoning`` is what a thinking model wrote before its answer, and no part of ``text``;
-    ``completion_tokens`` counts both, ``reasoning_tokens`` the reasoning alone. ``note`` says what a
-    reader of the row should know of how it was drawn: a seed that could not be sent, another name
+    ``completion_tokens`` counts both, ``reasoning_tokens`` the reasoning alone. ``note`` says what
+    a reader of the row should know of how it was drawn: a seed that could not be sent, another name
     that the server gave the model.
     """
 

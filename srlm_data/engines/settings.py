@@ -92,9 +92,7 @@ class _Engine(Config):
         default=SHARE, ge=0, le=1, description="Share of a step's requests that may fail."
     )
     failure_floor: int = Field(
-        default=FLOOR,
-        ge=0,
-        description="Failed requests that never end a step, whatever share.",
+        default=FLOOR, ge=0, description="Failed requests that never end a step, whatever share."
     )
 
     needs: ClassVar[Mapping[str, str]] = {}

@@ -67,8 +67,7 @@ class Training(Config):
     )
     lora: Lora | None = Field(None, description="train adapters and merge them")
     dtype: Literal["float32", "bfloat16"] = Field(
-        "float32",
-        description="type of the weights in training; bfloat16 rounds small updates away",
+        "float32", description="type of the weights in training; bfloat16 rounds small updates away"
     )
     save_dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         None, description="type that the finished model is saved in; by default its base's own"

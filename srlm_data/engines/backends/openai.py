@@ -27,14 +27,7 @@ from srlm_data.core.errors import EngineError, MissingError
 from srlm_data.core.messages import data_of
 from srlm_data.engines._chat import failed
 from srlm_data.engines._server_answers import parse, read_answer, read_models
-from srlm_data.engines._server_faults import (
-    Fault,
-    FaultError,
-    Trouble,
-    classify,
-    pause,
-    refuse_error,
-)
+from srlm_data.engines._server_faults import FaultError, Trouble, classify, pause, refuse_error
 from srlm_data.engines.backends._bounded_client import LONGEST_BODY, BoundedClient
 from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import ADDRESS, OpenaiEngine
@@ -250,7 +243,7 @@ class Openai:
         return completion
 
     def read(self, request: Request, text: str, retry_after: str = "") -> Completion:
-        """Return the completion that the body of a response is; FaultError, ValueError if none."""
+        """Return the completion that the body of a response is; FaultError or ValueError if none."""
         answer = parse(text)
         refuse_error(answer, retry_after)
         completion = read_answer(request, answer)
@@ -264,7 +257,7 @@ class Openai:
         if self._settings.other_model == "refuse":
             reason = f"it was asked for '{self._name}', and '{name:.100}' answered"
             advice = "Ask for that one, or set 'other_model: note'."
-            raise FaultError(Fault(Trouble.FATAL, "other_model", reason, advice=advice))
+            raise FaultError(Trouble.FATAL, "other_model", reason, advice=advice)
         # Some servers tell the folder of the model's files, which names a machine.
         shown = name.rstrip("/").rpartition("/")[2] if name.startswith("/") else name
         return f"answered as '{shown:.100}'"
@@ -305,7 +298,7 @@ class Openai:
         """Return a server's words without the key, should it repeat it."""
         return words.replace(self.client.api_key, "***")
 
-    async def advice(self, fault: Fault) -> str:
+    async def advice(self, fault: FaultError) -> str:
         """Return what to do about a fault that no other try can mend."""
         if fault.advice:
             return fault.advice

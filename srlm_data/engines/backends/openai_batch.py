@@ -27,14 +27,7 @@ import openai
 from srlm_data.core.errors import EngineError, counted
 from srlm_data.engines._chat import failed
 from srlm_data.engines._server_answers import parse
-from srlm_data.engines._server_faults import (
-    Fault,
-    FaultError,
-    Trouble,
-    classify,
-    classify_status,
-    pause,
-)
+from srlm_data.engines._server_faults import FaultError, Trouble, classify, classify_status, pause
 from srlm_data.engines.backends._batch_records import BatchRecord, BatchRecords
 from srlm_data.engines.backends.openai import TRY_ERRORS, Openai, load
 from srlm_data.engines.protocol import Completion, Request, response_keys
@@ -201,7 +194,7 @@ class OpenaiBatch:
         batch: Any,
         waiting: dict[str, list[Request]],
         sent: dict[str, BatchRecord],
-    ) -> tuple[list[Completion], list[Completion], Fault | None]:
+    ) -> tuple[list[Completion], list[Completion], FaultError | None]:
         """Take those requests of an ended batch that are waiting.
 
         Returns:
@@ -210,7 +203,7 @@ class OpenaiBatch:
         lines = self._download(batch)
         answers: list[Completion] = []
         failures: list[Completion] = []
-        fatal: Fault | None = None
+        fatal: FaultError | None = None
         unanswered = set()
         for key in [key for key in record.keys if key in waiting]:
             for request in waiting.pop(key):
@@ -252,7 +245,7 @@ class OpenaiBatch:
 
     def _completion(
         self, request: Request, batch: Any, line: Any
-    ) -> tuple[Completion, Fault | None]:
+    ) -> tuple[Completion, FaultError | None]:
         """Return the completion of a request by its line of the results, and its fault if any."""
         if line is None or not isinstance(line.get("response"), dict):
             status = _status(batch)
