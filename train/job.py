@@ -102,10 +102,10 @@ class Job(Generic[Settings]):
     def _parquet(self, names: list[str]) -> list[Path]:
         files: list[Path] = []
         for path in (self.base / name for name in names):
-            found = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-            if not found or not found[0].is_file():
+            parts = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+            if not parts or not parts[0].is_file():
                 raise TrainingError(f"'{path}': there are no Parquet files. Correct the path.")
-            files += found
+            files += parts
         return files
 
     @cached_property
@@ -128,18 +128,18 @@ class Job(Generic[Settings]):
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's tokenizer, with the wanted chat template and the tokens that it names."""
         tokenizer = AutoTokenizer.from_pretrained(self.model)
-        given = None
+        named = None
         if isinstance(self.settings, Sft):
-            given, system = self.settings.chat_template, self.settings.system
-            tokenizer.chat_template = chat_template.compose(tokenizer.chat_template, given, system)
+            named, system = self.settings.chat_template, self.settings.system
+            tokenizer.chat_template = chat_template.compose(tokenizer.chat_template, named, system)
         if not tokenizer.chat_template:
             raise TrainingError(
                 f"'{self.paths.model}': the tokenizer has no chat template. "
                 "Name one with chat_template, or put a chat_template.jinja beside it."
             )
-        if fault := chat_template.fault(tokenizer, named=bool(given)):
+        if fault := chat_template.fault(tokenizer, named=bool(named)):
             raise TrainingError(f"'{self.paths.model}': {fault}")
-        if given:
+        if named:
             chat_template.add_tokens(tokenizer)
         if tokenizer.pad_token is None:
             end = tokenizer.convert_ids_to_tokens(chat_template.end_token(tokenizer))
@@ -171,10 +171,10 @@ class Job(Generic[Settings]):
     @cached_property
     def dropouts(self) -> dict[str, float]:
         """The model's own value of every dropout that its config has."""
-        found = AutoConfig.from_pretrained(self.model).to_dict().items()
+        config = AutoConfig.from_pretrained(self.model).to_dict()
         return {
             name: value
-            for name, value in found
+            for name, value in config.items()
             if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float | int)
         }
 
@@ -273,26 +273,26 @@ def _schedule(settings: Training) -> dict[str, Any]:
 def read(file: Path, kind: type[Settings]) -> Job[Settings]:
     """Read a job's YAML."""
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise TrainingError(f"{file}: cannot read it, found '{error}'.") from None
-    if not isinstance(found, dict):
-        raise TrainingError(f"{file}: settings are wanted, found {type(found).__name__}.")
+    if not isinstance(values, dict):
+        raise TrainingError(f"{file}: settings are wanted, found {type(values).__name__}.")
     known = [*Paths.model_fields, *kind.model_fields]
     problems = [
         f"{file}: unknown key '{key}'.{did_you_mean(str(key), known)}"
-        for key in found
+        for key in values
         if key not in known
     ]
     parts: list[Any] = []
     for part in (kind, Paths):
-        values = {key: value for key, value in found.items() if key in part.model_fields}
+        own = {key: value for key, value in values.items() if key in part.model_fields}
         try:
-            parts.append(part.model_validate(values, context={"base": file.parent}))
+            parts.append(part.model_validate(own, context={"base": file.parent}))
         except ValidationError as error:
             problems += [
-                f"{file}: {'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}."
-                for one in error.errors()
+                f"{file}: {'.'.join(map(str, mistake['loc'])) or 'settings'}: {mistake['msg']}."
+                for mistake in error.errors()
             ]
     if problems:
         raise TrainingError("\n".join(problems))

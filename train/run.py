@@ -10,14 +10,13 @@ A job's output folder holds
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from srlm_data.core.errors import SrlmError, TrainingError
+from srlm_data.core.locks import locked
 from srlm_data.models import chat_template
 from srlm_data.models.identity import digest, parameters
 from srlm_data.models.training import DROPPED
@@ -51,7 +51,9 @@ def run(kind: type[Settings], trainer: Callable[[Job[Settings]], Trainer]) -> No
         sys.exit(f"usage: python {sys.argv[0]} job.yaml")
     try:
         job = read(Path(sys.argv[1]), kind)
-        with _alone(job.output):
+        # A run that was left behind by its parent is waited for; other ranks are of this one.
+        first = int(os.environ.get("RANK", "0")) == 0
+        with locked(job.output / ".lock", wait=True) if first else nullcontext():
             identity = _identity(job)
             if (job.output / "model").is_dir():
                 print(f"{job.output / 'model'} is finished: nothing to do.")
@@ -60,18 +62,6 @@ def run(kind: type[Settings], trainer: Callable[[Job[Settings]], Trainer]) -> No
     except SrlmError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-
-
-@contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """Hold the output folder; wait for the end of a run that was left behind by its parent."""
-    if int(os.environ.get("RANK", "0")):
-        yield
-        return
-    output.mkdir(parents=True, exist_ok=True)
-    with (output / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _train(
@@ -91,7 +81,8 @@ def _train(
     if PartialState().is_main_process:
         _write_json(job.output / SETTINGS, identity)
     last = _last_checkpoint(job.output / "checkpoints")
-    print(f"{rows} rows, dropped {dict(job.drops) or 'none'}; {_starts(last)}", flush=True)
+    begin = f"resuming from {Path(last).name}" if last else "starting from the first step"
+    print(f"{rows} rows, dropped {dict(job.drops) or 'none'}; {begin}", flush=True)
     outcome = trainer.train(resume_from_checkpoint=last)
     curve = trainer.state.log_history
     losses = [entry["loss"] for entry in curve if "loss" in entry][-10:]
@@ -119,10 +110,6 @@ def _train(
     PartialState().wait_for_everyone()
 
 
-def _starts(last: str | None) -> str:
-    return f"resuming from {Path(last).name}" if last else "starting from the first step"
-
-
 def _identity(job: Job[Settings]) -> dict[str, Any]:
     """What decides the weights."""
     identity = {
@@ -132,10 +119,10 @@ def _identity(job: Job[Settings]) -> dict[str, Any]:
         "data": [_named(file, job.sha256[file]) for file in job.data],
         "settings": job.settings.identity(),
     }
-    kept = job.output / SETTINGS
-    if kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) != identity:
+    settings = job.output / SETTINGS
+    if settings.is_file() and _read_json(settings) != identity:
         raise TrainingError(
-            f"{job.output}: it holds another training run, whose {kept.name} differs. "
+            f"{job.output}: it holds another training run, whose {SETTINGS} differs. "
             "Name another output, or delete this one."
         )
     return identity
@@ -143,7 +130,7 @@ def _identity(job: Job[Settings]) -> dict[str, Any]:
 
 def _named(file: Path, sha256: str) -> dict[str, str]:
     """A data file as a card may name it: its dataset version where it has one, and its bytes."""
-    versions = [one for one in file.resolve().parents if (one / "manifest.json").is_file()]
+    versions = [path for path in file.resolve().parents if (path / "manifest.json").is_file()]
     name = f"{versions[0].parent.name}@{versions[0].name}" if versions else file.name
     return {"name": name, "file": file.name, "sha256": sha256}
 

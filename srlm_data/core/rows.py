@@ -179,7 +179,7 @@ class Rows:
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Return the rows of a reader of record batches, as DuckDB has one; they can be read once."""
+        """Return the rows of a reader of record batches (of DuckDB, say); they can be read once."""
         names = dataset_type.schema.names
         batches = (_in_schema(dataset_type, batch.select(names)) for batch in reader)
         return cls._once(dataset_type, batches, drops, notes)

@@ -243,7 +243,7 @@ class Openai:
         return completion
 
     def read(self, request: Request, text: str, retry_after: str = "") -> Completion:
-        """Return the completion that the body of a response is; FaultError or ValueError if none."""
+        """Return the completion that the body of a response is, or raise one of TRY_ERRORS."""
         answer = parse(text)
         refuse_error(answer, retry_after)
         completion = read_answer(request, answer)

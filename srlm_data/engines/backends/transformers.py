@@ -311,9 +311,9 @@ def _truncate(probabilities: Tensor, samplings: Sequence[Sampling]) -> Tensor:
     size, device = probabilities.shape[-1], probabilities.device
     least = torch.tensor([[sampling.min_p or 0.0] for sampling in samplings], device=device)
     most = torch.tensor([[sampling.top_k or size] for sampling in samplings], device=device)
-    kept = probabilities >= least * probabilities[:, :1]
-    kept &= torch.arange(size, device=device) < most
-    probabilities = probabilities * kept
+    left = probabilities >= least * probabilities[:, :1]
+    left &= torch.arange(size, device=device) < most
+    probabilities = probabilities * left
     return probabilities / probabilities.sum(-1, keepdim=True)
 
 
