@@ -19,6 +19,8 @@ from srlm_data.store._gc import GcResult
 from srlm_data.store._verify import Fault, Kind
 from srlm_data.store.graph import Graph
 
+__all__ = ["GcResult", "RemoveResult", "VerifyResult", "gc", "remove", "tag", "verify"]
+
 
 @dataclass(frozen=True)
 class VerifyResult(Table):
