@@ -14,10 +14,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check lint format bench pins clean
+.PHONY: help setup demo notebooks test check lint format bench pins clean
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 # ------------------------------------------------------------------------------- environment
 
@@ -72,6 +72,9 @@ demo: setup  ## build recipes/iter1.yaml: from a human seed to preference pairs,
 	  "$(BIN)/srlm-data lineage iter1.pairs" "what they were made from, back to the seed" \
 	  "$(BIN)/srlm-data eval recipes/loop.yaml" "the whole loop: SFT, M1, M2 and M3 side by side" \
 	  "./store/datasets/" "Parquet, for DuckDB, Polars, datasets and TRL"
+
+notebooks: setup  ## execute the notebooks on an example store and keep their pictures
+	$(BIN)/python tools/render_notebooks.py
 
 # ------------------------------------------------------------------------------------- checks
 

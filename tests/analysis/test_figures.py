@@ -10,7 +10,7 @@ import pytest
 
 from checkout import ROOT
 from srlm_data import report
-from srlm_data.analysis import figures, queries
+from srlm_data.analysis import figures
 from srlm_data.analysis.health_checks import check_health
 from srlm_data.analysis.query import connect
 from srlm_data.core.rows import Rows
@@ -91,13 +91,14 @@ def test_a_health_check_names_the_score_that_the_query_counts(store: Store) -> N
 @pytest.mark.parametrize(
     ("notebook", "names"),
     [
-        ("score_distributions", ["scores"]),
-        ("judge_quality", ["self_agreement", "length_bias"]),
-        ("comparing_iterations", ["lengths", "margins"]),
+        ("score_distributions", {"overview", "SCORES", "states", "ties", "wilson"}),
+        ("judge_quality", {"APART", "self_agreement", "score_by_length"}),
+        ("comparing_iterations", {"overview", "MARGINS"}),
     ],
 )
-def test_notebooks_read_what_is_shipped_by_its_query(notebook: str, names: list[str]) -> None:
+def test_notebooks_take_what_they_show_from_the_figures(notebook: str, names: set[str]) -> None:
     content = json.loads((ROOT / f"notebooks/{notebook}.ipynb").read_text("utf-8"))
-    code = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
-    assert re.findall(r'queries\.load\(["\'](\w+)["\']\)', "\n".join(code)) == names
-    assert set(names) <= set(queries.shipped())
+    cells = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
+    code = "\n".join(cells)
+    asked = re.findall(r'figures\.ask\(connection, "(\w+)"', code)
+    assert names <= {*re.findall(r"figures\.(\w+)", code), *asked}
