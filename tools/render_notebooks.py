@@ -18,6 +18,7 @@ import random
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import nbclient
 import nbformat
@@ -65,8 +66,8 @@ def _build_store(folder: Path) -> Path:
 
 
 def _label(
-    person: str, place: int, item: dict[str, str], noise: float, first: float
-) -> dict[str, str | float]:
+    person: str, place: int, item: dict[str, Any], noise: float, first: float
+) -> dict[str, Any]:
     """Return what a person says of two answers: what is true, less clearly."""
     draw = random.Random(f"{person}/{place}")
     question = item["prompt"].rpartition("user: ")[2]
