@@ -7,6 +7,8 @@ commit
 drops                 a row for each reason of each version: how many rows were left out
 failures              a row for each kind of failed requests of each version: how many, and why
 model_name(digest)    the dataset that the model is: `iter1.m2`
+last(conversation)    the text of its last turn
+said(conversation)    all of its text, each turn opened by its role
 
 `iteration` is the number at the end of the recipe's name (`iter2` and `paper_iter2`: 2), else null.
 """
@@ -19,6 +21,7 @@ from typing import Final
 
 import duckdb
 
+from srlm_data.analysis import conversations
 from srlm_data.core.errors import StoreError
 from srlm_data.core.schema import DATASET_TYPES, MODELS, DatasetType
 from srlm_data.store import Manifest, Store
@@ -79,6 +82,7 @@ def create(
         "CREATE OR REPLACE MACRO model_name(digest) AS coalesce("
         f"map([{keys}]::VARCHAR[], [{values}]::VARCHAR[])[digest], left(digest, 8))"
     )
+    connection.execute(conversations.macros())
     for dataset_type in DATASET_TYPES.values() if whole else ():
         rows = [
             _select(connection, dataset_type, manifest)

@@ -78,7 +78,9 @@ def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duck
             return match[0]
         recipe, name = match["recipe"].lower(), match["name"].lower()
         manifest = store.resolve(f"{recipe}.{name}@{match['version']}")
-        view = f"{name}@{manifest.version}"
+        # DuckDB's messages show the name; and it takes capital letters for small ones.
+        written = match["version"]
+        view = f"{name}@{written if written == written.lower() else manifest.version}"
         _view(connection, store, manifest, view)
         return f'{recipe}."{view}"'
 
@@ -94,7 +96,11 @@ def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duck
                 f"sql: one query that reads is wanted, found {found}. "
                 "Begin with SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, or PIVOT with IN (...)."
             )
-        return connection.sql(named)
+        try:
+            return connection.sql(named)
+        except duckdb.Error:
+            connection.execute(named)  # refuses it, too, and says at which place
+            raise
 
 
 @contextlib.contextmanager
@@ -110,10 +116,10 @@ def refused(store: Store, query: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         _refuse_damaged(store, query)
-        said = " ".join(str(error).split())
+        sentence, place = database.refusal(error)
         raise DataError(
-            f"sql: DuckDB refuses the query, found: {said}. "
-            "'srlm-data ls' lists the datasets, 'DESCRIBE iter1.pairs' the columns of one."
+            f"sql: DuckDB refuses the query, found: {sentence}. 'srlm-data ls' lists the datasets, "
+            f"'DESCRIBE iter1.pairs' the columns of one.{place}"
         ) from None
     except RuntimeError as error:
         if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C, at times

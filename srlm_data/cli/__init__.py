@@ -19,7 +19,7 @@ import click
 from srlm_data.cli._completion import answer_shell
 from srlm_data.cli._stopping import Terminated
 from srlm_data.cli._streams import open_streams, silence_output
-from srlm_data.cli._terminal import say
+from srlm_data.cli._terminal import say, say_error, say_state
 from srlm_data.cli.build import build
 from srlm_data.cli.cost import cost
 from srlm_data.cli.diff import diff
@@ -139,7 +139,7 @@ class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from srlm_data.core.redaction import redacted
 
-        say(f"note: {redacted(record.getMessage())}", err=True)
+        say_state(f"note: {redacted(record.getMessage())}", err=True)
 
 
 def _make_room_for_rows() -> None:
@@ -153,10 +153,7 @@ def _make_room_for_rows() -> None:
 
 
 def _fail(sentence: str, code: int) -> int:
-    from srlm_data.core.redaction import redacted
-
-    for line in redacted(sentence).rstrip("\n").split("\n"):
-        say(f"error: {line}", err=True)
+    say_error(sentence)
     return code
 
 
@@ -177,7 +174,10 @@ def _click_says(error: click.ClickException) -> int:
 
     text = io.StringIO()
     error.show(text)
-    say(redacted(text.getvalue()), nl=False, err=True)
+    usage, word, sentence = redacted(text.getvalue()).partition("Error: ")
+    say(usage, nl=False, err=True)
+    if word:
+        say_state(f"{word}{sentence}".rstrip("\n"), err=True)
     return 2
 
 

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
-from srlm_data.cli._terminal import json_text
+from srlm_data.analysis import conversations
+from srlm_data.analysis.query import connect, refused, run
+from srlm_data.cli._stopping import interruptible
+from srlm_data.cli._terminal import coloured, columns, json_text, table_text
+from srlm_data.core import database
 from srlm_data.core.controls import visible
 from srlm_data.core.errors import DataError, StoreError
 from srlm_data.core.rows import BATCH
+from srlm_data.store import Store
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+_COUNTED: Final = 10_000  # rows that a table counts
+_NARROW: Final = 12  # what a column of a table is left at least, of what it wants
+_LINES: Final = 3  # what a column takes beside its cells
 _GROUP: Final = 65_536  # rows of a group of Parquet: a reader's unit of work
 _ENDINGS: Final = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
@@ -32,6 +39,34 @@ _CRLF: Final = "\r\n"
 def format_of(output: Path | None) -> str:
     """The format that a file's ending asks for; a table where it asks for none."""
     return _ENDINGS.get(output.suffix.lower(), "table") if output else "table"
+
+
+def answer_query(
+    store: Store,
+    query: str,
+    form: str,
+    output: Path | None,
+    *,
+    rows: int,
+    open_access: bool = False,
+) -> None:
+    """Ask a store one query and write its answer; Ctrl-C ends it.
+
+    The connection is its own, so that what was built meanwhile is there.
+
+    Raises:
+        DataError: it is not one query that reads, or DuckDB refuses it.
+        StoreError: it names a version that is not there, or is damaged, or the file cannot be
+            written.
+    """
+    with connect(store, open_access=open_access) as connection:
+
+        def ask() -> None:
+            answer = run(connection, store, query)
+            with refused(store, query):
+                write_answer(answer, form, output, rows=rows)
+
+        interruptible(connection, ask)
 
 
 def write_answer(
@@ -50,7 +85,9 @@ def write_answer(
         StoreError: the file cannot be written.
     """
     writers: dict[str, Callable[[duckdb.DuckDBPyRelation, IO[bytes]], None]] = {
-        "table": lambda answer, to: _write_table(answer, to, rows),
+        "table": lambda answer, to: _write_table(
+            answer, to, rows, colour=output is None and coloured()
+        ),
         "csv": _write_csv,
         "json": _write_json_lines,
         "parquet": _write_parquet,
@@ -87,11 +124,71 @@ def complete(output: Path) -> Iterator[IO[bytes]]:
                 draft.unlink(missing_ok=True)
 
 
-def _write_table(answer: duckdb.DuckDBPyRelation, to: IO[bytes], rows: int) -> None:
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text):  # DuckDB prints
-        answer.show(max_width=shutil.get_terminal_size((120, 24)).columns, max_rows=rows)
-    to.write(f"{visible(text.getvalue().rstrip())}\n".encode())
+class _Column(NamedTuple):
+    name: str
+    cells: list[str | None]
+    width: int
+    is_number: bool = False
+
+
+def _write_table(
+    answer: duckdb.DuckDBPyRelation, to: IO[bytes], rows: int, *, colour: bool
+) -> None:
+    """A line a row, as wide as the terminal; a single row that takes more is written downwards."""
+    from srlm_data.cli._pretty import record_cells
+
+    fetched = list(_rows(answer.limit(_COUNTED + 1), readable=True))
+    count, width = len(fetched), columns()
+    head = rows - rows // 2 if rows < count <= _COUNTED else rows
+    shown = [*fetched[:head], *fetched[max(head, count - rows + head) :]]
+    table = [
+        _column(name, [row[place] for row in shown], width)
+        for place, name in enumerate(answer.columns)
+    ]
+    if count == 1:
+        record = record_cells(zip(answer.columns, fetched[0], strict=True))
+        fits = sum(column.width + _LINES for column in table) < width
+        if not fits or record != [(column.name, column.cells[0]) for column in table]:
+            to.write(f"{table_text((), record, width=width, colour=colour)}\n".encode())
+            return
+    fitting = table
+    while sum(min(column.width, _NARROW) + _LINES for column in fitting) >= width and fitting[1:]:
+        fitting = fitting[:-1]
+    lines = list(zip(*(column.cells for column in fitting), strict=True))
+    left_out = []
+    if count > rows:
+        lines.insert(head, ("…",) * len(fitting))
+        known = f"{count:,}" if count <= _COUNTED else f"more than {_COUNTED:,}"
+        left_out.append(f"{known} rows, {rows} of them shown")
+    if len(fitting) < len(table):
+        names = ", ".join(column.name for column in table[len(fitting) :])
+        left_out.append(f"{len(table)} columns, left out: {visible(names)}")
+    text = table_text(
+        [column.name for column in fitting],
+        lines,
+        width=width,
+        right=[place for place, column in enumerate(fitting) if column.is_number],
+        boxed=True,
+        colour=colour,
+    )
+    to.write("\n".join([text, *left_out, ""]).encode())
+
+
+def _column(name: str, values: list[Any], width: int) -> _Column:
+    from rich.cells import cell_len
+
+    from srlm_data.cli._pretty import value_text
+
+    cells = [None if value is None else _on_one_line(value_text(value), width) for value in values]
+    widest = max(cell_len("NULL" if cell is None else cell) for cell in (name, *cells))
+    numbers = all(type(value) in {int, float, Decimal, type(None)} for value in values)
+    return _Column(name, cells, widest, numbers)
+
+
+def _on_one_line(text: str, width: int) -> str:
+    """Return as much of a text as a line of a terminal may show; megabytes would take minutes."""
+    cut = text if len(text) <= 4 * width else f"{text[: 4 * width]}…"
+    return visible(cut).replace("\n", "↵").replace("\t", " ")
 
 
 def _write_csv(answer: duckdb.DuckDBPyRelation, to: IO[bytes]) -> None:
@@ -129,12 +226,17 @@ _TEXTS: Final = ("DATE", "TIME", "INTERVAL", "BLOB", "BIT")
 """What types begin with whose values DuckDB writes as text; Python has no infinite date."""
 
 
-def _rows(answer: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
-    columns = [
-        f"CAST(#{place} AS VARCHAR)" if str(kind).startswith(_TEXTS) else f"#{place}"
-        for place, kind in enumerate(answer.types, start=1)
-    ]
-    for batch in _batches(answer.project(", ".join(columns)).to_arrow_reader(BATCH)):
+def _rows(answer: duckdb.DuckDBPyRelation, *, readable: bool = False) -> Iterator[tuple[Any, ...]]:
+    """Yield rows of Python values; in ``readable`` ones, a conversation is its text."""
+    cells = []
+    for place, kind in enumerate(answer.types, start=1):
+        cell = f"#{place}"
+        if str(kind).startswith(_TEXTS):
+            cell = f"CAST({cell} AS VARCHAR)"
+        elif readable and str(kind) in conversations.types():
+            cell = f"said({cell})"
+        cells.append(cell)
+    for batch in _batches(answer.project(", ".join(cells)).to_arrow_reader(BATCH)):
         try:
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
         except (OverflowError, ValueError) as error:
@@ -148,6 +250,7 @@ def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     try:
         yield from reader
     except OSError as error:  # what Arrow makes of a query that fails on its way
+        sentence, place = database.refusal(error)
         raise DataError(
-            f"sql: the query failed on its way, found: {' '.join(str(error).split())}. Mend it."
+            f"sql: the query failed on its way, found: {sentence}. Mend it.{place}"
         ) from None

@@ -1,4 +1,4 @@
-"""Rows and steps, laid out for a reader."""
+"""Rows of datasets, laid out for a reader."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from pydantic_core import PydanticUndefined
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from srlm_data.cli._terminal import say
-from srlm_data.core.controls import visible
+from srlm_data.cli._terminal import columns, json_text, say, say_table
 from srlm_data.core.messages import text_of
-from srlm_data.pipeline.signature import Step
 from srlm_data.store import Manifest, Store
 
 _SHOWN: Final = 4_000
@@ -30,16 +23,14 @@ _UNREAD: Final = re.compile(r".*_(id|ids|key|tokens|reason|length)|model|base|re
 
 def show_rows(rows: list[dict[str, Any]]) -> None:
     """Print each row as a small two-column table."""
-    console = Console()
     for row in rows:
-        table = Table(show_header=False, show_edge=False, pad_edge=False)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(overflow="fold")
-        for column, value in row.items():
-            # Text(), never markup: brackets that a model wrote are text.
-            table.add_row(column, Text(visible(_short(_cell(value)))))
-        console.print()
-        console.print(table)
+        say()
+        say_table((), record_cells(row.items()), width=columns())
+
+
+def record_cells(row: Iterable[tuple[str, Any]]) -> list[tuple[str, str | None]]:
+    """Return the cells of a table that has a row's columns below each other."""
+    return [(name, None if value is None else _short(value_text(value))) for name, value in row]
 
 
 def show_samples(store: Store, manifests: Iterable[Manifest]) -> None:
@@ -50,7 +41,7 @@ def show_samples(store: Store, manifests: Iterable[Manifest]) -> None:
         show_rows(
             [
                 {
-                    name: _cell(value)[:_SAMPLE_CHARACTERS]
+                    name: value_text(value)[:_SAMPLE_CHARACTERS]
                     for name, value in row.items()
                     if value is not None and not _UNREAD.fullmatch(name)
                 }
@@ -69,10 +60,30 @@ def show_drops(drops: Mapping[str, int], examples: Mapping[str, list[dict[str, s
             say(f"  {example['where']}: {example['record']}")
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "\n".join(f"{turn['role']}: {text_of(turn)}" for turn in value)
-    return "" if value is None else str(value)
+def value_text(value: Any) -> str:
+    """Return a value as a person reads it: a conversation turn by turn, a number rounded."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return str(_rounded(value))
+        case [{"role": _, "content": _}, *_]:
+            return "\n".join(f"{turn['role']}: {text_of(turn)}" for turn in value)
+        case list() | dict():
+            return json_text(_rounded(value))
+    return str(value)
+
+
+def _rounded(value: Any) -> Any:
+    """Return numbers with three digits behind the point; small ones with four that are not 0."""
+    match value:
+        case float():
+            return round(value, 3) if abs(value) >= 1 else float(f"{value:.4g}")
+        case list():
+            return [_rounded(element) for element in value]
+        case dict():
+            return {name: _rounded(element) for name, element in value.items()}
+    return value
 
 
 def _short(text: str) -> str:
@@ -80,25 +91,3 @@ def _short(text: str) -> str:
     if len(text) <= _SHOWN:
         return text
     return f"{text[:_SHOWN]}\n... ({len(text):,} characters; --json has them all)"
-
-
-def show_step(step: Step, *, whole: bool) -> None:
-    """Print a step's line; with ``whole``, everything that a recipe may set."""
-    reads = ", ".join(
-        f"{one.name}{'' if one.required else '?'}: {one.wanted}"
-        + {"one": "", "list": " (several)", "mapping": " (named)"}[one.form]
-        for one in step.parameters.values()
-    )
-    makes = step.makes.name if step.makes else "what its config says"
-    say(f"{step.name}({reads}) -> {makes}")
-    say(f"    {step.summary}")
-    if not whole:
-        return
-    for name, field in step.config.model_fields.items():
-        required = field.default is PydanticUndefined and field.default_factory is None
-        default = (
-            "required" if required else f"default {field.get_default(call_default_factory=True)}"
-        )
-        say(f"  {name}: {default}")
-        if field.description:
-            say(f"      {field.description}")

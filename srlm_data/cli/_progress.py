@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from srlm_data.cli._pace import Pace, duration
 from srlm_data.cli._stopping import stop_tidily
-from srlm_data.cli._terminal import say
+from srlm_data.cli._terminal import say_state
 from srlm_data.core.errors import counted
 from srlm_data.core.redaction import redacted
 from srlm_data.core.schema import MODELS
@@ -96,7 +97,7 @@ class TerminalWatcher(Watcher):
         self._checks = checks
         self._patience = patience
         self._interval = interval
-        self._draws = sys.stderr.isatty() and not quiet
+        self._draws = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._drawn = 0.0
@@ -302,4 +303,4 @@ class TerminalWatcher(Watcher):
 
     def _say(self, line: str) -> None:
         if not self._quiet:
-            say(redacted(line), err=True)
+            say_state(redacted(line), err=True)

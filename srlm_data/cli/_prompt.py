@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,42 +17,24 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer  # rich brings Pygments
 
-from srlm_data.analysis import queries
-from srlm_data.analysis.query import connect, refused, run
-from srlm_data.cli._answers import write_answer
-from srlm_data.cli._stopping import interruptible
-from srlm_data.cli._terminal import say
+from srlm_data.analysis.api import versions
+from srlm_data.cli._terminal import say, say_error
+from srlm_data.cli.sql import COMMANDS
 from srlm_data.core import database
-from srlm_data.core.errors import DataError, SrlmError, did_you_mean
+from srlm_data.core.errors import SrlmError
 from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.store import Store
 
-_COMMANDS: Final = {
-    ".help": "what can be said here",
-    ".tables": "every table; a dataset's versions are recipe.name@version",
-    ".query": "the shipped queries; with a name, run one",
-    ".quit": "leave, as Ctrl-D does",
-}
-_ROWS: Final = 40
 _WORD: Final = re.compile(r"[\w.@]*$")
-_FUNCTIONS: Final = (
-    "avg",
-    "count",
-    "corr",
-    "length",
-    "max",
-    "median",
-    "min",
-    "model_name",
-    "round",
-    "sum",
-)
+_FUNCTIONS: Final = "avg count corr last length max median min model_name round said sum".split()
 
 
-def converse(store: Store, *, open_access: bool = False) -> None:
+def converse(store: Store, answer: Callable[[str], None]) -> None:
     """Read queries and answer them until Ctrl-D; whatever is wrong with one, the next is read.
 
-    Every query has a connection of its own, so that what was built meanwhile is there.
+    Args:
+        store: whose tables and columns Tab completes.
+        answer: takes what was typed.
     """
     session: PromptSession[str] = PromptSession(
         history=_history(),
@@ -65,68 +47,17 @@ def converse(store: Store, *, open_access: bool = False) -> None:
     say("Ask with SQL, and end with ';'. '.help' says more, Ctrl-D leaves.")
     while True:
         try:
-            said = session.prompt("srlm> ", completer=SqlCompleter(store)).strip()
-            if said in {".quit", ".exit"}:
+            text = session.prompt("srlm> ", completer=SqlCompleter(store)).strip()
+            if text in {".quit", ".exit"}:
                 return
-            _answer(store, said, open_access)
+            if text:
+                answer(text)
         except KeyboardInterrupt:  # what is typed or asked is cancelled, the session is not
             continue
         except EOFError:
             return
         except SrlmError as error:
-            say(f"error: {error}", err=True)
-
-
-def _answer(store: Store, said: str, open_access: bool) -> None:
-    word, _, rest = said.partition(" ")
-    if not said:
-        return
-    if word == ".help":
-        for name, about in _COMMANDS.items():
-            say(f"{name:<9} {about}")
-    elif word == ".tables":
-        for name in tables(store):
-            say(name)
-    elif word == ".query" and not rest:
-        for name, about in queries.shipped().items():
-            say(f"{name:<15} {about}")
-    elif word == ".query":
-        _query(store, _shipped(rest.strip()), open_access, rows=10_000)
-    elif word.startswith("."):
-        raise DataError(f"{word}: no such command.{did_you_mean(word, _COMMANDS)} Try '.help'.")
-    else:
-        _query(store, said, open_access, rows=_ROWS)
-
-
-def _shipped(name: str) -> str:
-    try:
-        return queries.load(name)
-    except LookupError:
-        raise DataError(
-            f".query: no query '{name}'.{did_you_mean(name, queries.shipped())} "
-            "'.query' lists them."
-        ) from None
-
-
-def _query(store: Store, text: str, open_access: bool, *, rows: int) -> None:
-    with connect(store, open_access=open_access) as connection:
-
-        def ask() -> None:
-            answer = run(connection, store, text)
-            with refused(store, text):
-                write_answer(answer, "table", None, rows=rows)
-
-        interruptible(connection, ask)
-
-
-def tables(store: Store) -> list[str]:
-    """Every table that a query can name without a version."""
-    return [
-        *store.names(),
-        *(f"all_{dataset_type}" for dataset_type in DATASET_TYPES),
-        "versions",
-        "drops",
-    ]
+            say_error(str(error))
 
 
 class SqlCompleter(Completer):
@@ -134,9 +65,10 @@ class SqlCompleter(Completer):
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._tables = tables(store)
-        self._types = {name: store.resolve(name).type for name in _readable(store)}
+        # A damaged dataset is not completed; a query says what is wrong with it.
+        self._types = {manifest.name: manifest.type for manifest in versions(store=store)}
         self._types |= {f"all_{dataset_type}": dataset_type for dataset_type in DATASET_TYPES}
+        self._tables = [*self._types, "versions", "drops", "failures"]
         with database.connect() as connection:
             keywords = connection.sql(
                 "SELECT upper(keyword_name) FROM duckdb_keywords() "
@@ -160,7 +92,7 @@ class SqlCompleter(Completer):
 
     def _words(self, word: str, text: str) -> Iterable[str]:
         if text.startswith("."):
-            return _COMMANDS
+            return COMMANDS
         table, at, _ = word.partition("@")
         if at:
             return self._versions(table)
@@ -181,15 +113,6 @@ class SqlCompleter(Completer):
         return list(
             dict.fromkeys(name for one in types for name in DATASET_TYPES[one].schema.names)
         )
-
-
-def _readable(store: Store) -> Iterator[str]:
-    for name in store.names():
-        try:
-            store.resolve(name)
-        except SrlmError:  # a damaged dataset is not completed; a query says what is wrong with it
-            continue
-        yield name
 
 
 def _keys() -> KeyBindings:

@@ -10,7 +10,7 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say
+from srlm_data.cli._terminal import say, say_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,21 +100,15 @@ def _short(ref: str) -> str:
 
 
 def _table(title: str, lines: Sequence[tuple[str, Spending]]) -> None:
-    """Print lines with columns as wide as what is in them."""
     if not lines:
         return
     priced = any(line.cost["money"] for _, line in lines)
     columns = [*_COLUMNS, ("money", "money")] if priced else _COLUMNS
-    rows = [[title, *(heading for _, heading in columns), "out/s"]]
+    heading = [title, *(name for _, name in columns), "out/s"]
+    rows = []
     for name, line in lines:
         speed = line.tokens_per_second
         figures = [f"{line.cost[key]:,.{_DIGITS.get(key, 0)}f}" for key, _ in columns]
         rows.append([name, *figures, "" if speed is None else f"{speed:,.0f}"])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        name, *figures = (
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        say("  ".join([name, *figures]).rstrip())
+    say_table(heading, rows, right=range(1, len(heading)))
     say()

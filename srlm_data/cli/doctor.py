@@ -7,7 +7,7 @@ import importlib.metadata
 import click
 
 from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say
+from srlm_data.cli._terminal import say_state
 
 _WANTED = (
     ("duckdb", "core: build, plan, sql", "pip install srlm-data"),
@@ -43,7 +43,7 @@ def doctor(as_json: bool) -> None:
     for package in packages:
         mark = "ok" if package["version"] else "--"
         state = package["version"] or f"missing: {package['get']}"
-        say(f"{mark}  {package['package']:<18} {state:<40} {package['for']}")
+        say_state(f"{mark}  {package['package']:<18} {state:<40} {package['for']}")
 
 
 def _version(name: str) -> str | None:

@@ -9,7 +9,7 @@ import click
 import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say
+from srlm_data.cli._terminal import say, say_state
 
 
 @click.command()
@@ -36,7 +36,7 @@ def export(store: Path, ref: str, trainer: str, folder: Path | None, as_json: bo
         print_json({**vars(written), "folder": str(written.folder)})
         return
     for name in written.files:
-        say(f"+ {written.folder / name}")
+        say_state(f"+ {written.folder / name}")
     say(f"  {written.rows:,} records")
     for reason, count in written.drops.items():
         say(f"  left out {count:,}: {reason}")

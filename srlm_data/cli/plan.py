@@ -20,7 +20,7 @@ from srlm_data.cli._options import (
     recipe_argument,
     seed_option,
 )
-from srlm_data.cli._terminal import say
+from srlm_data.cli._terminal import say, say_state
 
 if TYPE_CHECKING:
     from srlm_data import PlanResult
@@ -65,7 +65,7 @@ def plan(
         _print_sum(result, tokens_per_second)
     for problem in result.problems:
         if not problem.certain:
-            say(f"note: {problem.error} It is needed where an answer is not kept.", err=True)
+            say_state(f"note: {problem.error} It is needed where an answer is not kept.", err=True)
     result.refuse_problems()
 
 
@@ -98,7 +98,7 @@ def _print_dataset(planned: Planned, estimate: Estimate | None) -> None:
         if planned.expected.rows is not None:
             line += f"  <= {planned.expected.rows:,} rows"
         line += _calls(planned) + _tokens(planned.dataset.name, estimate)
-    say(line)
+    say_state(line)
     for reason in planned.reasons:
         say(f"      {redacted(reason)}")
     if planned.action != "reuse" and (server := _server(planned)):

@@ -9,7 +9,7 @@ import click
 
 import srlm_data
 from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say
+from srlm_data.cli._terminal import say, say_state
 
 
 @click.command()
@@ -59,7 +59,7 @@ def pull(
         known = "" if version.new else ", here before"
         named = "" if version.latest else f"; {manifest.name} means the version that you built"
         mark = "+" if version.new else "="
-        say(f"{mark} {manifest.ref}  {manifest.counted}{known}{named}")
+        say_state(f"{mark} {manifest.ref}  {manifest.counted}{known}{named}")
     say("In a recipe:")
     for manifest in (version.manifest for version in pulled):
         say(

@@ -8,7 +8,7 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._terminal import say
+from srlm_data.cli._terminal import say, say_state
 
 
 @click.command()
@@ -40,5 +40,5 @@ def report(store: Path, names: tuple[str, ...], output: Path, map_points: int) -
     warnings = srlm_data.write_report(*names, output=output, map_points=map_points, store=store)
     for dataset, of_dataset in warnings.items():
         for warning in of_dataset:
-            say(f"warning: {dataset}: {warning.sentence}", err=True)
+            say_state(f"warning: {dataset}: {warning.sentence}", err=True)
     say(f"wrote {output}")

@@ -10,7 +10,7 @@ import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli._options import announcing, open_option, port_option
 from srlm_data.cli._stopping import stop_tidily
-from srlm_data.cli._terminal import say
+from srlm_data.cli._terminal import say, say_state
 
 
 @click.command()
@@ -92,7 +92,7 @@ def review(
 
 
 def _say_labels(manifest: srlm_data.Manifest) -> None:
-    say(f"+ {manifest.ref}  {manifest.counted}")
+    say_state(f"+ {manifest.ref}  {manifest.counted}")
     for person, count in manifest.notes["people"].items():
         say(f"  {count:,} by {person}")
     say("In a recipe:")

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
 import srlm_data
-from srlm_data.cli._terminal import say
+from srlm_data.cli._terminal import say_error, say_table
 
+COMMANDS = {
+    ".help": "what can be said here",
+    ".tables": "every table, its type and its rows; a dataset's versions are recipe.name@version",
+    ".query": "the shipped queries; with a name, run one",
+    ".quit": "leave, as Ctrl-D does",
+}
 _PREVIEW = 40  # rows of a table whose middle is left out
-_WHOLE = 10_000  # a shipped query's answer is read to its end
+_WHOLE = 1_000  # a shipped query's answer is read to its end
 
 
 @click.command()
@@ -47,38 +54,72 @@ def sql(
 ) -> None:
     """Ask the store with SQL. Datasets are tables: iter1.pairs, iter1.pairs@3f2a, all_judgments.
 
-    Without a query, a terminal gets a prompt, and a pipe is read.
+    Without a query, a terminal gets a prompt, and a pipe is read. '.tables' lists what there is.
     """
-    from srlm_data.analysis.query import refused, run
-    from srlm_data.cli._answers import format_of, write_answer
-    from srlm_data.cli._stopping import interruptible
+    from srlm_data.cli._answers import format_of
 
     if sum(source is not None for source in (query, file, name)) > 1:
         raise click.UsageError("give a QUERY, --file or --query, one of them.")
-    if name == "":
-        _list_queries()
-        return
     opened = srlm_data.Store(store)
+    ask = partial(answer, opened, open_access=open_access)
     if (query, file, name) == (None, None, None) and sys.stdin.isatty():
         from srlm_data.cli._prompt import converse
 
-        converse(opened, open_access=open_access)
+        converse(opened, ask)
         return
     form = form or format_of(output)
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is not for a terminal. Name a file with --output.")
-    text = _text(query, file, name)
-    with srlm_data.connect(opened, open_access=open_access) as connection:
-
-        def ask() -> None:
-            answer = run(connection, opened, text)
-            with refused(opened, text):
-                write_answer(answer, form, output, rows=_PREVIEW if name is None else _WHOLE)
-
-        interruptible(connection, ask)
+    text = _text(query, file) if name is None else f".query {name}"
+    ask(text, form=form, output=output)
 
 
-def _text(query: str | None, file: Path | None, name: str | None) -> str:
+def answer(
+    store: srlm_data.Store,
+    text: str,
+    *,
+    form: str = "table",
+    output: Path | None = None,
+    open_access: bool = False,
+) -> None:
+    """Do a command, which begins with a dot, or answer a query."""
+    from srlm_data.analysis import queries
+    from srlm_data.cli._answers import answer_query
+    from srlm_data.core.errors import ArgumentError, did_you_mean
+
+    word, _, name = text.strip().partition(" ")
+    rows = _PREVIEW
+    if word == ".query" and name:
+        text, rows = queries.load(name.strip()), _WHOLE
+    if not text.lstrip().startswith("."):
+        answer_query(store, text, form, output, rows=rows, open_access=open_access)
+    elif form != "table" or output is not None:
+        raise ArgumentError(f"{word}: --format and --output are for queries. Leave them out.")
+    elif word == ".query":
+        say_table((), queries.shipped().items())
+    elif word == ".tables":
+        _list_tables(store)
+    elif word == ".help":
+        say_table((), COMMANDS.items())
+    else:
+        raise ArgumentError(f"{word}: no such command.{did_you_mean(word, COMMANDS)} Try '.help'.")
+
+
+def _list_tables(store: srlm_data.Store) -> None:
+    result = srlm_data.versions(store=store)
+    rows = [
+        (manifest.name, manifest.type, f"{manifest.rows:,}", manifest.version[:8])
+        for manifest in result
+    ]
+    types = dict.fromkeys(manifest.type for manifest in result)
+    rows += [(f"all_{dataset_type}", dataset_type, "", "") for dataset_type in types]
+    rows += [(name, "", "", "") for name in ("versions", "drops", "failures")]
+    say_table(("table", "type", "rows", "version"), rows, right=[2])
+    for fault in result.faults:
+        say_error(fault)
+
+
+def _text(query: str | None, file: Path | None) -> str:
     from srlm_data.core.filesystem import read_text
 
     if file is not None:
@@ -86,8 +127,6 @@ def _text(query: str | None, file: Path | None, name: str | None) -> str:
             return read_text(file)
         except ValueError as error:
             raise click.UsageError(f"--file: {file} cannot be read, found {error}.") from None
-    if name is not None:
-        return _shipped(name)
     text = _standard_input() if query is None else query
     if not text.strip():
         raise click.UsageError("give a QUERY, --file or --query, one of them.")
@@ -106,23 +145,3 @@ def _standard_input() -> str:
             f"the standard input is no UTF-8 text, found the byte {error.object[error.start]:#04x} "
             f"at {error.start}. Give a query as UTF-8 text."
         ) from None
-
-
-def _shipped(name: str) -> str:
-    from srlm_data.analysis import queries
-    from srlm_data.core.errors import did_you_mean
-
-    try:
-        return queries.load(name)
-    except LookupError:
-        known = queries.shipped()
-        raise click.UsageError(
-            f"--query: no query '{name}'.{did_you_mean(name, known)} There are {', '.join(known)}."
-        ) from None
-
-
-def _list_queries() -> None:
-    from srlm_data.analysis import queries
-
-    for name, about in queries.shipped().items():
-        say(f"{name}\n{click.wrap_text(about, 100, '    ', '    ')}")

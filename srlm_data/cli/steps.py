@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from srlm_data.cli import _completion
 from srlm_data.cli._options import json_option, print_json
+from srlm_data.cli._terminal import say
+
+if TYPE_CHECKING:
+    from srlm_data.pipeline.signature import Step
 
 
 @click.command()
@@ -15,7 +20,6 @@ from srlm_data.cli._options import json_option, print_json
 @json_option
 def steps(name: str | None, as_json: bool) -> None:
     """What each step reads, makes and can be set to, from its own signature and docstring."""
-    from srlm_data.cli._pretty import show_step
     from srlm_data.pipeline.registry import STEPS
     from srlm_data.pipeline.signature import find_step, look_for_steps_in
 
@@ -23,7 +27,7 @@ def steps(name: str | None, as_json: bool) -> None:
     known = [find_step(step, STEPS) for step in ([name] if name else STEPS)]
     if not as_json:
         for step in known:
-            show_step(step, whole=name is not None)
+            _print_step(step, whole=name is not None)
         return
     print_json(
         [
@@ -37,3 +41,23 @@ def steps(name: str | None, as_json: bool) -> None:
             for step in known
         ]
     )
+
+
+def _print_step(step: Step, *, whole: bool) -> None:
+    """Print a step's line; with ``whole``, everything that a recipe may set."""
+    reads = ", ".join(
+        f"{one.name}{'' if one.required else '?'}: {one.wanted}"
+        + {"one": "", "list": " (several)", "mapping": " (named)"}[one.form]
+        for one in step.parameters.values()
+    )
+    makes = step.makes.name if step.makes else "what its config says"
+    say(f"{step.name}({reads}) -> {makes}")
+    say(f"    {step.summary}")
+    for name, field in step.config.model_fields.items() if whole else ():
+        required = field.is_required()
+        default = (
+            "required" if required else f"default {field.get_default(call_default_factory=True)}"
+        )
+        say(f"  {name}: {default}")
+        if field.description:
+            say(f"      {field.description}")

@@ -94,6 +94,16 @@ def dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[st
         yield from batch.to_pylist()
 
 
+def refusal(error: Exception) -> tuple[str, str]:
+    """Return what DuckDB says of a query on one line, and how it points at the place in it.
+
+    The place is empty, or lines to be put below the sentence: the line of the query and a caret.
+    """
+    sentence, line, place = str(error).partition("\n\nLINE ")
+    drawn = "".join(f"\n  {text}" for text in f"LINE {place}".rstrip().split("\n")) if line else ""
+    return " ".join(sentence.split()), drawn
+
+
 _numbers = itertools.count()
 
 

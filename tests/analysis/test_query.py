@@ -147,12 +147,14 @@ def test_every_way_to_read_is_taken(store: Store, query: str) -> None:
         ("SELECT pair_id::INT FROM toy.pairs", "Could not convert"),
     ],
 )
-def test_a_wrong_query_is_one_sentence_in_duckdbs_words(
+def test_a_wrong_query_is_one_sentence_in_duckdbs_words_and_the_place_below_it(
     store: Store, query: str, said: str
 ) -> None:
     with pytest.raises(DataError, match=said) as caught:
         ask(store, query)
-    assert "\n" not in str(caught.value)
+    _, line, caret = str(caught.value).split("\n")
+    assert line == f"  LINE 1: {query}"
+    assert caret.strip(" ^") == ""
 
 
 def test_a_version_that_is_not_there_is_one_sentence(store: Store) -> None:

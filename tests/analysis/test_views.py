@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pyarrow
 import pytest
 
 import toy
 from srlm_data.analysis._views import iteration_of, model_names
 from srlm_data.analysis.query import connect
 from srlm_data.core import checked_json
-from srlm_data.core.schema import DATASET_TYPES, MODELS
+from srlm_data.core.messages import text_of
+from srlm_data.core.schema import CONVERSATION, DATASET_TYPES, MODELS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
@@ -138,3 +141,45 @@ def test_the_columns_of_an_empty_stage_are_those_of_a_full_one(
         query = f"FROM all_{MODELS.name}"
         assert full.sql(query).columns == empty.sql(query).columns
         assert full.sql(query).types == empty.sql(query).types
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+CONVERSATIONS: list[list[dict[str, object]] | None] = [
+    None,
+    [],
+    [{"role": "user", "content": "2 + 2?"}],
+    [{"role": "user", "content": "a\nb"}, {"role": "assistant", "content": ""}],
+    [
+        {"role": "user", "content": "1 + 1?"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL, CALL]},
+    ],
+    [
+        {"role": "assistant", "content": "wait", "tool_calls": [CALL]},
+        {"role": "tool", "content": "2"},
+    ],
+    [{"role": "user", "content": "\"quoted\" 'twice' \\ {} \u2028 漢 \x1b[2J"}],
+]
+
+
+def test_a_conversation_is_read_in_sql_as_everywhere_else(store: Store) -> None:
+    column = pyarrow.array(CONVERSATIONS, CONVERSATION)
+    with connect(store) as connection:
+        connection.register("given", pyarrow.table({"turns": column}))
+        answers = connection.sql("SELECT last(turns), said(turns) FROM given").fetchall()
+    assert answers == [
+        (None if not turns else text_of(turns[-1]), None if turns is None else said(turns))
+        for turns in column.to_pylist()
+    ]
+
+
+def said(turns: list[dict[str, Any]]) -> str:
+    return "\n".join(f"{turn['role']}: {text_of(turn)}" for turn in turns)
+
+
+def test_turns_need_no_more_than_a_role_and_a_content(store: Store) -> None:
+    turns = "[{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': 'b'}]"
+    assert ask(store, f"SELECT said({turns}), last({turns})") == [("user: a\nassistant: b", "b")]
+
+
+def test_the_last_of_other_columns_is_duckdbs_own(store: Store) -> None:
+    assert ask(store, "SELECT last(n) FROM range(3) AS numbers(n)") == [(2,)]

@@ -83,8 +83,9 @@ def test_datasets_can_be_named_and_the_rest_is_left_unbuilt(cli: Cli, project: P
 
 def test_ls_lists_every_dataset(cli: Cli, built: Path) -> None:
     lines = cli("ls", cwd=built).stdout.splitlines()
-    assert [line.split()[0] for line in lines] == sorted(toy.DATASETS)
-    assert lines[2].endswith(" 1 model       1 version")
+    assert lines[0].split() == ["dataset", "type", "rows", "version", "versions"]
+    assert [line.split()[0] for line in lines[1:]] == sorted(toy.DATASETS)
+    assert re.fullmatch(r"toy\.model +models +1 +[0-9a-f]{8} +1", lines[3])
     found = json.loads(cli("ls", "--json", cwd=built).stdout)
     assert {one["name"]: one["rows"] for one in found} == {
         "toy.model": 1, "toy.prompts": 6, "toy.candidates": 24, "toy.judgments": 48, "toy.pairs": 6,
@@ -181,7 +182,7 @@ def test_a_damaged_dataset_does_not_hide_the_others(cli: Cli, built: Path, proje
     next((project / "store" / "datasets" / "toy.pairs").rglob("manifest.json")).write_text("{")
     listed = cli("ls")
     assert listed.returncode == 4
-    assert len(listed.stdout.splitlines()) == 4
+    assert len(listed.stdout.splitlines()) == 1 + 4
     assert "the manifest is damaged" in listed.stderr
 
 

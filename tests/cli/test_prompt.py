@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from prompt_toolkit.output import DummyOutput
 
 import toy
 from srlm_data.cli._prompt import SqlCompleter, converse
+from srlm_data.cli.sql import answer
 from srlm_data.store import Store
 
 Converse = Callable[[str], "tuple[str, str]"]
@@ -45,7 +48,7 @@ def say(
     def typed(text: str) -> tuple[str, str]:
         with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
             pipe.send_text(text + CTRL_D)
-            converse(store)
+            converse(store, partial(answer, store))
         out, err = capfdbinary.readouterr()
         return out.decode(), err.decode()
 
@@ -86,9 +89,9 @@ def test_quit_leaves(say: Converse) -> None:
 
 def test_commands_help_without_sql(say: Converse) -> None:
     out, err = say(f".help{ENTER}.tables{ENTER}.query{ENTER}.query scores{ENTER}")
-    assert ".quit     leave" in out
-    assert "\ntoy.pairs\n" in out
-    assert "\nall_judgments\n" in out
+    assert "\n.quit    leave" in out
+    assert re.search(r"^toy\.pairs +pairs +6  [0-9a-f]{8}$", out, re.MULTILINE)
+    assert re.search(r"^all_judgments +judgments$", out, re.MULTILINE)
     assert "self_agreement  How far a judge agrees with itself" in out
     assert "model_name" in out
     assert err == ""
@@ -96,10 +99,9 @@ def test_commands_help_without_sql(say: Converse) -> None:
 
 def test_a_misspelt_command_is_guessed(say: Converse) -> None:
     _, err = say(f".tabels{ENTER}.query score{ENTER}")
-    assert err.splitlines() == [
-        "error: .tabels: no such command. Did you mean '.tables'? Try '.help'.",
-        "error: .query: no query 'score'. Did you mean 'scores'? '.query' lists them.",
-    ]
+    command, query = err.splitlines()
+    assert command == "error: .tabels: no such command. Did you mean '.tables'? Try '.help'."
+    assert "'score': there is none of that name. Did you mean 'scores'?" in query
 
 
 def test_what_was_asked_is_kept_for_the_next_session(say: Converse, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ def ran(answer: subprocess.CompletedProcess[str]) -> str:
 
 
 def one_sentence(answer: subprocess.CompletedProcess[str], code: int) -> str:
-    """The one line of an expected failure; anything else fails the test."""
+    """The one line of an expected failure, without the place in a query that is drawn below it."""
     assert answer.returncode == code, answer.stderr
-    lines = answer.stderr.splitlines()
+    lines = [line for line in answer.stderr.splitlines() if not line.startswith("  ")]
     assert len(lines) == 1, answer.stderr
     assert answer.stdout == ""
     return lines[0].removeprefix("error: ")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from itertools import takewhile
 from pathlib import Path
 
+from srlm_data.core.errors import ArgumentError, did_you_mean
+
 
 def shipped() -> dict[str, str]:
     """Name -> what it shows, in one line."""
@@ -22,10 +24,14 @@ def load(name: str) -> str:
     """The query of a name, comments and all.
 
     Raises:
-        LookupError: there is none of that name.
+        ArgumentError: there is none of that name.
     """
-    if name not in shipped():
-        raise LookupError(name)
+    known = shipped()
+    if name not in known:
+        raise ArgumentError(
+            f"query '{name}': there is none of that name.{did_you_mean(name, known)} "
+            f"There are {', '.join(known)}."
+        )
     return (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
 
 
