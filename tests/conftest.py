@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -103,6 +104,13 @@ def command_server() -> Iterator[CommandServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def model_server() -> Iterator[CommandServer]:
+    """What runs commands whose models answer: it has imported what runs them."""
+    with forked.serve("srlm_data.engines.backends.transformers") as server:
+        yield server
+
+
 @pytest.fixture
 def cli(project: Path, cli_env: dict[str, str], command_server: CommandServer) -> Cli:
     """Run the real command: ``cli("plan", "recipe.yaml")``; its folder is ``project``.
@@ -110,28 +118,38 @@ def cli(project: Path, cli_env: dict[str, str], command_server: CommandServer) -
     It is a process of its own. Where its environment decides how Python begins, it is a new one;
     else it is forked from one that has imported the package.
     """
+    return partial(_run, command_server, project, cli_env)
 
-    def run(
-        *args: str | Path, cwd: Path = project, timeout: float = 240, text: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        words = list(map(str, args))
-        if command_server.fits(cli_env):
-            done = command_server.run(words, cwd, cli_env, timeout)
-        else:
-            done = subprocess.run(
-                [sys.executable, "-m", "srlm_data", *words],
-                cwd=cwd,
-                env=cli_env,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-            )
-        if not text:
-            return done
-        out, err = (
-            io.TextIOWrapper(io.BytesIO(part)).read() for part in (done.stdout, done.stderr)
+
+@pytest.fixture
+def model_cli(project: Path, cli_env: dict[str, str], model_server: CommandServer) -> Cli:
+    """Run a command as ``cli`` does; it does not wait for the libraries of models."""
+    return partial(_run, model_server, project, cli_env)
+
+
+def _run(
+    server: CommandServer,
+    project: Path,
+    env: dict[str, str],
+    *args: str | Path,
+    cwd: Path | None = None,
+    timeout: float = 240,
+    text: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    words, cwd = list(map(str, args)), cwd or project
+    if server.fits(env):
+        done = server.run(words, cwd, env, timeout)
+    else:
+        done = subprocess.run(
+            [sys.executable, "-m", "srlm_data", *words],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
         )
-        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
-
-    return run
+    if not text:
+        return done
+    out, err = (io.TextIOWrapper(io.BytesIO(part)).read() for part in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, out, err)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import builders
 import toy
+from builders import answer, preferred
 from checkout import Cli
 from srlm_data.analysis._diff import Diff, diff
 from srlm_data.analysis._distribution_diff import agreement, compare_distributions
@@ -85,11 +87,8 @@ def commit(
 
 
 def judged(identity: str, score: float | None, candidate: str = "c") -> dict[str, Any]:
-    return {
-        "judgment_id": identity, "candidate_id": candidate, "score": score,
-        "state": "unparsed" if score is None else "parsed",
-        "prompt_id": "p", "repeat": 0, "text": "so", "template": "t",
-    }  # fmt: skip
+    row = {"candidate_id": candidate, "prompt_id": "p"}
+    return builders.judged(row, score, judgment_id=identity, text="so")[0]
 
 
 def test_a_changed_row_is_told_by_its_columns(tmp_path: Path) -> None:
@@ -193,13 +192,8 @@ def test_pairs_are_compared_by_lengths_and_by_what_they_prefer(
     store: Store, tmp_path: Path
 ) -> None:
     def pair(prompt: str, chosen: str, rejected: str) -> dict[str, Any]:
-        return {
-            "pair_id": f"{chosen}/{rejected}", "prompt_id": prompt,
-            "prompt": [{"role": "user", "content": "Why?"}],
-            "chosen": [{"role": "assistant", "content": chosen}],
-            "rejected": [{"role": "assistant", "content": rejected}],
-            "chosen_id": chosen, "rejected_id": rejected,
-        }  # fmt: skip
+        sides = (answer(prompt, text, candidate_id=text) for text in (chosen, rejected))
+        return preferred(*sides)
 
     own = Store(tmp_path / "store")
     old = [pair("1", "aa", "b"), pair("2", "cc", "d"), pair("3", "ee", "f"), pair("4", "gg", "h")]
@@ -227,7 +221,8 @@ def test_the_command_tells_it_and_exits_as_it_is_told(cli: Cli, store: Store) ->
     assert "answers that both have scored" in told.stdout
     different = cli(*place, "diff", "toy.pairs@first", "toy.pairs@third", "--exit-code", "--json")
     assert different.returncode == 10
-    assert json.loads(different.stdout)["rows"]["same"] >= 0
+    rows = json.loads(different.stdout)["rows"]
+    assert rows["same"] + rows["changed"] + rows["removed"] == store.resolve("toy.pairs@first").rows
     same = cli(*place, "diff", "toy.pairs@first", "toy.pairs@first", "--exit-code")
     assert (same.returncode, same.stderr) == (0, "")
     assert same.stdout.endswith("\nthe rows are the same\n")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import builders
+from builders import answer
 from checkout import ROOT
 from srlm_data import report
 from srlm_data.analysis import figures
@@ -25,34 +27,14 @@ HALVES = {2.5: 20, 3.5: 20, 4.5: 20}
 
 def judged(store: Store, scores: list[float]) -> None:
     """Commit one answer and one judgment a score."""
-    answers = [
-        {
-            "candidate_id": f"a{place}",
-            "prompt_id": f"p{place}",
-            "prompt": [{"role": "user", "content": "Why?"}],
-            "response": "So.",
-            "sample": 0,
-            "source": "model",
-            "model": "m",
-        }
-        for place in range(len(scores))
-    ]
+    answers = [answer(f"p{place}", model="m") for place in range(len(scores))]
     candidates = store.commit(
         "one.candidates", Rows.of(CANDIDATES, answers), identity={"step": "generate"}, inputs=[]
     )
     judgments = [
-        {
-            "judgment_id": f"j{place}",
-            "candidate_id": f"a{place}",
-            "prompt_id": f"p{place}",
-            "repeat": 0,
-            "state": "parsed",
-            "score": score,
-            "text": "",
-            "template": "t",
-            "model": "m",
-        }
-        for place, score in enumerate(scores)
+        row
+        for candidate, score in zip(answers, scores, strict=True)
+        for row in builders.judged(candidate, score, model="m")
     ]
     store.commit(
         "one.judgments",

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+import builders
 import toy
+from builders import answer, preferred, prompt
 from checkout import Cli
 from srlm_data.analysis.health_checks import FEWEST, LOOKED_FOR, HealthWarning, check_health
 from srlm_data.core.ids import row_id
+from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS, MODELS, PAIRS
 from srlm_data.core.schema import PROMPTS as PROMPTS_SCHEMA
@@ -38,11 +41,10 @@ def answered(
     """Two answers to each of the prompts."""
     say = response or (lambda prompt, sample: f"answer {sample} to prompt {prompt}")
     rows = [
-        {
-            "candidate_id": row_id(name, prompt, sample), "prompt_id": str(prompt),
-            "prompt": [{"role": "user", "content": f"prompt {prompt}"}],
-            "response": say(prompt, sample), "sample": sample, "source": "model", "model": "m",
-        }
+        answer(
+            str(prompt), say(prompt, sample), "m", candidate_id=row_id(name, prompt, sample),
+            prompt=user(f"prompt {prompt}"), sample=sample,
+        )
         for prompt in range(PROMPTS)
         for sample in range(2)
     ]  # fmt: skip
@@ -61,16 +63,16 @@ def judged(
 ) -> Manifest:
     """Two judgments of each answer; a score of None is a judgment that was not parsed."""
     rows = []
-    for number, answer in enumerate(store.rows(answers).dicts()):
-        for repeat in range(2):
-            points = score(number, repeat)
-            rows.append({
-                "judgment_id": row_id(number, repeat), "candidate_id": answer["candidate_id"],
-                "prompt_id": answer["prompt_id"], "repeat": repeat, "score": points,
-                "state": "unparsed" if points is None else "parsed", "text": "", "template": "t",
-            })  # fmt: skip
+    for number, row in enumerate(store.rows(answers).dicts()):
+        points = [score(number, repeat) for repeat in range(2)]
+        for judgment in builders.judged(row, *points, model=None, scale_low=None, scale_high=None):
+            rows.append(judgment)
             rows += [
-                {**rows[-1], "judgment_id": row_id(number, repeat, name), "criterion": str(name)}
+                {
+                    **judgment,
+                    "judgment_id": row_id(judgment["judgment_id"], name),
+                    "criterion": str(name),
+                }
                 for name in range(criteria)
             ]
     made = Rows.of(JUDGMENTS, rows)
@@ -215,15 +217,12 @@ def test_answers_that_grow_are_told_against_those_that_their_model_learnt_from(
 
 
 def paired(store: Store, count: int, drops: dict[str, int], longer: int) -> Manifest:
-    rows: list[dict[str, Any]] = [
-        {
-            "pair_id": str(n), "prompt_id": str(n), "prompt": [],
-            "chosen": [{"role": "assistant", "content": "a" * (9 if n < longer else 2)}],
-            "rejected": [{"role": "assistant", "content": "b" * 5}],
-            "chosen_id": f"{n} a", "rejected_id": f"{n} b",
-        }
+    rows = [
+        preferred(
+            answer(str(n), "a" * (9 if n < longer else 2)), answer(str(n), "b" * 5), pair_id=str(n)
+        )
         for n in range(count)
-    ]  # fmt: skip
+    ]
     made = Rows.of(PAIRS, rows)
     made.drops.update(drops)
     return store.commit("one.pairs", made, identity={"rows": row_id(rows)}, inputs=[])
@@ -291,10 +290,7 @@ def test_health_checks_are_no_part_of_a_version(store: Store) -> None:
 
 
 def made(store: Store, step: str, rows: int, notes: dict[str, Any], **facts: Any) -> Manifest:
-    prompts = [
-        {"prompt_id": str(number), "prompt": [{"role": "user", "content": "p"}], "source": "s"}
-        for number in range(rows)
-    ]
+    prompts = [prompt("p", prompt_id=str(number)) for number in range(rows)]
     identity = {"step": step, "config": {"n": 10, "n_prompts": 10}}
     made_of = Rows.of(PROMPTS_SCHEMA, prompts)
     made_of.notes.update(notes)

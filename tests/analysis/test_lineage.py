@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import toy
+from builders import answer, example, judged, preferred, prompt
 from checkout import Cli
 from srlm_data.analysis.lineage import Edge, Lineage, Node, lineage
 from srlm_data.analysis.lineage.gist import gist
@@ -49,11 +50,8 @@ def write(
     )
 
 
-def answer(identity: str, response: str = "So.") -> dict[str, Any]:
-    return {
-        "candidate_id": identity, "prompt_id": "prompt1", "prompt": user("Why?"),
-        "response": response, "sample": 0, "source": "model", "model": "m1",
-    }  # fmt: skip
+def say(identity: str, response: str = "So.") -> dict[str, Any]:
+    return answer("prompt1", response, "m1", candidate_id=identity, prompt=user("Why?"))
 
 
 @pytest.fixture(scope="module")
@@ -69,35 +67,31 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         turn | {"message_id": "question", "role": "prompter", "text": "Who?"},
         turn | {"message_id": "reply", "role": "assistant", "text": "I.", "parent_id": "question"},
     ])  # fmt: skip
-    examples = write(store, "ift", EXAMPLES, [{
-        "example_id": "example", "kind": "ift", "prompt": user("Who?"), "prompt_id": "shown",
-        "completion": [{"role": "assistant", "content": "I."}], "source_id": "reply",
-    }], messages=messages)  # fmt: skip
+    shown = example("Who?", "I.", example_id="example", prompt_id="shown", source_id="reply")
+    examples = write(store, "ift", EXAMPLES, [shown], messages=messages)
     m0 = write(store, "m0", MODELS, [{"model": "m0", "method": "checkpoint", "location": "p:/"}])
     m1 = write(store, "m1", MODELS, [
         {"model": "m1", "base": "m0", "method": "sft", "location": "p:/", "examples": 1},
     ], model=m0, **{"data[0]": examples})  # fmt: skip
-    written = {"source": "self", "model": "m0"}
     prompts = write(store, "prompts", PROMPTS, [
-        written | {"prompt_id": name, "prompt": user(text), "source_ids": shown}
+        prompt(text, prompt_id=name, source="self", model="m0", source_ids=shown)
         for name, text, shown in (
             ("prompt0", "How?", ["shown"]), ("prompt1", "Why?", ["shown", "prompt0"])
         )
     ], examples=examples, model=m0)  # fmt: skip
+    best, worst, spare = say("best", TEXT), say("worst"), say("spare")
     candidates = write(
-        store, "candidates", CANDIDATES, [answer("best", TEXT), answer("worst"), answer("spare")],
+        store, "candidates", CANDIDATES, [best, worst, spare],
         prompts=prompts, model=m1,
     )  # fmt: skip
     judgments = write(store, "judgments", JUDGMENTS, [
-        {"judgment_id": f"{one}{i}", "candidate_id": one, "prompt_id": "prompt1", "repeat": i,
-         "state": "parsed", "score": score, "text": "Fine.", "template": "t", "model": "m1"}
-        for one, score in (("best", 5), ("worst", 1), ("spare", 3)) for i in range(2)
+        row | {"judgment_id": f"{row['candidate_id']}{row['repeat']}"}
+        for said, score in ((best, 5), (worst, 1), (spare, 3))
+        for row in judged(said, score, score, model="m1")
     ], candidates=candidates, model=m1)  # fmt: skip
-    pairs = write(store, "pairs", PAIRS, [{
-        "pair_id": "pair", "prompt_id": "prompt1", "prompt": user("Why?"), "chosen_id": "best",
-        "chosen": [{"role": "assistant", "content": TEXT}], "rejected_id": "worst",
-        "rejected": [{"role": "assistant", "content": "So."}], "margin": 4, "model": "m1",
-    }], candidates=candidates, judgments=judgments)  # fmt: skip
+    pairs = write(store, "pairs", PAIRS, [
+        preferred(best, worst, pair_id="pair", margin=4, model="m1")
+    ], candidates=candidates, judgments=judgments)  # fmt: skip
     write(store, "m2", MODELS, [
         {"model": "m2", "base": "m1", "reference": "m1", "method": "dpo", "location": "p:/"},
     ], model=m1, reference=m1, pairs=pairs)  # fmt: skip
@@ -193,7 +187,7 @@ def test_the_beginning_of_an_id_is_enough_where_it_is_only_ones(store: Store) ->
 
 def test_an_id_with_a_dot_is_no_dataset(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    write(store, "ranked", CANDIDATES, [answer("my.answer")])
+    write(store, "ranked", CANDIDATES, [say("my.answer")])
     assert lineage(store, "my.answer").nodes[0].id == "my.answer"
 
 
@@ -219,7 +213,7 @@ def test_a_row_of_several_versions_is_one_row_of_the_one_that_is_nearest(tmp_pat
 
 def test_a_parent_that_the_store_has_not_is_said_to_be_missing(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    write(store, "ranked", CANDIDATES, [answer("alone")])
+    write(store, "ranked", CANDIDATES, [say("alone")])
     graph = lineage(store, "alone")
     absent = {one.id: (one.where, one.text) for one in graph.nodes[1:]}
     assert absent == {"prompt1": (None, "Why?"), "m1": (None, "not in this store")}

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import toy
+from builders import answer, judged, preferred, prompt
 from srlm_data.analysis import queries
 from srlm_data.analysis.query import connect, run
+from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, PROMPTS, DatasetType
 from srlm_data.pipeline.build import build
@@ -39,42 +41,24 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two prompts, two answers each, three judgments an answer: small enough to count by hand."""
     store = Store(tmp_path_factory.mktemp("small") / "store")
-    turn = [{"role": "user", "content": "Why?"}]
     scores = {"a1": (5, 5, 5), "a2": (1, 2, None), "b1": (3, 3, 3), "b2": (3, 2, 4)}
     texts = {"a1": "x" * 30, "a2": "x" * 10, "b1": "x" * 20, "b2": "x" * 5}
 
     def commit(name: str, dataset_type: DatasetType, rows: list[dict[str, object]]) -> None:
         store.commit(f"toy.{name}", Rows.of(dataset_type, rows), identity={"of": name}, inputs=[])
 
-    commit(
-        "prompts", PROMPTS, [{"prompt_id": one, "prompt": turn, "source": "toy"} for one in "ab"]
-    )
-    commit(
-        "candidates", CANDIDATES,
-        [
-            {"candidate_id": one, "prompt_id": one[0], "prompt": turn, "response": text,
-             "sample": int(one[1]), "source": "model", "model": "m1"}
-            for one, text in texts.items()
-        ],
-    )  # fmt: skip
-    commit(
-        "judgments", JUDGMENTS,
-        [
-            {"judgment_id": f"{one}{i}", "candidate_id": one, "prompt_id": one[0], "repeat": i,
-             "state": "parsed" if score is not None else "unparsed", "score": score, "text": "so",
-             "template": "t", "model": "m1"}
-            for one, given in scores.items() for i, score in enumerate(given)
-        ],
-    )  # fmt: skip
-    commit(
-        "pairs", PAIRS,
-        [
-            {"pair_id": "p", "prompt_id": "a", "prompt": turn, "chosen_id": "a1",
-             "chosen": [{"role": "assistant", "content": texts["a1"]}], "chosen_score": 5,
-             "rejected": [{"role": "assistant", "content": texts["a2"]}], "rejected_score": 1.5,
-             "rejected_id": "a2", "margin": 3.5, "model": "m1"},
-        ],
-    )  # fmt: skip
+    commit("prompts", PROMPTS, [prompt("Why?", prompt_id=name) for name in "ab"])
+    answers = {
+        name: answer(
+            name[0], text, "m1", candidate_id=name, prompt=user("Why?"), sample=int(name[1])
+        )
+        for name, text in texts.items()
+    }
+    commit("candidates", CANDIDATES, list(answers.values()))
+    rows = [judged(answers[name], *given, model="m1") for name, given in scores.items()]
+    commit("judgments", JUDGMENTS, [row for part in rows for row in part])
+    figures = {"chosen_score": 5, "rejected_score": 1.5, "margin": 3.5}
+    commit("pairs", PAIRS, [preferred(answers["a1"], answers["a2"], model="m1", **figures)])
     return store
 
 

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import polars
+import psutil
 import pytest
 
 import toy
@@ -190,6 +191,14 @@ def test_a_table_obeys_no_control_character_of_a_model(cli: Cli, built: Path) ->
     assert "\x1b" not in answer.stdout
 
 
+def work_until(process: subprocess.Popen[str], seconds: float) -> None:
+    """Wait until a process has had this much of the processor."""
+    times = psutil.Process(process.pid).cpu_times
+    while sum(times()[:2]) < seconds:
+        assert process.poll() is None
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
@@ -206,7 +215,7 @@ def test_a_query_that_is_stopped_ends_at_once_without_a_traceback(
         [sys.executable, "-m", "srlm_data", "sql", endless],
         cwd=built, env=cli_env, stderr=subprocess.PIPE, text=True,
     ) as asking:  # fmt: skip
-        time.sleep(4)  # long enough to be asked; there is nothing to be seen of it
+        work_until(asking, 3)  # long enough to be asked; there is nothing to be seen of it
         asking.send_signal(number)
         try:
             _, told = asking.communicate(timeout=60)

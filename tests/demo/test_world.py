@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from builders import answer
 from srlm_data.core import schema
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
@@ -214,12 +215,9 @@ def test_the_last_turn_of_a_conversation_is_what_an_answer_is_scored_by() -> Non
     [conversation] = dialogues(seed=3, n=1)
     question, truth = conversation[-1]["content"], Oracle().truth(conversation[-1]["content"])
     rows = [
-        {
-            "candidate_id": name, "prompt_id": name, "prompt": prompt, "sample": 0,
-            "source": "human", "response": f"Just {truth}.",
-        }
+        answer(name, f"Just {truth}.", candidate_id=name, prompt=prompt)
         for name, prompt in (("long", conversation), ("short", user(question)))
-    ]  # fmt: skip
+    ]
     candidates = Rows.of(schema.CANDIDATES, rows)
     for scored in (
         consult_oracle(Consult(), candidates),
@@ -234,12 +232,9 @@ def test_a_check_says_right_or_wrong_and_nothing_of_style() -> None:
     truth = Oracle().truth(known)
     replies = {"bare": f"Just {truth}.", "full": f"The first word is {truth}.", "wrong": "Just so."}
     rows = [
-        {
-            "candidate_id": name, "prompt_id": "p", "prompt": user(known), "sample": place,
-            "source": "human", "response": reply,
-        }
+        answer("p", reply, candidate_id=name, prompt=user(known), sample=place)
         for place, (name, reply) in enumerate(replies.items())
-    ]  # fmt: skip
+    ]
     checked = check_answers(CheckAnswers(), Rows.of(schema.CANDIDATES, rows)).dicts()
     assert {row["candidate_id"]: row["score"] for row in checked} == {
         "bare": 5, "full": 5, "wrong": 0,

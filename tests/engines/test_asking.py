@@ -7,16 +7,17 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 import pytest
 
+from builders import models
 from fakes import FakeEngine
 from srlm_data.core.errors import DataError, EngineError
 from srlm_data.core.ids import row_id, row_ids
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import JUDGMENTS, MODELS
+from srlm_data.core.schema import JUDGMENTS
 from srlm_data.engines import asking
 from srlm_data.engines.asking import ask, ask_in_blocks
 from srlm_data.engines.protocol import Completion, Request, Sampling
 
-MODEL = Rows.of(MODELS, [{"model": "fake", "method": "checkpoint", "location": "path:/"}])
+MODEL = models()
 
 
 def asked(count: int) -> Iterator[tuple[Request, int]]:

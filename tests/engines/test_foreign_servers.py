@@ -567,7 +567,7 @@ def test_a_server_that_asks_for_a_year_is_waited_for_as_long_as_patience_lasts(a
         began = time.monotonic()
         with pytest.raises(EngineError, match=r"it has answered nothing for .*HTTP 429, later"):
             run(api.address, ["a"], patience=0.3)
-    assert 0.3 <= time.monotonic() - began < 10
+    assert 0.3 <= time.monotonic() - began < 60
     assert len(api.bodies) == 2
 
 

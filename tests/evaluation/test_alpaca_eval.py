@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from evaluation_rows import checked
+from builders import checked
 from srlm_data.core.errors import DataError
 from srlm_data.evaluation.alpaca_eval import ReadLeaderboard, read_leaderboard
 

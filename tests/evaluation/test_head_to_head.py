@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from evaluation_rows import answer, answers, candidates, checked, judged, judgments
+from builders import answer, answers, candidates, checked, judged, judgments
 from fakes import FakeEngine
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows
@@ -136,9 +136,9 @@ def test_a_verdict_line_that_ended_before_the_cut_counts():
 
 
 def test_a_verdict_is_read_in_linear_time():
-    started = time.perf_counter()
+    started = time.process_time()
     read_verdict("\n *_" * 200_000 + "verdict" * 100_000 + " " * 300_000, "stop")
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_who_was_not_met_is_counted_by_reason():

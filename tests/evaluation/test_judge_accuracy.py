@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 from scipy import stats
 
-from evaluation_rows import answer, candidates, checked, figures, judged, judgments, ranked
+from builders import answer, candidates, checked, figures, judged, judgments, ranked
 from srlm_data.core.errors import DataError
 from srlm_data.evaluation.judge_accuracy import MeasureJudge, agree, measure_judge
 

@@ -8,9 +8,8 @@ import krippendorff
 import numpy as np
 import pytest
 
-from srlm_data.core import schema
+from builders import answer, candidates, judged, judgments
 from srlm_data.core.errors import DataError
-from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.evaluation import _bootstrap
 from srlm_data.evaluation._bootstrap import Bootstrap, agreement
@@ -18,31 +17,22 @@ from srlm_data.evaluation.panel import CombineJudges, combine_judges
 
 Scores = list[list[float | None]]
 
-CANDIDATES = Rows.of(
-    schema.CANDIDATES,
-    [
-        {
-            "candidate_id": f"c{place}", "prompt_id": f"p{place // 2}", "prompt": user("Which?"),
-            "response": f"answer {place}", "sample": place % 2, "source": "human",
-        }
-        for place in range(4)
-    ],
-)  # fmt: skip
+ANSWERS = [
+    answer(f"p{place // 2}", f"answer {place}", candidate_id=f"c{place}", sample=place % 2)
+    for place in range(4)
+]
+CANDIDATES = candidates(ANSWERS)
 
 
 def said_by(judge: str, scores: Scores, scale: tuple[float, float] = (0, 5)) -> Rows:
     """What a judge said of the candidates in turn, one score or several of each."""
-    rows = [
-        {
-            "judgment_id": f"{judge}{place}{repeat}", "candidate_id": f"c{place}",
-            "prompt_id": f"p{place // 2}", "repeat": repeat, "text": "", "template": "t",
-            "state": "unparsed" if score is None else "parsed", "score": score, "model": judge,
-            "scale_low": scale[0], "scale_high": scale[1],
-        }
-        for place, of_one in enumerate(scores)
-        for repeat, score in enumerate(of_one)
-    ]  # fmt: skip
-    return Rows.of(schema.JUDGMENTS, rows)
+    low, high = scale
+    return judgments(
+        *(
+            judged(row, *of_one, model=judge, scale_low=low, scale_high=high)
+            for row, of_one in zip(ANSWERS, scores, strict=False)
+        )
+    )
 
 
 def combined(judges: dict[str, Rows], **settings: Any) -> tuple[dict[str, Any], Rows]:

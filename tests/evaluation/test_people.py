@@ -10,7 +10,16 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from evaluation_rows import answer, candidates, checked, figures, judged, judgments
+from builders import (
+    answer,
+    candidates,
+    checked,
+    figures,
+    judged,
+    judgments,
+    label,
+    prompt,
+)
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import LABELS, PROMPTS
@@ -18,19 +27,6 @@ from srlm_data.evaluation._people import labels_for_width
 from srlm_data.evaluation.judge_accuracy import MeasureJudge, measure_judge
 
 FIRST, TIE, SECOND = "first", "tie", "second"
-
-
-def label(first: dict[str, Any], second: dict[str, Any], choice: str, by: str = "reader") -> Any:
-    return {
-        "label_id": f"{by} {first['candidate_id']} {second['candidate_id']}",
-        "prompt_id": first["prompt_id"],
-        "first_id": first["candidate_id"],
-        "second_id": second["candidate_id"],
-        "choice": choice,
-        "person": by,
-        "labelled_at": "2030-01-01T00:00:00.000+00:00",
-        "reviewed": "iter1.pairs@0123456789abcdef",
-    }
 
 
 def measure(said: list[tuple[str, str]], prompts: Rows | None = None, **options: Any) -> Rows:
@@ -121,18 +117,10 @@ def test_the_labels_that_are_wanted_give_the_width_that_is_wanted(
 
 
 def test_it_is_said_where_the_judge_is_wrong() -> None:
-    prompts = Rows.of(
-        PROMPTS,
-        [
-            {
-                "prompt_id": f"p{n}",
-                "prompt": [{"role": "user", "content": "?"}],
-                "source": "seed" if n < 13 else "made",
-            }
-            for n in range(24)
-        ],
-    )
-    found = figures(measure(SAID, prompts))
+    prompts = [
+        prompt("?", prompt_id=f"p{n}", source="seed" if n < 13 else "made") for n in range(24)
+    ]
+    found = figures(measure(SAID, Rows.of(PROMPTS, prompts)))
     # Every second answer is the longer one.
     assert found["human_agreement.judge_prefers_longer"] == pytest.approx(5 / 8)
     assert found["human_agreement.judge_prefers_shorter"] == pytest.approx(8 / 11)

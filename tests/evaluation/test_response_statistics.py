@@ -1,6 +1,6 @@
 import pytest
 
-from evaluation_rows import answer, candidates, checked, figures, judged, judgments
+from builders import answer, candidates, checked, figures, judged, judgments
 from srlm_data.core.errors import DataError
 from srlm_data.evaluation.response_statistics import DescribeAnswers, describe_answers
 

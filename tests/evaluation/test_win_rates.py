@@ -1,6 +1,6 @@
 import pytest
 
-from evaluation_rows import checked, figures
+from builders import checked, figures
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Rows

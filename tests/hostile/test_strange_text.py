@@ -6,6 +6,8 @@ import csv
 import hashlib
 import io
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +15,7 @@ import pytest
 
 import strange
 from checkout import Cli
+from forked import CommandServer
 from srlm_data.cli._terminal import json_text
 from srlm_data.core.controls import visible
 
@@ -43,7 +46,11 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def prompts() -> str:
-    return "".join(json.dumps({"prompt": text}) + "\n" for text in TEXTS)
+    return lines(TEXTS)
+
+
+def lines(texts: list[str]) -> str:
+    return "".join(json.dumps({"prompt": text}) + "\n" for text in texts)
 
 
 def built(cli: Cli, project: Path, prompts: str, recipe: str = strange.RECIPE) -> None:
@@ -99,6 +106,20 @@ def controls(text: str) -> set[str]:
     }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory: pytest.TempPathFactory, command_server: CommandServer) -> Path:
+    """A project that was built of texts which a terminal would obey."""
+    folder = tmp_path_factory.mktemp("terminal")
+    hostile = [text for text in TEXTS if controls(text)]
+    assert len(hostile) >= 6
+
+    def cli(*words: str) -> subprocess.CompletedProcess[bytes]:
+        return command_server.run(list(words), folder, os.environ, 240)
+
+    built(cli, folder, lines(hostile))
+    return folder
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -112,12 +133,9 @@ def controls(text: str) -> set[str]:
     ids=" ".join,
 )
 def test_no_control_character_of_a_model_reaches_a_terminal(
-    cli: Cli, project: Path, command: tuple[str, ...]
+    cli: Cli, terminal: Path, command: tuple[str, ...]
 ) -> None:
-    hostile = [text for text in TEXTS if controls(text)]
-    assert len(hostile) >= 6
-    built(cli, project, "".join(json.dumps({"prompt": text}) + "\n" for text in hostile))
-    answer = cli(*command)
+    answer = cli(*command, cwd=terminal)
     assert answer.returncode == 0, answer.stderr
     assert controls(answer.stdout) == set()
 

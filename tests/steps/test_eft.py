@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import answer, judged
 from srlm_data.core import ids, schema, templates
 from srlm_data.core.errors import DataError
 from srlm_data.core.messages import user
@@ -25,24 +26,26 @@ def made(prompts, ranks=None, split="train", **changes):
     A score of None is a judgment that did not parse. ``changes`` are of a judgment, by its id.
     """
     candidates, judgments = [], []
-    for prompt, replies in prompts.items():
+    for prompt_id, replies in prompts.items():
         for sample, scores in enumerate(replies):
-            identity = f"{prompt}{sample}"
-            candidates.append({
-                "candidate_id": identity, "prompt_id": prompt, "prompt": user(f"ask {prompt}"),
-                "response": f"reply {identity}", "sample": sample, "source": "human",
-                "rank": (ranks or {}).get(prompt, range(9))[sample], "split": split,
-            })  # fmt: skip
-            judgments += [
-                {
-                    "judgment_id": f"{identity}{'abcdefgh'[repeat]}", "candidate_id": identity,
-                    "prompt_id": prompt, "repeat": repeat, "template": TEMPLATE,
-                    "state": "unparsed" if score is None else "parsed", "score": score,
-                    "text": f"Because.\nScore: {score}", "finish_reason": "stop", "model": "sft",
+            identity = f"{prompt_id}{sample}"
+            row = answer(
+                prompt_id,
+                f"reply {identity}",
+                candidate_id=identity,
+                prompt=user(f"ask {prompt_id}"),
+                sample=sample,
+                rank=(ranks or {}).get(prompt_id, range(9))[sample],
+                split=split,
+            )
+            candidates.append(row)
+            columns = {"template": TEMPLATE, "model": "sft", "finish_reason": "stop"}
+            for letter, judgment in zip("abcdefgh", judged(row, *scores, **columns), strict=False):
+                judgment |= {
+                    "judgment_id": f"{identity}{letter}",
+                    "text": f"Because.\nScore: {judgment['score']}",
                 }
-                | changes.get(f"{identity}{'abcdefgh'[repeat]}", {})
-                for repeat, score in enumerate(scores)
-            ]  # fmt: skip
+                judgments.append(judgment | changes.get(f"{identity}{letter}", {}))
     return Rows.of(schema.CANDIDATES, candidates), Rows.of(schema.JUDGMENTS, judgments)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
+from builders import answer, models
 from fakes import FakeEngine
 from srlm_data.core import ids, schema, templates
 from srlm_data.core.errors import DataError, EngineError
@@ -21,21 +22,16 @@ def candidates(*responses, prompt=None):
     return Rows.of(
         schema.CANDIDATES,
         [
-            {
-                "candidate_id": f"c{sample}",
-                "prompt_id": ids.prompt_id(prompt),
-                "prompt": prompt,
-                "response": response,
-                "sample": sample,
-                "source": "human",
-            }
+            answer(
+                ids.prompt_id(prompt),
+                response,
+                candidate_id=f"c{sample}",
+                prompt=prompt,
+                sample=sample,
+            )
             for sample, response in enumerate(responses)
         ],
     )
-
-
-def models(name="fake"):
-    return Rows.of(schema.MODELS, [{"model": name, "method": "checkpoint", "location": "nowhere"}])
 
 
 def test_each_candidate_is_judged_several_times_with_the_filled_template():

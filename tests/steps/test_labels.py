@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from evaluation_rows import answer, candidates, checked, figures, judged, judgments
+from builders import (
+    answer,
+    candidates,
+    checked,
+    figures,
+    judged,
+    judgments,
+    label,
+    preferred,
+)
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Rows
@@ -17,35 +26,8 @@ from srlm_data.steps.eft import SelectEft, select_eft
 from srlm_data.steps.labels import DropDisputed, RankByLabels, drop_disputed, rank_by_labels
 
 
-def label(
-    first: dict[str, Any], second: dict[str, Any], choice: str, person: str = "reader"
-) -> Any:
-    return {
-        "label_id": row_id(first["candidate_id"], second["candidate_id"], person),
-        "prompt_id": first["prompt_id"],
-        "first_id": first["candidate_id"],
-        "second_id": second["candidate_id"],
-        "choice": choice,
-        "person": person,
-        "labelled_at": "2030-01-01T00:00:00.000+00:00",
-        "reviewed": "iter1.pairs@0123456789abcdef",
-    }
-
-
 def labels(*rows: dict[str, Any]) -> Rows:
     return Rows.of(LABELS, rows)
-
-
-def pair_of(chosen: dict[str, Any], rejected: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "pair_id": row_id("pair", chosen["candidate_id"], rejected["candidate_id"]),
-        "prompt_id": chosen["prompt_id"],
-        "prompt": chosen["prompt"],
-        "chosen": [{"role": "assistant", "content": chosen["response"]}],
-        "rejected": [{"role": "assistant", "content": rejected["response"]}],
-        "chosen_id": chosen["candidate_id"],
-        "rejected_id": rejected["candidate_id"],
-    }
 
 
 GOOD = [answer(f"p{number}", "good", "m") for number in range(5)]
@@ -69,14 +51,14 @@ SAID = labels(
 def test_pairs_that_people_disagree_with_are_left_out(
     options: Any, kept: set[int], drops: dict[str, int]
 ) -> None:
-    pairs = Rows.of(PAIRS, list(map(pair_of, GOOD, BAD)))
+    pairs = Rows.of(PAIRS, map(preferred, GOOD, BAD))
     chosen = drop_disputed(DropDisputed(**options), pairs, SAID)
     assert {row["prompt_id"] for row in checked(chosen)} == {f"p{number}" for number in kept}
     assert chosen.drops == drops
 
 
 def test_the_majority_of_people_counts_whichever_side_they_saw() -> None:
-    pairs = Rows.of(PAIRS, [pair_of(GOOD[0], BAD[0])])
+    pairs = Rows.of(PAIRS, [preferred(GOOD[0], BAD[0])])
     two = [label(BAD[0], GOOD[0], "first"), label(GOOD[0], BAD[0], "second", "other")]
     three = [*two, *(label(GOOD[0], BAD[0], "first", name) for name in ("cy", "dan", "eve"))]
     assert drop_disputed(DropDisputed(), pairs, labels(*two)).table().num_rows == 0
@@ -89,7 +71,7 @@ def test_the_majority_of_people_counts_whichever_side_they_saw() -> None:
 
 
 def test_labels_of_other_answers_are_refused_and_choose_nothing() -> None:
-    pairs = Rows.of(PAIRS, [pair_of(GOOD[4], BAD[4])])
+    pairs = Rows.of(PAIRS, [preferred(GOOD[4], BAD[4])])
     with pytest.raises(DataError, match="drop_disputed: none of the 4 labels is of two answers"):
         drop_disputed(DropDisputed(), pairs, SAID).table()
     with pytest.raises(DataError, match="rank_by_labels: none of the 4 labels"):

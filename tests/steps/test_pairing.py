@@ -5,7 +5,7 @@ import random
 import pytest
 from pydantic import ValidationError
 
-from builders import made
+from builders import judged_answers
 from checkout import Cli, Path
 from srlm_data.core.errors import DataError
 from srlm_data.steps import pairing
@@ -22,7 +22,7 @@ MANY = {
 
 def ids(scores, texts=None, **config):
     """The matches of a rule, as ``chosen>rejected``."""
-    rows = pair(Pair(**config), *made(scores, texts))
+    rows = pair(Pair(**config), *judged_answers(scores, texts))
     return sorted(f"{row['chosen_id']}>{row['rejected_id']}" for row in rows.dicts())
 
 
@@ -36,7 +36,7 @@ def means(scores):
 
 
 def test_the_file_of_the_papers_rule_gives_the_rows_of_the_step():
-    given = made(MANY)
+    given = judged_answers(MANY)
     settings = {"seed": 3, "min_margin": 1, "max_spread": None, "settings": {}, "reasoning": Pair()}
     by_file = pairing.pair_by(Pair().rule, *given, **settings)
     step = pair(Pair(min_margin=1, seed=3), *given)
@@ -56,7 +56,7 @@ def test_the_chosen_answer_of_every_rule_scores_higher_and_no_pair_comes_twice(r
 
 @pytest.mark.parametrize("rule", pairing.shipped())
 def test_every_prompt_is_paired_or_counted_under_one_reason_by_every_rule(rule):
-    rows = pair(Pair(rule=rule, min_margin=2), *made(MANY))
+    rows = pair(Pair(rule=rule, min_margin=2), *judged_answers(MANY))
     paired = {row["prompt_id"] for row in rows.dicts()}
     assert len(paired) + rows.drops.total() == rows.notes.get("prompts") == len(MANY)
 
@@ -78,7 +78,7 @@ def test_the_best_meets_a_partner_that_passes_the_margin_where_there_is_one(rule
     found = ids(scores, rule=rule, min_margin=2)
     assert len(found) == 20
     assert {match[-1] for match in found} == ({"2"} if rule == "best_second" else {"2", "3"})
-    rows = pair(Pair(rule=rule, min_margin=2), *made({"p": [[5], [4.5], [4]]}))
+    rows = pair(Pair(rule=rule, min_margin=2), *judged_answers({"p": [[5], [4.5], [4]]}))
     assert rows.table().num_rows == 0
     assert rows.drops == {"margin_too_small": 1}
 
@@ -87,7 +87,7 @@ def test_all_pairs_are_those_a_margin_apart():
     scores = {"p": [[5], [4], [2]], "q": [[3], [3]]}
     assert ids(scores, rule="all_pairs") == ["p0>p1", "p0>p2", "p1>p2"]
     assert ids(scores, rule="all_pairs", min_margin=2) == ["p0>p2", "p1>p2"]
-    rows = pair(Pair(rule="all_pairs", min_margin=2), *made(scores))
+    rows = pair(Pair(rule="all_pairs", min_margin=2), *judged_answers(scores))
     rows.table()
     assert rows.notes["matches_below_margin"] == 1
     assert rows.drops == {"equal_scores": 1}
@@ -104,7 +104,7 @@ def test_a_walk_with_wrap_around_uses_every_winner_and_loser_and_repeats_no_pair
 def test_only_winners_win_a_walk():
     scores = {"p": [[4], [3], [2]], "none": [[3], [2]]}
     assert ids(scores, rule="wrap_around", wins_from=4) == ["p0>p1", "p0>p2"]
-    rows = pair(Pair(rule="wrap_around", wins_from=4), *made(scores))
+    rows = pair(Pair(rule="wrap_around", wins_from=4), *judged_answers(scores))
     rows.table()
     assert rows.drops == {"no_match": 1}
 
@@ -124,7 +124,7 @@ def test_equally_good_answers_are_told_apart_by_length_at_rho_zero():
 
 def test_an_answer_whose_judge_contradicts_itself_is_unscored_and_counted():
     scores = {"p": [[5, 0, 5], [4, 4, 3], [1, 1, 2]], "q": [[5, 1], [2, 2]]}
-    rows = pair(Pair(max_spread=1), *made(scores))
+    rows = pair(Pair(max_spread=1), *judged_answers(scores))
     assert [row["chosen_id"] for row in rows.dicts()] == ["p1"]
     assert rows.notes["contradicted_candidates"] == 2
     assert rows.drops == {"fewer_than_two_scored": 1}
@@ -144,7 +144,7 @@ def test_a_rule_of_ones_own_is_a_sql_file_and_its_text_its_identity(tmp_path):
     def mine():
         return Pair.model_validate({"rule": "mine.sql"}, context={"base": tmp_path})
 
-    rows = pair(mine(), *made({"good": [[5], [1]], "bad": [[1], [5]]}))
+    rows = pair(mine(), *judged_answers({"good": [[5], [1]], "bad": [[1], [5]]}))
     assert [row["prompt_id"] for row in rows.dicts()] == ["good"]
     assert rows.drops == {"no_match": 1}
     before = mine().identity()
@@ -178,7 +178,7 @@ def test_a_rule_sees_the_answers_and_nothing_else(tmp_path, text, wrong):
     (tmp_path / "bad.sql").write_text(text)
     config = Pair.model_validate({"rule": "bad.sql"}, context={"base": tmp_path})
     with pytest.raises(DataError, match=wrong):
-        pair(config, *made({"p": [[5], [1]]})).table()
+        pair(config, *judged_answers({"p": [[5], [1]]})).table()
 
 
 def test_a_misspelt_rule_is_told_with_the_line_before_anything_runs(cli: Cli, project: Path):

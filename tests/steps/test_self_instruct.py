@@ -10,10 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from builders import examples, models
 from fakes import FakeEngine
-from srlm_data.core import ids, schema, templates
+from srlm_data.core import schema, templates
 from srlm_data.core.errors import DataError
-from srlm_data.core.messages import assistant, user
+from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.engines.protocol import Completion
 from srlm_data.steps import _novelty
@@ -21,24 +22,13 @@ from srlm_data.steps._novelty import Novelty
 from srlm_data.steps._words import words
 from srlm_data.steps.self_instruct import SelfInstruct, self_instruct
 
-MODEL = Rows.of(schema.MODELS, [{"model": "fake", "method": "checkpoint", "location": "nowhere"}])
+MODEL = models()
 WORDS = [f"word{number}" for number in range(500)]
 
 
 def said(number):
     """A prompt that is like no other: six words of 500, by a generator of its own."""
     return "Tell me about " + " ".join(random.Random(str(number)).sample(WORDS, 6))
-
-
-def examples(*texts, kind="ift"):
-    rows = [
-        {
-            "example_id": ids.row_id(text), "kind": kind, "prompt": user(text),
-            "completion": assistant("yes"), "prompt_id": ids.prompt_id(user(text)),
-        }
-        for text in texts
-    ]  # fmt: skip
-    return Rows.of(schema.EXAMPLES, rows)
 
 
 SEED = examples(*(said(-number) for number in range(1, 21)))

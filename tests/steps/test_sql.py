@@ -5,20 +5,16 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from srlm_data.core import ids, schema
+import builders
+from srlm_data.core import schema
 from srlm_data.core.errors import DataError
-from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.steps.sql import Sql, sql
 
 
 @pytest.fixture
 def prompts(tmp_path):
-    rows = [
-        {"prompt_id": ids.prompt_id(user(text)), "prompt": user(text), "source": "given"}
-        for text in ("one", "two", "three")
-    ]
-    pq.write_table(Rows.of(schema.PROMPTS, rows).table(), tmp_path / "prompts.parquet")
+    pq.write_table(builders.prompts("one", "two", "three").table(), tmp_path / "prompts.parquet")
     return Rows.of_files(schema.PROMPTS, [tmp_path / "prompts.parquet"], "seed.prompts@1")
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from builders import answer, example, models, preferred, prompt, prompts
 from checkout import ROOT
 from srlm_data.core.errors import RecipeError, TrainingError
-from srlm_data.core.ids import prompt_id
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import EXAMPLES, MODELS, PAIRS, PROMPTS
+from srlm_data.core.schema import EXAMPLES, MODELS, PAIRS
 from srlm_data.models import identity, training
 from srlm_data.models.trainer import Trainer
 from srlm_data.models.training import Dpo, Sft
@@ -63,37 +63,28 @@ def says(role: str, text: str) -> list[dict[str, str]]:
 
 
 def named(digest: str, location: str = "path:/nowhere") -> Rows:
-    row = {"model": digest, "method": "checkpoint", "location": location}
-    return Rows.of(MODELS, [row])
+    return models(digest, location=location)
 
 
 def some_pairs(model: str | None, count: int = 4) -> Rows:
     rows = []
-    for one in range(count):
-        prompt: Any = says("user", f"Question {one}?")
-        rows.append({
-            "pair_id": f"{one}", "prompt_id": prompt_id(prompt), "prompt": prompt,
-            "chosen": says("assistant", f"Yes {one}."), "rejected": says("assistant", "No."),
-            "chosen_id": f"c{one}", "rejected_id": f"r{one}", "model": model,
-        })  # fmt: skip
+    for number in range(count):
+        asked = prompt(f"Question {number}?")
+        yes, no = (
+            answer(asked["prompt_id"], text, prompt=asked["prompt"])
+            for text in (f"Yes {number}.", "No.")
+        )
+        rows.append(preferred(yes, no, model=model))
     return Rows.of(PAIRS, rows)
 
 
 def some_examples(count: int = 4) -> Rows:
-    rows = []
-    for one in range(count):
-        prompt: Any = says("user", f"Question {one}?")
-        rows.append({
-            "example_id": f"{one}", "kind": "ift", "prompt_id": prompt_id(prompt),
-            "prompt": prompt, "completion": says("assistant", f"Yes {one}."),
-        })  # fmt: skip
+    rows = [example(f"Question {number}?", f"Yes {number}.") for number in range(count)]
     return Rows.of(EXAMPLES, rows)
 
 
 def held_out(text: str) -> Rows:
-    prompt: Any = says("user", text)
-    row = {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "human"}
-    return Rows.of(PROMPTS, [row])
+    return prompts(text)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from builders import judged
 from srlm_data.core import rows as rows_module
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import JUDGMENTS
@@ -13,12 +14,12 @@ from srlm_data.store import _ordering, shards
 def judgments(count):
     """Rows in order."""
     return [
-        {
-            "judgment_id": f"j{number:05d}", "candidate_id": f"c{number // 3:05d}",
-            "prompt_id": f"p{number // 12:05d}", "repeat": number % 3, "state": "parsed",
-            "score": 1.0, "text": "Score: 1", "template": "t",
-        }
+        row
         for number in range(count)
+        for row in judged(
+            {"candidate_id": f"c{number // 3:05d}", "prompt_id": f"p{number // 12:05d}"},
+            1.0, judgment_id=f"j{number:05d}", repeat=number % 3, text="Score: 1",
+        )
     ]  # fmt: skip
 
 

@@ -9,24 +9,16 @@ import duckdb
 import polars
 import pytest
 
-from srlm_data.core import ids, schema
+from builders import answer, prompt
 from srlm_data.core import rows as rows_module
+from srlm_data.core import schema
 from srlm_data.core.errors import BusyError, DataError, StoreError
-from srlm_data.core.ids import prompt_id
 from srlm_data.core.rows import Rows
 from srlm_data.store import Store, _ordering, shards
 
 
-def prompt(text):
-    turns = [{"role": "user", "content": text}]
-    return {"prompt_id": prompt_id(turns), "prompt": turns, "source": "test"}
-
-
 def candidate(of, response, sample=0):
-    return {
-        "candidate_id": ids.row_id(of["prompt_id"], response), "prompt_id": of["prompt_id"],
-        "prompt": of["prompt"], "response": response, "sample": sample, "source": "human",
-    }  # fmt: skip
+    return answer(of["prompt_id"], response, prompt=of["prompt"], sample=sample)
 
 
 @pytest.fixture

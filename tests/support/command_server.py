@@ -1,14 +1,15 @@
 """Runs commands in processes of their own, without the second that Python and Arrow take to begin.
 
-    python tests/support/command_server.py
+    python tests/support/command_server.py [MODULE...]
 
-It imports what nearly every command imports, and forks for each command that it reads: a line of
-JSON with its arguments, folder and environment, the files for what it prints, and a pipe for how it
-ends. Nothing of a command is left for the next one.
+It imports what nearly every command imports, and these modules, and forks for each command that it
+reads: a line of JSON with its arguments, folder and environment, the files for what it prints, and
+a pipe for how it ends. Nothing of a command is left for the next one.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -59,6 +60,8 @@ def reap(*_: object) -> None:
 
 
 if __name__ == "__main__":
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     signal.signal(signal.SIGCHLD, reap)
     for line in sys.stdin:
         if not os.fork():

@@ -22,13 +22,13 @@ AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ")
 
 
 class CommandServer:
-    """A process that forks for each command."""
+    """A process that forks for each command, once it has imported these modules too."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
         self.path = f"{ROOT}:{SUPPORT}"
         self._environment = {**os.environ, "PYTHONPATH": self.path}
         self._process = subprocess.Popen(
-            [sys.executable, str(SUPPORT / "command_server.py")],
+            [sys.executable, str(SUPPORT / "command_server.py"), *modules],
             env=self._environment,
             stdin=subprocess.PIPE,
             text=True,
@@ -90,8 +90,8 @@ class CommandServer:
 
 
 @contextlib.contextmanager
-def serve() -> Iterator[CommandServer]:
-    server = CommandServer()
+def serve(*modules: str) -> Iterator[CommandServer]:
+    server = CommandServer(*modules)
     try:
         yield server
     finally:

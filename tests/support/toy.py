@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from srlm_data.core import ids, schema
+from builders import models, prompt
+from srlm_data.core import schema
 from srlm_data.core.config import Config, Runtime
 from srlm_data.core.errors import EngineError
-from srlm_data.core.messages import user
 from srlm_data.core.rows import Models, Prompts, Rows
 from srlm_data.engines.protocol import Completion, Request, response_keys
 
@@ -75,8 +75,7 @@ class ToyModel(Config):
 
 def toy_model(config: ToyModel) -> Models:
     """Name a model whose weights nobody reads."""
-    row = {"model": config.weights, "method": "checkpoint", "location": "path:/"}
-    return Rows.of(schema.MODELS, [row])
+    return models(config.weights)
 
 
 class ToyPrompts(Config):
@@ -91,8 +90,7 @@ def toy_prompts(config: ToyPrompts) -> Prompts:
         for i in range(config.n):
             if i == config.kill_after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            prompt = user(f"Tell me about number {i}")
-            yield {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "toy"}
+            yield prompt(f"Tell me about number {i}", source="toy")
 
     return Rows.stream(schema.PROMPTS, rows())
 

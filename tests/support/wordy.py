@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from srlm_data.core import ids, schema
+from builders import prompt
+from srlm_data.core import schema
 from srlm_data.core.config import Config, Expected
-from srlm_data.core.messages import user
 from srlm_data.core.rows import Prompts, Rows
 from srlm_data.engines.protocol import Completion, Request
 
@@ -38,8 +38,7 @@ def wordy_prompts(config: WordyPrompts) -> Prompts:
 
     def rows() -> Iterator[dict[str, Any]]:
         for i in range(config.n):
-            prompt = user(_text(i, config.words))
-            yield {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "wordy"}
+            yield prompt(_text(i, config.words), source="wordy")
 
     return Rows.stream(schema.PROMPTS, rows())
 

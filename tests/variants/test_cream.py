@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import made
+from builders import judged_answers, models
 from srlm_data.core import schema
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
@@ -53,20 +53,16 @@ def shop(tmp_path_factory):
 
 
 def model(name):
-    return Rows.of(schema.MODELS, [{"model": name, "method": "checkpoint", "location": name}])
+    return models(name, location=name)
 
 
 def judged(texts):
     """One candidate, and its judgments of these texts."""
-    candidates, _ = made({"p": [[]]})
-    rows = [
-        {
-            "judgment_id": f"j{repeat}", "candidate_id": "p0", "prompt_id": "p", "repeat": repeat,
-            "text": text, "template": row_id(TEMPLATE.text), "model": "m1", "score": score,
-            "state": "unparsed" if score is None else "parsed",
-        }
-        for repeat, (text, score) in enumerate(texts)
-    ]  # fmt: skip
+    scores = [score for _, score in texts]
+    candidates, judgments = judged_answers(
+        {"p": [scores]}, template=row_id(TEMPLATE.text), model="m1"
+    )
+    rows = [{**row, "text": text} for row, (text, _) in zip(judgments.dicts(), texts, strict=True)]
     return candidates, Rows.of(schema.JUDGMENTS, rows)
 
 
@@ -158,7 +154,7 @@ def test_scores_that_begin_alike_are_refused(shop):
 
 
 def test_an_answer_that_training_made_likelier_is_rewarded(shop):
-    candidates, _ = made({"p": [[], [], []], "q": [[]]})
+    candidates, _ = judged_answers({"p": [[], [], []], "q": [[]]})
     rows = list(
         intrinsic_rewards(IntrinsicRewards(), candidates, model("m1"), model("m0"), shop).dicts()
     )
@@ -173,7 +169,9 @@ def test_an_answer_that_training_made_likelier_is_rewarded(shop):
 
 
 def scores(given):
-    return made({prompt: [[score] for score in answers] for prompt, answers in given.items()})
+    return judged_answers(
+        {prompt: [[score] for score in answers] for prompt, answers in given.items()}
+    )
 
 
 def smoothed(now, before, **config):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from builders import reply, tree
+from builders import models, prompts, reply, tree
 from fakes import FakeEngine
 from srlm_data.core import ids, schema
 from srlm_data.core.rows import Drops, Rows
@@ -17,7 +17,7 @@ from srlm_data.steps.seed import ReadMessages, read_messages
 from srlm_data.steps.sql import Sql, sql
 from srlm_data.variants.dialogues import SelectDialogues, select_dialogues
 
-MODEL = Rows.of(schema.MODELS, [{"model": "fake", "method": "checkpoint", "location": "path:/"}])
+MODEL = models()
 ODD = [
     {"role": "system", "content": "Be brief.\n\n  Keep {this} as it is. "},
     {"role": "user", "content": "What is the time? </response>"},
@@ -109,10 +109,7 @@ def through_all_stages(prompts):
 
 
 def test_system_messages_and_tool_text_go_through_every_stage_untouched():
-    prompts = Rows.of(
-        schema.PROMPTS, [{"prompt_id": ids.prompt_id(ODD), "prompt": ODD, "source": "given"}]
-    )
-    asked, judged, [row] = through_all_stages(prompts)
+    asked, judged, [row] = through_all_stages(prompts(ODD))
     assert [list(request.messages) for request in asked] == [ODD] * 3
     assert row["prompt"] == ODD
     assert row["chosen"][0]["role"] == "assistant"

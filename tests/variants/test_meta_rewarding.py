@@ -2,11 +2,11 @@
 
 import pytest
 
-from builders import made
+from builders import example, judged_answers
 from srlm_data.core import ids, schema
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
-from srlm_data.core.messages import assistant, user
+from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
 from srlm_data.core.templates import Template, load
 from srlm_data.variants.meta_rewarding import (
@@ -21,10 +21,9 @@ CONFIG = SelectUncertain(template=TEMPLATE)
 
 
 def judged(scores):
-    candidates, judgments = made(scores)
+    candidates, judgments = judged_answers(scores, template=row_id(TEMPLATE.text), model="m")
     rows = judgments.table().to_pylist()
     for row in rows:
-        row["template"], row["model"] = row_id(TEMPLATE.text), "m"
         row["text"] = f"Text of {row['judgment_id']}.\nScore: {row['score']}"
     return candidates, Rows.of(schema.JUDGMENTS, rows)
 
@@ -55,10 +54,7 @@ def test_judgments_of_another_template_are_refused():
 def test_a_judgment_that_fits_the_humans_is_the_better_one_in_both_orders():
     _, judgments = judged({"p": [[5, 2, 5]], "q": [[3, 3]]})
     eft = Rows.of(schema.EXAMPLES, [
-        {
-            "example_id": identity, "kind": "eft", "prompt": user(f"judge {identity}"),
-            "completion": assistant("x"), "prompt_id": identity, "source_id": f"{identity}0/0",
-        }
+        example(f"judge {identity}", kind="eft", prompt_id=identity, source_id=f"{identity}0/0")
         for identity in ("p", "q")
     ])  # fmt: skip
     template = load("meta_judge_brief")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from builders import made
+from builders import judged_answers
 from srlm_data.core import schema
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows
@@ -11,7 +11,9 @@ from srlm_data.variants.pair_across import PairAcross, pair_across
 
 def side(name, scores, texts=None):
     """Candidates and judgments of one side; ids begin with its name."""
-    candidates, judgments = (rows.table().to_pylist() for rows in made(scores, model=name))
+    candidates, judgments = (
+        rows.table().to_pylist() for rows in judged_answers(scores, model=name)
+    )
     for row in candidates:
         row["response"] = (texts or {}).get(row["candidate_id"], f"{name} {row['response']}")
     for row in (*candidates, *judgments):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from builders import made
+from builders import judged_answers, scored
 from srlm_data import report
 from srlm_data.analysis import figures as shown
 from srlm_data.core import schema
@@ -25,22 +25,16 @@ GIVEN = {"p": [[5], [3], [1]], "q": [[2], [2]], "r": [[None], [4], [0]]}
 
 def scores(judgments, method="wins"):
     """The same scores, said by nobody."""
-    return Rows.of(
-        schema.SCORES,
-        [
-            {
-                "score_id": row["judgment_id"],
-                "method": method,
-                **{name: row[name] for name in ("candidate_id", "prompt_id", "score")},
-            }
-            for row in judgments.dicts()
-        ],
-    )
+    rows = [
+        scored(row, row["score"], score_id=row["judgment_id"], method=method)
+        for row in judgments.dicts()
+    ]
+    return Rows.of(schema.SCORES, rows)
 
 
 @pytest.mark.parametrize("rule", ["best_worst", "all_pairs", "length_controlled"])
 def test_scores_pair_as_equal_judgments_do(rule):
-    candidates, judgments = made(GIVEN)
+    candidates, judgments = judged_answers(GIVEN)
     judged = pair(Pair(rule=rule), candidates, judgments)
     scored = pair(Pair(rule=rule), candidates, scores(judgments))
     assert list(scored.dicts()) == list(judged.dicts())
@@ -48,7 +42,7 @@ def test_scores_pair_as_equal_judgments_do(rule):
 
 
 def test_scores_decide_across_two_sides():
-    candidates, judgments = made(GIVEN)
+    candidates, judgments = judged_answers(GIVEN)
     sides = [rows for rows in (judgments, scores(judgments)) for _ in range(2)]
     judged, scored = (
         pair_across(PairAcross(), candidates, candidates, *sides[place : place + 2]).table()
@@ -59,7 +53,7 @@ def test_scores_decide_across_two_sides():
 
 
 def test_scores_are_measured_against_human_ranks_under_the_name_of_their_method():
-    candidates, judgments = made({"p": [[5], [3], [1]]})
+    candidates, judgments = judged_answers({"p": [[5], [3], [1]]})
     ranked = candidates.table().to_pylist()
     for row in ranked:
         row |= {"rank": row["sample"], "source": "human", "split": "eval", "model": None}
@@ -70,7 +64,7 @@ def test_scores_are_measured_against_human_ranks_under_the_name_of_their_method(
 
 
 def test_two_models_are_compared_by_scores():
-    ours, judgments = made({"p": [[5]], "q": [[1]]}, model="ours")
+    ours, judgments = judged_answers({"p": [[5]], "q": [[1]]}, model="ours")
     theirs = ours.table().to_pylist()
     for row in theirs:
         row |= {"candidate_id": f"their {row['candidate_id']}", "response": "?", "model": "theirs"}
@@ -89,7 +83,7 @@ def test_two_models_are_compared_by_scores():
 
 
 def test_answers_are_described_by_scores():
-    candidates, judgments = made({"p": [[5], [3]]})
+    candidates, judgments = judged_answers({"p": [[5], [3]]})
     rows = describe_answers(DescribeAnswers(), candidates, scores(judgments))
     figures = {row["metric"]: row["value"] for row in rows.dicts()}
     assert figures["answer_mean_score"] == 4
@@ -132,7 +126,7 @@ def test_what_returns_two_types_is_no_step():
 
 def test_a_report_counts_no_score_as_a_judgment(tmp_path):
     store = Store(tmp_path / "store")
-    candidates, judgments = made(GIVEN)
+    candidates, judgments = judged_answers(GIVEN)
     answers = store.commit("own.candidates", candidates, identity={"n": 1}, inputs=[])
     scored = store.commit(
         "own.scores", scores(judgments), identity={"n": 2}, inputs=[("candidates", answers)]
@@ -155,7 +149,7 @@ def test_a_report_counts_no_score_as_a_judgment(tmp_path):
 
 
 def test_an_elo_rating_says_what_gave_it():
-    candidates, _ = made({"p": [[], []]})
+    candidates, _ = judged_answers({"p": [[], []]})
     row = {
         "comparison_id": "c", "prompt_id": "p", "first_id": "p0", "second_id": "p1",
         "first_model": "m", "second_model": "m", "swapped": False, "state": "parsed",

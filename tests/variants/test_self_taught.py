@@ -1,28 +1,24 @@
 """Instructions made into others, and what of a completion is taken."""
 
+from builders import models, prompts
 from fakes import FakeEngine
-from srlm_data.core import ids, schema
+from srlm_data.core import ids
 from srlm_data.core.messages import user
-from srlm_data.core.rows import Rows
 from srlm_data.engines.protocol import Completion
 from srlm_data.variants.self_taught import RewritePrompts, rewrite_prompts
 
-MODEL = Rows.of(schema.MODELS, [{"model": "fake", "method": "checkpoint", "location": "path:/"}])
+MODEL = models()
 
 
 def modified(replies):
     """The modified prompts of ``{prompt: completion}``."""
-    prompts = Rows.of(schema.PROMPTS, [
-        {"prompt_id": ids.prompt_id(user(text)), "prompt": user(text), "source": "given"}
-        for text in replies
-    ])  # fmt: skip
 
     def reply(request):
         [text] = [text for text in replies if f"\n{text}\n" in request.messages[0]["content"]]
         given = replies[text]
         return given if isinstance(given, str) else Completion(request, *given)
 
-    return rewrite_prompts(RewritePrompts(), prompts, MODEL, FakeEngine(reply))
+    return rewrite_prompts(RewritePrompts(), prompts(*replies), MODEL, FakeEngine(reply))
 
 
 def test_the_first_line_is_taken_without_its_list_mark_and_names_its_origin():

@@ -180,7 +180,7 @@ def test_an_answer_is_on_disk_in_a_moment_however_long_the_next_one_takes(tmp_pa
             asked = list(requests)
             for request in asked:
                 yield Completion(request, "text", "stop", 1, 1)
-            end = time.monotonic() + 20 * _writer.FLUSH_SECONDS
+            end = time.monotonic() + 60  # the disk may be slow, and this batch is slower
             with ResponseCache(tmp_path, "another process", "fake") as other:
                 while time.monotonic() < end and found[-1:] != [3]:
                     found.append(len(other.find(asked)))
@@ -239,6 +239,8 @@ def test_starting_the_engine_is_not_answering(tmp_path: Path) -> None:
 
     with ResponseCache(tmp_path, "step", "fake") as answers:
         recording = CachedEngine(open_engine, answers, lambda usage: None)
+        began = time.monotonic()
         list(recording.generate(requests(1, 2)))
+        passed = time.monotonic() - began
     assert recording.usage.load_seconds >= 0.3
-    assert recording.usage.seconds < recording.usage.load_seconds
+    assert 0 < recording.usage.seconds <= passed - recording.usage.load_seconds
