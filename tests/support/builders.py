@@ -164,7 +164,7 @@ def judgments(*rows: list[Row]) -> Rows:
     return Rows.of(schema.JUDGMENTS, [row for part in rows for row in part])
 
 
-def judged_answers(scores, texts=None, model="m", **columns):
+def judged_answers(scores, texts=None, model="m", judge=None, **columns):
     """Candidates and judgments from ``{prompt: [[score of each judgment] of each answer]}``.
 
     Their ids can be read: ``p0`` is the first answer to ``p``, ``p0/1`` its second judgment.
@@ -180,7 +180,7 @@ def judged_answers(scores, texts=None, model="m", **columns):
             candidates.append(row)
             judgments += [
                 judgment | {"judgment_id": f"{identity}/{judgment['repeat']}"}
-                for judgment in judged(row, *of_one, **{"model": None} | columns)
+                for judgment in judged(row, *of_one, model=judge, **columns)
             ]
     return Rows.of(schema.CANDIDATES, candidates), Rows.of(schema.JUDGMENTS, judgments)
 

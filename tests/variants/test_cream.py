@@ -60,7 +60,7 @@ def judged(texts):
     """One candidate, and its judgments of these texts."""
     scores = [score for _, score in texts]
     candidates, judgments = judged_answers(
-        {"p": [scores]}, template=row_id(TEMPLATE.text), model="m1"
+        {"p": [scores]}, template=row_id(TEMPLATE.text), judge="m1"
     )
     rows = [{**row, "text": text} for row, (text, _) in zip(judgments.dicts(), texts, strict=True)]
     return candidates, Rows.of(schema.JUDGMENTS, rows)

@@ -21,7 +21,7 @@ CONFIG = SelectUncertain(template=TEMPLATE)
 
 
 def judged(scores):
-    candidates, judgments = judged_answers(scores, template=row_id(TEMPLATE.text), model="m")
+    candidates, judgments = judged_answers(scores, template=row_id(TEMPLATE.text), judge="m")
     rows = judgments.table().to_pylist()
     for row in rows:
         row["text"] = f"Text of {row['judgment_id']}.\nScore: {row['score']}"
