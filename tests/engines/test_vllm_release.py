@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from checkout import ROOT
-from vllm_server import on_one_core
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 pytest.importorskip("vllm")
@@ -24,10 +23,9 @@ pytest.importorskip("vllm")
 def in_turn(folder: Path, processes: str, *parts: str) -> list[Any]:
     env = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": processes, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(ROOT / "tests" / "support" / "one_after_another.py")]
-    with on_one_core():
-        done = subprocess.run(
-            [*command, str(folder), *parts], env=env, capture_output=True, text=True, check=False
-        )
+    done = subprocess.run(
+        [*command, str(folder), *parts], env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     found: list[Any] = json.loads(done.stdout.splitlines()[-1])
     return found
