@@ -75,7 +75,7 @@ def test_a_health_check_names_the_score_that_the_query_counts(store: Store) -> N
     [
         ("score_distributions", {"overview", "SCORES", "states", "ties", "wilson"}),
         ("judge_quality", {"APART", "self_agreement", "score_by_length"}),
-        ("comparing_iterations", {"overview", "MARGINS"}),
+        ("comparing_iterations", {"overview", "histogram"}),
     ],
 )
 def test_notebooks_take_what_they_show_from_the_figures(notebook: str, names: set[str]) -> None:
