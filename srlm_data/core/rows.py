@@ -331,9 +331,7 @@ def _of_columns(
 ) -> pa.RecordBatch:
     schema = dataset_type.schema
     if unknown := columns.keys() - set(schema.names):
-        raise TypeError(
-            f"{dataset_type.name} has no column {sorted(unknown)}; it has {schema.names}"
-        )
+        raise TypeError(f"{dataset_type.name} has no column {sorted(unknown)}, but {schema.names}")
     rows = len(next(iter(columns.values()))) if rows is None else rows
     arrays = []
     for field in schema:

@@ -25,11 +25,8 @@ class Scale(NamedTuple):
     def points(self) -> range | None:
         """The whole numbers of the scale, where its bounds are whole and there are not too many."""
         whole = float(self.low).is_integer() and float(self.high).is_integer()
-        return (
-            range(int(self.low), int(self.high) + 1)
-            if whole and self.high - self.low <= _MANY
-            else None
-        )
+        few = whole and self.high - self.low <= _MANY
+        return range(int(self.low), int(self.high) + 1) if few else None
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}"

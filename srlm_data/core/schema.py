@@ -101,9 +101,7 @@ def type_text(kind: pa.DataType) -> str:
     if pa.types.is_struct(kind):
         return f"struct<{', '.join(f'{field.name}: {type_text(field.type)}' for field in kind)}>"
     if kind not in _TEXTS:
-        raise TypeError(
-            f"a column of type {kind} has no canonical form; no dataset type declares one"
-        )
+        raise TypeError(f"type {kind} has no canonical form; no dataset type has such a column")
     return _TEXTS[kind]
 
 

@@ -21,7 +21,6 @@ class Table:
     def _repr_html_(self) -> str:
         heading, rows = self.cells()
         head = "".join(f"<th>{escape(cell)}</th>" for cell in heading)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-        )
+        lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -52,13 +52,3 @@ def world(seed: int = WORLD_SEED) -> World:
                 truth[thing, attribute] = rng.choice(VALUES[attribute])
             truth[thing, "kind"] = kind
     return World(seed, truth)
-
-
-def attribute_of(value: str) -> str | None:
-    """Name the attribute that this word is a value of, if any."""
-    return _ATTRIBUTE_OF.get(value.lower())
-
-
-_ATTRIBUTE_OF: Final = {
-    value.lower(): attribute for attribute, values in VALUES.items() for value in values
-}

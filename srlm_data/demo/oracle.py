@@ -11,16 +11,7 @@ import functools
 import re
 from typing import Final
 
-from srlm_data.demo.facts import (
-    ATTRIBUTES,
-    KINDS,
-    THINGS,
-    VALUES,
-    WORDS,
-    WORLD_SEED,
-    attribute_of,
-    world,
-)
+from srlm_data.demo.facts import ATTRIBUTES, KINDS, THINGS, VALUES, WORDS, WORLD_SEED, world
 from srlm_data.demo.language import OPENERS, PHRASINGS, Question, true_answer
 
 LONGEST_CONCISE: Final = 9  # words: the longest plain sentence of the world has eight
@@ -29,6 +20,9 @@ _VERBS: Final = frozenset(
     "is are was has have belongs belong comes begins starts ends reads sits lies lives stands "
     "stays find finds keep keeps kept owns own means says would can".split()
 )
+_ATTRIBUTE_OF: Final = {
+    value.lower(): attribute for attribute, values in VALUES.items() for value in values
+}
 _THINGS: Final = frozenset(THINGS)
 _WORDS: Final = frozenset(WORDS)
 
@@ -132,7 +126,7 @@ def _on_topic(question: Question, words: list[str]) -> bool:
     if question.task in ATTRIBUTES:
         if things:
             return question.thing in things
-        return any(attribute_of(word) is not None for word in words)
+        return any(word in _ATTRIBUTE_OF for word in words)
     if question.task == "pick":
         return bool(things & set(question.words)) or "words" in words or question.kind in words
     return not things and (
@@ -159,7 +153,7 @@ def _concise(question: Question, reply: str, words: list[str]) -> bool:
     """One sentence, few words, and nothing said twice or beyond what was asked."""
     if len(_sentences(reply)) != 1 or len(words) > LONGEST_CONCISE:
         return False
-    values = [word for word in words if attribute_of(word) not in (None, "kind")]
+    values = [word for word in words if _ATTRIBUTE_OF.get(word) not in (None, "kind")]
     answers = [word for word in words if word in _WORDS or word in _THINGS]
     if question.task in ATTRIBUTES:
         kinds = [word for word in words if word in KINDS] if question.task == "kind" else []

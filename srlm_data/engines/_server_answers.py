@@ -62,9 +62,8 @@ def read_answer(request: Request, answer: Any) -> Completion:
     if reason in _FAILED:
         error = f"the server ended it with '{reason}'"
         return Completion(request, "", "error", *tokens, error=error, error_kind=reason)
-    read, written = (
-        _object(usage.get(f"{name}_tokens_details")) for name in ("prompt", "completion")
-    )
+    read = _object(usage.get("prompt_tokens_details"))
+    written = _object(usage.get("completion_tokens_details"))
     return Completion(
         request,
         text,

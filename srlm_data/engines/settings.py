@@ -110,9 +110,7 @@ class TransformersEngine(_Engine):
     """Batched generation with transformers, on a CPU or a GPU."""
 
     kind: Literal["transformers"] = "transformers"
-    batch_size: int = Field(
-        default=64, ge=1, description="Most requests that are answered at a time."
-    )
+    batch_size: int = Field(default=64, ge=1, description="Most requests answered at a time.")
     dtype: _Dtype = "auto"
     device: str = Field(
         default="auto",
@@ -141,9 +139,7 @@ class VllmEngine(_Engine):
     kv_cache_memory_bytes: int | None = Field(
         default=None, ge=1, description="Size of the key-value cache in bytes; overrides the share."
     )
-    tensor_parallel_size: int = Field(
-        default=1, ge=1, description="GPUs that hold the model together."
-    )
+    tensor_parallel_size: int = Field(default=1, ge=1, description="GPUs that share the model.")
     enforce_eager: bool | None = Field(
         default=None, description="Skip compilation and CUDA graphs; unset: only on a CPU."
     )
@@ -199,9 +195,7 @@ class OpenaiEngine(_Engine):
     )
     concurrency: int = Field(default=64, ge=1, description="Most requests that are sent at a time.")
     timeout: float = Field(default=600, gt=0, description="Seconds that one try may take.")
-    connect_timeout: float = Field(
-        default=30, gt=0, description="Seconds that a connection may take."
-    )
+    connect_timeout: float = Field(default=30, gt=0, description="Seconds to connect in.")
     retries: int = Field(
         default=5, ge=0, description="Further tries of a request that may itself be at fault."
     )

@@ -42,9 +42,7 @@ class Lora(Config):
     rank: int = Field(16, gt=0, description="rank of the adapters")
     alpha: float = Field(32, gt=0, description="scale of the adapters; they add alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the adapters")
-    targets: str | list[str] = Field(
-        "all-linear", description="names of the modules that get an adapter"
-    )
+    targets: str | list[str] = Field("all-linear", description="modules that get an adapter")
 
 
 class Training(Config):

@@ -162,15 +162,14 @@ class Store:
         It is an accepted one if there is one, else the one that lacks the fewest answers.
         ``identity`` is what decides the rows of the step when no request fails.
         """
-        unfinished = []
+        unfinished: list[Manifest] = []
         for version in self.versions(name):
             with contextlib.suppress(StoreError):  # a damaged one is made anew
                 manifest = self.manifest(name, version)
                 if manifest.failures and manifests.step_identity(manifest.identity) == identity:
                     unfinished.append(manifest)
-        return min(
-            unfinished, key=lambda manifest: (not manifest.accepted, manifest.failed), default=None
-        )
+        unfinished.sort(key=lambda manifest: (not manifest.accepted, manifest.failed))
+        return unfinished[0] if unfinished else None
 
     def rows(self, manifest: Manifest, *, proven: bool = False) -> Rows:
         """The rows of a version, read lazily from its files; DamagedError where one is damaged.

@@ -52,9 +52,8 @@ def check(dataset_type: DatasetType, files: list[Path], parents: list[Rows]) -> 
                 "Fix the step that made it."
             )
         for column, parent in dataset_type.parents.items():
-            _refuse_orphans(
-                connection, dataset_type, column, [r for r in parents if r.type.name == parent]
-            )
+            of_type = [rows for rows in parents if rows.type.name == parent]
+            _refuse_orphans(connection, dataset_type, column, of_type)
 
 
 def _broken(
@@ -87,7 +86,6 @@ def _refuse_orphans(
     ).fetchone()
     if orphan:
         raise DataError(
-            f"{dataset_type.name}: every '{column}' must be in what the step read, "
-            "found the orphan "
-            f"{orphan[0]}. Join by id, never by position."
+            f"{dataset_type.name}: every '{column}' must be in what the step read, found the "
+            f"orphan {orphan[0]}. Join by id, never by position."
         )

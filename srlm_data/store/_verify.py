@@ -57,16 +57,15 @@ def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
 def of_version(store: Store, manifest: Manifest) -> list[Fault]:
     """Every fault of one version."""
     path = store.folder(manifest.name, manifest.version)
-    faults = [
-        Fault("version", path, sentence, manifest.name) for sentence in store.verify(manifest)
-    ]
+    name, sentences = manifest.name, store.verify(manifest)
+    faults = [Fault("version", path, sentence, name) for sentence in sentences]
     if manifest.type == MODELS.name and not faults:
         for row in store.rows(manifest).dicts():
             try:
                 identity.locate(row["location"], store.root)
             except DamagedError:
                 gone = f"{manifest.ref}: its model {row['location']} is not there."
-                faults.append(Fault("version", path, gone, manifest.name))
+                faults.append(Fault("version", path, gone, name))
             except StoreError:  # a place that only the engine of this model may know
                 continue
     return faults

@@ -5,6 +5,7 @@ Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STO
 
 from __future__ import annotations
 
+import itertools
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +60,10 @@ def verify(*refs: str, quarantine: bool = False, store: Place = None) -> VerifyR
     alone = access.alone(opened.root) if quarantine else nullcontext()
     with filesystem.refusals(opened.root), alone:
         if refs:
+            counts["version"] = len(refs)
             manifests = [opened.resolve(ref) for ref in refs]
-            counts["version"] = len(manifests)
-            faults = [
-                fault
-                for manifest in manifests
-                for fault in verification.of_version(opened, manifest)
-            ]
+            of_each = [verification.of_version(opened, manifest) for manifest in manifests]
+            faults = list(itertools.chain.from_iterable(of_each))
         else:
             faults = list(verification.faults(opened, counts))
         outcomes = [verification.put_aside(opened, fault) for fault in faults if quarantine]
