@@ -10,13 +10,8 @@ from pydantic import Field
 from srlm_data.core.config import Config
 from srlm_data.engines.protocol import DRAWING, Sampling
 
-_FURTHER: Final = (
-    *DRAWING,
-    "chat_template_kwargs",
-    "reasoning_effort",
-    "reasoning_budget",
-    "reasoning_marks",
-)
+_REASONING: Final = ("reasoning_effort", "reasoning_budget", "reasoning_marks")
+_FURTHER: Final = (*DRAWING, "chat_template_kwargs", *_REASONING)
 
 
 class SamplingConfig(Config):
@@ -29,33 +24,21 @@ class SamplingConfig(Config):
     temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
     max_tokens: int = Field(1024, ge=1, description="Longest response, in tokens.")
-    top_k: int | None = Field(
-        None, ge=1, description="Draw from so many of the likeliest tokens; unset: from all."
-    )
+    top_k: int | None = Field(None, ge=1, description="Draw from so many of the likeliest tokens.")
     min_p: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="Draw from tokens at least so likely, as a share of the likeliest.",
+        None, ge=0, le=1, description="Draw from tokens of this share of the likeliest's chance."
     )
     repetition_penalty: float | None = Field(
-        None,
-        gt=0,
-        description="Above 1 it makes tokens of the prompt and the response less likely.",
+        None, gt=0, description="Above 1, tokens of the prompt and the response are less likely."
     )
     presence_penalty: float | None = Field(
         None, ge=-2, le=2, description="Taken from a token's logit if the response has it."
     )
     frequency_penalty: float | None = Field(
-        None,
-        ge=-2,
-        le=2,
-        description="Taken from a token's logit each time that the response has it.",
+        None, ge=-2, le=2, description="Taken each time that the response has it."
     )
-
     chat_template_kwargs: dict[str, Any] | None = Field(
-        None,
-        description="Told the chat template beside the conversation: {enable_thinking: false}.",
+        None, description="Told the chat template as well: {enable_thinking: false}."
     )
     reasoning_effort: str | None = Field(
         None, min_length=1, description="How much to think, as the model knows it: low, high."
@@ -69,12 +52,8 @@ class SamplingConfig(Config):
 
     def identity(self) -> dict[str, Any]:
         """The fields that decide the rows; further settings only where they are set."""
-        identity = super().identity()
-        return {
-            name: identity[name]
-            for name in identity
-            if name not in _FURTHER or identity[name] is not None
-        }
+        fields = super().identity().items()
+        return {name: value for name, value in fields if name not in _FURTHER or value is not None}
 
     def sampling(
         self,

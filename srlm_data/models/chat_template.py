@@ -10,8 +10,11 @@ what is trained of it is saved with it.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -23,13 +26,39 @@ from srlm_data.core import templates
 from srlm_data.core.config import base_folder
 from srlm_data.core.templates import Template
 from srlm_data.models.identity import CHAT_TEMPLATE
-from srlm_data.models.template_probe import describe_fault
 
 _SHIPPED: Final = Path(__file__).parent / "templates" / "*.jinja"
 _FOLD: Final = "fold.jinja.part"
 _OLDER: Final = (CHAT_TEMPLATE, "chat_template.json", "additional_chat_templates")
 _MARK: Final = re.compile(r"<\|\w+\|>|<\w+_of_turn>")
 _ANSWER: Final = "answer5150"
+
+
+SECONDS: Final = 3
+MEMORY: Final = 1 << 30
+
+_TOO_LONG: Final = f"that takes over {SECONDS} seconds for three turns"
+_TOO_MUCH: Final = f"that takes over {MEMORY >> 30} GiB of memory for three turns"
+_PROGRAM: Final = f"""
+import re, resource, sys
+from jinja2 import meta
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+resource.setrlimit(resource.RLIMIT_CPU, ({SECONDS}, {SECONDS}))
+resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
+text = re.sub(r"{{%-?\\s*(end)?generation\\s*-?%}}", "", sys.stdin.read())
+turns = [{{"role": role, "content": "?"}} for role in ("user", "assistant", "user")]
+try:
+    environment = ImmutableSandboxedEnvironment(extensions=[loopcontrols])
+    if list(meta.find_referenced_templates(environment.parse(text))):
+        sys.exit(78)
+    values = dict(messages=turns, add_generation_prompt=True, bos_token="", eos_token="")
+    environment.from_string(text).render(values)
+except (MemoryError, OverflowError):
+    sys.exit(77)
+except Exception:
+    pass  # whoever uses it says so
+"""
 
 
 def shipped() -> list[str]:
@@ -88,6 +117,28 @@ def dress(folder: Path, template: str, target: Path) -> Path:
             copy.symlink_to(file.resolve())
     (target / CHAT_TEMPLATE).write_text(template + "\n", encoding="utf-8")
     return target
+
+
+@functools.cache
+def describe_fault(template: str) -> str | None:
+    """Return why a template is not to be used, a phrase ("that ..."); None where it can be.
+
+    A template is a program of whoever made the model. No sandbox bounds how long it loops and how
+    much text it multiplies, so it is tried in a process that may take little.
+    """
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-I", "-c", _PROGRAM],
+            input=template.encode(errors="replace"),
+            capture_output=True,
+            timeout=SECONDS * 4,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return _TOO_LONG
+    if probe.returncode < 0:  # by the signal of a limit
+        return _TOO_LONG
+    return {77: _TOO_MUCH, 78: "that includes another file"}.get(probe.returncode)
 
 
 def end_of_turn(tokenizer: Any) -> str:

@@ -37,7 +37,7 @@ from srlm_data.engines.settings import (
     list_served_models,
 )
 from srlm_data.models import identity
-from srlm_data.models.template_probe import describe_fault
+from srlm_data.models.chat_template import describe_fault
 from srlm_data.models.training import Training
 from srlm_data.pipeline.plan import Planned
 from srlm_data.pipeline.recipe import Dataset

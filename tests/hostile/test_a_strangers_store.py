@@ -19,8 +19,8 @@ from checkout import Cli
 from srlm_data.analysis.query import connect, refused, run
 from srlm_data.core import checked_json
 from srlm_data.core.errors import RecipeError, StoreError
-from srlm_data.engines.cache import _batches, _log
-from srlm_data.engines.cache.journal import seal_journals
+from srlm_data.engines.cache import _batches
+from srlm_data.engines.cache.journal import append_frame, seal_journals
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.models import identity
 from srlm_data.pipeline.build import build
@@ -177,7 +177,7 @@ def test_a_journal_cannot_name_a_folder_elsewhere(store: Store, model: str) -> N
     file = store.root / "journal" / "stranger.log"
     file.parent.mkdir(exist_ok=True)
     completion = Completion(Request("r", (), Sampling(0.7, 0.9, 16), 0), "t", "stop", 1, 1)
-    _log.append(file, 0, _batches.encode(_batches.to_batch("s", model, [completion])))
+    append_frame(file, 0, _batches.encode(_batches.to_batch("s", model, [completion])))
     before = sorted(store.root.parent.rglob("*.parquet"))
     with pytest.raises(StoreError, match="a digest is"):
         seal_journals(store.root)

@@ -16,8 +16,8 @@ import pytest
 
 from srlm_data.core import filesystem
 from srlm_data.core.errors import DataError, StoreError
-from srlm_data.engines.cache import _batches, _log, _writer, sealed
-from srlm_data.engines.cache.journal import seal_journals
+from srlm_data.engines.cache import _batches, _writer, sealed
+from srlm_data.engines.cache.journal import append_frame, seal_journals
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.protocol import Completion, Request, Sampling, response_keys
 
@@ -65,7 +65,7 @@ def test_responses_that_version_0_1_recorded_are_found_journaled_and_sealed(tmp_
     with pa.ipc.new_stream(sink, old.schema) as stream:
         stream.write_batch(old.slice(0, 1))
     (tmp_path / "journal").mkdir()
-    _log.append(tmp_path / "journal" / "x.log", 0, sink.getvalue())
+    append_frame(tmp_path / "journal" / "x.log", 0, sink.getvalue())
     (tmp_path / "answers" / "m").mkdir(parents=True)
     draft = tmp_path / "draft"
     pq.write_table(pa.Table.from_batches([old.slice(1)]), draft)
@@ -206,7 +206,7 @@ def test_a_strangers_batch_that_lies_about_its_lengths_is_refused(tmp_path):
     lies = pa.Array.from_buffers(pa.string(), 2, [None, places, pa.py_buffer(b"x")])
     columns = [lies if name == "text" else batch.column(name) for name in batch.schema.names]
     forged = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
-    _log.append(tmp_path / "journal" / "x.log", 0, _batches.encode(forged))
+    append_frame(tmp_path / "journal" / "x.log", 0, _batches.encode(forged))
     with (
         ResponseCache(tmp_path, "step", "m") as answers,
         pytest.raises(StoreError, match="a batch that changed"),
