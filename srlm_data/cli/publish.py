@@ -30,6 +30,20 @@ if TYPE_CHECKING:
 )
 @click.option("--tag", metavar="NAME", help="Name this publication; its content's hash if not.")
 @click.option("--license", "license", metavar="ID", help="The license that you publish under.")
+@click.option(
+    "--language",
+    "languages",
+    multiple=True,
+    metavar="CODE",
+    help="Language of the texts, such as en; once for each.",
+)
+@click.option(
+    "--test-share",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Share of the prompts whose pairs and examples are the split 'test'; 0 for no such split.",
+)
 @click.option("--public", is_flag=True, help="Let everybody read a repository that is made now.")
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the card; send nothing.")
@@ -43,6 +57,8 @@ def publish(
     kind: Literal["dataset", "model"],
     tag: str | None,
     license: str | None,
+    languages: tuple[str, ...],
+    test_share: float,
     public: bool,
     pull_request: bool,
     dry_run: bool,
@@ -52,7 +68,14 @@ def publish(
     if bool(targets) == everything:
         raise click.UsageError("name what to publish, or say --all.")
     upload = srlm_data.prepare_push(
-        *targets, repo=repo, kind=kind, tag=tag, license=license, store=store
+        *targets,
+        repo=repo,
+        kind=kind,
+        tag=tag,
+        license=license,
+        languages=languages,
+        test_share=test_share,
+        store=store,
     )
     if dry_run:
         _print_upload(upload, repo, as_json=as_json)

@@ -6,7 +6,7 @@ They come in by the door that every user's own step takes.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,11 +83,7 @@ class WorldPrompts(Config):
 def world_prompts(config: WorldPrompts) -> Prompts:
     """Draw prompts for evaluation, over all things; none of them is in the trees of any seed."""
     prompts = [user(text) for text in held_out_prompts(seed=config.seed, n=config.n)]
-    rows = [
-        {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "held_out"}
-        for prompt in prompts
-    ]
-    return Rows.of(schema.PROMPTS, rows)
+    return _in_english(prompts, "held_out")
 
 
 def world_dialogues(config: WorldPrompts) -> Prompts:
@@ -96,11 +92,19 @@ def world_dialogues(config: WorldPrompts) -> Prompts:
     Half of them have a system message, and some a tool's text before the question; no question is
     one of the held-out prompts.
     """
-    rows = [
-        {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": "world"}
-        for prompt in dialogues(seed=config.seed, n=config.n)
-    ]
-    return Rows.of(schema.PROMPTS, rows)
+    return _in_english(dialogues(seed=config.seed, n=config.n), "world")
+
+
+def _in_english(prompts: Iterable[list[schema.Message]], source: str) -> Prompts:
+    rows = Rows.of(
+        schema.PROMPTS,
+        [
+            {"prompt_id": ids.prompt_id(prompt), "prompt": prompt, "source": source}
+            for prompt in prompts
+        ],
+    )
+    rows.notes["languages"] = ["en"]
+    return rows
 
 
 class Consult(Config):

@@ -38,11 +38,17 @@ class Bundle:
 
     parts: tuple[Part, ...]
 
-    @property
-    def id(self) -> str:
-        """16 hex digits that name these versions with these rows, and no others."""
+    def id(self, test_share: float) -> str:
+        """Return 16 hex digits that name these versions with these rows in these splits."""
         manifests = [part.manifest for part in self.parts]
-        return version_of({each.name: [each.version, each.content] for each in manifests})
+        versions = {each.name: [each.version, each.content] for each in manifests}
+        return version_of({"versions": versions, "test_share": test_share})
+
+    def of_type(self, dataset_type: str) -> list[Part]:
+        """Return the parts of a dataset type that have rows."""
+        return [
+            part for part in self.parts if part.manifest.type == dataset_type and part.manifest.rows
+        ]
 
     @property
     def title(self) -> str:
@@ -140,21 +146,25 @@ def refuse_private(texts: Iterable[tuple[str, str]]) -> None:
     Raises:
         HubError: a text does.
     """
-    home, host = str(Path.home()), socket.gethostname()
-    private = [_USER_FOLDER]
-    if len(home) > 1:
-        private.append(re.compile(rf"(?<![\w.]){re.escape(home)}(?![\w-])"))
-    if re.search(r"[\d.-]", host):  # a host that is called "judge" is a word like any other
-        private.append(re.compile(rf"\b{re.escape(host)}\b"))
     for where, text in texts:
         if re.search(TOKENS, text):
             raise HubError(
                 f"{where}: it holds an access token, and would be published. "
                 "Take it out of the recipe, revoke it, and build again."
             )
-        for pattern in private:
-            if match := pattern.search(text):
-                raise HubError(
-                    f"{where}: it names this machine or a folder of its user, found "
-                    f"'{match[0]}'. Take it out of the recipe and build again."
-                )
+        if place := find_place(text):
+            raise HubError(
+                f"{where}: it names this machine or a folder of its user, found "
+                f"'{place}'. Take it out of the recipe and build again."
+            )
+
+
+def find_place(text: str) -> str | None:
+    """Return a user's folder or this machine's name, where a text holds one."""
+    home, host = str(Path.home()), socket.gethostname()
+    private = [_USER_FOLDER]
+    if len(home) > 1:
+        private.append(re.compile(rf"(?<![\w.]){re.escape(home)}(?![\w-])"))
+    if re.search(r"[\d.-]", host):  # a host that is called "judge" is a word like any other
+        private.append(re.compile(rf"\b{re.escape(host)}\b"))
+    return next((match[0] for pattern in private if (match := pattern.search(text))), None)

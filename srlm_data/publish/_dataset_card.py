@@ -1,20 +1,34 @@
 """The card of a published dataset: a README.md written from manifests and rows, whole each time.
 
 The same versions in the same store give the same text, so that publishing twice changes nothing.
-It quotes no row: model text is data, and a card is a page that people trust.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from srlm_data.analysis import figures
 from srlm_data.core.controls import visible
-from srlm_data.core.schema import CANDIDATES, DATASET_TYPES, JUDGMENTS, PAIRS
+from srlm_data.core.schema import DATASET_TYPES, JUDGMENTS, PAIRS
+from srlm_data.publish import _funnel_picture as funnel_picture
 from srlm_data.publish._bundle import Bundle, Part
-from srlm_data.publish._header import default_config, header
-from srlm_data.publish._sources import cell, hub_name, license_table, licenses_of, table
+from srlm_data.publish._citation import bibtex
+from srlm_data.publish._header import default_part, header
+from srlm_data.publish._limits import limits
+from srlm_data.publish._samples import samples
+from srlm_data.publish._sources import (
+    cell,
+    describe_languages,
+    fenced,
+    hub_name,
+    languages_of,
+    license_table,
+    licenses_of,
+    table,
+)
+from srlm_data.publish._splits import Splits, describe_splits
+from srlm_data.report.funnel import steps_to
 from srlm_data.store import Store
 from srlm_data.store.graph import Graph, inputs
 
@@ -30,19 +44,15 @@ version, the model and the settings that made it. Made with srlm-data.
 
 {configs}
 
-Each config has one split, `train`. Rows name their parents: a candidate its `prompt_id`, a \
-judgment its `candidate_id`, a pair its `chosen_id` and `rejected_id`. `model` is the digest of \
-the model that wrote a row. A judgment that could not be read has a `state` and no score.
+{splits} Rows name their parents: a candidate its `prompt_id`, a judgment its `candidate_id`, a \
+pair its `chosen_id` and `rejected_id`. `model` is the digest of the model that wrote a row. A \
+judgment that could not be read has a `state` and no score.
 
-## Load it
+{language}
 
-```python
-from datasets import load_dataset
+{samples}## Load it
 
-rows = load_dataset("{repo}", "{config}", split="train", revision="{tag}")
-```
-
-TRL's `DPOTrainer` takes a config of preference pairs as it is.
+{load}
 
 ```sql
 FROM 'hf://datasets/{repo}@{tag}/{config}/*.parquet' LIMIT 10;  -- DuckDB
@@ -53,6 +63,8 @@ srlm-data pull {repo}@{tag}  # as versions, with these ids
 ```
 
 {scores}## From seed to pairs
+
+![{picture_in_words}]({picture})
 
 {funnel}
 
@@ -71,52 +83,105 @@ srlm-data pull {repo}@{tag}  # as versions, with these ids
 ## Versions
 
 {versions}
+
+## Citation
+
+{citation}
 """
 
 
-def write(bundle: Bundle, store: Store, *, repo: str, tag: str, license: str | None) -> str:
-    """Return the whole card.
+def write(
+    bundle: Bundle,
+    store: Store,
+    splits: Splits,
+    *,
+    repo: str,
+    tag: str,
+    license: str | None,
+    languages: Sequence[str],
+) -> dict[str, str]:
+    """Return the whole card and the picture in it, by their paths in the repository.
 
     Args:
         bundle: what is published.
         store: where its rows lie, and what is known of its parents.
+        splits: of each config.
         repo: ``user/name`` on the Hub.
         tag: the tag that will name this bundle there.
         license: the publisher's word, before that of the inputs.
+        languages: the same, of the texts.
     """
-    licenses = licenses_of(store, *(part.manifest for part in bundle.parts))
+    manifests = [part.manifest for part in bundle.parts]
+    licenses = licenses_of(store, *manifests)
     names = [license] if license else list(dict.fromkeys(each.license for each in licenses))
     by_publisher = f"Published under `{cell(license)}`, by the word of the publisher.\n\n"
+    known = languages_of(store, *manifests)
+    first = default_part(bundle)
+    steps = steps_to(store, first.manifest)
+    picture = f"{first.config}/funnel.svg"
     card = _CARD.format(
-        header=header(bundle, store, names),
+        header=header(bundle, splits, names, languages or known.agreed),
         title=bundle.title,
         repo=repo,
         tag=tag,
-        config=default_config(bundle),
-        configs=_configs(bundle),
+        config=first.config,
+        configs=_configs(bundle, splits),
+        splits=describe_splits(splits),
+        language=describe_languages(languages, known),
+        samples=_samples(store, first),
+        load=_load(first, splits, repo, tag),
         scores="".join(_scores(bundle, store)),
+        picture=picture,
+        picture_in_words=f"From seed to {first.config}: {funnel_picture.describe(steps)}",
         funnel=_funnel(bundle),
         steps="\n\n".join(line for part in bundle.parts for line in _step(part)),
         models=_models(bundle, store),
         licenses=(by_publisher if license else "") + license_table(licenses),
-        limits="\n".join(_limits(bundle, store)),
+        limits=limits(bundle, store),
         versions=_versions(bundle, store),
+        citation=fenced(bibtex(bundle, repo, tag), "bibtex"),
     )
-    return visible(card)
+    return {"README.md": visible(card), picture: funnel_picture.draw(steps)}
 
 
-def _configs(bundle: Bundle) -> str:
+def _configs(bundle: Bundle, splits: Splits) -> str:
     def row(part: Part) -> list[str]:
         manifest = part.manifest
         columns = ", ".join(f"`{name}`" for name in DATASET_TYPES[manifest.type].schema.names)
         size = sum(file.bytes for file in manifest.files) / 1000
-        return [f"`{part.config}`", manifest.type, f"{manifest.rows:,}", f"{size:,.1f}", columns]
+        rows = " + ".join(f"{split.rows.count():,}" for split in splits[part.config])
+        return [f"`{part.config}`", manifest.type, rows, f"{size:,.1f}", columns]
 
     return table("config | dataset type | rows: | kB of Parquet: | columns", map(row, bundle.parts))
 
 
+def _samples(store: Store, part: Part) -> str:
+    text = samples(store, part) if part.manifest.type == PAIRS.name else ""
+    if not text:
+        return ""
+    told = f"Of {part.manifest.rows:,} pairs, chosen by their margins; long texts are cut."
+    return f"## Sample pairs\n\n{told}\n\n{text}\n\n"
+
+
+def _load(part: Part, splits: Splits, repo: str, tag: str) -> str:
+    lines = ["from datasets import load_dataset", ""]
+    arguments = f'"{repo}", "{part.config}", revision="{tag}"'
+    if len(splits[part.config]) == 1:
+        lines.append(f'rows = load_dataset({arguments}, split="train")')
+    else:
+        lines += [
+            f"rows = load_dataset({arguments})",
+            'train, test = rows["train"], rows["test"]',
+        ]
+    text = fenced("\n".join(lines), "python")
+    if part.manifest.type == PAIRS.name:
+        text += "\n\nTRL's `DPOTrainer` takes them as they are: `train_dataset=train"
+        text += ", eval_dataset=test`." if len(splits[part.config]) > 1 else "`."
+    return text
+
+
 def _scores(bundle: Bundle, store: Store) -> Iterator[str]:
-    for part in _parts(bundle, JUDGMENTS.name):
+    for part in bundle.of_type(JUDGMENTS.name):
         with figures.connect(store, judgments={part.config: part.manifest}) as connection:
             counts = figures.whole_scale(connection)
             rows = figures.ask(connection, "states")
@@ -193,55 +258,6 @@ def _models(bundle: Bundle, store: Store) -> str:
     )
 
 
-def _limits(bundle: Bundle, store: Store) -> Iterator[str]:
-    yield (
-        "- Nobody has checked these rows for truth, harm or private matters: texts were written by "
-        "models and by the people of the seed."
-    )
-    for part in _parts(bundle, PAIRS.name):
-        with figures.connect(store, pairs={part.config: part.manifest}) as connection:
-            [facts] = figures.ask(connection, "lengths")
-        shorter = 1 - facts["chosen_is_longer"] - facts["equally_long"]
-        yield (
-            f"- Length, `{part.config}`: chosen answers have {facts['mean_chosen']:,} characters "
-            f"on average, rejected ones {facts['mean_rejected']:,}. The chosen one is longer in "
-            f"{100 * facts['chosen_is_longer']:.1f} % of the pairs and shorter in "
-            f"{100 * shorter:.1f} %. What a judge likes for its "
-            "length, DPO learns."
-        )
-    rows = []
-    for part in _parts(bundle, JUDGMENTS.name):
-        answers = Graph(store).read_as(part.manifest, CANDIDATES.name)
-        with figures.connect(
-            store,
-            judgments={part.config: part.manifest},
-            candidates={part.config: answers} if answers else {},
-        ) as connection:
-            scores = figures.ask(connection, "scores")
-            states = figures.ask(connection, "states")
-            judged, own = figures.own_answers(connection)
-        judgments = sum(row["judgments"] for row in states)  # rows are criteria, too
-        scored = sum(row["judgments"] for row in scores)
-        score, share = figures.most_common_scores(scores).get(part.config, (0.0, 0.0))
-        rows.append(
-            (
-                f"`{part.config}`",
-                f"{score:g}: {100 * share:.1f} %" if scored else "none",
-                _share(own, judged) if judged else "unknown",
-                _share(judgments - scored, judgments),
-            )
-        )
-    if rows:
-        yield (
-            "- A score that most answers get cannot order them, and a judge may favour its own "
-            "words; what it cannot see it cannot mark:\n"
-        )
-        yield table(
-            "judgments | most frequent score: | of the judge's own answers: | without a score:",
-            rows,
-        )
-
-
 def _versions(bundle: Bundle, store: Store) -> str:
     known = Graph(store).parents_first(part.manifest for part in bundle.parts)
     rows = [
@@ -263,22 +279,3 @@ def _versions(bundle: Bundle, store: Store) -> str:
         return text
     names = ", ".join(f"{name} {' and '.join(sorted(v))}" for name, v in packages.items())
     return f"{text}\n\nMade with {names}. Manifests with every setting are in `manifests/`."
-
-
-def _parts(bundle: Bundle, dataset_type: str) -> list[Part]:
-    return [
-        part for part in bundle.parts if part.manifest.type == dataset_type and part.manifest.rows
-    ]
-
-
-def fenced(content: str) -> str:
-    """Return a block of text that nothing inside can end."""
-    fence = "```"
-    while fence in content:
-        fence += "`"
-    content = content.rstrip("\n")
-    return f"{fence}text\n{content}\n{fence}"
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %"

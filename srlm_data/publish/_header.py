@@ -11,39 +11,56 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from srlm_data.core.schema import DATASET_TYPES
+from srlm_data.core.schema import DATASET_TYPES, PAIRS
 from srlm_data.publish._bundle import Bundle, Part
-from srlm_data.store import Store
+from srlm_data.publish._splits import Split, Splits
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
-def default_config(bundle: Bundle) -> str:
-    """Return the config that the viewer shows first: the pairs, or else the last one made."""
-    names = [part.config for part in bundle.parts]
-    return "pairs" if "pairs" in names else names[-1]
+def default_part(bundle: Bundle) -> Part:
+    """Return what the viewer shows first: ``pairs``, other pairs, or else what was made last."""
+    pairs = [part for part in bundle.parts if part.manifest.type == PAIRS.name]
+    named = [part for part in pairs if part.config == PAIRS.name]
+    return (named or pairs or bundle.parts)[-1]
 
 
-def header(bundle: Bundle, store: Store, licenses: Sequence[str]) -> str:
+def header(
+    bundle: Bundle, splits: Splits, licenses: Sequence[str], languages: Sequence[str]
+) -> str:
     """Return the header, with its ``---`` lines.
 
     Args:
         bundle: what is published.
-        store: where its rows lie.
+        splits: of each config.
         licenses: those of the inputs, each once.
+        languages: those of the texts; none where they are unknown.
     """
-    first = default_config(bundle)
+    first = default_part(bundle)
     data = {
         "pretty_name": bundle.title,
+        **language_header(languages),
         "license": licenses[0] if len(licenses) == 1 else "other" if licenses else "unknown",
         "task_categories": ["text-generation", "reinforcement-learning"],
-        "tags": ["srlm-data", "self-rewarding", "preference", "dpo", "synthetic"],
+        "tags": ["srlm-data", "self-rewarding", "preference", "dpo", "trl", "synthetic"],
         "size_categories": [_size_category(sum(part.manifest.rows for part in bundle.parts))],
-        "configs": [_config(part, default=part.config == first) for part in bundle.parts],
-        "dataset_info": [_info(part, store) for part in bundle.parts],
+        "configs": [
+            _config(part, splits[part.config], default=part is first) for part in bundle.parts
+        ],
+        "dataset_info": [_info(part, splits[part.config]) for part in bundle.parts],
     }
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
     return f"---\n{text}---\n"
+
+
+def language_header(codes: Sequence[str]) -> dict[str, list[str]]:
+    """Return the languages as the Hub has them: a region is no part of a ``language``."""
+    regions = [code for code in codes if "-" in code]
+    languages = list(dict.fromkeys(code.partition("-")[0] for code in codes))
+    return {
+        **({"language": languages} if languages else {}),
+        **({"language_bcp47": regions} if regions else {}),
+    }
 
 
 def _size_category(rows: int) -> str:
@@ -53,25 +70,29 @@ def _size_category(rows: int) -> str:
     return f"n>{_SIZES[-1]}" if place == len(_SIZES) else f"{_SIZES[place - 1]}<n<{_SIZES[place]}"
 
 
-def _config(part: Part, *, default: bool) -> dict[str, Any]:
+def _config(part: Part, splits: Sequence[Split], *, default: bool) -> dict[str, Any]:
+    rows = " + ".join(f"{split.rows.count()}" for split in splits)
     return {
         "config_name": part.config,
         # `datasets` caches a config by what the card says of it: other rows must read differently.
-        "description": f"{part.manifest.ref}, content {part.manifest.content[:16]}",
-        "data_files": [{"split": "train", "path": f"{part.config}/train-*.parquet"}],
+        "description": f"{part.manifest.ref}, content {part.manifest.content[:16]}, {rows} rows",
+        "data_files": [{"split": split.name, "path": split.pattern} for split in splits],
         **({"default": True} if default else {}),
     }
 
 
-def _info(part: Part, store: Store) -> dict[str, Any]:
-    manifest = part.manifest
-    size = sum(batch.nbytes for batch in store.rows(manifest).batches())
+def _info(part: Part, splits: Sequence[Split]) -> dict[str, Any]:
+    sizes = [sum(batch.nbytes for batch in split.rows.batches()) for split in splits]
+    files = [file for split in splits for file in split.paths.values()]
     return {
         "config_name": part.config,
-        "features": features(DATASET_TYPES[manifest.type].schema),
-        "splits": [{"name": "train", "num_bytes": size, "num_examples": manifest.rows}],
-        "download_size": sum(file.bytes for file in manifest.files),
-        "dataset_size": size,
+        "features": features(DATASET_TYPES[part.manifest.type].schema),
+        "splits": [
+            {"name": split.name, "num_bytes": size, "num_examples": split.rows.count()}
+            for split, size in zip(splits, sizes, strict=True)
+        ],
+        "download_size": sum(file.stat().st_size for file in files),
+        "dataset_size": sum(sizes),
     }
 
 

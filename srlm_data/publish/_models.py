@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,21 @@ from srlm_data.models import identity
 from srlm_data.pipeline._resources import StoreWorkshop
 from srlm_data.publish import model_card
 from srlm_data.publish._bundle import published_manifest, refuse_private
+from srlm_data.publish._header import language_header
 from srlm_data.publish._pull import REMEDY, Pulled, become_latest, mark_pulled, read_manifests
 from srlm_data.publish._push import MANIFESTS, MODEL_SUFFIXES, Upload
 from srlm_data.publish._sources import hub_base, licenses_of
 from srlm_data.store import Manifest, Store, shards
 
 
-def prepare_model(store: Store, ref: str, *, tag: str | None, license: str | None) -> Upload:
+def prepare_model(
+    store: Store,
+    ref: str,
+    *,
+    tag: str | None = None,
+    license: str | None = None,
+    languages: Sequence[str] = (),
+) -> Upload:
     """Return a model's version as the files of a model repository.
 
     Raises:
@@ -61,6 +70,7 @@ def prepare_model(store: Store, ref: str, *, tag: str | None, license: str | Non
         inputs=manifest.inputs,
         licenses=licenses,
         header={
+            **language_header(languages),
             **({"license": license} if license else {}),
             **({"base_model": base.partition("@")[0]} if base else {}),
         },

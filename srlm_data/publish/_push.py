@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import contextlib
+import itertools
+import weakref
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -13,13 +16,17 @@ from srlm_data.core.hub import Content, Remote, is_same
 from srlm_data.core.redaction import TOKENS
 from srlm_data.publish import _dataset_card
 from srlm_data.publish._bundle import Bundle, Part, published_manifest, refuse_private
-from srlm_data.publish._sources import License, licenses_of
+from srlm_data.publish._sources import License, languages_of, licenses_of
+from srlm_data.publish._splits import TEST_SHARE, split
 from srlm_data.store import Store
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 MANIFESTS: Final = "manifests"
+
+_CARD_SUFFIXES: Final = (".md", ".svg")
+"""What is written anew each time, from the rest."""
 
 MODEL_SUFFIXES: Final = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".jinja")
 """The files of a model. Pickles, optimizer states and code are neither sent nor taken."""
@@ -68,35 +75,50 @@ class Published:
 
 
 def prepare_dataset(
-    bundle: Bundle, store: Store, *, repo: str, tag: str | None, license: str | None
+    bundle: Bundle,
+    store: Store,
+    *,
+    repo: str,
+    tag: str | None = None,
+    license: str | None = None,
+    languages: Sequence[str] = (),
+    test_share: float = TEST_SHARE,
 ) -> Upload:
-    """Return a bundle as the files of a dataset repository.
+    """Return a bundle as the files of a dataset repository; those of splits go with the upload.
 
     Raises:
         StoreError: a version is damaged.
         HubError: something in it must not leave this machine.
     """
-    tag = tag or bundle.id
     files: dict[str, Content] = {}
     for part in bundle.parts:
         if faults := store.verify(part.manifest):
             raise StoreError("\n".join(faults))
         _refuse_tokens(store, part)
-        for path in store.files(part.manifest):
-            files[f"{part.config}/{path.name}"] = path
+        files |= {f"{part.config}/{path.name}": path for path in store.files(part.manifest)}
         licenses = licenses_of(store, part.manifest)
         if license:
             licenses.append(License(part.manifest.ref, license, repo))
-        manifest = published_manifest(part.manifest, licenses=licenses)
+        codes = list(languages) or languages_of(store, part.manifest).agreed
+        manifest = published_manifest(part.manifest, licenses=licenses, languages=codes)
         files[f"{MANIFESTS}/{part.config}.json"] = manifest.json()
-    card = _dataset_card.write(bundle, store, repo=repo, tag=tag, license=license)
-    files["README.md"] = card.encode()
-    refuse_private(
-        (f"{bundle.title}: {path}", content.decode())
-        for path, content in files.items()
-        if isinstance(content, bytes)
-    )
-    return Upload("dataset", bundle.title, tag, files)
+    tag = tag or bundle.id(test_share)
+    with contextlib.ExitStack() as staged:
+        splits = split(bundle, store, test_share, staged)
+        for each in itertools.chain.from_iterable(splits.values()):
+            files |= each.paths
+        card = _dataset_card.write(
+            bundle, store, splits, repo=repo, tag=tag, license=license, languages=languages
+        )
+        files |= {path: text.encode() for path, text in card.items()}
+        refuse_private(
+            (f"{bundle.title}: {path}", content.decode())
+            for path, content in files.items()
+            if isinstance(content, bytes)
+        )
+        upload = Upload("dataset", bundle.title, tag, files)
+        weakref.finalize(upload, staged.pop_all().close)
+    return upload
 
 
 def _refuse_tokens(store: Store, part: Part) -> None:
@@ -130,7 +152,8 @@ def send(
     tagged = remote.tags().get(upload.tag)
     if tagged is not None:
         changed, deleted = _changes(upload, remote.tree(tagged))
-        if deleted or changed.keys() - {"README.md"}:  # the card may be written anew
+        # The card may be written anew.
+        if deleted or any(not path.endswith(_CARD_SUFFIXES) for path in changed):
             raise HubError(
                 f"{repo}: the tag '{upload.tag}' names other data already, at {tagged[:12]}. "
                 "A tag never moves: choose another one with --tag."

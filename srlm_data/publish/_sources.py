@@ -1,12 +1,16 @@
-"""Where published versions come from: the models that wrote them, and the licenses of inputs."""
+"""Where published versions come from: models, and the licenses and languages of inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from srlm_data.core.languages import is_code
+from srlm_data.core.schema import LABELS, MESSAGES, METRICS, MODELS, SCORES
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
+
+_WITHOUT_TEXTS: Final = {MODELS.name, METRICS.name, SCORES.name, LABELS.name}
 
 
 class License(NamedTuple):
@@ -41,6 +45,82 @@ def _origin(manifest: Manifest) -> str:
     return ", ".join(files) or str(manifest.identity["step"])
 
 
+class Languages(NamedTuple):
+    """The languages of texts.
+
+    Attributes:
+        codes: those that are known.
+        unknown: the versions of whose texts nobody has said it.
+    """
+
+    codes: list[str]
+    unknown: list[str]
+
+    @property
+    def agreed(self) -> list[str]:
+        """All languages; none where one may be missing."""
+        return [] if self.unknown else self.codes
+
+
+def languages_of(store: Store, *manifests: Manifest) -> Languages:
+    """Return the languages of the texts that versions go back to.
+
+    A version says its own: in a note, which one that was pulled brings along, by ``lang`` in its
+    rows, or in the settings of its step. For one that says none, those that it was made from do.
+    """
+    graph = Graph(store)
+    codes: set[str] = set()
+    unknown: set[str] = set()
+    waiting = [manifest for manifest in manifests if manifest.type not in _WITHOUT_TEXTS]
+    seen = {manifest.ref for manifest in waiting}
+    while waiting:
+        manifest = waiting.pop()
+        if own := _own_languages(store, manifest):
+            codes |= own
+            continue
+        parents = [
+            parent
+            for parent in graph.parents(manifest)
+            if not (parent.manifest and parent.manifest.type in _WITHOUT_TEXTS)
+        ]
+        unknown |= {parent.ref for parent in parents if parent.manifest is None}
+        if not parents:
+            unknown.add(manifest.ref)
+        for parent in parents:
+            if parent.manifest and parent.ref not in seen:
+                seen.add(parent.ref)
+                waiting.append(parent.manifest)
+    return Languages(sorted(codes), sorted(unknown))
+
+
+def _own_languages(store: Store, manifest: Manifest) -> set[str]:
+    config = manifest.identity["config"]
+    codes = set(manifest.notes.get("languages", ()))
+    if not codes and manifest.type == MESSAGES.name:
+        codes = {lang for (lang,) in store.rows(manifest).tuples("lang") if lang}
+    if not codes:
+        selected = manifest.identity["step"] in ("select_ift", "select_ranked")
+        named = config.get("language") or (config.get("lang") if selected else None)
+        codes = set(map(str, named if isinstance(named, list) else filter(None, [named])))
+    return codes if all(map(is_code, codes)) and "any" not in codes else set()
+
+
+def describe_languages(languages: Sequence[str], known: Languages) -> str:
+    """Return what a card says of the languages.
+
+    Args:
+        languages: the publisher's word.
+        known: what the inputs say.
+    """
+    codes = ", ".join(f"`{code}`" for code in languages or known.codes)
+    if languages:
+        return f"Languages: {codes}, by the word of the publisher."
+    if known.unknown:
+        silent = ", ".join(f"`{ref}`" for ref in known.unknown)
+        return f"Languages: {codes + ' and others' if codes else 'unknown'}; not said of {silent}."
+    return f"Languages: {codes}, as the inputs say. Nobody has checked what models wrote."
+
+
 def hub_name(location: str) -> str | None:
     """Return ``name@revision`` of a model of the Hub; None for a model that is elsewhere."""
     kind, _, name = location.partition(":")
@@ -64,6 +144,15 @@ def hub_base(store: Store, manifest: Manifest) -> str | None:
 def cell(value: Any) -> str:
     """Return a value on one line, for a cell of a Markdown table or between backticks."""
     return " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
+
+
+def fenced(content: str, language: str = "text") -> str:
+    """Return a block of text that nothing inside can end."""
+    fence = "```"
+    while fence in content:
+        fence += "`"
+    content = content.rstrip("\n")
+    return f"{fence}{language}\n{content}\n{fence}"
 
 
 def table(columns: str, rows: Iterable[Sequence[object]]) -> str:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from srlm_data.core.errors import ArgumentError
+from srlm_data.core.languages import check_codes
 from srlm_data.core.tables import Table
 from srlm_data.publish._bundle import select
 from srlm_data.publish._models import prepare_model, pull_model
 from srlm_data.publish._pull import Pulled
 from srlm_data.publish._pull import pull as pull_dataset
 from srlm_data.publish._push import Published, Upload, prepare_dataset, send
+from srlm_data.publish._splits import TEST_SHARE
 from srlm_data.store import Place, open_store
 
 __all__ = ["Published", "PullResult", "Upload", "prepare_push", "pull", "push", "send"]
@@ -52,23 +54,42 @@ def prepare_push(
     kind: Kind = "dataset",
     tag: str | None = None,
     license: str | None = None,
+    languages: Sequence[str] = (),
+    test_share: float = TEST_SHARE,
     store: Place = None,
 ) -> Upload:
     """Return what :func:`push` would send: files and card; nothing is sent.
 
     Raises:
-        ArgumentError: ``repo`` is no name of a repository, or not one model is named.
+        ArgumentError: ``repo`` is no name of a repository, not one model is named, a language is
+            no code, or ``test_share`` no share.
         StoreError: there is no such dataset, or it is damaged.
         HubError: something in it must not leave this machine.
     """
     _check_repo(repo)
+    try:
+        languages = check_codes(languages)
+    except ValueError as error:
+        raise ArgumentError(f"publish: {error}. Name it by its code.") from None
+    if not 0 <= test_share < 1:
+        raise ArgumentError(
+            f"publish: a share from 0 to less than 1 is wanted to test with, found {test_share}. "
+            "Say 0.05, or 0 for none."
+        )
     opened = open_store(store)
     if kind == "dataset":
-        bundle = select(opened, targets)
-        return prepare_dataset(bundle, opened, repo=repo, tag=tag, license=license)
+        return prepare_dataset(
+            select(opened, targets),
+            opened,
+            repo=repo,
+            tag=tag,
+            license=license,
+            languages=languages,
+            test_share=test_share,
+        )
     if len(targets) != 1:
         raise ArgumentError("publish: one model is wanted, as in iter1.m2. Name one.")
-    return prepare_model(opened, targets[0], tag=tag, license=license)
+    return prepare_model(opened, targets[0], tag=tag, license=license, languages=languages)
 
 
 def push(
@@ -77,6 +98,8 @@ def push(
     kind: Kind = "dataset",
     tag: str | None = None,
     license: str | None = None,
+    languages: Sequence[str] = (),
+    test_share: float = TEST_SHARE,
     private: bool = True,
     pull_request: bool = False,
     store: Place = None,
@@ -89,16 +112,28 @@ def push(
         kind: what the targets are.
         tag: the name of this publication; its content's hash if None.
         license: that you publish under.
+        languages: of the texts, as codes such as ``en``; as their inputs say it if none is named.
+        test_share: of the prompts whose pairs and examples are the split ``test``; 0 for none.
         private: whether a repository that is made now is private.
         pull_request: open a pull request instead of a commit on the main branch.
         store: where versions lie.
 
     Raises:
+        ArgumentError: as of :func:`prepare_push`.
         HubError: the Hub refuses or fails, or the tag names other data.
         StoreError: there is no such dataset.
         MissingError: huggingface_hub is not installed.
     """
-    upload = prepare_push(*targets, repo=repo, kind=kind, tag=tag, license=license, store=store)
+    upload = prepare_push(
+        *targets,
+        repo=repo,
+        kind=kind,
+        tag=tag,
+        license=license,
+        languages=languages,
+        test_share=test_share,
+        store=store,
+    )
     return send(upload, repo, private=private, pull_request=pull_request)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from srlm_data.analysis.figures import Figures, agreement_of_judges
 from srlm_data.core.schema import JUDGMENTS, MODELS, PAIRS
 from srlm_data.report._flows import Flow
-from srlm_data.report._funnel import Step, funnel
 from srlm_data.report._rows import REASONS, select
+from srlm_data.report.funnel import Step, funnel
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 

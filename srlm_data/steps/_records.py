@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from srlm_data.core.config import Config, Source, base_folder
 from srlm_data.core.errors import DataError, MissingError
 from srlm_data.core.hub import Pins
+from srlm_data.core.languages import check_codes
 from srlm_data.core.rows import Drops, Rows
 from srlm_data.core.schema import DatasetType
 from srlm_data.steps import _files
@@ -50,6 +51,26 @@ class Records(Config):
         None,
         description="Their license, such as apache-2.0; cards of what is made of them name it.",
     )
+    language: tuple[str, ...] = Field(
+        (),
+        description="The language of their texts, such as en, or several; cards of what is made of "
+        "them name it. Messages that name their own need none.",
+    )
+
+    @field_validator("language", mode="before")
+    @classmethod
+    def _check_language(cls, codes: object) -> object:
+        if codes is False:  # what YAML takes the code of Norwegian for
+            codes = "no"
+        listed = codes if isinstance(codes, list | tuple) else [codes]
+        return check_codes(map(str, listed))
+
+    def identity(self) -> dict[str, Any]:
+        """Return it without a language where none is named: versions of before keep their names."""
+        identity = super().identity()
+        if not self.language:
+            del identity["language"]
+        return identity
 
     @field_validator("files", mode="before")
     @classmethod

@@ -59,6 +59,7 @@ class _Notes(_Open):
     read: _Text = ""
     license: _Text | None = None
     licenses: list[tuple[_Text, _Text, _Text]] = []
+    languages: list[_Text] = []
 
 
 class _Provenance(_Open):

@@ -20,11 +20,11 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, MODELS
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
-from srlm_data.publish import _dataset_card as dataset_card
 from srlm_data.publish import model_card
 from srlm_data.publish._bundle import Bundle, refuse_private, select
 from srlm_data.publish._header import features
-from srlm_data.publish._sources import cell, hub_base
+from srlm_data.publish._push import prepare_dataset
+from srlm_data.publish._sources import cell, fenced, hub_base
 from srlm_data.store import Store
 
 
@@ -43,7 +43,7 @@ def bundle(store: Store) -> Bundle:
 
 @pytest.fixture(scope="module")
 def text(store: Store, bundle: Bundle) -> str:
-    return dataset_card.write(bundle, store, repo="ada/toy", tag="v1", license=None)
+    return prepare_dataset(bundle, store, repo="ada/toy", tag="v1").card
 
 
 def head(text: str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def head(text: str) -> dict[str, Any]:
 
 
 def test_the_same_versions_give_the_same_card(store: Store, bundle: Bundle, text: str) -> None:
-    assert dataset_card.write(bundle, store, repo="ada/toy", tag="v1", license=None) == text
+    assert prepare_dataset(bundle, store, repo="ada/toy", tag="v1").card == text
 
 
 def test_parents_come_first_and_models_stay_out(bundle: Bundle) -> None:
@@ -67,8 +67,10 @@ def test_the_header_declares_configs_features_and_sizes(bundle: Bundle, text: st
         bundle.parts, header["configs"], header["dataset_info"], strict=True
     ):
         assert part.manifest.ref in config["description"]
-        assert info["splits"][0]["num_examples"] == part.manifest.rows
-        assert info["download_size"] == sum(file.bytes for file in part.manifest.files)
+        assert sum(split["num_examples"] for split in info["splits"]) == part.manifest.rows
+        assert [each["split"] for each in config["data_files"]] == (
+            ["train", "test"] if part.config == "pairs" else ["train"]
+        )
     assert header["size_categories"] == ["n<1K"]
     assert header["license"] == "unknown"
 
@@ -111,7 +113,7 @@ def test_every_setting_the_judge_prompt_and_every_drop_are_in_it(text: str) -> N
     assert "| toy.model@" in text
     assert "`m1`" in text
     assert "pull ada/toy@v1" in text
-    assert 'load_dataset("ada/toy", "pairs", split="train", revision="v1")' in text
+    assert 'load_dataset("ada/toy", "pairs", revision="v1")' in text
     assert "hf://datasets/ada/toy@v1/pairs/*.parquet" in text
 
 
@@ -134,26 +136,22 @@ def test_licenses_travel_from_the_inputs_to_the_card_of_what_was_pulled(
     )
     assert cli("build", "mine.yaml", "--quiet").stderr == ""
     store = Store(project / "store")
-    a = dataset_card.write(select(store, ["mine.a"]), store, repo="ada/a", tag="v1", license=None)
+    a = prepare_dataset(select(store, ["mine.a"]), store, repo="ada/a").card
     assert head(a)["license"] == "cc-by-4.0"
-    both = dataset_card.write(
-        select(store, ["mine.both"]), store, repo="ada/b", tag="v1", license=None
-    )
+    both = prepare_dataset(select(store, ["mine.both"]), store, repo="ada/b").card
     assert head(both)["license"] == "other"
     assert "`cc-by-4.0` | a file with SHA-256 " in both
     assert "`apache-2.0` | a file with SHA-256 " in both
-    own = dataset_card.write(
-        select(store, ["mine.both"]), store, repo="ada/b", tag="v1", license="mit"
-    )
+    own = prepare_dataset(select(store, ["mine.both"]), store, repo="ada/b", license="mit").card
     assert head(own)["license"] == "mit"
     assert "Published under `mit`, by the word of the publisher." in own
 
 
 def test_model_text_cannot_end_a_block_or_a_cell() -> None:
     assert cell("a | b\n`c`") == "a \\| b 'c'"
-    fenced = dataset_card.fenced("```\n# not a heading")
-    assert fenced.startswith("````text\n")
-    assert fenced.endswith("\n````")
+    block = fenced("```\n# not a heading")
+    assert block.startswith("````text\n")
+    assert block.endswith("\n````")
 
 
 def test_versions_that_were_not_made_from_each_other_are_not_published_together(
@@ -167,7 +165,7 @@ def test_versions_that_were_not_made_from_each_other_are_not_published_together(
         select(store, ["toy.candidates", before.ref])
     with pytest.raises(StoreError, match="one version of a dataset is published"):
         select(store, ["toy.pairs", before.ref])
-    assert select(store, [before.ref]).id != select(store, ["toy.pairs"]).id
+    assert select(store, [before.ref]).id(0) != select(store, ["toy.pairs"]).id(0)
 
 
 @pytest.mark.parametrize(

@@ -84,14 +84,19 @@ from datasets import get_dataset_config_names, load_dataset
 from datasets.utils.logging import disable_progress_bar
 disable_progress_bar()
 for name in get_dataset_config_names("ada/toy", revision="v1"):
-    rows = load_dataset("ada/toy", name, split="train", revision="v1")
-    print(json.dumps({"name": name, "rows": rows.to_list(), "size": rows.info.dataset_size}))
+    splits = load_dataset("ada/toy", name, revision="v1")
+    rows = [row for split in splits.values() for row in split.to_list()]
+    print(json.dumps({"name": name, "splits": list(splits), "rows": rows}))
 """
     loaded = [json.loads(line) for line in script(code, cli_env, project).splitlines()]
     assert [one["name"] for one in loaded] == ["prompts", "candidates", "judgments", "pairs"]
     for one in loaded:
-        rows = published.rows(published.resolve(f"toy.{one['name']}"))
-        assert one["rows"] == rows.table().to_pylist()
+        rows = published.rows(published.resolve(f"toy.{one['name']}")).table().to_pylist()
+        is_split = one["name"] == "pairs"
+        assert one["splits"] == (["train", "test"] if is_split else ["train"])
+        if is_split:  # test comes last, a prompt of it from wherever it was
+            one["rows"].sort(key=lambda row: row["prompt_id"])
+        assert one["rows"] == rows
     # New rows under the same names: a card that did not change would be served from the cache.
     toy.write_recipe(project, ("n: 6", "n: 7"))
     build(load(project / "toy.yaml"), published)
@@ -276,7 +281,7 @@ def test_what_is_not_there_is_a_sentence(cli: Cli, hub: Hub, published: Store) -
 
 
 @pytest.mark.slow
-def test_trl_trains_on_what_comes_back(
+def test_trl_trains_and_evaluates_on_what_comes_back(
     cli: Cli, published: Store, project: Path, cli_env: dict[str, str]
 ) -> None:
     code = """
@@ -284,23 +289,25 @@ from datasets import load_dataset
 from datasets.utils.logging import disable_progress_bar
 from tiny import tiny_model
 disable_progress_bar()
-rows = load_dataset("ada/toy", "pairs", split="train", revision="v1")
+rows = load_dataset("ada/toy", "pairs", revision="v1")
 import transformers, trl
 folder = str(tiny_model(__import__("pathlib").Path("tiny")))
 arguments = trl.DPOConfig(
     "out", max_steps=1, per_device_train_batch_size=2, report_to=[], bf16=False, use_cpu=True,
     disable_tqdm=True, save_strategy="no", gradient_checkpointing=False,
+    eval_strategy="steps", eval_steps=1,
 )
 trainer = trl.DPOTrainer(
-    folder, args=arguments, train_dataset=rows,
+    folder, args=arguments, train_dataset=rows["train"], eval_dataset=rows["test"],
     processing_class=transformers.AutoTokenizer.from_pretrained(folder),
 )
 trainer.train()
-print("steps", trainer.state.global_step)
+losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+print("steps", trainer.state.global_step, "evaluations", len(losses), *map(type, losses))
 """
     command = [sys.executable, "-c", code]
     answer = subprocess.run(
         command, env=cli_env, cwd=project, capture_output=True, text=True, timeout=280, check=False
     )
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.splitlines()[-1] == "steps 1"
+    assert answer.stdout.splitlines()[-1] == "steps 1 evaluations 1 <class 'float'>"

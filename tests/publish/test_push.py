@@ -48,7 +48,7 @@ def test_a_recipe_is_one_commit_with_a_card_a_config_a_dataset_and_a_tag(
     cli: Cli, hub: Hub, store: Store
 ) -> None:
     said = ran(cli(*PUBLISH, "--tag", "v1"))
-    assert said == f"{hub.url}/{KEY} (private), tag v1: 9 files\n"
+    assert said == f"{hub.url}/{KEY} (private), tag v1: 12 files\n"
     repo = hub.repos[KEY]
     assert repo.private
     assert repo.messages == [".", "Publish toy (v1)"]
@@ -56,7 +56,8 @@ def test_a_recipe_is_one_commit_with_a_card_a_config_a_dataset_and_a_tag(
     configs = ("candidates", "judgments", "pairs", "prompts")
     assert sorted(hub.files(KEY, "v1")) == sorted([
         ".gitattributes", "README.md", *(f"manifests/{one}.json" for one in configs),
-        *(f"{one}/train-00000-of-00001.parquet" for one in configs),
+        *(f"{one}/train-00000-of-00001.parquet" for one in configs), "pairs/funnel.svg",
+        *(f"pairs/splits/{one}-00000-of-00001.parquet" for one in ("train", "test")),
     ])  # fmt: skip
     [file] = store.files(store.resolve("toy.pairs"))
     assert hub.files(KEY)["pairs/train-00000-of-00001.parquet"] == file.read_bytes()
@@ -75,9 +76,10 @@ def test_nothing_is_sent_twice(cli: Cli, hub: Hub, store: Store) -> None:
     assert len(hub.stored) == sent
     now, before = hub.files(KEY), hub.files(KEY, "v1")
     assert {path for path in now if "/" in path} == {
-        "manifests/pairs.json", "pairs/train-00000-of-00001.parquet",
+        "manifests/pairs.json", "pairs/train-00000-of-00001.parquet", "pairs/funnel.svg",
+        "pairs/splits/train-00000-of-00001.parquet", "pairs/splits/test-00000-of-00001.parquet",
     }  # fmt: skip
-    assert len(before) == 10
+    assert len(before) == 13
 
 
 def test_files_of_others_stay_and_a_tag_never_moves(cli: Cli, hub: Hub, store: Store) -> None:
@@ -95,7 +97,7 @@ def test_files_of_others_stay_and_a_tag_never_moves(cli: Cli, hub: Hub, store: S
 def test_a_dry_run_shows_files_and_card_and_needs_no_hub(cli: Cli, store: Store) -> None:
     shown = ran(cli(*PUBLISH, "--dry-run"))  # HF_HUB_OFFLINE is set
     upload = prepare_dataset(select(store, ["toy"]), store, repo="ada/toy", tag=None, license=None)
-    assert shown.startswith(f"ada/toy@{upload.tag} would hold 9 files:\n")
+    assert shown.startswith(f"ada/toy@{upload.tag} would hold 12 files:\n")
     assert "pairs/train-00000-of-00001.parquet\n" in shown
     assert shown.endswith(f"\nREADME.md:\n\n{upload.card}")
 
@@ -118,7 +120,7 @@ def test_a_pull_request_leaves_the_branch_and_the_tags_alone(
     repo = hub.repos[KEY]
     assert repo.branches["main"] == before
     assert list(repo.tags) == ["v1"]
-    assert len(repo.commits[repo.branches["refs/pr/1"]]) == 10
+    assert len(repo.commits[repo.branches["refs/pr/1"]]) == 13
 
 
 def test_only_who_says_public_publishes_in_public(cli: Cli, hub: Hub, store: Store) -> None:
@@ -230,7 +232,7 @@ def test_a_push_that_another_one_overtook_is_refused_whole(
     assert sorted(hub.files(KEY)) == [".gitattributes", "notes.md"]
     assert hub.repos[KEY].tags == {}
     ran(cli(*PUBLISH))
-    assert len(hub.files(KEY)) == 11
+    assert len(hub.files(KEY)) == 14
 
 
 @pytest.mark.parametrize("status", [503, None])
@@ -244,7 +246,7 @@ def test_a_commit_that_fails_publishes_nothing_and_sends_no_file_again(
     assert sorted(hub.files(KEY)) == [".gitattributes"]
     sent = len(hub.stored)
     ran(cli(*PUBLISH))
-    assert len(hub.stored) == sent == 4
+    assert len(hub.stored) == sent == 6
 
 
 def test_a_hub_that_fails_twice_and_cuts_an_upload_is_asked_again(
@@ -253,7 +255,7 @@ def test_a_hub_that_fails_twice_and_cuts_an_upload_is_asked_again(
     hub.fail("preupload", 503, times=2)
     hub.fail("PUT /lfs", None)
     ran(cli(*PUBLISH))
-    assert len(hub.files(KEY)) == 10
+    assert len(hub.files(KEY)) == 13
 
 
 def test_an_upload_that_breaks_off_goes_on_where_it_was(cli: Cli, hub: Hub, store: Store) -> None:
@@ -264,8 +266,8 @@ def test_an_upload_that_breaks_off_goes_on_where_it_was(cli: Cli, hub: Hub, stor
     half = list(hub.stored)
     hub.faults.clear()
     ran(cli(*PUBLISH))
-    assert len(hub.stored) == len(set(hub.stored)) == 4
-    assert len(half) < 4
+    assert len(hub.stored) == len(set(hub.stored)) == 6
+    assert len(half) < 6
 
 
 def test_bytes_that_arrive_damaged_are_refused_by_their_checksum(
@@ -283,7 +285,7 @@ def test_a_large_file_goes_up_in_parts(cli: Cli, hub: Hub, store: Store) -> None
     hub.part_bytes = 2000
     ran(cli(*PUBLISH))
     parts = [one for one in hub.requests if one.startswith("PUT /lfs/")]
-    assert len(parts) > len(hub.stored) == 4
+    assert len(parts) > len(hub.stored) == 6
     [file] = store.files(store.resolve("toy.judgments"))
     assert hub.files(KEY)["judgments/train-00000-of-00001.parquet"] == file.read_bytes()
 

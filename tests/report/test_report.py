@@ -17,10 +17,10 @@ from srlm_data.analysis.figures import connect
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import JUDGMENTS
 from srlm_data.report import _flows, _sample
-from srlm_data.report._funnel import funnel
 from srlm_data.report._page import page_of
 from srlm_data.report._rows import Selection, count_rows, find_rows
 from srlm_data.report._texts import Reader, shortened
+from srlm_data.report.funnel import funnel
 from srlm_data.store import Store
 from texts import HOSTILE
 

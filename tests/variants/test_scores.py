@@ -14,7 +14,7 @@ from srlm_data.evaluation.response_statistics import DescribeAnswers, describe_a
 from srlm_data.pipeline.recipe import load
 from srlm_data.pipeline.registry import STEPS
 from srlm_data.pipeline.signature import read_signature
-from srlm_data.report import _flows, _funnel
+from srlm_data.report import _flows, funnel
 from srlm_data.steps.pairs import Pair, pair
 from srlm_data.store import Store
 from srlm_data.variants.compare_all import Rate, rate
@@ -138,7 +138,7 @@ def test_a_report_counts_no_score_as_a_judgment(tmp_path):
     [flow] = subject.flows
     assert flow.judgments is None
     assert flow.scores == scored
-    assert [step.unit for step in _funnel.funnel(flow, {})] == ["answers", "scores", "pairs"]
+    assert [step.unit for step in funnel.funnel(flow, {})] == ["answers", "scores", "pairs"]
     with report.connected(store, subject.flows) as connection:
         [overview] = shown.overview(connection)
         assert shown.ask(connection, "states") == shown.ask(connection, "scores") == []

@@ -6,14 +6,16 @@ to what it read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from srlm_data.analysis import figures
 from srlm_data.analysis.figures import most_first
-from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, PROMPTS, SCORES
-from srlm_data.report._flows import Flow
-from srlm_data.store import Manifest
+from srlm_data.core.errors import StoreError
+from srlm_data.core.schema import CANDIDATES, JUDGMENTS, METRICS, MODELS, PAIRS, PROMPTS, SCORES
+from srlm_data.report._flows import Flow, subject_of
+from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import Graph
 
 _UNITS = {
     PROMPTS.name: "prompts",
@@ -52,8 +54,7 @@ class Step:
 
 def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
     """The steps of a flow; ``states`` counts the judgments that are paired."""
-    steps = [_step(None, flow.chain[0])]
-    steps += [_step(before, one) for before, one in pairwise(flow.chain)]
+    steps = _steps_of(flow.chain)
     if flow.judgments is None:
         return steps
     judged = next(n for n, one in enumerate(flow.chain) if one.ref == flow.judgments.ref)
@@ -72,6 +73,32 @@ def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
     return steps
 
 
+def steps_to(store: Store, end: Manifest) -> list[Step]:
+    """Return the steps that led to a version, the first one first, as far as the store has them."""
+    if end.type in (PAIRS.name, JUDGMENTS.name):
+        try:
+            [flow] = subject_of(store, [end.ref]).flows
+        except StoreError:  # it was read, or pulled: its answers are not here
+            return _steps_of([end])
+        judged = {flow.label: flow.judgments} if flow.judgments else {}
+        with figures.connect(store, judgments=judged) as connection:
+            states = figures.ask(connection, "states")
+        return funnel(flow, {row["state"]: row["judgments"] for row in states})
+    graph = Graph(store)
+    chain = [end]
+    while parents := [
+        parent.manifest
+        for parent in graph.parents(chain[0])
+        if parent.manifest and parent.manifest.type not in (MODELS.name, METRICS.name)
+    ]:
+        chain.insert(0, parents[0])
+    return _steps_of(chain)
+
+
+def _steps_of(chain: Sequence[Manifest]) -> list[Step]:
+    return [_step(before, one) for before, one in zip([None, *chain], chain, strict=False)]
+
+
 def _step(before: Manifest | None, one: Manifest) -> Step:
     drops = dict(one.drops)
     filters = before is not None and before.type == one.type
@@ -81,7 +108,7 @@ def _step(before: Manifest | None, one: Manifest) -> Step:
     fans = before is not None and not filters and one.type != PAIRS.name and before.rows
     return Step(
         one.ref,
-        _UNITS[one.type],
+        _UNITS.get(one.type, one.type),
         came,
         one.rows,
         most_first(drops),

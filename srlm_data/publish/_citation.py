@@ -1,0 +1,50 @@
+"""How to cite a published dataset: the paper whose method made it, and the dataset itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from srlm_data.publish._bundle import Bundle
+
+PAPER: Final = """\
+@inproceedings{yuan2024selfrewarding,
+  title         = {Self-Rewarding Language Models},
+  author        = {Yuan, Weizhe and Pang, Richard Yuanzhe and Cho, Kyunghyun and Li, Xian and
+                   Sukhbaatar, Sainbayar and Xu, Jing and Weston, Jason},
+  booktitle     = {International Conference on Machine Learning},
+  year          = {2024},
+  eprint        = {2401.10020},
+  archiveprefix = {arXiv}
+}"""
+
+
+def bibtex(bundle: Bundle, repo: str, tag: str) -> str:
+    """Return both as BibTeX; the year is that in which the last version was made."""
+    made = [str(part.manifest.provenance.get("at", "")) for part in bundle.parts]
+    year = max(made)[:4]
+    owner = repo.partition("/")[0]
+    fields = {
+        "title": f"{bundle.title}: preference data of a self-rewarding language model",
+        "author": owner,
+        **({"year": year} if year else {}),
+        "publisher": "Hugging Face",
+        "version": tag,
+    }
+    lines = [f"  {name:<9} = {{{{{_escape(value)}}}}}," for name, value in fields.items()]
+    key = re.sub(r"\W+", "_", repo)
+    return "\n".join(
+        [
+            PAPER,
+            "",
+            f"@misc{{{key},",
+            *lines,
+            f"  {'url':<9} = {{https://huggingface.co/datasets/{repo}}}",
+            "}",
+        ]
+    )
+
+
+def _escape(value: str) -> str:
+    """Return a text without what BibTeX or LaTeX would obey."""
+    return re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[\\{}]", "", value))

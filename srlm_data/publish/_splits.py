@@ -1,0 +1,148 @@
+"""Train and test: the rows of a few prompts apart, for a trainer's ``eval_dataset``.
+
+What trainers read is split: pairs, and examples of instructions. The id of a prompt alone draws its
+split, by the rule that holds prompts out everywhere: in every config and in every publication it is
+the same one. EFT examples are whole, for a prompt of theirs holds an answer; the prompts that
+measure a judge were held out when they were selected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from srlm_data.core import database
+from srlm_data.core.ids import held_out_share, split_key
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import DATASET_TYPES, EXAMPLES, PAIRS
+from srlm_data.publish._bundle import Bundle, Part
+from srlm_data.store import Store, access, shards
+
+TEST_SHARE: Final = 0.05
+"""Share of the prompts that are held out where nobody says another one."""
+
+_SEED: Final = 0
+"""Of the draw; another one would move prompts from one split to the other."""
+
+# One prompt at least is held out of every config, and one at least is left in it.
+_HELD_OUT: Final = """
+    WITH prompts AS (
+        SELECT config, prompt_id, md5_number_lower({key}) AS place FROM ({rows}) GROUP BY ALL
+    ), ends AS (
+        SELECT arg_min(prompt_id, place) AS first, arg_max(prompt_id, place) AS last
+        FROM prompts GROUP BY config HAVING count(*) > 1
+    )
+    SELECT DISTINCT prompt_id FROM prompts
+    WHERE ({held_out} OR prompt_id IN (SELECT first FROM ends))
+      AND prompt_id NOT IN (SELECT last FROM ends)
+"""
+
+
+@dataclass(frozen=True)
+class Split:
+    """What ``datasets`` reads as one split of a config.
+
+    Attributes:
+        name: ``train`` or ``test``.
+        paths: path in the repository -> the file.
+        pattern: of these paths.
+    """
+
+    name: str
+    pattern: str
+    paths: dict[str, Path]
+    rows: Rows
+
+
+Splits = dict[str, list[Split]]
+"""Config -> its splits, ``train`` first."""
+
+
+def split(bundle: Bundle, store: Store, share: float, staged: contextlib.ExitStack) -> Splits:
+    """Return the splits of every config.
+
+    Args:
+        bundle: what is published.
+        store: where its rows lie.
+        share: of the prompts that are held out to test.
+        staged: takes the folder of files that are written for it, and removes it when it closes.
+    """
+    splits = {part.config: [_whole(store, part)] for part in bundle.parts}
+    parts = [part for part in bundle.parts if share and _is_split(store, part)]
+    if not parts:
+        return splits
+    prompts = _held_out(store, parts, share)
+    folder = staged.enter_context(access.staging(store.root, uuid.uuid4().hex))
+    for part in parts:
+        both = [_write(store, part, name, prompts, folder) for name in ("train", "test")]
+        if all(each.rows.count() for each in both):  # else all rows are of one prompt
+            splits[part.config] = both
+    return splits
+
+
+def _is_split(store: Store, part: Part) -> bool:
+    rows = store.rows(part.manifest)
+    if part.manifest.type == EXAMPLES.name:
+        return all(kind == "ift" for (kind,) in rows.tuples("kind"))
+    return part.manifest.type == PAIRS.name
+
+
+def _held_out(store: Store, parts: Sequence[Part], share: float) -> set[str]:
+    with database.connect(memory=database.LOOKING) as connection:
+        for number, part in enumerate(parts):
+            store.rows(part.manifest).view(connection, f"rows_{number}")
+        rows = " UNION ALL ".join(
+            f"SELECT {number} AS config, prompt_id FROM rows_{number}"
+            for number in range(len(parts))
+        )
+        query = _HELD_OUT.format(
+            key=split_key(_SEED), rows=rows, held_out=held_out_share(_SEED, share)
+        )
+        return {prompt for (prompt,) in connection.execute(query).fetchall()}
+
+
+def _whole(store: Store, part: Part) -> Split:
+    paths = {f"{part.config}/{file.name}": file for file in store.files(part.manifest)}
+    return Split("train", f"{part.config}/train-*.parquet", paths, store.rows(part.manifest))
+
+
+def _write(store: Store, part: Part, name: str, prompts: AbstractSet[str], folder: Path) -> Split:
+    """Write the rows whose prompts are held out, or those of the others, in their order."""
+    dataset_type = DATASET_TYPES[part.manifest.type]
+    target = folder / part.config / name
+    (target / "data").mkdir(parents=True)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in store.rows(part.manifest).batches():
+            held_out = [prompt in prompts for prompt in batch["prompt_id"].to_pylist()]
+            yield batch.filter(pa.array([is_out == (name == "test") for is_out in held_out]))
+
+    written = shards.write(target, Rows.reading(dataset_type, batches()))
+    files = [target / file.path for file in written.files]
+    place = f"{part.config}/splits/{name}"
+    return Split(
+        name,
+        f"{place}-*.parquet",
+        {f"{place}{file.name.removeprefix('train')}": file for file in files},
+        Rows.of_files(dataset_type, files, part.manifest.ref),
+    )
+
+
+def describe_splits(splits: Splits) -> str:
+    """Return what a card says of the splits."""
+    names = [f"`{config}`" for config, each in splits.items() if len(each) > 1]
+    if not names:
+        return "Each config has one split, `train`."
+    return (
+        f"{' and '.join(names)} {'have' if len(names) > 1 else 'has'} the splits `train` and "
+        "`test`, the others `train` alone. A prompt is in one of them: its id decides, and decides "
+        "the same in whatever is published later. All rows of a config, as they were made, are the "
+        "files in its folder; its splits are in `splits/` there."
+    )
