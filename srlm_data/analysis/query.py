@@ -96,11 +96,7 @@ def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duck
                 f"sql: one query that reads is wanted, found {found}. "
                 "Begin with SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, or PIVOT with IN (...)."
             )
-        try:
-            return connection.sql(named)
-        except duckdb.Error:
-            connection.execute(named)  # refuses it, too, and says at which place
-            raise
+        return database.begin(connection, named)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
@@ -25,7 +26,14 @@ def show_rows(rows: list[dict[str, Any]]) -> None:
     """Print each row as a small two-column table."""
     for row in rows:
         say()
-        say_table((), record_cells(row.items()), width=columns())
+        say_table((), record_cells((name, _said(row[name])) for name in row), width=columns())
+
+
+def _said(value: Any) -> Any:
+    """Return a conversation as its text, and any other value of a dataset's row as it is."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "\n".join(f"{turn['role']}: {text_of(turn)}" for turn in value)
+    return value
 
 
 def record_cells(row: Iterable[tuple[str, Any]]) -> list[tuple[str, str | None]]:
@@ -41,7 +49,7 @@ def show_samples(store: Store, manifests: Iterable[Manifest]) -> None:
         show_rows(
             [
                 {
-                    name: value_text(value)[:_SAMPLE_CHARACTERS]
+                    name: value_text(_said(value))[:_SAMPLE_CHARACTERS]
                     for name, value in row.items()
                     if value is not None and not _UNREAD.fullmatch(name)
                 }
@@ -61,14 +69,12 @@ def show_drops(drops: Mapping[str, int], examples: Mapping[str, list[dict[str, s
 
 
 def value_text(value: Any) -> str:
-    """Return a value as a person reads it: a conversation turn by turn, a number rounded."""
+    """Return a value as a person reads it: a number is rounded."""
     match value:
         case bool():
             return str(value).lower()
-        case float():
+        case float() | Decimal():
             return str(_rounded(value))
-        case [{"role": _, "content": _}, *_]:
-            return "\n".join(f"{turn['role']}: {text_of(turn)}" for turn in value)
         case list() | dict():
             return json_text(_rounded(value))
     return str(value)
@@ -79,6 +85,8 @@ def _rounded(value: Any) -> Any:
     match value:
         case float():
             return round(value, 3) if abs(value) >= 1 else float(f"{value:.4g}")
+        case Decimal() if len(str(value).partition(".")[2]) > 4:
+            return _rounded(float(value))
         case list():
             return [_rounded(element) for element in value]
         case dict():

@@ -108,8 +108,11 @@ def say_table(
     right: Collection[int] = (),
     width: int | None = None,
 ) -> None:
-    """Print rows in columns: see :func:`table_text`; a terminal's width bounds them."""
-    wide = width or _width(sys.stdout)
+    """Print rows in columns, as :func:`table_text` lays them out.
+
+    What has no heading is folded to the width of a terminal; figures are not torn apart.
+    """
+    wide = width or (_UNBOUNDED if heading else _width(sys.stdout))
     click.echo(table_text(heading, rows, right=right, width=wide, colour=coloured()), color=True)
 
 

@@ -94,6 +94,19 @@ def dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[st
         yield from batch.to_pylist()
 
 
+def begin(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:
+    """Begin a query that reads; its rows are fetched by the caller, lazily.
+
+    Raises:
+        duckdb.Error: it is wrong; the error says at which place, which a relation's own does not.
+    """
+    try:
+        return connection.sql(query)
+    except duckdb.Error:
+        connection.execute(query)
+        raise
+
+
 def refusal(error: Exception) -> tuple[str, str]:
     """Return what DuckDB says of a query on one line, and how it points at the place in it.
 

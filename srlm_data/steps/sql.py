@@ -72,7 +72,7 @@ def _result(
             if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
                 kinds = [one.type.name for one in statements]
                 raise DataError(f"sql: one SELECT is wanted, found {kinds}. Write a single query.")
-            result = connection.sql(query)
+            result = database.begin(connection, query)
             _check(dataset_type, result.columns)
             absent = [name for name in dataset_type.schema.names if name not in result.columns]
             nulls = "".join(f", NULL AS {name}" for name in absent)
@@ -80,8 +80,9 @@ def _result(
             for batch in whole:
                 yield _cast(dataset_type, batch)
         except duckdb.Error as error:
+            sentence, place = database.refusal(error)
             raise DataError(
-                f"sql: DuckDB refuses the query, found '{first_line(error)}'. Mend the query."
+                f"sql: DuckDB refuses the query, found '{sentence}'. Mend the query.{place}"
             ) from None
 
 

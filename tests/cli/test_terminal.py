@@ -143,10 +143,10 @@ ODD = "SELECT 1/3::DOUBLE AS third, 1234567.89125 AS large, 1e-7/3 AS small, 123
 def test_numbers_are_rounded_for_a_reader_and_whole_for_a_program(cli: Cli, store: Store) -> None:
     shown = ask(cli, store, f"{ODD} AS none UNION ALL BY NAME SELECT 2.5::DOUBLE AS third")
     first = [cell.strip() for cell in shown.splitlines()[3].strip("│").split("│")]
-    assert first == ["0.3333", "1234567.89125", "3.333e-08", "12345", "NULL"]
+    assert first == ["0.3333", "1234567.891", "3.333e-08", "12345", "NULL"]
     assert "│    2.5 │" in shown
     row = json.loads(ask(cli, store, f"{ODD} AS none", "--format", "json"))
-    assert row["third"] == 1 / 3
+    assert (row["third"], row["large"]) == (1 / 3, "1234567.89125")
     assert "0.3333333333333333" in ask(cli, store, ODD, "--format", "csv")
 
 
@@ -156,6 +156,20 @@ def test_a_conversation_is_text_on_one_line_of_a_table(cli: Cli, store: Store) -
     assert "assistant: " in shown
     assert "{'role'" not in shown
     assert len(shown.splitlines()) == 6 + 4
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "[{'role': 1, 'content': 2}]",
+        "[{'role': 'user', 'content': 'a', 'tool_calls': 3}]",
+        "{'x': [{'role': 'user', 'content': 'a'}]}",
+    ],
+)
+def test_what_only_looks_like_a_conversation_is_shown_as_it_is(
+    cli: Cli, store: Store, odd: str
+) -> None:
+    assert '"role":' in ask(cli, store, f"SELECT {odd} AS odd")
 
 
 def test_a_row_that_takes_more_than_a_line_is_written_downwards_and_whole(

@@ -64,7 +64,13 @@ def test_the_result_can_be_of_another_stage(prompts):
 def test_a_wrong_query_is_one_sentence(prompts, query, sentence):
     with pytest.raises(DataError, match=sentence) as found:
         run(query, a=prompts)
-    assert "\n" not in str(found.value)
+    assert str(found.value).partition("\n  LINE 1: ")[0].count("\n") == 0
+
+
+def test_a_wrong_query_is_pointed_at(prompts):
+    with pytest.raises(DataError) as found:
+        run("SELECT *\nFROM b", a=prompts)
+    assert str(found.value).endswith("\n  LINE 2: FROM b\n               ^")
 
 
 @pytest.mark.parametrize(

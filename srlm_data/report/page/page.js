@@ -243,7 +243,7 @@ function askOf(queries) {
       const seconds = ((performance.now() - began) / 1000).toFixed(2);
       answer.replaceChildren(element("p", { class: "small" }, `${plural(rows.length, "row")}${more ? ", and there are more" : ""}, ${seconds} s`), table("The answer", columns, rows));
     } catch (error) {
-      answer.replaceChildren(element("p", { role: "alert", class: "alert" }, visible(error.message)));
+      answer.replaceChildren(element("p", { role: "alert", class: "alert" }, element("code", {}, visible(error.message))));  // a caret points
     }
   };
   text.addEventListener("keydown", (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && run());
