@@ -7,6 +7,7 @@ by hashes, so that versions larger than the memory can be compared.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -30,66 +31,55 @@ from srlm_data.core.errors import DataError, StoreError
 from srlm_data.core.schema import DATASET_TYPES, JUDGMENTS, PAIRS, SCORES
 from srlm_data.pipeline.plan import changes, differences
 from srlm_data.store import Manifest, Store
+from srlm_data.store.graph import Graph
 
 _ENVIRONMENT: Final = ("commit", "python", "packages")
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Where two versions part: the versions, and the fields of their identities that differ.
+    """Where two versions part: the versions, and the fields of their identities that differ."""
 
-    Attributes:
-        parameters: the way from the versions compared to these: ``("judgments", "candidates")``.
-        changes: field -> (before, after); an input is told by its version.
-    """
-
+    # the way from the versions compared to these: ``("judgments", "candidates")``
     parameters: tuple[str, ...]
     before: str
     after: str
-    changes: dict[str, tuple[Any, Any]]
+    changes: dict[str, tuple[Any, Any]]  # field -> (before, after); an input is told by its version
 
 
 @dataclass(frozen=True)
 class RowChanges:
-    """What became of the rows, by id.
-
-    Attributes:
-        changed_columns: column -> in how many rows it changed.
-        samples: ``removed``, ``added`` and ``changed`` -> some of the rows; a changed one is its
-            id and, for each column that changed, [before, after].
-    """
+    """What became of the rows, by id."""
 
     same: int
     changed: int
     removed: int
     added: int
+    # column -> in how many rows it changed
     changed_columns: dict[str, int] = field(default_factory=dict)
+    # ``removed``, ``added`` and ``changed`` -> some of the rows; a changed one is its id and,
+    # for each column that changed, [before, after]
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Diff:
-    """All that differs between two versions of one stage.
-
-    Attributes:
-        equal: whether the rows are the same, by their content hash.
-        causes: why, nearest first.
-        environment: field -> (before, after) of what was different at the time and decides no row.
-        columns: column -> (type before, type after), None where it is not there.
-        agreement: of the judgments compared, or of those that the pairs compared were made from;
-            None where both were made from the same.
-    """
+    """All that differs between two versions of one stage."""
 
     before: Manifest
     after: Manifest
-    equal: bool
-    causes: list[Cause]
+    equal: bool  # whether the rows are the same, by their content hash
+    causes: list[Cause]  # why, nearest first
+    # field -> (before, after) of what was different at the time and decides no row
     environment: dict[str, tuple[Any, Any]]
+    # column -> (type before, type after), None where it is not there
     columns: dict[str, tuple[str | None, str | None]]
     rows: RowChanges
     scores: dict[str, DistributionDiff]
     lengths: dict[str, DistributionDiff]
     states: dict[str, tuple[int, int]]
+    # of the judgments compared, or of those that the pairs compared were made from; None
+    # where both were made from the same
     agreement: Agreement | None
     preferences: Preferences | None
 
@@ -108,16 +98,11 @@ def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -
         before: a version.
         after: another.
         samples: how many of the removed, added and changed rows to keep.
-
-    Raises:
-        DataError: their rows are of different dataset types.
-        StoreError: a version is damaged.
     """
     if before.type != after.type:
         raise DataError(
-            f"diff: two versions of one dataset type are wanted, found "
-            f"{before.name} ({before.type}) "
-            f"and {after.name} ({after.type}). Compare like with like."
+            f"diff: two versions of one dataset type are wanted, found {before.name} "
+            f"({before.type}) and {after.name} ({after.type}). Compare like with like."
         )
     dataset_type = before.type
     with database.connect() as connection:
@@ -128,7 +113,9 @@ def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -
             before,
             after,
             before.content == after.content,
-            sorted(_causes(store, before, after, (), set()), key=lambda one: len(one.parameters)),
+            sorted(
+                _causes(store, before, after, (), set()), key=lambda cause: len(cause.parameters)
+            ),
             dict(differences(_environment(before), _environment(after))),
             {name: kinds for name, kinds in columns.items() if kinds[0] != kinds[1]},
             _rows(connection, DATASET_TYPES[dataset_type].id, columns, samples),
@@ -156,17 +143,15 @@ def _causes(
         yield Cause(way, before.ref, after.ref, changed)
     if "step" in changed:  # two different things, whose inputs have nothing to do with each other
         return
-    old, new = ({one.parameter: one for one in side.inputs} for side in (before, after))
-    for parameter in (name for name in old if name in new):
-        one, other = old[parameter], new[parameter]
-        if one.content == other.content:
+    new = {read.parameter: read for read in after.inputs}
+    for old in before.inputs:
+        if old.parameter not in new or old.content == new[old.parameter].content:
             continue
-        try:
-            was, became = (store.manifest(side.name, side.version) for side in (one, other))
-        except StoreError:  # an input that is gone can say nothing more
-            continue
-        if was.type == became.type:
-            yield from _causes(store, was, became, (*way, parameter), seen)
+        sides = old, new[old.parameter]
+        with contextlib.suppress(StoreError):  # an input that is gone can say nothing more
+            was, became = (store.manifest(side.name, side.version) for side in sides)
+            if was.type == became.type:
+                yield from _causes(store, was, became, (*way, old.parameter), seen)
 
 
 def _environment(manifest: Manifest) -> dict[str, Any]:
@@ -225,30 +210,26 @@ def _rows(
 
 def _changed_columns(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str, int]:
     counts = ", ".join(f'count(*) FILTER (o."{name}" <> n."{name}")' for name in columns)
-    [found] = connection.sql(
+    [changed] = connection.sql(
         f"SELECT {counts} FROM before_columns AS o JOIN after_columns AS n USING (id) "
         "SEMI JOIN (SELECT id FROM matched WHERE what = 'changed') AS m USING (id)"
     ).fetchall()
-    return {name: count for name, count in zip(columns, found, strict=True) if count}
+    return {name: count for name, count in zip(columns, changed, strict=True) if count}
 
 
 def _whole_rows(
     connection: duckdb.DuckDBPyConnection, id_column: str, view: str, what: str, samples: int
 ) -> list[dict[str, Any]]:
     chosen = f"SELECT id FROM matched WHERE what = '{what}' ORDER BY id LIMIT {samples}"
-    found: list[dict[str, Any]] = (
-        connection.sql(f'FROM {view} WHERE "{id_column}" IN ({chosen}) ORDER BY "{id_column}"')
-        .to_arrow_table()
-        .to_pylist()
-    )
-    return found
+    query = f'FROM {view} WHERE "{id_column}" IN ({chosen}) ORDER BY "{id_column}"'
+    return list(database.dicts(connection, query))
 
 
 def _changed_rows(
     connection: duckdb.DuckDBPyConnection, id_column: str, columns: list[str], samples: int
 ) -> list[dict[str, Any]]:
     both = ", ".join(f'o."{name}", n."{name}"' for name in columns)
-    found = connection.execute(
+    rows = connection.execute(
         f'SELECT "{id_column}", {both or "NULL"} FROM before AS o JOIN after AS n '
         f'USING ("{id_column}") WHERE "{id_column}" IN '
         "(SELECT id FROM matched WHERE what = 'changed' ORDER BY id LIMIT ?) ORDER BY 1",
@@ -261,7 +242,7 @@ def _changed_rows(
             for name, old, new in zip(columns, row[1::2], row[2::2], strict=True)
             if old != new
         }
-        for row in found
+        for row in rows
     ]
 
 
@@ -272,13 +253,13 @@ def _agreement(
         return agreement(connection, "before", "after")
     if before.type != PAIRS.name:
         return None
-    contents = set()
-    try:
-        for side, manifest in (("old", before), ("new", after)):
-            read = next(one for one in manifest.inputs if one.parameter == "judgments")
-            contents.add(read.content)
-            judged = store.manifest(read.name, read.version)
-            store.rows(judged).view(connection, f"{side}_judgments")
-    except (StopIteration, StoreError):  # pairs of another step, or judgments that are gone
+    graph = Graph(store)
+    old, new = (graph.read_as(side, "judgments") for side in (before, after))
+    if old is None or new is None or old.content == new.content:
         return None
-    return agreement(connection, "old_judgments", "new_judgments") if len(contents) > 1 else None
+    try:
+        store.rows(old).view(connection, "old_judgments")
+        store.rows(new).view(connection, "new_judgments")
+    except StoreError:  # damaged
+        return None
+    return agreement(connection, "old_judgments", "new_judgments")

@@ -33,22 +33,16 @@ _LENGTHS: Final = {
 
 @dataclass(frozen=True)
 class DistributionDiff:
-    """One figure of the rows, before and after.
-
-    Attributes:
-        n, mean, median: of the rows that have the figure, (before, after).
-        statistic: Kolmogorov-Smirnov's D: the largest distance of the two distributions, 0 to 1.
-        p: how likely so large a D is by chance, were rows independent and ties absent; None where
-            a side has no rows. Repeats of one answer are not independent: take it for a hint.
-        values: value -> counts (before, after), where there are few.
-    """
+    """One figure of the rows that have it, (before, after)."""
 
     n: tuple[int, int]
     mean: tuple[float | None, float | None]
     median: tuple[float | None, float | None]
+    # Kolmogorov-Smirnov's D, the largest distance of the two distributions, and how likely so large
+    # a one is by chance, were rows independent: repeats of one answer are not, so it is a hint.
     statistic: float | None
     p: float | None
-    values: dict[float, tuple[int, int]]
+    values: dict[float, tuple[int, int]]  # value -> counts, where there are few
 
 
 def scores(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> dict[str, DistributionDiff]:
@@ -70,26 +64,10 @@ def lengths(
 def compare_distributions(connection: duckdb.DuckDBPyConnection, figure: str) -> DistributionDiff:
     """How a figure, an SQL expression over the rows, lies before and after."""
     connection.execute(_COUNTED.format(figure=figure))
-    [summary] = connection.sql(_SUMMARY).fetchall()
-    n_before, n_after, mean_before, mean_after, median_before, median_after, statistic, few = (
-        summary
-    )
-    values = _values(connection) if few <= _FEW else {}
-    return DistributionDiff(
-        (n_before, n_after),
-        (mean_before, mean_after),
-        (median_before, median_after),
-        statistic,
-        _chance(statistic, n_before, n_after),
-        values,
-    )
-
-
-def _values(connection: duckdb.DuckDBPyConnection) -> dict[float, tuple[int, int]]:
-    found = connection.sql(
-        "SELECT value, before::BIGINT, after::BIGINT FROM counted ORDER BY value"
-    )
-    return {value: (before, after) for value, before, after in found.fetchall()}
+    [(n, mean, median, statistic, distinct)] = connection.sql(_SUMMARY).fetchall()
+    few = connection.sql("FROM counted ORDER BY value").fetchall() if distinct <= _FEW else []
+    values = {value: (before, after) for value, before, after in few}
+    return DistributionDiff(n, mean, median, statistic, _chance(statistic, *n), values)
 
 
 def _chance(statistic: float | None, n_before: int, n_after: int) -> float | None:
@@ -104,7 +82,7 @@ def _chance(statistic: float | None, n_before: int, n_after: int) -> float | Non
 
 _COUNTED: Final = """
     CREATE OR REPLACE TEMP TABLE counted AS
-    SELECT value, sum(before) AS before, sum(after) AS after
+    SELECT value, sum(before)::BIGINT AS before, sum(after)::BIGINT AS after
     FROM (
         SELECT {figure} AS value, count(*) AS before, 0 AS after FROM before GROUP BY ALL
         UNION ALL
@@ -121,10 +99,11 @@ _SUMMARY: Final = """
         FROM counted
         WINDOW whole AS (), so_far AS (ORDER BY value)
     )
-    SELECT coalesce(sum(before), 0)::BIGINT, coalesce(sum(after), 0)::BIGINT,
-           sum(value * before) / nullif(sum(before), 0), sum(value * after) / nullif(sum(after), 0),
-           min(value) FILTER (before_so_far * 2 >= n_before AND n_before > 0)::DOUBLE,
-           min(value) FILTER (after_so_far * 2 >= n_after AND n_after > 0)::DOUBLE,
+    SELECT row(coalesce(sum(before), 0)::BIGINT, coalesce(sum(after), 0)::BIGINT),
+           row(sum(value * before) / nullif(sum(before), 0),
+               sum(value * after) / nullif(sum(after), 0)),
+           row(min(value) FILTER (before_so_far * 2 >= n_before AND n_before > 0)::DOUBLE,
+               min(value) FILTER (after_so_far * 2 >= n_after AND n_after > 0)::DOUBLE),
            max(abs(before_so_far / nullif(n_before, 0) - after_so_far / nullif(n_after, 0))),
            count(*)
     FROM upto
@@ -135,38 +114,27 @@ def states(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> dict[str
     """State -> how many rows are in it, before and after; for the types that have states."""
     if dataset_type not in {"judgments", "comparisons"}:
         return {}
-    found = connection.sql("""
+    counts = connection.sql("""
         SELECT state, sum(before)::BIGINT, sum(after)::BIGINT
         FROM (SELECT state, 1 AS before, 0 AS after FROM before
               UNION ALL SELECT state, 0, 1 FROM after)
         GROUP BY state ORDER BY state
     """)
-    return {state: (before, after) for state, before, after in found.fetchall()}
+    return {state: (before, after) for state, before, after in counts.fetchall()}
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What two judges say of the answers that both have scored; a score is the mean of repeats.
+    """What two judges say of the answers that both have scored; a score is the mean of repeats."""
 
-    Attributes:
-        answers: how many there are.
-        equal: share with the same score.
-        within_one: share at most a point apart.
-        mean_difference: after less before.
-        spearman: rank correlation; None where a side never varies.
-        ordered: pairs of answers to one prompt.
-        same_order: share of them that both judges put in the same order, ties included.
-        opposite_order: share of them that one judge puts the other way round.
-    """
-
-    answers: int
-    equal: float | None
-    within_one: float | None
-    mean_difference: float | None
-    spearman: float | None
-    ordered: int
-    same_order: float | None
-    opposite_order: float | None
+    answers: int  # how many there are
+    equal: float | None  # share with the same score
+    within_one: float | None  # share at most a point apart
+    mean_difference: float | None  # after less before
+    spearman: float | None  # rank correlation; None where a side never varies
+    ordered: int  # pairs of answers to one prompt
+    same_order: float | None  # share of them that both judges put in the same order, ties included
+    opposite_order: float | None  # share of them that one judge puts the other way round
 
 
 def agreement(connection: duckdb.DuckDBPyConnection, before: str, after: str) -> Agreement:
@@ -213,19 +181,12 @@ _ORDER: Final = """
 
 @dataclass(frozen=True)
 class Preferences:
-    """What became of the prompts that have a pair before and after.
+    """What became of the prompts that have a pair before and after."""
 
-    Attributes:
-        prompts: how many there are.
-        same: of these, with the same chosen and the same rejected answer.
-        same_chosen: with the same chosen answer.
-        swapped: where an answer that was chosen is now rejected, or the other way round.
-    """
-
-    prompts: int
-    same: int
-    same_chosen: int
-    swapped: int
+    prompts: int  # how many there are
+    same: int  # of these, with the same chosen and the same rejected answer
+    same_chosen: int  # with the same chosen answer
+    swapped: int  # where an answer that was chosen is now rejected, or the other way round
 
 
 def preferences(connection: duckdb.DuckDBPyConnection) -> Preferences:

@@ -69,12 +69,8 @@ def create(
 ) -> None:
     """Make the tables of this module in a connection that has the datasets' views.
 
-    Args:
-        connection: where they are made.
-        store: what they show.
-        latest: dataset type -> the latest version of each of its datasets.
-        whole: whether ``latest`` is all of them: rows of half the datasets would be a wrong
-            answer to a question about all.
+    ``latest`` has the latest versions by dataset type, and is ``whole`` where it has all of them:
+    rows of half the datasets would be a wrong answer to a question about all.
     """
     names = model_names(store)
     keys, values = (", ".join(map(quoted, texts)) for texts in (names, names.values()))
@@ -102,11 +98,9 @@ def _select(
 ) -> str:
     recipe, _, dataset = manifest.name.partition(".")
     iteration = iteration_of(recipe)
-    columns = (
-        f"{quoted(manifest.name)} AS dataset, {quoted(manifest.version)} AS version, "
-        f"{quoted(recipe)} AS recipe, "
-        f"{'NULL' if iteration is None else iteration}::INTEGER AS iteration, "
-    )
+    named = {"dataset": manifest.name, "version": manifest.version, "recipe": recipe}
+    columns = "".join(f"{quoted(value)} AS {name}, " for name, value in named.items())
+    columns += f"{'NULL' if iteration is None else iteration}::INTEGER AS iteration, "
     if "model" in dataset_type.schema.names:
         columns += "model_name(model) AS model_name, "
     rows = f'SELECT {columns}* FROM "{recipe}"."{dataset}"'

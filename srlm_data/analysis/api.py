@@ -25,7 +25,8 @@ from srlm_data.analysis.lineage import Lineage
 from srlm_data.analysis.lineage import lineage as trace
 from srlm_data.analysis.query import connect, run
 from srlm_data.analysis.usage import Spending
-from srlm_data.core.errors import MissingError, StoreError
+from srlm_data.core import packages
+from srlm_data.core.errors import StoreError
 from srlm_data.core.tables import Table
 from srlm_data.store import Manifest, Place, open_store
 
@@ -37,17 +38,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class VersionsResult(Table):
-    """Versions, newest first, or the latest of each dataset.
+    """Versions, newest first, or the latest of each dataset."""
 
-    Attributes:
-        manifests: of those that can be read.
-        tags: ``name@version`` -> what else names it: ``latest``, tags.
-        faults: a sentence for each of them that cannot be read.
-    """
-
-    manifests: list[Manifest]
-    tags: dict[str, list[str]]
-    faults: list[str]
+    manifests: list[Manifest]  # of those that can be read
+    tags: dict[str, list[str]]  # ``name@version`` -> what else names it: ``latest``, tags
+    faults: list[str]  # a sentence for each of them that cannot be read
 
     def __iter__(self) -> Iterator[Manifest]:
         return iter(self.manifests)
@@ -63,31 +58,20 @@ class VersionsResult(Table):
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each version."""
-        rows = [
-            [
-                manifest.name,
-                manifest.version[:8],
-                manifest.type,
-                f"{manifest.rows:,}",
-                str(manifest.provenance.get("at", "")),
-                ", ".join(self.tags.get(manifest.ref, ())),
-            ]
-            for manifest in self
-        ]
+        rows = []
+        for each in self:
+            at, names = str(each.provenance.get("at", "")), self.tags.get(each.ref, ())
+            cells = [each.name, each.version[:8], each.type, f"{each.rows:,}", at, ", ".join(names)]
+            rows.append(cells)
         return ["dataset", "version", "type", "rows", "made", "names"], rows
 
 
 @dataclass(frozen=True, repr=False)
 class ShowResult(Table):
-    """A version and its first rows.
+    """A version and its first rows."""
 
-    Attributes:
-        manifest: how it was made.
-        rows: the first of them, as they are.
-    """
-
-    manifest: Manifest
-    rows: list[dict[str, Any]]
+    manifest: Manifest  # how it was made
+    rows: list[dict[str, Any]]  # the first of them, as they are
 
     def __repr__(self) -> str:
         return f"ShowResult({self.manifest.ref})"
@@ -100,21 +84,13 @@ class ShowResult(Table):
 
 @dataclass(frozen=True, repr=False)
 class CostResult(Table):
-    """What the responses of the latest versions cost.
+    """What the responses of the latest versions cost."""
 
-    Attributes:
-        datasets: a line a dataset that asked a model.
-        models: a line a model that was asked.
-        pairs: a line a dataset of pairs, with all that it was made from.
-        unused: the answers that no row of any version came from.
-        total: all answers that the store ever paid for.
-    """
-
-    datasets: list[Spending]
-    models: list[Spending]
-    pairs: list[Spending]
-    unused: Spending
-    total: Spending
+    datasets: list[Spending]  # a line a dataset that asked a model
+    models: list[Spending]  # a line a model that was asked
+    pairs: list[Spending]  # a line a dataset of pairs, with all that it was made from
+    unused: Spending  # the answers that no row of any version came from
+    total: Spending  # all answers that the store ever paid for
 
     def __repr__(self) -> str:
         return f"CostResult({', '.join(line.name for line in self.datasets)})"
@@ -162,10 +138,7 @@ def load(ref: str, store: Place = None) -> datasets.Dataset:
     try:
         library = importlib.import_module("datasets")
     except ModuleNotFoundError:
-        raise MissingError(
-            f"{ref}: a Dataset needs the package 'datasets', which is not installed. "
-            "Install it with: pip install 'srlm-data[hub]'"
-        ) from None
+        raise packages.missing(ref, "datasets", "hub") from None
     loaded: datasets.Dataset = library.Dataset.from_parquet([str(file) for file in files])
     return loaded
 
@@ -177,26 +150,21 @@ def versions(name: str | None = None, store: Place = None) -> VersionsResult:
         StoreError: there is no such dataset.
     """
     opened = open_store(store)
+    known = [] if name is None else opened.versions(name)
+    if name is not None and not known:
+        opened.resolve(name)  # says that there is no such dataset
     manifests, faults = [], []
+    for ref in known if name else opened.names():
+        try:
+            manifests.append(opened.manifest(name, ref) if name else opened.resolve(ref))
+        except StoreError as error:
+            faults.append(str(error))
     if name is not None:
-        for version in opened.versions(name):
-            try:
-                manifests.append(opened.manifest(name, version))
-            except StoreError as error:
-                faults.append(str(error))
         manifests.sort(key=lambda manifest: str(manifest.provenance.get("at")), reverse=True)
-        if not manifests and not faults:
-            opened.resolve(name)  # says that there is no such dataset
-    else:
-        for known in opened.names():
-            try:
-                manifests.append(opened.resolve(known))
-            except StoreError as error:
-                faults.append(str(error))
     tags: dict[str, list[str]] = {}
-    for known in {manifest.name for manifest in manifests}:
-        for ref, version in opened.refs(known).items():
-            tags.setdefault(f"{known}@{version}", []).append(ref)
+    for dataset in {manifest.name for manifest in manifests}:
+        for ref, version in opened.refs(dataset).items():
+            tags.setdefault(f"{dataset}@{version}", []).append(ref)
     return VersionsResult(manifests, tags, faults)
 
 

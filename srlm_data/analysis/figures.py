@@ -178,8 +178,8 @@ def most_common_scores(scores: Figures) -> dict[str, tuple[float, float]]:
     for row in scores:
         counts.setdefault(row["dataset"], {})[row["score"]] = row["judgments"]
     return {
-        dataset: (max(found, key=found.__getitem__), max(found.values()) / sum(found.values()))
-        for dataset, found in counts.items()
+        dataset: (max(of, key=of.__getitem__), max(of.values()) / sum(of.values()))
+        for dataset, of in counts.items()
     }
 
 
@@ -238,11 +238,8 @@ def histogram(connection: duckdb.DuckDBPyConnection, values: str) -> Figures:
         its middle), ``exact``, ``count`` and ``share``.
     """
     values = f"SELECT dataset, value::DOUBLE AS value FROM ({values}) WHERE value IS NOT NULL"
-    found = fetch(
-        connection,
-        f"SELECT DISTINCT round(value, 6) AS value FROM ({values}) ORDER BY 1 LIMIT 1000",
-    )
-    distinct = [float(row["value"]) for row in found]
+    query = f"SELECT DISTINCT round(value, 6) FROM ({values}) ORDER BY 1 LIMIT 1000"
+    distinct = [float(value) for (value,) in connection.sql(query).fetchall()]
     if not distinct:
         return []
     step = _step(distinct)

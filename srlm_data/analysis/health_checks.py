@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 
@@ -20,38 +20,17 @@ from srlm_data.steps.judge_injection import injections_sql
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 
-FEWEST: Final = 50
-"""Rows below which a share says too little to warn of it."""
-
-COLLAPSED: Final = 0.8
-"""Share of the most common score above which the scores have collapsed."""
-
-UNREAD: Final = 0.05
-"""Share of judgments without a score above which the judge cannot be read."""
-
-DIFFER: Final = 0.01
-"""Share of answers whose judgments differ, below which repeats are paid for nothing."""
-
-ADDRESSED: Final = 0.001
-"""Share of answers that speak to the judge from which on it is told."""
-
-TOP: Final = 0.9
-"""Quantile of the answers' mean scores from which on an answer is one of the top-scored."""
-
-DRIFT: Final = 0.25
-"""Change of the mean length against the previous iteration's answers, as a share of it."""
-
-PAIRED: Final = 0.2
-"""Share of prompts that became pairs below which they are few."""
-
-LONGER: Final = 0.7
-"""Share of pairs whose chosen answer is longer above which length is what is rewarded."""
-
-DROPPED: Final = 0.1
-"""Share of what a step looked at that is dropped for one reason, above which it is told."""
-
-NOTES: Final = 5
-"""Most notes of an engine that are told, the most frequent ones."""
+FEWEST: Final = 50  # rows below which a share says too little to warn of it
+COLLAPSED: Final = 0.8  # share of the most common score above which the scores have collapsed
+UNREAD: Final = 0.05  # share of judgments without a score above which the judge cannot be read
+DIFFER: Final = 0.01  # share of answers that judgments differ of, below which repeats are wasted
+ADDRESSED: Final = 0.001  # share of answers that speak to the judge from which on it is told
+TOP: Final = 0.9  # quantile of the answers' mean scores from which on one is top-scored
+DRIFT: Final = 0.25  # change of the mean length against the previous iteration's answers
+PAIRED: Final = 0.2  # share of prompts that became pairs below which they are few
+LONGER: Final = 0.7  # share of pairs with a longer chosen answer above which length is rewarded
+DROPPED: Final = 0.1  # share of what a step looked at that is dropped for one reason
+NOTES: Final = 5  # most notes of an engine that are told, the most frequent ones
 
 LOOKED_FOR: Final[Mapping[str, str]] = {
     "failed_requests": "requests that failed, and why",
@@ -89,17 +68,11 @@ _WANTED: Final = {"self_instruct": "n", "select_ift": "n", "select_ranked": "n_p
 
 @dataclass(frozen=True)
 class HealthWarning:
-    """One thing to know.
+    """One thing to know."""
 
-    Attributes:
-        kind: its name, for a script.
-        sentence: what was found, and what it may mean or what to do.
-        figures: the numbers of the sentence.
-    """
-
-    kind: str
-    sentence: str
-    figures: Mapping[str, float]
+    kind: str  # its name, for a script
+    sentence: str  # what was found, and what it may mean or what to do
+    figures: Mapping[str, float]  # the numbers of the sentence
 
 
 def check_health(store: Store, manifest: Manifest) -> list[HealthWarning]:
@@ -121,8 +94,8 @@ def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
     drops = sorted(manifest.drops.items(), key=lambda drop: -drop[1])
     seen = manifest.rows + sum(manifest.drops.values())
     for reason, count in drops if manifest.type != PAIRS.name else ():  # see few_pairs
-        told = reason in _CHOICES or (reason == "error" and manifest.failures)
-        if count / seen > DROPPED and not told:
+        is_known = reason in _CHOICES or (reason == "error" and manifest.failures)
+        if count / seen > DROPPED and not is_known:
             yield HealthWarning(
                 "dropped",
                 f"{count:,} of {seen:,} ({percent(count / seen)}) were dropped as "
@@ -183,8 +156,8 @@ def _about_judgments(
     read = sum(row["judgments"] for row in scores) + manifest.failed
     unread = 1 - read / judged
     if unread > UNREAD:
-        told = {"parsed", "error"} if manifest.failures else {"parsed"}
-        state = next((row["state"] for row in states if row["state"] not in told), "parsed")
+        known = {"parsed", "error"} if manifest.failures else {"parsed"}
+        state = next((row["state"] for row in states if row["state"] not in known), "parsed")
         yield HealthWarning(
             "unread_judgments",
             f"{percent(unread)} of the judgments have no score, most of them are "
@@ -213,9 +186,7 @@ def _about_judgments(
 def _asking(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> Iterator[HealthWarning]:
     """Whether prompts speak to the judge, as the judge's step has counted them."""
     speak = manifest.notes.get("prompt_injections", {}).get("any", 0)
-    prompts = _figures(
-        connection, "SELECT count(DISTINCT prompt_id) AS prompts FROM all_candidates"
-    )["prompts"]
+    [(prompts,)] = connection.sql("SELECT count(DISTINCT prompt_id) FROM all_candidates").fetchall()
     if speak and speak / max(prompts, 1) >= ADDRESSED:
         yield HealthWarning(
             "prompts_speak_to_the_judge",
@@ -240,7 +211,7 @@ def _repeats(connection: duckdb.DuckDBPyConnection) -> Iterator[HealthWarning]:
 
 
 def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[HealthWarning]:
-    one = _figures(
+    [row] = figures.fetch(
         connection,
         f"""
         WITH scored AS (
@@ -256,14 +227,14 @@ def _speaking(connection: duckdb.DuckDBPyConnection) -> Iterator[HealthWarning]:
         """,
         TOP,
     )
-    if one["speak"] and one["speak"] / one["answers"] >= ADDRESSED:
-        best = one["best_speak"] / one["best"] if one["best"] else 0.0
+    if row["speak"] and row["speak"] / row["answers"] >= ADDRESSED:
+        best = row["best_speak"] / row["best"] if row["best"] else 0.0
         yield HealthWarning(
             "answers_speak_to_the_judge",
-            f"{one['speak']:,} answers ({percent(one['speak'] / one['answers'])}) contain what "
+            f"{row['speak']:,} answers ({percent(row['speak'] / row['answers'])}) contain what "
             "looks like a score or an instruction to the judge; of the top-scored ones it is "
             f"{percent(best)}. Look at them before you train on them.",
-            {"answers": one["speak"], "share": one["speak"] / one["answers"], "top_share": best},
+            {"answers": row["speak"], "share": row["speak"] / row["answers"], "top_share": best},
         )
 
 
@@ -274,19 +245,18 @@ def _about_candidates(
     if before is None or min(before.rows, manifest.rows) < FEWEST:
         return
     store.rows(before).view(connection, "before")
-    one = _figures(
-        connection,
-        "SELECT (SELECT avg(length(response)) FROM all_candidates) AS now, "
-        "(SELECT avg(length(response)) FROM before) AS was",
-    )
-    change = one["now"] / one["was"] - 1 if one["was"] else 0.0
+    [(now, was)] = connection.sql(
+        "SELECT (SELECT avg(length(response)) FROM all_candidates), "
+        "(SELECT avg(length(response)) FROM before)"
+    ).fetchall()
+    change = now / was - 1 if was else 0.0
     if abs(change) > DRIFT:
         yield HealthWarning(
             "length_drift",
             f"answers are {percent(abs(change))} {'longer' if change > 0 else 'shorter'} than "
-            f"those of {before.name}, {one['now']:,.0f} characters on average against "
-            f"{one['was']:,.0f}: the judge may reward length.",
-            {"now": one["now"], "before": one["was"], "change": change},
+            f"those of {before.name}, {now:,.0f} characters on average against {was:,.0f}: the "
+            "judge may reward length.",
+            {"now": now, "before": was, "change": change},
         )
 
 
@@ -295,7 +265,7 @@ def _about_pairs(
 ) -> Iterator[HealthWarning]:
     prompts = manifest.rows + sum(manifest.drops.values())
     if prompts and manifest.rows / prompts < PAIRED:
-        reason, count = max(manifest.drops.items(), key=lambda one: one[1])
+        reason, count = max(manifest.drops.items(), key=lambda drop: drop[1])
         yield HealthWarning(
             "few_pairs",
             f"{manifest.rows:,} of {prompts:,} prompts ({percent(manifest.rows / prompts)}) gave "
@@ -321,8 +291,3 @@ _LOOKS: Final[Mapping[str, _Look]] = {
     JUDGMENTS.name: _about_judgments,
     PAIRS.name: _about_pairs,
 }
-
-
-def _figures(connection: duckdb.DuckDBPyConnection, query: str, *values: object) -> dict[str, Any]:
-    [row] = connection.sql(query, params=list(values)).to_arrow_table().to_pylist()
-    return dict(row)

@@ -20,7 +20,7 @@ import duckdb
 from srlm_data.analysis import _views
 from srlm_data.core import database
 from srlm_data.core.controls import is_text
-from srlm_data.core.errors import DataError, StoreError
+from srlm_data.core.errors import DataError, StoreError, first_line
 from srlm_data.store import Manifest, Place, Store, open_store
 
 _TOKEN: Final = re.compile(
@@ -59,7 +59,7 @@ def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBP
         types.setdefault(manifest.type, []).append(manifest)
     _views.create(connection, store, types, whole=not damaged)
     if not open_access:
-        _close_access(connection, store)
+        database.close_access(connection, directories=[str((store.root / "datasets").resolve())])
     return connection
 
 
@@ -88,12 +88,11 @@ def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duck
         raise DataError("sql: the query holds NUL or half a character. Write it as UTF-8 text.")
     with refused(store, query):
         named = _TOKEN.sub(name_version, query)
-        kinds = [one.type for one in connection.extract_statements(named)]
+        kinds = [statement.type.name for statement in connection.extract_statements(named)]
         # The store's folder must stay open for reading, and DuckDB would write there just as well.
-        if kinds != [duckdb.StatementType.SELECT]:
-            found = ", ".join(kind.name for kind in kinds) or "nothing"
+        if kinds != ["SELECT"]:
             raise DataError(
-                f"sql: one query that reads is wanted, found {found}. "
+                f"sql: one query that reads is wanted, found {', '.join(kinds) or 'nothing'}. "
                 "Begin with SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, or PIVOT with IN (...)."
             )
         return database.begin(connection, named)
@@ -101,13 +100,7 @@ def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duck
 
 @contextlib.contextmanager
 def refused(store: Store, query: str) -> Iterator[None]:
-    """Turn what DuckDB refuses, now or while rows are fetched, into a sentence.
-
-    Raises:
-        DataError: DuckDB's own words.
-        StoreError: the query asks for a dataset that is damaged.
-        KeyboardInterrupt: it was stopped by Ctrl-C.
-    """
+    """Turn what DuckDB refuses, now or while rows are fetched, into a sentence."""
     try:
         yield
     except duckdb.Error as error:
@@ -142,16 +135,7 @@ def _view(
             f'CREATE OR REPLACE VIEW "{recipe}"."{view}" AS SELECT * FROM read_parquet([{files}])'
         )
     except duckdb.Error as error:
-        said = str(error).splitlines()[0]
         raise StoreError(
-            f"{manifest.ref}: a file is damaged, DuckDB found '{said}'. "
+            f"{manifest.ref}: a file is damaged, DuckDB found '{first_line(error)}'. "
             "'srlm-data verify --quarantine' puts the version aside; build again then."
         ) from None
-
-
-def _close_access(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
-    """Leave the query the store's files and nothing else: no other file, no network."""
-    folder = _views.quoted(str((store.root / "datasets").resolve()))
-    connection.execute(f"SET allowed_directories = [{folder}]")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")

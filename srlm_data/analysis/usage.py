@@ -25,22 +25,14 @@ from srlm_data.store.graph import Graph
 
 @dataclass(frozen=True)
 class Spending:
-    """One line of the account.
+    """One line of the account."""
 
-    Attributes:
-        name: a version, or a model's digest.
-        about: the dataset type of a version, or the dataset that names a model.
-        units: what the figures are shared by: rows, or pairs.
-        cost: the sums, as in a manifest's ``cost``.
-        model: digest of the model that was asked, where there is one.
-        missing: what the rows were made from and is not in the store; the sums are without it.
-    """
-
-    name: str
-    about: str
-    units: int
-    cost: Counter[str]
-    model: str | None = None
+    name: str  # a version, or a model's digest
+    about: str  # the dataset type of a version, or the dataset that names a model
+    units: int  # what the figures are shared by: rows, or pairs
+    cost: Counter[str]  # the sums, as in a manifest's ``cost``
+    model: str | None = None  # digest of the model that was asked, where there is one
+    # what the rows were made from and is not in the store; the sums are without it
     missing: tuple[str, ...] = ()
 
     @property
@@ -51,21 +43,11 @@ class Spending:
 
 
 def datasets(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
-    """The latest version of every dataset that asked a model, of these recipes or of all.
-
-    Raises:
-        StoreError: nothing of a recipe is built, or a manifest is damaged.
-    """
+    """The latest version of every dataset that asked a model, of these recipes or of all."""
     return [
-        Spending(
-            manifest.ref,
-            manifest.type,
-            manifest.rows,
-            Counter(manifest.cost),
-            _model(store, manifest),
-        )
-        for manifest in _latest(store, recipes)
-        if manifest.cost
+        Spending(asked.ref, asked.type, asked.rows, Counter(asked.cost), _model(store, asked))
+        for asked in _latest(store, recipes)
+        if asked.cost
     ]
 
 
@@ -89,17 +71,14 @@ def pairs(store: Store, recipes: Collection[str] = ()) -> list[Spending]:
     lines = []
     for manifest in _latest(store, recipes):
         if manifest.type == PAIRS.name:
+            ancestors = list(Graph(store).ancestors(manifest, stop=MODELS))
+            missing = tuple(ancestor.ref for ancestor in ancestors if not ancestor.manifest)
             whole: Counter[str] = Counter(manifest.cost)
-            missing = []
-            for ancestor in Graph(store).ancestors(manifest, stop=MODELS):
-                if ancestor.manifest:
-                    whole.update(ancestor.manifest.cost)
-                else:
-                    missing.append(ancestor.ref)
+            for ancestor in ancestors:
+                whole.update(ancestor.manifest.cost if ancestor.manifest else {})
             if whole:
-                lines.append(
-                    Spending(manifest.ref, PAIRS.name, manifest.rows, whole, missing=tuple(missing))
-                )
+                line = Spending(manifest.ref, PAIRS.name, manifest.rows, whole, missing=missing)
+                lines.append(line)
     return lines
 
 
@@ -110,12 +89,10 @@ def answers(store: Store) -> tuple[Spending, Spending]:
     gone. Failed requests are in neither.
     """
     texts, numbers = ("key", "model"), ("prompt_tokens", "completion_tokens")
-    schema = pa.schema(
-        [*((name, pa.string()) for name in texts), *((name, pa.int64()) for name in numbers)]
-    )
-    found = [sizes.cast(schema) for sizes in read_sizes(store.root)]
+    schema = pa.schema(dict.fromkeys(texts, pa.string()) | dict.fromkeys(numbers, pa.int64()))
+    sizes = [table.cast(schema) for table in read_sizes(store.root)]
     with database.connect() as connection:
-        connection.register("paid", pa.concat_tables(found) if found else schema.empty_table())
+        connection.register("paid", pa.concat_tables([schema.empty_table(), *sizes]))
         connection.execute("CREATE TABLE used (key VARCHAR)")
         for name in store.names():
             for version in store.versions(name):

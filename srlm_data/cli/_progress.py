@@ -21,6 +21,7 @@ from srlm_data.core.schema import MODELS
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.pipeline.build import Watcher
 from srlm_data.pipeline.plan import Planned
+from srlm_data.pipeline.recipe import Dataset
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 
@@ -114,11 +115,14 @@ class TerminalWatcher(Watcher):
 
     def begin(self, planned: Planned) -> None:
         """Say what is being built and why."""
-        dataset = planned.dataset
-        self._say(f"  building {dataset.name}  ({'; '.join(planned.reasons)})")
+        self._say(f"  building {planned.dataset.name}  ({'; '.join(planned.reasons)})")
+        self.asking(planned.dataset)
+        self._start_heart()
+
+    def asking(self, dataset: Dataset) -> None:
+        """Name what the next answers are for."""
         self._pace = Pace(dataset.name, dataset.engine.price if dataset.engine else None)
         self._reached = ""
-        self._start_heart()
 
     def progress(self, usage: Usage) -> None:
         """Move the bar."""

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import CoreSchema, PydanticSerializationError, core_schema
 
 from srlm_data.core import filesystem, templates
-from srlm_data.core.errors import SrlmError
+from srlm_data.core.errors import SrlmError, did_you_mean
+from srlm_data.core.schema import DATASET_TYPES
 
 if TYPE_CHECKING:
     from srlm_data.core.hub import Pins
@@ -57,6 +58,7 @@ class Config(BaseModel):
     )
     revision: ClassVar[int] = 1
     calls_are_fewest: ClassVar[bool] = False  # what it expects to ask is a lower bound
+    rows_at_most: ClassVar[str | None] = None  # the dataset that has as many rows, or more
 
     def identity(self) -> dict[str, Any]:
         """The fields that decide the rows, as plain JSON."""
@@ -89,7 +91,7 @@ class Config(BaseModel):
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """Rows and model calls to expect, given the row count of each dataset parameter."""
-        return Expected(None)
+        return Expected(rows.get(self.rows_at_most) if self.rows_at_most else None)
 
     def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
         """Mean characters of what one call reads, given how long each parameter's texts are."""
@@ -154,6 +156,19 @@ Template = Annotated[
     pydantic.WithJsonSchema({"type": "string"}),
 ]
 """A shipped template's name, or a text file beside the recipe; its text is its identity."""
+
+
+def _dataset_type(name: str) -> str:
+    if name not in DATASET_TYPES:
+        raise ValueError(
+            f"unknown dataset type '{name}'.{did_you_mean(name, DATASET_TYPES)} "
+            f"There are {list(DATASET_TYPES)}"
+        )
+    return name
+
+
+DatasetTypeName = Annotated[str, pydantic.AfterValidator(_dataset_type)]
+"""The name of a dataset type, where a config decides what its step makes."""
 
 
 def fills(who: str, *names: str, optional: Collection[str] = ()) -> pydantic.AfterValidator:

@@ -16,9 +16,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
+
+if TYPE_CHECKING:
+    from srlm_data.core.rows import Rows
 
 
 def without_spaces(column: str) -> str:
@@ -86,6 +89,23 @@ def session() -> Iterator[duckdb.DuckDBPyConnection]:
         finally:
             connection.execute("USE memory")
             connection.execute(f"DETACH {name}")
+
+
+@contextlib.contextmanager
+def viewing(**rows: Rows) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database of its own in which rows are views by these names."""
+    with connect() as connection:
+        for name, each in rows.items():
+            each.view(connection, name)
+        yield connection
+
+
+def close_access(connection: duckdb.DuckDBPyConnection, **allowed: list[str]) -> None:
+    """Leave queries these ``paths`` or ``directories``, and no other file, network or setting."""
+    for kind, names in allowed.items():
+        connection.execute(f"SET allowed_{kind} = ?", [names])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def dicts(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:

@@ -7,9 +7,9 @@ whole prompts are drawn again, never single answers or pairs.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import krippendorff
 import numpy as np
@@ -33,14 +33,16 @@ class Bootstrap(Config):
     """The fields of every step that gives intervals."""
 
     resamples: int = Field(
-        1000, ge=0, description="Bootstrap resamples of the prompts; 0 gives no intervals."
+        1000,
+        ge=0,
+        le=10**6,
+        description="Bootstrap resamples of the prompts; 0 gives no intervals.",
     )
     confidence: float = Field(0.95, gt=0, lt=1, description="Coverage of the intervals.")
     seed: int = Field(0, ge=0, description="Seed of the resamples.")
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A figure, its interval, and how many things it is a mean over.
 
     ``value`` is null when there is nothing to average; ``low`` and ``high`` are null when fewer
@@ -68,23 +70,24 @@ def ratio(config: Bootstrap, numerators: Numbers, denominators: Numbers) -> Esti
     if total == 0:
         return exact(None, 0)
     value = float(above.sum() / total)
-    if np.count_nonzero(below) < 2 or config.resamples == 0:
+    if np.count_nonzero(below) < 2:
         return exact(value, round(total))
-    drawn = []
-    for counts in _resamples(config, len(below)):
-        sums = counts @ below
+
+    def figure(counts: Array) -> Array:
         # A resample may hold no prompt that carries the figure: it says nothing about it.
-        drawn.append((counts @ above)[sums > 0] / sums[sums > 0])
-    return Estimate(value, *_interval(config, np.concatenate(drawn)), round(total))
+        sums = counts @ below
+        return np.where(sums > 0, counts @ above / np.maximum(sums, 1e-300), np.nan)
 
-
-_LEAST_OVERLAP: Final = 0.1
+    return _resampled(config, value, len(below), figure, round(total))
 
 
 def mean(config: Bootstrap, values: Numbers) -> Estimate:
     """The mean of ``values``, one a prompt; ``n`` is how many there are."""
     array = _floats(values)
     return ratio(config, array, np.ones_like(array))
+
+
+_LEAST_OVERLAP: Final = 0.1
 
 
 def at_equal_length(config: Bootstrap, outcomes: Numbers, differences: Numbers) -> Estimate:
@@ -97,13 +100,10 @@ def at_equal_length(config: Bootstrap, outcomes: Numbers, differences: Numbers) 
     0.01 on both coefficients keeps them finite; it moves a win rate that is not 0 or 1 by well
     under 0.1 points from a hundred prompts on.
 
-    It holds only where lengths overlap: where either side writes more in fewer than a tenth of the
-    prompts, equal length is a guess beyond what was seen, and there is no value.
-
-    Args:
-        config: resamples, confidence and seed.
-        outcomes: 1 where the first answer won, 0.5 for a tie, 0 where it lost.
-        differences: characters of the first answer minus those of the second.
+    An outcome is 1 where the first answer won, 0.5 for a tie, 0 where it lost; a difference is the
+    characters of the first answer minus those of the second. It holds only where lengths overlap:
+    where either side writes more in fewer than a tenth of the prompts, equal length is a guess
+    beyond what was seen, and there is no value.
     """
     wins, apart = _floats(outcomes), _floats(differences)
     if len(wins) == 0:
@@ -114,42 +114,24 @@ def at_equal_length(config: Bootstrap, outcomes: Numbers, differences: Numbers) 
         return exact(None, len(wins))
     term = np.tanh(apart / spread) if spread > 0 else np.zeros_like(apart)
     value = float(_at_equal_length(np.ones((1, len(wins))), wins, term)[0])
-    if len(wins) < 2 or config.resamples == 0:
-        return exact(value, len(wins))
-    drawn = [_at_equal_length(counts, wins, term) for counts in _resamples(config, len(wins))]
-    return Estimate(value, *_interval(config, np.concatenate(drawn)), len(wins))
+    of_resamples = functools.partial(_at_equal_length, wins=wins, term=term)
+    return _resampled(config, value, len(wins), of_resamples, len(wins))
 
 
-def resampled(
-    config: Bootstrap, terms: Array, figure: Callable[[Array], Array], n: int
-) -> Estimate:
-    """Return a figure that is made of sums over prompts.
-
-    Args:
-        config: resamples, confidence and seed.
-        terms: a row a prompt.
-        figure: gives a figure for each row of sums; NaN where there is none.
-        n: how many things it is of.
-    """
+def of_sums(config: Bootstrap, terms: Array, figure: Callable[[Array], Array], n: int) -> Estimate:
+    """Return what ``figure`` gives for the sums of ``terms``, a row a prompt; NaN is null."""
     value = float(figure(terms.sum(0, keepdims=True))[0])
-    if not np.isfinite(value):
-        return exact(None, n)
-    if len(terms) < 2 or config.resamples == 0:
-        return exact(value, n)
-    drawn = np.concatenate([figure(counts @ terms) for counts in _resamples(config, len(terms))])
-    return Estimate(value, *_interval(config, drawn[np.isfinite(drawn)]), n)
+    return _resampled(config, value, len(terms), lambda counts: figure(counts @ terms), n)
 
 
 def agreement(config: Bootstrap, scores: Array, prompts: npt.NDArray[np.int_]) -> Estimate:
     """Krippendorff's alpha of several judges, for scores on an interval scale.
 
+    There is a row a judge and a column an answer, NaN where the judge has none, and each answer's
+    prompt by its number.
+
     ``n`` is how many answers two judges or more have scored: the others say nothing. The value is
     null where there is none, or all scores are equal.
-
-    Args:
-        config: resamples, confidence and seed.
-        scores: a row a judge, a column an answer, NaN where the judge has none.
-        prompts: the number of each answer's prompt.
     """
     paired = (~np.isnan(scores)).sum(0) > 1
     scores, prompts = scores[:, paired], prompts[paired]
@@ -158,12 +140,9 @@ def agreement(config: Bootstrap, scores: Array, prompts: npt.NDArray[np.int_]) -
         return exact(None, number)
     value = float(krippendorff.alpha(reliability_data=scores, level_of_measurement="interval"))
     terms = _terms_of_alpha(scores, prompts)
-    if len(terms) < 2 or config.resamples == 0:
-        return exact(value, number)
-    drawn = np.concatenate(
-        [_alpha_of(*(counts @ terms).T) for counts in _resamples(config, len(terms))]
+    return _resampled(
+        config, value, len(terms), lambda counts: _alpha_of(*(counts @ terms).T), number
     )
-    return Estimate(value, *_interval(config, drawn[np.isfinite(drawn)]), number)
 
 
 def _terms_of_alpha(scores: Array, prompts: npt.NDArray[np.int_]) -> Array:
@@ -189,16 +168,8 @@ def _alpha_of(count: Array, total: Array, squares: Array, within: Array) -> Arra
 
 def metric(model: str, versus: str | None, name: str, estimate: Estimate) -> dict[str, Any]:
     """A row of the dataset type ``metrics``."""
-    return {
-        "metric_id": row_id("metric", model, versus, name),
-        "model": model,
-        "versus": versus,
-        "metric": name,
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n": estimate.n,
-    }
+    key = {"model": model, "versus": versus, "metric": name}
+    return {"metric_id": row_id("metric", *key.values()), **key, **estimate._asdict()}
 
 
 def _floats(values: Numbers) -> Array:
@@ -218,10 +189,18 @@ def _resamples(config: Bootstrap, prompts: int) -> Iterator[Array]:
         yield random.multinomial(prompts, even, size=size).astype(np.float64)
 
 
-def _interval(config: Bootstrap, drawn: Array) -> tuple[float, float]:
+def _resampled(
+    config: Bootstrap, value: float, prompts: int, figure: Callable[[Array], Array], n: int
+) -> Estimate:
+    """A value with the interval of what ``figure`` gives for resamples, a row of counts each."""
+    if not np.isfinite(value):
+        return exact(None, n)
+    if prompts < 2 or config.resamples == 0:
+        return exact(value, n)
+    drawn = np.concatenate([figure(counts) for counts in _resamples(config, prompts)])
     tail = (1 - config.confidence) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return float(low), float(high)
+    low, high = np.quantile(drawn[np.isfinite(drawn)], [tail, 1 - tail])
+    return Estimate(value, float(low), float(high), n)
 
 
 def _at_equal_length(counts: Array, wins: Array, term: Array) -> Array:

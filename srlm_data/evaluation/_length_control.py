@@ -24,29 +24,15 @@ _SMALLEST: Final = 1e-15
 
 
 class Annotated(NamedTuple):
-    """What the regression learns from, an entry an annotation.
+    """What the regression learns from, an entry an annotation."""
 
-    Attributes:
-        preferences: from 0, the baseline is better, to 1.
-        shorter: the baseline's length minus the model's, over the standard deviation of that.
-        difficulties: of the instructions.
-    """
-
-    preferences: Array
-    shorter: Array
-    difficulties: Array
+    preferences: Array  # from 0, the baseline is better, to 1
+    shorter: Array  # the baseline's length minus the model's, over the standard deviation of that
+    difficulties: Array  # of the instructions
 
 
 def predict_at_equal_length(model: Annotated, gamed: Annotated) -> Array:
-    """Return what the judge would prefer for each instruction if the lengths were equal.
-
-    Args:
-        model: the annotations of the model; a preference of NaN is predicted, not learned from.
-        gamed: those of the baselines that write more, and less, than they would.
-
-    Raises:
-        MissingError: scikit-learn is not installed.
-    """
+    """Return what the judge would prefer for each instruction if the lengths were equal."""
     preferences = np.concatenate([gamed.preferences, model.preferences])
     is_model = np.repeat([0.0, 1.0], [len(gamed.preferences), len(model.preferences)])
     features = np.column_stack(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from statistics import NormalDist
 from typing import Any, Final, Literal
 
@@ -34,11 +35,11 @@ from srlm_data.evaluation._bootstrap import (
     agreement,
     exact,
     metric,
+    of_sums,
     ratio,
-    resampled,
 )
 
-_CHOICES: Final = ("first", "tie", "second")
+_CHOICES: Final = {"first": 1, "tie": 0, "second": -1}
 
 
 class ComparedWithPeople(Bootstrap):
@@ -61,11 +62,7 @@ def measure_against_people(
     prompts: Prompts | None,
     drops: Drops,
 ) -> list[dict[str, Any]]:
-    """Return the metrics of each judge, given the views ``candidates`` and ``judgments``.
-
-    Raises:
-        DataError: no label is of two candidates that a judge has scored.
-    """
+    """Return the metrics of each judge, given the views ``candidates`` and ``judgments``."""
     labels.view(connection, "labels")
     if prompts is not None:
         prompts.view(connection, "prompts")
@@ -84,13 +81,14 @@ def measure_against_people(
             f"measure_judge: none of the {labels.count()} labels is of two candidates that were "
             f"judged, found {dict(drops)}. Read the candidates and judgments of what was reviewed."
         )
-    named = [judge for judge, _ in judges]
-    if repeated := next((judge for judge in named if named.count(judge) > 1), None):
-        raise DataError(
-            f"measure_judge: judge '{repeated}' used more than one template. "
-            "Measure one template at a time."
-        )
-    return [row for judge in named for row in _measure(config, connection, judge)]
+    templates = dict(judges)
+    for judge, template in judges:
+        if templates[judge] != template:
+            raise DataError(
+                f"measure_judge: judge '{judge}' used more than one template. "
+                "Measure one template at a time."
+            )
+    return [row for judge in templates for row in _measure(config, connection, judge)]
 
 
 _LABELLED: Final = """
@@ -132,19 +130,19 @@ def _measure(
     judged = np.ma.filled(columns["judge"].astype(float), np.nan)
     scored = ~np.isnan(judged)
     people_alpha = _alpha(config, columns, None)
-    person, said = columns["choice"][scored].astype(float), judged[scored]
+    person, machine = columns["choice"][scored].astype(float), judged[scored]
     _, prompt = np.unique(columns["prompt_id"][scored].astype(str), return_inverse=True)
-    labels = len(said)
+    labels = len(machine)
 
     def share(hits: npt.NDArray[Any], among: npt.NDArray[np.bool_]) -> Estimate:
         """The share of labels, by prompt."""
         return ratio(config, np.bincount(prompt, hits * among), np.bincount(prompt, among))
 
-    same = person == said
+    same = person == machine
     decided = person != 0
-    tied = decided & (said == 0)
+    tied = decided & (machine == 0)
     right = same + (tied * 0.5 if config.ties == "half" else 0.0)
-    kappa = _kappa(config, prompt, person, said)
+    kappa = _kappa(config, prompt, person, machine)
     estimates = {
         "human_agreement": share(same, np.ones(labels, bool)),
         "human_accuracy": share(right, decided & ~tied if config.ties == "skip" else decided),
@@ -155,31 +153,31 @@ def _measure(
         "labels": exact(float(labels), labels),
         "labels_unscored": exact(float((~scored).sum()), len(scored)),
     }
+    wanted = {}
     agreed = estimates["human_agreement"].value
     if agreed is not None:
-        wanted = labels_for_width(agreed, config.interval_width, config.confidence)
-        estimates["labels_wanted"] = exact(float(max(0, wanted - labels)), labels)
+        wanted[""] = labels_for_width(agreed, config.interval_width, config.confidence)
     if kappa.low is not None and kappa.high is not None:
-        wanted = math.ceil(labels * ((kappa.high - kappa.low) / config.interval_width) ** 2)
-        estimates["labels_wanted_for_kappa"] = exact(float(max(0, wanted - labels)), labels)
-    for name, among in _kinds(columns, scored, said).items():
+        width = (kappa.high - kappa.low) / config.interval_width
+        wanted["_for_kappa"] = math.ceil(labels * width**2)
+    for of, count in wanted.items():
+        estimates[f"labels_wanted{of}"] = exact(float(max(0, count - labels)), labels)
+    for name, among in _kinds(columns, scored, machine).items():
         if among.any():
             estimates[f"human_agreement.{name}"] = share(same, among)
-    for people in (1, 0, -1):
-        for machine in (1, 0, -1):
-            name = f"human_confusion.{_CHOICES[1 - people]}.{_CHOICES[1 - machine]}"
-            count = int(((person == people) & (said == machine)).sum())
-            estimates[name] = exact(float(count), labels)
+    for (first, of_person), (second, of_judge) in product(_CHOICES.items(), repeat=2):
+        count = int(((person == of_person) & (machine == of_judge)).sum())
+        estimates[f"human_confusion.{first}.{second}"] = exact(float(count), labels)
     for name, estimate in estimates.items():
         yield metric(judge, None, name, estimate)
 
 
 def _kinds(
-    columns: dict[str, Any], scored: npt.NDArray[np.bool_], said: Array
+    columns: dict[str, Any], scored: npt.NDArray[np.bool_], machine: Array
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Return where a judge may be wrong: a name, and which labels are of this kind."""
     longer = columns["longer"][scored].astype(float)
-    prefers = np.sign(longer) * said
+    prefers = np.sign(longer) * machine
     gap = np.abs(longer)
     small, large = np.quantile(gap, [1 / 3, 2 / 3]) if len(gap) else (0, 0)
     turns = columns["several_turns"][scored].astype(bool)
@@ -199,15 +197,15 @@ def _kinds(
 
 
 def _kappa(
-    config: ComparedWithPeople, prompt: npt.NDArray[np.int_], person: Array, said: Array
+    config: ComparedWithPeople, prompt: npt.NDArray[np.int_], person: Array, machine: Array
 ) -> Estimate:
     """Cohen's kappa; null where chance alone would give full agreement."""
-    if not len(said):
+    if not len(machine):
         return exact(None, 0)
-    cell = (3 * (1 - person) + (1 - said)).astype(int)
+    cell = (3 * (1 - person) + (1 - machine)).astype(int)
     tables = np.zeros((prompt.max() + 1, 9))
     np.add.at(tables, (prompt, cell), 1)
-    return resampled(config, tables, _kappa_of, len(said))
+    return of_sums(config, tables, _kappa_of, len(machine))
 
 
 def _kappa_of(tables: Array) -> Array:

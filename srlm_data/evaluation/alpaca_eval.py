@@ -9,13 +9,13 @@ is; 1.5 (and 0, in old files) is a draw; null, or any other number, is no judgme
 from __future__ import annotations
 
 import csv
-import json
 import math
 import statistics
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Self, TypeVar
 
 import numpy as np
+import pydantic
 from pydantic import Field, model_validator
 
 from srlm_data.core.config import Config, Source
@@ -23,7 +23,29 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Drops, Metrics, Rows
 from srlm_data.core.schema import METRICS
 from srlm_data.evaluation._bootstrap import exact, metric
-from srlm_data.evaluation._length_control import Annotated, predict_at_equal_length
+from srlm_data.evaluation._length_control import Annotated as Annotations
+from srlm_data.evaluation._length_control import predict_at_equal_length
+
+
+class _Output(pydantic.BaseModel):
+    instruction: str
+    output: str
+    generator: str
+
+
+class _Annotation(pydantic.BaseModel):
+    instruction: str
+    generator_1: str
+    generator_2: str
+    preference: float | None
+    output_1: str | None = None
+    output_2: str | None = None
+    glm_preference: float | None = None
+
+
+_Record = TypeVar("_Record")
+_OUTPUTS = pydantic.TypeAdapter(Annotated[list[_Output], Field(min_length=1)])
+_ANNOTATIONS = pydantic.TypeAdapter(Annotated[list[_Annotation], Field(min_length=1)])
 
 
 class ReadLeaderboard(Config):
@@ -37,8 +59,7 @@ class ReadLeaderboard(Config):
         "that writes less. With it the length-controlled win rate is computed.",
     )
     difficulties: Source | None = Field(
-        None,
-        description="AlpacaEval's instruction_difficulty.csv; unset: those in 'baselines'.",
+        None, description="AlpacaEval's instruction_difficulty.csv; unset: those in 'baselines'."
     )
 
     @model_validator(mode="after")
@@ -67,107 +88,111 @@ def read_leaderboard(config: ReadLeaderboard) -> Metrics:
             an instruction that the model did not answer, or nothing was judged.
         MissingError: ``baselines`` are given, and scikit-learn is not installed.
     """
-    outputs = _records(config.model_outputs.path, ("instruction", "output", "generator"))
-    texts = ("instruction", "generator_1", "generator_2")
-    annotations = _records(config.annotations.path, texts, "preference")
+    outputs = _read(config.model_outputs.path, _OUTPUTS)
+    annotations = _read(config.annotations.path, _ANNOTATIONS)
     where = config.annotations.path.name
-    model, baseline = (_only(where, annotations, side) for side in ("generator_2", "generator_1"))
-    author = _only(config.model_outputs.path.name, outputs, "generator")
+    model = _only(where, {row.generator_2 for row in annotations})
+    baseline = _only(where, {row.generator_1 for row in annotations})
+    author = _only(config.model_outputs.path.name, {row.generator for row in outputs})
     if author != model:
         raise DataError(
             f"{where}: the annotations are of '{model}', the outputs of '{author}'. "
             "Give both files of one model."
         )
-    answered = {row["instruction"] for row in outputs}
-    missing = [row for row in annotations if row["instruction"] not in answered]
-    unknown = {row["instruction"] for row in missing if row.get("output_2", "unknown")}
-    lengths = [len(row["output"]) for row in outputs]
-    lengths += [0] * len({row["instruction"] for row in missing})
+    missing = {row.instruction: row for row in annotations}
+    for output in outputs:
+        missing.pop(output.instruction, None)
+    unknown = [
+        instruction
+        for instruction, row in missing.items()
+        if row.output_2 or "output_2" not in row.model_fields_set
+    ]
     if unknown:
         raise DataError(
             f"{where}: {len(unknown)} instructions have no output, such as "
             f"'{min(unknown)[:60]}'. Give the outputs that were annotated."
         )
     drops = Drops()
-    preferences = []
+    shares = []
     for number, row in enumerate(annotations, 1):
-        preference = _number(where, number, row, "preference")
-        share = _share(preference)
+        share = _share(row.preference)
         if not math.isnan(share):
-            preferences.append(share)
+            shares.append(share)
         else:
-            reason = "no_preference" if preference is None else "out_of_range"
-            drops.add(reason, f"{where}: {number}", row)
-    if not preferences:
+            absent = row.preference is None or math.isnan(row.preference)
+            reason = "no_preference" if absent else "out_of_range"
+            drops.add(reason, f"{where}: {number}", row.model_dump())
+    if not shares:
         raise DataError(f"{where}: nothing was judged, found {dict(drops)}. Annotate it first.")
     if config.baselines is not None:
         controlled = _length_controlled(config, annotations)
     else:
-        found = [_number(where, n, row, "glm_preference") for n, row in enumerate(annotations, 1)]
-        controlled = [value for value in found if value is not None]
-    total = len(preferences)
+        glm = [row.glm_preference for row in annotations]
+        controlled = [value for value in glm if value is not None and not math.isnan(value)]
     columns: dict[str, float | None] = {
-        "win_rate": 100 * statistics.fmean(preferences),
-        "standard_error": _standard_error(preferences),
-        "n_wins": sum(preference > 0.5 for preference in preferences),
-        "n_wins_base": sum(preference < 0.5 for preference in preferences),
-        "n_draws": sum(preference == 0.5 for preference in preferences),
-        "n_total": total,
-        "discrete_win_rate": 100 * statistics.fmean(map(_discrete, preferences)),
-        "avg_length": int(statistics.fmean(lengths)),
+        "win_rate": 100 * statistics.fmean(shares),
+        "standard_error": _standard_error(shares),
+        "n_wins": sum(share > 0.5 for share in shares),
+        "n_wins_base": sum(share < 0.5 for share in shares),
+        "n_draws": sum(share == 0.5 for share in shares),
+        "n_total": len(shares),
+        "discrete_win_rate": 100 * statistics.fmean(np.sign(np.array(shares) - 0.5) / 2 + 0.5),
+        "avg_length": sum(len(row.output) for row in outputs) // (len(outputs) + len(missing)),
     }
     if controlled:
         columns["length_controlled_winrate"] = 100 * statistics.fmean(controlled)
         columns["lc_standard_error"] = _standard_error(controlled)
     rows = [
-        metric(model, baseline, f"leaderboard.{column}", exact(value, total))
+        metric(model, baseline, f"leaderboard.{column}", exact(value, len(shares)))
         for column, value in columns.items()
     ]
     return Rows.stream(METRICS, rows, drops=drops)
 
 
-def _length_controlled(config: ReadLeaderboard, annotations: list[dict[str, Any]]) -> list[float]:
+def _length_controlled(config: ReadLeaderboard, annotations: list[_Annotation]) -> list[float]:
     """What AlpacaEval's regression predicts for each annotation at equal length."""
     gamed, difficulties = _gamed(config)
     where = config.annotations.path.name
-    texts = [
-        [_text(where, number, row, key) for key in ("output_1", "output_2")]
-        for number, row in enumerate(annotations, 1)
-    ]
-    if not set(range(len(texts))) <= difficulties.keys():
+    if not set(range(len(annotations))) <= difficulties.keys():
         raise DataError(
-            f"{where}: {len(texts)} annotations, and difficulties of {len(difficulties)} "
+            f"{where}: {len(annotations)} annotations, and difficulties of {len(difficulties)} "
             "instructions. Give the difficulties of the instructions that were annotated."
         )
-    shorter = np.array([len(first) - len(second) for first, second in texts], float)
+    if any(None in (row.output_1, row.output_2) for row in annotations):
+        raise DataError(
+            f"{where}: an annotation has no 'output_1' or 'output_2', whose lengths are compared. "
+            "Give a file that AlpacaEval wrote."
+        )
+    lengths = [len(row.output_1 or "") - len(row.output_2 or "") for row in annotations]
+    shorter = np.array(lengths, float)
     spread = shorter.std(ddof=1) if len(shorter) > 1 else 0
     if not spread:
         raise DataError(
             f"{where}: all outputs are as much longer as one another, so their length explains "
             "nothing. Leave out 'baselines'."
         )
-    preferences = np.array([_share(row["preference"]) for row in annotations], float)
-    model = Annotated(
-        preferences, shorter / spread, np.array([difficulties[n] for n in range(len(texts))], float)
+    model = Annotations(
+        np.array([_share(row.preference) for row in annotations], float),
+        shorter / spread,
+        np.array([difficulties[number] for number in range(len(annotations))], float),
     )
     return [float(value) for value in predict_at_equal_length(model, gamed)]
 
 
-def _gamed(config: ReadLeaderboard) -> tuple[Annotated, dict[int, float]]:
+def _gamed(config: ReadLeaderboard) -> tuple[Annotations, dict[int, float]]:
     """The annotations of the gamed baselines, and the difficulty of each instruction."""
     assert config.baselines is not None
-    wanted = ("preference", "index", "std_delta_len", "instruction_difficulty")
-    table = _columns(config.baselines.path, wanted)
-    numbers = [int(number) for number in table["index"]]
-    difficulties = dict(
-        zip(reversed(numbers), reversed(table["instruction_difficulty"]), strict=True)
-    )
+    numbers, difficulty = "index", "instruction_difficulty"
+    gamed = _columns(config.baselines.path, (numbers, "preference", "std_delta_len", difficulty))
+    table = gamed
     if config.difficulties is not None:
-        of_instructions = _columns(config.difficulties.path, ("", "instruction_difficulty"))
-        numbered = zip(of_instructions[""], of_instructions["instruction_difficulty"], strict=True)
-        difficulties = {int(number): difficulty for number, difficulty in numbered}
-    columns = (table["preference"], table["std_delta_len"], table["instruction_difficulty"])
-    return Annotated(*(np.array(column, float) for column in columns)), difficulties
+        numbers = ""  # pandas names no index
+        table = _columns(config.difficulties.path, (numbers, difficulty))
+    difficulties: dict[int, float] = {}
+    for number, value in zip(table[numbers], table[difficulty], strict=True):
+        difficulties.setdefault(int(number), value)
+    columns = (gamed["preference"], gamed["std_delta_len"], gamed[difficulty])
+    return Annotations(*(np.array(column, float) for column in columns)), difficulties
 
 
 def _columns(file: Path, wanted: tuple[str, ...]) -> dict[str, list[float]]:
@@ -196,62 +221,27 @@ def _standard_error(values: list[float]) -> float | None:
     return 100 * statistics.stdev(values) / math.sqrt(len(values))
 
 
-def _discrete(preference: float) -> float:
-    return preference if preference == 0.5 else float(preference > 0.5)
-
-
-def _records(file: Path, texts: tuple[str, ...], *others: str) -> list[dict[str, Any]]:
-    """The objects of a file, each with some texts and some other fields."""
+def _read(file: Path, records: pydantic.TypeAdapter[list[_Record]]) -> list[_Record]:
+    """The objects of a file."""
     try:
-        records = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{file.name}: it is not JSON, found '{error}'. Give a file that AlpacaEval wrote."
-        ) from None
-    if not isinstance(records, list) or not records:
-        raise DataError(
-            f"{file.name}: a list of objects is wanted, found {str(records)[:40]}. "
-            "Give a file that AlpacaEval wrote."
+        return records.validate_json(file.read_bytes(), strict=True)
+    except pydantic.ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+    if fault["type"] == "json_invalid":
+        sentence = f"it is not JSON, found '{fault['ctx']['error']}'"
+    elif len(fault["loc"]) < 2:
+        sentence = f"a list of objects is wanted, found {str(fault['input'])[:40]}"
+    else:
+        value = "" if fault["type"] == "missing" else f" {fault['input']!r:.40}"
+        sentence = (
+            f"entry {int(fault['loc'][0]) + 1} has '{fault['loc'][1]}'{value}: {fault['msg']}"
         )
-    for number, record in enumerate(records, 1):
-        missing = [
-            key for key in (*texts, *others) if not isinstance(record, dict) or key not in record
-        ]
-        if missing:
-            raise DataError(
-                f"{file.name}: entry {number} has no {missing}. Give a file that AlpacaEval wrote."
-            )
-        for key in texts:
-            _text(file.name, number, record, key)
-    return records
+    raise DataError(f"{file.name}: {sentence}. Give a file that AlpacaEval wrote.")
 
 
-def _text(where: str, position: int, record: dict[str, Any], key: str) -> str:
-    value = record.get(key)
-    if not isinstance(value, str):
+def _only(where: str, names: set[str]) -> str:
+    if len(names) > 1:
         raise DataError(
-            f"{where}: entry {position} has '{key}' {str(value)[:40]}, a text is wanted. "
-            "Give a file that AlpacaEval wrote."
+            f"{where}: one model is wanted, found {sorted(names)[:5]}. Give one file a model."
         )
-    return value
-
-
-def _only(where: str, records: list[dict[str, Any]], key: str) -> str:
-    found = sorted({str(record[key]) for record in records})
-    if len(found) > 1:
-        raise DataError(
-            f"{where}: '{key}' must be one model, found {found[:5]}. Give one file a model."
-        )
-    return found[0]
-
-
-def _number(where: str, position: int, record: dict[str, Any], key: str) -> float | None:
-    value = record.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DataError(
-            f"{where}: entry {position} has '{key}' {value!r}, a number or null is wanted. "
-            "Give a file that AlpacaEval wrote."
-        )
-    return None if math.isnan(value) else float(value)
+    return names.pop()

@@ -19,13 +19,10 @@ from srlm_data.core import database
 from srlm_data.core.config import Config, Expected, Lengths
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
-from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Candidates, Comparisons, Drops, Judgments, Models, Rows, Scores
 from srlm_data.core.schema import COMPARISONS, SCORES
-from srlm_data.engines.asking import answered, ask
-from srlm_data.engines.protocol import Engine, Request, request_seed
-from srlm_data.steps.reading import read_verdict
-from srlm_data.steps.verdicts import Comparing
+from srlm_data.engines.protocol import Engine
+from srlm_data.steps.verdicts import Comparing, compare_in_both_orders
 
 
 class CompareScores(Config):
@@ -75,36 +72,22 @@ def compare(
 
     Raises:
         DataError: a side holds answers of several models, or several answers to one prompt, or the
-            two sides share no prompt; or ``model`` is not the model that the engine has loaded.
-        EngineError: the engine cannot go on.
+            two sides share no prompt.
     """
     connection, drops = _meet("compare", config.sample, first, second)
-    sampling = config.sampling()
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
-
-    def asked() -> Iterator[tuple[Request, tuple[dict[str, Any], bool]]]:
-        for pair in database.dicts(connection, "FROM meeting WHERE NOT identical"):
-            for swapped in (False, True):
-                shown = [pair["first_response"], pair["second_response"]]
-                a, b = reversed(shown) if swapped else shown
-                text = config.template.fill(prompt=render(pair["prompt"]), answer_a=a, answer_b=b)
-                identity = row_id(pair["first_id"], pair["second_id"], swapped)
-                seed = request_seed(config.seed, identity, 0)
-                yield Request(identity, tuple(user(text)), sampling, seed), (pair, swapped)
 
     def rows() -> Iterator[dict[str, Any]]:
         for pair in database.dicts(connection, "FROM meeting WHERE identical"):
             states["identical"] += 1
             yield _row(pair, engine.model, template, "identical", "tie")
-        total = 2 * _all(connection, "SELECT count(*) FROM meeting WHERE NOT identical")[0][0]
-        for (pair, swapped), completion in ask(engine, model, asked(), total=total):
-            state, verdict = read_verdict(completion.text, completion.finish_reason)
-            sides = ("second", "first") if swapped else ("first", "second")
-            winner = {"a": sides[0], "b": sides[1]}.get(verdict or "", verdict)
-            row = _row(pair, engine.model, template, state, winner, swapped, completion.text)
-            states[state] += 1
-            yield row | answered(engine, completion) | {"error": completion.error}
+        [(count,)] = _all(connection, "SELECT count(*) FROM meeting WHERE NOT identical")
+        pairs = database.dicts(connection, "FROM meeting WHERE NOT identical")
+        for two, _, judged in compare_in_both_orders(config, engine, model, pairs, total=2 * count):
+            states[judged["state"]] += 1
+            shown = {name: judged[name] for name in ("state", "winner", "swapped", "text")}
+            yield _row(two, engine.model, template, **shown) | judged
 
     # The counter is filled while the rows are drained, and read after.
     return Rows.stream(COMPARISONS, rows(), drops=drops, notes={"states": states})
@@ -140,8 +123,7 @@ def compare_scores(
         """)
     connection.execute("CREATE VIEW scores AS FROM first_scores UNION ALL FROM second_scores")
     judges = _all(
-        connection,
-        "SELECT DISTINCT coalesce(model, template), template FROM scores ORDER BY ALL",
+        connection, "SELECT DISTINCT coalesce(model, template), template FROM scores ORDER BY ALL"
     )
     if len(judges) != 1:
         raise DataError(
@@ -162,18 +144,20 @@ def compare_scores(
 
     def rows() -> Iterator[dict[str, Any]]:
         for pair in database.dicts(connection, scored):
-            one, two = pair["first_score"], pair["second_score"]
+            first_score, second_score = pair["first_score"], pair["second_score"]
             if pair["identical"]:
                 yield _row(pair, judge, template, "identical", "tie")
-            elif one is None or two is None:
+            elif first_score is None or second_score is None:
                 yield _row(pair, judge, template, "unscored", None)
             else:
-                winner = "tie" if one == two else "first" if one > two else "second"
+                better = "first" if first_score > second_score else "second"
+                winner = "tie" if first_score == second_score else better
                 yield _row(pair, judge, template, "parsed", winner)
 
     return Rows.stream(COMPARISONS, rows(), drops=drops)
 
 
+_SIDES: Final = ("first", "second")
 _SHOWN: Final = "candidate_id AS id, prompt, response, model"
 """What an example of an answer that was left out shows."""
 
@@ -238,7 +222,7 @@ def _all(connection: duckdb.DuckDBPyConnection, query: str) -> list[Any]:
 
 
 def _row(
-    pair: dict[str, Any],
+    pair: Mapping[str, Any],
     judge: str,
     template: str,
     state: str,
@@ -246,18 +230,8 @@ def _row(
     swapped: bool = False,
     text: str = "",
 ) -> dict[str, Any]:
-    kept = (
-        "prompt_id",
-        "first_id",
-        "second_id",
-        "first_model",
-        "second_model",
-        "first_length",
-        "second_length",
-        "first_score",
-        "second_score",
-    )
-    row = {name: pair.get(name) for name in kept}
+    columns = [f"{side}_{of}" for of in ("id", "model", "length", "score") for side in _SIDES]
+    row = {name: pair.get(name) for name in ("prompt_id", *columns)}
     row |= {"swapped": swapped, "state": state, "winner": winner, "text": text}
     row |= {"model": judge, "template": template}
     return {"comparison_id": row_id("comparison", row), **row}

@@ -20,25 +20,16 @@ Where people have labelled pairs of replies, the judge is held against them too:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import duckdb
+import numpy as np
 from pydantic import Field
 
 from srlm_data.core import database
 from srlm_data.core.errors import DataError
-from srlm_data.core.rows import (
-    Candidates,
-    Drops,
-    Judgments,
-    Labels,
-    Metrics,
-    Prompts,
-    Rows,
-    Scores,
-)
+from srlm_data.core.rows import Candidates, Drops, Judgments, Labels, Metrics, Prompts, Rows, Scores
 from srlm_data.core.schema import METRICS, SCORES
 from srlm_data.evaluation._bootstrap import Estimate, exact, mean, metric, ratio
 from srlm_data.evaluation._people import ComparedWithPeople, measure_against_people
@@ -59,30 +50,17 @@ class MeasureJudge(ComparedWithPeople):
     )
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How one judge's scores of one prompt's replies agree with the human order.
+class Agreement(NamedTuple):
+    """How one judge's scores of one prompt's replies agree with the human order."""
 
-    Attributes:
-        right: pairs ordered as humans did (half a pair for a tie, where so wished).
-        pairs: pairs that count.
-        perfect: replies with a perfect score.
-        perfect_best: those of them that are the human top-ranked one.
-        exact: whether the whole order is the human one; null when a reply has no score
-            or humans ordered none.
-        constant: whether the scores are all equal; null with fewer than two scores.
-        spearman: rank correlation; null where it does not exist.
-        kendall: tau-b; null where it does not exist.
-    """
-
-    right: float
-    pairs: int
-    perfect: int
-    perfect_best: int
-    exact: bool | None
-    constant: bool | None
+    right: float  # pairs ordered as humans did (half a pair for a tie, where so wished)
+    pairs: int  # pairs that count
+    perfect: int  # replies with a perfect score
+    perfect_best: int  # those of them that are the human top-ranked one
+    exact: bool | None  # null when a reply has no score or humans ordered none
+    constant: bool | None  # null with fewer than two scores
     spearman: float | None
-    kendall: float | None
+    kendall: float | None  # tau-b; both are null where they do not exist
 
 
 def measure_judge(
@@ -114,16 +92,15 @@ def measure_judge(
         DataError: no prompt has two ranked replies, nothing was judged, or a model judged by two
             templates, which would mix two judges.
     """
-    with database.connect() as connection:
-        candidates.view(connection, "candidates")
-        judgments.view(connection, "judgments")
+    with database.viewing(candidates=candidates, judgments=judgments) as connection:
         rows: list[dict[str, Any]] = []
         drops = Drops()
         (ranks,) = _one(connection, "SELECT count(rank) FROM candidates")
         if ranks or labels is None:
             _select(config, connection, judgments, drops)
             _refuse_nothing(config, connection, drops)
-            for judge in _judges(connection):
+            judges = connection.sql("SELECT DISTINCT judge FROM verdicts ORDER BY judge").fetchall()
+            for (judge,) in judges:
                 rows += _measure(config, connection, judge)
         if labels is not None:
             rows += measure_against_people(config, connection, judgments, labels, prompts, drops)
@@ -175,10 +152,7 @@ def _correlations(
 
 
 def _select(
-    config: MeasureJudge,
-    connection: duckdb.DuckDBPyConnection,
-    judgments: Rows,
-    drops: Drops,
+    config: MeasureJudge, connection: duckdb.DuckDBPyConnection, judgments: Rows, drops: Drops
 ) -> None:
     """Make the views ``replies`` and ``verdicts``; count what is left out of them."""
     connection.execute("SET VARIABLE split = ?", [config.split])
@@ -236,25 +210,23 @@ def _refuse_nothing(
         "GROUP BY judge HAVING count(DISTINCT template) > 1 ORDER BY judge"
     ).fetchall()
     if mixed:
-        judge, found = mixed[0]
+        judge, templates = mixed[0]
         raise DataError(
-            f"{where}: judge '{judge}' used more than one template, found {found}. "
+            f"{where}: judge '{judge}' used more than one template, found {templates}. "
             "Measure one template at a time."
         )
-
-
-def _judges(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    found = connection.execute("SELECT DISTINCT judge FROM verdicts ORDER BY judge").fetchall()
-    return [judge for (judge,) in found]
 
 
 def _measure(
     config: MeasureJudge, connection: duckdb.DuckDBPyConnection, judge: str
 ) -> Iterator[dict[str, Any]]:
-    (modal,) = _one(
+    modal, best = _one(
         connection,
-        "SELECT (SELECT score FROM verdicts WHERE judge = $judge AND score IS NOT NULL "
-        "GROUP BY score ORDER BY count(*) DESC, score LIMIT 1)",
+        """
+        SELECT (SELECT score FROM verdicts WHERE judge = $judge AND score IS NOT NULL
+                GROUP BY score ORDER BY count(*) DESC, score LIMIT 1),
+               (SELECT max(scale_high) FROM verdicts WHERE judge = $judge)
+        """,
         {"judge": judge},
     )
     # Every reply is here, judged or not: one that the judge never saw is an unscored one.
@@ -273,33 +245,28 @@ def _measure(
     ).fetchall()
     ranks, scores, repeats, parsed, modals = zip(*prompts, strict=True)
     if config.perfect is None:
-        (best,) = _one(
-            connection,
-            "SELECT max(scale_high) FROM verdicts WHERE judge = $judge",
-            {"judge": judge},
-        )
         config = config.model_copy(update={"perfect": best})
-    agreements = [agree(config, *prompt[:2]) for prompt in prompts]
-    given = [[score for score in prompt if score is not None] for prompt in scores]
-    replies = [len(prompt) for prompt in ranks]
+    right, pairs, perfect, perfect_best, orders, constant, spearman, kendall = zip(
+        *(agree(config, *prompt[:2]) for prompt in prompts), strict=True
+    )
+    scored = [[score for score in prompt if score is not None] for prompt in scores]
+    replies, with_score = [len(prompt) for prompt in ranks], [len(prompt) for prompt in scored]
+
+    def mean_of_known(values: Any) -> Estimate:
+        return mean(config, [value for value in values if value is not None])
+
     figures: dict[str, Estimate] = {
-        "pairwise_accuracy": ratio(
-            config, [a.right for a in agreements], [a.pairs for a in agreements]
-        ),
-        "five_best": ratio(
-            config, [a.perfect_best for a in agreements], [a.perfect for a in agreements]
-        ),
-        "exact_match": mean(config, [a.exact for a in agreements if a.exact is not None]),
-        "spearman": mean(config, [a.spearman for a in agreements if a.spearman is not None]),
-        "kendall_tau": mean(config, [a.kendall for a in agreements if a.kendall is not None]),
-        "constant_scores": mean(config, [a.constant for a in agreements if a.constant is not None]),
+        "pairwise_accuracy": ratio(config, right, pairs),
+        "five_best": ratio(config, perfect_best, perfect),
+        "exact_match": mean_of_known(orders),
+        "spearman": mean_of_known(spearman),
+        "kendall_tau": mean_of_known(kendall),
+        "constant_scores": mean_of_known(constant),
         "parse_rate": ratio(config, parsed, repeats),
-        "unscored_replies": ratio(
-            config, [n - len(g) for n, g in zip(replies, given, strict=True)], replies
-        ),
+        "unscored_replies": ratio(config, np.subtract(replies, with_score), replies),
         "modal_score": exact(modal, sum(parsed)),
         "modal_share": ratio(config, modals, parsed),
-        "mean_score": ratio(config, [sum(g) for g in given], [len(g) for g in given]),
+        "mean_score": ratio(config, [sum(prompt) for prompt in scored], with_score),
     }
     for name, estimate in figures.items():
         yield metric(judge, None, name, estimate)

@@ -26,7 +26,7 @@ from srlm_data.core.errors import DataError, counted
 from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Rows, Scores
 from srlm_data.core.scale import Scale
 from srlm_data.core.schema import JUDGMENTS
-from srlm_data.evaluation._bootstrap import Bootstrap, Estimate, agreement
+from srlm_data.evaluation._bootstrap import Bootstrap, agreement
 
 
 class CombineJudges(Bootstrap):
@@ -69,13 +69,21 @@ def combine_judges(
         DataError: there is one judge only, the judges' scales differ and no ``scale`` is set, or
             ``min_judges`` is more than there are.
     """
-    _refuse_few(config, judges)
+    if len(judges) < 2:
+        raise DataError(
+            f"combine_judges: a panel has two judges or more, found {len(judges)}. Name the "
+            "judgments of another one under 'judges'."
+        )
+    if config.min_judges > len(judges):
+        raise DataError(
+            f"combine_judges: 'min_judges' is {config.min_judges}, and there are "
+            f"{counted(len(judges), 'judge')}. Lower it."
+        )
     drops = Drops()
     notes: dict[str, Any] = {}
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with database.connect() as connection:
-            candidates.view(connection, "candidates")
+        with database.viewing(candidates=candidates) as connection:
             for place, rows in enumerate(judges.values()):
                 rows.view(connection, f"judge_{place}")
             scale = _gather(config, connection, list(judges))
@@ -97,39 +105,19 @@ def combine_judges(
     return Rows.reading(JUDGMENTS, batches(), drops=drops, notes=notes)
 
 
-def _refuse_few(config: CombineJudges, judges: Mapping[str, Rows]) -> None:
-    if len(judges) < 2:
-        raise DataError(
-            f"combine_judges: a panel has two judges or more, found {len(judges)}. Name the "
-            "judgments of another one under 'judges'."
-        )
-    if config.min_judges > len(judges):
-        raise DataError(
-            f"combine_judges: 'min_judges' is {config.min_judges}, and there are "
-            f"{counted(len(judges), 'judge')}. Lower it."
-        )
-
-
 def _gather(
     config: CombineJudges, connection: duckdb.DuckDBPyConnection, names: list[str]
 ) -> Scale | None:
-    """Make the table ``said`` of all judgments on one scale, and return that scale.
-
-    Raises:
-        DataError: the judges score on different scales, or on none that could be brought to one.
-    """
-    several = " UNION ALL ".join(
-        f"SELECT {place} AS judge, candidate_id, model, score, scale_low, scale_high "
-        f"FROM judge_{place}"
-        for place in range(len(names))
-    )
-    connection.execute(f"CREATE TEMP TABLE given AS {several}")
+    """Make the table ``said`` of all judgments on one scale, and return that scale."""
+    columns = "candidate_id, model, score, scale_low, scale_high"
+    several = (f"SELECT {n} AS judge, {columns} FROM judge_{n}" for n in range(len(names)))
+    connection.execute(f"CREATE TEMP TABLE judged AS {' UNION ALL '.join(several)}")
     connection.execute(
         "CREATE TEMP TABLE names AS SELECT unnest(range(len($1))) AS judge, unnest($1) AS name",
         [names],
     )
     scales = connection.sql(
-        "SELECT DISTINCT name, scale_low, scale_high FROM given JOIN names USING (judge) "
+        "SELECT DISTINCT name, scale_low, scale_high FROM judged JOIN names USING (judge) "
         "ORDER BY ALL"
     ).fetchall()
     known = {Scale.of(low, high) for _, low, high in scales}
@@ -151,7 +139,7 @@ def _gather(
         )
     connection.execute(
         f"CREATE TEMP TABLE said AS SELECT judge, candidate_id, model, "
-        f"round(({brought})::DOUBLE, 9) AS score FROM given SEMI JOIN candidates "
+        f"round(({brought})::DOUBLE, 9) AS score FROM judged SEMI JOIN candidates "
         "USING (candidate_id)"
     )
     return wanted or known.pop()
@@ -173,12 +161,9 @@ _OF_SCORES: Final = """
 """
 
 _COMBINED: Final = {
-    **{
-        by: _OF_SCORES.format({"mean": "avg"}.get(by, by))
-        for by in ("mean", "median", "min", "max")
-    },
+    **{by: _OF_SCORES.format(by) for by in ("mean", "median", "min", "max")},
     "vote": f"""
-        {_OF_SCORES.format("avg")};
+        {_OF_SCORES.format("mean")};
         CREATE TEMP TABLE votes AS
         WITH weighed AS (
             SELECT candidate_id, score,
@@ -242,10 +227,5 @@ def _agreement(config: CombineJudges, connection: duckdb.DuckDBPyConnection) -> 
     scores[table["judge"], table["answer"]] = np.ma.filled(table["score"].astype(float), np.nan)
     prompts = np.zeros(answers, dtype=int)
     prompts[table["answer"]] = table["prompt"]
-    estimate: Estimate = agreement(config, scores, prompts)
-    return {
-        "alpha": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "answers": estimate.n,
-    }
+    alpha, low, high, count = agreement(config, scores, prompts)
+    return {"alpha": alpha, "low": low, "high": high, "answers": count}

@@ -22,9 +22,7 @@ class DescribeAnswers(Bootstrap):
 
 
 def describe_answers(
-    config: DescribeAnswers,
-    candidates: Candidates,
-    judgments: Judgments | Scores | None = None,
+    config: DescribeAnswers, candidates: Candidates, judgments: Judgments | Scores | None = None
 ) -> Metrics:
     """Measure the answers of each model (``human`` for replies that no model wrote).
 
@@ -37,12 +35,8 @@ def describe_answers(
     ``answer_mean_score`` in points, ``answer_modal_score``, and ``answer_modal_share``, the share
     of parsed judgments that gave it.
     Shares are of 1; a figure that the rows do not have (tokens of human replies) is null.
-
-    Raises:
-        DataError: there is no answer.
     """
-    with database.connect() as connection:
-        candidates.view(connection, "candidates")
+    with database.viewing(candidates=candidates) as connection:
         connection.execute("""
             CREATE VIEW answers AS
             SELECT candidate_id, prompt_id, coalesce(model, source) AS author, response,
@@ -88,10 +82,7 @@ def _shape(config: DescribeAnswers, connection: duckdb.DuckDBPyConnection) -> li
 
 
 def _variety(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    grams = {
-        "distinct_1": "words",
-        "distinct_2": "list_zip(words[:len(words) - 1], words[2:])",
-    }
+    grams = {"distinct_1": "words", "distinct_2": "list_zip(words[:len(words) - 1], words[2:])"}
     return [
         metric(author, None, name, exact(share, total))
         for name, gram in grams.items()

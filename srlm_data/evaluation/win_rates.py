@@ -51,10 +51,10 @@ def win_rates(config: WinRates, comparisons: list[Comparisons]) -> Metrics:
     if not meetings:
         raise DataError("win_rates: there is nothing to sum up, found no comparison. Compare some.")
     rows = []
-    for one, two, judges, outcomes, longer in meetings:
+    for model, versus, judges, outcomes, longer in meetings:
         if len(judges) > 1:
             raise DataError(
-                f"win_rates: two judges compared '{one}' and '{two}', found {sorted(judges)}. "
+                f"win_rates: two judges compared '{model}' and '{versus}', found {sorted(judges)}. "
                 "Sum up one judge at a time."
             )
         judged = [(won, by) for won, by in zip(outcomes, longer, strict=True) if won is not None]
@@ -67,5 +67,5 @@ def win_rates(config: WinRates, comparisons: list[Comparisons]) -> Metrics:
             "win_rate_at_equal_length": at_equal_length(config, won, [by for _, by in judged]),
             "unjudged": exact(1 - len(judged) / len(outcomes), len(outcomes)),
         }
-        rows += [metric(one, two, name, estimate) for name, estimate in figures.items()]
+        rows += [metric(model, versus, name, estimate) for name, estimate in figures.items()]
     return Rows.of(METRICS, rows)

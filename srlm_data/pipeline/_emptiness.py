@@ -32,11 +32,7 @@ _OUTSIDE: Final = "Look at the records, and name their 'format' or 'columns'"
 
 
 def refuse_empty(dataset: Dataset, manifest: Manifest, reads: Iterable[Manifest]) -> None:
-    """Refuse a version without rows, unless the recipe allows it, or it was made of nothing else.
-
-    Raises:
-        DataError: with the reason that left out most, and what to do.
-    """
+    """Refuse a version without rows, unless the recipe allows it or it was made of nothing."""
     sources = [read for read in reads if read.rows and read.type != MODELS.name]
     if manifest.rows or dataset.allow_empty:
         return

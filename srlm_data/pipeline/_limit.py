@@ -46,11 +46,9 @@ def limit(config: Limit, rows: Rows) -> Rows:
     """Take the rows of a few prompts; rows that have no prompt are chosen by their own ids."""
     column = _column(rows.type)
     taken: list[str] = []
-    found: set[str] = set()
     for batch in rows.batches():
-        ids = set(pc.unique(batch[column]).to_pylist())
-        taken = heapq.nsmallest(config.prompts, ids.union(taken), key=_hash)
-        found |= ids
+        ids = {*pc.unique(batch[column]).to_pylist(), *taken}
+        taken = heapq.nsmallest(config.prompts, ids, key=_hash)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in rows.batches():
@@ -65,31 +63,19 @@ STEP: Final = read_signature("limit", limit)
 def limited(recipe: Recipe, prompts: int, store: Store) -> Recipe:
     """Return the trial of a recipe on so many prompts of its sources.
 
-    Args:
-        recipe: the whole.
-        prompts: how many are taken of each source, and how many are made by a step that makes them.
-        store: models that it has in full are asked as they are, so that the full build finds all
-            of the answers; so is everything that other recipes have made.
+    Models that the store has in full are asked as they are, so that the full build finds all of the
+    answers; so is everything that other recipes have made.
     """
     own = {dataset.name for dataset in recipe.datasets.values()}
-    taken = {
-        one.dataset.name
-        for one in plan(recipe, store)
-        if one.action == "reuse" and (one.dataset.makes is MODELS or one.dataset.name not in own)
-    }
+    there = [planned.dataset for planned in plan(recipe, store) if planned.action == "reuse"]
+    taken = {each.name for each in there if each.makes is MODELS or each.name not in own}
     trial = _Trial(prompts, taken)
     datasets = {short: trial.of(dataset) for short, dataset in recipe.datasets.items()}
     return replace(recipe, datasets=datasets)
 
 
 def few(datasets: Iterable[Dataset], prompts: int, built: Collection[str]) -> list[Dataset]:
-    """Return what takes the place of some datasets where a few prompts are enough.
-
-    Args:
-        datasets: the whole ones.
-        prompts: how many prompts.
-        built: names of datasets that are taken as they are.
-    """
+    """Return what takes the place of datasets that are not ``built``, where few prompts do."""
     trial = _Trial(prompts, built)
     return [trial.of(dataset) for dataset in datasets]
 

@@ -50,24 +50,16 @@ _BYTES: Final = {"float32": 4, "bfloat16": 2}
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that stands in the way of a build.
+    """Something that stands in the way of a build."""
 
-    Attributes:
-        error: the sentence, as the error that it would be.
-        certain: whether the build must end with it; else the answers that are kept may be all that
-            is needed, and nobody is asked.
-    """
-
-    error: SrlmError
+    error: SrlmError  # the sentence, as the error that it would be
+    # whether the build must end with it; else the answers that are kept may be all that is
+    # needed, and nobody is asked
     certain: bool = True
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Raise all problems that are certain.
-
-    Raises:
-        SrlmError: the only problem, or a :class:`PreflightError` of several.
-    """
+    """Raise all problems that are certain."""
     errors = [problem.error for problem in problems if problem.certain]
     if len(errors) == 1:
         raise errors[0]
@@ -78,13 +70,7 @@ def refuse(problems: Iterable[Problem]) -> None:
 def find_problems(
     planned: Sequence[Planned], store: Store, *, network: bool = True
 ) -> list[Problem]:
-    """List what stands in the way of building what is not there.
-
-    Args:
-        planned: the plan of the whole recipe.
-        store: where its versions lie.
-        network: whether servers are asked what they serve.
-    """
+    """List what stands in the way of building what is not there."""
     look = _Look(planned, store)
     return [
         *look.for_packages(),
@@ -104,20 +90,18 @@ class _Look:
 
     def __init__(self, planned: Sequence[Planned], store: Store) -> None:
         self._store = store
-        self._todo = [one.dataset for one in planned if one.action != "reuse"]
-        self._models = {
-            one.dataset.name: next(
-                store.rows(store.manifest(one.dataset.name, one.version)).dicts()
-            )
-            for one in planned
-            if one.dataset.makes is MODELS and one.action == "reuse" and one.version
-        }
+        self._todo = [each.dataset for each in planned if each.action != "reuse"]
+        self._models: dict[str, dict[str, Any]] = {}
+        for each in planned:
+            if each.dataset.makes is MODELS and each.action == "reuse" and each.version:
+                name = each.dataset.name
+                self._models[name] = next(store.rows(store.manifest(name, each.version)).dicts())
 
     def for_packages(self) -> Iterator[Problem]:
         """Packages of steps and engines that are not installed, with one command for all."""
-        needed = {
-            name: extra for one in self._todo for name, extra in one.config.packages().items()
-        }
+        needed: dict[str, str] = {}
+        for dataset in self._todo:
+            needed.update(dataset.config.packages())
         maybe: dict[str, str] = {}
         for dataset, _ in self._asking(Config):
             assert dataset.engine
@@ -140,38 +124,34 @@ class _Look:
                 if not identity.is_remote(location):
                     continue
                 if "workshop" in dataset.step.resources:
-                    yield Problem(
-                        TrainingError(
-                            f"{dataset.line}: '{dataset.step.name}' trains or reads the files of "
-                            f"'{location}', and only a server has them. Name a model in a folder "
-                            "or on the Hub."
-                        )
+                    sentence = (
+                        f"{dataset.line}: '{dataset.step.name}' trains or reads the files of "
+                        f"'{location}', and only a server has them. Name a model in a folder or "
+                        "on the Hub."
                     )
+                    yield Problem(TrainingError(sentence))
                 elif dataset.engine and dataset.engine.kind in HOLD_THE_MODEL:
-                    yield Problem(
-                        EngineError(
-                            f"{dataset.line}: the engine '{dataset.engine.kind}' loads a model's "
-                            f"files, and only a server has those of '{location}'. "
-                            "Set 'engine: {kind: openai}' for this dataset."
-                        ),
-                        not self._has_answers(dataset),
+                    sentence = (
+                        f"{dataset.line}: the engine '{dataset.engine.kind}' loads a model's "
+                        f"files, and only a server has those of '{location}'. "
+                        "Set 'engine: {kind: openai}' for this dataset."
                     )
+                    yield self._unless_answered(EngineError(sentence), dataset)
 
     def for_chat_templates(self) -> Iterator[Problem]:
         """Models that are talked to or trained, and have no chat template that can be used."""
-        found: dict[Path, Dataset] = {}
+        readers: dict[Path, Dataset] = {}
         for dataset in self._todo:
             holds = dataset.engine and dataset.engine.kind in HOLD_THE_MODEL
             model = dataset.inputs.get("model")
             if isinstance(model, Dataset) and (holds or isinstance(dataset.config, Training)):
                 origin = self._origin(model)
                 folder = self._folder(origin)
-                set_there = any(
-                    getattr(one.config, "chat_template", None) for one in (origin, model, dataset)
-                )
-                if folder and not set_there:
-                    found.setdefault(folder, dataset)
-        for folder, dataset in found.items():
+                configs = (origin.config, model.config, dataset.config)
+                is_set = any(getattr(config, "chat_template", None) for config in configs)
+                if folder and not is_set:
+                    readers.setdefault(folder, dataset)
+        for folder, dataset in readers.items():
             template = identity.chat_template(folder)
             if template is None:
                 fault = "no chat template, so it is not known how to write a conversation"
@@ -179,13 +159,9 @@ class _Look:
                 fault = f"a chat template {unusable}"
             else:
                 continue
-            yield Problem(
-                EngineError(
-                    f"{dataset.line}: the model in {folder} has {fault}. "
-                    "Set 'chat_template' at its checkpoint."
-                ),
-                not self._has_answers(dataset),
-            )
+            sentence = f"{dataset.line}: the model in {folder} has {fault}. "
+            sentence += "Set 'chat_template' at its checkpoint."
+            yield self._unless_answered(EngineError(sentence), dataset)
 
     def for_gpus(self) -> Iterator[Problem]:
         """More GPUs for a model than this machine has."""
@@ -195,26 +171,22 @@ class _Look:
         for engine, datasets in self._by_engine(VllmEngine, RayEngine):
             wanted = _wanted_gpus(engine, there)
             if wanted > max(there, 1):
-                yield Problem(
-                    EngineError(
-                        f"{datasets[0].line}: the engine '{engine.kind}' wants {wanted} GPUs "
-                        f"(tensor_parallel_size, replicas), and this machine has {there}. Lower "
-                        "them, or build where there are as many."
-                    ),
-                    not all(map(self._has_answers, datasets)),
+                sentence = (
+                    f"{datasets[0].line}: the engine '{engine.kind}' wants {wanted} GPUs "
+                    f"(tensor_parallel_size, replicas), and this machine has {there}. Lower "
+                    "them, or build where there are as many."
                 )
+                yield self._unless_answered(EngineError(sentence), *datasets)
 
     def for_keys(self) -> Iterator[Problem]:
         """Keys that a provider wants, and the environment does not have."""
         for engine, datasets in self._by_engine(OpenaiEngine):
             if engine.address is None and engine.api_key_env not in os.environ:
-                yield Problem(
-                    MissingError(
-                        f"{datasets[0].line}: the environment has no {engine.api_key_env}, and no "
-                        "'base_url' is set. Export the key, or name a server that needs none."
-                    ),
-                    not all(map(self._has_answers, datasets)),
+                sentence = (
+                    f"{datasets[0].line}: the environment has no {engine.api_key_env}, and no "
+                    "'base_url' is set. Export the key, or name a server that needs none."
                 )
+                yield self._unless_answered(MissingError(sentence), *datasets)
 
     def for_servers(self) -> Iterator[Problem]:
         """Servers that cannot be reached, refuse the key, or do not serve the model.
@@ -228,36 +200,29 @@ class _Look:
             engine, location = dataset.engine, self._location(model)
             assert isinstance(engine, OpenaiEngine)
             server = (engine.address, engine.api_key_env)
-            if location is None or (server[0] is None and server[1] not in os.environ):
+            if location is None or (engine.address is None and server[1] not in os.environ):
                 continue
-            certain = not self._has_answers(dataset)
+            where = f"{dataset.line}: the server {engine.address or 'of OpenAI'} does not"
             if server not in served:
+                served[server] = None  # what is wrong with it is told once
                 try:
                     served[server] = list_served_models(engine)
                 except EngineError as error:
-                    served[server] = None  # told once
-                    yield Problem(error, certain)
-                else:
-                    if served[server] is None:
-                        yield Problem(
-                            EngineError(
-                                f"{dataset.line}: the server {server[0] or 'of OpenAI'} does not "
-                                "list its models, so it is not known what it serves."
-                            ),
-                            certain=False,
-                        )
+                    yield self._unless_answered(error, dataset)
+                    continue
+                if served[server] is None:
+                    sentence = f"{where} list its models, so it is not known what it serves."
+                    yield Problem(EngineError(sentence), certain=False)
             name = engine.served_name or self._served_name(model, location)
             listed = served[server]
             if listed is not None and name and name not in listed:
-                known = ", ".join(f"'{one}'" for one in listed[:5]) or "no model"
-                yield Problem(
-                    EngineError(
-                        f"{dataset.line}: the server {server[0] or 'of OpenAI'} does not serve "
-                        f"'{name}', it serves {known}. Start it with --served-model-name {name}, "
-                        "or set 'served_name' to its name for the same model."
-                    ),
-                    certain,
+                known = ", ".join(map("'{}'".format, listed[:5])) or "no model"
+                sentence = (
+                    f"{where} serve '{name}', it serves {known}. Start it with "
+                    f"--served-model-name {name}, or set 'served_name' to its name for the same "
+                    "model."
                 )
+                yield self._unless_answered(EngineError(sentence), dataset)
 
     def for_repositories(self) -> Iterator[Problem]:
         """Models and datasets of the Hub that are not there, not reached or not to be read."""
@@ -304,14 +269,17 @@ class _Look:
         place = next(folder for folder in (root, *root.parents) if folder.exists())
         free = shutil.disk_usage(place).free
         if needed > free:
-            yield Problem(
-                StoreError(
-                    f"{self._store.root}: the models to be trained take {needed / 1e9:,.1f} GB, "
-                    f"and the disk has {free / 1e9:,.1f} GB left. Make room, or name another store."
-                )
+            sentence = (
+                f"{self._store.root}: the models to be trained take {needed / 1e9:,.1f} GB, and "
+                f"the disk has {free / 1e9:,.1f} GB left. Make room, or name another store."
             )
+            yield Problem(StoreError(sentence))
 
     # What the checks have in common --------------------------------------------------------------
+
+    def _unless_answered(self, error: SrlmError, *datasets: Dataset) -> Problem:
+        """A problem that is certain, unless all answers to these datasets may be kept."""
+        return Problem(error, certain=not all(map(self._has_answers, datasets)))
 
     def _asking(self, *kinds: Any) -> Iterator[tuple[Dataset, Dataset]]:
         """Datasets that an engine of these kinds is to make, each with the model that it asks."""
@@ -322,14 +290,11 @@ class _Look:
 
     def _by_engine(self, *kinds: Any) -> Iterator[tuple[Any, list[Dataset]]]:
         """The engines of these kinds, each with the datasets that it is to make."""
-        found: list[tuple[Any, list[Dataset]]] = []
-        for dataset in self._todo:
-            if isinstance(dataset.engine, kinds):
-                same = next((of for engine, of in found if engine == dataset.engine), None)
-                if same is None:
-                    found.append((dataset.engine, same := []))
-                same.append(dataset)
-        yield from found
+        datasets = [dataset for dataset in self._todo if isinstance(dataset.engine, kinds)]
+        for place, dataset in enumerate(datasets):
+            if not any(other.engine == dataset.engine for other in datasets[:place]):
+                same = [other for other in datasets if other.engine == dataset.engine]
+                yield dataset.engine, same
 
     def _loads_files(self, dataset: Dataset) -> bool:
         """Whether a dataset's step or engine reads the files of models."""

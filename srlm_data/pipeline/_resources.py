@@ -43,23 +43,9 @@ class Engines:
         self._engine: Engine | None = None
 
     def recorded(
-        self,
-        settings: EngineSettings,
-        models: Rows,
-        step: str,
-        watch: Callable[[Usage], None],
+        self, settings: EngineSettings, models: Rows, step: str, watch: Callable[[Usage], None]
     ) -> CachedEngine:
-        """An engine for one step; the real one is opened when it is first asked something.
-
-        Args:
-            settings: of the real engine.
-            models: the one model that answers.
-            step: the dataset that is made.
-            watch: told the usage whenever it has changed.
-
-        Raises:
-            DataError: ``models`` is not one model.
-        """
+        """An engine for one step; the real one is opened when it is first asked something."""
         rows = models.table().to_pylist()
         if len(rows) != 1:
             raise DataError(f"{models.name}: a step asks one model, found {len(rows)}. Select one.")
@@ -88,33 +74,24 @@ class Engines:
                 )
             place = identity.locate(location, self._store.root)
             self._engine = open_engine(
-                settings,
-                place.name,
-                digest,
-                place.revision,
-                folder=self._store.root / "batches",
+                settings, place.name, digest, place.revision, folder=self._store.root / "batches"
             )
             self._key = key
         return self._engine
 
     def refuse_turns(self, settings: EngineSettings, models: Rows, prompts: Rows) -> None:
-        """Refuse prompts whose turns a model's chat template refuses, before any is asked.
-
-        Raises:
-            DataError: there are some.
-        """
+        """Refuse prompts whose turns a model's chat template refuses, before any is asked."""
         if settings.kind not in HOLD_THE_MODEL:
             return  # the server applies its own
-        with database.connect() as connection:
-            prompts.view(connection, "prompts")
+        with database.viewing(prompts=prompts) as connection:
             counts = dict(connection.execute(_TURNS).fetchall())
         if counts.keys() <= {"user"}:
             return
         row = models.table().to_pylist()[0]
         place = identity.locate(row["location"], self._store.root)
-        found = chat_template.refused(place.name, place.revision, map(str.split, counts))
-        if found:
-            roles, reason = found
+        refusal = chat_template.refused(place.name, place.revision, map(str.split, counts))
+        if refusal:
+            roles, reason = refusal
             raise DataError(
                 f"{prompts.name}: the chat template of {models.name} refuses the turns "
                 f"'{', '.join(roles)}' of {counts[' '.join(roles)]:,} prompts, found '{reason}'. "
@@ -168,12 +145,7 @@ class StoreWorkshop:
         return digest, f"store:models/{digest}"
 
     def resolve(self, location: str) -> Path:
-        """The folder of a checkpoint; one on the Hub is downloaded at its pinned revision.
-
-        Raises:
-            MissingError: it is on the Hub, and huggingface_hub is not installed.
-            TrainingError: only a server has it.
-        """
+        """The folder of a checkpoint; one on the Hub is downloaded at its pinned revision."""
         if identity.is_remote(location):
             raise TrainingError(
                 f"{location}: only a server has the model's files, so it cannot be trained here. "

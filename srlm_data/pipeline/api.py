@@ -14,7 +14,6 @@ from srlm_data.core.errors import ArgumentError
 from srlm_data.core.schema import METRICS, MODELS
 from srlm_data.core.tables import Table
 from srlm_data.engines.bounds import Bounds
-from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.evaluation.table import paper_table
 from srlm_data.pipeline import estimate as estimation
 from srlm_data.pipeline import plan as planning
@@ -34,13 +33,9 @@ _LOG = logging.getLogger("srlm_data")
 
 @dataclass(frozen=True, repr=False)
 class BuildResult(Table):
-    """What a build made or reused.
+    """What a build made or reused."""
 
-    Attributes:
-        versions: ``recipe.dataset`` -> manifest, in the order of the recipe.
-    """
-
-    versions: dict[str, Manifest]
+    versions: dict[str, Manifest]  # ``recipe.dataset`` -> manifest, in the order of the recipe
 
     def __getitem__(self, name: str) -> Manifest:
         """Return the manifest of a dataset, by ``recipe.dataset``."""
@@ -60,17 +55,12 @@ class BuildResult(Table):
 
 @dataclass(frozen=True, repr=False)
 class PlanResult(Table):
-    """What a build would do.
+    """What a build would do."""
 
-    Attributes:
-        datasets: what would become of each dataset, in order.
-        estimates: dataset -> what its model calls would take; without those that are reused.
-        problems: what stands in the way of the build.
-    """
-
-    datasets: list[Planned]
+    datasets: list[Planned]  # what would become of each dataset, in order
+    # dataset -> what its model calls would take; without those that are reused
     estimates: dict[str, Estimate]
-    problems: list[Problem]
+    problems: list[Problem]  # what stands in the way of the build
 
     def refuse_problems(self) -> None:
         """Raise what the build would end with.
@@ -86,57 +76,21 @@ class PlanResult(Table):
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each dataset."""
-        rows = [
-            [
-                planned.dataset.name,
-                planned.action,
-                _number(planned.expected.rows),
-                _number(planned.expected.calls),
-                "; ".join(planned.reasons),
-            ]
-            for planned in self.datasets
-        ]
+        rows = []
+        for planned in self.datasets:
+            bounds = ["unknown" if bound is None else f"{bound:,}" for bound in planned.expected]
+            rows.append([planned.dataset.name, planned.action, *bounds, "; ".join(planned.reasons)])
         return ["dataset", "action", "rows at most", "model calls at most", "why"], rows
 
 
 @dataclass(frozen=True, repr=False)
 class EvalResult(BuildResult):
-    """What an evaluation built, and its metrics.
+    """What an evaluation built, and its metrics."""
 
-    Attributes:
-        table: the metrics as text, models in columns, as in the paper.
-    """
-
-    table: str
+    table: str  # the metrics as text, models in columns, as in the paper
 
     def __str__(self) -> str:
         return self.table
-
-
-class _Logged(Watcher):
-    """A watcher that logs each event before it passes it on."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
-
-    def begin(self, planned: Planned) -> None:
-        _LOG.info("building %s (%s)", planned.dataset.name, "; ".join(planned.reasons))
-        self._watcher.begin(planned)
-
-    def progress(self, usage: Usage) -> None:
-        self._watcher.progress(usage)
-
-    def waiting(self, reason: str) -> None:
-        _LOG.info("%s", reason)
-        self._watcher.waiting(reason)
-
-    def reused(self, manifest: Manifest) -> None:
-        _LOG.info("reused %s", manifest.ref)
-        self._watcher.reused(manifest)
-
-    def built(self, manifest: Manifest) -> None:
-        _LOG.info("built %s: %s", manifest.ref, manifest.counted)
-        self._watcher.built(manifest)
 
 
 def build(
@@ -183,7 +137,6 @@ def build(
     loaded = _load(recipe, engine=engine, replicas=replicas, seed=seed)
     if limit is not None:
         loaded = limited(loaded, limit, opened)
-    logged = _Logged(watcher or Watcher())
     versions = build_recipe(
         loaded,
         opened,
@@ -192,7 +145,7 @@ def build(
         preflight=preflight,
         accept_failures=accept_failures,
         bounds=Bounds(max_calls, max_tokens, max_seconds),
-        watcher=logged,
+        watcher=watcher,
     )
     return BuildResult(versions)
 
@@ -206,15 +159,9 @@ def plan(
     preflight: bool = True,
     store: Place = None,
 ) -> PlanResult:
-    """Return what a build of a recipe would do, why, and what it would take; nothing is run.
+    """Return what a :func:`build` with these arguments would do, why, and what it would take.
 
-    Args:
-        recipe: the YAML file.
-        engine: a kind that replaces the recipe's own.
-        seed: a number that replaces the recipe's own.
-        limit: plan the trial on so many prompts of its sources.
-        preflight: whether servers are asked what they serve.
-        store: where versions lie.
+    Nothing is run.
 
     Raises:
         RecipeError: the recipe is wrong.
@@ -247,9 +194,7 @@ def evaluate(
     """
     opened = open_store(store)
     loaded = _load(recipe, engine=engine, replicas=replicas, seed=seed)
-    versions = build_recipe(
-        loaded, opened, accept_failures=accept_failures, watcher=_Logged(watcher or Watcher())
-    )
+    versions = build_recipe(loaded, opened, accept_failures=accept_failures, watcher=watcher)
     metrics = [
         opened.rows(versions[dataset.name])
         for dataset in loaded.datasets.values()
@@ -277,15 +222,8 @@ def check_judge(
 ) -> JudgeCheck:
     """Return what a recipe's judge says of a few candidates, as ``srlm-data judge-check`` does.
 
-    Args:
-        recipe: the YAML file.
-        step: the short name of its judgments; not needed where it has one judge.
-        n: how many candidates are judged, and of how many prompts two ranked replies.
-        engine: a kind that replaces the recipe's own.
-        seed: a number that replaces the recipe's own.
-        preflight: whether servers are asked what they serve.
-        watcher: hears how it goes.
-        store: where versions lie, and the response cache.
+    ``step`` is the short name of its judgments, which is not needed where it has one judge. So many
+    candidates as ``n`` are judged, and two ranked replies of so many prompts.
 
     Raises:
         ArgumentError: there is no such judge, or a model that it needs is not trained yet.
@@ -293,12 +231,7 @@ def check_judge(
     """
     loaded = _load(recipe, engine=engine, seed=seed)
     return check(
-        loaded,
-        open_store(store),
-        step,
-        candidates=n,
-        preflight=preflight,
-        watcher=_Logged(watcher or Watcher()),
+        loaded, open_store(store), step, candidates=n, preflight=preflight, watcher=watcher
     )
 
 
@@ -317,7 +250,3 @@ def _load(
     for notice in loaded.notices:
         _LOG.warning("%s", notice)
     return loaded
-
-
-def _number(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"

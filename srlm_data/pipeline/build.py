@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,12 +37,17 @@ from srlm_data.pipeline.recipe import Dataset, Key, Recipe, lock
 from srlm_data.store import Manifest, Store, access
 from srlm_data.store.manifests import accepted_identity, unfinished_identity
 
+_LOG = logging.getLogger("srlm_data")
+
 
 class Watcher:
     """Who is told how a build goes: override what you want to hear, this one ignores it all."""
 
     def begin(self, planned: Planned) -> None:
         """A dataset is about to be built."""
+
+    def asking(self, dataset: Dataset) -> None:
+        """A dataset's model is about to be asked, and its dataset is not built."""
 
     def progress(self, usage: Usage) -> None:
         """A model step has gone on."""
@@ -70,33 +76,15 @@ def build(
     bounds: Bounds | None = None,
     watcher: Watcher | None = None,
 ) -> dict[str, Manifest]:
-    """Make every version of the recipe that is missing, and nothing else.
+    """Make every version of the recipe that is missing; return all that were built or reused.
 
-    Args:
-        recipe: what to make.
-        store: where versions lie.
-        only: short names of datasets; these and what they read are built. All when empty.
-        wait: whether to wait for another process that builds the same version.
-        preflight: whether servers are asked what they serve before anything is built.
-        accept_failures: whether to take versions in which requests failed as they are.
-        bounds: what it may take; it stops there.
-        watcher: told how it goes.
-
-    Returns:
-        ``recipe.dataset`` -> manifest, of everything built or reused.
-
-    Raises:
-        UnfinishedError: all was built, and some of it lacks the answers of failed requests.
-        BoundError: one of the bounds is reached.
-        SrlmError: see errors.py; what was made before stays made, answers included.
+    It is what ``srlm_data.build`` calls, which says what its arguments mean and what it raises.
     """
     # Threads that spin while they wait are ten times slower when anything else wants a core. Read
     # when torch is first loaded, here or in a trainer's process; the user's own setting stands.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    builder = _Build(
-        store, wait, preflight, accept_failures, bounds or Bounds(), watcher or Watcher()
-    )
-    return builder.run(recipe, only)
+    options = wait, preflight, accept_failures, bounds or Bounds(), watcher or Watcher()
+    return _Build(store, *options).run(recipe, only)
 
 
 class _Build:
@@ -133,19 +121,20 @@ class _Build:
                 )
         root = self._store.root
         # No collection deletes anything while this build runs.
-        kept = self._patient(lambda wait: access.shared(root, wait=wait))
-        with filesystem.refusals(root), kept, self._beside:
+        collection = self._patient(lambda wait: access.shared(root, wait=wait))
+        with filesystem.refusals(root), collection, self._beside:
             lock.write_pins(recipe.path, recipe.name, recipe.pins, self._store)
             try:
                 flow = self._unchecked = recipe.flow(only)
                 if any(dataset.limit for dataset in flow):
-                    self._whole = {one.name for one in flow if self._has_whole_latest(one.name)}
+                    names = {dataset.name for dataset in flow}
+                    self._whole = set(filter(self._has_whole_latest, names))
                 for dataset in flow:
                     manifest = self._known[dataset.key] = self._one(dataset)
                     if manifest.unfinished or self._lacks_answers(dataset):
                         self._unfinished.add(dataset.key)
             except BoundError as error:
-                remaining = [one.name for one in flow if one.key not in self._known]
+                remaining = [dataset.name for dataset in flow if dataset.key not in self._known]
                 raise BoundError(str(error), self._versions(), remaining) from None
             finally:
                 self._engines.close()
@@ -197,6 +186,7 @@ class _Build:
         manifest = self._store.manifest(dataset.name, planned.version)
         if self._becomes_latest(dataset):
             self._store.point(dataset.name, planned.version)
+        _LOG.info("reused %s", manifest.ref)
         self._watcher.reused(manifest)
         return manifest
 
@@ -214,7 +204,7 @@ class _Build:
             with self._lock(f"{read.name}.{version}"):
                 # Another build may have been faster.
                 if fault := self._store.fault(read.name, version, proven=True):
-                    self._watcher.waiting(fault)
+                    self._waiting(fault)
                     self._store.put_aside(self._store.folder(read.name, version))
             self._known[read.key] = self._one(read)
             mended = True
@@ -236,9 +226,13 @@ class _Build:
             except BusyError as busy:
                 if not self._wait:
                     raise
-                self._watcher.waiting(str(busy))
+                self._waiting(str(busy))
                 stack.enter_context(lock(True))
             yield
+
+    def _waiting(self, reason: str) -> None:
+        _LOG.info("%s", reason)
+        self._watcher.waiting(reason)
 
     def _preflight(self) -> None:
         """Look once, before the first dataset is made, at all that is to be made."""
@@ -252,9 +246,9 @@ class _Build:
             self._watcher.notice(f"{problem.error} It is needed where an answer is not kept.")
         # The trainings of a trial take less time than their imports, which begin beside the rest.
         if any(
-            one.dataset.limit and isinstance(one.dataset.config, Training)
-            for one in planned
-            if one.action != "reuse"
+            each.dataset.limit and isinstance(each.dataset.config, Training)
+            for each in planned
+            if each.action != "reuse"
         ):
             self._trainer.start(script("prefork.py"))
 
@@ -271,6 +265,7 @@ class _Build:
         folder = self._store.folder(dataset.name, planned.version)
         if folder.exists():
             self._store.put_aside(folder)
+        _LOG.info("building %s (%s)", dataset.name, "; ".join(planned.reasons))
         self._watcher.begin(planned)
         started = time.perf_counter()
         reads = [(parameter, self._known[read.key]) for parameter, read in dataset.reads()]
@@ -279,30 +274,6 @@ class _Build:
             for parameter, read in dataset.inputs.items()
         }
         usage, failures = Usage(), Failures(dataset.name)
-
-        def complete(manifest: Manifest) -> Manifest:
-            failures.refuse_all(usage.calls + usage.reused)
-            identity = manifest.identity
-            if failures.count:
-                identity = unfinished_identity(identity, failures.digest)
-                identity = accepted_identity(identity) if self._accept else identity
-            engine: dict[str, Any] = {"engine": dataset.engine.kind} if dataset.engine else {}
-            limit = {"limit": dataset.limit} if dataset.limit else {}
-            seconds = round(time.perf_counter() - started, 3)
-            cost, price = usage.cost(), dataset.engine.price if dataset.engine else None
-            if price and cost:
-                cost["money"] = price.of(cost["prompt_tokens"], cost["completion_tokens"])
-                engine |= {"price": price.model_dump(by_alias=True)}
-            completed = replace(
-                manifest,
-                identity=identity,
-                failures=failures.kinds,
-                cost=cost,
-                provenance={**engine, **limit, "seconds": seconds, **circumstances()},
-            )
-            refuse_empty(dataset, completed, [read for _, read in reads])
-            return completed
-
         with contextlib.ExitStack() as held:
             if "engine" in dataset.step.resources:
                 assert dataset.engine, "the recipe gives every model step an engine"
@@ -334,13 +305,48 @@ class _Build:
                 dataset.step.function(dataset.config, **arguments),
                 identity=identity_of(dataset, {p: m.content for p, m in reads}),
                 inputs=reads,
-                complete=complete,
+                complete=lambda manifest: self._completed(
+                    dataset, manifest, [read for _, read in reads], usage, failures, started
+                ),
                 latest=self._becomes_latest(dataset),
             )
         self._seal()
         workshop.clear()
+        _LOG.info("built %s: %s", manifest.ref, manifest.counted)
         self._watcher.built(manifest)
         return manifest
+
+    def _completed(
+        self,
+        dataset: Dataset,
+        manifest: Manifest,
+        reads: Sequence[Manifest],
+        usage: Usage,
+        failures: Failures,
+        started: float,
+    ) -> Manifest:
+        """The manifest of rows that are all written, with what they took and what has failed."""
+        failures.refuse_all(usage.calls + usage.reused)
+        identity = manifest.identity
+        if failures.count:
+            identity = unfinished_identity(identity, failures.digest)
+            identity = accepted_identity(identity) if self._accept else identity
+        engine: dict[str, Any] = {"engine": dataset.engine.kind} if dataset.engine else {}
+        limit = {"limit": dataset.limit} if dataset.limit else {}
+        seconds = round(time.perf_counter() - started, 3)
+        cost, price = usage.cost(), dataset.engine.price if dataset.engine else None
+        if price and cost:
+            cost["money"] = price.of(cost["prompt_tokens"], cost["completion_tokens"])
+            engine |= {"price": price.model_dump(by_alias=True)}
+        completed = replace(
+            manifest,
+            identity=identity,
+            failures=failures.kinds,
+            cost=cost,
+            provenance={**engine, **limit, "seconds": seconds, **circumstances()},
+        )
+        refuse_empty(dataset, completed, reads)
+        return completed
 
     def _seal(self) -> None:
         """Make Parquet of the step's answers while the next one goes on."""
@@ -364,5 +370,5 @@ def _open(store: Store, read: Any, known: Mapping[Key, Manifest]) -> Any:
     if isinstance(read, Dataset):
         return store.rows(known[read.key])
     if isinstance(read, list):
-        return [_open(store, one, known) for one in read]
-    return {name: _open(store, one, known) for name, one in read.items()}
+        return [_open(store, each, known) for each in read]
+    return {name: _open(store, each, known) for name, each in read.items()}

@@ -30,23 +30,16 @@ _SAMPLE: Final = 2048
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one dataset is likely to take.
+    """What one dataset is likely to take."""
 
-    Attributes:
-        rows: how many it will have.
-        calls: answers that it needs and does not have yet.
-        prompt_tokens: tokens that these calls read.
-        completion_tokens: tokens that they write.
-        basis: the dataset that it was measured by; None where tokens are guessed, and those
-            written are at most that.
-        money: by the price of the engine, where there is one and tokens are known.
-    """
-
-    rows: float | None = None
-    calls: float | None = None
-    prompt_tokens: float | None = None
-    completion_tokens: float | None = None
+    rows: float | None = None  # how many it will have
+    calls: float | None = None  # answers that it needs and does not have yet
+    prompt_tokens: float | None = None  # tokens that these calls read
+    completion_tokens: float | None = None  # tokens that they write
+    # the dataset that it was measured by; None where tokens are guessed, and those written
+    # are at most that
     basis: str | None = None
+    # by the price of the engine, where there is one and tokens are known
     money: float | None = None
 
     def of(self, calls: int) -> Estimate:
@@ -64,13 +57,9 @@ NOTHING: Final = Estimate(calls=0.0, prompt_tokens=0.0, completion_tokens=0.0)
 
 
 def estimate(planned: Sequence[Planned], store: Store) -> dict[str, Estimate]:
-    """Estimate every dataset of a plan that is not there yet, by its name.
-
-    Raises:
-        StoreError: a manifest that must be read is damaged.
-    """
+    """Estimate every dataset of a plan that is not there yet, by its name."""
     estimator = _Estimator(store)
-    estimates = {one.dataset.name: estimator.estimate(one) for one in planned}
+    estimates = {each.dataset.name: estimator.estimate(each) for each in planned}
     return {name: estimated for name, estimated in estimates.items() if estimated is not None}
 
 
@@ -95,29 +84,29 @@ class _Estimator:
             self.rows[key], self.texts[key] = manifest.rows, manifest
             return None
         before = self._before(planned)
-        found = (
-            self._of_model(planned, before)
-            if "engine" in planned.dataset.step.resources
-            else Estimate(self._rows(planned, before))
-        )
-        if planned.unfinished and found.calls:
-            found = found.of(planned.unfinished.failed)
-        self.rows[key] = found.rows
-        self.texts[key] = self._texts(planned, before, found)
+        if "engine" in planned.dataset.step.resources:
+            estimated = self._of_model(planned, before)
+        else:
+            estimated = Estimate(self._rows(planned, before))
+        if planned.unfinished and estimated.calls:
+            estimated = estimated.of(planned.unfinished.failed)
+        self.rows[key] = estimated.rows
+        self.texts[key] = self._texts(planned, before, estimated)
         price = planned.dataset.engine.price if planned.dataset.engine else None
-        if price and found.prompt_tokens is not None and found.completion_tokens is not None:
-            money = price.of(found.prompt_tokens, found.completion_tokens)
-            return replace(found, money=money)
-        return found
+        read, written = estimated.prompt_tokens, estimated.completion_tokens
+        if price and read is not None and written is not None:
+            return replace(estimated, money=price.of(read, written))
+        return estimated
 
     def _before(self, planned: Planned) -> Manifest | None:
         """What tells most about a dataset: its latest version, else the latest of its step."""
         step, name = planned.dataset.step, planned.dataset.name
-        alike = [one for one in self._latest if one.identity.get("step") == step.name and one.rows]
+        alike = [version for version in self._latest if version.rows]
+        alike = [version for version in alike if version.identity.get("step") == step.name]
         if "engine" not in step.resources:  # two SQL steps have nothing in common but their name
-            return next((one for one in alike if one.name == name), None)
-        alike = [one for one in alike if _answers(one)]
-        return min(alike, key=lambda one: one.name != name, default=None)
+            return next((version for version in alike if version.name == name), None)
+        answered = filter(_answers, alike)
+        return min(answered, key=lambda version: version.name != name, default=None)
 
     def _rows(self, planned: Planned, before: Manifest | None) -> float | None:
         """Rows of a step that asks no model."""
@@ -137,7 +126,7 @@ class _Estimator:
         return expected if expected is not None else first
 
     def _counts(self, planned: Planned) -> dict[str, int | None]:
-        rows = {parameter: self.rows.get(one.key) for parameter, one in planned.dataset.reads()}
+        rows = {parameter: self.rows.get(read.key) for parameter, read in planned.dataset.reads()}
         return {name: None if count is None else round(count) for name, count in rows.items()}
 
     def _of_model(self, planned: Planned, before: Manifest | None) -> Estimate:
@@ -170,11 +159,11 @@ class _Estimator:
 
     def _lengths(self, planned: Planned) -> dict[str, Lengths]:
         """How long the texts are that each parameter reads."""
-        reads = {parameter: self.texts.get(one.key) for parameter, one in planned.dataset.reads()}
-        return {name: self._measured(one) for name, one in reads.items() if one is not None}
+        reads = {name: self.texts.get(read.key) for name, read in planned.dataset.reads()}
+        return {name: self._measured(texts) for name, texts in reads.items() if texts is not None}
 
-    def _measured(self, one: Manifest | Lengths) -> Lengths:
-        return one if isinstance(one, Lengths) else _lengths(self.store, one)
+    def _measured(self, texts: Manifest | Lengths) -> Lengths:
+        return texts if isinstance(texts, Lengths) else _lengths(self.store, texts)
 
     def _characters_of(self, planned: Planned, before: Manifest) -> float | None:
         """Characters of a prompt of an earlier version, which may have had another template."""
@@ -182,13 +171,15 @@ class _Estimator:
             parameter: _lengths(self.store, parent) for parameter, parent in self._parents(before)
         }
         config = planned.dataset.config
-        found = config.prompt_characters(lengths)
+        characters = config.prompt_characters(lengths)
         now, then = config.identity().get("template"), before.identity["config"].get("template")
-        if found is not None and isinstance(now, dict) and isinstance(then, dict):
-            found += len(then["text"]) - len(now["text"])
-        return found
+        if characters is not None and isinstance(now, dict) and isinstance(then, dict):
+            characters += len(then["text"]) - len(now["text"])
+        return characters
 
-    def _texts(self, planned: Planned, before: Manifest | None, found: Estimate) -> Lengths | None:
+    def _texts(
+        self, planned: Planned, before: Manifest | None, estimated: Estimate
+    ) -> Lengths | None:
         """How long the texts of a dataset's rows will be; None where nothing tells."""
         first = next(iter(self._lengths(planned).values()), None)
         if before is not None and before.name == planned.dataset.name:
@@ -201,8 +192,8 @@ class _Estimator:
             return None
         if before is not None:
             return Lengths(first.prompt, self._measured(before).response)
-        if found.calls and found.completion_tokens:
-            written = found.completion_tokens / found.calls * CHARACTERS_PER_TOKEN
+        if estimated.calls and estimated.completion_tokens:
+            written = estimated.completion_tokens / estimated.calls * CHARACTERS_PER_TOKEN
             return Lengths(first.prompt, written)
         return first
 
@@ -215,17 +206,15 @@ def _answers(manifest: Manifest) -> float:
 def _lengths(store: Store, manifest: Manifest) -> Lengths:
     """Mean characters of the texts in a version's rows."""
     dataset_type = DATASET_TYPES[manifest.type]
-    with database.connect() as connection:
-        store.rows(manifest).view(connection, "rows")
+    with database.viewing(rows=store.rows(manifest)) as connection:
         prompt, response = (
             _mean(dataset_type, columns)
             for columns in (("prompt",), ("response", "completion", "text"))
         )
-        found = connection.execute(
+        [means] = connection.execute(
             f"SELECT {prompt}, {response} FROM (FROM rows LIMIT {_SAMPLE}) AS rows"
-        ).fetchone()
-    assert found
-    return Lengths(*(float(mean or 0.0) for mean in found))
+        ).fetchall()
+    return Lengths(*(float(mean or 0.0) for mean in means))
 
 
 def _mean(dataset_type: DatasetType, columns: Iterable[str]) -> str:

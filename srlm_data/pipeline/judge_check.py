@@ -11,9 +11,8 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, Final
-
-import duckdb
 
 from srlm_data.core import database, filesystem
 from srlm_data.core.errors import ArgumentError, counted, did_you_mean
@@ -22,7 +21,6 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES
 from srlm_data.core.tables import Table
 from srlm_data.engines.cache.journal import seal_journals
-from srlm_data.evaluation.judge_accuracy import MeasureJudge, agree
 from srlm_data.models.training import Training
 from srlm_data.pipeline._limit import few
 from srlm_data.pipeline._resources import Engines
@@ -35,44 +33,29 @@ from srlm_data.store import Manifest, Store, access
 
 @dataclass(frozen=True)
 class CheckedJudgment:
-    """A judgment, and what was read of it.
-
-    Attributes:
-        rank: the place that humans gave the answer, 0 the best; None where they gave none.
-        state: what became of it; see ``schema.STATES``.
-        why: how the score was read, or why there is none.
-        criteria: criterion -> its score, for a judge of several.
-    """
+    """A judgment, and what was read of it."""
 
     candidate_id: str
     prompt_id: str
     prompt: str
     response: str
-    rank: int | None
+    rank: int | None  # the place that humans gave the answer, 0 the best
     text: str
-    state: str
+    state: str  # one of ``schema.STATES``
     score: float | None
-    why: str
+    why: str  # how the score was read, or why there is none
     criteria: dict[str, float | None]
 
 
 @dataclass(frozen=True)
 class HumanOrder:
-    """How the judge orders what humans have ranked: the best and the worst reply of some prompts.
+    """How the judge orders the best and the worst of what humans have ranked, by prompt."""
 
-    Attributes:
-        dataset: where the replies are.
-        pairs: prompts of which both replies have a score.
-        agreeing: pairs that the judge orders as humans did.
-        tied: pairs to which it gave equal scores.
-        unscored: prompts of which a reply has no score.
-    """
-
-    dataset: str
-    pairs: int
-    agreeing: int
-    tied: int
-    unscored: int
+    dataset: str  # where the replies are
+    pairs: int  # prompts of which both replies have a score
+    agreeing: int  # pairs that the judge orders as humans did
+    tied: int  # pairs to which it gave equal scores
+    unscored: int  # prompts of which a reply has no score
     judgments: list[CheckedJudgment]
 
     @property
@@ -83,28 +66,18 @@ class HumanOrder:
 
 @dataclass(frozen=True, repr=False)
 class JudgeCheck(Table):
-    """What a judge said of a few candidates.
+    """What a judge said of a few candidates."""
 
-    Attributes:
-        dataset: the judgments that the recipe wants.
-        model: the version of the model that judged.
-        judgments: one of each candidate that was shown.
-        human: how it orders ranked replies; None where the recipe has none.
-        asked: requests that were sent, and are kept for the build.
-        reused: answers that were there already.
-        drops: candidates that could not be shown, by reason.
-    """
-
-    dataset: str
-    model: str
+    dataset: str  # the judgments that the recipe wants
+    model: str  # the version of the model that judged
     template: str
     scale: str
     reader: str
-    judgments: list[CheckedJudgment]
-    human: HumanOrder | None
-    asked: int
-    reused: int
-    drops: dict[str, int]
+    judgments: list[CheckedJudgment]  # one of each candidate that was shown
+    human: HumanOrder | None  # how it orders ranked replies; None where the recipe has none
+    asked: int  # requests that were sent, and are kept for the build
+    reused: int  # answers that were there already
+    drops: dict[str, int]  # candidates that could not be shown, by reason
 
     @property
     def states(self) -> dict[str, int]:
@@ -139,29 +112,18 @@ def check(
 ) -> JudgeCheck:
     """Ask a recipe's judge about a few candidates, and about a few ranked replies.
 
-    Args:
-        recipe: the recipe.
-        store: where its versions lie, and the response cache.
-        step: the short name of the judgments; not needed where the recipe has one judge.
-        candidates: how many are judged, once each; so many prompts have two ranked replies judged.
-        preflight: whether servers are asked what they serve where something must be built first.
-        watcher: told how it goes.
-
-    Raises:
-        ArgumentError: there is no such judge, or a model that it needs is not trained yet.
-        SrlmError: as a build raises it.
+    It is what ``srlm_data.check_judge`` calls, which says what its arguments mean.
     """
-    watcher = watcher or Watcher()
-    dataset = _find(recipe, step)
+    watcher, dataset = watcher or Watcher(), _find(recipe, step)
     built = {planned.dataset.name for planned in plan(recipe, store) if planned.action == "reuse"}
     reads = dict(dataset.reads())
     wanted = [reads["candidates"], reads["model"], *_ranked(recipe)]
     shown, model, *ranked = few(wanted, candidates, built)
     manifests = _build([shown, model, *ranked], recipe, store, preflight, watcher)
     models = store.rows(manifests[model.key])
-    with database.connect() as connection:
-        some = _take(connection, store.rows(manifests[shown.key]), _SOME, candidates)
-        replies, of = _take_ranked(connection, store, manifests, ranked, candidates)
+    some = _take(store.rows(manifests[shown.key]), _SOME, candidates)
+    replies, of = _take_ranked(store, [manifests[each.key] for each in ranked], candidates)
+    watcher.asking(dataset)
     engines = Engines(store)
     assert dataset.engine
     with (
@@ -204,20 +166,18 @@ def _find(recipe: Recipe, step: str | None) -> Dataset:
         for short, dataset in recipe.datasets.items()
         if isinstance(dataset.config, Judge)
     }
-    names = ", ".join(judges) or "none"
     if step is None and len(judges) == 1:
         return next(iter(judges.values()))
+    if step in judges:
+        return judges[step]
+    names = ", ".join(judges) or "none"
     if step is None:
-        raise ArgumentError(
-            f"{recipe.path}: a step 'judge' is wanted, found {names}. "
-            + ("Name one of them." if judges else "Name a recipe that has one.")
-        )
-    if step not in judges:
-        raise ArgumentError(
-            f"{recipe.path}: no step 'judge' makes '{step}', found {names}."
-            f"{did_you_mean(step, judges)} Name one that does."
-        )
-    return judges[step]
+        advice = "Name one of them." if judges else "Name a recipe that has one."
+        raise ArgumentError(f"{recipe.path}: a step 'judge' is wanted, found {names}. {advice}")
+    raise ArgumentError(
+        f"{recipe.path}: no step 'judge' makes '{step}', found {names}."
+        f"{did_you_mean(step, judges)} Name one that does."
+    )
 
 
 def _ranked(recipe: Recipe) -> list[Dataset]:
@@ -236,11 +196,7 @@ def _ranked(recipe: Recipe) -> list[Dataset]:
 def _build(
     datasets: Sequence[Dataset], recipe: Recipe, store: Store, preflight: bool, watcher: Watcher
 ) -> dict[Any, Manifest]:
-    """Make what is missing of some datasets, and return the version of each.
-
-    Raises:
-        ArgumentError: a model would have to be trained.
-    """
+    """Make what is missing of some datasets, and return the version of each."""
     wanted = replace(recipe, datasets={str(place): each for place, each in enumerate(datasets)})
     plans = plan_flow(wanted.flow(), store)
     missing = [planned.dataset for planned in plans if planned.action != "reuse"]
@@ -282,23 +238,17 @@ _ENDS: Final = """
 """
 
 
-def _take(connection: duckdb.DuckDBPyConnection, rows: Rows, query: str, number: int) -> Rows:
-    connection.execute("DROP VIEW IF EXISTS candidates")
-    rows.view(connection, "candidates")
-    return Rows.of(CANDIDATES, connection.sql(query, params=[number]).to_arrow_table())
+def _take(rows: Rows, query: str, number: int) -> Rows:
+    with database.viewing(candidates=rows) as connection:
+        return Rows.of(CANDIDATES, connection.sql(query, params=[number]).to_arrow_table())
 
 
 def _take_ranked(
-    connection: duckdb.DuckDBPyConnection,
-    store: Store,
-    manifests: dict[Any, Manifest],
-    datasets: Sequence[Dataset],
-    number: int,
+    store: Store, manifests: Sequence[Manifest], number: int
 ) -> tuple[Rows, str | None]:
-    """Replies that humans ranked, of the first dataset that has some, and its name."""
-    for dataset in datasets:
-        manifest = manifests[dataset.key]
-        if (replies := _take(connection, store.rows(manifest), _ENDS, number)).count():
+    """Replies that humans ranked, of the first version that has some, and its name."""
+    for manifest in manifests:
+        if (replies := _take(store.rows(manifest), _ENDS, number)).count():
             return replies, manifest.ref
     return Rows.of(CANDIDATES, CANDIDATES.schema.empty_table()), None
 
@@ -331,23 +281,15 @@ def _read(config: Judge, candidates: Rows, judgments: Rows) -> list[CheckedJudgm
 
 def _hold(dataset: str, judgments: list[CheckedJudgment]) -> HumanOrder:
     """Hold the scores of ranked replies against the order that humans gave them."""
-    prompts: dict[str, list[CheckedJudgment]] = {}
-    for judgment in judgments:
-        prompts.setdefault(judgment.prompt_id, []).append(judgment)
-    agreements = [
-        agree(
-            MeasureJudge.model_validate({}),
-            [judgment.rank or 0 for judgment in both],
-            [judgment.score for judgment in both],
-        )
-        for both in prompts.values()
-    ]
+    prompts = [list(both) for _, both in groupby(judgments, key=lambda each: each.prompt_id)]
+    scores = [[judgment.score for judgment in both] for both in prompts]  # the best reply first
+    pairs = [(both[0], both[1]) for both in scores if len(both) == 2 and None not in both]
     return HumanOrder(
         dataset,
-        pairs=sum(agreement.pairs for agreement in agreements),
-        agreeing=int(sum(agreement.right for agreement in agreements)),
-        tied=sum(bool(agreement.constant) for agreement in agreements),
-        unscored=sum(not agreement.pairs for agreement in agreements),
+        pairs=len(pairs),
+        agreeing=sum((best or 0) > (worst or 0) for best, worst in pairs),
+        tied=sum(best == worst for best, worst in pairs),
+        unscored=len(prompts) - len(pairs),
         judgments=judgments,
     )
 

@@ -19,36 +19,24 @@ Action = Literal["reuse", "build", "retry", "wait"]
 
 @dataclass(frozen=True)
 class Planned:
-    """One dataset of a plan.
-
-    Attributes:
-        action: ``reuse`` a version that is there, ``build`` one, ``retry`` the requests that
-            failed when one was built, or ``wait`` for an input whose rows will decide (if they
-            come out as before, nothing is built).
-        version: the version reused or built; None while waiting.
-        reasons: why, a phrase each: ``never built``, ``config.n: 4 -> 6``.
-        expected: rows and model calls; calls are an upper bound, answers at hand are reused.
-        unknown_until: the dataset that must be built before ``expected`` is known; itself, where
-            its step alone can say.
-        unfinished: with ``retry``, the version that lacks answers.
-    """
+    """One dataset of a plan."""
 
     dataset: Dataset
+    # ``reuse`` a version that is there, ``build`` one, ``retry`` the requests that failed
+    # when one was built, or ``wait`` for an input whose rows will decide (if they come out as
+    # before, nothing is built)
     action: Action
-    version: str | None
-    reasons: tuple[str, ...]
-    expected: Expected
+    version: str | None  # the version reused or built; None while waiting
+    reasons: tuple[str, ...]  # why, a phrase each: ``never built``, ``config.n: 4 -> 6``
+    expected: Expected  # rows and model calls; calls are an upper bound, answers at hand are reused
+    # the dataset that must be built before ``expected`` is known; itself, where its step
+    # alone can say
     unknown_until: str | None = None
-    unfinished: Manifest | None = None
+    unfinished: Manifest | None = None  # with ``retry``, the version that lacks answers
 
 
 def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]:
-    """What decides a dataset's rows, as plain JSON.
-
-    Args:
-        dataset: the dataset of a recipe.
-        contents: parameter -> content hash of the version that it reads.
-    """
+    """What decides a dataset's rows, as plain JSON."""
     deciding = {}
     if dataset.engine is not None and "engine" in dataset.step.resources:
         deciding = dataset.engine.decides()
@@ -64,11 +52,7 @@ def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]
 
 
 def plan(recipe: Recipe, store: Store) -> list[Planned]:
-    """What a build of the recipe would do, in order; nothing is run or written.
-
-    Raises:
-        StoreError: a manifest that must be read is damaged.
-    """
+    """What a build of the recipe would do, in order; nothing is run or written."""
     return plan_flow(recipe.flow(), store)
 
 
@@ -79,25 +63,21 @@ def plan_flow(flow: Iterable[Dataset], store: Store) -> list[Planned]:
     planned: list[Planned] = []
     unknown: dict[Key, str] = {}
     for dataset in flow:
-        one = plan_one(dataset, store, known, rows)
-        if one.action != "reuse" and None in one.expected:
+        each = plan_one(dataset, store, known, rows)
+        rows[dataset.key] = each.expected.rows
+        if each.action == "reuse" and each.version:
+            known[dataset.key] = store.manifest(dataset.name, each.version)
+            rows[dataset.key] = known[dataset.key].rows
+        elif None in each.expected:
             until = next((unknown[r.key] for _, r in dataset.reads() if r.key in unknown), None)
             unknown[dataset.key] = until or dataset.name
-            one = replace(one, unknown_until=unknown[dataset.key])
-        if one.action == "reuse" and one.version:
-            known[dataset.key] = store.manifest(dataset.name, one.version)
-            rows[dataset.key] = known[dataset.key].rows
-        else:
-            rows[dataset.key] = one.expected.rows
-        planned.append(one)
+            each = replace(each, unknown_until=unknown[dataset.key])
+        planned.append(each)
     return planned
 
 
 def plan_one(
-    dataset: Dataset,
-    store: Store,
-    known: Mapping[Key, Manifest],
-    rows: Mapping[Key, int | None],
+    dataset: Dataset, store: Store, known: Mapping[Key, Manifest], rows: Mapping[Key, int | None]
 ) -> Planned:
     """What a build would do with one dataset, given the versions of what it reads."""
     counts = {parameter: rows.get(read.key) for parameter, read in dataset.reads()}
@@ -136,7 +116,7 @@ def _reasons(
         return ("never built",)
     changed = dict(differences(step_identity(before.identity), identity))
     names = {f"inputs.{parameter}": known[read.key] for parameter, read in dataset.reads()}
-    was = {f"inputs.{one.parameter}": f"{one.name}@{one.version[:8]}" for one in before.inputs}
+    was = {f"inputs.{i.parameter}": f"{i.name}@{i.version[:8]}" for i in before.inputs}
     return tuple(
         f"{where}: {was.get(where, '(none)')} -> {names[where].name}@{names[where].version[:8]}"
         if where in names
@@ -174,7 +154,7 @@ def changes(before: Manifest, after: Manifest) -> dict[str, tuple[Any, Any]]:
     """The fields that decide two versions and differ; an input is told as ``name@version``."""
     changed = dict(differences(before.identity, after.identity))
     old, new = (
-        {f"inputs.{one.parameter}": f"{one.name}@{one.version}" for one in side.inputs}
+        {f"inputs.{i.parameter}": f"{i.name}@{i.version}" for i in side.inputs}
         for side in (before, after)
     )
     return {

@@ -36,22 +36,17 @@ def _plain(word: str) -> str:
 
 def _commit() -> str | None:
     """The git commit of the folder that the build runs in, if there is one."""
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        return None
-    return answer.stdout.strip() or None
+    with suppress(FileNotFoundError):
+        command = ["git", "rev-parse", "HEAD"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        return answer.stdout.strip() or None
+    return None
 
 
 @functools.cache
 def _packages() -> Mapping[str, str]:
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            versions[name] = importlib.metadata.version(name)
+    return versions

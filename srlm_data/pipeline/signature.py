@@ -37,18 +37,13 @@ RESOURCES: Final = {Engine: "engine", Workshop: "workshop", Versions: "versions"
 
 @dataclass(frozen=True)
 class Parameter:
-    """A dataset parameter.
-
-    Attributes:
-        types: what its rows may be (``Judgments | Scores``); none where any type will do.
-        form: ``one`` dataset, a ``list`` of them, or a ``mapping`` from names to them.
-        required: whether a recipe must give it.
-    """
+    """A dataset parameter."""
 
     name: str
+    # what its rows may be (``Judgments | Scores``); none where any type will do
     types: tuple[DatasetType, ...]
-    form: str
-    required: bool
+    form: str  # ``one`` dataset, a ``list`` of them, or a ``mapping`` from names to them
+    required: bool  # whether a recipe must give it
 
     @property
     def wanted(self) -> str:
@@ -58,19 +53,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Step:
-    """A step, as its signature declares it.
+    """A step, as its signature declares it."""
 
-    Attributes:
-        name: as a recipe writes it: ``judge``, or ``my_module:my_step``.
-        makes: the dataset type that it makes; None where its config says so (``sql``).
-        resources: any of ``engine``, ``workshop`` and ``versions``.
-    """
-
-    name: str
+    name: str  # as a recipe writes it: ``judge``, or ``my_module:my_step``
     function: Callable[..., Rows]
     config: type[Config]
     parameters: Mapping[str, Parameter]
-    resources: frozenset[str]
+    resources: frozenset[str]  # any of ``engine``, ``workshop`` and ``versions``
+    # the dataset type that it makes; None where its config says so (``sql``)
     makes: DatasetType | None
 
     @property
@@ -80,11 +70,7 @@ class Step:
 
 
 def read_signature(name: str, function: Callable[..., Any]) -> Step:
-    """Read a step off its function.
-
-    Raises:
-        RecipeError: the signature is not that of a step; the message says which part.
-    """
+    """Read a step off its function."""
     hints = typing.get_type_hints(function, include_extras=True)
     names = list(inspect.signature(function).parameters.values())
     if not names or not _is_config(hints.get(names[0].name)):
@@ -140,11 +126,7 @@ def look_for_steps_in(*folders: Path) -> None:
 
 
 def find_step(name: str, shipped: Mapping[str, Callable[..., Any]]) -> Step:
-    """A shipped step by its name, or a user's own as ``my_module:my_step``.
-
-    Raises:
-        RecipeError: there is no such step, or its module cannot be imported.
-    """
+    """A shipped step by its name, or a user's own as ``my_module:my_step``."""
     if name in shipped:
         return read_signature(name, shipped[name])
     module_name, _, function_name = name.partition(":")

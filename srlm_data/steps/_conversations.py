@@ -6,19 +6,22 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
+
+import yaml
 
 from srlm_data.core.schema import Message
 
+LAYOUTS: Final[dict[str, Any]] = yaml.load(
+    (Path(__file__).parent / "layouts.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
+)
+"""How records and roles are called elsewhere."""
+
 ROLES: Final[dict[str, str]] = {
-    "system": "system", "developer": "system",
-    "user": "user", "human": "user", "prompter": "user",
-    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant",
-    "chatbot": "assistant", "chatgpt": "assistant", "ai": "assistant",
-    "tool": "tool", "function": "tool", "ipython": "tool", "observation": "tool",
-    "tool_response": "tool", "function_response": "tool",
-}  # fmt: skip
-"""How roles are called elsewhere, and which of the four of a chat template each one is."""
+    alias: role for role, aliases in LAYOUTS["roles"].items() for alias in aliases
+}
+"""A role elsewhere -> which of the four of a chat template it is."""
 
 _ROLE_KEYS: Final = ("role", "from", "speaker", "author")
 _CONTENT_KEYS: Final = ("content", "value", "text", "message", "parts", "full_text")
@@ -56,9 +59,6 @@ def read_turns(value: object, role: str) -> list[Message]:
     These are a list of turns (``role`` and ``content``, ``from`` and ``value``), one turn, pairs of
     question and answer, texts of which the user says the first, the JSON text of turns, a
     transcript (``Human: ... Assistant: ...``), and a bare text, one turn of ``role``. Null is none.
-
-    Raises:
-        RecordDropError: ``not_text``, ``unknown_role``, ``content_not_text``, ``invalid_unicode``.
     """
     value = _parsed(value)
     if is_null(value):
@@ -104,12 +104,12 @@ def _parsed(value: object) -> object:
         if read is ast.literal_eval and len(value) > _LONGEST_LITERAL:
             break
         try:
-            found = read(value.strip())
+            parsed = read(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        turns = found if isinstance(found, list) else [found]
+        turns = parsed if isinstance(parsed, list) else [parsed]
         if turns and all(map(_is_turn, turns)):
-            return found
+            return parsed
     return value
 
 
@@ -127,16 +127,16 @@ def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
             return _alternate([turn[asked], turn[answered]], "user")
     if not any(key in turn for key in (*_ROLE_KEYS, *_CONTENT_KEYS)):
         raise RecordDropError("not_text")
-    told = next((turn[key] for key in _ROLE_KEYS if not is_null(turn.get(key))), role)
-    if not isinstance(told, str) or told.strip().lower() not in (*ROLES, "function_call"):
+    speaker = next((turn[key] for key in _ROLE_KEYS if not is_null(turn.get(key))), role)
+    if not isinstance(speaker, str) or speaker.strip().lower() not in (*ROLES, "function_call"):
         raise RecordDropError("unknown_role")
     if any(turn.get(key) for key in _OTHER_CALLS):
         raise RecordDropError("tool_calls")
     key = next((key for key in _CONTENT_KEYS if not is_null(turn.get(key))), "")
-    if told == "function_call":
+    if speaker == "function_call":
         message, calls = _message("assistant", ""), turn[key]
     else:
-        message = _message(ROLES[told.strip().lower()], _text_of(turn.get(key)))
+        message = _message(ROLES[speaker.strip().lower()], _text_of(turn.get(key)))
         calls = turn.get("tool_calls") or turn.get("function_call")
     if calls:
         message["tool_calls"] = _read_calls(calls)
@@ -151,11 +151,7 @@ def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
 
 
 def _read_calls(calls: object) -> list[dict[str, Any]]:
-    """Return calls of tools in OpenAI's form, whose arguments are JSON.
-
-    Raises:
-        RecordDropError: ``tool_calls`` where they have another form.
-    """
+    """Return calls of tools in OpenAI's form, whose arguments are JSON."""
     calls = _json(calls)
     read: list[dict[str, Any]] = []
     for call in calls if isinstance(calls, list) else [calls]:
@@ -180,11 +176,7 @@ def _read_calls(calls: object) -> list[dict[str, Any]]:
 
 
 def read_tools(tools: object) -> str | None:
-    """Return the JSON of the tools that may be called, each in OpenAI's form; None of none.
-
-    Raises:
-        RecordDropError: ``tool_calls`` where they have another form.
-    """
+    """Return the JSON of the tools that may be called, each in OpenAI's form; None of none."""
     tools = _json(tools)
     if is_null(tools) or not tools:
         return None
@@ -199,11 +191,7 @@ def read_tools(tools: object) -> str | None:
 
 
 def _json(value: object) -> object:
-    """Return what a JSON text holds.
-
-    Raises:
-        RecordDropError: ``tool_calls`` where it is none.
-    """
+    """Return what a JSON text holds."""
     if not isinstance(value, str) or not value.strip():
         return value or None
     try:
@@ -213,11 +201,7 @@ def _json(value: object) -> object:
 
 
 def _dump(value: object) -> str:
-    """Return a value as JSON.
-
-    Raises:
-        RecordDropError: ``tool_calls`` where it cannot be written, or holds half a character.
-    """
+    """Return a value as JSON."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         text.encode()
@@ -229,8 +213,8 @@ def _dump(value: object) -> str:
 def _without_nulls(value: Any) -> Any:
     """Return a value without the fields that are null: Parquet gives every record all of them."""
     if isinstance(value, Mapping):
-        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
-    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _text_of(content: object) -> str:
@@ -264,8 +248,8 @@ def _read_transcript(text: str) -> list[Message]:
         return []
     _, *parts = _TRANSCRIPT.split(opening)
     turns = [
-        _message(ROLES[role.lower()], said.strip())
-        for role, said in zip(parts[::2], parts[1::2], strict=True)
+        _message(ROLES[role.lower()], content.strip())
+        for role, content in zip(parts[::2], parts[1::2], strict=True)
     ]
     # A prompt ends with the mark of the answer that it asks for.
     return turns if turns[-1]["content"] else turns[:-1]

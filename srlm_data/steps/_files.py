@@ -27,9 +27,11 @@ Record = tuple[str, dict[str, Any]]
 """Where a record stands (``file:line``, or a row's number from 1), and the record."""
 
 KINDS: Final = {
-    ".json": "JSON", ".jsonl": "JSON", ".ndjson": "JSON", ".jsonlines": "JSON",
-    ".csv": "CSV", ".tsv": "CSV", ".parquet": "Parquet", ".arrow": "Arrow",
-}  # fmt: skip
+    **dict.fromkeys((".json", ".jsonl", ".ndjson", ".jsonlines"), "JSON"),
+    **dict.fromkeys((".csv", ".tsv"), "CSV"),
+    ".parquet": "Parquet",
+    ".arrow": "Arrow",
+}
 """How a file is called that holds records, and what it is."""
 
 _PACKED: Final = {".gz": "gzip", ".zst": "Zstandard"}
@@ -74,30 +76,27 @@ def find(name: str, base: Path, split: str) -> list[Path]:
     """List the files that a recipe names: one, those of a folder, or those that fit a pattern.
 
     Of a ``datasets.DatasetDict`` that was saved, only the files of ``split`` are listed.
-
-    Raises:
-        ValueError: there are none, or one has a name that says nothing of what it is.
     """
     path = base / name
     if os.path.isdir(path):  # noqa: PTH112 - says no to a name that is no name
-        found = _of_folder(path, split)
+        files = _of_folder(path, split)
     elif glob.has_magic(name) and not os.path.isfile(path):  # noqa: PTH113 - the same
         matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - the folder may be absolute
-        found = [Path(match) for match in sorted(matches) if Path(match).name not in _DESCRIBE]
-        found = [file for file in found if file.is_file()]
+        files = [Path(match) for match in sorted(matches) if Path(match).name not in _DESCRIBE]
+        files = [file for file in files if file.is_file()]
     else:
-        found = [path]
+        files = [path]
         if not os.path.isfile(path):  # noqa: PTH113 - the same
             raise ValueError(f"no such file: '{name}'")
-    for file in found:
+    for file in files:
         if _kind(file.name) is None:
             raise ValueError(
                 f"a file is called {', '.join(KINDS)}, or one of these with "
                 f"{' or '.join(_PACKED)} after it, found '{file.name}'"
             )
-    if not found:
+    if not files:
         raise ValueError(f"no file of records is in '{name}'")
-    return [file.resolve() for file in found]
+    return [file.resolve() for file in files]
 
 
 def _of_folder(folder: Path, split: str) -> list[Path]:
@@ -125,11 +124,7 @@ def _kind(name: str) -> str | None:
 
 
 def read(path: Path) -> Iterator[Record]:
-    """Yield the records of a file.
-
-    Raises:
-        DataError: it is not what its name says, or cannot be read to its end.
-    """
+    """Yield the records of a file."""
     read = 0
     try:
         _refuse_another(path)
@@ -165,11 +160,7 @@ def _open(path: Path) -> io.BufferedReader:
 
 
 def _refuse_another(path: Path) -> None:
-    """Refuse a file that is not what its name says.
-
-    Raises:
-        DataError: what it is, and what to do.
-    """
+    """Refuse a file that is not what its name says."""
     kind, packed = _kind(path.name), _PACKED.get(path.suffix.lower())
     with path.open("rb") as file:
         _refuse_head(path, file.read(_HEAD), packed or kind)
@@ -218,12 +209,7 @@ def _objects(path: Path, form: str) -> Iterator[tuple[str, Any]]:
 
 
 def _load(text: str, where: str) -> Any:
-    """Return what a JSON text holds.
-
-    Raises:
-        DataError: an object has two values of one name, of which readers take either.
-        ValueError: it is no JSON.
-    """
+    """Return what a JSON text holds."""
 
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         built = dict(pairs)
@@ -235,11 +221,7 @@ def _load(text: str, where: str) -> Any:
 
 
 def _refuse_twice(where: str | Path, names: list[str]) -> None:
-    """Refuse names of which one stands twice.
-
-    Raises:
-        DataError: which one.
-    """
+    """Refuse names of which one stands twice."""
     for place, name in enumerate(names):
         if name in names[:place]:
             raise DataError(f"{where}: '{name}' stands twice. Keep one, or name them apart.")

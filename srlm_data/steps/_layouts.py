@@ -15,6 +15,7 @@ from srlm_data.core.errors import did_you_mean
 from srlm_data.core.messages import data_of, user
 from srlm_data.core.schema import Message
 from srlm_data.steps._conversations import (
+    LAYOUTS,
     MissingColumnError,
     RecordDropError,
     is_null,
@@ -24,51 +25,11 @@ from srlm_data.steps._conversations import (
 from srlm_data.steps._records import Records
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "messages": (
-        "messages", "conversations", "conversation", "dialogue", "dialog", "turns", "contents",
-        "trajectory",
-    ),
-    "prompt": (
-        "prompt", "instruction", "question", "query", "problem", "input", "text", "context",
-        "history",
-    ),
-    "input": ("input", "context"),
-    "history": ("history",),
-    "system": ("system", "system_prompt"),
-    "completion": ("completion", "response", "output", "solution", "answer"),
-    "chosen": ("chosen", "chosen_response", "chosen-response", "preferred_output"),
-    "rejected": ("rejected", "rejected_response", "rejected-response", "non_preferred_output"),
-    "chosen_score": (
-        "chosen_score", "score_chosen", "chosen_rating", "rating_chosen", "chosen-rating",
-        "chosen_avg_rating",
-    ),
-    "rejected_score": (
-        "rejected_score", "score_rejected", "rejected_rating", "rating_rejected",
-        "rejected-rating", "rejected_avg_rating",
-    ),
-    "margin": ("margin",),
-    "label": ("label", "kto_tag"),
-    "replies": ("replies", "completions", "generations", "answers", "responses", "output"),
-    "scores": ("scores", "ratings", "rating"),
-    "ranks": ("ranks",),
-    "first": (), "second": (),
-    "winner": (
-        "winner", "better_response_id", "preference", "overall_preference", "preference_strength",
-        "labels", "orig_preference",
-    ),
-    "tools": ("tools", "functions"),
-    "reference": ("reference", "reference_answer", "ground_truth"),
-    "rubric": ("rubric", "checklist"),
-}  # fmt: skip
+    name: tuple(columns) for name, columns in LAYOUTS["fields"].items()
+}
 """Field -> the columns that it is looked for in, the first one first."""
 
-_TWO_ANSWERS: Final = (
-    ("response_0", "response_1"), ("response_1", "response_2"), ("response1", "response2"),
-    ("response_a", "response_b"), ("response_A", "response_B"), ("answer_0", "answer_1"),
-    ("answer_a", "answer_b"), ("conversation_a", "conversation_b"), ("human_ref_A", "human_ref_B"),
-    ("completion_a", "completion_b"), ("output_1", "output_2"),
-    ("orig_response_A", "orig_response_B"),
-)  # fmt: skip
+_TWO_ANSWERS: Final = [tuple(columns) for columns in LAYOUTS["two_answers"]]
 """Columns of two answers that somebody compared: the fields ``first`` and ``second``."""
 
 _MEDIA: Final = ("image", "images", "video", "videos", "audio", "audios")
@@ -131,13 +92,7 @@ _OF_FORMAT: Final = {
 
 
 class Fields:
-    """The fields of one record.
-
-    Args:
-        record: as it was read.
-        columns: field -> its column, or a template over columns, where ``NAMES`` does not say it.
-        where: what error sentences begin with.
-    """
+    """The fields of one record that stands ``where``; ``columns`` are those that a recipe names."""
 
     def __init__(self, record: Mapping[str, Any], columns: Mapping[str, str], where: str) -> None:
         self._record = record
@@ -151,11 +106,7 @@ class Fields:
         return next((column for column in NAMES[name] if column in self._record), None)
 
     def get(self, name: str) -> Any:
-        """Return a field's value; None where the record has none.
-
-        Raises:
-            MissingColumnError: a column was named for it that is not there.
-        """
+        """Return a field's value; None where the record has none."""
         column = self.column(name)
         if column is None:
             return None
@@ -164,46 +115,26 @@ class Fields:
         return self.value(column)
 
     def need(self, name: str) -> Any:
-        """Return the value of a field that a record must have, be it null.
-
-        Raises:
-            MissingColumnError: there is no column for it.
-        """
+        """Return the value of a field that a record must have, be it null."""
         if self.column(name) is None:
-            raise self._missing(NAMES[name][0])
+            raise self.missing(NAMES[name][0])
         return self.get(name)
 
-    def two_answers(self) -> tuple[str, str]:
-        """Return the columns of two answers that are compared.
-
-        Raises:
-            MissingColumnError: there are none.
-        """
-        if columns := self._find_two():
-            return columns
-        raise self._missing("response_a")
-
-    def are_compared(self) -> bool:
-        """Return whether the record has two answers that are compared."""
-        return self._find_two() is not None
-
-    def _find_two(self) -> tuple[str, str] | None:
+    def two_answers(self) -> tuple[str, str] | None:
+        """Return the columns of two answers that are compared; None where there are none."""
         if "first" in self._columns and "second" in self._columns:
             return self._columns["first"], self._columns["second"]
         return next((two for two in _TWO_ANSWERS if {*two} <= self._record.keys()), None)
 
     def value(self, column: str) -> Any:
-        """Return what a column holds; None where it is null.
-
-        Raises:
-            MissingColumnError: it is not there.
-        """
+        """Return what a column holds; None where it is null."""
         if column not in self._record:
-            raise self._missing(column)
+            raise self.missing(column)
         value = self._record[column]
         return None if is_null(value) else value
 
-    def _missing(self, column: str) -> MissingColumnError:
+    def missing(self, column: str) -> MissingColumnError:
+        """Return the error of a record that lacks a column."""
         return MissingColumnError(
             f"{self._where}: there is no column '{column}', found {sorted(self._record)[:20]}."
             f"{did_you_mean(column, self._record)} Name the columns in the recipe."
@@ -221,11 +152,7 @@ class Fields:
         return str(value) if isinstance(value, str | int | float) else None
 
     def prompt(self) -> list[Message]:
-        """Return the history and the question; a system column is not in it.
-
-        Raises:
-            RecordDropError: it cannot be read.
-        """
+        """Return the history and the question; a system column is not in it."""
         before = self._list("history") if self.column("prompt") != self.column("history") else None
         turns = read_turns(before, "user") + read_turns(self._question(), "user")
         return turns or user("")  # null is a text that says nothing
@@ -256,12 +183,7 @@ class Fields:
         return question
 
     def in_full(self, turns: list[Message]) -> list[Message]:
-        """Return a prompt with what stands in columns of its own: a system message, and tools.
-
-        Raises:
-            RecordDropError: ``two_systems`` where they have another one, ``content_not_text``
-                where pictures or sounds belong to them.
-        """
+        """Return a prompt with what stands in columns of its own: a system message, and tools."""
         if any(self._record.get(column) for column in _MEDIA):
             raise RecordDropError("content_not_text")
         system = [turn for turn in read_turns(self.get("system"), "system") if is_said(turn)]
@@ -279,15 +201,10 @@ class Fields:
 
         A number may be the class of something else, so it counts where its column is named.
         """
-        label = self.get("label")
-        if isinstance(label, bool):
-            return label
-        numbers = self.is_named("label")
-        if str(label).lower() in ("true", "1.0", "1")[: 3 if numbers else 1]:
-            return True
-        if str(label).lower() in ("false", "0.0", "0")[: 3 if numbers else 1]:
-            return False
-        return None
+        flags = {"true": True, "false": False}
+        if self.is_named("label"):
+            flags |= {"1": True, "1.0": True, "0": False, "0.0": False}
+        return flags.get(str(self.get("label")).lower())
 
     def number(self, name: str) -> float | None:
         """Return a field's number; None where there is none: NaN and Infinity are no scores."""
@@ -299,11 +216,7 @@ class Fields:
 
 
 def read_number(value: object) -> float | None:
-    """Return a number, as such or as the text of one; None where it is null or not finite.
-
-    Raises:
-        RecordDropError: ``not_a_number``.
-    """
+    """Return a number, as such or as the text of one; None where it is null or not finite."""
     if is_null(value) or value == "":
         return None
     try:
@@ -320,7 +233,7 @@ def is_said(turn: Message) -> bool:
     return bool(turn["content"].strip() or turn.get("tool_calls")) or turn["role"] == "tool"
 
 
-def same_text(one: Message, other: Message) -> bool:
+def same_text(first: Message, second: Message) -> bool:
     """Return whether two turns say the same: white space does not count."""
-    texts = one["content"].split() == other["content"].split()
-    return texts and one["role"] == other["role"] and data_of(one) == data_of(other)
+    texts = first["content"].split() == second["content"].split()
+    return texts and first["role"] == second["role"] and data_of(first) == data_of(second)

@@ -97,7 +97,7 @@ class Novelty:
             new[row] = not any(other < row and new[other] for other in earlier[row])
             if new[row]:
                 self._pool[len(batch[row])].add(batch[row], prints[row])
-        return [bool(one) for one in new]
+        return [bool(is_new) for is_new in new]
 
     def _alike(
         self, batch: Sequence[Words], prints: Array, pool: dict[int, _Texts], asked: Array
@@ -121,11 +121,11 @@ class Novelty:
                     if asked[row] and self._like(batch[row], texts.words[start + place]):
                         yield row, (length, start + place)
 
-    def _like(self, one: Words, other: Words) -> bool:
-        common = LCSseq.similarity(one, other)
+    def _like(self, first: Words, second: Words) -> bool:
+        common = LCSseq.similarity(first, second)
         if not common:
             return False
-        precision, recall = common / len(one), common / len(other)
+        precision, recall = common / len(first), common / len(second)
         return 2 * precision * recall / (precision + recall) > self._threshold
 
     def _read(self, text: str) -> Words:

@@ -6,6 +6,7 @@ write ``**9.**``, ``Task 9:``, bullets or JSON, and go on to answer the prompt t
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
@@ -13,27 +14,12 @@ from typing import Any, Final, Literal, NamedTuple
 import regex
 
 from srlm_data.core.thinking import WRITTEN_MARKS, pattern_of
-from srlm_data.steps._prompt_phrases import (
-    GREETING,
-    ITEM,
-    TALK,
-    leads_to_prompt,
-    names_new_prompt,
-)
+from srlm_data.steps._prompt_phrases import leads_to_prompt, names_new_prompt, phrases
 from srlm_data.steps._words import words
 
 _BEGINS, _ENDS = (pattern_of(marks) for marks in zip(*WRITTEN_MARKS, strict=True))
 _THOUGHT_BEGINS: Final = regex.compile(_BEGINS, regex.IGNORECASE)
 _THOUGHT_ENDS: Final = regex.compile(rf"{_ENDS}|assistantfinal", regex.IGNORECASE)
-_NUMBERED: Final = regex.compile(
-    rf"[^\w\n]*+(?P<label>{ITEM}\W{{0,4}}(?:(?:number|no|nr|número|numéro|numero)\W{{1,3}})?)?"
-    r"(?P<number>\d{1,6}|[一二三四五六七八九十]{1,3})"
-    rf"(?:st|nd|rd|th|번째?|個目|つ目|个|個|条|題|题|号)?(?:\s?{ITEM})?"
-    r"(?:\N{VARIATION SELECTOR-16}?\N{COMBINING ENCLOSING KEYCAP}"
-    r"|[*_\]）)】]*\s?[.:：．。、)）\]】|>][*_]*|\*\*|\s[-–—](?=\s)|\s*$)"
-    r"(?!\d)\s*(?P<rest>.*)",
-    regex.IGNORECASE,
-)
 _BULLET: Final = regex.compile(
     r"\s*(?:[-*+•‣▪◦●○·–—→➤➢✦✓✔☐]|\[[ x]?\]|\(?(?:[a-z]|[ivx]{1,5})[.)])\s+(?P<rest>.*)",
     regex.IGNORECASE,
@@ -44,8 +30,6 @@ _ANSWER: Final = regex.compile(
     regex.IGNORECASE,
 )
 _TOPIC: Final = regex.compile(r"\*\*[^*]{1,40}(?:[:：]\*\*|\*\*\s*[:：–—-])\s*(?=\S)")
-_TAG: Final = regex.compile(rf"</?(?:{ITEM}|li|p|b|i|strong|em|text|br\s?/?)>", regex.IGNORECASE)
-_KEY: Final = regex.compile(rf"{ITEM}|text|content|input|user", regex.IGNORECASE)
 _QUOTED: Final = regex.compile(r'"((?:[^"\\]|\\.)*+)"(\s*:)?')
 _JSON_BEGINS: Final = regex.compile(r"\s*(?:\[\s*(?:[\"{\[]|$)|\{\s*(?:\"|$))")
 _JSON_VALUE: Final = regex.compile(r"[\s,]*+[\[{]")
@@ -64,20 +48,33 @@ _WRAPPERS: Final = tuple(
 )
 
 
+@functools.cache
+def _patterns() -> dict[str, regex.Pattern[str]]:
+    """The patterns that know what an item of a list is called."""
+    item = phrases().item
+    texts = {
+        "numbered": rf"[^\w\n]*+(?P<label>{item}\W{{0,4}}"
+        r"(?:(?:number|no|nr|número|numéro|numero)\W{1,3})?)?"
+        r"(?P<number>\d{1,6}|[一二三四五六七八九十]{1,3})"
+        rf"(?:st|nd|rd|th|번째?|個目|つ目|个|個|条|題|题|号)?(?:\s?{item})?"
+        r"(?:\N{VARIATION SELECTOR-16}?\N{COMBINING ENCLOSING KEYCAP}"
+        r"|[*_\]）)】]*\s?[.:：．。、)）\]】|>][*_]*|\*\*|\s[-–—](?=\s)|\s*$)"
+        r"(?!\d)\s*(?P<rest>.*)",
+        "tag": rf"</?(?:{item}|li|p|b|i|strong|em|text|br\s?/?)>",
+        "key": rf"{item}|text|content|input|user",
+    }
+    return {name: regex.compile(text, regex.IGNORECASE) for name, text in texts.items()}
+
+
 _Kind = Literal["numbered", "bullet", "plain"]
 
 
 class NewPrompt(NamedTuple):
-    """A prompt that a model wrote, on one line.
-
-    Attributes:
-        complete: whether anything came after it.
-        copied: whether it is one of those that the model was shown.
-    """
+    """A prompt that a model wrote, on one line."""
 
     text: str
-    complete: bool
-    copied: bool
+    complete: bool  # whether anything came after it
+    copied: bool  # whether it is one of those that the model was shown
 
 
 class _Line(NamedTuple):
@@ -146,7 +143,7 @@ def _start(lines: Sequence[str], expected: int) -> int:
     """The line at which the new prompts begin."""
     label = None
     for place, line in enumerate(lines):
-        if _number(_NUMBERED.match(line)) == expected:
+        if _number(_patterns()["numbered"].match(line)) == expected:
             return place
         if label is None and names_new_prompt(_COLON.split(line, maxsplit=1)[0][:_LONGEST_TALK]):
             label = place
@@ -158,7 +155,7 @@ def _read_line(line: str) -> _Line:
     kind: _Kind = "plain"
     number, text = 0, line.strip()
     for _ in range(_MOST_TALK):
-        if not number and (mark := _NUMBERED.match(text)):
+        if not number and (mark := _patterns()["numbered"].match(text)):
             kind, number, rest = "numbered", _number(mark), mark["rest"]
         elif kind == "plain" and (mark := _BULLET.match(text)):
             kind, rest = "bullet", mark["rest"]
@@ -185,10 +182,10 @@ def _number(mark: regex.Match[str] | None) -> int:
 
 def _without_talk(text: str) -> str:
     """A text without the first thing that leads to its prompt; nothing, where that is all."""
-    greeting = GREETING.match(text)
+    greeting = phrases().greeting.match(text)
     if greeting:
         return text[greeting.end() :]
-    if TALK.match(text):
+    if phrases().talk.match(text):
         return ""
     colon = _COLON.search(text)
     if colon and leads_to_prompt(text[: colon.start()][:_LONGEST_TALK]):
@@ -218,7 +215,8 @@ def _clean(text: str) -> str:
     before = None
     while text != before:
         before = text
-        text = _TAG.sub("", text) if text.startswith("<") or text.endswith(">") else text
+        if text.startswith("<") or text.endswith(">"):
+            text = _patterns()["tag"].sub("", text)
         for begin, end in _WRAPPERS:
             inner = text[len(begin) : -len(end)]
             if text.startswith(begin) and text.endswith(end) and inner and end not in inner:
@@ -266,6 +264,7 @@ def _texts(value: Any) -> list[str]:
         return [text for item in value for text in _texts(item)]
     if not isinstance(value, dict):
         return []
-    named = [item for key, item in value.items() if _KEY.fullmatch(key) or key.isdecimal()]
+    is_prompt = _patterns()["key"].fullmatch
+    named = [item for key, item in value.items() if is_prompt(key) or key.isdecimal()]
     nested = [item for item in value.values() if isinstance(item, list)]
     return [text for item in named or nested or value.values() for text in _texts(item)]

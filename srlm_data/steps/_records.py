@@ -9,8 +9,9 @@ from typing import Any, Final, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from srlm_data.core import packages
 from srlm_data.core.config import Config, Source, base_folder
-from srlm_data.core.errors import DataError, MissingError
+from srlm_data.core.errors import DataError
 from srlm_data.core.hub import Pins
 from srlm_data.core.languages import check_codes
 from srlm_data.core.rows import Drops, Rows
@@ -75,19 +76,19 @@ class Records(Config):
     @field_validator("files", mode="before")
     @classmethod
     def _find_files(cls, names: object, info: ValidationInfo) -> object:
-        found: list[object] = []
+        files: list[object] = []
         for name in names if isinstance(names, list | tuple) else [names]:
             if isinstance(name, str | Path):
-                found += _files.find(str(name), base_folder(info), info.data.get("split", "train"))
+                files += _files.find(str(name), base_folder(info), info.data.get("split", "train"))
             else:
-                found.append(name)
-        return tuple(found)
+                files.append(name)
+        return tuple(files)
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if bool(self.files) == bool(self.hub):
-            found = "both" if self.files else "neither"
-            raise ValueError(f"either 'files' or 'hub' is wanted, found {found}")
+            origins = "both" if self.files else "neither"
+            raise ValueError(f"either 'files' or 'hub' is wanted, found {origins}")
         if not self.hub and (self.subset or self.commit):
             raise ValueError("'subset' and 'commit' are of a 'hub' dataset, found files")
         return self
@@ -104,12 +105,7 @@ class Records(Config):
         return {"datasets": "hub"} if self.hub else {}
 
     def read(self) -> Iterator[_files.Record]:
-        """Yield every record with where it stands (``file:line``, or a row's number, from 1).
-
-        Raises:
-            DataError: a file or a line cannot be read, or the Hub does not have the dataset.
-            MissingError: a Hub dataset is wanted and ``datasets`` is not installed.
-        """
+        """Yield every record with where it stands (``file:line``, or a row's number, from 1)."""
         if self.hub:
             yield from _of_hub(self.hub, self.subset, self.commit, self.split)
         for source in self.files:
@@ -130,9 +126,6 @@ class Records(Config):
             left: the records whose other one never came.
 
         Drops: the reasons that ``rows_of`` raises, ``no_counterpart``, ``duplicate``.
-
-        Raises:
-            DataError: the first records have no column that is needed.
         """
         drops = Drops()
 
@@ -169,10 +162,7 @@ def _of_hub(
     try:
         import datasets  # optional, and slow to import
     except ImportError:
-        raise MissingError(
-            f"hub dataset '{name}': the package 'datasets' is not installed. "
-            "Run: pip install 'srlm-data[hub]'."
-        ) from None
+        raise packages.missing(f"hub dataset '{name}'", "datasets", "hub") from None
     try:
         rows = datasets.load_dataset(name, subset, revision=commit, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from os.path import commonprefix
@@ -10,13 +11,20 @@ from typing import Any, Final
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.schema import Message
-from srlm_data.steps._conversations import RecordDropError
+from srlm_data.steps._conversations import RecordDropError, is_null
 from srlm_data.steps._layouts import Fields, is_said, read_number, same_text
 
 _ANSWER_KEYS: Final = ("response", "text", "content", "answer", "completion", "output", "value")
 _SCORE_KEYS: Final = ("score", "overall_score", "rating", "fine-grained_score")
 _REPEATED: Final = 2
 """Least words of a question that both answers begin with by repeating it: "Hello" may be one."""
+
+
+_SIGNED: Final = ("overall_preference", "preference_strength")
+"""Winners of HelpSteer: below 0 the first answer is better, above it the second."""
+
+_FIRST_IF_TRUE: Final = ("labels",)
+"""The winner of SHP: 1 is the first answer, 0 the second."""
 
 
 def split(
@@ -26,9 +34,6 @@ def split(
 
     A side that begins with system or user is a whole conversation. What the whole ones share is the
     prompt then, and ``prompt`` must be a part of that.
-
-    Raises:
-        RecordDropError: ``empty``, ``no_answer`` or ``prompt_differs``.
     """
     if not all(sides):
         raise RecordDropError("empty")
@@ -56,11 +61,7 @@ def _asks(side: list[Message]) -> bool:
 
 
 def refuse_blank(turns: list[Message]) -> list[Message]:
-    """Return turns without system messages that say nothing.
-
-    Raises:
-        RecordDropError: ``empty`` where another turn says nothing, or none is left.
-    """
+    """Return turns without system messages that say nothing."""
     turns = [turn for turn in turns if is_said(turn) or turn["role"] != "system"]
     if not turns or not all(map(is_said, turns)):
         raise RecordDropError("empty")
@@ -78,11 +79,7 @@ def _shared(conversations: list[list[Message]]) -> list[Message]:
 
 
 def _joined(prompt: list[Message], shared: list[Message]) -> list[Message]:
-    """Return the longer of a prompt and what the sides begin with, if one is a part of the other.
-
-    Raises:
-        RecordDropError: ``prompt_differs``.
-    """
+    """Return the longer of a prompt and what the sides begin with, where one has the other."""
     if _is_part(prompt, shared):
         return shared
     if shared and _is_part(shared, prompt) and same_text(shared[-1], prompt[-1]):
@@ -96,12 +93,7 @@ def _is_part(part: list[Message], turns: list[Message]) -> bool:
 
 
 def _begun_alike(sides: tuple[list[Message], ...]) -> tuple[list[Message], ...]:
-    """Return two texts without a prompt as what they begin with, in whole words, and the rest.
-
-    Raises:
-        RecordDropError: ``prompt_differs`` where they begin differently, or are no texts; ``empty``
-            where there is one alone.
-    """
+    """Return two texts without a prompt as what they begin with, in whole words, and the rest."""
     if len(sides) < 2:
         raise RecordDropError("empty")
     if any(len(side) > 1 for side in sides):
@@ -139,9 +131,6 @@ def best_and_worst(fields: Fields) -> tuple[tuple[Any, float | None], tuple[Any,
 
     Replies are texts with ``scores`` or ``ranks`` beside them, or objects that hold theirs; of two
     bare texts of a column ``output`` the first is the better one, as LLaMA-Factory has it.
-
-    Raises:
-        RecordDropError: ``fewer_than_two_replies``, ``no_ranks`` or ``not_better``.
     """
     replies = fields.replies() or []
     if len(replies) < 2:
@@ -190,6 +179,79 @@ def _text(reply: Any) -> Any:
     if not isinstance(reply, Mapping) or "role" in reply or "from" in reply:
         return reply
     return next((reply[key] for key in _ANSWER_KEYS if reply.get(key) is not None), None)
+
+
+def better_and_worse(
+    fields: Fields,
+) -> tuple[list[Message], tuple[Any, Any], tuple[float | None, float | None]]:
+    """Return the prompt, the better and the worse one of two answers, and their scores.
+
+    The winner is a column (``winner``), a column for each answer (``winner_model_a``), or the one
+    with the higher score.
+    """
+    names = fields.two_answers()
+    if names is None:
+        raise fields.missing("response_a")
+    begun = len(commonprefix(names))
+    ends = [name[begun:] for name in names]
+    scores = [fields.number_in(f"score_{end}") for end in ends]
+    better = _winner(fields, names, ends)
+    if better is None and None not in scores and scores[0] != scores[1]:
+        better = scores.index(max(scores, key=lambda score: score or 0))
+    if better is None:
+        raise RecordDropError("no_winner")
+    prompt, sides = [], _whole(fields, names)
+    if sides is None:
+        prompt = fields.prompt() if fields.column("prompt") else []
+        sides = [fields.value(name) for name in names]
+    worse = 1 - better
+    return prompt, (sides[better], sides[worse]), (scores[better], scores[worse])
+
+
+def _winner(fields: Fields, names: tuple[str, str], ends: list[str]) -> int | None:
+    """Return the place of the better answer; None where no column says so."""
+    won = [fields.number_in(f"winner_model_{end}") for end in ends]
+    if won in ([1, 0], [0, 1]):
+        return won.index(1)
+    value, column = fields.get("winner"), fields.column("winner")
+    if is_null(value):
+        return None
+    if column in _SIGNED:
+        strength = fields.number("winner") or 0
+        return int(strength > 0) if strength else None
+    if column in _FIRST_IF_TRUE:
+        return {1: 0, 0: 1}.get(value)
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    word = text.strip().lower()
+    for place, (name, end) in enumerate(zip(names, ends, strict=True)):
+        if word in (name.lower(), end.lower(), f"model_{end}".lower(), ("first", "second")[place]):
+            return place
+    return None
+
+
+def _whole(fields: Fields, names: tuple[str, str]) -> list[Any] | None:
+    """Return two whole conversations where prompt and answers are lists of texts, as LMSYS has it.
+
+    Such lists are JSON texts; turn by turn, a question meets its answer.
+    """
+    asked, *answered = (
+        _texts(value) for value in (fields.get("prompt"), *map(fields.value, names))
+    )
+    if asked is None or any(texts is None or len(texts) != len(asked) for texts in answered):
+        return None
+    return [[list(turn) for turn in zip(asked, texts or [], strict=True)] for texts in answered]
+
+
+def _texts(value: object) -> list[Any] | None:
+    """Return what the JSON text of a list of texts holds, as LMSYS writes conversations."""
+    if not isinstance(value, str) or not value.startswith("["):
+        return None
+    try:
+        texts = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    fit = isinstance(texts, list) and all(isinstance(text, str | None) for text in texts)
+    return texts if fit else None
 
 
 Side = tuple[str, Mapping[str, Any], list[Message]]

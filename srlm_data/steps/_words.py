@@ -28,8 +28,8 @@ def words(text: str) -> list[str]:
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
     # Normalised, for the same letter may be written as one character or as two.
-    found: list[str] = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    return found
+    listed: list[str] = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return listed
 
 
 def count_words(text: str) -> int:

@@ -20,7 +20,7 @@ from srlm_data.engines.sampling import SamplingConfig
 class Generate(SamplingConfig):
     """How many answers are drawn, and how."""
 
-    n: int = Field(4, ge=1, description="Answers a prompt (paper: 4).")
+    n: int = Field(4, ge=1, le=10**6, description="Answers a prompt (paper: 4).")
     stop: tuple[str, ...] = Field((), description="Texts that end an answer.")
     cut_off: Literal["drop", "keep"] = Field(
         "drop",
@@ -48,10 +48,6 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
 
     Drops: ``error`` (the request failed), ``cut_off`` (it reached ``max_tokens``, with or without
     text), ``empty`` (nothing but white space).
-
-    Raises:
-        DataError: ``model`` is not the model that the engine has loaded.
-        EngineError: the engine cannot go on.
     """
     sampling = config.sampling(stop=config.stop)
     drops = Drops()
@@ -72,11 +68,13 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
             for reason, completion in zip(reasons, block.completions, strict=True):
                 if reason:
                     drops.add(reason, completion.request.id, completion.error or completion.text)
-            kept = block.where([not reason for reason in reasons])
-            if not kept.completions:
+            usable = block.where([not reason for reason in reasons])
+            if not usable.completions:
                 continue
-            identities, conversations, samples, references, rubrics = zip(*kept.about, strict=True)
-            texts = kept.texts()
+            identities, conversations, samples, references, rubrics = zip(
+                *usable.about, strict=True
+            )
+            texts = usable.texts()
             yield {
                 "candidate_id": row_ids("candidate", identities, engine.model, samples, texts),
                 "prompt_id": identities,
@@ -84,7 +82,7 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
                 "response": texts,
                 "sample": samples,
                 "source": pa.repeat("model", len(texts)),
-                **kept.answered(engine),
+                **usable.answered(engine),
                 "reference": references,
                 "rubric": rubrics,
             }

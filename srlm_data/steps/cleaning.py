@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pydantic import Field
 
-from srlm_data.core.config import Config, Expected
+from srlm_data.core.config import Config
 from srlm_data.core.errors import DataError
 from srlm_data.core.messages import text_of
 from srlm_data.core.rows import Drops, Rows
@@ -27,6 +27,7 @@ _FEWEST_WORDS: Final = 4
 class Decontaminate(Config):
     """When a row is too like a text of an evaluation set."""
 
+    rows_at_most = "rows"
     n: int = Field(
         8, ge=2, description="Words in a row that count as shared; of a shorter text all."
     )
@@ -38,10 +39,6 @@ class Decontaminate(Config):
         "out; a very small one leaves it out for a single n-gram.",
     )
 
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most as many rows as there are."""
-        return Expected(rows.get("rows"))
-
 
 def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -> Rows:
     """Leave out the rows that share n-grams of words with evaluation sets: prompts or answers.
@@ -51,9 +48,6 @@ def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -
 
     Drops: ``overlaps_NAME`` for each evaluation set that is named. The notes have, for each, its
     texts and how many of them were found; examples of what went are kept with the drops.
-
-    Raises:
-        DataError: an input has no prompts.
     """
     _check_prompts("rows", rows)
     for name, dataset in against.items():
@@ -119,8 +113,8 @@ class _Index:
     def counts(self) -> dict[str, dict[str, int]]:
         """Return, for each evaluation set, its texts and those that were found."""
         texts = Counter(name for name, *_ in self._texts)
-        found = Counter(self._texts[place][0] for place in self._found)
-        return {name: {"texts": count, "found": found[name]} for name, count in texts.items()}
+        matched = Counter(self._texts[place][0] for place in self._found)
+        return {name: {"texts": count, "found": matched[name]} for name, count in texts.items()}
 
 
 def _grams(used: Sequence[str], size: int) -> set[tuple[str, ...]]:
@@ -130,13 +124,10 @@ def _grams(used: Sequence[str], size: int) -> set[tuple[str, ...]]:
 class DropNearDuplicates(Config):
     """When two prompts are too like each other."""
 
+    rows_at_most = "rows"
     max_similarity: float = Field(
         0.7, gt=0, le=1, description="Highest ROUGE-L F1 of a prompt with one before it."
     )
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most as many rows as there are."""
-        return Expected(rows.get("rows"))
 
 
 def drop_near_duplicates(config: DropNearDuplicates, rows: Rows) -> Rows:
@@ -146,9 +137,6 @@ def drop_near_duplicates(config: DropNearDuplicates, rows: Rows) -> Rows:
     are no duplicates of each other. The time grows with the square of the prompts.
 
     Drops: ``near_duplicate``.
-
-    Raises:
-        DataError: the rows have no prompts.
     """
     _check_prompts("rows", rows)
     drops = Drops()

@@ -30,7 +30,6 @@ import pyarrow as pa
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import prompt_id, row_id
 from srlm_data.core.messages import assistant, user
@@ -44,6 +43,7 @@ _ROUNDING: Final = 1e-9
 class SelectEft(JudgePrompt):
     """Which judgments are good enough to learn from, and the prompt that they were made with."""
 
+    rows_at_most = "candidates"
     agreement: Literal["strict", "weak", "pairwise"] = Field(
         "strict", description="When scores agree with the human order."
     )
@@ -51,7 +51,7 @@ class SelectEft(JudgePrompt):
         0.75, gt=0, le=1, description="With 'pairwise': least share of pairs in the strict order."
     )
     max_attempts: int = Field(
-        100, ge=1, description="Combinations of judgments that are tried for a prompt."
+        100, ge=1, le=10**6, description="Combinations of judgments that are tried for a prompt."
     )
     max_modal_share: float = Field(
         0.3,
@@ -61,10 +61,6 @@ class SelectEft(JudgePrompt):
         "there are scores enough for it (4 at 0.3); 1 thins nothing.",
     )
     seed: int = Field(0, ge=0, description="Seed of the order of attempts and of the thinning.")
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most a row for each ranked reply."""
-        return Expected(rows.get("candidates"))
 
 
 def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) -> Examples:
@@ -87,9 +83,7 @@ def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) 
     notes: dict[str, Any] = {}
 
     def rows() -> Iterator[dict[str, Any]]:
-        with database.connect() as connection:
-            candidates.view(connection, "candidates")
-            judgments.view(connection, "judgments")
+        with database.viewing(candidates=candidates, judgments=judgments) as connection:
             _check(config, connection)
             connection.execute(_WANTED)
             connection.execute(_JUDGED)
@@ -108,21 +102,20 @@ def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) 
 
 
 def _check(config: SelectEft, connection: duckdb.DuckDBPyConnection) -> None:
-    found = connection.sql("SELECT DISTINCT template FROM judgments").fetchall()
+    query = "SELECT DISTINCT template FROM judgments ORDER BY template"
+    templates = [name for (name,) in connection.sql(query).fetchall()]
     wanted = row_id(config.template.text)
-    if any(template != wanted for (template,) in found):
+    if templates and templates != [wanted]:
         raise DataError(
             f"select_eft: the judgments must be made with the template '{config.template.name}' "
-            f"({wanted}), found {sorted(name for (name,) in found)}. Name the template of the "
-            "judge step here too."
+            f"({wanted}), found {templates}. Name the template of the judge step here too."
         )
-    splits = connection.sql(
-        "SELECT DISTINCT split FROM candidates WHERE rank IS NOT NULL ORDER BY split"
-    ).fetchall()
-    if ("train",) not in splits:
+    query = "SELECT DISTINCT split FROM candidates WHERE rank IS NOT NULL ORDER BY split"
+    splits = [split for (split,) in connection.sql(query).fetchall()]
+    if "train" not in splits:
         raise DataError(
-            "select_eft: no ranked reply is in the split 'train', found the splits "
-            f"{[split for (split,) in splits]}. Give it the rows of select_ranked."
+            f"select_eft: no ranked reply is in the split 'train', found the splits {splits}. "
+            "Give it the rows of select_ranked."
         )
 
 
@@ -175,21 +168,18 @@ def _attempt(
                 attempts[attempt] += 1
                 break
     [(prompts,)] = connection.sql("SELECT count(*) FROM wanted").fetchall()
-    notes["prompts"] = prompts
-    notes["accepted_prompts"] = attempts.total()
-    notes["accepted_share"] = attempts.total() / prompts
-    notes["attempts"] = {str(number): attempts[number] for number in sorted(attempts)}
+    notes |= {
+        "prompts": prompts,
+        "accepted_prompts": attempts.total(),
+        "accepted_share": attempts.total() / prompts,
+        "attempts": {str(number): attempts[number] for number in sorted(attempts)},
+    }
     return pa.table({"judgment_id": pa.array(accepted, pa.string())})
 
 
 def agrees(config: SelectEft, judged: Sequence[tuple[int, float]]) -> bool:
     """Whether scores agree with human ranks, given ``(rank, score)`` of each reply of a prompt."""
-    ahead = [
-        better - worse
-        for rank, better in judged
-        for other, worse in judged
-        if rank < other
-    ]  # fmt: skip
+    ahead = [better - worse for rank, better in judged for other, worse in judged if rank < other]
     strict = sum(lead > 0 for lead in ahead)
     if config.agreement == "weak":
         return strict > 0 and all(lead >= 0 for lead in ahead)
@@ -260,13 +250,9 @@ _CHOSEN = """
 
 def _thinning(connection: duckdb.DuckDBPyConnection, share: float) -> pa.Table:
     counts = connection.sql("SELECT score, count(*) FROM accepted GROUP BY score").fetchall()
-    kept = rows_to_keep(dict(counts), share)
-    return pa.table(
-        {
-            "score": pa.array(kept.keys(), pa.float64()),
-            "rows_kept": pa.array(kept.values(), pa.int64()),
-        }
-    )
+    thinned = rows_to_keep(dict(counts), share)
+    schema = pa.schema({"score": pa.float64(), "rows_kept": pa.int64()})
+    return pa.table([pa.array(thinned.keys()), pa.array(thinned.values())], schema=schema)
 
 
 def _histogram(connection: duckdb.DuckDBPyConnection, condition: str) -> dict[str, int]:

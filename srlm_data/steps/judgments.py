@@ -33,7 +33,9 @@ class Judge(JudgeForm, SamplingConfig):
 
     revision: ClassVar[int] = 2  # scores are read by other rules
 
-    repeats: int = Field(3, ge=1, description="Judgments a candidate (paper: 3, their mean).")
+    repeats: int = Field(
+        3, ge=1, le=10**6, description="Judgments a candidate (paper: 3, their mean)."
+    )
     max_tokens: int = Field(512, ge=1, description="Longest judgment, in tokens.")
     guided: bool = Field(
         False,
@@ -66,10 +68,6 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     prompts that do (``prompt_injections``).
 
     Drops: ``no_reference`` and the like: candidates without a column that the template shows.
-
-    Raises:
-        DataError: ``model`` is not the model that the engine has loaded.
-        EngineError: the engine cannot go on.
     """
     sampling = config.sampling(**config.constraint(config.max_tokens) if config.guided else {})
     template = row_id(config.template.text)

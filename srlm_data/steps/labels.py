@@ -11,7 +11,7 @@ label.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, Literal
 
 import duckdb
@@ -19,7 +19,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected
+from srlm_data.core.config import Config
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import held_out_share
 from srlm_data.core.rows import BATCH, Candidates, Drops, Labels, Pairs, Rows
@@ -42,16 +42,13 @@ _PREFERENCES: Final = """
 class DropDisputed(Config):
     """Which pairs are left out."""
 
+    rows_at_most = "pairs"
     ties: Literal["drop", "keep"] = Field(
         "drop", description="What becomes of a pair that people hold for a tie, or are split over."
     )
     unlabelled: Literal["keep", "drop"] = Field(
         "keep", description="What becomes of a pair that nobody has labelled."
     )
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most every pair."""
-        return Expected(rows.get("pairs"))
 
 
 def drop_disputed(config: DropDisputed, pairs: Pairs, labels: Labels) -> Pairs:
@@ -67,31 +64,23 @@ def drop_disputed(config: DropDisputed, pairs: Pairs, labels: Labels) -> Pairs:
     drops = Drops()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with database.connect() as connection:
-            pairs.view(connection, "pairs")
-            labels.view(connection, "labels")
+        with database.viewing(pairs=pairs, labels=labels) as connection:
             connection.execute(_PREFERENCES)
-            connection.execute(
-                """
+            connection.execute(f"""
                 CREATE TEMP VIEW decided AS
                 SELECT pairs.*, prefers IS NOT NULL AS labelled, CASE
                          WHEN prefers < 0 THEN 'people_disagree'
-                         WHEN prefers = 0 AND NOT getvariable('ties') THEN 'people_tie'
-                         WHEN prefers IS NULL AND NOT getvariable('unlabelled') THEN 'unlabelled'
+                         WHEN prefers = 0 AND {config.ties == "drop"} THEN 'people_tie'
+                         WHEN prefers IS NULL AND {config.unlabelled == "drop"} THEN 'unlabelled'
                        END AS reason
                 FROM pairs LEFT JOIN preferences ON one = chosen_id AND other = rejected_id
-                """
-            )
-            connection.execute("SET VARIABLE ties = ?", [config.ties == "keep"])
-            connection.execute("SET VARIABLE unlabelled = ?", [config.unlabelled == "keep"])
-            _refuse_others(
-                connection, "drop_disputed", "SELECT count(*) FROM decided WHERE labelled"
-            )
-            drops.add_query(
-                connection, "SELECT pair_id AS id, reason, chosen, rejected FROM decided"
-            )
-            kept = "SELECT * EXCLUDE (labelled, reason) FROM decided WHERE reason IS NULL"
-            yield from connection.sql(kept).to_arrow_reader(BATCH)
+            """)
+            labelled = "SELECT count(*) FROM decided WHERE labelled"
+            _refuse_others(connection, "drop_disputed", labelled)
+            dropped = "SELECT pair_id AS id, reason, chosen, rejected FROM decided"
+            drops.add_query(connection, dropped)
+            agreed = "SELECT * EXCLUDE (labelled, reason) FROM decided WHERE reason IS NULL"
+            yield from connection.sql(agreed).to_arrow_reader(BATCH)
 
     return Rows.reading(PAIRS, batches(), drops=drops)
 
@@ -99,14 +88,11 @@ def drop_disputed(config: DropDisputed, pairs: Pairs, labels: Labels) -> Pairs:
 class RankByLabels(Config):
     """How prompts with labels are split."""
 
+    rows_at_most = "candidates"
     eval_share: float = Field(
         0.25, ge=0, le=1, description="About which share of the prompts is held out to evaluate."
     )
     seed: int = Field(0, ge=0, description="Seed of the split.")
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most every candidate."""
-        return Expected(rows.get("candidates"))
 
 
 def rank_by_labels(config: RankByLabels, candidates: Candidates, labels: Labels) -> Candidates:
@@ -124,13 +110,10 @@ def rank_by_labels(config: RankByLabels, candidates: Candidates, labels: Labels)
     drops = Drops()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with database.connect() as connection:
-            candidates.view(connection, "candidates")
-            labels.view(connection, "labels")
+        with database.viewing(candidates=candidates, labels=labels) as connection:
             connection.execute(_PREFERENCES)
-            connection.execute(
-                _RANKED.format(held_out=held_out_share(config.seed, config.eval_share))
-            )
+            held_out = held_out_share(config.seed, config.eval_share)
+            connection.execute(_RANKED.format(held_out=held_out))
             _refuse_others(connection, "rank_by_labels", "SELECT count(*) FROM points")
             drops.add_query(
                 connection,

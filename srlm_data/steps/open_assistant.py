@@ -15,16 +15,7 @@ _FLAGS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False,
 
 
 def messages_of(record: Mapping[str, Any], drops: Drops, where: str) -> Iterator[dict[str, Any]]:
-    """Yield the messages of one record of an export, which is a tree or a single message.
-
-    Args:
-        record: the tree, or the message.
-        drops: counts the malformed messages; :func:`messages_of_tree` lists the reasons.
-        where: where the record stands.
-
-    Raises:
-        MissingColumnError: the record is neither.
-    """
+    """Yield the messages of one record of an export, which is a tree or a single message."""
     if "message_id" in record:
         try:
             tree = _text(record, "message_tree_id", "no_id")
@@ -84,11 +75,7 @@ _DROPPED: Final = ""
 
 
 def _message(record: Mapping[str, Any], tree: str, parent: str | None) -> dict[str, Any]:
-    """Return a message as a row.
-
-    Raises:
-        RecordDropError: it is malformed.
-    """
+    """Return a message as a row."""
     role = record.get("role")
     known = _ROLES.get(ROLES.get(role.lower(), "")) if isinstance(role, str) else None
     if known is None:
@@ -110,12 +97,7 @@ def _message(record: Mapping[str, Any], tree: str, parent: str | None) -> dict[s
 
 
 def _text(record: Mapping[str, Any], name: str, otherwise: str) -> str:
-    """Return a text that must be there.
-
-    Raises:
-        RecordDropError: ``otherwise`` where it is none, ``invalid_unicode`` (JSON can hold half a
-            character).
-    """
+    """Return a text that must be there."""
     value = record.get(name)
     if not isinstance(value, str) or (not value and otherwise == "no_id"):
         raise RecordDropError(otherwise)

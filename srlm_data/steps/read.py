@@ -12,18 +12,23 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from srlm_data.core.config import Config, Expected
+from srlm_data.core.config import Config, DatasetTypeName
 from srlm_data.core.content_hash import RowHash
-from srlm_data.core.errors import DataError, did_you_mean
+from srlm_data.core.errors import DataError
 from srlm_data.core.ids import example_id, prompt_id, row_id, said
 from srlm_data.core.rows import Drops, Examples, Pairs, Prompts, Rows, Versions
-from srlm_data.core.schema import DATASET_TYPES, EXAMPLES, PAIRS, PROMPTS, Message
+from srlm_data.core.schema import EXAMPLES, PAIRS, PROMPTS, Message
 from srlm_data.steps._conversations import RecordDropError, read_turns
 from srlm_data.steps._layouts import Fields, Layout, same_text
-from srlm_data.steps._sides import Counterparts, best_and_worst, refuse_blank, split
-from srlm_data.steps._two_answers import better_and_worse
+from srlm_data.steps._sides import (
+    Counterparts,
+    best_and_worst,
+    better_and_worse,
+    refuse_blank,
+    split,
+)
 
 
 class ReadExamples(Layout):
@@ -47,9 +52,6 @@ def read_examples(config: ReadExamples) -> Examples:
     Drops: ``empty`` (a prompt or an answer is null or blank), ``no_answer`` (a conversation does
     not end with the assistant), ``labelled_bad``, ``duplicate`` (prompt and completion are those of
     an earlier record), and what ``Layout`` names.
-
-    Raises:
-        DataError: no record has a column that is needed.
     """
     return config.rows(EXAMPLES, partial(_example, config))
 
@@ -71,11 +73,7 @@ def _example(
 
 
 def _read_answered(config: Layout, fields: Fields) -> tuple[list[Message], list[Message]]:
-    """Return the prompt and the answer of a record, whatever its layout.
-
-    Raises:
-        RecordDropError: it has none, or cannot be read.
-    """
+    """Return the prompt and the answer of a record, whatever its layout."""
     if _is_conversation(config, fields, "prompt", "completion"):
         turns = read_turns(fields.need("messages"), "user")
         if turns and turns[-1]["role"] != "assistant":
@@ -117,9 +115,6 @@ def read_prompts(config: ReadPrompts) -> Prompts:
     Of a conversation that was answered, the last answer is left out.
 
     Drops: ``empty``, ``duplicate``, and what ``Layout`` names.
-
-    Raises:
-        DataError: no record has the column.
     """
     return config.rows(PROMPTS, partial(_prompt, config))
 
@@ -135,8 +130,8 @@ def _prompt(
     while prompt and prompt[-1]["role"] == "assistant":
         prompt.pop()
     prompt = refuse_blank(fields.in_full(prompt))
-    given = {name: fields.given(name) for name in ("reference", "rubric")}
-    yield {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "given", **given}
+    for_judge = {name: fields.given(name) for name in ("reference", "rubric")}
+    yield {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "given", **for_judge}
 
 
 class ReadPairs(Layout):
@@ -170,9 +165,6 @@ def read_pairs(config: ReadPairs) -> Pairs:
     ``identical_texts`` (but for white space), ``not_better`` (with scores: the chosen answer's is
     not higher), ``no_winner``, ``no_counterpart``, ``duplicate`` (an earlier record is the same
     pair), and what ``Layout`` names.
-
-    Raises:
-        DataError: no record has a column that is needed.
     """
     counterparts = Counterparts()
 
@@ -198,7 +190,7 @@ def read_pairs(config: ReadPairs) -> Pairs:
 def _layout_of_pair(config: ReadPairs, fields: Fields) -> str:
     if config.format != "auto" or fields.column("chosen"):
         return config.format
-    if fields.are_compared():
+    if fields.two_answers():
         return "two_answers"
     if fields.column("label"):
         return "kto"
@@ -271,29 +263,15 @@ class ReadVersion(Config):
         pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?@[0-9a-f]{16}$",
         description="The version in the store, as recipe.dataset@ and 16 hex digits.",
     )
-    type: str = Field(description="The dataset type of its rows.")
+    type: DatasetTypeName = Field(description="The dataset type of its rows.")
     content: str = Field(
         pattern=r"^[0-9a-f]{64}$",
         description="The content hash of its rows: they are refused if they are others.",
     )
 
-    @field_validator("type")
-    @classmethod
-    def _known(cls, dataset_type: str) -> str:
-        if dataset_type not in DATASET_TYPES:
-            raise ValueError(
-                f"a dataset type is one of {', '.join(DATASET_TYPES)}."
-                f"{did_you_mean(dataset_type, DATASET_TYPES)}".rstrip(".")
-            )
-        return dataset_type
-
     def identity(self) -> dict[str, Any]:
         """The rows, whatever the version that holds them is called."""
         return {"type": self.type, "content": self.content}
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """Nobody can tell before the version is opened."""
-        return Expected(None)
 
 
 def read_version(config: ReadVersion, versions: Versions) -> Rows:

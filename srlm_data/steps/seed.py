@@ -109,6 +109,7 @@ def select_ift(config: SelectIft, messages: Messages) -> Examples:
 class SelectRanked(FirstTurns):
     """Which ranked replies are taken, and how their prompts are split."""
 
+    rows_at_most = "messages"
     n_prompts: int | None = Field(None, ge=1, description="How many prompts; null takes all.")
     eval_share: float = Field(
         0.25, ge=0, le=1, description="About which share of the prompts is held out to evaluate."
@@ -122,10 +123,6 @@ class SelectRanked(FirstTurns):
         if self.eval_prompts is not None and "eval_share" in self.model_fields_set:
             raise ValueError("either 'eval_share' or 'eval_prompts' is wanted, found both")
         return self
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most every message."""
-        return Expected(rows.get("messages"))
 
 
 def select_ranked(config: SelectRanked, messages: Messages, exclude: Examples) -> Candidates:
@@ -146,8 +143,7 @@ def select_ranked(config: SelectRanked, messages: Messages, exclude: Examples) -
     notes: dict[str, Any] = {}
 
     def rows() -> Iterator[dict[str, Any]]:
-        with database.connect() as connection:
-            exclude.view(connection, "exclude")
+        with database.viewing(exclude=exclude) as connection:
             _first_turns(connection, config, messages)
             _drop(connection, "unranked", "rank IS NULL")
             _drop(connection, "in_ift", "prompt_id IN (SELECT prompt_id FROM exclude)")
@@ -202,7 +198,7 @@ def _first_turns(
 ) -> None:
     """Make the table ``replies`` of all assistant's messages, and ``kept``, those left."""
     messages.view(connection, "messages")
-    connection.create_function("id_of", lambda said: prompt_id(user(said)), ["VARCHAR"], "VARCHAR")
+    connection.create_function("id_of", lambda text: prompt_id(user(text)), ["VARCHAR"], "VARCHAR")
     reviewed = {
         "passed": "coalesce({0}.review_result, false)",
         "not_failed": "coalesce({0}.review_result, true)",

@@ -33,15 +33,18 @@ from srlm_data.steps._words import count_words
 
 _LOG = logging.getLogger(__name__)
 
-_WINDOW: Final = 200
-"""The last requests, by which the yield is known."""
+_WINDOW: Final = 200  # the last requests, by which the yield is known
+_ADVICE: Final = (
+    "Show other examples, raise 'max_similarity', ask another model, or lower 'n'; "
+    "'min_yield: 0' asks on."
+)
 
 
 class SelfInstruct(SamplingConfig):
     """How many prompts are made, and from which examples."""
 
     calls_are_fewest = True
-    n: int = Field(ge=1, description="How many new prompts are wanted.")
+    n: int = Field(ge=1, le=10**9, description="How many new prompts are wanted.")
     seed_shots: int = Field(6, ge=1, description="Seed prompts that are shown (paper: 6).")
     own_shots: int = Field(
         2, ge=0, description="Prompts made before that are shown (paper: 2); seed ones until then."
@@ -127,9 +130,8 @@ def self_instruct(
     where it gave up, ``gave_up``.
 
     Raises:
-        DataError: there are fewer seed prompts than are to be shown, ``model`` is not the model
-            that the engine has loaded, or it gave up and ``strict`` is set.
-        EngineError: the engine cannot go on.
+        DataError: there are fewer seed prompts than are to be shown, or it gave up and ``strict``
+            is set.
     """
     drops = Drops()
     notes: dict[str, Any] = {}
@@ -149,13 +151,13 @@ def self_instruct(
             answers = sorted(
                 ask(engine, model, asked, total=len(asked)), key=lambda answer: answer[0][0]
             )
-            found = [
+            written = [
                 (number, text, reason or flaw(text, language), shown, completion)
                 for (number, shown), completion in answers
                 for text, reason in _read(config, completion, shown)
             ]
-            novel = iter(pool.sift([text for _, text, reason, *_ in found if not reason]))
-            for number, text, reason, shown, completion in found:
+            novel = iter(pool.novelty.sift([text for _, text, reason, *_ in written if not reason]))
+            for number, text, reason, shown, completion in written:
                 if dropped := reason or pool.refuse(text, novel=next(novel)):
                     drops.add(dropped, f"request {number}", text)
                     continue
@@ -169,7 +171,7 @@ def self_instruct(
             _LOG.info("%s", progress)
         if progress.missing:
             notes["gave_up"] = str(progress)
-            sentence = f"self_instruct: gave up with {progress}. {progress.advice}"
+            sentence = f"self_instruct: gave up with {progress}. {_ADVICE}"
             if config.strict:
                 raise DataError(sentence)
             _LOG.warning("%s", sentence)
@@ -197,29 +199,16 @@ class _Progress:
         while self._latest and self._latest[0] < self.requests - _WINDOW:
             self._latest.popleft()
         left = self._config.most_requests - self.requests
-        if not self.missing or left <= 0 or self._is_dry():
+        per_hundred = len(self._latest) * 100 / _WINDOW
+        is_dry = self.requests >= _WINDOW and per_hundred < self._config.min_yield
+        if not self.missing or left <= 0 or is_dry:
             return range(0)
         # One more of each: a yield of nothing would ask for all at once.
         seen = min(self.requests, _WINDOW)
         wanted = math.ceil(self.missing * (seen + 1) / (len(self._latest) + 1))
-        begin, self.requests = (
-            self.requests,
-            self.requests + min(wanted, left, self._config.round_size),
-        )
+        begin = self.requests
+        self.requests += min(wanted, left, self._config.round_size)
         return range(begin, self.requests)
-
-    def _is_dry(self) -> bool:
-        if self.requests < _WINDOW:
-            return False
-        return len(self._latest) * 100 < self._config.min_yield * _WINDOW
-
-    @property
-    def advice(self) -> str:
-        """What to do where there are not enough."""
-        return (
-            "Show other examples, raise 'max_similarity', ask another model, or lower 'n'; "
-            "'min_yield: 0' asks on."
-        )
 
     def __str__(self) -> str:
         n = self._config.n
@@ -244,7 +233,7 @@ class _Pool:
 
     def __init__(self, config: SelfInstruct, examples: Examples) -> None:
         self._config = config
-        self._novelty = Novelty(config.max_similarity)
+        self.novelty = Novelty(config.max_similarity)
         self._known: set[str] = set()
         self.seed: list[_Shot] = []
         self.own: list[_Shot] = []
@@ -256,7 +245,7 @@ class _Pool:
                 self.texts.append(text)
                 if len(row["prompt"]) == 1 and text and count_words(text) <= MOST_WORDS:
                     self.seed.append(_Shot(row["prompt_id"], text))
-        self._novelty.add(self.texts)
+        self.novelty.add(self.texts)
         self.seed.sort(key=lambda shot: shot.id)  # the draw must not hang on the order of rows
         wanted = config.seed_shots + config.own_shots
         if len(self.seed) < wanted:
@@ -275,10 +264,6 @@ class _Pool:
         shown += chance.sample(self.seed, config.seed_shots + config.own_shots - own)
         chance.shuffle(shown)
         return shown
-
-    def sift(self, texts: Sequence[str]) -> list[bool]:
-        """Which of the texts are unlike all before them; they are added to those looked at."""
-        return self._novelty.sift(texts)
 
     def refuse(self, text: str, *, novel: bool) -> str | None:
         """The reason not to take a prompt that has no flaw by itself, or None."""

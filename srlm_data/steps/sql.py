@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import duckdb
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected
+from srlm_data.core.config import Config, DatasetTypeName, Expected
 from srlm_data.core.errors import DataError, did_you_mean, first_line
 from srlm_data.core.rows import BATCH, Rows
 from srlm_data.core.schema import DATASET_TYPES, DatasetType
@@ -19,19 +19,9 @@ class Sql(Config):
     """A query, and what its rows are."""
 
     query: str = Field(description="One SELECT, in DuckDB's SQL; inputs are views by their names.")
-    type: str | None = Field(
+    type: DatasetTypeName | None = Field(
         None, description="Dataset type of the result; null means that of the first input."
     )
-
-    @field_validator("type")
-    @classmethod
-    def _known(cls, dataset_type: str | None) -> str | None:
-        if dataset_type is not None and dataset_type not in DATASET_TYPES:
-            raise ValueError(
-                f"unknown dataset type '{dataset_type}'."
-                f"{did_you_mean(dataset_type, DATASET_TYPES)} There are {list(DATASET_TYPES)}"
-            )
-        return dataset_type
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """As many rows as the first input, if it filters, samples or joins by ids."""
@@ -66,32 +56,24 @@ def _result(
     with database.connect() as connection:
         for name, rows in inputs.items():
             rows.view(connection, name, parts=True)
-        _lock(connection, inputs)
+        files = [str(file) for rows in inputs.values() for file in rows.files]
+        database.close_access(connection, paths=files)
         try:
             statements = connection.extract_statements(query)
-            if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
-                kinds = [one.type.name for one in statements]
+            kinds = [statement.type.name for statement in statements]
+            if kinds != ["SELECT"]:
                 raise DataError(f"sql: one SELECT is wanted, found {kinds}. Write a single query.")
             result = database.begin(connection, query)
             _check(dataset_type, result.columns)
             absent = [name for name in dataset_type.schema.names if name not in result.columns]
             nulls = "".join(f", NULL AS {name}" for name in absent)
-            whole = result.project(f"*{nulls}").to_arrow_reader(BATCH)
-            for batch in whole:
+            for batch in result.project(f"*{nulls}").to_arrow_reader(BATCH):
                 yield _cast(dataset_type, batch)
         except duckdb.Error as error:
             sentence, place = database.refusal(error)
             raise DataError(
                 f"sql: DuckDB refuses the query, found '{sentence}'. Mend the query.{place}"
             ) from None
-
-
-def _lock(connection: duckdb.DuckDBPyConnection, inputs: dict[str, Rows]) -> None:
-    """From here on the query reads the inputs' files and nothing else, and changes no setting."""
-    files = [str(file) for rows in inputs.values() for file in rows.files]
-    connection.execute("SET allowed_paths = ?", [files])
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
 
 
 def _check(dataset_type: DatasetType, columns: list[str]) -> None:
@@ -116,6 +98,5 @@ def _cast(dataset_type: DatasetType, batch: pa.RecordBatch) -> pa.RecordBatch:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise DataError(
             f"sql: a column has not the type that {dataset_type.name} want, found "
-            f"'{first_line(error)}'. "
-            "Cast it in the query."
+            f"'{first_line(error)}'. Cast it in the query."
         ) from None

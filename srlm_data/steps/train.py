@@ -114,10 +114,6 @@ def checkpoint(config: Checkpoint, workshop: Workshop) -> Models:
     With a ``chat_template`` or ``system`` it is another model, in a folder of the store: the same
     files, linked, and that template.
 
-    Args:
-        config: which model.
-        workshop: where a model with another chat template is put together, and kept.
-
     Raises:
         TrainingError: nothing can be asked by its chat template, or no answer ends in it.
     """
@@ -156,31 +152,21 @@ def sft(
     """Fine-tune a model on prompts and completions, the loss on the completions only.
 
     The paper trains the SFT baseline on IFT, and M1 on IFT and EFT, both from M0 (section 2.1).
-
-    Args:
-        config: the settings; the paper's unless given.
-        model: the model to start from, one row.
-        data: what to train on, all of it shuffled together.
-        workshop: where training works and what keeps the result.
-        held_out: prompts of an evaluation, which must not be trained on.
+    All of ``data`` is shuffled together; prompts of ``held_out`` must not be in it.
 
     Raises:
         TrainingError: there is nothing to train on, a held-out prompt is in it, or the run failed.
     """
-    base = _one(model, "model")
-    _some(data, "examples")
+    base = _only_model(model, "model")
+    _refuse_nothing(data, "examples")
     for examples in data:
-        _no_leak(examples, held_out)
+        _refuse_leak(examples, held_out)
     files = [file for place, rows in enumerate(data) for file in _files(rows, workshop, place)]
-    made, training = run(
-        "sft.py",
-        config,
-        workshop.scratch,
-        model=base.at(workshop),
-        data=files,
-        trainer=workshop.trainer,
+    folder = workshop.resolve(base.location)
+    trained = run(
+        "sft.py", config, workshop.scratch, model=folder, data=files, trainer=workshop.trainer
     )
-    return _kept(made, training, workshop, base.digest, None)
+    return _keep(*trained, workshop, base.digest, None)
 
 
 def dpo(
@@ -195,45 +181,35 @@ def dpo(
 
     In the paper M(t) starts from M(t-1), has it as its reference, and sees only the pairs that
     M(t-1) has made (section 2.4).
-
-    Args:
-        config: the settings; the paper's unless given.
-        model: the model to start from, one row.
-        reference: the model that DPO measures from, one row.
-        pairs: what to train on.
-        workshop: where training works and what keeps the result.
-        held_out: prompts of an evaluation, which must not be trained on.
+    Prompts of ``held_out`` must not be in the pairs.
 
     Raises:
         TrainingError: there is no pair, or no reference; another model than ``model`` made some
             of the pairs; a held-out prompt is in them; or the run failed.
     """
-    base, against = _one(model, "model"), _one(reference, "reference")
-    _some([pairs], "pairs")
+    base, against = _only_model(model, "model"), _only_model(reference, "reference")
+    _refuse_nothing([pairs], "pairs")
     if config.on_policy:
-        _made_by(pairs, base.digest)
-    _no_leak(pairs, held_out)
-    made, training = run(
+        _refuse_other_models(pairs, base.digest)
+    _refuse_leak(pairs, held_out)
+    trained = run(
         "dpo.py",
         config,
         workshop.scratch,
-        model=base.at(workshop),
-        reference=against.at(workshop),
+        model=workshop.resolve(base.location),
+        reference=workshop.resolve(against.location),
         data=_files(pairs, workshop, 0),
         trainer=workshop.trainer,
     )
-    return _kept(made, training, workshop, base.digest, against.digest)
+    return _keep(*trained, workshop, base.digest, against.digest)
 
 
 class _Model(NamedTuple):
     digest: str
     location: str
 
-    def at(self, workshop: Workshop) -> Path:
-        return workshop.resolve(self.location)
 
-
-def _one(models: Models, parameter: str) -> _Model:
+def _only_model(models: Models, parameter: str) -> _Model:
     rows = models.table().select(["model", "location"]).to_pylist()
     if len(rows) != 1:
         raise TrainingError(
@@ -243,22 +219,19 @@ def _one(models: Models, parameter: str) -> _Model:
     return _Model(rows[0]["model"], rows[0]["location"])
 
 
-def _some(data: Sequence[Rows], what: str) -> None:
+def _refuse_nothing(data: Sequence[Rows], what: str) -> None:
     if not any(rows.count() for rows in data):
         names = ", ".join(rows.name for rows in data) or "an empty list"
         raise TrainingError(f"{names}: there are no {what} to train on. Look at what dropped them.")
 
 
-def _made_by(pairs: Pairs, model: str) -> None:
-    """Refuse pairs that another model has answered."""
-    strangers = _query(
-        """
-        SELECT coalesce(model, 'no model'), count(*) AS n FROM rows
+def _refuse_other_models(pairs: Pairs, model: str) -> None:
+    query = """
+        SELECT coalesce(model, 'no model'), count(*) AS n FROM pairs
         WHERE model IS DISTINCT FROM $model GROUP BY 1 ORDER BY n DESC, 1
-        """,
-        rows=pairs,
-        parameters={"model": model},
-    )
+    """
+    with database.viewing(pairs=pairs) as connection:
+        strangers = connection.execute(query, {"model": model}).fetchall()
     if strangers:
         count = sum(n for _, n in strangers)
         raise TrainingError(
@@ -268,38 +241,20 @@ def _made_by(pairs: Pairs, model: str) -> None:
         )
 
 
-def _no_leak(rows: Rows, held_out: Prompts | None) -> None:
-    """Refuse rows whose prompt an evaluation holds out."""
+def _refuse_leak(rows: Rows, held_out: Prompts | None) -> None:
     if held_out is None:
         return
-    leaked = _query(
-        """
+    query = """
         SELECT any_value(rows.prompt[-1].content ORDER BY prompt_id), count(*)
         FROM rows SEMI JOIN held_out USING (prompt_id)
-        """,
-        rows=rows,
-        held_out=held_out,
-    )
-    example, count = leaked[0]
+    """
+    with database.viewing(rows=rows, held_out=held_out) as connection:
+        [(example, count)] = connection.execute(query).fetchall()
     if count:
         raise TrainingError(
             f"{rows.name}: {count:,} rows have a prompt that {held_out.name} holds out for "
-            f"evaluation, found '{_shortened(example)}'. Remove them before training."
+            f"evaluation, found '{' '.join(example.split()):.80}'. Remove them before training."
         )
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 80 else line[:77] + "..."
-
-
-def _query(
-    sql: str, parameters: dict[str, Any] | None = None, **views: Rows
-) -> list[tuple[Any, ...]]:
-    with database.connect() as connection:
-        for name, rows in views.items():
-            rows.view(connection, name)
-        return connection.execute(sql, parameters or {}).fetchall()
 
 
 def _files(rows: Rows, workshop: Workshop, place: int) -> list[Path]:
@@ -313,10 +268,10 @@ def _files(rows: Rows, workshop: Workshop, place: int) -> list[Path]:
     return [file]
 
 
-def _kept(
-    made: Path, training: dict[str, Any], workshop: Workshop, base: str, reference: str | None
+def _keep(
+    folder: Path, training: dict[str, Any], workshop: Workshop, base: str, reference: str | None
 ) -> Models:
-    digest, location = workshop.keep(made)
+    digest, location = workshop.keep(folder)
     row = {
         "model": digest,
         "base": base,
@@ -326,6 +281,6 @@ def _kept(
         "dropped": sum(training["dropped"].values()),
         **{name: training[name] for name in ("parameters", "examples", "steps", "loss", "seconds")},
     }
-    kept = Rows.of(MODELS, [row])
-    kept.drops = Drops(training["dropped"], training["examples_dropped"])
-    return kept
+    models = Rows.of(MODELS, [row])
+    models.drops = Drops(training["dropped"], training["examples_dropped"])
+    return models

@@ -16,17 +16,14 @@ import numpy as np
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected
+from srlm_data.core.config import Config
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
-from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Candidates, Comparisons, Drops, Models, Rows, Scores
 from srlm_data.core.scale import POINTS
 from srlm_data.core.schema import COMPARISONS, SCORES
-from srlm_data.engines.asking import answered, ask
-from srlm_data.engines.protocol import Engine, Request, request_seed
-from srlm_data.steps.reading import read_verdict
-from srlm_data.steps.verdicts import Comparing
+from srlm_data.engines.protocol import Engine
+from srlm_data.steps.verdicts import Comparing, compare_in_both_orders
 
 
 class CompareAll(Comparing):
@@ -43,18 +40,13 @@ def compare_all(
     no winner, and the text is kept. The notes count the ``states``, and the ``verdicts`` by letter.
 
     Drops: ``same_text`` (candidates), ``alone`` (a prompt of one answer).
-
-    Raises:
-        DataError: ``model`` is not the model that the engine has loaded.
-        EngineError: the engine cannot go on.
     """
-    sampling = config.sampling()
     template = row_id(config.template.text)
     drops = Drops()
     states: Counter[str] = Counter()
-    positions: Counter[str] = Counter()
+    letters: Counter[str] = Counter()
 
-    def asked() -> Iterator[tuple[Request, dict[str, Any]]]:
+    def pairs() -> Iterator[dict[str, Any]]:
         for answers in _prompts(candidates):
             texts = {answer["response"]: answer for answer in reversed(answers)}
             for answer in answers:
@@ -62,51 +54,32 @@ def compare_all(
                     drops.add("same_text", answer["candidate_id"], answer["response"])
             if len(texts) == 1:
                 drops.add("alone", answers[0]["prompt_id"], answers[0]["prompt"])
-            kept = sorted(texts.values(), key=lambda answer: str(answer["candidate_id"]))
-            for first, second in combinations(kept, 2):
-                for swapped in (False, True):
-                    a, b = (second, first) if swapped else (first, second)
-                    text = config.template.fill(
-                        prompt=render(first["prompt"]),
-                        answer_a=a["response"],
-                        answer_b=b["response"],
-                    )
-                    identity = row_id(first["candidate_id"], second["candidate_id"], swapped)
-                    seed = request_seed(config.seed, identity, 0)
-                    about = {
-                        "comparison_id": row_id("contest", identity, template),
-                        "prompt_id": first["prompt_id"],
-                        **_side("first", first),
-                        **_side("second", second),
-                        "swapped": swapped,
-                        "template": template,
-                    }
-                    yield Request(identity, tuple(user(text)), sampling, seed), about
+            different = sorted(texts.values(), key=lambda answer: str(answer["candidate_id"]))
+            for first, second in combinations(different, 2):
+                sides = _side("first", first) | _side("second", second)
+                yield {"prompt_id": first["prompt_id"], "prompt": first["prompt"], **sides}
 
     def rows() -> Iterator[dict[str, Any]]:
-        for about, completion in ask(engine, model, asked()):
-            state, verdict = read_verdict(completion.text, completion.finish_reason)
-            states[state] += 1
-            positions[verdict or "none"] += 1
-            sides = ("second", "first") if about["swapped"] else ("first", "second")
-            winner = {"a": sides[0], "b": sides[1]}.get(verdict or "", verdict)
-            found = {
-                "state": state,
-                "winner": winner,
-                "text": completion.text,
-                "error": completion.error,
+        judged = compare_in_both_orders(config, engine, model, pairs())
+        for pair, letter, columns in judged:
+            states[columns["state"]] += 1
+            letters[letter or "none"] += 1
+            request = row_id(pair["first_id"], pair["second_id"], columns["swapped"])
+            yield {
+                "comparison_id": row_id("contest", request, template),
+                "template": template,
+                **{name: pair[name] for name in pair if name in COMPARISONS.schema.names},
+                **columns,
             }
-            yield about | found | answered(engine, completion)
 
     # The counters are filled while the rows are drained, and read after.
-    notes = {"states": states, "verdicts": positions}
+    notes = {"states": states, "verdicts": letters}
     return Rows.stream(COMPARISONS, rows(), drops=drops, notes=notes)
 
 
 def _prompts(candidates: Candidates) -> Iterator[list[dict[str, Any]]]:
     """The answers of each prompt; a version's rows are in order, rows in memory may not be."""
-    with database.connect() as connection:
-        candidates.view(connection, "candidates")
+    with database.viewing(candidates=candidates) as connection:
         query = "FROM candidates ORDER BY prompt_id, sample, candidate_id"
         rows = database.dicts(connection, query)
         for _, answers in groupby(rows, key=lambda row: row["prompt_id"]):
@@ -118,11 +91,14 @@ def _side(side: str, answer: Mapping[str, Any]) -> dict[str, Any]:
         f"{side}_id": answer["candidate_id"],
         f"{side}_model": answer["model"] or answer["source"],
         f"{side}_length": len(answer["response"]),
+        f"{side}_response": answer["response"],
     }
 
 
 class Rate(Config):
     """What becomes of wins."""
+
+    rows_at_most = "candidates"
 
     by: Literal["wins", "elo"] = Field(
         "wins",
@@ -130,10 +106,6 @@ class Rate(Config):
         "one (SPPO). elo: its chance against an average answer of the prompt, by Elo, wins in the "
         "position that wins less often weighing more (Meta-Rewarding).",
     )
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most a score for each candidate."""
-        return Expected(rows.get("candidates"))
 
 
 def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scores:
@@ -150,9 +122,7 @@ def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scor
     notes: dict[str, Any] = {}
 
     def rows() -> Iterator[dict[str, Any]]:
-        with database.connect() as connection:
-            candidates.view(connection, "candidates")
-            comparisons.view(connection, "comparisons")
+        with database.viewing(candidates=candidates, comparisons=comparisons) as connection:
             judges = connection.sql("SELECT DISTINCT model, template FROM comparisons").fetchall()
             if len(judges) > 1:
                 raise DataError(
@@ -204,11 +174,11 @@ _POSITIONS: Final = """
 
 def _weights(wins: list[tuple[str, int]]) -> dict[str, float]:
     """A win in a position weighs as much as the other position wins, twice its share."""
-    found = Counter(dict(wins))
-    total = found.total()
+    counts = Counter(dict(wins))
+    total = counts.total()
     if not total:
         return {}
-    return {"first": 2 * found["second"] / total, "second": 2 * found["first"] / total}
+    return {"first": 2 * counts["second"] / total, "second": 2 * counts["first"] / total}
 
 
 def _scores(
@@ -220,14 +190,14 @@ def _scores(
     wins = np.zeros((len(ids), len(ids)))
     decided: Counter[str] = Counter()
     for game in games:
-        one, two = place[game["first_id"]], place[game["second_id"]]
-        if game["winner"] is not None:
-            decided.update([game["first_id"], game["second_id"]])
+        if game["winner"] is None:
+            continue
+        first, second = place[game["first_id"]], place[game["second_id"]]
+        decided.update([game["first_id"], game["second_id"]])
         if game["winner"] == "tie":
-            wins[one, two] += 0.5
-            wins[two, one] += 0.5
-        elif game["winner"] is not None:
-            pair = (one, two) if game["winner"] == "first" else (two, one)
+            wins[[first, second], [second, first]] += 0.5
+        else:
+            pair = (first, second) if game["winner"] == "first" else (second, first)
             wins[pair] += weights[game["position"]]
     played = wins.sum(0) + wins.sum(1)
     shares = elo(wins) if config.by == "elo" else wins.sum(1) / np.maximum(played, 1e-12)

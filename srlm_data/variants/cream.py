@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected
+from srlm_data.core.config import Config
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import user
@@ -36,13 +36,11 @@ _SCORE: Final = re.compile(r"score\W*?:\W*?(?P<space>\s*)\d[\d.]*(?!.*score\W*?:
 class ExpectedScores(JudgePrompt):
     """How the judgments were asked for."""
 
+    rows_at_most = "candidates"
+
     def packages(self) -> dict[str, str]:
         """Return what the model is read with."""
         return {"torch": "transformers", "transformers": "transformers"}
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most a score for each candidate."""
-        return Expected(rows.get("candidates"))
 
 
 def expected_scores(
@@ -69,9 +67,7 @@ def expected_scores(
 
     def rows() -> Iterator[dict[str, Any]]:
         shift, count, scored = 0.0, 0, 0
-        with database.connect() as connection:
-            candidates.view(connection, "candidates")
-            judgments.view(connection, "judgments")
+        with database.viewing(candidates=candidates, judgments=judgments) as connection:
             judges = connection.sql("SELECT DISTINCT model, template FROM judgments").fetchall()
             if judges != [(digest, row_id(config.template.text))]:
                 raise DataError(
@@ -115,11 +111,7 @@ _JUDGED: Final = """
 
 
 def _points(connection: duckdb.DuckDBPyConnection) -> range:
-    """The scores that the judge may give.
-
-    Raises:
-        DataError: they are no whole points, or not those of one scale.
-    """
+    """The scores that the judge may give."""
     scales = connection.sql("SELECT DISTINCT scale_low, scale_high FROM judgments").fetchall()
     [(fractions,)] = connection.sql(
         "SELECT count(*) FROM judgments WHERE score <> floor(score)"
@@ -165,13 +157,11 @@ def _begun(
 class IntrinsicRewards(Config):
     """A model's own preference is its reward; there is nothing to set."""
 
+    rows_at_most = "candidates"
+
     def packages(self) -> dict[str, str]:
         """Return what the model is read with."""
         return {"torch": "transformers", "transformers": "transformers"}
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """A score for each candidate."""
-        return Expected(rows.get("candidates"))
 
 
 def intrinsic_rewards(
@@ -187,14 +177,14 @@ def intrinsic_rewards(
     mean place. The reward and both log-probabilities are the ``details``.
     """
     digest, reference = (rows.table()["model"][0].as_py() for rows in (model, base))
-    now, before = (_log_probabilities(one, workshop, candidates) for one in (model, base))
+    now, before = (_log_probabilities(each, workshop, candidates) for each in (model, base))
 
     def rows() -> Iterator[dict[str, Any]]:
         read = zip(_in_order(candidates), now, before, strict=True)
-        for prompt, group in groupby(read, key=lambda one: one[0]["prompt_id"]):
+        for prompt, group in groupby(read, key=lambda each: each[0]["prompt_id"]):
             answers = [(row["candidate_id"], round(p - q, 6), p, q) for row, p, q in group]
             for identity, reward, p, q in answers:
-                others = [other for one, other, _, _ in answers if one != identity]
+                others = [other for each, other, _, _ in answers if each != identity]
                 below = sum((other < reward) + (other == reward) / 2 for other in others)
                 details = {"reward": reward, "model": round(p, 6), "base": round(q, 6)}
                 yield {
@@ -221,8 +211,7 @@ def _log_probabilities(models: Models, workshop: Workshop, candidates: Candidate
 
 def _in_order(candidates: Candidates) -> Iterator[dict[str, Any]]:
     """The answers prompt by prompt: a version's rows are so, rows in memory may not be."""
-    with database.connect() as connection:
-        candidates.view(connection, "candidates")
+    with database.viewing(candidates=candidates) as connection:
         yield from database.dicts(
             connection,
             "SELECT candidate_id, prompt_id, prompt, response FROM candidates "
@@ -233,18 +222,12 @@ def _in_order(candidates: Candidates) -> Iterator[dict[str, Any]]:
 class SmoothLabels(Config):
     """How consistent two judges must be is measured; which pairs turn round, the seed decides."""
 
+    rows_at_most = "pairs"
     seed: int = Field(0, ge=0, description="Seed of the choice of the pairs that are turned round.")
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """As many pairs as there were."""
-        return Expected(rows.get("pairs"))
 
 
 def smooth_labels(
-    config: SmoothLabels,
-    pairs: Pairs,
-    judgments: Judgments | Scores,
-    previous: Judgments | Scores,
+    config: SmoothLabels, pairs: Pairs, judgments: Judgments | Scores, previous: Judgments | Scores
 ) -> Pairs:
     """Turn a share of the pairs round, the larger the less two models' rankings agree.
 

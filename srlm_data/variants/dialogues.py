@@ -8,14 +8,14 @@ Assistant's trees are a ready source: below each reply people went on to ask.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected
+from srlm_data.core.config import Config
 from srlm_data.core.ids import prompt_id, row_id
 from srlm_data.core.rows import Candidates, Drops, Messages, Rows
 from srlm_data.core.schema import CANDIDATES
@@ -24,6 +24,7 @@ from srlm_data.core.schema import CANDIDATES
 class SelectDialogues(Config):
     """Which conversations are taken; flags must hold for each of their messages."""
 
+    rows_at_most = "messages"
     lang: str | None = Field("en", description="Language of every message; null takes any.")
     review: Literal["passed", "any"] = Field(
         "passed", description="What human review must have said of every message."
@@ -39,10 +40,6 @@ class SelectDialogues(Config):
         0.25, ge=0, le=1, description="About which share of the prompts is held out to evaluate."
     )
     seed: int = Field(0, ge=0, description="Seed of the split.")
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most every message."""
-        return Expected(rows.get("messages"))
 
 
 def select_dialogues(config: SelectDialogues, messages: Messages) -> Candidates:
@@ -60,8 +57,7 @@ def select_dialogues(config: SelectDialogues, messages: Messages) -> Candidates:
     drops = Drops()
 
     def rows() -> Iterator[dict[str, Any]]:
-        with database.connect() as connection:
-            messages.view(connection, "messages")
+        with database.viewing(messages=messages) as connection:
             connection.execute(
                 _FOUND,
                 {

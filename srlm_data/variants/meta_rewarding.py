@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from srlm_data.core import database
-from srlm_data.core.config import Config, Expected
+from srlm_data.core.config import Config
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import prompt_id, row_id
 from srlm_data.core.messages import assistant, render, user
@@ -26,11 +26,8 @@ from srlm_data.steps.verdicts import ComparisonTemplate
 class SelectUncertain(JudgePrompt):
     """Which judgments are taken, and the prompt that they were made with."""
 
+    rows_at_most = "judgments"
     seed: int = Field(0, ge=0, description="Seed of the choice among equally disputed answers.")
-
-    def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """At most every judgment."""
-        return Expected(rows.get("judgments"))
 
 
 def select_uncertain(
@@ -53,8 +50,8 @@ def select_uncertain(
             connection.execute("SET VARIABLE seed = ?", [config.seed])
             candidates.view(connection, "candidates")
             judgments.view(connection, "judgments")
-            found = connection.sql("SELECT DISTINCT template FROM judgments").fetchall()
-            if any(template != row_id(config.template.text) for (template,) in found):
+            templates = connection.sql("SELECT DISTINCT template FROM judgments").fetchall()
+            if any(template != row_id(config.template.text) for (template,) in templates):
                 raise DataError(
                     f"select_uncertain: the judgments were not made with '{config.template.name}'. "
                     "Name the template of the judge step here too."
@@ -134,9 +131,7 @@ def meta_judge_examples(config: MetaJudgeExamples, eft: Examples, judgments: Jud
     drops = Drops()
 
     def rows() -> Iterator[dict[str, Any]]:
-        with database.connect() as connection:
-            eft.view(connection, "eft")
-            judgments.view(connection, "judgments")
+        with database.viewing(eft=eft, judgments=judgments) as connection:
             alone = f"""
                 SELECT source_id AS id, 'no_other_score' AS reason, better AS judgment
                 FROM ({_RIVALS}) WHERE worse IS NULL

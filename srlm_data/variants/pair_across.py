@@ -25,9 +25,7 @@ class PairAcross(Reasoning):
     """Which answers of the two sides meet."""
 
     min_margin: float = Field(
-        0,
-        ge=0,
-        description="Least difference of the two scores, where there are any.",
+        0, ge=0, description="Least difference of the two scores, where there are any."
     )
     seed: int = Field(0, ge=0, description="Seed of the choice among equally good or bad answers.")
 

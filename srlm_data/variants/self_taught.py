@@ -49,10 +49,6 @@ def rewrite_prompts(
     ``source_ids`` of a row has the id of the prompt that it was made from.
 
     Drops: ``error``, ``empty``, ``cut_off``, ``unchanged``, ``duplicate`` (of an earlier one).
-
-    Raises:
-        DataError: ``model`` is not the model that the engine has loaded.
-        EngineError: the engine cannot go on.
     """
     sampling = config.sampling()
     drops = Drops()
@@ -67,7 +63,7 @@ def rewrite_prompts(
         seen: set[str] = set()
         answers = list(ask(engine, model, asked(), total=prompts.count()))
         # In an order of their own: which of two equal ones is kept must not hang on timing.
-        for prompt, completion in sorted(answers, key=lambda one: str(one[0]["prompt_id"])):
+        for prompt, completion in sorted(answers, key=lambda answer: str(answer[0]["prompt_id"])):
             line, _, rest = completion.text.strip().partition("\n")
             text = _MARK.sub("", line, count=1).strip()
             new = user(text)

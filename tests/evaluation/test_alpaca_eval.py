@@ -79,7 +79,7 @@ def test_the_length_controlled_win_rate_is_given_where_the_file_has_it(tmp_path)
         ("annotations.json", "[{", "annotations.json: it is not JSON"),
         ("annotations.json", "{}", "a list of objects is wanted"),
         ("annotations.json", "[]", "a list of objects is wanted"),
-        ("model_outputs.json", '[{"instruction": "i0"}]', r"entry 1 has no \['output', 'gen"),
+        ("model_outputs.json", '[{"instruction": "i0"}]', "entry 1 has 'output': Field required"),
         ("model_outputs.json", '[{"instruction": "i0", "output": "x", "generator": "theirs"}]',
          "the annotations are of 'ours', the outputs of 'theirs'"),
         ("model_outputs.json", '[{"instruction": "i9", "output": "x", "generator": "ours"}]',
@@ -120,7 +120,7 @@ def test_an_output_that_is_no_text_is_named(tmp_path, key, value):
     write(tmp_path, [2, 1])
     change(tmp_path / "model_outputs.json", 1, key, value)
     with pytest.raises(
-        DataError, match=rf"model_outputs.json: entry 2 has '{key}' .* a text is wa"
+        DataError, match=rf"model_outputs.json: entry 2 has '{key}' .* valid string"
     ):
         read(tmp_path)
 

@@ -9,7 +9,7 @@ from builders import judged_answers
 from checkout import Cli, Path
 from srlm_data.core.errors import DataError
 from srlm_data.steps import pairing
-from srlm_data.steps.pairs import Pair, pair
+from srlm_data.steps.pairs import Pair, pair, pair_by_rule
 
 CHANCE = random.Random(7)
 MANY = {
@@ -37,9 +37,8 @@ def means(scores):
 
 def test_the_file_of_the_papers_rule_gives_the_rows_of_the_step():
     given = judged_answers(MANY)
-    settings = {"seed": 3, "min_margin": 1, "max_spread": None, "settings": {}, "reasoning": Pair()}
-    by_file = pairing.pair_by(Pair().rule, *given, **settings)
-    step = pair(Pair(min_margin=1, seed=3), *given)
+    config = Pair(min_margin=1, seed=3)
+    by_file, step = pair_by_rule(config, *given), pair(config, *given)
     assert by_file.table() == step.table()
     assert by_file.drops == step.drops
     assert by_file.notes.items() >= step.notes.items()

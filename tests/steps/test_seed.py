@@ -222,7 +222,7 @@ def test_a_hub_dataset_is_loaded_at_its_commit(monkeypatch):
 
 def test_without_datasets_a_hub_dataset_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-    with pytest.raises(MissingError, match=r"srlm-data\[hub\]"):
+    with pytest.raises(MissingError, match=r"\[hub\]"):
         read_messages(ReadMessages(hub="a/b", commit="0" * 40)).table()
 
 

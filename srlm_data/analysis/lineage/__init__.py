@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 
-from srlm_data.analysis.lineage._lookup import Found, Lookup
+from srlm_data.analysis.lineage._lookup import Lookup, StoredRow
 from srlm_data.analysis.lineage._references import REFERENCES, Reference
 from srlm_data.analysis.lineage._text import mermaid, tree_lines
 from srlm_data.analysis.lineage.gist import gist
@@ -32,19 +32,12 @@ _ABSENT: Final = "not in this store"
 
 @dataclass(frozen=True)
 class Node:
-    """A row, or a version.
+    """A row, or a version."""
 
-    Attributes:
-        type: dataset type of the row; ``version`` for a version.
-        id: of the row; ``name@version`` for a version.
-        where: the version that holds the row; None where no version does.
-        text: what it says, in one line.
-    """
-
-    type: str
-    id: str
-    where: str | None
-    text: str
+    type: str  # dataset type of the row; ``version`` for a version
+    id: str  # of the row; ``name@version`` for a version
+    where: str | None  # the version that holds the row; None where no version does
+    text: str  # what it says, in one line
 
 
 @dataclass(frozen=True)
@@ -58,16 +51,12 @@ class Edge:
 
 @dataclass
 class Lineage:
-    """A graph, its first node the one that was asked for.
+    """A graph, its first node the one that was asked for."""
 
-    Attributes:
-        down: whether edges lead from a row to what came of it, not to what it came from.
-        hidden: place of a node -> role -> how many more there are than edges of that role.
-    """
-
-    down: bool
+    down: bool  # whether edges lead from a row to what came of it, not to what it came from
     nodes: list[Node] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
+    # place of a node -> role -> how many more there are than edges of that role
     hidden: dict[int, dict[str, int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -84,29 +73,21 @@ class Lineage:
 def lineage(store: Store, what: str, *, down: bool = False, limit: int = 10) -> Lineage:
     """The lineage of a row (by its id or the beginning of it), of a model, or of a version.
 
-    Args:
-        store: where to look.
-        what: an id, or ``recipe.name`` with or without ``@version``.
-        down: what came of it, instead of what it came from.
-        limit: how many rows to follow that came of one; the rest is counted.
-
-    Raises:
-        StoreError: there is no such row or version.
-        DataError: several ids begin so.
+    With ``down``, ``limit`` rows are followed of those that came of one; the rest is counted.
     """
     with contextlib.closing(Lookup(store)) as lookup:
         walk = _Walk(store, lookup, down, limit)
         if what.partition("@")[0] in {folder.name for folder in store.folders()}:
             walk.version(store.resolve(what))
         else:
-            walk.row(_one(lookup, store, what))
+            walk.row(_find(lookup, store, what))
         return walk.graph
 
 
-def _one(lookup: Lookup, store: Store, what: str) -> Found:
-    found = lookup.by_prefix(what) if is_text(what) else []
-    whole = [one for one in found if one.id == what]
-    ids = {(one.type, one.id) for one in whole or found}
+def _find(lookup: Lookup, store: Store, what: str) -> StoredRow:
+    rows = lookup.by_prefix(what) if is_text(what) else []
+    rows = [row for row in rows if row.id == what] or rows
+    ids = {(row.type, row.id) for row in rows}
     if not ids and "." in what:
         store.resolve(what)  # says which dataset is near
     if not ids:
@@ -115,9 +96,9 @@ def _one(lookup: Lookup, store: Store, what: str) -> Found:
             "'srlm-data show iter1.pairs' shows ids; a version is named recipe.name@version."
         )
     if len(ids) > 1:
-        several = ", ".join(f"{one} ({dataset_type})" for dataset_type, one in sorted(ids)[:4])
+        several = ", ".join(f"{name} ({dataset_type})" for dataset_type, name in sorted(ids)[:4])
         raise DataError(f"{what}: several ids begin so, found {several}. Give more digits.")
-    return (whole or found)[0]
+    return rows[0]
 
 
 class _Walk:
@@ -132,13 +113,13 @@ class _Walk:
         self._joined: set[tuple[int, int]] = set()
         self._versions = Graph(store, lookup.manifests)
 
-    def row(self, found: Found) -> None:
+    def row(self, row: StoredRow) -> None:
         """Add everything that a row leads to."""
         if not self.graph.down:
-            ancestors = self._versions.ancestors(found.manifest)
-            self._lookup.prefer([found.manifest.ref, *(one.ref for one in ancestors)])
-        self._place(_node(found))
-        generation = [found]
+            ancestors = self._versions.ancestors(row.manifest)
+            self._lookup.prefer([row.manifest.ref, *(ancestor.ref for ancestor in ancestors)])
+        self._place(_node(row))
+        generation = [row]
         while generation:
             # Drained at once: what a generation leads to is the next one.
             generation = list(
@@ -150,14 +131,14 @@ class _Walk:
         self._place(_version_node(manifest))
         waiting = deque([manifest])
         while waiting:
-            one = waiting.popleft()
-            source = self._place(_version_node(one))
+            version = waiting.popleft()
+            source = self._place(_version_node(version))
             if self.graph.down:
-                for role, child in self._versions.children(one):
+                for role, child in self._versions.children(version):
                     if self._join(source, role, _version_node(child)):
                         waiting.append(child)
             else:
-                for parent in self._versions.parents(one):
+                for parent in self._versions.parents(version):
                     new = self._join(source, parent.parameter, _parent_node(parent))
                     if new and parent.manifest:
                         waiting.append(parent.manifest)
@@ -181,87 +162,86 @@ class _Walk:
 
     # Up --------------------------------------------------------------------------------------
 
-    def _parents(self, generation: Sequence[Found]) -> Iterator[Found]:
+    def _parents(self, generation: Sequence[StoredRow]) -> Iterator[StoredRow]:
         known = self._named_by(generation)
         judged = self._evidence(generation)
-        for one in generation:
-            source = self._places[one.type, one.id]
-            for reference in REFERENCES[one.type]:
-                for named in _ids(one, reference):
-                    found = [
-                        known[target][named]
-                        for target in reference.targets
-                        if named in known[target]
-                    ]
-                    if not found:
-                        self._join(source, reference.up, _absent(reference, named, one))
-                    elif self._join(source, reference.up, _node(found[0])) and (
+        for row in generation:
+            source = self._places[row.type, row.id]
+            for reference in REFERENCES[row.type]:
+                for named in _ids(row, reference):
+                    parents = (known[target].get(named) for target in reference.targets)
+                    parent = next(filter(None, parents), None)
+                    if parent is None:
+                        self._join(source, reference.up, _absent(reference, named, row))
+                    elif self._join(source, reference.up, _node(parent)) and (
                         # Made prompts were written after made prompts: followed, that is all.
-                        not one.type == found[0].type == "prompts"
+                        not row.type == parent.type == "prompts"
                     ):
-                        yield found[0]
-            for judgment in judged.get(one.id, ()):
+                        yield parent
+            for judgment in judged.get(row.id, ()):
                 if self._join(source, "scored by", _node(judgment)):
                     yield judgment
-            self._training_data(one)
+            self._training_data(row)
 
-    def _named_by(self, generation: Sequence[Found]) -> dict[tuple[str, str], dict[str, Found]]:
+    def _named_by(
+        self, generation: Sequence[StoredRow]
+    ) -> dict[tuple[str, str], dict[str, StoredRow]]:
         """Dataset type and column -> id -> the row, of all that a generation names."""
         wanted: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for one in generation:
-            for reference in REFERENCES[one.type]:
+        for row in generation:
+            for reference in REFERENCES[row.type]:
                 for target in reference.targets:
-                    wanted[target].update(_ids(one, reference))
+                    wanted[target].update(_ids(row, reference))
         return {
-            target: {one.key: one for one in self._lookup.by(*target, ids)}
+            target: {row.key: row for row in self._lookup.by(*target, ids)}
             for target, ids in wanted.items()
         }
 
-    def _training_data(self, one: Found) -> None:
-        for parent in self._versions.parents(one.manifest) if one.type == "models" else ():
+    def _training_data(self, row: StoredRow) -> None:
+        for parent in self._versions.parents(row.manifest) if row.type == "models" else ():
             if parent.manifest is None or parent.manifest.type != "models":
-                place = self._places[one.type, one.id]
+                place = self._places[row.type, row.id]
                 self._join(place, f"read {parent.parameter}", _parent_node(parent))
 
-    def _evidence(self, generation: Sequence[Found]) -> dict[str, list[Found]]:
+    def _evidence(self, generation: Sequence[StoredRow]) -> dict[str, list[StoredRow]]:
         """Candidate -> its judgments or scores, where the walk began at their pair."""
         root = self.graph.nodes[0]
-        answers = [one.id for one in generation if one.type == "candidates"]
+        answers = [row.id for row in generation if row.type == "candidates"]
         if root.type != "pairs" or not answers:
             return {}
         name, _, version = str(root.where).partition("@")
         pairs = self._store.manifest(name, version)
-        read = {one.ref for one in self._versions.parents(pairs)}
-        judged: dict[str, list[Found]] = {}
+        read = {row.ref for row in self._versions.parents(pairs)}
+        judged: dict[str, list[StoredRow]] = {}
         for dataset_type in ("judgments", "scores"):
-            for one in self._lookup.by(dataset_type, "candidate_id", answers):
-                if one.manifest.ref in read:
-                    judged.setdefault(one.key, []).append(one)
+            for row in self._lookup.by(dataset_type, "candidate_id", answers):
+                if row.manifest.ref in read:
+                    judged.setdefault(row.key, []).append(row)
         return judged
 
     # Down ------------------------------------------------------------------------------------
 
-    def _children(self, generation: Sequence[Found]) -> Iterator[Found]:
+    def _children(self, generation: Sequence[StoredRow]) -> Iterator[StoredRow]:
         for dataset_type, references in REFERENCES.items():
             for reference in references:
                 if reference.down is not None:
                     yield from self._named_in(generation, dataset_type, reference, reference.down)
         yield from self._trained(generation)
-        for one in (one for one in generation if one.type == "models"):
-            for role, reader in self._versions.children(one.manifest):
+        for row in (row for row in generation if row.type == "models"):
+            for role, reader in self._versions.children(row.manifest):
                 if reader.type != "models":
-                    source = self._places[one.type, one.id]
+                    source = self._places[row.type, row.id]
                     self._join(source, f"{role} of", _version_node(reader))
 
     def _named_in(
-        self, generation: Sequence[Found], dataset_type: str, reference: Reference, role: str
-    ) -> Iterator[Found]:
+        self, generation: Sequence[StoredRow], dataset_type: str, reference: Reference, role: str
+    ) -> Iterator[StoredRow]:
         """The rows of a dataset type that name a row of the generation."""
         named = {
-            one.row[column]: one
-            for one in generation
+            row.values[column]: row
+            for row in generation
             for target, column in reference.targets
-            if one.type == target
+            if row.type == target
         }
         for child in self._lookup.by(dataset_type, reference.column, named, self._limit):
             parent = named[child.key]
@@ -271,26 +251,27 @@ class _Walk:
             if self._join(source, role, _node(child)):
                 yield child
 
-    def _trained(self, generation: Sequence[Found]) -> Iterator[Found]:
+    def _trained(self, generation: Sequence[StoredRow]) -> Iterator[StoredRow]:
         """The models that were trained on a version which holds the row."""
         for dataset_type in ("examples", "pairs"):
-            rows = [one.id for one in generation if one.type == dataset_type]
-            for one, manifests in self._lookup.holding(dataset_type, rows).items():
+            rows = [row.id for row in generation if row.type == dataset_type]
+            for identity, manifests in self._lookup.holding(dataset_type, rows).items():
                 readers = {r.ref: r for m in manifests for _, r in self._versions.children(m)}
                 for reader in readers.values():
                     for model in self._lookup.rows(reader) if reader.type == "models" else ():
-                        if self._join(self._places[dataset_type, one], "trained", _node(model)):
+                        place = self._places[dataset_type, identity]
+                        if self._join(place, "trained", _node(model)):
                             yield model
 
 
-def _ids(found: Found, reference: Reference) -> list[str]:
-    value = found.row[reference.column]
+def _ids(row: StoredRow, reference: Reference) -> list[str]:
+    value = row.values[reference.column]
     ids = value if isinstance(value, list) else [value]
-    return [one for one in ids if one is not None]
+    return [identity for identity in ids if identity is not None]
 
 
-def _node(found: Found) -> Node:
-    return Node(found.type, found.id, found.manifest.ref, gist(found.type, found.row))
+def _node(row: StoredRow) -> Node:
+    return Node(row.type, row.id, row.manifest.ref, gist(row.type, row.values))
 
 
 def _version_node(manifest: Manifest) -> Node:
@@ -303,8 +284,8 @@ def _parent_node(parent: Parent) -> Node:
     return _version_node(parent.manifest)
 
 
-def _absent(reference: Reference, named: str, child: Found) -> Node:
+def _absent(reference: Reference, named: str, child: StoredRow) -> Node:
     """A parent that no version holds; a prompt's text is in what answers it all the same."""
     dataset_type = reference.targets[0][0]
-    text = gist("prompts", child.row) if dataset_type == "prompts" else _ABSENT
+    text = gist("prompts", child.values) if dataset_type == "prompts" else _ABSENT
     return Node(dataset_type, named, None, text)

@@ -6,6 +6,7 @@ version that is preferred. A batch of ids is one query over the Parquet files of
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,30 +15,25 @@ import duckdb
 
 from srlm_data.analysis._views import quoted
 from srlm_data.core import database
-from srlm_data.core.errors import StoreError
+from srlm_data.core.errors import StoreError, first_line
 from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.store import Manifest, Store
 
 
 @dataclass(frozen=True)
-class Found:
-    """A row, the version that it was found in, and by what.
-
-    Attributes:
-        key: which of the ids asked for led to it.
-        total: how many rows that id led to; more than were returned, where there was a limit.
-    """
+class StoredRow:
+    """A row, the version that it was found in, and by what."""
 
     type: str
-    row: dict[str, Any]
+    values: dict[str, Any]
     manifest: Manifest
-    key: str
-    total: int
+    key: str  # which of the ids asked for led to it
+    total: int  # how many rows that id led to; more than were returned, where there was a limit
 
     @property
     def id(self) -> str:
         """The row's own id."""
-        return str(self.row[DATASET_TYPES[self.type].id])
+        return str(self.values[DATASET_TYPES[self.type].id])
 
 
 class Lookup:
@@ -55,14 +51,14 @@ class Lookup:
     def prefer(self, refs: Sequence[str]) -> None:
         """Tell rows of these versions first, in this order."""
         order = {ref: place for place, ref in enumerate(refs)}
-        self.manifests.sort(key=lambda one: order.get(one.ref, len(order)))
+        self.manifests.sort(key=lambda version: order.get(version.ref, len(order)))
 
-    def by_prefix(self, text: str) -> list[Found]:
+    def by_prefix(self, text: str) -> list[StoredRow]:
         """Every row whose id begins so, of every type; two of a type are enough to know."""
         return [
-            found
+            row
             for dataset_type in DATASET_TYPES.values()
-            for found in self._ask(
+            for row in self._ask(
                 dataset_type.name,
                 f"[{quoted(text)}]",
                 f'starts_with("{dataset_type.id}", {quoted(text)})',
@@ -72,9 +68,9 @@ class Lookup:
 
     def by(
         self, dataset_type: str, column: str, ids: Iterable[str], limit: int | None = None
-    ) -> list[Found]:
+    ) -> list[StoredRow]:
         """Rows that have one of ``ids`` in a column (or in its list), ``limit`` of each id."""
-        wanted = ", ".join(quoted(one) for one in sorted(set(ids)))
+        wanted = ", ".join(map(quoted, sorted(set(ids))))
         if not wanted:
             return []
         if column == "source_ids":
@@ -84,7 +80,7 @@ class Lookup:
 
     def holding(self, dataset_type: str, ids: Iterable[str]) -> dict[str, list[Manifest]]:
         """Id -> every version that holds the row."""
-        wanted = ", ".join(quoted(one) for one in sorted(set(ids)))
+        wanted = ", ".join(map(quoted, sorted(set(ids))))
         files = self._files(dataset_type)
         if not wanted or not files:
             return {}
@@ -94,14 +90,14 @@ class Lookup:
             f'WHERE "{column}" IN ({wanted})'
         ).fetchall()
         holding: dict[str, list[Manifest]] = {}
-        for one, file in answer:
-            holding.setdefault(one, []).append(files[file])
+        for identity, file in answer:
+            holding.setdefault(identity, []).append(files[file])
         return holding
 
-    def rows(self, manifest: Manifest) -> list[Found]:
+    def rows(self, manifest: Manifest) -> list[StoredRow]:
         """All rows of a version, for those that have few."""
         return [
-            Found(manifest.type, row, manifest, row[DATASET_TYPES[manifest.type].id], 1)
+            StoredRow(manifest.type, row, manifest, row[DATASET_TYPES[manifest.type].id], 1)
             for row in self._store.rows(manifest).dicts()
         ]
 
@@ -113,33 +109,30 @@ class Lookup:
             for file in self._store.files(manifest)
         }
 
-    def _ask(self, dataset_type: str, keys: str, condition: str, limit: int | None) -> list[Found]:
+    def _ask(
+        self, dataset_type: str, keys: str, condition: str, limit: int | None
+    ) -> list[StoredRow]:
         files = self._files(dataset_type)
         if not files:
             return []
+        query = _FOUND.format(
+            rows=_read(list(files)),
+            order=", ".join(map(quoted, files)),
+            id=DATASET_TYPES[dataset_type].id,
+            keys=keys,
+            condition=condition,
+            limit="" if limit is None else f"QUALIFY place <= {limit}",
+        )
         try:
-            answer = (
-                self._connection.sql(
-                    _FOUND.format(
-                        rows=_read(list(files)),
-                        order=", ".join(map(quoted, files)),
-                        id=DATASET_TYPES[dataset_type].id,
-                        keys=keys,
-                        condition=condition,
-                        limit="" if limit is None else f"QUALIFY place <= {limit}",
-                    )
-                )
-                .to_arrow_table()
-                .to_pylist()
-            )
+            answer = list(database.dicts(self._connection, query))
         except duckdb.Error as error:
             raise StoreError(
-                f"{dataset_type}: a file cannot be read, found '{str(error).splitlines()[0]}'. "
+                f"{dataset_type}: a file cannot be read, found '{first_line(error)}'. "
                 "'srlm-data verify --quarantine' puts it aside; build again then."
             ) from None
         names = DATASET_TYPES[dataset_type].schema.names
         return [
-            Found(
+            StoredRow(
                 dataset_type,
                 {name: row.get(name) for name in names},
                 files[row["filename"]],
@@ -152,21 +145,18 @@ class Lookup:
 
 def _readable(store: Store) -> Iterable[Manifest]:
     """Every version that is whole; a damaged one hides no other."""
-    later = []
+    others = []
     for folder in store.folders():
-        name = folder.name
-        refs = store.refs(name)
-        for version in store.versions(name):
-            try:
-                manifest = store.manifest(name, version)
+        latest = store.refs(folder.name).get("latest")
+        for version in store.versions(folder.name):
+            with contextlib.suppress(StoreError):
+                manifest = store.manifest(folder.name, version)
                 store.rows(manifest)
-            except StoreError:
-                continue
-            if version == refs.get("latest"):
-                yield manifest
-            else:
-                later.append(manifest)
-    yield from later
+                if version != latest:
+                    others.append(manifest)
+                else:
+                    yield manifest
+    yield from others
 
 
 def _read(files: Sequence[str]) -> str:

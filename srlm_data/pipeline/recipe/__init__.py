@@ -49,9 +49,6 @@ def load(
         engine: a kind that replaces the recipes' own (``--engine``).
         replicas: how many copies of the model that engine runs (``--replicas``).
         seed: a number that replaces the recipes' own (``--seed``).
-
-    Raises:
-        RecipeError: with one sentence for every mistake in the file.
     """
     loader = Loader(steps, chosen(engine, replicas) if engine else None, seed)
     recipe = loader.load(path)
@@ -86,7 +83,7 @@ class Loader:
         """One recipe; those that it reads from come through here as well."""
         key = path.resolve()
         if key in self._open:
-            chain = " -> ".join(one.stem for one in [*self._open, key])
+            chain = " -> ".join(opened.stem for opened in [*self._open, key])
             raise RecipeError(
                 f"{path}: recipes read from each other in a circle, found {chain}. Cut one of them."
             )

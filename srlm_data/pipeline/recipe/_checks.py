@@ -40,11 +40,7 @@ class File:
         self._broken: set[str] = set()
 
     def recipe(self) -> Recipe:
-        """The recipe that the file holds.
-
-        Raises:
-            RecipeError: with one sentence for every mistake.
-        """
+        """The recipe that the file holds."""
         document, data = self._document, self._document.data
         name = document.path.stem
         if not _NAME.fullmatch(name):
@@ -74,7 +70,9 @@ class File:
         return Recipe(name, document.path, str(data.get("about", "")), self._datasets)
 
     def _problem(self, sentence: str, *where: str | int) -> None:
-        self._problems.append(f"{self._document.at(*where)}: {sentence}")
+        problem = f"{self._document.at(*where)}: {sentence}"
+        if problem not in self._problems:  # the engine of the whole recipe is checked by each step
+            self._problems.append(problem)
 
     def _dataset(self, recipe: str, short: str, body: Any) -> None:
         before = len(self._problems)
@@ -118,18 +116,16 @@ class File:
         if len(self._problems) > before or config is None or _unread(inputs):
             self._broken.add(short)
             return
+        line = self._document.at(*where)
         if not self._problems:
-            config = self._pinned(config, where)
+            try:
+                config = config.pinned(self._loader.pins)
+            except (HubError, MissingError) as error:
+                raise type(error)(f"{line}: {error}") from None
         makes = step.makes or _made_by(config, inputs)
+        name = f"{recipe}.{short}"
         self._datasets[short] = Dataset(
-            f"{recipe}.{short}",
-            step,
-            config,
-            makes,
-            inputs,
-            engine,
-            self._document.at(*where),
-            allow_empty=allow_empty,
+            name, step, config, makes, inputs, engine, line, allow_empty=allow_empty
         )
 
     def _renamed(self, body: dict[str, Any], where: tuple[str, str]) -> dict[str, Any]:
@@ -156,64 +152,53 @@ class File:
 
     # What a dataset reads ----------------------------------------------------------------------
 
-    def _input(self, short: str, step: Step, parameter: Parameter, given: Any) -> Any:
+    def _input(self, short: str, step: Step, parameter: Parameter, value: Any) -> Any:
         where = ("datasets", short, parameter.name)
-        if parameter.form != "one" and given in ([], {}):
+        if parameter.form != "one" and value in ([], {}):
             self._problem(f"'{parameter.name}' names no dataset. Name one at least.", *where)
             return None
-        if parameter.form == "list" and isinstance(given, list):
-            return [self._read(step, parameter, one, *where, i) for i, one in enumerate(given)]
-        if parameter.form == "mapping":
-            if isinstance(given, dict):
-                for name in given:
-                    if not _INPUT_NAME.fullmatch(name):
-                        self._problem(
-                            f"'{name}' cannot name an input. Use letters, digits and underscores.",
-                            *where,
-                            name,
-                        )
-                return {k: self._read(step, parameter, v, *where, k) for k, v in given.items()}
-            self._problem(f"'{parameter.name}' maps names to datasets, found {given!r}.", *where)
+        if parameter.form == "list" and isinstance(value, list):
+            return [self._read(step, parameter, name, *where, i) for i, name in enumerate(value)]
+        if parameter.form != "mapping":
+            dataset = self._read(step, parameter, value, *where)
+            return [dataset] if parameter.form == "list" else dataset
+        if not isinstance(value, dict):
+            self._problem(f"'{parameter.name}' maps names to datasets, found {value!r}.", *where)
             return {}
-        read = self._read(step, parameter, given, *where)
-        return [read] if parameter.form == "list" else read
+        for name in value:
+            if not _INPUT_NAME.fullmatch(name):
+                sentence = f"'{name}' cannot name an input. Use letters, digits and underscores."
+                self._problem(sentence, *where, name)
+        return {name: self._read(step, parameter, v, *where, name) for name, v in value.items()}
 
     def _read(
-        self, step: Step, parameter: Parameter, given: Any, *where: str | int
+        self, step: Step, parameter: Parameter, name: Any, *where: str | int
     ) -> Dataset | None:
-        if not isinstance(given, str):
-            self._problem(
-                f"'{parameter.name}' wants the name of a dataset, found {given!r}.", *where
-            )
+        if not isinstance(name, str):
+            sentence = f"'{parameter.name}' wants the name of a dataset, found {name!r}."
+            self._problem(sentence, *where)
             return None
-        found = self._elsewhere(given, *where) if "." in given else self._above(given, *where)
-        if found and parameter.types and found.makes not in parameter.types:
+        dataset = self._elsewhere(name, *where) if "." in name else self._above(name, *where)
+        if dataset and parameter.types and dataset.makes not in parameter.types:
             self._problem(
                 f"step '{step.name}' reads {parameter.wanted} as '{parameter.name}', found "
-                f"'{given}', which is {found.makes.name}. "
-                f"Name a dataset of {parameter.wanted}.",
+                f"'{name}', which is {dataset.makes.name}. Name a dataset of {parameter.wanted}.",
                 *where,
             )
-        return found
+        return dataset
 
-    def _above(self, given: str, *where: str | int) -> Dataset | None:
-        if given in self._datasets:
-            return self._datasets[given]
-        declared = self._document.data["datasets"]
-        if given in self._broken:
-            return None  # its own mistake is reported already
-        if given in declared:
-            self._problem(
-                f"'{given}' is not above this line. "
-                f"A recipe reads down the page: move '{given}' up.",
-                *where,
-            )
+    def _above(self, name: str, *where: str | int) -> Dataset | None:
+        if name in self._datasets or name in self._broken:  # whose mistake is reported already
+            return self._datasets.get(name)
+        if name in self._document.data["datasets"]:
+            sentence = f"'{name}' is not above this line. A recipe reads down the page: "
+            self._problem(f"{sentence}move '{name}' up.", *where)
         else:
-            self._problem(f"no dataset '{given}'.{did_you_mean(given, self._datasets)}", *where)
+            self._problem(f"no dataset '{name}'.{did_you_mean(name, self._datasets)}", *where)
         return None
 
-    def _elsewhere(self, given: str, *where: str | int) -> Dataset | None:
-        stem, _, short = given.partition(".")
+    def _elsewhere(self, name: str, *where: str | int) -> Dataset | None:
+        stem, _, short = name.partition(".")
         beside = {file.stem: file for file in self._document.path.parent.glob("*.yaml")}
         if stem not in beside:
             near = did_you_mean(stem, beside)
@@ -222,7 +207,7 @@ class File:
         try:
             other = self._loader.load(beside[stem])
         except RecipeError as error:
-            self._problems.extend(p for p in error.problems if p not in self._problems)
+            self._problems += [each for each in error.problems if each not in self._problems]
             return None
         if short not in other.datasets:
             self._problem(
@@ -234,9 +219,9 @@ class File:
     # What it is set to -------------------------------------------------------------------------
 
     def _config(self, step: Step, body: dict[str, Any], where: tuple[str, str]) -> Config | None:
-        given = {k: v for k, v in body.items() if k not in {*_KEYS, *step.parameters}}
+        settings = {k: v for k, v in body.items() if k not in {*_KEYS, *step.parameters}}
         fields = step.config.model_fields
-        for key in given.keys() - fields.keys():
+        for key in settings.keys() - fields.keys():
             known = [*fields, *step.parameters, *_KEYS]
             self._problem(
                 f"step '{step.name}' has no '{key}'.{did_you_mean(key, known)} "
@@ -244,8 +229,8 @@ class File:
                 *where,
                 key,
             )
-        given = {key: value for key, value in given.items() if key in fields}
-        for key, value in given.items():
+        settings = {key: value for key, value in settings.items() if key in fields}
+        for key, value in settings.items():
             if redacted(str(value)) != str(value):
                 self._problem(
                     f"'{key}' holds a key or a token, and settings are written into every version. "
@@ -255,23 +240,13 @@ class File:
                 )
         seed = self._document.data.get("seed") if self._loader.seed is None else self._loader.seed
         if "seed" in fields and seed is not None:
-            given.setdefault("seed", seed)
+            settings.setdefault("seed", seed)
+        base = self._document.path.parent
         try:
-            return step.config.model_validate(given, context={"base": self._document.path.parent})
+            return step.config.model_validate(settings, context={"base": base})
         except pydantic.ValidationError as error:
             self._invalid(error, *where)
             return None
-
-    def _pinned(self, config: Config, where: tuple[str, str]) -> Config:
-        """Return a config with the commits that names of the Hub mean.
-
-        Raises:
-            HubError, MissingError: one that moves cannot be looked up.
-        """
-        try:
-            return config.pinned(self._loader.pins)
-        except (HubError, MissingError) as error:
-            raise type(error)(f"{self._document.at(*where)}: {error}") from None
 
     def _engine(self, step: Step, body: dict[str, Any], where: tuple[str, str]) -> Any:
         if "engine" not in step.resources:
@@ -281,44 +256,36 @@ class File:
                 )
             return None
         at: tuple[str, ...] = (*where, "engine") if "engine" in body else ("engine",)
-        given = body.get("engine", self._document.data.get("engine", {"kind": "vllm"}))
+        settings = body.get("engine", self._document.data.get("engine", {"kind": "vllm"}))
         chosen = self._loader.engine
         if chosen:
-            kind = given.get("kind") if isinstance(given, dict) else None
-            said = chosen.model_dump(exclude_unset=True)
-            common = {key: given[key] for key in COMMON & given.keys()} if kind else {}
+            kind = settings.get("kind") if isinstance(settings, dict) else None
+            own = settings if kind else {}
+            common = {key: own[key] for key in COMMON & own.keys()}
             if kind == chosen.kind:
-                given = {**given, **said}
-            elif kind == "vllm" and chosen.kind == "ray":
-                # Each replica runs as the recipe says.
-                inner = {key: value for key, value in given.items() if key not in COMMON}
-                given = {**common, **said, "vllm": inner}
-            else:
-                given = {**common, **said}
-        before = len(self._problems)
+                common = own
+            elif kind == "vllm" and chosen.kind == "ray":  # each replica runs as the recipe says
+                common["vllm"] = {key: own[key] for key in own.keys() - COMMON}
+            settings = {**common, **chosen.model_dump(exclude_unset=True)}
         try:
-            return engine_settings(given)
+            return engine_settings(settings)
         except pydantic.ValidationError as error:
             self._invalid(error, *at)
         except LookupError as error:
             self._problem(error.args[0], *at, "kind")
-        # The engine of the whole recipe is checked by every step: say it once.
-        self._problems[before:] = [
-            p for p in self._problems[before:] if p not in self._problems[:before]
-        ]
         return None
 
     def _invalid(self, error: pydantic.ValidationError, *where: str | int) -> None:
-        for one in error.errors(include_url=False):
-            message = one["msg"].removeprefix("Value error, ").rstrip(".")
-            if not one["loc"]:  # about several fields at once: the message names them
+        for fault in error.errors(include_url=False):
+            message = fault["msg"].removeprefix("Value error, ").rstrip(".")
+            if not fault["loc"]:  # about several fields at once: the message names them
                 self._problem(f"{message}.", *where)
                 continue
-            name = ".".join(str(part) for part in one["loc"])
+            name = ".".join(map(str, fault["loc"]))
             # A key may have been put where none belongs, or into an address: it is not repeated.
-            untold = one["type"] == "missing" or "key" in name or "url" in name
-            found = "" if untold else f", found {one['input']!r:.80}"
-            self._problem(f"'{name}': {lower(message)}{found}.", *where, *one["loc"])
+            untold = fault["type"] == "missing" or "key" in name or "url" in name
+            value = "" if untold else f", found {fault['input']!r:.80}"
+            self._problem(f"'{name}': {lower(message)}{value}.", *where, *fault["loc"])
 
 
 def _unread(inputs: Mapping[str, Any]) -> bool:

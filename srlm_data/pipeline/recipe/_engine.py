@@ -11,19 +11,14 @@ from srlm_data.core.redaction import remember
 from srlm_data.engines.settings import ENGINES, EngineSettings, PluginEngine
 
 
-def engine_settings(given: Any) -> EngineSettings:
-    """The settings of an ``engine`` section.
-
-    Raises:
-        LookupError: there is no engine of its kind.
-        pydantic.ValidationError: its settings are not those of its kind.
-    """
-    kind = given.get("kind") if isinstance(given, dict) else None
-    if isinstance(given, dict):
-        remember(given)  # before a mistake in it is quoted
+def engine_settings(section: Any) -> EngineSettings:
+    """The settings of an ``engine`` section."""
+    kind = section.get("kind") if isinstance(section, dict) else None
+    if isinstance(section, dict):
+        remember(section)  # before a mistake in it is quoted
     if not isinstance(kind, str):
         raise LookupError(
-            f"an engine has a 'kind', found {given!r:.80}. Write 'engine: {{kind: vllm}}'."
+            f"an engine has a 'kind', found {section!r:.80}. Write 'engine: {{kind: vllm}}'."
         )
     settings = PluginEngine if ":" in kind else ENGINES.get(kind)
     if settings is None:
@@ -31,18 +26,17 @@ def engine_settings(given: Any) -> EngineSettings:
             f"unknown engine '{kind}'.{did_you_mean(kind, ENGINES)} The kinds are "
             f"{', '.join(ENGINES)}; an engine of your own is written my_module:my_engine."
         )
-    return settings.model_validate(given)
+    return settings.model_validate(section)
 
 
 def chosen(kind: str, replicas: int | None) -> EngineSettings:
     """The engine that the command line names, with its default settings."""
     try:
-        return engine_settings(
-            {"kind": kind} if replicas is None else {"kind": kind, "replicas": replicas}
-        )
+        own = {} if replicas is None else {"replicas": replicas}
+        return engine_settings({"kind": kind, **own})
     except pydantic.ValidationError as error:
-        said = lower(error.errors()[0]["msg"].removeprefix("Value error, "))
-        raise RecipeError(f"--engine: {said}, found '{kind}'. Name another one.") from None
+        fault = lower(error.errors()[0]["msg"].removeprefix("Value error, "))
+        raise RecipeError(f"--engine: {fault}, found '{kind}'. Name another one.") from None
     except LookupError as error:
         raise RecipeError(f"--engine: {error.args[0]}") from None
 

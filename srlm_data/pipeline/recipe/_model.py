@@ -17,26 +17,18 @@ Key = tuple[str, int | None]
 
 @dataclass(frozen=True)
 class Dataset:
-    """One dataset of a recipe.
+    """One dataset of a recipe."""
 
-    Attributes:
-        name: ``recipe.dataset``.
-        makes: the dataset type of its rows.
-        inputs: parameter -> what it reads: a dataset, a list of them, or a mapping of names.
-        line: ``file:line`` where it is declared.
-        limit: in a trial, how many prompts it is made of; None where it is whole.
-        allow_empty: whether it may have no rows although what it is made of has some.
-    """
-
-    name: str
+    name: str  # ``recipe.dataset``
     step: Step
     config: Config
-    makes: DatasetType
+    makes: DatasetType  # the dataset type of its rows
+    # parameter -> what it reads: a dataset, a list of them, or a mapping of names
     inputs: Mapping[str, Dataset | list[Dataset] | dict[str, Dataset]]
     engine: EngineSettings | None
-    line: str
-    limit: int | None = None
-    allow_empty: bool = False
+    line: str  # ``file:line`` where it is declared
+    limit: int | None = None  # in a trial, how many prompts it is made of; None where it is whole
+    allow_empty: bool = False  # whether it may have no rows although what it is made of has some
 
     @property
     def key(self) -> Key:
@@ -49,34 +41,26 @@ class Dataset:
             if isinstance(read, Dataset):
                 yield parameter, read
             elif isinstance(read, list):
-                yield from ((f"{parameter}[{i}]", one) for i, one in enumerate(read))
+                yield from ((f"{parameter}[{i}]", each) for i, each in enumerate(read))
             else:
-                yield from ((f"{parameter}.{name}", one) for name, one in read.items())
+                yield from ((f"{parameter}.{name}", each) for name, each in read.items())
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A checked recipe.
-
-    Attributes:
-        datasets: in the order of the file, by their short names.
-        notices: what its author should know before a build, a sentence each.
-        pins: moving names of the Hub -> the commits that they mean, for the lock file.
-    """
+    """A checked recipe."""
 
     name: str
     path: Path
     about: str
+    # in the order of the file, by their short names
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()  # what its author should know before a build, a sentence each
+    # moving names of the Hub -> the commits that they mean, for the lock file
     pins: Mapping[str, str] = field(default_factory=dict)
 
     def flow(self, only: Iterable[str] = ()) -> list[Dataset]:
-        """List what a build makes, parents first, those of other recipes too.
-
-        Args:
-            only: short names of datasets: these and what they read; all when empty.
-        """
+        """List what a build makes, parents first, those of other recipes too."""
         ordered: dict[Key, Dataset] = {}
 
         def visit(dataset: Dataset) -> None:

@@ -18,16 +18,11 @@ Where = tuple[str | int, ...]
 
 
 class Document:
-    """A YAML file.
-
-    Attributes:
-        data: what it holds, as dicts, lists and scalars.
-        path: where it was read from, as the user wrote it.
-    """
+    """A YAML file."""
 
     def __init__(self, path: Path, data: Any, lines: dict[Where, int]) -> None:
-        self.path = path
-        self.data = data
+        self.path = path  # as the user wrote it
+        self.data = data  # dicts, lists and scalars
         self._lines = lines
 
     def at(self, *where: str | int) -> str:
@@ -39,11 +34,7 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Read one YAML file of at most a megabyte.
-
-    Raises:
-        RecipeError: it is missing, empty, too large, not YAML, or repeats a key.
-    """
+    """Read one YAML file of at most a megabyte."""
     try:
         raw = filesystem.read_bytes(path)
     except FileNotFoundError:
@@ -51,8 +42,8 @@ def read(path: Path) -> Document:
             f"{path}: no such file. Name a recipe, such as recipes/iter1.yaml."
         ) from None
     except (OSError, ValueError) as error:
-        found = error.strerror if isinstance(error, OSError) else error
-        raise RecipeError(f"{path}: it cannot be read, found '{found}'. Name a file.") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecipeError(f"{path}: it cannot be read, found '{reason}'. Name a file.") from None
     if len(raw) > MAX_BYTES:
         raise RecipeError(f"{path}: a recipe has at most {MAX_BYTES:,} bytes. Move data to files.")
     lines: dict[Where, int] = {}

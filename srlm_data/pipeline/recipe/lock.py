@@ -26,14 +26,10 @@ def file_of(recipe: Path) -> Path:
 
 
 def read_pins(recipe: Path) -> dict[str, str]:
-    """Return the commits that moving names mean; none where there is no lock file.
-
-    Raises:
-        RecipeError: the lock file is not what a build writes.
-    """
+    """Return the commits that moving names mean; none where there is no lock file."""
     file = file_of(recipe)
     pins = _read(file).get(PINS, {})
-    if not isinstance(pins, dict) or not all(isinstance(one, str) for one in pins.values()):
+    if not isinstance(pins, dict) or not all(isinstance(commit, str) for commit in pins.values()):
         raise _damaged(file, f"'{PINS}' that are no names and commits")
     return pins
 
@@ -46,19 +42,11 @@ def write_pins(recipe: Path, name: str, pins: Mapping[str, str], store: Store) -
 
 
 def write(
-    recipe: Path,
-    name: str,
-    versions: Mapping[str, Manifest],
-    pins: Mapping[str, str],
-    store: Store,
+    recipe: Path, name: str, versions: Mapping[str, Manifest], pins: Mapping[str, str], store: Store
 ) -> None:
     """Write what a recipe was built to."""
     content: dict[str, Any] = {
-        dataset: {
-            "version": manifest.version,
-            "content": manifest.content,
-            "rows": manifest.rows,
-        }
+        dataset: {name: getattr(manifest, name) for name in ("version", "content", "rows")}
         for dataset, manifest in sorted(versions.items())
     }
     if pins:
@@ -93,8 +81,8 @@ def _holds(file: Path, data: bytes) -> bool:
     return file.is_file() and file.read_bytes() == data
 
 
-def _damaged(file: Path, found: str) -> RecipeError:
+def _damaged(file: Path, content: str) -> RecipeError:
     return RecipeError(
-        f"{file}: not what a build writes beside a recipe, found {found}. "
+        f"{file}: not what a build writes beside a recipe, found {content}. "
         "Delete it, or build the recipe again."
     )

@@ -64,26 +64,17 @@ class Head(NamedTuple):
 
 
 class Vocabulary:
-    """The words under which a number or a letter is a judgment's.
-
-    Args:
-        always: words that make a line a judgment's, whatever stands behind them.
-        before_value: words that do so only before a value that can be read.
-        neutral: further words that may stand beside them.
-        values: words that are values, and so never neutral.
-        begins: a pattern of how a value begins in a JSON object.
-        final: whether the words of totals count.
-    """
+    """The words under which a number or a letter is a judgment's."""
 
     def __init__(
         self,
-        always: Iterable[str],
-        before_value: Iterable[str] = (),
+        always: Iterable[str],  # make a line a judgment's, whatever stands behind them
+        before_value: Iterable[str] = (),  # do so only before a value that can be read
         *,
-        neutral: Iterable[str] = (),
-        values: Iterable[str] = (),
-        begins: str = r"\W*\d",
-        final: bool = True,
+        neutral: Iterable[str] = (),  # may stand beside them
+        values: Iterable[str] = (),  # are values, and so never neutral
+        begins: str = r"\W*\d",  # how a value begins in a JSON object
+        final: bool = True,  # whether the words of totals count
     ) -> None:
         self.always = frozenset(always)
         self.final = words("final") if final else frozenset()
@@ -347,14 +338,14 @@ def _leaves(pairs: Any) -> Iterator[tuple[int, str, Any]]:
 def find_bracketed(judgment: Judgment) -> Iterator[Place]:
     """The verdicts ``[[A]]``, ``[[A>B]]`` and ``[[C]]``, which need no word."""
     for number, line in enumerate(judgment.lines):
-        found = list(_BRACKETED.finditer(line.text)) if not line.introduced else []
+        verdicts = list(_BRACKETED.finditer(line.text)) if not line.introduced else []
         listed = {
             match
-            for pair in itertools.pairwise(found)
+            for pair in itertools.pairwise(verdicts)
             if _LISTED.fullmatch(line.text, pair[0].end(), pair[1].start())
             for match in pair
         }
-        for match in found:
+        for match in verdicts:
             if match in listed:
                 continue  # "[[A]], [[B]] or [[C]]" repeats the orders
             in_quotes = line.text.count('"', 0, match.start()) % 2 == 1
@@ -404,8 +395,8 @@ def decide(  # noqa: PLR0911 - one reason a line
     return (prose[-1], "a sentence") if prose else (None, "no line of a score")
 
 
-def _differ(one: Place, other: Place) -> bool:
-    return one.value.split()[:1] != other.value.split()[:1]
+def _differ(first: Place, second: Place) -> bool:
+    return first.value.split()[:1] != second.value.split()[:1]
 
 
 def _of_criterion(judgment: Judgment, place: Place) -> bool:

@@ -80,17 +80,17 @@ def split(text: str) -> Judgment:
 
 def _without_reasoning(text: str) -> tuple[str, bool]:
     """The text without what stands in marks of reasoning, and whether the last was left open."""
-    kept: list[str] = []
+    parts: list[str] = []
     at, opened = 0, False
     for mark in _MARK.finditer(text):
         if mark["ends"]:
             if not opened:
-                kept.clear()  # a lone end: all before was reasoning
+                parts.clear()  # a lone end: all before was reasoning
             at, opened = mark.end(), False
         elif not opened:
-            kept.append(text[at : mark.start()])
+            parts.append(text[at : mark.start()])
             opened = True
-    return ("", True) if opened else ("\n".join([*kept, text[at:]]), False)
+    return ("", True) if opened else ("\n".join([*parts, text[at:]]), False)
 
 
 def _without_blocks(text: str) -> str:
@@ -98,7 +98,7 @@ def _without_blocks(text: str) -> str:
 
     One that is never closed is the beginning of another turn.
     """
-    kept: list[str] = []
+    parts: list[str] = []
     at, opened = 0, ""
     scored = _SCORED.search(text)
     for tag in _BLOCK.finditer(text):
@@ -110,11 +110,11 @@ def _without_blocks(text: str) -> str:
                 return text[: tag.start()]
             return ""  # a score before the answer and one behind it: which answer's are they?
         if not opened and not tag["end"]:
-            kept.append(text[at : tag.start()])
+            parts.append(text[at : tag.start()])
             opened = tag["name"].lower()
         elif opened == tag["name"].lower() and tag["end"]:
             at, opened = tag.end(), ""
-    return "\n".join(kept if opened else [*kept, text[at:]])
+    return "\n".join(parts if opened else [*parts, text[at:]])
 
 
 @functools.cache
@@ -154,7 +154,7 @@ def _without_objects(text: str, objects: list[Any]) -> str:
     decoder = json.JSONDecoder(
         object_pairs_hook=lambda pairs: pairs, parse_int=str, parse_float=str, strict=False
     )
-    kept: list[str] = []
+    parts: list[str] = []
     at = 0
     for _ in range(16):
         start = _OBJECT.search(text, at)
@@ -164,10 +164,10 @@ def _without_objects(text: str, objects: list[Any]) -> str:
             value, end = decoder.raw_decode(text, start.start())
         except (ValueError, RecursionError):
             break  # what stands within it would be taken for the whole
-        kept += [text[at : start.start()], f"\n\0{len(objects)}\n"]
+        parts += [text[at : start.start()], f"\n\0{len(objects)}\n"]
         objects.append(value)
         at = end
-    return "".join([*kept, text[at:]])
+    return "".join([*parts, text[at:]])
 
 
 def _lines(text: str, objects: list[Any]) -> Iterator[Line]:
@@ -181,16 +181,16 @@ def _lines(text: str, objects: list[Any]) -> Iterator[Line]:
         ends = number < len(raws) - 1
         if not plain and not raw.startswith("\0") and not _FENCE.match(raw):
             continue
-        said = saying.search(before[-80:]) is not None
+        quotes = saying.search(before[-80:]) is not None
         if raw.startswith("\0"):
-            yield Line("", before, ends, introduced or said, objects[int(raw[1:])])
+            yield Line("", before, ends, introduced or quotes, objects[int(raw[1:])])
         elif _FENCE.match(raw):
             fenced = not fenced
-            introduced = fenced and said
+            introduced = fenced and quotes
         elif plain.lstrip().startswith(">"):
             before = ""
         elif plain.strip():
-            yield Line(undress(plain), before, ends, introduced or said or inside[number])
+            yield Line(undress(plain), before, ends, introduced or quotes or inside[number])
             before = plain
 
 

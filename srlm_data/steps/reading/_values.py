@@ -200,13 +200,13 @@ LETTER: Final = rf"\W*(?:(?:{pattern(words('answers'))})\W*)*(?:[ab]|tie|draw)(?
 @functools.cache
 def _letters() -> dict[str, re.Pattern[str]]:
     answers, ties = pattern(words("answers")), pattern(words("tie"))
-    one = rf"(?:(?:{answers})\s*+)*+[\"'(\[<]*+"
+    answer = rf"(?:(?:{answers})\s*+)*+[\"'(\[<]*+"
     close = r"(?:[\"')\]]|>(?![\s>\"'(\[]*+\w))*+"
     return {
         "versus": re.compile(
-            rf"[\s\"'(\[{{]*+{one}(?P<left>[ab]){close}\s*+"
+            rf"[\s\"'(\[{{]*+{answer}(?P<left>[ab]){close}\s*+"
             rf"(?P<sign>>{{1,3}}|<{{1,3}}|={{1,2}}|\u2248|~)\s*+"
-            rf"{one}(?P<right>[ab])(?![^\W_]){close}",
+            rf"{answer}(?P<right>[ab])(?![^\W_]){close}",
             re.IGNORECASE,
         ),
         "tie": re.compile(
@@ -215,7 +215,7 @@ def _letters() -> dict[str, re.Pattern[str]]:
             re.IGNORECASE,
         ),
         "letter": re.compile(
-            rf"[\s\"'{{]*+{one}(?P<letter>[ab])(?![^\W_]|'\w){close}", re.IGNORECASE
+            rf"[\s\"'{{]*+{answer}(?P<letter>[ab])(?![^\W_]|'\w){close}", re.IGNORECASE
         ),
         "won": re.compile(rf"\s*+(?:{pattern(words('wins'))})\b", re.IGNORECASE),
     }

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -16,15 +16,20 @@ _TAIL: Final = 24  # characters of a run of such a script that a word is looked 
 
 
 @functools.cache
-def _lists() -> dict[str, frozenset[str]]:
-    texts = yaml.safe_load((Path(__file__).parent / "words.yaml").read_text(encoding="utf-8"))
-    return {name: frozenset(_split(text)) for name, text in texts.items() if name != "dress"}
+def _texts() -> dict[str, Any]:
+    text = (Path(__file__).parent / "words.yaml").read_text(encoding="utf-8")
+    texts: dict[str, Any] = yaml.load(text, yaml.CSafeLoader)
+    return texts
+
+
+@functools.cache
+def _list(name: str) -> frozenset[str]:
+    return frozenset(_split(_texts()[name]))
 
 
 def dress() -> dict[str, str]:
     """A plain character -> those that are written for it."""
-    texts = yaml.safe_load((Path(__file__).parent / "words.yaml").read_text(encoding="utf-8"))
-    return dict(texts["dress"])
+    return dict(_texts()["dress"])
 
 
 def _split(text: str) -> list[str]:
@@ -36,7 +41,7 @@ def _split(text: str) -> list[str]:
 
 def words(*names: str) -> frozenset[str]:
     """The words of some lists of ``words.yaml``."""
-    return frozenset().union(*(_lists()[name] for name in names))
+    return frozenset().union(*map(_list, names))
 
 
 def pattern(entries: Iterable[str]) -> str:
