@@ -86,7 +86,7 @@ def test_a_finished_model_loads_and_its_card_tells_its_origin_and_no_path(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sft.py", "dpo.py"])
 def test_a_killed_run_resumes_and_ends_with_the_weights_of_an_uninterrupted_one(
-    tmp_path: Path, model: Path, name: str
+    tmp_path: Path, model: Path, capfd: pytest.CaptureFixture[str], name: str
 ) -> None:
     rows = pairs() if name == "dpo.py" else examples()
     settings: dict[str, Any] = {"max_steps": 60, "save_every": 4}
@@ -105,19 +105,15 @@ def test_a_killed_run_resumes_and_ends_with_the_weights_of_an_uninterrupted_one(
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert not (file.parent / "out" / "model").exists()
-    again = subprocess.run(
-        command(name, file), env=environment(), capture_output=True, text=True, check=True
-    )
-    assert "resuming from checkpoint-" in again.stdout
-    made = file.parent / "out" / "model"
+    capfd.readouterr()
+    made = train(name, file)
+    assert "resuming from checkpoint-" in capfd.readouterr().out
     assert (made / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert [entry.get("loss") for entry in curve(made)] == [
         entry.get("loss") for entry in curve(whole)
     ]
-    # A third time there is nothing left to do.
-    assert "finished" in subprocess.run(
-        command(name, file), env=environment(), capture_output=True, text=True, check=True
-    ).stdout  # fmt: skip
+    train(name, file)  # a third time there is nothing left to do
+    assert "finished" in capfd.readouterr().out
 
 
 @pytest.mark.slow

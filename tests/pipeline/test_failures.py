@@ -221,13 +221,13 @@ def test_what_an_engine_notes_of_its_answers_is_told_where_it_is_built(
 
 @pytest.mark.slow
 def test_a_chat_template_that_raises_ends_the_build_with_the_reason(
-    cli: Cli, project: Path
+    model_cli: Cli, project: Path
 ) -> None:
     folder = tiny_model(project / "model")
     (folder / "chat_template.jinja").write_text("{{ raise_exception('no such role') }}")
     text = FAR.replace("engine: {}", "engine: {kind: transformers}")
     (project / "far.yaml").write_text(text.replace("remote: big@2026-04-14", "path: model"))
-    built = cli("build", "far.yaml")
+    built = model_cli("build", "far.yaml")
     assert built.returncode == 6
     assert (
         "error: far.candidates: 11 of 11 requests failed: the chat template refuses the "

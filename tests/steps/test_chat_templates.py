@@ -64,23 +64,23 @@ def said(answer: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_base_model_is_asked_by_the_template_that_its_checkpoint_names(
-    base: Path, cli: Cli
+    base: Path, model_cli: Cli
 ) -> None:
     recipe = base / "asked.yaml"
     recipe.write_text(RECIPE)
-    assert "Set 'chat_template' at its checkpoint." in refusal(cli("build", recipe), 6)
+    assert "Set 'chat_template' at its checkpoint." in refusal(model_cli("build", recipe), 6)
     recipe.write_text(RECIPE.replace("path: m0", "path: m0, chat_template: strict.jinja"))
-    told = refusal(cli("build", recipe), 3)
+    told = refusal(model_cli("build", recipe), 3)
     assert "refuses the turns 'system, user' of 1 prompts" in told
     assert "found 'System role not supported'. Set 'system: fold'" in told
     named = "path: m0, chat_template: strict.jinja, system: fold"
     recipe.write_text(RECIPE.replace("path: m0", named))
-    assert "4 candidates" in said(cli("build", recipe))
+    assert "4 candidates" in said(model_cli("build", recipe))
     store = Store(base / "store")
     (model,) = store.rows(store.resolve("asked.model")).dicts()
     assert model["location"] == f"store:models/{model['model']}"
     assert identity.digest(base / "store" / "models" / model["model"]) == model["model"]
     # It is built as before, and the plan says so.
-    assert "never built" not in said(cli("plan", recipe))
+    assert "never built" not in said(model_cli("plan", recipe))
     recipe.write_text(RECIPE.replace("path: m0", "path: m0, chat_template: zephyr"))
-    assert "config.chat_template" in said(cli("plan", recipe))
+    assert "config.chat_template" in said(model_cli("plan", recipe))
