@@ -6,6 +6,7 @@ with what is true. They are built in seconds and are the same on every machine.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class StandIn:
     def __init__(self, digest: str, skill: Skill) -> None:
         self.model = digest
         self._skill = skill
-        self._oracle = Oracle()
+        self._deserved = functools.cache(Oracle().quality)
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
@@ -83,7 +84,7 @@ class StandIn:
     def _judge(self, text: str, seed: int) -> str:
         prompt = text.partition("Instruction:\n")[2].partition("\n<response>")[0]
         response = text.partition("<response>\n")[2].partition("\n</response>")[0]
-        deserved = self._oracle.quality(prompt.rpartition("User: ")[2], response)
+        deserved = self._deserved(prompt.rpartition("User: ")[2], response)
         draw = random.Random(seed)
         if draw.random() < self._skill.unread:
             return "I would rather not say."
