@@ -189,6 +189,7 @@ def test_sql_reads_and_does_nothing_else(client: TestClient) -> None:
     assert counted["rows"][0][0] == "parsed"
     assert ask("FROM all_judgments")["more"] is True
     assert ask("SELECT 'nan'::DOUBLE, 2::HUGEINT ** 60, [1]")["rows"][0][0] == "nan"
+    assert ask("SELECT said(prompt) FROM one.pairs LIMIT 1")["rows"][0][0].startswith("user: ")
     for refused in ("COPY (SELECT 1) TO 'x.csv'", "FROM read_text('/etc/passwd')", "SELEC", ""):
         assert "error" in ask(refused), refused
 
