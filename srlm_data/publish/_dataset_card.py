@@ -116,7 +116,7 @@ def write(
     names = [license] if license else list(dict.fromkeys(each.license for each in licenses))
     by_publisher = f"Published under `{cell(license)}`, by the word of the publisher.\n\n"
     known = languages_of(store, *manifests)
-    first = default_part(bundle)
+    first = default_part(bundle, splits)
     steps = steps_to(store, first.manifest)
     picture = f"{first.config}/funnel.svg"
     card = _CARD.format(

@@ -18,7 +18,7 @@ _STEPS: Final = 12
 _REASONS: Final = 3
 """Reasons that are named at a step, the most frequent ones."""
 
-_TOP, _ROW, _WIDTH, _BAR_LEFT, _BAR = 54, 66, 800, 190, 400
+_TOP, _ROW, _WIDTH, _BAR_LEFT, _BAR = 54, 70, 800, 190, 400
 
 _STYLE: Final = """\
   svg { --ground: #fff; --ink: #1b1f23; --muted: #59636e; --pale: #c9d3dc; --bar: #0a6cb5 }
@@ -58,20 +58,22 @@ def draw(steps: Sequence[Step]) -> str:
 
 def _row(top: int, step: Step) -> list[str]:
     name, _, version = step.ref.partition("@")
-    each = f"{step.fan:,.3g} for each of those above" if step.fan else ""
+    each = f"{step.fan:,.3g} for each of those above" if step.fan and step.fan > 1 else ""
     reasons = list(step.drops.items())
     left_out = [f"{count:,} {_short(reason, 28)}" for reason, count in reasons[:_REASONS]]
     if others := sum(count for _, count in reasons[_REASONS:]):
         left_out.append(f"{others:,} for other reasons")
+    reason = _short(f"left out: {'; '.join(left_out)}", 90) if left_out else ""
     share = round(_BAR * step.share(step.kept), 1)
     return [
         _text(20, top + 13, step.unit),
-        _text(20, top + 30, _short(f"{name}@{version[:8]}", 24), "small"),
+        _text(20, top + 30, _short(name, 24), "small"),
+        _text(20, top + 45, f"@{version[:8]}", "small"),
         f'<rect class="came" x="{_BAR_LEFT}" y="{top}" width="{_BAR}" height="18"/>',
         f'<rect class="kept" x="{_BAR_LEFT}" y="{top}" width="{share}" height="18"/>',
         _text(_BAR_LEFT + _BAR + 12, top + 14, f"{step.kept:,} of {step.came:,}"),
         _text(_BAR_LEFT + _BAR + 12, top + 30, each, "small"),
-        _text(_BAR_LEFT, top + 34, "left out: " + "; ".join(left_out) if left_out else "", "small"),
+        _text(_BAR_LEFT, top + 45, reason, "small"),
     ]
 
 

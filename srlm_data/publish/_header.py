@@ -18,11 +18,12 @@ from srlm_data.publish._splits import Split, Splits
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
-def default_part(bundle: Bundle) -> Part:
-    """Return what the viewer shows first: ``pairs``, other pairs, or else what was made last."""
+def default_part(bundle: Bundle, splits: Splits) -> Part:
+    """Return what the viewer shows first: ``pairs``, what trainers read, or what was made last."""
     pairs = [part for part in bundle.parts if part.manifest.type == PAIRS.name]
     named = [part for part in pairs if part.config == PAIRS.name]
-    return (named or pairs or bundle.parts)[-1]
+    split = [part for part in bundle.parts if len(splits[part.config]) > 1]
+    return (named or pairs or split or bundle.parts)[-1]
 
 
 def header(
@@ -36,7 +37,7 @@ def header(
         licenses: those of the inputs, each once.
         languages: those of the texts; none where they are unknown.
     """
-    first = default_part(bundle)
+    first = default_part(bundle, splits)
     data = {
         "pretty_name": bundle.title,
         **language_header(languages),

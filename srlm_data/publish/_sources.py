@@ -12,6 +12,9 @@ from srlm_data.store.graph import Graph
 
 _WITHOUT_TEXTS: Final = {MODELS.name, METRICS.name, SCORES.name, LABELS.name}
 
+_LEAVE_OUT: Final = ("exclude", "against")
+"""Parameters of steps that name rows which are left out: no text comes of them."""
+
 
 class License(NamedTuple):
     """The license of an input, and where that input is from."""
@@ -81,7 +84,8 @@ def languages_of(store: Store, *manifests: Manifest) -> Languages:
         parents = [
             parent
             for parent in graph.parents(manifest)
-            if not (parent.manifest and parent.manifest.type in _WITHOUT_TEXTS)
+            if parent.parameter.partition(".")[0] not in _LEAVE_OUT
+            and not (parent.manifest and parent.manifest.type in _WITHOUT_TEXTS)
         ]
         unknown |= {parent.ref for parent in parents if parent.manifest is None}
         if not parents:

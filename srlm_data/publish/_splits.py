@@ -140,9 +140,10 @@ def describe_splits(splits: Splits) -> str:
     names = [f"`{config}`" for config, each in splits.items() if len(each) > 1]
     if not names:
         return "Each config has one split, `train`."
+    others = ", the others `train` alone" if len(names) < len(splits) else ""
     return (
         f"{' and '.join(names)} {'have' if len(names) > 1 else 'has'} the splits `train` and "
-        "`test`, the others `train` alone. A prompt is in one of them: its id decides, and decides "
-        "the same in whatever is published later. All rows of a config, as they were made, are the "
-        "files in its folder; its splits are in `splits/` there."
+        f"`test`{others}. A prompt is in one of them, the same in every config and release: a hash "
+        "of its id decides. The files in a config's folder hold all its rows, as they were made; "
+        "its splits are in `splits/` there."
     )

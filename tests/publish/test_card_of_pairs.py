@@ -189,14 +189,22 @@ def test_messages_say_their_languages_and_pulled_data_brings_them_along(
         "  messages: {step: read_messages, files: [oasst.jsonl]}\n"
         "  ift: {step: select_ift, messages: messages, n: null}\n"
         "  every: {step: select_ift, messages: messages, n: null, lang: null}\n"
+        "  benchmark: {step: read_prompts, files: [oasst.jsonl], column: message_id}\n"
+        "  clean: {step: decontaminate, rows: ift, against: {benchmark: benchmark}}\n"
     )
     store = Store(project / "theirs")
     build(load(project / "seed.yaml"), store)
     for name, languages in (
-        ("ift", ["en"]), ("every", ["en", "pt"]), ("messages", ["en", "pt"]),
+        ("ift", ["en"]), ("clean", ["en"]), ("every", ["en", "pt"]), ("messages", ["en", "pt"]),
     ):  # fmt: skip
         upload = prepare_dataset(select(store, [f"seed.{name}"]), store, repo="ada/seed")
         assert header(upload.card)["language"] == languages, name
+    silent = prepare_dataset(select(store, ["seed"]), store, repo="ada/seed").card
+    assert "language" not in header(silent)
+    benchmark = store.resolve("seed.benchmark").ref
+    assert f"Languages: `en`, `pt-BR` and others; not said of `{benchmark}`." in silent
+    first = [each["config_name"] for each in header(silent)["configs"] if each.get("default")]
+    assert first == ["every"]  # it is split: what trainers read comes first
 
     ran(cli("--store", "theirs", "publish", "seed.ift", "--repo", "ada/seed", "--tag", "v1"))
     lines = ran(cli("pull", "ada/seed@v1")).split("In a recipe:\n")[1]
