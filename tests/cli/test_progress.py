@@ -69,6 +69,19 @@ def test_where_no_bar_is_drawn_a_line_says_how_far_a_step_is(
     assert following == "next: srlm-data report toy"
 
 
+def test_while_a_judge_is_checked_a_line_says_whose_answers_are_waited_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(toy.__file__).parent))
+    recipe = toy.write_recipe(tmp_path, ("{log", "{delay: 0.05, log"))
+    store = Store(tmp_path / "store")
+    srlm_data.build(recipe, only=["candidates"], store=store)
+    watcher = TerminalWatcher(store, interval=0.2)
+    srlm_data.check_judge(recipe, n=20, watcher=watcher, store=store)
+    watcher.stop()
+    assert re.search(r"^  toy\.judgments: \d+ of 20 answers", capsys.readouterr().err, re.MULTILINE)
+
+
 def test_the_bar_counts_what_is_wanted_and_the_time_left_does_not_grow() -> None:
     pace = Pace("iter1.generated", began=100.0)
     usage = Usage(calls=128, total=128, goal=(64, 1200, "new prompts"))

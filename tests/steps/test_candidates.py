@@ -10,6 +10,10 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.messages import user
 from srlm_data.engines.protocol import Completion, request_seed
 from srlm_data.steps.candidates import Generate, generate
+from srlm_data.steps.eft import SelectEft
+from srlm_data.steps.judgments import Judge
+from srlm_data.steps.pairs import Pair
+from srlm_data.steps.self_instruct import SelfInstruct
 
 MODEL = models()
 
@@ -109,3 +113,20 @@ def test_what_a_model_thought_has_a_column_of_its_own():
     [row] = generate(Generate(n=1), prompts("a"), MODEL, FakeEngine(think)).dicts()
     assert (row["response"], row["reasoning"]) == ("Tea.", "Which?")
     assert (row["completion_tokens"], row["reasoning_tokens"]) == (9, 7)
+
+
+@pytest.mark.parametrize(
+    ("config", "setting"),
+    [
+        (Generate, "n"),
+        (Judge, "repeats"),
+        (SelfInstruct, "n"),
+        (Pair, "k"),
+        (SelectEft, "max_attempts"),
+    ],
+)
+def test_a_number_of_which_no_run_would_see_the_end_is_a_mistake(config, setting):
+    with pytest.raises(
+        ValidationError, match=f"{setting}\n  Input should be less than or equal to"
+    ):
+        config(**{setting: 10**17})
