@@ -82,11 +82,6 @@ def read_leaderboard(config: ReadLeaderboard) -> Metrics:
     in AlpacaEval's order, by which the difficulties are numbered.
 
     Drops: ``no_preference``, ``out_of_range`` (neither 0 nor between 1 and 2).
-
-    Raises:
-        DataError: a file is not such a list, the files are of different models, an annotation is of
-            an instruction that the model did not answer, or nothing was judged.
-        MissingError: ``baselines`` are given, and scikit-learn is not installed.
     """
     outputs = _read(config.model_outputs.path, _OUTPUTS)
     annotations = _read(config.annotations.path, _ANNOTATIONS)

@@ -69,10 +69,6 @@ def compare(
     is no winner, and the text is kept. The notes count the ``states``.
 
     Drops: ``another_sample``, ``only_first_answered``, ``only_second_answered``.
-
-    Raises:
-        DataError: a side holds answers of several models, or several answers to one prompt, or the
-            two sides share no prompt.
     """
     connection, drops = _meet("compare", config.sample, first, second)
     template = row_id(config.template.text)
@@ -107,10 +103,6 @@ def compare_scores(
     no score there is no winner (``unscored``). Gives one row a prompt.
 
     Drops: as for :func:`compare`.
-
-    Raises:
-        DataError: as for :func:`compare`; or the answers were scored by more than one judge, whose
-            scores cannot be compared, or by none.
     """
     connection, drops = _meet("compare_scores", config.sample, first, second)
     for side, scores in (("first", first_scores), ("second", second_scores)):

@@ -87,10 +87,6 @@ def measure_judge(
 
     Drops: ``unranked``, ``another_split``, ``fewer_than_two_ranks`` (nothing to order),
     ``judgment_of_another_reply``, ``label_skipped``, and ``label_of_another_reply``.
-
-    Raises:
-        DataError: no prompt has two ranked replies, nothing was judged, or a model judged by two
-            templates, which would mix two judges.
     """
     with database.viewing(candidates=candidates, judgments=judgments) as connection:
         rows: list[dict[str, Any]] = []

@@ -64,10 +64,6 @@ def combine_judges(
     that it scored, those that it ``abstained`` from and its ``mean_score``.
 
     Drops: ``not_judged`` (candidates that no judge was asked about).
-
-    Raises:
-        DataError: there is one judge only, the judges' scales differ and no ``scale`` is set, or
-            ``min_judges`` is more than there are.
     """
     if len(judges) < 2:
         raise DataError(

@@ -23,9 +23,6 @@ def win_rates(config: WinRates, comparisons: list[Comparisons]) -> Metrics:
     characters; an estimate of our own, null where it does not hold, see
     :func:`srlm_data.evaluation._bootstrap.at_equal_length`), and ``unjudged``, a share of all
     prompts.
-
-    Raises:
-        DataError: there is no comparison, or two judges compared the same two models.
     """
     if not comparisons:
         raise DataError("win_rates: there is nothing to sum up, found no dataset. Name some.")

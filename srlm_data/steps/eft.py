@@ -75,9 +75,6 @@ def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) 
     ``not_chosen`` (another judgment of the reply was taken), ``thinned``. The notes have
     ``prompts``, ``accepted_prompts``, ``accepted_share``, ``attempts`` (attempts -> prompts that
     took so many) and the scores ``before`` and ``after`` thinning.
-
-    Raises:
-        DataError: the judgments were made with another template, or no reply is in ``train``.
     """
     drops = Drops()
     notes: dict[str, Any] = {}

@@ -57,9 +57,6 @@ def drop_disputed(config: DropDisputed, pairs: Pairs, labels: Labels) -> Pairs:
     A label counts for a pair of the same two answers, whichever version of the pairs was reviewed.
 
     Drops: ``people_disagree``, ``people_tie``, ``unlabelled``.
-
-    Raises:
-        DataError: no label is of a pair that is here.
     """
     drops = Drops()
 
@@ -103,9 +100,6 @@ def rank_by_labels(config: RankByLabels, candidates: Candidates, labels: Labels)
 
     Drops: ``unlabelled`` (nobody has compared it), ``no_preference`` (all compared answers to the
     prompt are of equal rank).
-
-    Raises:
-        DataError: no label is of two of these candidates.
     """
     drops = Drops()
 

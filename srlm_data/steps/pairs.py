@@ -84,9 +84,6 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) ->
 
     The other rules, and ``max_spread``, add the reason ``no_match`` and the notes
     ``contradicted_candidates`` and ``matches_below_margin``; see :mod:`srlm_data.steps.pairing`.
-
-    Raises:
-        DataError: a rule cannot be run, or gives something else than matches.
     """
     if config.rule.name != "best_worst" or config.max_spread is not None:
         return pair_by_rule(config, candidates, judgments)

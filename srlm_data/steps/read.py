@@ -278,10 +278,6 @@ def read_version(config: ReadVersion, versions: Versions) -> Rows:
     """Take the rows of a version that is in the store: pulled from the Hub, or of another recipe.
 
     The rows are hashed as they pass, and the version is refused if they are not ``content``.
-
-    Raises:
-        StoreError: the version is not in the store. Pull it.
-        DataError: its rows are others, or of another type.
     """
     read = versions.version(config.version)
     if read.type.name != config.type:

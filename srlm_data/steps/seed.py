@@ -37,9 +37,6 @@ def read_messages(config: ReadMessages) -> Messages:
     Drops: ``duplicate`` (a message of this id was read before, whatever its text), ``no_column`` (a
     record is neither a tree nor a message), and what
     :func:`srlm_data.steps.open_assistant.messages_of_tree` names.
-
-    Raises:
-        DataError: a file cannot be read, or holds neither trees nor messages.
     """
     return config.rows(MESSAGES, messages_of)
 

@@ -128,10 +128,6 @@ def self_instruct(
     new prompt, letter by letter), ``not_novel`` (too like one by ROUGE-L), ``not_needed`` (``n``
     were there before). The notes have ``wanted``, ``requests``, ``seed_prompts``, ``language`` and,
     where it gave up, ``gave_up``.
-
-    Raises:
-        DataError: there are fewer seed prompts than are to be shown, or it gave up and ``strict``
-            is set.
     """
     drops = Drops()
     notes: dict[str, Any] = {}

@@ -39,10 +39,6 @@ def sql(config: Sql, inputs: dict[str, Rows]) -> Rows:
 
     Without ORDER BY, rows may come in any order; ``random()`` or ``now()`` make a version that
     cannot be built again.
-
-    Raises:
-        DataError: the query is not one SELECT, DuckDB refuses it, or its columns are not those of
-            the type.
     """
     if not inputs:
         raise DataError("sql: at least one input is wanted, found none. Name a dataset to read.")

@@ -113,9 +113,6 @@ def checkpoint(config: Checkpoint, workshop: Workshop) -> Models:
 
     With a ``chat_template`` or ``system`` it is another model, in a folder of the store: the same
     files, linked, and that template.
-
-    Raises:
-        TrainingError: nothing can be asked by its chat template, or no answer ends in it.
     """
     location = config.location
     if config.path is not None:
@@ -153,9 +150,6 @@ def sft(
 
     The paper trains the SFT baseline on IFT, and M1 on IFT and EFT, both from M0 (section 2.1).
     All of ``data`` is shuffled together; prompts of ``held_out`` must not be in it.
-
-    Raises:
-        TrainingError: there is nothing to train on, a held-out prompt is in it, or the run failed.
     """
     base = _only_model(model, "model")
     _refuse_nothing(data, "examples")
@@ -182,10 +176,6 @@ def dpo(
     In the paper M(t) starts from M(t-1), has it as its reference, and sees only the pairs that
     M(t-1) has made (section 2.4).
     Prompts of ``held_out`` must not be in the pairs.
-
-    Raises:
-        TrainingError: there is no pair, or no reference; another model than ``model`` made some
-            of the pairs; a held-out prompt is in them; or the run failed.
     """
     base, against = _only_model(model, "model"), _only_model(reference, "reference")
     _refuse_nothing([pairs], "pairs")

@@ -114,9 +114,6 @@ def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scor
     5 is an answer that always wins. An answer whose comparisons all lack a winner has no score;
     one that was not compared is dropped as ``not_compared``, as copies of a text
     are. The notes have the weight of a win in either position.
-
-    Raises:
-        DataError: the comparisons are of more than one judge or template.
     """
     drops = Drops()
     notes: dict[str, Any] = {}

@@ -56,10 +56,6 @@ def expected_scores(
     stand there (0 to 5, in the paper) are the weights; an answer's score is the mean over its
     parsed judgments, null where none parsed. Fewer ties remain than among whole points. The notes
     have the mean ``shift`` of a judgment from its written to its expected score.
-
-    Raises:
-        DataError: another model than ``model`` judged, another template was used, the scores are
-            no whole points behind ``Score:``, or the model's tokenizer does not tell them apart.
     """
     reader = Reader(_folder(model, workshop))
     digest = model.table()["model"][0].as_py()
@@ -236,9 +232,6 @@ def smooth_labels(
     In expectation that is DPO with its labels smoothed by 1 - C, done where it can be seen: TRL has
     no such option for this loss. A pair that was turned round has no margin. The notes have the
     ``consistency``, the ``prompts`` it was measured on, and how many pairs are ``turned``.
-
-    Raises:
-        DataError: the two share no prompt with two answers that both have scored.
     """
     notes: dict[str, Any] = {}
 

@@ -39,9 +39,6 @@ def select_uncertain(
     is left out: it failed as a judgment already.
 
     Drops (prompts): ``fewer_than_two_parsed``, ``undisputed`` (no answer has two different scores).
-
-    Raises:
-        DataError: the judgments were made with another template.
     """
     drops = Drops()
 

@@ -52,9 +52,6 @@ def pair_across(
     Every prompt of either side becomes a pair or is dropped under the first reason that applies:
     ``only_chosen``, ``only_rejected`` (the other side has no answer, or none with a score),
     ``neither_scored``, ``identical_texts``, ``not_better``, ``margin_too_small``.
-
-    Raises:
-        DataError: one side has judgments and the other has not.
     """
     judged = chosen_judgments is not None
     if judged != (rejected_judgments is not None):
