@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from srlm_data.core.scale import POINTS, Scale
-from srlm_data.steps.reading import _labels, _values
+from srlm_data.steps.reading import _decision, _labels, _values
 from srlm_data.steps.reading._labels import Place, Vocabulary
 from srlm_data.steps.reading._text import Judgment, fold, own_words, split, undress
 from srlm_data.steps.reading._words import words
@@ -80,7 +80,7 @@ def read_score(
         # How most judgments end; where nothing else could be a score, nothing is to be understood.
         points = float(plain[1])
         if scale.low <= points <= scale.high and not _RIVALS.search(text, 0, plain.start()):
-            return Reading("parsed", points, _labels.LAST)
+            return Reading("parsed", points, _decision.LAST)
     vocabulary = _scores() if name is None else _named(name)
     judgment = split(text)
     cut = finish_reason == "length"
@@ -90,7 +90,7 @@ def read_score(
 
     places = _labels.find_places(judgment, vocabulary)
     places = [place for place in places if place.key or not keys_only]
-    place, why = _labels.decide(judgment, places, lambda place: read(place)[0] != "unparsed")
+    place, why = _decision.decide(judgment, places, lambda place: read(place)[0] != "unparsed")
     if place is None or (cut and _is_cut(judgment, place)):
         return Reading(*_unsaid(judgment, place, why, cut))
     if _is_taken_back(judgment, place):
@@ -158,8 +158,8 @@ def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
         return _values.read_letter(place.value, place.room)
 
     places = _labels.find_places(judgment, _verdicts())
-    places = sorted([*places, *_labels.find_bracketed(judgment)], key=lambda place: place.line)
-    place, why = _labels.decide(judgment, places, lambda place: read(place) is not None)
+    places = sorted([*places, *_decision.find_bracketed(judgment)], key=lambda place: place.line)
+    place, why = _decision.decide(judgment, places, lambda place: read(place) is not None)
     cut = finish_reason == "length"
     if place is None or (cut and _is_cut(judgment, place)):
         return _unsaid(judgment, place, why, cut)[0], None

@@ -1,23 +1,19 @@
-"""Where in a judgment a score or a verdict is named, and which of several such places decides."""
+"""Where in a judgment a score or a verdict is named."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from srlm_data.steps.reading._text import Judgment, Line, fold, undress
 from srlm_data.steps.reading._words import JOINED, Joined, pattern, words
 
-LAST: Final = "the last line of a score"
 _WINDOW: Final = 120  # characters before a word of judgment that say whose it is
 _VALUE: Final = 400  # characters behind it that say what it is worth
 # Words of judgment in one line. A judge names its score a few times; a model that repeats itself
 # has no verdict. Each of them costs a look at what stands around it.
 _MOST: Final = 300
-_ENOUGH: Final = 3  # so many scores are those of criteria, whatever they are called
-
 _WORD: Final = re.compile(r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0963\u0e31-\u0e4e]++[^\W\d_]*+)*+")
 _CLAUSE: Final = re.compile(r"[.!?;:,()\[\]{}|\"<>=\u00b6\u2013\u2022→]|\s-\s|^\s*-|'(?=\s|\w{3})")
 _SENTENCE: Final = re.compile(r"[.!?](?=\s|$)|\u00b6")
@@ -35,11 +31,8 @@ _JOINT: Final = re.compile(
     r"[\s\"')\]}]*+(?P<colon>[:=]+>?|→|->|\.{3,}+|…++)|(?P<tag>>)|\s*+(?P<pipe>\|)|\s*+(?P<dash>[-\u2013]\s|(?:\u2013\u2013|--)(?![-\u2013]))"
     r"|[\s\"')\]=-]*+(?P<end>$)|(?P<none>[\s\]\"']++(?=[\d(\[{\"'<]))"
 )
-_ITEM: Final = re.compile(
+ITEM: Final = re.compile(
     r"\s*+(?:[*_#>-]\s*+)*+(?:criterion|step)?\s*+(\d{1,2})\s*+[.):]", re.IGNORECASE
-)
-_HEADING: Final = re.compile(
-    r"\s*+(?:#{1,6}\s.*|\*\*[^*]{1,60}\*\*:?|[^.!?]{1,40}:|criterion \d+\W*)\s*", re.IGNORECASE
 )
 _PROSE: Final = re.compile(
     r"\b(?:is|are|was|has|does|it|this|i|answers?|response)\b", re.IGNORECASE
@@ -49,8 +42,6 @@ _SAYING: Final = re.compile(rf"(?:{pattern(words('sayings'))})", re.IGNORECASE)
 _CLOSERS: Final = {"(": ")", "[": "]"}
 _REST_OF_LABEL: Final = re.compile(r"(?:[ '/&-]{1,3}[^\W\d_]+){1,6}+(?=\s?[:=])")
 _EXAMPLE: Final = re.compile(r"\b(?:e\.g|i\.e|ex)\.\s*$", re.IGNORECASE)
-_LISTED: Final = re.compile(r"[\s,/\"']*+(?:or|and|oder|ou|或|또는)?[\s\"']*+", re.IGNORECASE)
-_BRACKETED: Final = re.compile(r"\[\[\s?([abc]|tie|[ab]\s?[<>=]{1,3}\s?[ab])\s?\]\]", re.IGNORECASE)
 
 
 class Head(NamedTuple):
@@ -167,11 +158,11 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
     key = kind == "tag" or (
         kind == "colon" and text[max(0, end - _WINDOW) : end].rstrip(" :=")[-1:] in ('"', "'")
     )
-    if _is_quoted(text, head.start, end, in_quotes, key):
+    if is_quoted(text, head.start, end, in_quotes, key):
         return None
     before = window[: marks[-1].end()] if marks else ""
     begins = (
-        not before.strip(" \"'([{<|-=\u2022\u2013\u2192#") or _ITEM.fullmatch(before) is not None
+        not before.strip(" \"'([{<|-=\u2022\u2013\u2192#") or ITEM.fullmatch(before) is not None
     )
     rank = _rank(head, [*_WORD.findall(lead), *behind], lead, vocabulary)
     if rank == "none" or (kind == "copula" and _is_denied(lead, vocabulary)):
@@ -275,7 +266,7 @@ def _rank_within(before: str, mark: str, rank: str, vocabulary: Vocabulary) -> s
     return rank if is_prose and mark != ":" else "other"
 
 
-def _is_quoted(text: str, start: int, value: int, in_quotes: bool, key: bool) -> bool:
+def is_quoted(text: str, start: int, value: int, in_quotes: bool, key: bool) -> bool:
     """Whether a word and its value stand in a quotation within somebody's sentence."""
     opening = text.rfind('"', max(0, start - _VALUE), start)
     if not in_quotes:
@@ -333,89 +324,3 @@ def _leaves(pairs: Any) -> Iterator[tuple[int, str, Any]]:
                 yield depth, item[0], item[1]
             elif isinstance(item, list):
                 stack.append((depth + 1, item))
-
-
-def find_bracketed(judgment: Judgment) -> Iterator[Place]:
-    """The verdicts ``[[A]]``, ``[[A>B]]`` and ``[[C]]``, which need no word."""
-    for number, line in enumerate(judgment.lines):
-        verdicts = list(_BRACKETED.finditer(line.text)) if not line.introduced else []
-        listed = {
-            match
-            for pair in itertools.pairwise(verdicts)
-            if _LISTED.fullmatch(line.text, pair[0].end(), pair[1].start())
-            for match in pair
-        }
-        for match in verdicts:
-            if match in listed:
-                continue  # "[[A]], [[B]] or [[C]]" repeats the orders
-            in_quotes = line.text.count('"', 0, match.start()) % 2 == 1
-            if not _is_quoted(line.text, match.start(), match.end(), in_quotes, key=False):
-                value = "tie" if match[1].lower() == "c" else match[1]
-                yield Place(number, number, value, "own", must_read=True, room="none")
-
-
-def decide(  # noqa: PLR0911 - one reason a line
-    judgment: Judgment, places: list[Place], reads: Callable[[Place], bool]
-) -> tuple[Place | None, str]:
-    """The place that decides, and why; None where none does.
-
-    Args:
-        judgment: the lines.
-        places: in their order.
-        reads: whether a value stands there.
-    """
-    places = [place for place in places if not place.must_read or reads(place)]
-    ranked = {
-        rank: [place for place in places if place.rank == rank]
-        for rank in ("final", "own", "prose", "other")
-    }
-    own, prose, other = ranked["own"], ranked["prose"], ranked["other"]
-    final = [
-        place
-        for place in ranked["final"]
-        # "It gives the final score as 3" may speak of the answer, where a line comes after it.
-        if place.room != "sentence" or not (own and own[-1].line > place.line)
-    ]
-    if final:
-        return final[-1], "the last line of a total"
-    if own:
-        if len(own) >= _ENOUGH or (len(own) > 1 and all(_of_criterion(judgment, p) for p in own)):
-            return None, "a score for each criterion, and no total"
-        if _within_list(judgment, own[-1]):
-            return None, "a score within a list of criteria, and no total"
-        if other and other[-1].line > own[-1].line:
-            return None, "scores of several things, and no total"
-        if prose and prose[-1].line > own[-1].line and _differ(prose[-1], own[-1]):
-            return None, "two scores, the later one in a sentence"
-        return own[-1], LAST
-    if other:
-        return None, "scores of something else, and no total"
-    if any(_differ(place, prose[-1]) for place in prose):
-        return None, "several scores in sentences"
-    return (prose[-1], "a sentence") if prose else (None, "no line of a score")
-
-
-def _differ(first: Place, second: Place) -> bool:
-    return first.value.split()[:1] != second.value.split()[:1]
-
-
-def _of_criterion(judgment: Judgment, place: Place) -> bool:
-    """Whether a score stands below the name or the number of a criterion."""
-    line = judgment.lines[place.line]
-    if line.value is not None:
-        return False
-    return bool(
-        place.key
-        or _ITEM.match(line.text)
-        or _ITEM.match(line.bare)
-        or _HEADING.fullmatch(line.bare)
-    )
-
-
-def _within_list(judgment: Judgment, place: Place) -> bool:
-    """Whether a score stands between two items of a numbered list."""
-    item = _ITEM.match(judgment.lines[place.line].bare)
-    if item is None:
-        return False
-    later = (_ITEM.match(line.text) for line in judgment.lines[place.last + 1 :])
-    return any(after is not None and int(after[1]) == int(item[1]) + 1 for after in later)

@@ -1,0 +1,103 @@
+"""Which of the places where a judgment is named decides, and verdicts that need no word."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from srlm_data.steps.reading._labels import ITEM, Place, is_quoted
+from srlm_data.steps.reading._text import Judgment
+
+LAST: Final = "the last line of a score"
+_ENOUGH: Final = 3  # so many scores are those of criteria, whatever they are called
+
+_HEADING: Final = re.compile(
+    r"\s*+(?:#{1,6}\s.*|\*\*[^*]{1,60}\*\*:?|[^.!?]{1,40}:|criterion \d+\W*)\s*", re.IGNORECASE
+)
+_LISTED: Final = re.compile(r"[\s,/\"']*+(?:or|and|oder|ou|或|또는)?[\s\"']*+", re.IGNORECASE)
+_BRACKETED: Final = re.compile(r"\[\[\s?([abc]|tie|[ab]\s?[<>=]{1,3}\s?[ab])\s?\]\]", re.IGNORECASE)
+
+
+def find_bracketed(judgment: Judgment) -> Iterator[Place]:
+    """The verdicts ``[[A]]``, ``[[A>B]]`` and ``[[C]]``, which need no word."""
+    for number, line in enumerate(judgment.lines):
+        verdicts = list(_BRACKETED.finditer(line.text)) if not line.introduced else []
+        listed = {
+            match
+            for pair in itertools.pairwise(verdicts)
+            if _LISTED.fullmatch(line.text, pair[0].end(), pair[1].start())
+            for match in pair
+        }
+        for match in verdicts:
+            if match in listed:
+                continue  # "[[A]], [[B]] or [[C]]" repeats the orders
+            in_quotes = line.text.count('"', 0, match.start()) % 2 == 1
+            if not is_quoted(line.text, match.start(), match.end(), in_quotes, key=False):
+                value = "tie" if match[1].lower() == "c" else match[1]
+                yield Place(number, number, value, "own", must_read=True, room="none")
+
+
+def decide(  # noqa: PLR0911 - one reason a line
+    judgment: Judgment, places: list[Place], reads: Callable[[Place], bool]
+) -> tuple[Place | None, str]:
+    """The place that decides, and why; None where none does.
+
+    Args:
+        judgment: the lines.
+        places: in their order.
+        reads: whether a value stands there.
+    """
+    places = [place for place in places if not place.must_read or reads(place)]
+    ranked = {
+        rank: [place for place in places if place.rank == rank]
+        for rank in ("final", "own", "prose", "other")
+    }
+    own, prose, other = ranked["own"], ranked["prose"], ranked["other"]
+    final = [
+        place
+        for place in ranked["final"]
+        # "It gives the final score as 3" may speak of the answer, where a line comes after it.
+        if place.room != "sentence" or not (own and own[-1].line > place.line)
+    ]
+    if final:
+        return final[-1], "the last line of a total"
+    if own:
+        if len(own) >= _ENOUGH or (len(own) > 1 and all(_of_criterion(judgment, p) for p in own)):
+            return None, "a score for each criterion, and no total"
+        if _within_list(judgment, own[-1]):
+            return None, "a score within a list of criteria, and no total"
+        if other and other[-1].line > own[-1].line:
+            return None, "scores of several things, and no total"
+        if prose and prose[-1].line > own[-1].line and _differ(prose[-1], own[-1]):
+            return None, "two scores, the later one in a sentence"
+        return own[-1], LAST
+    if other:
+        return None, "scores of something else, and no total"
+    if any(_differ(place, prose[-1]) for place in prose):
+        return None, "several scores in sentences"
+    return (prose[-1], "a sentence") if prose else (None, "no line of a score")
+
+
+def _differ(first: Place, second: Place) -> bool:
+    return first.value.split()[:1] != second.value.split()[:1]
+
+
+def _of_criterion(judgment: Judgment, place: Place) -> bool:
+    """Whether a score stands below the name or the number of a criterion."""
+    line = judgment.lines[place.line]
+    if line.value is not None:
+        return False
+    return bool(
+        place.key or ITEM.match(line.text) or ITEM.match(line.bare) or _HEADING.fullmatch(line.bare)
+    )
+
+
+def _within_list(judgment: Judgment, place: Place) -> bool:
+    """Whether a score stands between two items of a numbered list."""
+    item = ITEM.match(judgment.lines[place.line].bare)
+    if item is None:
+        return False
+    later = (ITEM.match(line.text) for line in judgment.lines[place.last + 1 :])
+    return any(after is not None and int(after[1]) == int(item[1]) + 1 for after in later)
