@@ -5,7 +5,8 @@
 
 The store is that of benchmarks/report.py: two iterations with four answers a prompt and three
 judgments an answer. A click is what the page asks the server for: the rows behind something that
-is shown, first page and count. Times are of the clock, so run it on a machine that rests.
+is shown, first page and count. Beside the seconds of the clock stand those of the processors, for a
+machine that has other work too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +40,19 @@ def main() -> None:
         if not (root / "datasets").is_dir():
             synthetic.fill(root, prompts=options.judgments // 24)
         live = Live(Store(root), ["one", "two"])
-        began = time.perf_counter()
-        summary = live.summary([])
-        print(f"{time.perf_counter() - began:8.2f} s  all figures, the first time")
+        summary = timed("all figures, the first time", lambda: live.summary([]))
         for what, selection in clicks(summary):
-            began = time.perf_counter()
-            total = live.rows([], {"limit": 20, **selection})["total"]
-            print(f"{time.perf_counter() - began:8.2f} s  {what}: {total:,} rows")
+            timed(what, partial(live.rows, [], {"limit": 20, **selection}))
+
+
+def timed(what: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Ask, print how long it took, and return the answer."""
+    began, work = time.perf_counter(), time.process_time()
+    answer = ask()
+    took, work = time.perf_counter() - began, time.process_time() - work
+    rows = f": {answer['total']:,} rows" if "total" in answer else ""
+    print(f"{took:8.2f} s, {work:.2f} s of processors  {what}{rows}")
+    return answer
 
 
 def clicks(summary: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
