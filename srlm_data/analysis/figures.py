@@ -128,7 +128,8 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
     """Return one row a dataset that has answers: all its single figures, None where there is none.
 
     It reads ``answers``, as do the figures below: see :func:`count_answers`.
-    The figures that a shipped query counts are taken from it.
+    The figures that a shipped query counts are taken from it, but for the judge's agreement with
+    itself: ``answers`` tells it at once, and the query would group all judgments again.
     """
     rows = fetch(
         connection,
@@ -141,7 +142,9 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
         ), answered AS (
             SELECT dataset, count(*) AS answers, avg(length) AS length,
                    CASE WHEN isfinite(corr(score, length)) THEN corr(score, length) END
-                       AS score_by_length
+                       AS score_by_length,
+                   count(*) FILTER (scored > 1) AS repeated,
+                   round(avg((greatest = least)::INTEGER) FILTER (scored > 1), 4) AS agreement
             FROM answers GROUP BY dataset
         ), paired AS (
             SELECT dataset, count(*) AS pairs, avg(margin) AS margin FROM all_pairs GROUP BY dataset
@@ -150,12 +153,9 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Figures:
         """,
     )
     common = most_common_scores(ask(connection, "scores"))
-    agreement = {row["dataset"]: row for row in ask(connection, "self_agreement")}
     lengths = {row["dataset"]: row for row in ask(connection, "lengths")}
     for row in rows:
         row["modal_score"], row["modal_share"] = common.get(row["dataset"], (None, None))
-        repeated = agreement.get(row["dataset"], {})
-        row |= {"repeated": repeated.get("scored_twice"), "agreement": repeated.get("all_equal")}
         length = lengths.get(row["dataset"], {})
         row["chosen_length"] = length.get("mean_chosen")
         row["rejected_length"] = length.get("mean_rejected")

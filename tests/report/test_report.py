@@ -114,6 +114,7 @@ def test_the_figures_are_those_that_a_loop_over_the_rows_would_count(store: Stor
         found = {one["dataset"]: one for one in figures.overview(connection)}
         agreement = figures.histogram(connection, figures.APART)
         by_score = figures.ask(connection, "scores")
+        shipped = {row["dataset"]: row for row in figures.ask(connection, "self_agreement")}
     rows = list(store.rows(subject.flows[0].judgments).dicts())
     scores = [row["score"] for row in rows if row["score"] is not None]
     answers: dict[str, list[float]] = {}
@@ -130,6 +131,8 @@ def test_the_figures_are_those_that_a_loop_over_the_rows_would_count(store: Stor
     assert one["agreement"] == pytest.approx(
         sum(len(set(each)) == 1 for each in repeated) / len(repeated), abs=1e-4
     )
+    own = shipped["one"]["scored_twice"], shipped["one"]["all_equal"]
+    assert (one["repeated"], one["agreement"]) == own
     pairs = list(store.rows(store.resolve("one.pairs")).dicts())
     longer = sum(len(p["chosen"][0]["content"]) > len(p["rejected"][0]["content"]) for p in pairs)
     assert one["longer_chosen"] == pytest.approx(longer / len(pairs), abs=1e-4)

@@ -235,7 +235,7 @@ function scatter(data, colour) {
     }
     const taken = [];
     for (const { name, ...cluster } of clusters) {
-      const half = name.length * 3.4;
+      const half = name.length * 3.8;
       const at = { x: Math.min(Math.max(x(cluster.x), half + 4), Math.max(width - half - 4, half + 4)), y: y(cluster.y) };
       if (!name || half > width / 2 || taken.some((one) => Math.abs(one.y - at.y) < 18 && Math.abs(one.x - at.x) < one.half + half)) continue;
       taken.push({ ...at, half });

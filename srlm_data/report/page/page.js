@@ -324,6 +324,7 @@ async function begin() {
   if (source.live) {
     head("Counting …");
     state = await source.ask("api/state");
+    head(state.names.join(", ") || "Counting …");
     main.append(askOf(state.queries));
     follow();
   }
