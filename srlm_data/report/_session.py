@@ -148,7 +148,7 @@ class Session:
             return None
         with self._drawing:  # rows are read meanwhile: it takes seconds
             if not self._map:
-                with self._lock:
+                with self._lock, _stopped(_STOPPED):
                     prompts = sample_prompts(
                         self.connection, self._store, self._subject.flows, _MAP_POINTS
                     )

@@ -78,7 +78,7 @@ def serving(cli_env: dict[str, str]) -> Serving:
             finally:
                 server.kill()
         assert server.returncode == {signal.SIGINT: 0, signal.SIGTERM: 143}[ends]
-        assert "Traceback" not in complaints
+        assert "Traceback" not in complaints, complaints
 
     return serving
 
