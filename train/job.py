@@ -264,10 +264,8 @@ def _schedule(settings: Training) -> dict[str, Any]:
         return {"lr_scheduler_type": "constant"}
     if settings.schedule == "cosine":
         return {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": floor}}
-    return {
-        "lr_scheduler_type": "polynomial",
-        "lr_scheduler_kwargs": {"lr_end": floor, "power": 1.0},
-    }
+    options = {"lr_end": floor, "power": 1.0}
+    return {"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": options}
 
 
 def read(file: Path, kind: type[Settings]) -> Job[Settings]:
@@ -279,11 +277,8 @@ def read(file: Path, kind: type[Settings]) -> Job[Settings]:
     if not isinstance(values, dict):
         raise TrainingError(f"{file}: settings are wanted, found {type(values).__name__}.")
     known = [*Paths.model_fields, *kind.model_fields]
-    problems = [
-        f"{file}: unknown key '{key}'.{did_you_mean(str(key), known)}"
-        for key in values
-        if key not in known
-    ]
+    unknown = [str(key) for key in values if key not in known]
+    problems = [f"{file}: unknown key '{key}'.{did_you_mean(key, known)}" for key in unknown]
     parts: list[Any] = []
     for part in (kind, Paths):
         own = {key: value for key, value in values.items() if key in part.model_fields}

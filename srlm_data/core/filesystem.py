@@ -74,9 +74,8 @@ def describe_refusal(error: Exception, where: Path | str) -> StoreError | None:
         return None
     if number not in REFUSALS:
         return None
-    return StoreError(
-        f"{where}: the system refuses, found '{os.strerror(number)}'. {REFUSALS[number]}"
-    )
+    text, remedy = os.strerror(number), REFUSALS[number]
+    return StoreError(f"{where}: the system refuses, found '{text}'. {remedy}")
 
 
 def refuse_links(*paths: Path) -> None:

@@ -31,10 +31,8 @@ MODEL_FILES: Final = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 """What a model is loaded from: no pickles, and no code."""
 
 _LOGIN: Final = "Log in with 'hf auth login', or set HF_TOKEN to a token that may do this"
-_OVERTAKEN: Final = (
-    "another push came first",
-    "Nothing was published; look at what it changed and publish again",
-)
+_LOOK: Final = "Nothing was published; look at what it changed and publish again"
+_OVERTAKEN: Final = ("another push came first", _LOOK)
 _REFUSED: Final = ("the Hub refuses what was sent", "Nothing was published by half; run it again")
 _FAILED: Final = ("the Hub failed", "Nothing was published by half; run it again")
 _STATUSES: Final = {
@@ -63,6 +61,7 @@ class Remote:
         utils.logging.set_verbosity_error()
         self.repo = repo
         self.kind = kind
+        self._named = {"repo_id": repo, "repo_type": kind}
         self._hub = huggingface_hub
         self._errors = errors
         self._api = huggingface_hub.HfApi()
@@ -77,13 +76,11 @@ class Remote:
         """Create the repository if it is not there; return whether it is private."""
         with self._readable_errors():
             try:
-                info = self._api.repo_info(self.repo, repo_type=self.kind)
+                info = self._api.repo_info(**self._named)
             except self._errors.RepositoryNotFoundError as error:
                 if error.response.status_code != 404:  # a login that the Hub does not know
                     raise
-                self._api.create_repo(
-                    self.repo, repo_type=self.kind, private=private, exist_ok=True
-                )
+                self._api.create_repo(**self._named, private=private, exist_ok=True)
                 return private
         if private and info.private is False:
             raise HubError(
@@ -95,29 +92,27 @@ class Remote:
     def head(self, revision: str | None = None) -> str:
         """Return the commit that a branch, tag or commit names; the main branch's if None."""
         with self._readable_errors(revision):
-            return str(self._api.repo_info(self.repo, repo_type=self.kind, revision=revision).sha)
+            return str(self._api.repo_info(**self._named, revision=revision).sha)
 
     def check(self, revision: str) -> None:
         """Refuse a revision that is not there, or whose files this login may not read."""
         if self._hub.constants.HF_HUB_OFFLINE:
             return
         with self._readable_errors(revision):
-            info = self._api.repo_info(self.repo, repo_type=self.kind, revision=revision)
+            info = self._api.repo_info(**self._named, revision=revision)
             if getattr(info, "gated", False):
-                self._api.auth_check(self.repo, repo_type=self.kind)
+                self._api.auth_check(**self._named)
 
     def tags(self) -> dict[str, str]:
         """Return the commit of every tag."""
         with self._readable_errors():
-            refs = self._api.list_repo_refs(self.repo, repo_type=self.kind)
+            refs = self._api.list_repo_refs(**self._named)
         return {tag.name: str(tag.target_commit) for tag in refs.tags}
 
     def tree(self, commit: str) -> dict[str, RepoFile]:
         """Return what the Hub knows of every file of a commit, by its path."""
         with self._readable_errors(commit):
-            entries = self._api.list_repo_tree(
-                self.repo, repo_type=self.kind, revision=commit, recursive=True
-            )
+            entries = self._api.list_repo_tree(**self._named, revision=commit, recursive=True)
             return {entry.path: entry for entry in entries if hasattr(entry, "blob_id")}
 
     def commit(
@@ -137,10 +132,9 @@ class Remote:
         additions = [self._hub.CommitOperationAdd(*item) for item in sorted(files.items())]
         with self._readable_errors():
             return self._api.create_commit(
-                self.repo,
-                [*deletions, *additions],
+                **self._named,
+                operations=[*deletions, *additions],
                 commit_message=message,
-                repo_type=self.kind,
                 parent_commit=parent,
                 create_pr=pull_request,
             )
@@ -148,9 +142,7 @@ class Remote:
     def tag(self, name: str, commit: str) -> None:
         """Let a tag name a commit; do nothing if it does already."""
         with self._readable_errors():
-            self._api.create_tag(
-                self.repo, tag=name, revision=commit, repo_type=self.kind, exist_ok=True
-            )
+            self._api.create_tag(**self._named, tag=name, revision=commit, exist_ok=True)
 
     def fetch(self, commit: str, patterns: list[str]) -> Path:
         """Download files of a commit that are not here yet; return the folder they lie in."""
@@ -162,10 +154,7 @@ class Remote:
 
     def _snapshot(self, commit: str, **options: Any) -> Path:
         with self._readable_errors(commit):
-            folder = self._hub.snapshot_download(
-                self.repo, repo_type=self.kind, revision=commit, **options
-            )
-        return Path(folder)
+            return Path(self._hub.snapshot_download(**self._named, revision=commit, **options))
 
     def has_downloaded(self, commit: str) -> bool:
         """Return whether something of a commit was downloaded, so that the Hub may be away."""

@@ -23,16 +23,10 @@ _SPECIAL: Final[tuple[Marks, ...]] = (
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
-_TAGS: Final = (
-    *("thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "analysis"),
-    "rationale",
-)
+_NAMES: Final = "thinking thought thoughts reasoning reflection scratchpad analysis rationale"
+_TAGS: Final = ((f"<{name}>", f"</{name}>") for name in _NAMES.split())
 
-WRITTEN_MARKS: Final[tuple[Marks, ...]] = (
-    *MARKS,
-    *_SPECIAL,
-    *((f"<{name}>", f"</{name}>") for name in _TAGS),
-)
+WRITTEN_MARKS: Final[tuple[Marks, ...]] = (*MARKS, *_SPECIAL, *_TAGS)
 """Those that a model may write where it was asked for a judgment or for prompts. An answer may be
 asked to have such tags, so that an engine leaves them where they are."""
 

@@ -66,10 +66,9 @@ _BOUND: Final = (
     "(?:less.than|<=|at.most|no.more.than|maximum|too.(?:large|big|high)|out.of.range|exceed"
     "|overflow|int32|32.bit|2147483647)"
 )
-_NOT_TAKEN: Final = _any_of(
-    rf"{_UNKNOWN}.{{0,60}}?\b{_FIELD}\b", rf"\b{_FIELD}\b.{{0,60}}?{_UNKNOWN}"
-)
-_SEED_BOUND: Final = _any_of(rf"{_BOUND}.{{0,60}}?\bseed\b", rf"\bseed\b.{{0,60}}?{_BOUND}")
+_NEAR: Final = ".{0,60}?"
+_NOT_TAKEN: Final = _any_of(rf"{_UNKNOWN}{_NEAR}\b{_FIELD}\b", rf"\b{_FIELD}\b{_NEAR}{_UNKNOWN}")
+_SEED_BOUND: Final = _any_of(rf"{_BOUND}{_NEAR}\bseed\b", rf"\bseed\b{_NEAR}{_BOUND}")
 
 
 class Trouble(Enum):

@@ -18,12 +18,7 @@ BLOCK: Final = 2048
 """Completions of a block: enough for columns to pay, and each is still an object here."""
 
 _COLUMNS: Final = (
-    "finish_reason",
-    "prompt_tokens",
-    "completion_tokens",
-    "reasoning",
-    "reasoning_tokens",
-    "note",
+    "finish_reason prompt_tokens completion_tokens reasoning reasoning_tokens note".split()
 )
 """Fields of a completion that are columns of the row made of it."""
 

@@ -91,9 +91,7 @@ class _Engine(Config):
     failure_budget: float = Field(
         default=SHARE, ge=0, le=1, description="Share of a step's requests that may fail."
     )
-    failure_floor: int = Field(
-        default=FLOOR, ge=0, description="Failed requests that never end a step, whatever share."
-    )
+    failure_floor: int = Field(default=FLOOR, ge=0, description="Failures that never end a step.")
 
     needs: ClassVar[Mapping[str, str]] = {}
 
@@ -130,9 +128,7 @@ class VllmEngine(_Engine):
         ge=1,
         description="Longest prompt and answer together, in tokens; unset: the model's.",
     )
-    max_num_seqs: int | None = Field(
-        default=None, ge=1, description="Most requests that are answered at a time."
-    )
+    max_num_seqs: int | None = Field(default=None, ge=1, description="Most requests at a time.")
     gpu_memory_utilization: float = Field(
         default=0.9, gt=0, le=1, description="Share of the GPU's memory that vLLM may take."
     )
@@ -165,9 +161,7 @@ class RayEngine(_Engine):
         ge=0,
         description="GPUs that a replica takes; unset: as many as vllm wants, if there are any.",
     )
-    restarts: int = Field(
-        default=5, ge=0, description="Replicas that may die, and are replaced, in one run."
-    )
+    restarts: int = Field(default=5, ge=0, description="Replicas that may die, and are replaced.")
     vllm: VllmEngine = Field(default=VllmEngine(), description="How each replica runs.")
     needs: ClassVar[Mapping[str, str]] = {"ray": "ray", "vllm": "vllm"}
 
@@ -261,10 +255,8 @@ class OpenaiEngine(_Engine):
     def decides(self) -> dict[str, Any]:
         """Return the further fields, and what is omitted but for the seed, which names a sample."""
         omitted = tuple(sorted({*self.omit} - {"seed"}))
-        return {
-            **({"extra": self.extra} if self.extra else {}),
-            **({"omit": omitted} if omitted else {}),
-        }
+        deciding = {"extra": self.extra, "omit": omitted}
+        return {name: value for name, value in deciding.items() if value}
 
     @property
     def address(self) -> str | None:

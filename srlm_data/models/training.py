@@ -29,10 +29,7 @@ from srlm_data.models.trainer import Trainer
 DROPPED: Final = "dropped.json"
 """The file of a run that has examples of the rows that were dropped."""
 
-PRESETS: Final[dict[str, dict[str, Any]]] = {
-    "paper-v3": {"schedule": "cosine"},
-    "paper-v1": {"schedule": "linear"},
-}
+PRESETS: Final = {"paper-v3": {"schedule": "cosine"}, "paper-v1": {"schedule": "linear"}}
 """What the two versions of the paper train differently; every other figure is the same in both."""
 
 
@@ -60,9 +57,7 @@ class Training(Config):
     dropout: float = Field(0.1, ge=0, lt=1, description="every dropout that the model has")
     epochs: float = Field(gt=0, description="passes over the data (not stated by the paper)")
     max_steps: int | None = Field(None, gt=0, description="optimizer steps, instead of epochs")
-    max_length: int = Field(
-        2048, gt=1, description="tokens of prompt and answer together; more is cut (not stated)"
-    )
+    max_length: int = Field(2048, gt=1, description="tokens of prompt and answer (not stated)")
     lora: Lora | None = Field(None, description="train adapters and merge them")
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="type of the weights in training; bfloat16 rounds small updates away"
@@ -156,9 +151,7 @@ class Dpo(Training):
         "the chosen answer (NLL); sppo_hard, ipo, hinge and the like are follow-ups'",
     )
     # Not a Runtime field: a model that was trained unchecked must not answer for a checked one.
-    on_policy: bool = Field(
-        True, description="refuse pairs that another model than the one in training has made"
-    )
+    on_policy: bool = Field(True, description="refuse pairs of another model than is trained")
 
 
 def script(name: str) -> Path:

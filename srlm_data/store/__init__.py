@@ -103,9 +103,8 @@ class Store:
             fitting = [have for have in self.versions(name) if wanted and have.startswith(wanted)]
             if len(fitting) != 1:
                 fit = f"{len(fitting)} versions fit" if fitting else "there is none"
-                raise StoreError(
-                    f"{name}: no version '{wanted}', {fit}. 'srlm-data log {name}' lists them."
-                )
+                lists = f"'srlm-data log {name}' lists them."
+                raise StoreError(f"{name}: no version '{wanted}', {fit}. {lists}")
             version = fitting[0]
         try:
             return self.manifest(name, version)
@@ -212,9 +211,8 @@ class Store:
         faults = manifests.faults(manifest, self.files(manifest))
         folder = self.folder(manifest.name, manifest.version)
         known = {"manifest.json", *(entry.path for entry in manifest.files)}
-        paths = {
-            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-        }
+        files = filter(Path.is_file, folder.rglob("*"))
+        paths = {file.relative_to(folder).as_posix() for file in files}
         return faults + [
             f"{manifest.ref}: {path} is there and was not written by a build."
             for path in sorted(paths - known)

@@ -58,10 +58,7 @@ class GcResult(Table):
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each thing."""
-        rows = [
-            [garbage.kind, garbage.name, counted(garbage.bytes, "byte"), garbage.why]
-            for garbage in self.garbage
-        ]
+        rows = [[g.kind, g.name, counted(g.bytes, "byte"), g.why] for g in self.garbage]
         return ["kind", "name", "size", "why"], rows
 
 

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from srlm_data.core.schema import DATASET_TYPES
 
@@ -95,7 +87,7 @@ class _Failure(_Closed):
 class _Shape(_Closed):
     name: _Name
     version: _Version
-    type: Annotated[str, AfterValidator(_refuse_unknown_type)]
+    type: Annotated[str, pydantic.AfterValidator(_refuse_unknown_type)]
     identity: _Identity
     inputs: list[_Input]
     rows: _Count
@@ -108,7 +100,7 @@ class _Shape(_Closed):
     failures: dict[_Text, _Failure] = {}
     format: int
 
-    @model_validator(mode="after")
+    @pydantic.model_validator(mode="after")
     def _agree(self) -> Self:
         if sum(file.rows for file in self.files) != self.rows:
             raise ValueError(f"files of other than {self.rows} rows")
@@ -123,7 +115,7 @@ def refuse_misshapen(payload: str | bytes) -> None:
     """Refuse JSON that has not the fields and types of a manifest; the ValueError is a phrase."""
     try:
         _Shape.model_validate_json(payload)
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"]))
         reason = first["msg"].removeprefix("Value error, ")

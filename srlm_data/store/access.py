@@ -133,9 +133,8 @@ def _prepare(root: Path) -> None:
         except OSError as error:
             if error.errno in filesystem.REFUSALS:
                 raise
-            raise filesystem.unfit(
-                root, f"a file cannot be locked there ('{error.strerror}')"
-            ) from None
+            lacks = f"a file cannot be locked there ('{error.strerror}')"
+            raise filesystem.unfit(root, lacks) from None
         if not seal.is_file():
             filesystem.examine(root)
             filesystem.replace_file(seal, checked_json.dumps({"format": FORMAT}))

@@ -37,10 +37,8 @@ class VerifyResult(Table):
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each fault."""
         outcomes = self.outcomes or [""] * len(self.faults)
-        rows = [
-            [fault.sentence, outcome] for fault, outcome in zip(self.faults, outcomes, strict=True)
-        ]
-        return ["fault", "what was done"], rows
+        pairs = zip(self.faults, outcomes, strict=True)
+        return ["fault", "what was done"], [[fault.sentence, done] for fault, done in pairs]
 
 
 def verify(*refs: str, quarantine: bool = False, store: Place = None) -> VerifyResult:

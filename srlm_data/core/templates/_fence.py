@@ -48,9 +48,7 @@ def pattern(fences: frozenset[str]) -> re.Pattern[str]:
     if not fences:
         return re.compile(r"(?!)")
     gap = rf"(?:[^\w{_OPENS}{_CLOSES}{_SLASHES}{_SIGNS}]|_)*+"
-    words = "|".join(
-        f"[{_UNSEEN}]*+".join(_letter(letter) for letter in name) for name in sorted(fences)
-    )
+    words = "|".join(f"[{_UNSEEN}]*+".join(map(_letter, name)) for name in sorted(fences))
     closing = rf"{gap}(?:[{_SLASHES}]{gap})++(?:{words})(?![^\W_{_CLOSES}])"
     opening = rf"{gap}(?:{words}){gap}[{_CLOSES}{_SLASHES}]"
     return re.compile(rf"[{_OPENS}](?={closing}|{opening})")

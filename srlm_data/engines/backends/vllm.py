@@ -164,10 +164,9 @@ class Vllm:
                 failures.append(prompt)
                 continue
             key = next(self._keys)
+            tokens = TokensPrompt(prompt_token_ids=prompt)
             try:
-                self._engine.add_request(
-                    key, TokensPrompt(prompt_token_ids=prompt), self._parameters(request)
-                )
+                self._engine.add_request(key, tokens, self._parameters(request))
             except (ValueError, VLLMClientError) as error:
                 failures.append(failed(request, "refused", f"vLLM refused it: {error}"))
             else:
@@ -186,12 +185,11 @@ class Vllm:
                 f"engine 'vllm': it has died: {error}. What was answered is kept; set "
                 "VLLM_LOGGING_LEVEL=INFO to see why, and build again."
             ) from error
-        return [
-            self._completion(self._waiting.pop(output.request_id), output) for output in outputs
-        ]
+        return list(map(self._completion, outputs))
 
-    def _completion(self, request: Request, output: Any) -> Completion:
-        """Return the completion of a finished output of vLLM."""
+    def _completion(self, output: Any) -> Completion:
+        """Return the completion of a finished output of vLLM, whose request waits no more."""
+        request = self._waiting.pop(output.request_id)
         (answer,) = output.outputs
         times, read = output.metrics, len(output.prompt_token_ids)
         if answer.finish_reason not in ("stop", "length"):
