@@ -142,7 +142,7 @@ def _write_table(
     head = rows - rows // 2 if rows < count <= _COUNTED else rows
     shown = [*fetched[:head], *fetched[max(head, count - rows + head) :]]
     table = [
-        _column(name, [row[place] for row in shown], width)
+        _column(_on_one_line(name, width), [row[place] for row in shown], width)
         for place, name in enumerate(answer.columns)
     ]
     if count == 1:
@@ -155,14 +155,14 @@ def _write_table(
     while sum(min(column.width, _NARROW) + _LINES for column in fitting) >= width and fitting[1:]:
         fitting = fitting[:-1]
     lines = list(zip(*(column.cells for column in fitting), strict=True))
-    left_out = []
+    left_out = [] if count else ["0 rows"]
     if count > rows:
         lines.insert(head, ("…",) * len(fitting))
         known = f"{count:,}" if count <= _COUNTED else f"more than {_COUNTED:,}"
         left_out.append(f"{known} rows, {rows} of them shown")
     if len(fitting) < len(table):
         names = ", ".join(column.name for column in table[len(fitting) :])
-        left_out.append(f"{len(table)} columns, left out: {visible(names)}")
+        left_out.append(f"{len(table)} columns, left out: {names}")
     text = table_text(
         [column.name for column in fitting],
         lines,

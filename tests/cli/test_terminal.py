@@ -184,6 +184,8 @@ def test_what_is_left_out_of_a_table_is_said(
     assert rows == "48 rows, 40 of them shown"
     assert re.fullmatch(r"\d\d columns, left out: text, .*, scale_high", columns)
     assert {len(line) for line in shown[:-2]} <= set(range(60, 81))
+    none = ask(cli, store, 'SELECT 1 AS "a\nb" WHERE false').splitlines()
+    assert none == ["┌─────┐", "│ a↵b │", "├─────┤", "└─────┘", "0 rows"]
     many = ask(cli, store, "SELECT 1 AS n FROM range(20000)")
     assert many.endswith("more than 10,000 rows, 40 of them shown\n")
 
