@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from rich.cells import cell_len, set_cell_size
+
 
 class Table:
     """A result that is printed as a table; :meth:`cells` says what is in it."""
@@ -15,8 +17,8 @@ class Table:
     def __str__(self) -> str:
         heading, rows = self.cells()
         lines = [heading, *rows]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join("  ".join(map(set_cell_size, line, widths)).rstrip() for line in lines)
 
     def _repr_html_(self) -> str:
         heading, rows = self.cells()
