@@ -66,7 +66,9 @@ JUDGES = {
 }
 
 
-def test_declared_judges_of_a_real_model_go_from_plan_to_card(cli: Cli, project: Path) -> None:
+def test_declared_judges_of_a_real_model_go_from_plan_to_card(
+    model_cli: Cli, project: Path
+) -> None:
     words = ("lamp", "cart", "violet", "sledge")
     prompts = [
         {"prompt": f"Who owns the {word}?", "reference": "It is Anna.", "rubric": "It names one."}
@@ -79,11 +81,11 @@ def test_declared_judges_of_a_real_model_go_from_plan_to_card(cli: Cli, project:
     judges = "".join(JUDGE.format(name=name) for name in JUDGES)
     (project / "mine.yaml").write_text(RECIPE + judges + PANEL)
 
-    assert cli("plan", "mine.yaml").returncode == 0
-    checked = cli("judge-check", "mine.yaml", "korean", "-n", "1", "--format", "json")
+    assert model_cli("plan", "mine.yaml").returncode == 0
+    checked = model_cli("judge-check", "mine.yaml", "korean", "-n", "1", "--format", "json")
     assert checked.returncode == 0, checked.stderr
     assert json.loads(checked.stdout)["read"] == 1
-    built = cli("build", "mine.yaml")
+    built = model_cli("build", "mine.yaml")
     assert built.returncode == 0, built.stderr
 
     def ask(query: str) -> list[dict[str, Any]]:
@@ -111,8 +113,8 @@ def test_declared_judges_of_a_real_model_go_from_plan_to_card(cli: Cli, project:
     assert row["off"] < 1e-6
     for name in [*JUDGES, "panel"]:
         assert ask(f"SELECT count(*) > 0 AS some FROM mine.{name}_pairs") == [{"some": True}], name
-    assert cli("report", "mine").returncode == 0
+    assert model_cli("report", "mine").returncode == 0
     for name in JUDGES:
-        card = cli("publish", f"mine.{name}", "--repo", "me/judged", "--dry-run")
+        card = model_cli("publish", f"mine.{name}", "--repo", "me/judged", "--dry-run")
         assert card.returncode == 0, card.stderr
         assert "parsed 12" in card.stdout
