@@ -5,6 +5,7 @@ From ``configs`` and ``dataset_info`` the Hub makes its viewer and the Croissant
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def header(
     data = {
         "pretty_name": bundle.title,
         **language_header(languages),
-        "license": licenses[0] if len(licenses) == 1 else "other" if licenses else "unknown",
+        **license_header(licenses),
         "task_categories": ["text-generation", "reinforcement-learning"],
         "tags": ["srlm-data", "self-rewarding", "preference", "dpo", "trl", "synthetic"],
         "size_categories": [_size_category(sum(part.manifest.rows for part in bundle.parts))],
@@ -52,6 +53,16 @@ def header(
     }
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
     return f"---\n{text}---\n"
+
+
+def license_header(licenses: Sequence[str]) -> dict[str, str]:
+    """Return the license as the Hub has it: an identifier in small letters, or ``other``."""
+    if len(licenses) != 1:
+        return {"license": "other" if licenses else "unknown"}
+    name = re.sub(r"[^a-z0-9.+-]+", "-", licenses[0].lower()).strip("-")
+    if name == licenses[0].lower():
+        return {"license": name}
+    return {"license": "other", "license_name": name or "own"}
 
 
 def language_header(codes: Sequence[str]) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ from srlm_data.models import identity
 from srlm_data.pipeline._resources import StoreWorkshop
 from srlm_data.publish import model_card
 from srlm_data.publish._bundle import published_manifest, refuse_private
-from srlm_data.publish._header import language_header
+from srlm_data.publish._header import language_header, license_header
 from srlm_data.publish._pull import REMEDY, Pulled, become_latest, mark_pulled, read_manifests
 from srlm_data.publish._push import MANIFESTS, MODEL_SUFFIXES, Upload
 from srlm_data.publish._sources import hub_base, licenses_of
@@ -71,7 +71,7 @@ def prepare_model(
         licenses=licenses,
         header={
             **language_header(languages),
-            **({"license": license} if license else {}),
+            **(license_header([license]) if license else {}),
             **({"base_model": base.partition("@")[0]} if base else {}),
         },
     )

@@ -21,6 +21,7 @@ from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.publish import _funnel_picture as funnel_picture
 from srlm_data.publish._bundle import select
+from srlm_data.publish._header import license_header
 from srlm_data.publish._push import Upload, prepare_dataset
 from srlm_data.report.funnel import Step
 from srlm_data.store import Store
@@ -147,6 +148,19 @@ def test_languages_are_those_that_somebody_has_said(
     assert header(card)["language"] == languages
     assert header(card).get("language_bcp47") == (["pt-BR"] if "BR" in settings else None)
     assert sentence in card
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["Apache-2.0"], {"license": "apache-2.0"}),
+        (["CC BY 4.0"], {"license": "other", "license_name": "cc-by-4.0"}),
+        (["mit", "apache-2.0"], {"license": "other"}),
+        ([], {"license": "unknown"}),
+    ],
+)
+def test_a_license_is_written_as_the_hub_takes_it(names: list[str], wanted: dict[str, str]) -> None:
+    assert license_header(names) == wanted
 
 
 def test_a_language_that_is_no_code_is_refused(cli: Cli, project: Path) -> None:
