@@ -274,6 +274,6 @@ def test_without_its_packages_a_live_review_says_what_to_do(
 ) -> None:
     monkeypatch.setattr(packages, "is_installed", lambda package: False)
     with pytest.raises(
-        MissingError, match=r"'starlette' is not installed. Run: .*\[view\].* -o FILE"
+        MissingError, match=r"'starlette' is not installed. Install it with: .*\[view\].* -o FILE"
     ):
         srlm_data.serve_review("iter1.pairs", by="reader", store=pairs)

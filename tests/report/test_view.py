@@ -229,7 +229,9 @@ def test_without_its_packages_it_says_how_to_get_them(
     monkeypatch: pytest.MonkeyPatch, cli: Cli, store: Store
 ) -> None:
     monkeypatch.setattr(packages, "is_installed", lambda package: False)
-    with pytest.raises(MissingError, match=r"'starlette' is not installed. Run: .*view") as error:
+    with pytest.raises(
+        MissingError, match=r"'starlette' is not installed. Install it with: .*view"
+    ) as error:
         view.serve_view(store=store)
     assert error.value.exit_code == 8
     absent = cli("--store", store.root, "view", "ones", "--no-open")
