@@ -369,8 +369,6 @@ def test_without_its_package_a_report_says_how_to_get_it_or_do_without(
     from srlm_data.core.errors import MissingError
 
     monkeypatch.setattr(report, "is_installed", lambda package: False)
-    with pytest.raises(
-        MissingError, match=r"'scikit-learn'.* is not installed. Install it with: .*report"
-    ):
+    with pytest.raises(MissingError, match=r"'scikit-learn'.* is not installed. Run: .*report"):
         report.write_report("one", output=tmp_path / "page.html", store=store)
     report.write_report("one", output=tmp_path / "page.html", store=store, map_points=0)
