@@ -69,10 +69,10 @@ def test_time_grows_with_the_text_and_not_with_its_square(reader: str, unit: str
     read(unit)  # patterns are compiled
     small = seconds(read, unit, TEXT // 10)
     large = seconds(read, unit, TEXT, times=1)
-    if large > 30 * small:  # linear is 10 and quadratic 100; a neighbour may have been in the way
+    if large > 50 * small:  # linear is 10 and quadratic 100; a neighbour may have been in the way
         large = seconds(read, unit, TEXT)
     # What takes no time at all cannot be compared.
-    assert large < max(30 * small, 0.05), f"{small:.4f} s, then {large:.4f} s"
+    assert large < max(50 * small, 0.05), f"{small:.4f} s, then {large:.4f} s"
 
 
 @pytest.mark.slow
