@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from checkout import ROOT
+from forked import CommandServer
 from srlm_data.analysis.query import connect
 from srlm_data.engines.cache.journal import read_intact
 from srlm_data.store import Store
@@ -23,26 +25,37 @@ from srlm_data.store import Store
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SMALLER = {
-    "seed.yaml": (("n: 1200", "n: 560"), ("n: 2000", "n: 60")),
-    "iter1.yaml": (("n: 1200", "n: 120"),),
-    "iter2.yaml": (("n: 3600", "n: 160"),),
-    "loop.yaml": (("split = 'eval'", "split = 'eval' AND prompt_id < '8'"),),
-    "dialogues.yaml": (("n: 600", "n: 40"),),
+    "seed.yaml": (("n: 1200", "n: 560"), ("n: 2000", "n: 40")),
+    "iter1.yaml": (("n: 1200", "n: 80"),),
+    "iter2.yaml": (("n: 3600", "n: 120"),),
+    "loop.yaml": (("split = 'eval'", "split = 'eval' AND prompt_id < '4'"),),
+    "dialogues.yaml": (("n: 600", "n: 24"),),
 }
 
 
-def srlm_data(folder: Path, *args: str) -> subprocess.Popen[str]:
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture(scope="module")
+def run(world: Path, model_server: CommandServer) -> Run:
+    """Run a command to its end in the folder of the recipes: ``run("build", "loop.yaml")``."""
+
+    def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[bytes]:
+        done = model_server.run(list(words), world, ENVIRONMENT, 900)
+        assert done.returncode == code, done.stderr.decode()
+        return done
+
+    return run
+
+
+def begin(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    """Begin a command that will be killed."""
     return subprocess.Popen(
-        [sys.executable, "-m", "srlm_data", *args],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "srlm_data", *words],
+        cwd=folder, env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-
-
-def done(command: subprocess.Popen[str]) -> tuple[str, str]:
-    out, err = command.communicate(timeout=900)
-    assert command.returncode == 0, err
-    return out, err
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +72,9 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def loop(world):
+def loop(run):
     """The table of ``eval loop.yaml``; the whole loop is built then."""
-    return done(srlm_data(world, "eval", "loop.yaml"))[0]
+    return run("eval", "loop.yaml").stdout.decode()
 
 
 def test_the_loop_ends_with_a_table_of_all_models(loop):
@@ -122,21 +135,18 @@ def test_each_model_is_trained_on_what_the_one_before_it_made(world, loop):
     assert models == [(m2["model"],)]
 
 
-def test_dpo_from_the_wrong_model_or_on_the_wrong_pairs_is_refused(world, loop):
+def test_dpo_from_the_wrong_model_or_on_the_wrong_pairs_is_refused(world, loop, run):
     text = (world / "iter2.yaml").read_text()
+    assert "    pairs: pairs\n" in text
     wrong = text.replace("    pairs: pairs\n", "    pairs: iter1.pairs\n")
-    assert wrong != text
-    (world / "wrong.yaml").write_text(wrong.replace("n: 320", "n: 8"))
-    command = srlm_data(world, "build", "wrong.yaml", "m3")
-    _, said = command.communicate(timeout=300)
-    assert command.returncode == 7
+    (world / "wrong.yaml").write_text(wrong)
+    said = run("build", "wrong.yaml", "m3", code=7).stderr.decode()
     assert "DPO is on-policy" in said
     assert "Traceback" not in said
 
 
-def test_building_again_asks_no_model(world, loop):
-    _, said = done(srlm_data(world, "build", "iter2.yaml"))
-    assert "building" not in said
+def test_building_again_asks_no_model(loop, run):
+    assert b"building" not in run("build", "iter2.yaml").stderr
 
 
 def test_trl_takes_the_pairs_as_they_are(world, loop):
@@ -162,8 +172,8 @@ def test_trl_takes_the_pairs_as_they_are(world, loop):
     assert trainer.train().global_step == 1
 
 
-def test_conversations_are_answered_judged_and_trained_on_as_they_are(world, loop):
-    done(srlm_data(world, "build", "dialogues.yaml"))
+def test_conversations_are_answered_judged_and_trained_on_as_they_are(world, loop, run):
+    run("build", "dialogues.yaml")
     store = Store(world / "store")
     given = {
         row["prompt_id"]: row["prompt"]
@@ -176,33 +186,36 @@ def test_conversations_are_answered_judged_and_trained_on_as_they_are(world, loo
     assert m2["examples"] == len(pairs) > 5
 
 
-def test_cream_and_self_taught_evaluators_make_their_data(world, loop):
-    done(srlm_data(world, "build", "cream.yaml", "pairs"))
-    done(srlm_data(world, "build", "self_taught.yaml", "eft"))
+def test_cream_and_self_taught_evaluators_make_their_data(world, loop, run):
+    run("build", "cream.yaml", "pairs")
+    run("build", "self_taught.yaml", "eft")
     store = Store(world / "store")
     assert 0.5 < store.resolve("cream.pairs").notes["consistency"] < 1
     assert store.resolve("cream.now").cost == {}  # nobody was asked
     assert store.resolve("self_taught.eft").rows > 20
 
 
-def test_kill_9_while_a_model_answers_and_judges_loses_nothing(world, loop, tmp_path):
+def test_kill_9_while_a_model_answers_and_judges_loses_nothing(world, loop, run, tmp_path):
     killed = _before_m1_answered(world, tmp_path / "killed")
     names = ("iter1.candidates", "iter1.judgments")
     build = ("--store", str(killed.root), "build", "iter1.yaml", "judgments")
-    counts = [_kill_after_answers(srlm_data(world, *build), killed.root, name) for name in names]
-    done(srlm_data(world, *build))
+    counts = [_kill_after_answers(begin(world, *build), killed.root, name) for name in names]
+    run(*build)
     _check_killed(killed, Store(world / "store"), dict(zip(names, counts, strict=True)))
 
 
-def test_kill_9_while_vllm_answers_loses_nothing(world, loop, tmp_path):
+def test_kill_9_while_vllm_answers_loses_nothing(world, loop, run, tmp_path):
+    """That its texts hang on nothing but the requests, `engines/test_vllm` shows."""
     pytest.importorskip("vllm")
-    whole, killed = (_before_m1_answered(world, tmp_path / name) for name in ("whole", "killed"))
-    build = ("build", "iter1.yaml", "candidates", "--engine", "vllm")
-    done(srlm_data(world, "--store", str(whole.root), *build))
-    command = srlm_data(world, "--store", str(killed.root), *build)
-    count = _kill_after_answers(command, killed.root, "iter1.candidates")
-    done(srlm_data(world, "--store", str(killed.root), *build))
-    _check_killed(killed, whole, {"iter1.candidates": count})
+    killed = _before_m1_answered(world, tmp_path / "killed")
+    build = ("--store", str(killed.root), "build", "iter1.yaml", "candidates", "--engine", "vllm")
+    count = _kill_after_answers(begin(world, *build), killed.root, "iter1.candidates")
+    run(*build)
+    whole = Store(world / "store").resolve("iter1.candidates")
+    candidates = killed.resolve("iter1.candidates")
+    assert candidates.cost["reused"] == count
+    assert candidates.cost["calls"] == whole.cost["calls"] - count > 0
+    _check_nothing_is_staged(killed)
 
 
 def _before_m1_answered(world: Path, root: Path) -> Store:
@@ -228,10 +241,14 @@ def _check_killed(killed: Store, whole: Store, counts: dict[str, int]) -> None:
         assert second.content == first.content
         assert second.cost["reused"] == count
         assert second.cost["calls"] == first.cost["calls"] - count > 0
-    assert list((killed.root / ".staging").iterdir()) == []
+    _check_nothing_is_staged(killed)
 
 
-def _kill_after_answers(command: subprocess.Popen[str], store: Path, step: str) -> int:
+def _check_nothing_is_staged(store: Store) -> None:
+    assert list((store.root / ".staging").iterdir()) == []
+
+
+def _kill_after_answers(command: subprocess.Popen[bytes], store: Path, step: str) -> int:
     """SIGKILL once the journal has responses of ``step``; return how many it has in the end."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
@@ -239,7 +256,7 @@ def _kill_after_answers(command: subprocess.Popen[str], store: Path, step: str) 
         for file in (store / "journal").glob("*.log"):
             if _answers_of(step, file):
                 command.send_signal(signal.SIGKILL)
-                command.communicate()
+                command.wait()
                 return _answers_of(step, file)
         time.sleep(0.02)
     raise AssertionError(f"no answer of {step} in five minutes")
