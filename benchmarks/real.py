@@ -91,7 +91,7 @@ def _project(name: str, arguments: argparse.Namespace) -> Path:
         "PROMPTS": arguments.prompts,
         "RANKED": max(arguments.prompts // 2, 4),
         "ANSWERS": arguments.answers,
-        "LIMIT": arguments.limit,
+        "LONGEST": arguments.limit,
         "STEPS": arguments.steps,
     }
     for word, value in {**MODELS[name], **SIZES, **sizes}.items():
