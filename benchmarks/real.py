@@ -43,7 +43,8 @@ MODELS = {
         "MODEL": "path: model, chat_template: gemma",
         "NEW_PROMPTS": "step: sql, type: prompts, inputs: {ift: ift}, query: "
         "\"SELECT prompt_id, prompt, 'ift' AS source FROM ift ORDER BY ALL LIMIT PROMPTS\"",
-        "DRAWING": "temperature: 0.7, top_p: 0.9",
+        # A few steps do not teach it to end a turn.
+        "DRAWING": "temperature: 0.7, top_p: 0.9, cut_off: keep",
     },
     "instruct": {
         "MODEL": "path: model",
