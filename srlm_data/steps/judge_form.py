@@ -215,8 +215,8 @@ class JudgeForm(JudgePrompt):
 
         It is what the reader reads: an object of JSON; else lines of reasons, then the score, the
         scores of the criteria, or a match of the reader's own expression; or one of the choices.
-        Reasons are bounded by ``max_tokens``: a small model knows no end, and the score must still
-        come.
+        A reason in JSON has at most as many characters as ``max_tokens``: a small model knows no
+        end, and the score must still come.
         """
         names = [criterion.name for criterion in self.criteria]
         if self.reader == "json":
@@ -225,11 +225,11 @@ class JudgeForm(JudgePrompt):
             return {"pattern": f"({'|'.join(map(re.escape, self.choices))})"}
         if self.reader == "regex":
             own = re.sub(r"\(\?P<\w+>", "(?:", str(self.regex))  # not all engines know names
-            return {"pattern": _reasons(r"[^\n]", max_tokens) + f"({own})"}
+            return {"pattern": rf"([^\n]+\n\n?)+({own})"}
         labels = names or ["Score"]
         number = _numbers(self.on)
         scores = "\n".join(f"{re.escape(label)}: {number}" for label in labels)
-        return {"pattern": _reasons(_none_of(labels[0]), max_tokens) + scores}
+        return {"pattern": f"{_lines_before(labels[0])}{scores}"}
 
 
 def _read(base: Path, name: object) -> dict[str, Any]:
@@ -277,24 +277,18 @@ def _numbers(scale: Scale) -> str:
     return f"({'|'.join(map(str, reversed(points)))})"
 
 
-def _reasons(start: str, max_tokens: int) -> str:
-    """A pattern of lines, each begun by ``start``, with two tokens for each word, digit and sign.
+def _lines_before(label: str) -> str:
+    """A pattern of one line of reasons or more, none of which begins as the score's line does.
 
-    What is counted is what is no letter of a to z: a plain bound on characters takes the grammar
-    compiler of vLLM, xgrammar, ten seconds.
+    How long they are is not bounded: of characters or words that are counted, vLLM's xgrammar
+    makes a grammar that takes seconds to compile, or milliseconds for each token.
     """
-    letters = "[A-Za-z]*"
-    more = rf"[^A-Za-z\n]{letters}|\n\n?{start}{letters}"
-    return rf"{start}{letters}({more}){{0,{min(max_tokens // 2, 300)}}}\n\n?"
-
-
-def _none_of(label: str) -> str:
-    """A pattern of the beginning of a line that does not begin as the score's line does."""
     head = label[:3]
     others = [
-        rf"{re.escape(head[:place])}[^{re.escape(letter)}\n]" for place, letter in enumerate(head)
+        rf"{re.escape(head[:place])}[^{re.escape(letter)}\n][^\n]*"
+        for place, letter in enumerate(head)
     ]
-    return f"({'|'.join(others)})"
+    return f"(({'|'.join(others)})\n\n?)+"
 
 
 def _object_of(fields: Sequence[str], scale: Scale, longest: int) -> dict[str, Any]:
