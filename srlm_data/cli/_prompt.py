@@ -19,7 +19,7 @@ from pygments.lexers.sql import SqlLexer  # rich brings Pygments
 
 from srlm_data.analysis.api import versions
 from srlm_data.cli._terminal import say, say_error
-from srlm_data.cli.sql import COMMANDS
+from srlm_data.cli.sql import COMMANDS, STORE_VIEWS
 from srlm_data.core import database
 from srlm_data.core.errors import SrlmError
 from srlm_data.core.schema import DATASET_TYPES
@@ -68,7 +68,7 @@ class SqlCompleter(Completer):
         # A damaged dataset is not completed; a query says what is wrong with it.
         self._types = {manifest.name: manifest.type for manifest in versions(store=store)}
         self._types |= {f"all_{dataset_type}": dataset_type for dataset_type in DATASET_TYPES}
-        self._tables = [*self._types, "versions", "drops", "failures"]
+        self._tables = [*self._types, *STORE_VIEWS]
         with database.connect() as connection:
             keywords = connection.sql(
                 "SELECT upper(keyword_name) FROM duckdb_keywords() "

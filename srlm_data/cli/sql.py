@@ -17,6 +17,7 @@ COMMANDS = {
     ".query": "the shipped queries; with a name, run one",
     ".quit": "leave, as Ctrl-D does",
 }
+STORE_VIEWS = ("versions", "drops", "failures")  # what there is to ask beside datasets
 _PREVIEW = 40  # rows of a table whose middle is left out
 _WHOLE = 1_000  # a shipped query's answer is read to its end
 
@@ -113,7 +114,7 @@ def _list_tables(store: srlm_data.Store) -> None:
     ]
     types = dict.fromkeys(manifest.type for manifest in result)
     rows += [(f"all_{dataset_type}", dataset_type, "", "") for dataset_type in types]
-    rows += [(name, "", "", "") for name in ("versions", "drops", "failures")]
+    rows += [(name, "", "", "") for name in STORE_VIEWS]
     say_table(("table", "type", "rows", "version"), rows, right=[2])
     for fault in result.faults:
         say_error(fault)
