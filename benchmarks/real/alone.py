@@ -50,7 +50,8 @@ def main() -> None:
 
 
 def _parameters(sampling: dict[str, Any], seed: int) -> SamplingParams:
-    pattern = sampling["pattern"]
+    form = {"regex": sampling["pattern"], "json": sampling["json_schema"]}
+    form = {kind: value for kind, value in form.items() if value}
     return SamplingParams(
         temperature=sampling["temperature"],
         top_p=sampling["top_p"],
@@ -58,7 +59,7 @@ def _parameters(sampling: dict[str, Any], seed: int) -> SamplingParams:
         stop=sampling["stop"],
         seed=seed,
         **{name: sampling[name] for name in DRAWING if sampling[name] is not None},
-        structured_outputs=StructuredOutputsParams(regex=pattern) if pattern else None,
+        structured_outputs=StructuredOutputsParams(**form) if form else None,
     )
 
 

@@ -37,7 +37,7 @@ HARMLESS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["judge", "judge_brief"])
+@pytest.mark.parametrize("name", ["judge", "judge_brief", "judge_json"])
 @pytest.mark.parametrize("closer", CLOSERS, ids=ascii)
 def test_an_answer_cannot_close_its_fence(name: str, closer: str) -> None:
     template = templates.load(name)
