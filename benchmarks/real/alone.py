@@ -35,6 +35,7 @@ def main() -> None:
         enable_chunked_prefill=False,
         enforce_eager=not torch.cuda.is_available(),
         **({} if torch.cuda.is_available() else {"kv_cache_memory_bytes": 1 << 30}),
+        structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
         disable_log_stats=True,
     )
     speeds = {}

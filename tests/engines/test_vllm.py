@@ -171,8 +171,6 @@ def test_the_chat_template_is_applied_once(engine: Engine, model: Path) -> None:
         assert done.prompt_tokens == len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-# What vLLM asks of xgrammar is out of date.
-@pytest.mark.filterwarnings("ignore:max_rollback_tokens:DeprecationWarning")
 def test_a_pattern_holds_every_answer_however_many_are_under_way(engine: Engine) -> None:
     done = list(engine.generate(ask(48, Sampling(1.0, 1.0, 24, pattern="Score: [0-5]"))))
     assert len(done) == 48
@@ -180,13 +178,14 @@ def test_a_pattern_holds_every_answer_however_many_are_under_way(engine: Engine)
     assert {one.finish_reason for one in done} == {"stop"}
 
 
-@pytest.mark.filterwarnings("ignore:max_rollback_tokens:DeprecationWarning")
-def test_an_object_of_json_has_what_its_schema_asks_for(engine: Engine) -> None:
+def test_an_object_of_json_has_what_its_schema_asks_for_and_no_more_space(engine: Engine) -> None:
     schema = Judge.model_validate({"reader": "json", "scale": [0, 10]}).constraint(24)
     done = list(engine.generate(ask(8, Sampling(1.0, 1.0, 128, **schema))))
     objects = [json.loads(one.text, strict=False) for one in done]
     assert all(list(one) == ["reason", "score"] for one in objects)
     assert {one["score"] for one in objects} <= set(range(11))
+    around = [re.sub('"reason": ?"(\\\\.|[^"\\\\])*"', "", one.text) for one in done]
+    assert all(len(text) <= len('{, "score": 10}') for text in around)
 
 
 def test_a_pattern_that_is_none_fails_alone(engine: Engine) -> None:

@@ -55,6 +55,8 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
         "tokenizer_revision": revision,
         "load_format": "safetensors",
         "use_tqdm_on_load": False,
+        # A length that is bounded costs it nothing, and a model cannot fill an object with spaces.
+        "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
         **settings.model_dump(exclude={"kind", *COMMON}, exclude_none=True),
     }
     try:
