@@ -6,6 +6,7 @@ numbers are identity, its file's name is not.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -215,8 +216,8 @@ class JudgeForm(JudgePrompt):
 
         It is what the reader reads: an object of JSON; else lines of reasons, then the score, the
         scores of the criteria, or a match of the reader's own expression; or one of the choices.
-        A reason in JSON has at most as many characters as ``max_tokens``: a small model knows no
-        end, and the score must still come.
+        A reason in JSON has at most as many characters as there are tokens beside the rest of the
+        object: a small model knows no end, and the score must still come.
         """
         names = [criterion.name for criterion in self.criteria]
         if self.reader == "json":
@@ -280,8 +281,8 @@ def _numbers(scale: Scale) -> str:
 def _lines_before(label: str) -> str:
     """A pattern of one line of reasons or more, none of which begins as the score's line does.
 
-    How long they are is not bounded: of characters or words that are counted, vLLM's xgrammar
-    makes a grammar that takes seconds to compile, or milliseconds for each token.
+    How long they are is not bounded: of characters or words that are counted, xgrammar, which a
+    server of vLLM uses, makes a grammar that takes seconds to compile, or milliseconds a token.
     """
     head = label[:3]
     others = [
@@ -291,13 +292,14 @@ def _lines_before(label: str) -> str:
     return f"(({'|'.join(others)})\n\n?)+"
 
 
-def _object_of(fields: Sequence[str], scale: Scale, longest: int) -> dict[str, Any]:
+def _object_of(fields: Sequence[str], scale: Scale, max_tokens: int) -> dict[str, Any]:
     """The JSON schema of an object with reasons first, then numbers of the scale."""
     low, high = scale
     number: dict[str, Any] = {"type": "number", "minimum": low, "maximum": high}
     if _are_whole(scale):
         number = {"type": "integer", "minimum": int(low), "maximum": int(high)}
-    reason = {"type": "string", "maxLength": longest}
+    rest = len(json.dumps({"reason": "", **dict.fromkeys(fields, high)}))
+    reason = {"type": "string", "maxLength": max(max_tokens - rest, max_tokens // 2)}
     return {
         "type": "object",
         "properties": {"reason": reason, **dict.fromkeys(fields, number)},
