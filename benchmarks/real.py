@@ -145,7 +145,11 @@ def _figures(folder: Path) -> dict[str, Any]:
     for name in ("sft_judgments", "judgments"):
         rows = list(store.rows(manifests[name]).dicts())
         read = [json.loads(row["text"]) for row in rows if row["state"] == "parsed"]
-        justified = [judgment for judgment in read if list(judgment) == ["reason", "score"]]
+        justified = [
+            judgment
+            for judgment in read
+            if list(judgment) == ["reason", "score"] and len(judgment["reason"].split()) > 1
+        ]
         figures[name]["read"] = len(read) / len(rows)
         figures[name]["justified"] = len(justified) / max(len(read), 1)
         figures[name]["cut_off"] = sum(row["finish_reason"] == "length" for row in rows) / len(rows)

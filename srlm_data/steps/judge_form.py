@@ -26,6 +26,8 @@ from srlm_data.steps.reading import Reading, read_choice, read_match, read_score
 NEEDS: Final = ("prompt", "response")
 """What every judge is shown."""
 
+_REASON: Final = 16  # characters: a base model would give a comma as its reason
+
 
 class Criterion(Config):
     """What one of several scores is of."""
@@ -299,7 +301,8 @@ def _object_of(fields: Sequence[str], scale: Scale, max_tokens: int) -> dict[str
     if _are_whole(scale):
         number = {"type": "integer", "minimum": int(low), "maximum": int(high)}
     rest = len(json.dumps({"reason": "", **dict.fromkeys(fields, high)}))
-    reason = {"type": "string", "maxLength": max(max_tokens - rest, max_tokens // 2)}
+    longest = max(max_tokens - rest, max_tokens // 2)
+    reason = {"type": "string", "minLength": min(_REASON, longest), "maxLength": longest}
     return {
         "type": "object",
         "properties": {"reason": reason, **dict.fromkeys(fields, number)},
