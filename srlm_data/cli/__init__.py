@@ -52,7 +52,7 @@ Exit codes:
   0  done
   1  a bug of ours (with a traceback)
   2  the recipe or the command line is wrong
-  3  rows break a rule, or cannot be read, or a step made none
+  3  rows break a rule, or cannot be read; a step made none; a query is wrong
   4  a version is missing or damaged, or the store cannot be used
   5  another process is at work there (with --no-wait, gc --delete, verify --quarantine)
   6  text generation cannot start or go on, or answers are missing at the end

@@ -23,7 +23,10 @@ recipe_argument = click.argument(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
 engine_option = click.option(
-    "--engine", metavar="KIND", help="Answer with this engine instead of the recipe's."
+    "--engine",
+    metavar="KIND",
+    help="Answer with transformers, vllm, ray, openai or my_module:my_engine instead of the "
+    "recipe's engine.",
 )
 replicas_option = click.option(
     "--replicas",
@@ -69,7 +72,7 @@ seed_option = click.option(
     help="Replace the recipe's seed by this one.",
 )
 port_option = click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Unless told, a free one."
+    "--port", type=click.IntRange(0, 65535), default=0, help="By default a free one."
 )
 open_option = click.option(
     "--open/--no-open", "opens", default=True, help="Open the page in a browser."

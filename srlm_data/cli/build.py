@@ -76,7 +76,10 @@ def build(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Build what is missing of RECIPE (or only DATASETS of it, with what they read)."""
+    """Build what is missing of RECIPE, a YAML file (or only DATASETS of it, with what they read).
+
+    Versions go into the store. What is there already is reused, and so is every kept answer.
+    """
     from srlm_data.cli._pretty import show_samples
     from srlm_data.cli._progress import watching
 

@@ -36,7 +36,7 @@ def evaluate(
     accept_failures: bool,
     quiet: bool,
 ) -> None:
-    """Build RECIPE, then print its metrics as one table: models in columns, as in the paper."""
+    """Build RECIPE, a YAML file, then print its metrics as one table, models in columns."""
     from srlm_data.cli._progress import watching
 
     with watching(store, quiet=quiet, checks=not quiet) as watcher:

@@ -13,7 +13,7 @@ from srlm_data.core.errors import StoreError
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default="recipes")
 def init(folder: Path) -> None:
-    """Write a folder of recipes to start from; nothing that is there is overwritten."""
+    """Write the shipped recipes into FOLDER, to start from; nothing there is overwritten."""
     for file in _write_recipes(folder):
         say(f"wrote {file}")
     say(f"next: srlm-data build {folder}/iter1.yaml")

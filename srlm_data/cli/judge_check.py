@@ -68,7 +68,7 @@ def judge_check(
 ) -> None:
     """Ask the judge of RECIPE about a few candidates: show what it writes, and what is read.
 
-    STEP names its judgments, where the recipe has several judges. Answers are kept for the build.
+    STEP names a dataset of judgments, where the recipe has several. Answers are kept for the build.
     """
     from srlm_data.cli._progress import watching
 

@@ -53,7 +53,10 @@ def plan(
     tokens_per_second: float | None,
     as_json: bool,
 ) -> None:
-    """Say what a build of RECIPE would do, why, and what it would take; run nothing."""
+    """Say what a build of RECIPE, a YAML file, would do, why, and what it would take.
+
+    Nothing is run or written.
+    """
     result = srlm_data.plan(
         recipe, engine=engine, seed=seed, limit=limit, preflight=not no_preflight, store=store
     )

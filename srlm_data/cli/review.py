@@ -15,7 +15,7 @@ from srlm_data.cli._terminal import say, say_state
 
 @click.command()
 @click.argument("ref", shell_complete=_completion.versions)
-@click.option("--by", metavar="NAME", help="Who reviews; nobody is shown again what he labelled.")
+@click.option("--by", metavar="NAME", help="Who reviews. Nobody sees again what they labelled.")
 @click.option(
     "--n",
     type=click.IntRange(min=1),

@@ -37,12 +37,12 @@ _WHOLE = 1_000  # a shipped query's answer is read to its end
     "--format",
     "form",
     type=click.Choice(["table", "csv", "json", "parquet"]),
-    help="What to write; unless told, what the output's ending says, else a table.",
+    help="What to write; by default what the output's ending says, else a table.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file."
 )
-@click.option("--open-access", is_flag=True, help="Let the query read other files, and the net.")
+@click.option("--open-access", is_flag=True, help="Let the query read other files and the network.")
 @click.pass_obj
 def sql(
     store: Path,
@@ -66,6 +66,8 @@ def sql(
     if (query, file, name) == (None, None, None) and sys.stdin.isatty():
         from srlm_data.cli._prompt import converse
 
+        if form or output:
+            raise click.UsageError("--format and --output are for one query. Give a QUERY.")
         converse(opened, ask)
         return
     form = form or format_of(output)

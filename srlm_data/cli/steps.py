@@ -1,4 +1,4 @@
-"""The command `steps`: what each step reads, makes and can be set to."""
+"""The command `steps`: what each step reads, makes and can be set to; an engine's settings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from srlm_data.cli._options import json_option, print_json
 from srlm_data.cli._terminal import say
 
 if TYPE_CHECKING:
+    from srlm_data.core.config import Config
     from srlm_data.pipeline.signature import Step
 
 
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, shell_complete=_completion.steps)
 @json_option
 def steps(name: str | None, as_json: bool) -> None:
-    """What each step reads, makes and can be set to, from its own signature and docstring."""
+    """What each step reads and makes; with a NAME, all settings of this step or engine."""
+    from srlm_data.engines.settings import ENGINES
     from srlm_data.pipeline.registry import STEPS
     from srlm_data.pipeline.signature import find_step, look_for_steps_in
 
+    if name in ENGINES:
+        _print_engine(ENGINES[name], as_json=as_json)
+        return
     look_for_steps_in(Path.cwd())
     known = [find_step(step, STEPS) for step in ([name] if name else STEPS)]
     if not as_json:
@@ -53,7 +58,21 @@ def _print_step(step: Step, *, whole: bool) -> None:
     makes = step.makes.name if step.makes else "what its config says"
     say(f"{step.name}({reads}) -> {makes}")
     say(f"    {step.summary}")
-    for name, field in step.config.model_fields.items() if whole else ():
+    if whole:
+        _print_settings(step.config)
+
+
+def _print_engine(engine: type[Config], *, as_json: bool) -> None:
+    if as_json:
+        print_json(engine.model_json_schema())
+        return
+    say(str(engine.__doc__))
+    _print_settings(engine)
+
+
+def _print_settings(config: type[Config]) -> None:
+    """Print the settings that a recipe may set, with their defaults."""
+    for name, field in config.model_fields.items():
         required = field.is_required()
         default = (
             "required" if required else f"default {field.get_default(call_default_factory=True)}"

@@ -204,7 +204,7 @@ def run(
     log = scratch / "log.txt"
     before = log.stat().st_size if log.is_file() else 0  # a resumed run adds to its log
     command = [str(script(name)), str(recipe)]
-    status = (trainer or Trainer()).run(_launcher(config.launch), command, log)
+    status = (trainer or Trainer()).run(launcher(config.launch), command, log)
     if status:
         died = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
         if status == -signal.SIGKILL:
@@ -219,14 +219,31 @@ def run(
     return finished, training
 
 
-def _launcher(launch: Sequence[str]) -> list[str]:
+def launcher(launch: Sequence[str]) -> list[str]:
+    """Return the command that starts a training's script; empty where a recipe names none.
+
+    A shipped config, ``train/configs/offload.yaml``, is found wherever the package lies.
+
+    Raises:
+        TrainingError: there is no such program, or no such YAML file.
+    """
     if not launch:
         return []
     beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     program = shutil.which(launch[0], path=beside)
     if program is None:
         raise TrainingError(f"launch: no program '{launch[0]}' on the path. Install it or name it.")
-    return [program, *launch[1:]]
+    return [program, *map(_find_config, launch[1:])]
+
+
+def _find_config(word: str) -> str:
+    """Return a word of a launch; a YAML file that is not there is looked for among the shipped."""
+    if not word.endswith(".yaml") or Path(word).is_file():
+        return word
+    shipped = script("sft.py").parents[1] / word
+    if not shipped.is_file():
+        raise TrainingError(f"launch: no file '{word}' in {Path.cwd()}. Name it with its path.")
+    return str(shipped)
 
 
 _ERROR: Final = re.compile(r"(?:\[\w+\]: *)?((?:[\w.]*(?:Error|Exception|Interrupt)|error)\b.*)")

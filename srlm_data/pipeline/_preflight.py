@@ -38,7 +38,7 @@ from srlm_data.engines.settings import (
 )
 from srlm_data.models import identity
 from srlm_data.models.chat_template import describe_fault
-from srlm_data.models.training import Training
+from srlm_data.models.training import Training, launcher
 from srlm_data.pipeline.plan import Planned
 from srlm_data.pipeline.recipe import Dataset
 from srlm_data.steps._records import Records
@@ -81,6 +81,7 @@ def find_problems(
         *(look.for_servers() if network else ()),
         *(look.for_repositories() if network else ()),
         *look.for_columns(),
+        *look.for_launchers(),
         *look.for_room(),
     ]
 
@@ -255,6 +256,15 @@ class _Look:
                     next(iter(step.function(config).batches()), None)
                 except SrlmError as error:
                     yield Problem(error)
+
+    def for_launchers(self) -> Iterator[Problem]:
+        """Programs that start a training, or their configs, that are not there."""
+        for dataset in self._todo:
+            if isinstance(dataset.config, Training):
+                try:
+                    launcher(dataset.config.launch)
+                except TrainingError as error:
+                    yield Problem(TrainingError(f"{dataset.line}: {error}"))
 
     def for_room(self) -> Iterator[Problem]:
         """A disk with less room than the models take that are to be trained."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pyarrow as pa
 import yaml
@@ -15,6 +16,11 @@ import yaml
 from srlm_data.core.schema import DATASET_TYPES, PAIRS
 from srlm_data.publish._bundle import Bundle, Part
 from srlm_data.publish._splits import Split, Splits
+
+_LICENSES: Final = frozenset(
+    Path(__file__).with_name("hub_licenses.txt").read_text(encoding="utf-8").split()
+)
+"""What the Hub takes as a license; a card with any other word is refused."""
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
@@ -60,7 +66,7 @@ def license_header(licenses: Sequence[str]) -> dict[str, str]:
     if len(licenses) != 1:
         return {"license": "other" if licenses else "unknown"}
     name = re.sub(r"[^a-z0-9.+-]+", "-", licenses[0].lower()).strip("-")
-    if name == licenses[0].lower():
+    if name in _LICENSES:
         return {"license": name}
     return {"license": "other", "license_name": name or "own"}
 

@@ -9,7 +9,7 @@ measure a judge were held out when they were selected.
 from __future__ import annotations
 
 import contextlib
-import uuid
+import tempfile
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from srlm_data.core.ids import held_out_share, split_key
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, EXAMPLES, PAIRS
 from srlm_data.publish._bundle import Bundle, Part
-from srlm_data.store import Store, access, shards
+from srlm_data.store import Store, shards
 
 TEST_SHARE: Final = 0.05
 """Share of the prompts that are held out where nobody says another one."""
@@ -79,7 +79,8 @@ def split(bundle: Bundle, store: Store, share: float, staged: contextlib.ExitSta
     if not parts:
         return splits
     prompts = _held_out(store, parts, share)
-    folder = staged.enter_context(access.staging(store.root, uuid.uuid4().hex))
+    # Not in the store, which may be read-only.
+    folder = Path(staged.enter_context(tempfile.TemporaryDirectory(prefix="srlm-data-")))
     for part in parts:
         both = [_write(store, part, name, prompts, folder) for name in ("train", "test")]
         if all(each.rows.count() for each in both):  # else all rows are of one prompt

@@ -126,6 +126,12 @@ def test_steps_are_documented_by_themselves(cli: Cli) -> None:
     assert "Did you mean 'judge'?" in one_sentence(cli("steps", "juge"), 2)
 
 
+def test_an_engine_lists_its_settings_as_a_step_does(cli: Cli) -> None:
+    settings = cli("steps", "vllm").stdout
+    assert "  tensor_parallel_size: default 1\n      GPUs that share the model." in settings
+    assert "retries" in json.loads(cli("steps", "openai", "--json").stdout)["properties"]
+
+
 def test_init_writes_recipes_that_plan_reads_and_overwrites_nothing(
     cli: Cli, project: Path
 ) -> None:

@@ -60,7 +60,7 @@ def on_terminal(store: Store, cli_env: dict[str, str]) -> OnTerminal:
             os.close(theirs)
             sent = b"".join(_pieces(ours))
             os.close(ours)
-            assert running.wait(60) in {0, 3}, sent
+            assert running.wait(60) in {0, 2, 3}, sent
         return sent.decode()
 
     return run
@@ -70,6 +70,15 @@ def _pieces(terminal: int) -> Iterator[bytes]:
     with suppress(OSError):  # what Linux says at the end
         while piece := os.read(terminal, 65536):
             yield piece
+
+
+def test_a_file_and_a_format_are_for_one_query_and_not_for_the_prompt(
+    on_terminal: OnTerminal,
+) -> None:
+    for words in (("-o", "answer.csv"), ("--format", "csv")):
+        assert "--format and --output are for one query. Give a QUERY." in on_terminal(
+            "sql", *words
+        )
 
 
 # Colour -------------------------------------------------------------------------------------

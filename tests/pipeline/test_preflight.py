@@ -306,6 +306,31 @@ def test_a_disk_without_room_for_the_models_is_told(
     assert "Make room, or name another store." in str(error)
 
 
+@pytest.mark.parametrize(
+    ("launch", "wanted"),
+    [
+        ("[no-such-launcher]", "no program 'no-such-launcher' on the path"),
+        ("[python, -m, mine, --config_file, mine.yaml]", "no file 'mine.yaml' in "),
+        ("[python, --config_file, train/configs/offload.yaml]", None),
+    ],
+)
+def test_what_starts_a_training_is_looked_for_before_the_build(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, launch: str, wanted: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
+    recipe = write(
+        tmp_path,
+        "{kind: transformers}",
+        f"model: {{step: checkpoint, path: '{model}'}}",
+        "examples: {step: read_examples, files: [examples.jsonl]}",
+        f"tuned: {{step: sft, model: model, data: [examples], launch: {launch}}}",
+    )
+    errors = problems_of(recipe)
+    assert [error.exit_code for error in errors] == ([7] if wanted else [])
+    assert all(wanted in str(error) for error in errors if wanted)
+
+
 def test_where_answers_are_kept_a_missing_engine_is_a_notice_and_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

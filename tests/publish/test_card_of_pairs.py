@@ -154,7 +154,10 @@ def test_languages_are_those_that_somebody_has_said(
     ("names", "wanted"),
     [
         (["Apache-2.0"], {"license": "apache-2.0"}),
-        (["CC BY 4.0"], {"license": "other", "license_name": "cc-by-4.0"}),
+        (["CC BY 4.0"], {"license": "cc-by-4.0"}),
+        (["Proprietary"], {"license": "other", "license_name": "proprietary"}),
+        (["gpl-3.0-or-later"], {"license": "other", "license_name": "gpl-3.0-or-later"}),
+        (["©"], {"license": "other", "license_name": "own"}),
         (["mit", "apache-2.0"], {"license": "other"}),
         ([], {"license": "unknown"}),
     ],

@@ -139,12 +139,15 @@ def test_without_a_share_there_is_one_split_and_nothing_is_written(store: Store)
     assert upload.tag == bundle.id(0) != bundle.id(0.05)
 
 
-def test_the_files_of_splits_go_with_the_upload(store: Store) -> None:
+def test_the_files_of_splits_go_with_the_upload(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     upload = prepare_dataset(select(store, ["toy.pairs"]), store, repo="ada/toy")
-    assert list((store.root / ".staging").iterdir()) != []
+    assert list(tmp_path.rglob("*.parquet")) != []
     del upload
     gc.collect()
-    assert list((store.root / ".staging").iterdir()) == []
+    assert list(tmp_path.rglob("*.parquet")) == []
 
 
 @pytest.mark.parametrize(
