@@ -23,7 +23,11 @@ from srlm_data.store import Place, open_store
 
 __all__ = ["Published", "PullResult", "Upload", "prepare_push", "pull", "push", "send"]
 
-_REPO: Final = re.compile(r"[\w.-]+/[\w.-]+")
+_REPO: Final = re.compile(
+    r"(?!.*(--|\.\.|\.git$))\w[\w.-]*(?<![.-])/\w[\w.-]{0,95}(?<![.-])", re.ASCII
+)
+_TAG: Final = re.compile(r"(?!.*(\.\.|//|\.lock$))\w[\w.+/-]*(?<![./])", re.ASCII)
+"""What the Hub takes as a repository and as a tag: it says no only when the rest is there."""
 
 Kind = Literal["dataset", "model"]
 
@@ -61,8 +65,8 @@ def prepare_push(
     """Return what :func:`push` would send: files and card; nothing is sent.
 
     Raises:
-        ArgumentError: ``repo`` is no name of a repository, not one model is named, a language is
-            no code, or ``test_share`` no share.
+        ArgumentError: ``repo`` or ``tag`` is no name that the Hub takes, not one model is named, a
+            language is no code, or ``test_share`` no share.
         StoreError: there is no such dataset, or it is damaged.
         HubError: something in it must not leave this machine.
     """
@@ -71,6 +75,10 @@ def prepare_push(
         languages = check_codes(languages)
     except ValueError as error:
         raise ArgumentError(f"publish: {error}. Name it by its code.") from None
+    if tag is not None and not _TAG.fullmatch(tag):
+        raise ArgumentError(
+            f"publish: the Hub takes no tag '{tag}'. Write it of letters, digits, '.', '_' and '-'."
+        )
     if not 0 <= test_share < 1:
         raise ArgumentError(
             f"publish: a share from 0 to less than 1 is wanted to test with, found {test_share}. "
@@ -169,4 +177,7 @@ def pull(
 
 def _check_repo(repo: str) -> None:
     if not _REPO.fullmatch(repo):
-        raise ArgumentError(f"a repository is USER/NAME, found '{repo}'.")
+        raise ArgumentError(
+            f"a repository is USER/NAME, found '{repo}'. Write both of letters, digits, '.', '_' "
+            "and '-'."
+        )
