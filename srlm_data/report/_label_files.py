@@ -132,7 +132,8 @@ def _label(where: str, fields: Mapping[str, Any]) -> Label:
 
 def _lines(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the place and the fields of each label that the page has written."""
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not by splitlines: a note may hold what that takes for the end of a line, such as U+2028.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{file}:{number}"
             fields = _parsed(where, line)

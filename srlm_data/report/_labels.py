@@ -98,16 +98,17 @@ def keep_draft(store: Store, reviewed: Manifest, label: Label) -> None:
 def take_in_drafts(store: Store, reviewed: Manifest) -> Manifest | None:
     """Make a version of the labels that reviews have left; return the latest, if there is one."""
     name = labels_of(reviewed.name)
-    with store.lock(name, wait=True):
-        file = _drafts(store, reviewed)
-        labels = []
-        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-            with contextlib.suppress(ValidationError):  # half a line: its page was never answered
-                labels.append(Label.model_validate_json(line))
-        if labels:
-            manifest = _store(store, reviewed, labels)
-            file.unlink()
-            return manifest
+    file = _drafts(store, reviewed)
+    if file.is_file():  # else nothing is to be written, and the store may be read-only
+        with store.lock(name, wait=True):
+            labels = []
+            for line in file.read_text(encoding="utf-8").split("\n") if file.is_file() else ():
+                with contextlib.suppress(ValidationError):  # half a line: it was never answered
+                    labels.append(Label.model_validate_json(line))
+            if labels:
+                manifest = _store(store, reviewed, labels)
+                file.unlink()
+                return manifest
     return store.resolve(name) if name in store.names() else None
 
 

@@ -107,6 +107,7 @@ def test_a_store_that_is_read_only_answers_and_a_build_says_that_it_cannot(begin
             ["ls"], ["log", "toy.pairs"], ["show", "toy.pairs"], ["plan", "toy.yaml"], ["verify"],
             ["sql", "SELECT count(*) FROM toy.pairs"], ["gc"], ["build", "toy.yaml"],
             ["publish", "toy", "--repo", "ada/toy", "--dry-run"],
+            ["review", "toy.pairs", "--by", "me", "-o", "/dev/null"],
         ):  # fmt: skip
             run = project.run(*command)
             assert run.wait() == 0, run.text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -134,6 +135,8 @@ def test_nobody_is_shown_again_what_he_labelled_and_others_are(
 ) -> None:
     review(pairs, tmp_path, "11111", n=10)
     page = tmp_path / "page.html"
+    many = {"by": "third", "n": 10**30, "seed": 10**30, "output": page}
+    assert srlm_data.write_review("iter1.pairs", store=pairs, **many) == 20
     assert srlm_data.write_review("iter1.pairs", by="reader", n=10, output=page, store=pairs) == 5
     assert srlm_data.write_review("iter1.pairs", by="other", n=10, output=page, store=pairs) == 10
     manifest = review(pairs, tmp_path, "22222", n=10)
@@ -246,6 +249,21 @@ def test_a_killed_server_loses_no_label_and_the_next_review_goes_on(
     latest = take_in_drafts(pairs, reviewed)
     assert latest
     assert latest.rows == 3
+
+
+def test_a_note_of_several_paragraphs_costs_no_label(pairs: Store, tmp_path: Path) -> None:
+    note = "as pasted:\u2028two paragraphs\u2029\x85\x0bthree"
+    reviewed = pairs.resolve("iter1.pairs")
+    [item] = draw_items(pairs, reviewed, 1, by="reader")
+    ids = {"first_id": item.first_id, "second_id": item.second_id}
+    keep_draft(pairs, reviewed, Label(**ids, choice="first", person="reader", note=note))
+    assert take_in_drafts(pairs, reviewed)
+    file = tmp_path / "labels.jsonl"
+    label = ids | {"choice": "tie", "person": "other", "note": note}
+    file.write_text(json.dumps(label, ensure_ascii=False) + "\n", encoding="utf-8")
+    srlm_data.import_labels("iter1.pairs", file, store=pairs)
+    notes = {row["person"]: row["note"] for row in pairs.version("iter1.pairs_labels").dicts()}
+    assert notes == {"reader": note, "other": note}
 
 
 def test_one_server_has_the_reviews_of_several_people(pairs: Store) -> None:
