@@ -152,11 +152,14 @@ def gc(*, delete: bool = False, recipes: str | Path = "recipes", store: Place = 
         store: where versions lie.
 
     Raises:
+        ArgumentError: there is no such folder, and it is not the default.
         RecipeError: a lock file is damaged.
         BusyError: somebody is building, with ``delete``.
     """
-    opened = open_store(store)
-    locks = sorted(file.with_suffix(".lock") for file in Path(recipes).rglob("*.yaml"))
+    opened, folder = open_store(store), Path(recipes)
+    if folder != Path("recipes") and not folder.is_dir():
+        raise ArgumentError(f"{folder}: there is no such folder of recipes. Name another one.")
+    locks = sorted(file.with_suffix(".lock") for file in folder.rglob("*.y*ml"))
     collect = collection.sweep if delete else collection.find
     with filesystem.refusals(opened.root):
         return collect(opened, [lock for lock in locks if lock.is_file()])

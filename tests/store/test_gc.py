@@ -16,6 +16,7 @@ import pytest
 
 import toy
 from checkout import Cli
+from commands import one_sentence
 from srlm_data.core import schema
 from srlm_data.core.errors import BusyError, RecipeError, StoreError
 from srlm_data.core.rows import Rows
@@ -87,8 +88,11 @@ def test_a_lock_file_beside_a_recipe_keeps_what_it_names(
     recipes = project / "recipes"
     recipes.mkdir()
     (project / "first.lock").rename(recipes / "first.lock")
-    (recipes / "first.yaml").write_text("datasets: {}")
+    (recipes / "first.yml").write_text("datasets: {}")
     assert "0 things" in cli("gc").stdout
+    absent = cli("gc", "--delete", "--recipes", "elsewhere")
+    assert "elsewhere: there is no such folder of recipes." in one_sentence(absent, 2)
+    (project / "elsewhere").mkdir()
     assert "3 things" in cli("gc", "--recipes", "elsewhere").stdout
     (recipes / "first.lock").write_text("{")
     with pytest.raises(RecipeError, match="not what a build writes beside a recipe"):
