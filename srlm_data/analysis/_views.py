@@ -15,6 +15,7 @@ said(conversation)    all of its text, each turn opened by its role
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -162,7 +163,8 @@ def _describe_versions(
     connection: duckdb.DuckDBPyConnection, store: Store, latest: Iterable[Manifest]
 ) -> None:
     if store.names():
-        files = quoted(str((store.root / "datasets").resolve() / "*" / "*" / "manifest.json"))
+        folder = glob.escape(str((store.root / "datasets").resolve()))
+        files = quoted(f"{folder}/*/*/manifest.json")
         columns = ", ".join(f'"{name}": {quoted(kind)}' for name, kind in _MANIFEST.items())
         manifests = f"read_json({files}, columns = {{{columns}}})"
     else:

@@ -11,6 +11,7 @@ A damaged version hides its own dataset and the `all_` views; the rest stays que
 from __future__ import annotations
 
 import contextlib
+import glob
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -59,7 +60,8 @@ def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBP
         types.setdefault(manifest.type, []).append(manifest)
     _views.create(connection, store, types, whole=not damaged)
     if not open_access:
-        database.close_access(connection, directories=[str((store.root / "datasets").resolve())])
+        folder = str((store.root / "datasets").resolve())
+        database.close_access(connection, directories=[folder, glob.escape(folder)])
     return connection
 
 

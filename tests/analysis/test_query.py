@@ -20,7 +20,7 @@ from srlm_data.store import Store
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A built toy recipe, with two versions of its pairs; the older one is tagged `first`."""
     folder = tmp_path_factory.mktemp("built")
-    store = Store(folder / "it's a store")
+    store = Store(folder / "it's [a] *store?")
     made = build(load(toy.write_recipe(folder)), store)
     store.point("toy.pairs", made["toy.pairs"].version, "first")
     build(load(toy.write_recipe(folder, ("judgments}", "judgments, min_margin: 2}"))), store)
