@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -40,7 +41,9 @@ def prepare(
         raise TrainingError(f"'{files[0]}': there are no rows. Name data that has some.")
     with PartialState().main_process_first():
         rows = datasets.Dataset.from_parquet(
-            [str(file) for file in files], columns=columns, cache_dir=str(cache)
+            [glob.escape(str(file)) for file in files],  # it takes names for patterns
+            columns=columns,
+            cache_dir=str(cache),
         )
         rows = rows.map(
             _for_template,

@@ -11,6 +11,7 @@ Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STO
 
 from __future__ import annotations
 
+import glob
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -139,7 +140,9 @@ def load(ref: str, store: Place = None) -> datasets.Dataset:
         library = importlib.import_module("datasets")
     except ModuleNotFoundError:
         raise packages.missing(ref, "datasets", "hub") from None
-    loaded: datasets.Dataset = library.Dataset.from_parquet([str(file) for file in files])
+    loaded: datasets.Dataset = library.Dataset.from_parquet(
+        [glob.escape(str(file)) for file in files]  # it takes names for patterns
+    )
     return loaded
 
 

@@ -247,7 +247,7 @@ class Rows:
         import polars
 
         if self.files:
-            return polars.scan_parquet(list(self.files))
+            return polars.scan_parquet(list(self.files), glob=False)
         frame = polars.from_arrow(self.table())
         assert isinstance(frame, polars.DataFrame)
         return frame.lazy()

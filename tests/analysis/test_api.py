@@ -17,7 +17,7 @@ from srlm_data.store import Store
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return toy.publish_pairs(tmp_path_factory.mktemp("built"))
+    return toy.publish_pairs(tmp_path_factory.mktemp("built [1]"))
 
 
 @pytest.fixture

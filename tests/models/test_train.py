@@ -127,7 +127,8 @@ def test_pairs_that_the_cut_makes_equal_are_counted_and_not_trained_on(
     }
     long_prompt = {**same_start, "prompt": says("user", words(0, 90))}
     rows = [*pairs(), same_start, same_start, long_prompt]
-    file = job(tmp_path, model, rows, reference=str(model), max_length=60, max_steps=2)
+    settings = {"reference": str(model), "max_length": 60, "max_steps": 2}
+    file = job(tmp_path / "a [1] job*", model, rows, **settings)
     made = train("dpo.py", file)
     assert facts(made)["examples"] == 16
     assert facts(made)["dropped"] == {
