@@ -25,8 +25,8 @@ def steps(name: str | None, as_json: bool) -> None:
     from srlm_data.pipeline.registry import STEPS
     from srlm_data.pipeline.signature import find_step, look_for_steps_in
 
-    if name in ENGINES:
-        _print_engine(ENGINES[name], as_json=as_json)
+    if engine := ENGINES.get(name or ""):
+        _print_engine(engine, as_json=as_json)
         return
     look_for_steps_in(Path.cwd())
     known = [find_step(step, STEPS) for step in ([name] if name else STEPS)]
