@@ -41,7 +41,7 @@ def prepare(
         raise TrainingError(f"'{files[0]}': there are no rows. Name data that has some.")
     with PartialState().main_process_first():
         rows = datasets.Dataset.from_parquet(
-            [glob.escape(str(file)) for file in files],  # it takes names for patterns
+            [glob.escape(str(file.absolute())) for file in files],  # it takes names for patterns
             columns=columns,
             cache_dir=str(cache),
         )

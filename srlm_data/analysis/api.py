@@ -141,7 +141,7 @@ def load(ref: str, store: Place = None) -> datasets.Dataset:
     except ModuleNotFoundError:
         raise packages.missing(ref, "datasets", "hub") from None
     loaded: datasets.Dataset = library.Dataset.from_parquet(
-        [glob.escape(str(file)) for file in files]  # it takes names for patterns
+        [glob.escape(str(file.absolute())) for file in files]  # it takes names for patterns
     )
     return loaded
 

@@ -17,7 +17,9 @@ from srlm_data.store import Store
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return toy.publish_pairs(tmp_path_factory.mktemp("built [1]"))
+    folder = tmp_path_factory.mktemp("built")
+    toy.publish_pairs(folder)
+    return Store(folder.rename(folder.with_name("built [1]")) / "store")
 
 
 @pytest.fixture
