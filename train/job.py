@@ -28,7 +28,7 @@ from srlm_data.core.config import Config
 from srlm_data.core.errors import TrainingError, did_you_mean
 from srlm_data.core.hub import MODEL_FILES, Remote
 from srlm_data.core.rows import Drops
-from srlm_data.models import chat_template
+from srlm_data.models import chat_template, identity
 from srlm_data.models.training import Sft, Training
 
 Settings = TypeVar("Settings", bound=Training)
@@ -131,7 +131,9 @@ class Job(Generic[Settings]):
         named = None
         if isinstance(self.settings, Sft):
             named, system = self.settings.chat_template, self.settings.system
-            tokenizer.chat_template = chat_template.compose(tokenizer.chat_template, named, system)
+            if named or system:
+                own = identity.chat_template(self.model)
+                tokenizer.chat_template = chat_template.compose(own, named, system)
         if not tokenizer.chat_template:
             raise TrainingError(
                 f"'{self.paths.model}': the tokenizer has no chat template. "

@@ -18,7 +18,9 @@ from trl.data_utils import common_prefix_length
 from srlm_data.core.errors import TrainingError
 from srlm_data.core.messages import for_template
 from srlm_data.core.rows import Drops
+from srlm_data.core.thinking import split_reasoning
 
+LOST: Final = "the chat template leaves out the reasoning"
 FULL: Final = "the prompt fills max_length"
 EQUAL: Final = "chosen and rejected are equal once cut to max_length"
 
@@ -74,7 +76,8 @@ def prepare(
             drops.add(reason, f"row {place + 1}", rows[place])
     fitting = [place for place, reason in enumerate(reasons) if not reason]
     if not fitting:
-        raise TrainingError(f"no row is left to train on, dropped {dict(drops)}. Raise max_length.")
+        advice = "Name another chat_template" if LOST in drops else "Raise max_length"
+        raise TrainingError(f"no row is left to train on, dropped {dict(drops)}. {advice}.")
     return rows.select(fitting)
 
 
@@ -93,29 +96,41 @@ def _explain_misfits(
 
     TRL cuts a row to ``max_length``: nothing of an answer may be left then, and nothing that tells
     two answers apart. TRL leaves the first kind out and counts nothing, and trains on the second.
+    Some templates leave out what stands in an answer before ``</think>``.
     """
 
-    def tokens(conversations: list[Any], **options: Any) -> list[list[int]]:
-        texts = [
+    def write(conversations: list[Any], **options: Any) -> list[str]:
+        return [
             tokenizer.apply_chat_template(
                 turns, tools=json.loads(tools) if tools else None, tokenize=False, **options
             )
             for turns, tools in zip(conversations, rows["tools"], strict=True)
         ]
+
+    def encode(texts: list[str]) -> list[list[int]]:
         ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
         return ids
 
-    prompts = tokens(rows["prompt"], add_generation_prompt=True)
-    answered = [
-        tokens([prompt + answer for prompt, answer in zip(rows["prompt"], texts, strict=True)])
-        for name, texts in rows.items()
-        if name not in ("prompt", "tools")
-    ]
+    prompts = encode(write(rows["prompt"], add_generation_prompt=True))
+    answered: list[list[list[int]]] = []
+    lost: set[int] = set()
+    for name in [name for name in rows if name not in ("prompt", "tools")]:
+        answers = rows[name]
+        texts = write(
+            [prompt + answer for prompt, answer in zip(rows["prompt"], answers, strict=True)]
+        )
+        for place, (answer, text) in enumerate(zip(answers, texts, strict=True)):
+            reasoning, _ = split_reasoning(answer[-1]["content"], opened=False)
+            if reasoning and reasoning.partition("\n")[0] not in text:
+                lost.add(place)
+        answered.append(encode(texts))
     reasons = []
-    for prompt, *wholes in zip(prompts, *answered, strict=True):
+    for place, (prompt, *wholes) in enumerate(zip(prompts, *answered, strict=True)):
         start = min(common_prefix_length(prompt, whole) for whole in wholes)
         cut = [whole[:limit] for whole in wholes]
-        if start >= limit or (len(wholes) == 1 and start >= len(wholes[0])):
+        if place in lost:
+            reasons.append(LOST)
+        elif start >= limit or (len(wholes) == 1 and start >= len(wholes[0])):
             reasons.append(FULL)
         elif len(wholes) > 1 and cut[0] == cut[1]:
             reasons.append(EQUAL)

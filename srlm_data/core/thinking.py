@@ -13,20 +13,20 @@ MARKS: Final[tuple[Marks, ...]] = (
     ("<think>", "</think>"),
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
-)
-"""Those that today's models were trained to write: an engine takes them out of every completion. A
-recipe declares others with ``reasoning_marks``."""
-
-_SPECIAL: Final[tuple[Marks, ...]] = (
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+    ("<|channel>thought", "<channel|>"),
 )
+"""Those that today's models were trained to write: an engine takes them out of every completion. A
+recipe declares others with ``reasoning_marks``."""
+
+_NEXT_CHANNEL: Final = r"(?:<\|end\|><\|start\|>assistant)?"  # what GPT-OSS writes between channels
 _NAMES: Final = "thinking thought thoughts reasoning reflection scratchpad analysis rationale"
 _TAGS: Final = ((f"<{name}>", f"</{name}>") for name in _NAMES.split())
 
-WRITTEN_MARKS: Final[tuple[Marks, ...]] = (*MARKS, *_SPECIAL, *_TAGS)
+WRITTEN_MARKS: Final[tuple[Marks, ...]] = (*MARKS, *_TAGS)
 """Those that a model may write where it was asked for a judgment or for prompts. An answer may be
 asked to have such tags, so that an engine leaves them where they are."""
 
@@ -45,17 +45,19 @@ def split_reasoning(
 
     Many chat templates write the opening mark themselves (``opened``): then a text has the closing
     mark alone, which is believed, too, where nobody can tell. Reasoning that nothing closes was cut
-    off, so all of the text is reasoning.
+    off, so all of the text is reasoning. Takes time linear in the text.
     """
-    rest = text.lstrip()
     for opening, closing in marks:
-        begins = rest.startswith(opening)
-        inside, closed, answer = rest.removeprefix(opening).partition(closing)
-        if closed and (begins or (opened is not False and opening not in inside)):
-            if answer.lstrip().startswith(opening):  # thought again, before any answer
-                more, answer = split_reasoning(answer, marks)
-                inside = f"{inside.strip()}\n{more or ''}"
-            return inside.strip() or None, answer.lstrip()
+        begins = text.lstrip().startswith(opening)
+        inside, closed, _ = text.partition(closing)
+        if not begins and closed and (opened or (opened is None and opening not in inside)):
+            begins, text = True, opening + text
         if begins:
-            return inside.strip() or None, ""
-    return (rest.strip() or None, "") if opened else (None, text)
+            end = _NEXT_CHANNEL + re.escape(closing)
+            block = re.compile(rf"\s*+{re.escape(opening)}(.*?)(?:{end}|\Z)", re.DOTALL)
+            thoughts, at = [], 0
+            while thought := block.match(text, at):  # and again, before any answer
+                thoughts.append(thought[1].strip())
+                at = thought.end()
+            return "\n".join(filter(None, thoughts)) or None, text[at:].lstrip()
+    return (text.strip() or None, "") if opened else (None, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from jinja2 import TemplateError
 
 from srlm_data.core.errors import EngineError
 from srlm_data.core.messages import for_template
-from srlm_data.core.thinking import MARKS, Marks, split_reasoning
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.models import chat_template
 
@@ -49,14 +48,16 @@ class Prompts:
         self._longest = longest
         with suppress(*_TEMPLATE_ERRORS):  # of a template that wants more than a question
             self.end_token = chat_template.end_token(tokenizer)
+            if chat_template.leaves_out_words(tokenizer):
+                raise EngineError(f"model {model}: {chat_template.WORDLESS} at its checkpoint.")
             if self.end_token is None:
                 self._end_text = chat_template.end_of_turn(tokenizer)
         added = tokenizer.added_tokens_decoder.values()
         special = {token.content for token in added if token.special}
         named = {token.content for token in added if token.content in str(tokenizer.chat_template)}
         self._marks = _any_of(special | named)
-        self._special = special
-        self._opened: dict[str, bool] = {}
+        self._special_ids = frozenset(tokenizer.convert_tokens_to_ids(sorted(special)))
+        self._reasoning: dict[str, tuple[bool, frozenset[int]]] = {}
         # In an assistant's turn a template may look for its own marks, to leave out what was only
         # thought: "<think>" is no special token, and stays.
         self._marks_of_assistant = _any_of(special)
@@ -71,35 +72,37 @@ class Prompts:
     ) -> tuple[str | None, str, int | None]:
         """Return the reasoning before an answer, the answer, and how many tokens are reasoning.
 
-        ``text`` is without special tokens, which the marks of some models are.
+        ``text`` is without special tokens, which the marks of some models are, or are made of.
         """
-        marks = (sampling.reasoning_marks,) if sampling.reasoning_marks else MARKS
-        opened = self._opens(sampling, marks)
-        openings, closings = map(self._ids_of_special, zip(*marks, strict=True))
-        if closings and (opened or tokens[0] in openings):
-            ends = [place for place, token in enumerate(tokens) if token in closings]
-            end = ends[0] + 1 if ends else len(tokens)
-            spoken = self._tokenizer.decode(tokens[:end], skip_special_tokens=True)
-            return spoken.strip() or None, text.removeprefix(spoken).lstrip(), end
-        reasoning, answer = split_reasoning(text, marks, opened=opened or None)
+        opened, in_marks = self._read_marks(sampling)
+        if not in_marks.isdisjoint(tokens):
+            ended = tokens[-1] in self._special_ids - in_marks
+            shown = self._tokenizer.decode(tokens[:-1] if ended else tokens)
+            whole = self._tokenizer.decode(tokens, skip_special_tokens=True)
+            text = shown.removesuffix(whole[len(text) :])  # what a stop string has cut off
+        reasoning, answer = sampling.split(text, opened=opened)
+        if not in_marks.isdisjoint(tokens):
+            answer = self._marks_of_assistant.sub("", answer)
         if reasoning is None:
             return None, answer, None
-        return reasoning, answer, len(tokens) - len(self._encode(answer))
+        return reasoning, answer, max(0, len(tokens) - len(self._encode(answer)))
 
-    def _opens(self, sampling: Sampling, marks: Sequence[Marks]) -> bool:
-        """Return whether the template itself begins an answer with reasoning."""
-        key = json.dumps([sampling.template_options(), marks], sort_keys=True)
-        if key not in self._opened:
-            self._opened[key] = False
+    def _read_marks(self, sampling: Sampling) -> tuple[bool, frozenset[int]]:
+        """Return whether the template itself begins an answer with reasoning.
+
+        And the special tokens that the marks of reasoning are made of.
+        """
+        key = json.dumps([sampling.template_options(), sampling.marks], sort_keys=True)
+        if key not in self._reasoning:
+            openings, closings = zip(*sampling.marks, strict=True)
+            special = self._marks_of_assistant.findall("".join((*openings, *closings)))
+            opened = False
             with suppress(*_TEMPLATE_ERRORS):
                 text = self._write([{"role": "user", "content": "?"}], sampling, tokenize=False)
-                openings = tuple(opening for opening, _ in marks)
-                self._opened[key] = str(text).rstrip().endswith(openings)
-        return self._opened[key]
-
-    def _ids_of_special(self, marks: Iterable[str]) -> set[int]:
-        special = [mark for mark in marks if mark in self._special]
-        return set(self._tokenizer.convert_tokens_to_ids(special))
+                opened = str(text).rstrip().endswith(openings)
+            ids = self._tokenizer.convert_tokens_to_ids(special)
+            self._reasoning[key] = opened, frozenset(ids)
+        return self._reasoning[key]
 
     def _write(self, turns: list[Any], sampling: Sampling, **options: Any) -> Any:
         """Return a conversation as the template writes it, up to where the answer begins."""

@@ -8,19 +8,21 @@ costs an answer that was paid for.
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Final
 
-from srlm_data.core.thinking import MARKS, split_reasoning
-from srlm_data.engines.protocol import Completion, Request, Sampling
+from srlm_data.engines.protocol import Completion, Request
 
 _CUT_OFF: Final = frozenset(
-    {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
+    "length max_length max_tokens max_output_tokens model_length context_length_exceeded "
+    "model_context_window_exceeded".split()
 )
 _FAILED: Final = frozenset(
-    {"content_filter", "error", "abort", "cancelled", "safety", "recitation", "blocklist"}
+    "content_filter content_filtered guardrail_intervened safety image_safety recitation blocklist "
+    "prohibited_content spii sensitive refusal error abort aborted cancelled network_error "
+    "insufficient_system_resource".split()
 )
-_THOUGHTS: Final = frozenset({"thinking", "reasoning", "reasoning.text"})
+_THOUGHTS: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+"""Where servers have reasoning beside the text; parts of the text have types that begin so."""
 _LARGEST_COUNT: Final = 2**31 - 1  # a column's; no answer has so many tokens
 _LONGEST_WORD: Final = 100  # characters of a server's own word in a note
 
@@ -28,7 +30,7 @@ _LONGEST_WORD: Final = 100  # characters of a server's own word in a note
 def parse(text: str) -> Any:
     """Return the JSON of a body; ValueError where it is none."""
     try:
-        return json.loads(text.removeprefix("\ufeff"))
+        return json.loads(text.removeprefix("\ufeff"), strict=False)
     except ValueError:
         raise ValueError(f"it is no JSON, it begins {_brief(text[:_LONGEST_WORD])}") from None
 
@@ -49,15 +51,17 @@ def read_answer(request: Request, answer: Any) -> Completion:
     """Return the completion that an answer's first choice is; ValueError where it has no text."""
     choice = _first_choice(answer)
     text, separate = _read_message(choice.get("message"))
-    declared = request.sampling.reasoning_marks
-    inline, text = split_reasoning(text, [declared] if declared else MARKS)
+    sampling = request.sampling
+    if separate and not text and sampling.has_form and sampling.fits(separate):
+        text, separate = separate, None  # a server that takes all for reasoning until it is closed
+    inline, text = sampling.split(text)
     reasoning = separate or inline
     usage = _object(answer.get("usage"))
-    tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    tokens = _read_counts(usage)
     reason, note = _read_end(choice.get("finish_reason"))
     if reason == "length" and reasoning and not text.strip():
         note = "the tokens went into reasoning"
-    if reason == "stop" and not _has_form(request.sampling, text):
+    if reason == "stop" and not sampling.fits(text):
         note = "; ".join(filter(None, [note, "not held to its form by the server"]))
     if reason in _FAILED:
         error = f"the server ended it with '{reason}'"
@@ -90,15 +94,18 @@ def _read_message(message: Any) -> tuple[str, str | None]:
     if not isinstance(message, dict):
         raise ValueError(f"its choice has no message, but {_brief(message)}")
     content = message.get("content")
-    reasoning = _text_of(message.get("reasoning_content")) or _text_of(message.get("reasoning"))
-    if content is None:
-        return _text_of(message.get("refusal")), reasoning or None
+    reasoning = next(filter(None, (_text_of(message.get(name)) for name in _THOUGHTS)), None)
+    if content is None or content == "":
+        return _text_of(message.get("refusal")), reasoning
     if isinstance(content, str):
-        return content, reasoning or None
+        return content, reasoning
     if not isinstance(content, list):
         raise ValueError(f"its content is no text: {_brief(content)}")
-    thoughts = [part for part in content if _object(part).get("type") in _THOUGHTS]
-    texts = [part for part in content if part not in thoughts]
+    thoughts: list[Any] = []
+    texts: list[Any] = []
+    for part in content:
+        kind = str(_object(part).get("type"))
+        (thoughts if kind.startswith(_THOUGHTS) else texts).append(part)
     return _text_of(texts), reasoning or _text_of(thoughts) or None
 
 
@@ -116,6 +123,7 @@ def _text_of(value: Any) -> str:
 
 def _read_end(ended: Any) -> tuple[str, str | None]:
     """Return why an answer ended in the words of a completion, and a note where it was a guess."""
+    ended = _object(ended).get("type", ended)  # of servers' own protocols
     word = ended.lower() if isinstance(ended, str) else None
     if word == "stop" or word in _FAILED:
         return word, None
@@ -125,15 +133,13 @@ def _read_end(ended: Any) -> tuple[str, str | None]:
     return "stop", f"{what}, taken for 'stop'"
 
 
-def _has_form(sampling: Sampling, text: str) -> bool:
-    """Return whether a text is of the form that was asked for, should one have been."""
-    if sampling.json_schema is not None:
-        try:
-            value = json.loads(text, strict=False)
-        except (ValueError, RecursionError):
-            return False
-        return isinstance(value, dict) and value.keys() >= set(sampling.json_schema["required"])
-    return sampling.pattern is None or re.fullmatch(sampling.pattern, text) is not None
+def _read_counts(usage: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Return the tokens read and written; some servers count reasoning in the total alone."""
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    read, written, total = (_count(usage.get(name)) for name in names)
+    if read is not None and written is not None and total is not None:
+        written = max(written, total - read)
+    return read, written
 
 
 def _count(value: Any) -> int | None:

@@ -31,7 +31,7 @@ from srlm_data.engines.backends._bounded_client import TooLongError
 from srlm_data.engines.protocol import DRAWING
 
 _AWAY: Final = frozenset({429, 502, 503, 504, 520, 521, 522, 523, 524, 529})
-_AGAIN: Final = frozenset({408, 409, 425})
+_AGAIN: Final = frozenset({408, 409, 424, 425})
 _WRONG: Final = frozenset({401, 402, 403, 404, 405, 410})
 
 FIRST_PAUSE: Final = 0.5
@@ -48,23 +48,32 @@ def _any_of(*patterns: str) -> re.Pattern[str]:
 
 
 _NO_CREDIT: Final = _any_of(
-    "insufficient_quota", "billing_(hard_limit|not_active)", "insufficient (balance|credit)"
+    "insufficient_quota",
+    "billing_(hard_limit|not_active)",
+    "insufficient (balance|credit)",
+    "budget.{0,20}exceeded",
 )
 _NO_KEY: Final = _any_of("invalid.api.?key", "authentication.error", "no_db_connection")
 _NO_MODEL: Final = _any_of("model_not_found", "invalid model name", "(unknown|no such) model")
 _BUSY: Final = _any_of("rate.?limit", "too many requests", "resource_exhausted", "overloaded")
+_TOO_LARGE: Final = _any_of("request too large")
 _FILTERED: Final = _any_of("content.?(filter|policy|management)", "moderation", "flagged")
 
-_FIELD: Final = (
-    f"(seed|temperature|top_p|max_tokens|structured_outputs|response_format|{'|'.join(DRAWING)})"
-)
+_OF_ENGINE: Final = ("seed", "temperature", "top_p")
+_OF_STEP: Final = (*DRAWING, "stop", "reasoning_effort", "chat_template_kwargs")
+_LIMITS: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_FORMS: Final = ("structured_outputs", "response_format")
+_FIELDS: Final = {  # as a server may write them: presencePenalty
+    name.replace("_", ""): name for name in (*_OF_ENGINE, *_OF_STEP, *_LIMITS, *_FORMS)
+}
+_FIELD: Final = f"({'|'.join(_FIELDS.values()).replace('_', '_?')})"
 _UNKNOWN: Final = (
     "(?:unrecogni[sz]ed|unsupported|not.supported|not.support|unknown|unexpected|extra.forbidden"
-    "|extra.inputs|not.permitted|not.allowed)"
+    "|extra.inputs|not.permitted|not.allowed|not.enabled|deprecated|cannot.both|may.only)"
 )
 _BOUND: Final = (
     "(?:less.than|<=|at.most|no.more.than|maximum|too.(?:large|big|high)|out.of.range|exceed"
-    "|overflow|int32|32.bit|2147483647)"
+    "|overflow|int32|32.bit|2147483647|between|in.the.range)"
 )
 _NEAR: Final = ".{0,60}?"
 _NOT_TAKEN: Final = _any_of(rf"{_UNKNOWN}{_NEAR}\b{_FIELD}\b", rf"\b{_FIELD}\b{_NEAR}{_UNKNOWN}")
@@ -126,12 +135,15 @@ def pause(tries: int, retry_after: float) -> float:
 
 def refuse_error(answer: Any, retry_after: str = "") -> None:
     """Raise the fault that an answer under status 200 is, if it is one."""
-    if not isinstance(answer, dict) or answer.get("choices"):
+    if not isinstance(answer, dict):
         return
+    if choices := answer.get("choices"):  # what failed while it was written stands in its choice
+        answer = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
     error = answer.get("error") or (answer if answer.get("object") == "error" else None)
     if error:
         body = json.dumps(answer)
-        codes = [error.get(name) for name in ("code", "status")] if isinstance(error, dict) else []
+        names = ("code", "status", "status_code")
+        codes = [error.get(name) for name in names] if isinstance(error, dict) else []
         known = [int(code) for code in map(str, codes) if re.fullmatch("[45][0-9][0-9]", code)]
         status = known[0] if known else 429 if _BUSY.search(body[:_LONGEST_SEARCH]) else 500
         raise classify_status(status, body, retry_after)
@@ -152,25 +164,36 @@ def _classify_response(response: httpx2.Response) -> FaultError:
 
 def classify_status(status: int, body: str, retry_after: str = "") -> FaultError:
     """Return the fault that a status is, with a body that says more."""
-    searched = body[:_LONGEST_SEARCH]
+    try:
+        content = json.loads(body, object_hook=_without_input)
+        searched = json.dumps(content)[:_LONGEST_SEARCH]
+    except (ValueError, RecursionError):
+        content, searched = body, body[:_LONGEST_SEARCH]
     if status in (400, 422):  # what a gateway says of a key or a model that it does not know
         status = 401 if _NO_KEY.search(searched) else 404 if _NO_MODEL.search(searched) else status
     kind, advice = f"http_{status}", ""
-    if status in (400, 402, 403, 429) and _NO_CREDIT.search(searched):
+    if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(searched)):
         trouble, kind, advice = Trouble.FATAL, "no_credit", "Raise the account's limit."
     elif status in (400, 403, 451) and _FILTERED.search(searched):
         trouble, kind = Trouble.REFUSED, "content_filter"
     elif status in (400, 422) and (advice := _name_setting(searched)):
         trouble = Trouble.FATAL
+    elif status == 429 and _TOO_LARGE.search(searched):
+        trouble = Trouble.REFUSED  # it would be, however long one waits
     elif status in _AWAY:
         trouble = Trouble.AWAY
     elif status >= 500 or status in _AGAIN:
         trouble = Trouble.REQUEST
     else:
         trouble = Trouble.FATAL if status in _WRONG or status < 400 else Trouble.REFUSED
-    words = " ".join((_words_of(body) or "no reason").split())
+    words = " ".join((_words_of(content) or "no reason").split())
     reason = f"HTTP {status}, {words[:_LONGEST_REASON]}".rstrip(".")
     return FaultError(trouble, kind, reason, _seconds(retry_after), status, advice)
+
+
+def _without_input(value: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without what a validator repeats in it: a user's words, not the server's."""
+    return {name: value[name] for name in value if name != "input"}
 
 
 def _name_setting(body: str) -> str:
@@ -179,22 +202,19 @@ def _name_setting(body: str) -> str:
         return "Set the engine's 'seed_bits: 31'."
     if not (match := _NOT_TAKEN.search(body)):
         return ""
-    field = (match[1] or match[2]).lower()
-    if field == "max_tokens":
-        return "Set the engine's 'limit_field: max_completion_tokens'."
-    if field in ("structured_outputs", "response_format"):
+    field = _FIELDS[(match[1] or match[2]).lower().replace("_", "")]
+    if field in _LIMITS:
+        return f"Set the engine's 'limit_field: {_LIMITS[field]}'."
+    if field in _FORMS:
         return "Set the step's 'guided: false'."
-    if field in DRAWING:
-        return f"Take '{field}' out of the step's settings."
-    return f"Set the engine's 'omit: [{field}]'."
+    if field in _OF_ENGINE:
+        return f"Set the engine's 'omit: [{field}]'."
+    return f"Take '{field}' out of the settings of the step, or of the engine's 'extra'."
 
 
-def _words_of(body: str) -> str:
+def _words_of(body: Any) -> str:
     """Return what a server says in an error's body, wherever its kind of server says it."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return body
+    value = body
     for _ in range(4):
         if isinstance(value, list) and value:
             value = value[0]
@@ -203,7 +223,7 @@ def _words_of(body: str) -> str:
             value = next((value[name] for name in names if value.get(name)), None)
             if isinstance(place, list) and place:  # FastAPI names the field apart
                 value = f"{place[-1]}: {value}"
-    return value if isinstance(value, str) else body
+    return value if isinstance(value, str) else json.dumps(body)
 
 
 def _seconds(header: str) -> float:

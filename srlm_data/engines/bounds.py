@@ -101,4 +101,4 @@ class Bounds:
 def _most_tokens(request: Request) -> int:
     """The most tokens that a request can take: one for every byte of its prompt, and the answer."""
     read = sum(len(turn["content"].encode(errors="replace")) for turn in request.messages)
-    return read + TEMPLATE_TOKENS * (len(request.messages) + 1) + request.sampling.max_tokens
+    return read + TEMPLATE_TOKENS * (len(request.messages) + 1) + request.sampling.limit

@@ -8,6 +8,8 @@ for them, so that a stream of any length goes through in bounded memory.
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from srlm_data.core.errors import DataError
 from srlm_data.core.schema import Message
+from srlm_data.core.thinking import MARKS, Marks, split_reasoning
 from srlm_data.engines import keys
 
 DRAWING: Final = tuple("top_k min_p repetition_penalty presence_penalty frequency_penalty".split())
@@ -58,6 +61,38 @@ class Sampling(NamedTuple):
     def limit(self) -> int:
         """The most tokens that are written: those of the answer, and of reasoning before it."""
         return self.max_tokens + (self.reasoning_budget or 0)
+
+    @property
+    def marks(self) -> tuple[Marks, ...]:
+        """What opens and closes reasoning: what was declared, else the marks of today's models."""
+        return (self.reasoning_marks,) if self.reasoning_marks else MARKS
+
+    @property
+    def has_form(self) -> bool:
+        """Whether the text is to be of a form."""
+        return self.pattern is not None or self.json_schema is not None
+
+    def fits(self, text: str) -> bool:
+        """Return whether a text is of the form that is asked for, should one be."""
+        if self.json_schema is not None:
+            try:
+                value = json.loads(text, strict=False)
+            except (ValueError, RecursionError):
+                return False
+            return isinstance(value, dict) and value.keys() >= set(self.json_schema["required"])
+        return self.pattern is None or re.fullmatch(self.pattern, text) is not None
+
+    def split(self, text: str, *, opened: bool = False) -> tuple[str | None, str]:
+        """Return the reasoning at the beginning of a text and the answer behind it.
+
+        ``opened`` says that the chat template has begun the reasoning. A model that was held to a
+        form had to write it there: what fits the form is the answer, for nothing can close a mark.
+        """
+        reasoning, answer = split_reasoning(text, self.marks, opened=opened or None)
+        if answer or not self.has_form or not self.fits(text):
+            return reasoning, answer
+        opening = next((mark for mark, _ in self.marks if text.lstrip().startswith(mark)), "")
+        return None, text.lstrip().removeprefix(opening)
 
     def template_options(self) -> dict[str, Any]:
         """Return what the chat template is given beside the conversation."""

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from srlm_data.core.config import Config
 from srlm_data.engines.protocol import DRAWING, Sampling
 
 _REASONING: Final = ("reasoning_effort", "reasoning_budget", "reasoning_marks")
 _FURTHER: Final = (*DRAWING, "chat_template_kwargs", *_REASONING)
+_Mark = Annotated[str, Field(min_length=1)]
+
+_OWN: Final = frozenset(
+    "conversation messages tools chat_template add_generation_prompt continue_final_message "
+    "tokenize tokenizer_kwargs padding truncation max_length return_tensors return_dict "
+    "return_assistant_tokens_mask".split()
+)
+"""What a chat template is applied to, and how."""
 
 
 class SamplingConfig(Config):
@@ -46,9 +54,16 @@ class SamplingConfig(Config):
     reasoning_budget: int | None = Field(
         None, ge=1, description="Tokens that reasoning may take before the answer's max_tokens."
     )
-    reasoning_marks: tuple[str, str] | None = Field(
+    reasoning_marks: tuple[_Mark, _Mark] | None = Field(
         None, description="What opens and closes reasoning; unset: the marks of today's models."
     )
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _for_the_template(cls, values: dict[str, Any] | None) -> dict[str, Any] | None:
+        if own := sorted(_OWN & (values or {}).keys()):
+            raise ValueError(f"{', '.join(own)}: set by the engine, and no variable of a template")
+        return values
 
     def identity(self) -> dict[str, Any]:
         """The fields that decide the rows; further settings only where they are set."""

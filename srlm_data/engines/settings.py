@@ -261,7 +261,14 @@ class OpenaiEngine(_Engine):
     @property
     def address(self) -> str | None:
         """The server's address, here or in the environment; None is OpenAI's own."""
-        return self.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
+        if self.base_url is None and "OPENAI_BASE_URL" in os.environ:
+            return os.environ["OPENAI_BASE_URL"].strip()
+        return self.base_url
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the environment has a key."""
+        return bool(os.environ.get(self.api_key_env, "").strip())
 
 
 class PluginEngine(_Engine):

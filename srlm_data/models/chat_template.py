@@ -24,6 +24,9 @@ from pydantic import ValidationInfo
 
 from srlm_data.core import templates
 from srlm_data.core.config import base_folder
+from srlm_data.core.errors import SrlmError
+from srlm_data.core.messages import for_template
+from srlm_data.core.schema import Message
 from srlm_data.core.templates import Template
 from srlm_data.models.identity import CHAT_TEMPLATE
 
@@ -32,6 +35,7 @@ _FOLD: Final = "fold.jinja.part"
 _OLDER: Final = (CHAT_TEMPLATE, "chat_template.json", "additional_chat_templates")
 _MARK: Final = re.compile(r"<\|\w+\|>|<\w+_of_turn>")
 _ANSWER: Final = "answer5150"
+WORDLESS: Final = "the chat template leaves out what a user says. Name another 'chat_template'"
 
 
 SECONDS: Final = 3
@@ -145,7 +149,13 @@ def end_of_turn(tokenizer: Any) -> str:
     """Return what the template writes behind an answer: a model stops there. Empty for nothing."""
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}]
     text: str = tokenizer.apply_chat_template(turns, tokenize=False)
-    return text.rpartition(_ANSWER)[2].strip()
+    return text.partition(_ANSWER)[2].strip()
+
+
+def leaves_out_words(tokenizer: Any) -> bool:
+    """Return whether the template leaves out what is said: one for pictures wants parts of it."""
+    turns = [{"role": "user", "content": _ANSWER}]
+    return _ANSWER not in tokenizer.apply_chat_template(turns, tokenize=False)
 
 
 def end_token(tokenizer: Any) -> int | None:
@@ -172,9 +182,11 @@ def add_tokens(tokenizer: Any) -> None:
 def fault(tokenizer: Any, *, named: bool) -> str | None:
     """Return why the template cannot be used, a sentence; ``named`` is one that a recipe names."""
     try:
-        end = end_of_turn(tokenizer)
+        end, wordless = end_of_turn(tokenizer), leaves_out_words(tokenizer)
     except Exception as error:  # noqa: BLE001 - a template may raise anything
         return f"the chat template does not write a question and its answer, found '{error}'."
+    if wordless:
+        return f"{WORDLESS}."
     if not end:
         return (
             "the chat template writes nothing behind an answer, and what is trained with it would "
@@ -191,30 +203,43 @@ def fault(tokenizer: Any, *, named: bool) -> str | None:
 
 
 def fault_of(folder: Path, *, named: bool) -> str | None:
-    """Return what :func:`fault` says of a model's folder; None where transformers is not there."""
-    try:
-        from transformers import AutoTokenizer
-    except ModuleNotFoundError:  # answers come from a server then
-        return None
-    return fault(AutoTokenizer.from_pretrained(folder), named=named)
+    """Return what :func:`fault` says of a model's folder; None where it cannot be loaded here."""
+    tokenizer = _load_tokenizer(str(folder))
+    return None if tokenizer is None else fault(tokenizer, named=named)
 
 
 def refused(
-    model: str, revision: str | None, conversations: Iterable[Sequence[str]]
-) -> tuple[Sequence[str], str] | None:
-    """Return the first conversation that a model's template refuses, and why.
+    model: str,
+    conversations: Iterable[Sequence[Message]],
+    revision: str | None = None,
+    *,
+    trust_remote_code: bool = False,
+) -> tuple[int, str] | None:
+    """Return the place of the first conversation that a model's template refuses, and why.
 
-    The model is a folder, or a Hub name and its revision; of each turn only the role is known.
+    The model is a folder, or a Hub name and its revision.
     """
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
-    if tokenizer.chat_template is None:
+    tokenizer = _load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
+    if tokenizer is None or tokenizer.chat_template is None:
         return None  # the engine says so
-    for roles in conversations:
-        turns = [{"role": role, "content": "?"} for role in roles]
+    for place, conversation in enumerate(conversations):
+        turns, tools = for_template(conversation)
         try:
-            tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+            tokenizer.apply_chat_template(
+                turns, tools=tools, add_generation_prompt=True, tokenize=False
+            )
         except Exception as error:  # noqa: BLE001 - a template may raise anything
-            return roles, str(error).rstrip(".")
+            return place, str(error).rstrip(".")
     return None
+
+
+def _load_tokenizer(model: str, **options: Any) -> Any:
+    """Return a model's tokenizer; None where it cannot be loaded: who answers with it says so."""
+    try:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(model, **{"trust_remote_code": False} | options)
+    except SrlmError:
+        raise
+    except Exception:  # noqa: BLE001 - files of any library's version may raise anything
+        return None

@@ -7,7 +7,6 @@ recipe gets wrong is found when it is read (``recipe``), without a look at the m
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -182,7 +181,7 @@ class _Look:
     def for_keys(self) -> Iterator[Problem]:
         """Keys that a provider wants, and the environment does not have."""
         for engine, datasets in self._by_engine(OpenaiEngine):
-            if engine.address is None and engine.api_key_env not in os.environ:
+            if engine.address is None and not engine.has_key:
                 sentence = (
                     f"{datasets[0].line}: the environment has no {engine.api_key_env}, and no "
                     "'base_url' is set. Export the key, or name a server that needs none."
@@ -201,7 +200,7 @@ class _Look:
             engine, location = dataset.engine, self._location(model)
             assert isinstance(engine, OpenaiEngine)
             server = (engine.address, engine.api_key_env)
-            if location is None or (engine.address is None and server[1] not in os.environ):
+            if location is None or (engine.address is None and not engine.has_key):
                 continue
             where = f"{dataset.line}: the server {engine.address or 'of OpenAI'} does not"
             if server not in served:

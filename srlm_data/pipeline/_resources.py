@@ -24,7 +24,8 @@ from srlm_data.models.trainer import Trainer
 from srlm_data.store import Store
 
 _TURNS: Final = """
-    SELECT array_to_string(list_transform(prompt, lambda turn: turn.role), ' ') AS roles, count(*)
+    SELECT array_to_string(list_transform(prompt, lambda turn: turn.role), ', ') AS roles,
+           any_value(prompt ORDER BY prompt_id), count(*)
     FROM prompts GROUP BY roles ORDER BY roles
 """
 
@@ -84,17 +85,24 @@ class Engines:
         if settings.kind not in HOLD_THE_MODEL:
             return  # the server applies its own
         with database.viewing(prompts=prompts) as connection:
-            counts = dict(connection.execute(_TURNS).fetchall())
-        if counts.keys() <= {"user"}:
+            kinds = connection.execute(_TURNS).fetchall()
+        if all(roles == "user" for roles, _, _ in kinds):
             return
         row = models.table().to_pylist()[0]
         place = identity.locate(row["location"], self._store.root)
-        refusal = chat_template.refused(place.name, place.revision, map(str.split, counts))
+        holder = getattr(settings, "vllm", settings)
+        refusal = chat_template.refused(
+            place.name,
+            [conversation for _, conversation, _ in kinds],
+            place.revision,
+            trust_remote_code=bool(getattr(holder, "trust_remote_code", False)),
+        )
         if refusal:
-            roles, reason = refusal
+            kind, reason = refusal
+            roles, _, count = kinds[kind]
             raise DataError(
                 f"{prompts.name}: the chat template of {models.name} refuses the turns "
-                f"'{', '.join(roles)}' of {counts[' '.join(roles)]:,} prompts, found '{reason}'. "
+                f"'{roles}' of {count:,} prompts, found '{reason}'. "
                 "Set 'system: fold' where the model is named, or remove them with a sql step."
             )
 

@@ -127,6 +127,13 @@ def usage(**counts: Any) -> Fault:
     return altered(usage=counts)
 
 
+def in_choice(**fields: Any) -> Fault:
+    """Answer with further fields in the choice."""
+    body = completion("a b")
+    body["choices"][0] |= fields
+    return answer(body)
+
+
 KEPT = {"text": "a b", "finish_reason": "stop", "error": None}
 NO_COUNTS = {**KEPT, "prompt_tokens": None, "completion_tokens": None, "cached_tokens": 0}
 CUT = {"text": "", "finish_reason": "length", "note": "the tokens went into reasoning"}
@@ -167,6 +174,38 @@ CONTENTS = [
         {"text": "", "finish_reason": "stop"},
     ),
     Row("refusal", [message(None, refusal="I will not.")], {**KEPT, "text": "I will not."}),
+    Row("refusal, no text", [message("", refusal="I will not.")], {**KEPT, "text": "I will not."}),
+    Row(
+        "reasoning_details",
+        [
+            message(
+                "a b", reasoning=None, reasoning_details=[{"type": "reasoning.text", "text": "hm"}]
+            )
+        ],
+        {**KEPT, "reasoning": "hm"},
+    ),
+    Row("thinking beside it", [message("a b", thinking="hm")], {**KEPT, "reasoning": "hm"}),
+    Row(
+        "channels",
+        [
+            message(
+                "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final"
+                "<|message|>a b"
+            )
+        ],
+        {**KEPT, "reasoning": "hm"},
+    ),
+    Row(
+        "marks around nothing, for ever",
+        [message("<think></think>" * 20_000 + "a b")],
+        {**KEPT, "reasoning": None},
+    ),
+    Row(
+        "thinking parts without end",
+        [message([THOUGHT, *[{"type": "thinking", "thinking": ""}] * 30_000, TEXT])],
+        {**KEPT, "reasoning": "hm"},
+    ),
+    Row("a call", [message(None, "tool_calls", tool_calls=[{}])], {"text": "", "error": None}),
     Row("reasoning_content", [message("a b", reasoning_content="hm")], {**KEPT, "reasoning": "hm"}),
     Row("reasoning", [message("a b", reasoning="hm")], {**KEPT, "reasoning": "hm"}),
     Row(
@@ -209,6 +248,16 @@ ENDS = [
     Row("STOP", [message("a b", "STOP")], KEPT),
     Row("end_turn", [message("a b", "end_turn")], taken("finish_reason 'end_turn'")),
     Row("a number as end", [message("a b", 1)], taken("finish_reason 1")),
+    Row("an object as end", [message("a b", {"type": "length"})], {"finish_reason": "length"}),
+    Row(
+        "no resources",
+        [message("a", "insufficient_system_resource")],
+        failed(
+            "insufficient_system_resource",
+            "the server ended it with 'insufficient_system_resource'",
+        ),
+    ),
+    Row("PROHIBITED_CONTENT", [message("a", "PROHIBITED_CONTENT")], {**FAILED}),
     Row("MAX_TOKENS", [message("a b", "MAX_TOKENS")], {**KEPT, "finish_reason": "length"}),
     Row(
         "content_filter",
@@ -247,6 +296,12 @@ COUNTS = [
         [usage(prompt_tokens_details={"cached_tokens": "x"})],
         {**KEPT, "cached_tokens": 0},
     ),
+    Row(
+        "reasoning in the total alone",
+        [usage(prompt_tokens=3, completion_tokens=2, total_tokens=105)],
+        {**KEPT, "prompt_tokens": 3, "completion_tokens": 102},
+    ),
+    Row("a total alone", [usage(total_tokens=5)], NO_COUNTS),
     Row(
         "reasoning counted",
         [usage(completion_tokens=9, completion_tokens_details={"reasoning_tokens": 4})],
@@ -304,6 +359,11 @@ BODIES = [
         [raw(json.dumps(completion("a X")).encode().replace(b"X", b"\xff"))],
         {**KEPT, "text": "a \ufffd"},
     ),
+    Row(
+        "a line end within a text",
+        [raw(b'{"choices": [{"message": {"content": "a\nb"}, "finish_reason": "stop"}]}')],
+        {**KEPT, "text": "a\nb"},
+    ),
     Row("deep nesting", [raw(b"[" * 200_000)] * 2, unreadable("it is nested too deeply")),
     Row(
         "deep nesting in an error", [raw(b'{"error":' * 5000 + b"1" + b"}" * 5000)] * 2, {**FAILED}
@@ -335,6 +395,12 @@ BODIES = [
     Row(
         "a folder as model", [altered(model="/srv/models/m1")], {**KEPT, "note": "answered as 'm1'"}
     ),
+    Row(
+        "a file as model",
+        [altered(model=r"C:\Users\me\models\m1.gguf")],
+        {**KEPT, "note": "answered as 'm1.gguf'"},
+    ),
+    Row("half a model", [altered(model="m\ud83d")], {**KEPT, "note": r"answered as 'm\ud83d'"}),
     Row("model null", [altered(model=None)], {**KEPT, "note": None}),
     Row("the pinned revision", [altered(model="served-2026-01-01")], {**KEPT, "note": None}),
 ]
@@ -364,6 +430,31 @@ ERRORS = [
         "an error object of old",
         [answer({"object": "error", "message": "bad", "code": 400})],
         failed("http_400", "HTTP 400, bad"),
+    ),
+    Row(
+        "an error in the choice",
+        [in_choice(error={"message": "gone", "code": 502}, finish_reason="error")],
+        {**KEPT, "retries": 1, "text": "echo an error in the choice"},
+    ),
+    Row(
+        "a word of the prompt",
+        [
+            lambda h: h.json(
+                422,
+                {"detail": [{"loc": ["body", "x"], "msg": "bad", "input": "unknown temperature"}]},
+            )
+        ],
+        failed("http_422", "HTTP 422, x: bad"),
+    ),
+    Row(
+        "424 once",
+        [status(424, "Request failed during generation")],
+        {**KEPT, "retries": 1, "text": "echo 424 once"},
+    ),
+    Row(
+        "larger than a minute's limit",
+        [status(429, "Request too large for m on tokens per min (TPM): Limit 9")],
+        {**FAILED, "error_kind": "http_429"},
     ),
     Row("error null", [altered(error=None)], KEPT),
     Row(
@@ -523,6 +614,31 @@ FATAL = {
         refused("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
         "'limit_field: max_completion_tokens'",
     ),
+    "max_completion_tokens": (
+        fastapi("max_completion_tokens", "extra_forbidden", "Extra inputs are not permitted"),
+        "'limit_field: max_tokens'",
+    ),
+    "two that exclude each other": (
+        refused("`temperature` and `top_p` cannot both be specified for this model."),
+        "'omit: [temperature]'",
+    ),
+    "stop": (
+        refused("Unsupported parameter: 'stop' is not supported with this model."),
+        "Take 'stop' out of the settings of the step",
+    ),
+    "effort": (
+        refused("Unrecognized request argument supplied: reasoning_effort"),
+        "Take 'reasoning_effort' out of the settings of the step, or of the engine's 'extra'",
+    ),
+    "another spelling": (
+        refused("Model grok does not support parameter presencePenalty."),
+        "Take 'presence_penalty' out",
+    ),
+    "seed in a range": (refused("seed must be between 0 and 4294967295"), "'seed_bits: 31'"),
+    "seed, Go": (
+        refused("json: cannot unmarshal number 9e18 into Go struct field .seed of type int32"),
+        "'seed_bits: 31'",
+    ),
     "seed too large": (
         refused("seed must be <= 2147483647", 422),
         "Set the engine's 'seed_bits: 31'",
@@ -540,6 +656,8 @@ FATAL = {
         "HTTP 429, You exceeded your current quota. Raise the account's limit",
     ),
     "no money": (refused("Insufficient Balance", 402), "HTTP 402, Insufficient Balance"),
+    "less money": (refused("You can only afford 9", 402), "afford 9. Raise the account's limit"),
+    "a gateway's budget": (refused("Budget has been exceeded!"), "Raise the account's limit"),
     "a gateway's key": (
         refused("No connected db.", type="no_db_connection"),
         "No connected db. Set OPENAI_API_KEY to a key that may ask for 'served'",
@@ -623,6 +741,7 @@ def test_a_key_that_no_header_can_hold_is_refused_and_not_repeated(
         "http://[::1/v1",
         "ftp://h/v1",
         "no address",
+        " ",
         "http://me:pass-word@h/v1",
     ],
 )

@@ -111,6 +111,20 @@ def test_a_further_field_that_has_a_setting_of_its_own_is_refused(far: Far, own:
         far.recipe(f"extra: {{{own}}}")
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("chat_template_kwargs: {tokenize: false}", "tokenize: set by the engine"),
+        ("reasoning_marks: ['', '</think>']", "at least 1 character"),
+    ],
+)
+def test_a_setting_of_thinking_that_cannot_work_is_a_mistake_of_the_recipe(
+    far: Far, setting: str, words: str
+) -> None:
+    with pytest.raises(RecipeError, match=words):
+        far.recipe(step=setting)
+
+
 class Picky:
     """A server that refuses a seed, or more than 31 bits of one, and samples without."""
 

@@ -69,6 +69,27 @@ def test_marks_that_are_special_tokens_and_so_no_text_are_seen(model: Path) -> N
     assert split(model, "Ada's.", special=marks) == (None, "Ada's.", False)
 
 
+def test_marks_that_are_made_of_special_tokens_are_seen(model: Path) -> None:
+    special = ("<|channel|>", "<|message|>", "<|end|>", "<|start|>")
+    final = "<|channel|>final<|message|>Ada's."
+    whole = f"<|channel|>analysis<|message|>Whose lamp?<|end|><|start|>assistant{final}"
+    assert split(model, whole, special=special) == ("Whose lamp?", "Ada's.", True)
+    assert split(model, final, special=special) == (None, "Ada's.", False)
+    assert split(model, "Ada's.<|end|>", special=special) == (None, "Ada's.", False)
+
+
+def test_bytes_that_are_no_characters_are_not_counted_as_reasoning(model: Path) -> None:
+    from srlm_data.engines._chat import Prompts
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    broken = tokenizer.convert_tokens_to_ids("ÿ")
+    tokens = [*tokenizer.encode("<think>Hm.</think>"), *[broken] * 40]
+    prompts = Prompts(tokenizer, "m0", 512)
+    _, _, count = prompts.split(Sampling(0.7, 0.9, 64), tokenizer.decode(tokens), tokens)
+    assert count == 0
+    assert prompts.split(Sampling(0.7, 0.9, 64), "", []) == (None, "", None)
+
+
 def test_marks_that_are_declared_are_the_ones_that_count(model: Path) -> None:
     marks = ("<musing>", "</musing>")
     whole = "<musing>Whose lamp?</musing>Ada's."

@@ -25,7 +25,7 @@ STRICT = """\
 {{- '<|' ~ message.role ~ '|>' ~ message.content ~ eos_token }}
 {%- endfor %}"""
 
-TURNS = [
+TURNS: list[Any] = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "One?"},
     {"role": "user", "content": "Two?"},
@@ -103,11 +103,33 @@ def test_folding_lets_a_strict_template_take_any_turns_and_changes_no_plain_conv
     )
     dressed = chat_template.dress(base, strict.text, tmp_path / "strict")
     model = str(dressed)
-    assert chat_template.refused(model, None, [["user"], ["user", "assistant", "user"]]) is None
-    assert chat_template.refused(model, None, [["user"], ["system", "user"]]) == (
-        ["system", "user"],
+    assert chat_template.refused(model, [TURNS[2:3], TURNS[2:]]) is None
+    assert chat_template.refused(model, [TURNS[2:], TURNS]) == (
+        1,
         "Conversation roles must alternate user/assistant",
     )
+
+
+def test_a_template_is_shown_the_turns_themselves_with_their_calls(
+    base: Path, tmp_path: Path
+) -> None:
+    asks = "{% for m in messages %}{% if m.role == 'tool' and m.tool_call_id | length != 9 %}"
+    asks += "{{ raise_exception('ids have nine characters') }}{% endif %}{% endfor %}{{ messages }}"
+    dressed = chat_template.dress(base, asks, tmp_path / "asks")
+    turns = [TURNS[1], {"role": "tool", "content": "4", "tool_call_id": "abcdefghi"}]
+    assert chat_template.refused(str(dressed), [turns]) is None
+    turns = [TURNS[1], {"role": "tool", "content": "4", "tool_call_id": "a"}]
+    assert chat_template.refused(str(dressed), [turns]) == (0, "ids have nine characters")
+
+
+def test_a_tokenizer_that_cannot_be_loaded_here_is_left_to_who_answers_with_it(
+    base: Path, tmp_path: Path
+) -> None:
+    folder = chat_template.dress(base, STRICT, tmp_path / "newer")
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").write_text('{"version": "9.0", "model": {"type": "Newer"}}')
+    assert chat_template.fault_of(folder, named=True) is None
+    assert chat_template.refused(str(folder), [TURNS]) is None
 
 
 def test_a_template_that_cannot_be_used_is_refused_in_a_sentence(
@@ -120,6 +142,9 @@ def test_a_template_that_cannot_be_used_is_refused_in_a_sentence(
         named("empty.jinja", tmp_path)
     tokenizer.chat_template = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
     assert "would not stop" in str(chat_template.fault(tokenizer, named=True))
+    parts = "{% for part in m.content %}{{ part.text }}{% endfor %}</s>"
+    tokenizer.chat_template = "{% for m in messages %}" + parts + "{% endfor %}"
+    assert "leaves out what a user says" in str(chat_template.fault(tokenizer, named=True))
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}{{ 1 / 0 }}"
     assert "found 'division by zero'" in str(chat_template.fault(tokenizer, named=True))
 

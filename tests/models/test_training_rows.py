@@ -156,6 +156,29 @@ def test_rows_that_are_no_conversations_are_refused_by_name(
     assert "there are no rows. Name data that has some." in refused("sft.py", none, capsys)
 
 
+FORGETS = CHAT_TEMPLATE.replace(
+    "message['content'] ~", "message['content'].split('</think>')[-1] ~", 1
+)
+
+
+def test_reasoning_that_the_template_leaves_out_is_not_taken_for_trained(
+    tmp_path: Path, model: Path
+) -> None:
+    import job as jobs
+    from rows import LOST
+    from transformers import AutoTokenizer
+
+    made = rows("chosen", "rejected", count=8)
+    for row in made[:3]:
+        row["chosen"][0]["content"] = f"<think>\nwhy\n</think>\n\n{row['chosen'][0]['content']}"
+    for template, lost in ((CHAT_TEMPLATE, 0), (FORGETS, 3)):
+        asked = jobs.read(job(tmp_path, model, made), Dpo)
+        asked.tokenizer = AutoTokenizer.from_pretrained(model)
+        asked.tokenizer.chat_template = template
+        assert len(asked.rows("chosen", "rejected")) == 8 - lost
+        assert asked.drops[LOST] == lost
+
+
 CALLING = """\
 {%- for tool in tools or [] %}{{ tool.function.name ~ ' ' }}{% endfor %}
 {%- for message in messages %}

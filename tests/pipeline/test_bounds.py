@@ -79,7 +79,9 @@ def test_what_takes_no_answers_is_interrupted_when_the_time_is_up() -> None:
 
 
 def test_an_answer_whose_tokens_nobody_tells_counts_as_the_most_it_can_be() -> None:
-    request = Request("1", ({"role": "user", "content": "Why?"},), Sampling(0, 1, 100), 0)
+    sampling = Sampling(0, 1, 100, reasoning_budget=1000)
+    request = Request("1", ({"role": "user", "content": "Why?"},), sampling, 0)
+    assert _most_tokens(request) > 1100
     bounds = Bounds(tokens=2 * _most_tokens(request) - 1)
     assert bounds.admit(request)
     bounds.settle(Completion(request, "So.", "stop", None, None))

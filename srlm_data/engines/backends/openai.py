@@ -62,13 +62,22 @@ def load(
     name = settings.served_name or (model if revision else digest)
     timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
     try:
-        if address and (not re.match(ADDRESS, address) or (httpx2.URL(address).port or 0) > 65535):
+        http_client = BoundedClient(timeout, longest_body)
+    except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
+        raise EngineError(
+            "engine 'openai': the environment names a proxy or certificates that cannot be used "
+            f"({error}). Correct ALL_PROXY, HTTP_PROXY, HTTPS_PROXY or SSL_CERT_FILE."
+        ) from None
+    try:
+        if address is not None and (
+            not re.match(ADDRESS, address) or (httpx2.URL(address).port or 0) > 65535
+        ):
             raise ValueError
         client = openai.AsyncOpenAI(
             api_key=key or _NO_KEY,
             base_url=address,
             max_retries=0,
-            http_client=BoundedClient(timeout, longest_body),
+            http_client=http_client,
         )
     except (httpx2.InvalidURL, ValueError):
         where = "'base_url'" if settings.base_url else "OPENAI_BASE_URL"
@@ -255,12 +264,12 @@ class Openai:
         if not isinstance(name, str) or not name or name in self._names:
             return None
         if self._settings.other_model == "refuse":
-            reason = f"it was asked for '{self._name}', and '{name:.100}' answered"
+            reason = f"it was asked for '{self._name}', and {name!r:.100} answered"
             advice = "Ask for that one, or set 'other_model: note'."
             raise FaultError(Trouble.FATAL, "other_model", reason, advice=advice)
-        # Some servers tell the folder of the model's files, which names a machine.
-        shown = name.rstrip("/").rpartition("/")[2] if name.startswith("/") else name
-        return f"answered as '{shown:.100}'"
+        if name[0] in "/.~" or "\\" in name:  # where its files lie, which names a machine
+            name = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+        return f"answered as {name!r:.100}"
 
     def body(self, request: Request) -> dict[str, Any]:
         """Return what is sent for a request."""
@@ -310,7 +319,7 @@ class Openai:
             names = None
         if names is None:
             return "Correct 'base_url': it usually ends with /v1."
-        served = ", ".join(f"'{name:.100}'" for name in names[:5]) or "no model"
+        served = ", ".join(f"{name!r:.100}" for name in names[:5]) or "no model"
         return (
             f"It serves {served}: start it with --served-model-name {self._name}, or set "
             "'served_name' to its name for the same model."

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -252,11 +253,13 @@ class OpenaiBatch:
             reason = f"its batch ended as '{status}' without an answer{_words(line, batch)}"
             return failed(request, f"batch_{status}", reason), None
         response = line["response"]
-        body = json.dumps(response.get("body"))
+        body = response.get("body")
+        body = body if isinstance(body, str) else json.dumps(body)
+        code = _as_status(response.get("status_code"))
         try:
-            if response.get("status_code") == 200:
+            if code == 200:
                 return self._server.read(request, body), None
-            fault = classify_status(_as_status(response.get("status_code")), body)
+            fault = classify_status(code, body)
         except (FaultError, ValueError, RecursionError) as error:
             fault = classify(error, self._settings.timeout)
         return failed(request, fault.kind, self._server.hide_key(fault.reason)), fault
@@ -300,7 +303,7 @@ def _id_of(thing: Any) -> str:
 
 
 def _status(batch: Any) -> str:
-    return "gone" if batch is None else str(batch.status)
+    return "gone" if batch is None else str(batch.status).lower()
 
 
 def _progress(looks: list[tuple[BatchRecord, Any]]) -> str:
@@ -317,7 +320,7 @@ def _progress(looks: list[tuple[BatchRecord, Any]]) -> str:
 
 
 def _as_status(code: Any) -> int:
-    return code if isinstance(code, int) and 100 <= code <= 599 else 500
+    return int(code) if re.fullmatch("[1-5][0-9][0-9]", str(code)) else 500
 
 
 def _words(line: Any, batch: Any) -> str:

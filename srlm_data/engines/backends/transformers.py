@@ -21,7 +21,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from srlm_data.core.errors import EngineError
+from srlm_data.core.errors import EngineError, SrlmError
 from srlm_data.engines._chat import Prompts, failed
 from srlm_data.engines.backends._forms import Forms
 from srlm_data.engines.backends._growing_cache import cache_for
@@ -49,13 +49,21 @@ def load(
     where = {"revision": revision, "trust_remote_code": settings.trust_remote_code}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(model, **where)
-        network = transformers.AutoModelForCausalLM.from_pretrained(
-            model, dtype=dtype, use_safetensors=True, **where
-        ).to(device)
-    except (OSError, ValueError, RuntimeError) as error:
+        network, report = transformers.AutoModelForCausalLM.from_pretrained(
+            model, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
+        )
+        network = network.to(device)
+    except SrlmError:
+        raise
+    except Exception as error:  # of many libraries
         raise EngineError(
             f"engine 'transformers': the model {model} cannot be loaded: {error}"
         ) from error
+    if missing := sorted(report["missing_keys"]):
+        raise EngineError(
+            f"engine 'transformers': the model {model} lacks {len(missing)} weights, the first is "
+            f"{missing[0]}, and would answer by chance. Save the whole model with save_pretrained."
+        )
     return Transformers(network.eval(), tokenizer, digest, settings.batch_size)
 
 
@@ -82,7 +90,9 @@ class Transformers:
         self.model = digest
         self._batch_size = batch_size
         config = network.config.get_text_config()
-        self._longest = getattr(config, "max_position_embeddings", tokenizer.model_max_length)
+        longest = getattr(config, "max_position_embeddings", None)
+        self._longest = longest or tokenizer.model_max_length
+        self._vocabulary: int = network.get_input_embeddings().weight.shape[0]
         self._prompts = Prompts(tokenizer, network.name_or_path, self._longest)
         self._ends = _end_tokens(network, tokenizer) | {self._prompts.end_token}
         self._forms = Forms(tokenizer, self._ends)
@@ -98,6 +108,9 @@ class Transformers:
                 prompt = self._prompts.tokens(request)
                 if isinstance(prompt, Completion):
                     yield prompt
+                elif max(prompt, default=-1) not in range(self._vocabulary):
+                    reason = f"the prompt has tokens other than the model's {self._vocabulary}"
+                    yield failed(request, "tokens", reason, prompt_tokens=len(prompt))
                 else:
                     rows.append(_Row(request, tuple(prompt), self._forms.matcher(request.sampling)))
             # Sorted by content within a length, so that equal prompts share a batch.
@@ -192,7 +205,13 @@ class Transformers:
             use_cache=True,
             logits_to_keep=1,
         )
-        return output.logits[:, -1].float()
+        logits: Tensor = output.logits[:, -1].float()
+        if logits[:, 0].isnan().any():
+            raise EngineError(
+                "engine 'transformers': the model computes no numbers (NaN), for its weights are "
+                "damaged or overflow in their type. Set 'dtype: float32', or mend the weights."
+            )
+        return logits
 
     def _append(self, row: _Row, token: int) -> Completion | None:
         """Add a token to a row's answer; return its completion when that ends it."""
@@ -201,7 +220,8 @@ class Transformers:
             return failed(row.request, "form", row.matcher.get_error())
         sampling = row.request.sampling
         if token in self._ends:
-            return self._completion(row, "stop", self._text(row.answer))
+            # The token may be no special one, which the text is without anyway.
+            return self._completion(row, "stop", self._text(row.answer[:-1]))
         if stop := self._prompts.stop(sampling):
             # A stop string lies in the newest text; a character has at most four tokens.
             newest = 4 * max(map(len, stop)) + 4

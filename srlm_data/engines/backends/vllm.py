@@ -35,7 +35,7 @@ from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.utils.cpu_resource_utils import get_visible_memory_node
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from srlm_data.core.errors import EngineError
+from srlm_data.core.errors import EngineError, SrlmError
 from srlm_data.engines._chat import Prompts, failed
 from srlm_data.engines.backends._vllm_guard import Guard
 from srlm_data.engines.protocol import Completion, Request, Sampling
@@ -64,7 +64,8 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
         tokenizer = transformers.AutoTokenizer.from_pretrained(model, **from_hub)
         if current_platform.is_cpu():
             config = transformers.AutoConfig.from_pretrained(model, **from_hub)
-            arguments = _for_cpu(arguments, config.get_text_config().max_position_embeddings)
+            longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+            arguments = _for_cpu(arguments, longest or _CPU_TOKENS)
         with ExitStack() as undo:
             guard = None
             if arguments["tensor_parallel_size"] > 1 or envs.VLLM_ENABLE_V1_MULTIPROCESSING:
@@ -75,7 +76,9 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
             else:
                 engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
             undo.pop_all()
-    except (OSError, ValueError, RuntimeError) as error:
+    except SrlmError:
+        raise
+    except Exception as error:  # of many libraries
         raise EngineError(f"engine 'vllm': the model {model} cannot be loaded: {error}") from error
     # Request times need statistics, but nobody reads the counters that a server exports.
     engine.logger_manager = None

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from typing import Any, Final
 
-from srlm_data.core.thinking import split_reasoning
 from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.failures import Failures
@@ -294,7 +293,7 @@ def _separate_reasoning(completion: Completion) -> Completion:
     """Return a completion with its reasoning apart: an engine of a user's own may leave it in."""
     if completion.reasoning is not None:
         return completion
-    reasoning, answer = split_reasoning(completion.text)
+    reasoning, answer = completion.request.sampling.split(completion.text)
     if reasoning is None and answer == completion.text:
         return completion
     return completion._replace(text=answer, reasoning=reasoning)

@@ -66,6 +66,15 @@ def test_the_engine_is_not_started_when_everything_is_known(tmp_path: Path) -> N
     assert usage.cost()["calls"] == 0
 
 
+def test_marks_that_a_recipe_declares_are_split_off_whatever_engine_answered(
+    tmp_path: Path,
+) -> None:
+    asked = requests(1)
+    asked[0].sampling = asked[0].sampling._replace(reasoning_marks=("<muse>", "</muse>"))
+    done, _ = generate(tmp_path, asked, FakeEngine(lambda request: "<muse>Hm.</muse>Yes."))
+    assert (done[0].reasoning, done[0].text) == ("Hm.", "Yes.")
+
+
 def test_known_and_unknown_answers_mix_over_any_number_of_windows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
