@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hypothesis import settings
 import forked
 import hub_server
 from checkout import ROOT, Cli
-from forked import CommandServer
+from forked import Command, CommandServer, Start
 from hub_repos import Hub
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -40,11 +41,11 @@ hypothesis.settings.load_profile("project")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--kills", type=int, default=int(os.environ.get("SRLM_KILLS", "50")), metavar="N",
+        "--kills", type=int, default=int(os.environ.get("SRLM_KILLS", "30")), metavar="N",
         help="how often the kill tests send SIGKILL (SRLM_KILLS says the same; 1000 by hand)",
     )  # fmt: skip
     parser.addoption(
-        "--mixes", type=int, default=int(os.environ.get("SRLM_MIXES", "8")), metavar="N",
+        "--mixes", type=int, default=int(os.environ.get("SRLM_MIXES", "5")), metavar="N",
         help="how many random mixes of failures and kills (SRLM_MIXES says the same; 100 by hand)",
     )  # fmt: skip
 
@@ -125,6 +126,19 @@ def cli(project: Path, cli_env: dict[str, str], command_server: CommandServer) -
 def model_cli(project: Path, cli_env: dict[str, str], model_server: CommandServer) -> Cli:
     """Run a command as ``cli`` does; it does not wait for the libraries of models."""
     return partial(_run, model_server, project, cli_env)
+
+
+@pytest.fixture
+def start(project: Path, cli_env: dict[str, str], command_server: CommandServer) -> Start:
+    """Begin a command that is watched: ``with start("build", "recipe.yaml") as building``."""
+
+    def start(
+        *args: str | Path, cwd: Path = project, terminal: str | None = None
+    ) -> AbstractContextManager[Command]:
+        assert command_server.fits(cli_env)
+        return command_server.begin(list(map(str, args)), cwd, cli_env, terminal)
+
+    return start
 
 
 def _run(

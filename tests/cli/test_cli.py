@@ -23,6 +23,7 @@ from click.testing import CliRunner
 import toy
 from checkout import ROOT, Cli
 from commands import one_sentence
+from forked import Start
 from srlm_data.cli import EXIT_CODES, cli
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
@@ -274,20 +275,16 @@ def test_an_engine_may_be_chosen_on_the_command_line(cli: Cli, project: Path) ->
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
 def test_a_build_that_is_stopped_says_so_in_a_line_and_can_go_on(
-    cli: Cli, cli_env: dict[str, str], project: Path, number: int, code: int
+    cli: Cli, start: Start, project: Path, number: int, code: int
 ) -> None:
     toy.write_recipe(project, ("{log", "{delay: 0.02, log"))
-    with subprocess.Popen(
-        [sys.executable, "-m", "srlm_data", "build", "toy.yaml", "-q"],
-        cwd=project, env=cli_env, start_new_session=True, stderr=subprocess.PIPE, text=True,
-    ) as building:  # fmt: skip
+    with start("build", "toy.yaml", "-q") as building:
         while len(toy.asked(project)) < 30:
             assert building.poll() is None
             time.sleep(0.01)
         os.killpg(building.pid, number)  # as a terminal does: the whole process group
-        assert building.stderr
-        said = building.stderr.read()
-    assert building.returncode == code
+        assert building.wait(60) == code
+        said = building.stderr.read_text()
     assert re.fullmatch(r"\s*error: stopped.*\. Build again to go on from here\.\n", said)
     assert list((project / "store" / ".staging").iterdir()) == []
     before = {one.key for one in toy.asked(project)}
@@ -300,13 +297,18 @@ def test_a_build_that_is_stopped_says_so_in_a_line_and_can_go_on(
 # time ---------------------------------------------------------------------------------------
 
 
-def loaded(env: dict[str, str], *words: str) -> set[str]:
-    """The modules that a command has imported when it ends."""
+def loaded(env: dict[str, str], *commands: list[str]) -> set[str]:
+    """The modules that a process has imported which has run these commands one after another."""
     code = (
-        "import atexit, sys\n"
-        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
-        f"sys.argv = {['srlm-data', *words]!r}\n"
-        "from srlm_data.cli import main\nmain()"
+        "import sys\n"
+        "from srlm_data.cli import main\n"
+        f"for words in {commands!r}:\n"
+        "    sys.argv = ['srlm-data', *words]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as end:\n"
+        "        assert not end.code, words\n"
+        "print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
@@ -314,14 +316,14 @@ def loaded(env: dict[str, str], *words: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids="".join)
-def test_help_waits_for_no_library(cli_env: dict[str, str], command: list[str]) -> None:
+def test_help_of_no_command_waits_for_a_library(cli_env: dict[str, str]) -> None:
     heavy = {"duckdb", "numpy", "polars", "pyarrow", "pydantic", "rich", "torch", "yaml"}
-    assert loaded(cli_env, *command, "--help") & heavy == set()
+    asked = [["--help"], *([name, "--help"] for name in COMMANDS)]
+    assert loaded(cli_env, *asked) & heavy == set()
 
 
 def test_a_look_at_the_store_waits_for_no_statistics(cli_env: dict[str, str]) -> None:
-    assert loaded(cli_env, "ls") & {"polars", "scipy", "torch"} == set()
+    assert loaded(cli_env, ["ls"]) & {"polars", "scipy", "torch"} == set()
 
 
 def seconds(command: list[str], cwd: Path, env: dict[str, str]) -> float:

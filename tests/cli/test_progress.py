@@ -1,11 +1,6 @@
 """How a build is told."""
 
-import contextlib
-import os
-import pty
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,10 +8,12 @@ import pytest
 
 import srlm_data
 import toy
+from forked import Start
 from srlm_data.cli._pace import Pace
 from srlm_data.cli._progress import TerminalWatcher
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.store import Store
+from terminals import Terminal
 
 
 def test_a_model_that_gives_no_answer_is_reported_and_one_that_does_is_not(
@@ -104,23 +101,12 @@ def test_answers_that_are_kept_do_not_make_the_pace() -> None:
     assert pace.seconds_left(Usage(reused=500, calls=100, total=1000), 10.0) == 40.0
 
 
-def test_a_terminal_gets_a_bar(project: Path, cli_env: dict[str, str]) -> None:
+def test_a_terminal_gets_a_bar(project: Path, start: Start, cli_env: dict[str, str]) -> None:
     toy.write_recipe(project, ("{log", "{delay: 0.03, log"))
-    terminal, end = pty.openpty()
-    built = subprocess.Popen(
-        [sys.executable, "-m", "srlm_data", "build", "toy.yaml"],
-        cwd=project,
-        env=cli_env | {"TERM": "xterm"},
-        stdout=subprocess.DEVNULL,
-        stderr=end,
-    )
-    os.close(end)
-    said = b""
-    with contextlib.suppress(OSError):  # the end of a terminal
-        while part := os.read(terminal, 4096):
-            said += part
-    assert built.wait() == 0
-    text = said.decode()
+    cli_env["TERM"] = "xterm"
+    with Terminal() as terminal, start("build", "toy.yaml", terminal=terminal.name) as building:
+        text = terminal.read_to_the_end(building)
+        assert building.wait(60) == 0
     assert " of 24 answers (" in text
     assert " left, " in text
     assert "next: srlm-data report toy" in text

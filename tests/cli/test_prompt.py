@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,9 +19,11 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 import toy
+from forked import Start
 from srlm_data.cli._prompt import SqlCompleter, converse
 from srlm_data.cli.sql import answer
 from srlm_data.store import Store
+from terminals import Terminal
 
 Converse = Callable[[str], "tuple[str, str]"]
 CTRL_C, CTRL_D, ENTER = "\x03", "\x04", "\r"
@@ -164,30 +163,25 @@ def to_the_prompt(terminal: int) -> str:
 
 
 def test_on_a_terminal_the_prompt_opens_answers_and_leaves(
-    store: Store, cli_env: dict[str, str]
+    store: Store, start: Start, cli_env: dict[str, str]
 ) -> None:
-    ours, theirs = pty.openpty()
-    env = cli_env | {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "srlm_data", "--store", str(store.root), "sql"],
-        env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-    ) as asking:  # fmt: skip
-        os.close(theirs)
-        try:
-            to_the_prompt(ours)
-            os.write(ours, b"SELECT 6 * 7 AS answer;\r")
-            assert "42" in to_the_prompt(ours)
-            os.write(ours, b"nonsense\x03")
-            assert "error" not in to_the_prompt(ours)
-            os.write(ours, b"SELECT sum(a.range) FROM range(1000000) a, range(1000000) b;\r")
-            read_until(ours, "\x1b[?2004l")  # the prompt has closed, the query runs
-            time.sleep(1)
-            asking.send_signal(signal.SIGINT)  # as the terminal's driver does meanwhile
-            assert "error" not in to_the_prompt(ours)
-            os.write(ours, b"SELEC;\r")
-            assert "syntax error" in to_the_prompt(ours)
-            os.write(ours, b"\x04")
-            assert asking.wait(timeout=60) == 0
-        finally:
-            asking.kill()
-    os.close(ours)
+    cli_env |= {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    with (
+        Terminal() as terminal,
+        start("--store", store.root, "sql", terminal=terminal.name) as asking,
+    ):
+        ours = terminal.ours
+        to_the_prompt(ours)
+        os.write(ours, b"SELECT 6 * 7 AS answer;\r")
+        assert "42" in to_the_prompt(ours)
+        os.write(ours, b"nonsense\x03")
+        assert "error" not in to_the_prompt(ours)
+        os.write(ours, b"SELECT sum(a.range) FROM range(1000000) a, range(1000000) b;\r")
+        read_until(ours, "\x1b[?2004l")  # the prompt has closed, the query runs
+        time.sleep(1)
+        asking.send_signal(signal.SIGINT)  # as the terminal's driver does meanwhile
+        assert "error" not in to_the_prompt(ours)
+        os.write(ours, b"SELEC;\r")
+        assert "syntax error" in to_the_prompt(ours)
+        os.write(ours, b"\x04")
+        assert asking.wait(60) == 0

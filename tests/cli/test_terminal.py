@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,8 +15,10 @@ from wcwidth import wcswidth
 import toy
 from checkout import Cli
 from commands import one_sentence
+from forked import CommandServer
 from srlm_data.cli._terminal import table_text
 from srlm_data.store import Store
+from terminals import Terminal
 
 RED, BOLD = "\x1b[31m", "\x1b[1m"
 WIDE = [
@@ -46,30 +41,24 @@ OnTerminal = Callable[..., str]
 
 
 @pytest.fixture
-def on_terminal(store: Store, cli_env: dict[str, str]) -> OnTerminal:
+def on_terminal(
+    store: Store, project: Path, cli_env: dict[str, str], command_server: CommandServer
+) -> OnTerminal:
     """Run a command on a terminal; returns all that it was sent."""
 
     def run(*words: str, columns: int = 100, **env: str) -> str:
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         wanted = {name: cli_env[name] for name in cli_env.keys() - {"COLUMNS", "NO_COLOR"}}
-        with subprocess.Popen(
-            [sys.executable, "-m", "srlm_data", "--store", str(store.root), *words],
-            env=wanted | {"TERM": "xterm"} | env, stdin=theirs, stdout=theirs, stderr=theirs,
-        ) as running:  # fmt: skip
-            os.close(theirs)
-            sent = b"".join(_pieces(ours))
-            os.close(ours)
+        wanted |= {"TERM": "xterm"} | env
+        words = ("--store", str(store.root), *words)
+        with (
+            Terminal(columns) as terminal,
+            command_server.begin(list(words), project, wanted, terminal.name) as running,
+        ):
+            sent = terminal.read_to_the_end(running)
             assert running.wait(60) in {0, 2, 3}, sent
-        return sent.decode()
+        return sent
 
     return run
-
-
-def _pieces(terminal: int) -> Iterator[bytes]:
-    with suppress(OSError):  # what Linux says at the end
-        while piece := os.read(terminal, 65536):
-            yield piece
 
 
 def test_a_file_and_a_format_are_for_one_query_and_not_for_the_prompt(

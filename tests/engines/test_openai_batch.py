@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,8 @@ import pytest
 import toy
 from api_server import hang, status
 from batch_server import BatchApi, echo, serve
+from checkout import Cli
+from forked import Start
 from srlm_data.core.errors import BoundError, DamagedError, EngineError, UnfinishedError
 from srlm_data.engines import _server_faults
 from srlm_data.engines.bounds import Bounds
@@ -102,14 +102,12 @@ def test_a_batch_and_a_request_of_its_own_have_one_key(api: BatchApi, far: Far) 
 
 
 def test_a_build_says_what_it_has_sent_and_how_far_the_batches_are(
-    api: BatchApi, far: Far, cli_env: dict[str, str]
+    api: BatchApi, far: Far, cli: Cli
 ) -> None:
     far.recipe()
     api.looks = 1
-    command = [sys.executable, "-m", "srlm_data", "build", str(far.file)]
-    built = subprocess.run(
-        command, env=cli_env, cwd=far.file.parent, capture_output=True, text=True, check=True
-    )
+    built = cli("build", far.file, cwd=far.file.parent)
+    assert built.returncode == 0, built.stderr
     assert [line for line in built.stderr.splitlines() if "batch" in line] == [
         "      sent 10 requests as batch batch_0",
         "      sent 10 requests as batch batch_1",
@@ -133,17 +131,16 @@ def test_a_build_whose_time_is_up_leaves_its_batches_to_the_next_one(
 
 
 def test_a_killed_build_s_batches_are_waited_for_by_the_next_one(
-    api: BatchApi, far: Far, cli_env: dict[str, str]
+    api: BatchApi, far: Far, start: Start
 ) -> None:
     far.recipe()
     api.looks = 10**9
-    command = [sys.executable, "-m", "srlm_data", "build", str(far.file)]
-    running = subprocess.Popen(command, env=cli_env, cwd=far.file.parent, start_new_session=True)
-    while len(api.batches) < 3 or not all(batch["looks"] for batch in api.batches.values()):
-        time.sleep(0.05)
-        assert running.poll() is None
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
+    with start("build", far.file, cwd=far.file.parent) as building:
+        while len(api.batches) < 3 or not all(batch["looks"] for batch in api.batches.values()):
+            time.sleep(0.05)
+            assert building.poll() is None
+        os.killpg(building.pid, signal.SIGKILL)
+        building.wait(60)
     api.looks = 0
     assert far.build().rows == 24
     assert len(api.sent) == len(set(api.sent)) == 24

@@ -27,6 +27,7 @@ PLANTED = [*TOKENS.values(), OPTION, SHAPED]
 @pytest.fixture
 def said(project: Path, cli_env: dict[str, str]) -> Iterator[list[str]]:
     """Everything that commands have said, checked in the end with all that they left on disk."""
+    cli_env |= TOKENS
     lines: list[str] = []
     (project / "prompts.jsonl").write_text('{"prompt": "say"}\n')
     yield lines
@@ -38,15 +39,16 @@ def said(project: Path, cli_env: dict[str, str]) -> Iterator[list[str]]:
         assert token.encode() not in everything, token
 
 
-def command(
-    said: list[str], project: Path, env: dict[str, str], *args: str
-) -> subprocess.CompletedProcess[str]:
-    answer = subprocess.run(
-        [sys.executable, "-m", "srlm_data", *args], cwd=project, env={**env, **TOKENS},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    said += [answer.stdout, answer.stderr]
-    return answer
+@pytest.fixture
+def command(cli: Cli, said: list[str]) -> Cli:
+    """Run a command with keys around it, and keep what it says."""
+
+    def command(*args: str) -> subprocess.CompletedProcess[str]:
+        answer = cli(*args)
+        said.extend([answer.stdout, answer.stderr])
+        return answer
+
+    return command
 
 
 def recipe(project: Path, **options: str) -> None:
@@ -57,9 +59,7 @@ def recipe(project: Path, **options: str) -> None:
     (project / "strange.yaml").write_text(text)
 
 
-def test_a_build_with_keys_around_it_writes_none_of_them(
-    project: Path, cli_env: dict[str, str], said: list[str]
-) -> None:
+def test_a_build_with_keys_around_it_writes_none_of_them(project: Path, command: Cli) -> None:
     recipe(project)
     folder = project / SHAPED  # as a word of the command line, which a manifest keeps
     folder.mkdir()
@@ -70,25 +70,23 @@ def test_a_build_with_keys_around_it_writes_none_of_them(
         ("build", f"{SHAPED}/strange.yaml"), ("log", "strange.pairs"), ("show", "strange.pairs"),
         ("show", "strange.pairs", "--manifest"), ("ls", "--json"), ("verify",),
     ):  # fmt: skip
-        answer = command(said, project, cli_env, *words)
+        answer = command(*words)
         assert answer.returncode == 0, answer.stderr
-    assert "[a key]/strange.yaml" in command(said, project, cli_env, "log", "strange.pairs").stdout
+    assert "[a key]/strange.yaml" in command("log", "strange.pairs").stdout
 
 
 def test_an_engine_that_fails_with_a_key_in_its_message_is_told_without_it(
-    project: Path, cli_env: dict[str, str], said: list[str]
+    project: Path, command: Cli
 ) -> None:
     recipe(project, fails=f"401 for {TOKENS['HF_TOKEN']} and {OPTION}")
-    answer = command(said, project, cli_env, "build", "strange.yaml")
+    answer = command("build", "strange.yaml")
     assert answer.returncode == 6
     assert "401 for [HF_TOKEN] and [api_key]" in answer.stderr
 
 
-def test_a_bug_of_ones_own_engine_is_told_without_keys(
-    project: Path, cli_env: dict[str, str], said: list[str]
-) -> None:
+def test_a_bug_of_ones_own_engine_is_told_without_keys(project: Path, command: Cli) -> None:
     recipe(project, breaks=f"{TOKENS['MY_SERVICE_PASSWORD']} {OPTION} {SHAPED}")
-    answer = command(said, project, cli_env, "build", "strange.yaml")
+    answer = command("build", "strange.yaml")
     assert answer.returncode == 6
     assert "found 'cannot log in with [MY_SERVICE_PASSWORD] [api_key] [a key]'" in answer.stderr
 
@@ -107,37 +105,33 @@ def buggy(config: Buggy) -> Prompts:
 """
 
 
-def test_a_traceback_is_told_without_keys(
-    project: Path, cli_env: dict[str, str], said: list[str]
-) -> None:
+def test_a_traceback_is_told_without_keys(project: Path, command: Cli) -> None:
     words = f"{TOKENS['MY_SERVICE_PASSWORD'].replace(chr(34), chr(92) + chr(34))} {SHAPED}"
     (project / "bugs.py").write_text(BUGGY.format(words))
     (project / "bug.yaml").write_text("datasets:\n  prompts: {step: 'bugs:buggy'}\n")
-    answer = command(said, project, cli_env, "build", "bug.yaml")
+    answer = command("build", "bug.yaml")
     assert answer.returncode == 1
     assert "Traceback" in answer.stderr
     assert "RuntimeError: cannot log in with [MY_SERVICE_PASSWORD] [a key]" in answer.stderr
 
 
-def test_a_misspelt_engine_setting_does_not_quote_the_key(
-    project: Path, cli_env: dict[str, str], said: list[str]
-) -> None:
+def test_a_misspelt_engine_setting_does_not_quote_the_key(project: Path, command: Cli) -> None:
     engine = "engine: {kind: vllm, api_key: '%s'}" % OPTION  # noqa: UP031
     text = strange.RECIPE.replace("engine: {kind: 'strange:open_echo'}", engine)
     (project / "strange.yaml").write_text(text)
-    answer = command(said, project, cli_env, "build", "strange.yaml")
+    answer = command("build", "strange.yaml")
     assert answer.returncode == 2
     assert "'api_key': extra inputs are not permitted" in answer.stderr
     assert OPTION not in answer.stderr
 
 
 def test_a_key_among_a_steps_settings_is_refused_before_it_is_written(
-    project: Path, cli_env: dict[str, str], said: list[str]
+    project: Path, command: Cli
 ) -> None:
     text = strange.RECIPE.replace("'toy:toy_model'", f"'toy:toy_model', weights: '{SHAPED}'")
     assert SHAPED in text
     (project / "strange.yaml").write_text(text)
-    answer = command(said, project, cli_env, "build", "strange.yaml")
+    answer = command("build", "strange.yaml")
     assert answer.returncode == 2
     assert "strange.yaml:3: 'weights' holds a key or a token" in answer.stderr
     assert not (project / "store").exists()

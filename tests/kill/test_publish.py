@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 import toy
 from checkout import Cli
+from forked import Start
 from hub_repos import Hub
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
@@ -17,6 +19,14 @@ from srlm_data.store import Store
 
 KEY = "datasets/ada/toy"
 PUBLISH = ("publish", "toy", "--repo", "ada/toy", "--tag", "v1")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a built toy recipe, to copy."""
+    folder = tmp_path_factory.mktemp("built")
+    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    return folder / "store"
 
 
 @pytest.mark.parametrize(
@@ -32,18 +42,14 @@ PUBLISH = ("publish", "toy", "--repo", "ada/toy", "--tag", "v1")
     ],
 )
 def test_a_publication_that_is_killed_is_whole_after_the_next(
-    cli: Cli, hub: Hub, project: Path, cli_env: dict[str, str], moment: str
+    cli: Cli, start: Start, hub: Hub, built: Path, project: Path, moment: str
 ) -> None:
-    build(load(toy.write_recipe(project)), Store(project / "store"))
-    running: list[subprocess.Popen[bytes]] = []
-    hub.fail(moment, None, before=lambda: running[0].kill())  # noqa: PLW0108 - it runs by then
-    running.append(
-        subprocess.Popen(
-            [sys.executable, "-m", "srlm_data", *PUBLISH],
-            cwd=project, env=cli_env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-    )  # fmt: skip
-    assert running[0].wait(timeout=120) == -9
+    shutil.copytree(built, project / "store")
+    running: list[int] = []
+    hub.fail(moment, None, before=lambda: os.kill(running[0], signal.SIGKILL))
+    with start(*PUBLISH) as publishing:
+        running.append(publishing.pid)
+        assert publishing.wait(120) == -signal.SIGKILL
     for repo in hub.repos.values():  # a reader sees nothing of it, or all
         assert repo.messages in ([], ["."], [".", "Publish toy (v1)"])
     stored = len(hub.stored)

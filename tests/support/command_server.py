@@ -2,51 +2,82 @@
 
     python tests/support/command_server.py [MODULE...]
 
-It imports what nearly every command imports, and these modules, and forks for each command that it
-reads: a line of JSON with its arguments, folder and environment, the files for what it prints, and
-a pipe for how it ends. Nothing of a command is left for the next one.
+It imports what commands import, but for the libraries of models, and these modules, and forks for
+each command that it reads: a line of JSON with its arguments, folder and environment, the files of
+its streams, and a pipe for how it ends. Nothing of a command is left for the next one.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-import duckdb  # noqa: F401 - what is imported here is imported once
-import pyarrow.compute
-import pyarrow.parquet  # noqa: F401
-
-import srlm_data.analysis.api
-import srlm_data.pipeline.api
-import srlm_data.store.api
+import srlm_data
 from srlm_data.cli import main
 
 PROGRAM = Path(srlm_data.__file__).with_name("__main__.py")
+LATE = ("huggingface_hub.hf_api", "pandas", "polars", "scipy.stats")
+"""What our modules import where they use it; pandas, where pyarrow makes an array."""
 
 
-def become(request: dict[str, Any]) -> NoReturn:
-    """Be ``python -m srlm_data`` with these arguments."""
-    for number, name in enumerate((os.devnull, request["stdout"], request["stderr"])):
-        os.dup2(os.open(name, os.O_RDWR), number)
+def import_once(modules: list[str]) -> None:
+    """Import all that is ours but the engines that run models, and these modules."""
+    ours = [module.name for module in pkgutil.walk_packages(srlm_data.__path__, "srlm_data.")]
+    engines = ("growing_cache", "ray", "transformers", "vllm")
+    for name in [*ours, *LATE]:
+        if name != "srlm_data.__main__" and not name.endswith(engines):
+            with suppress(ImportError):  # of an optional package
+                importlib.import_module(name)
+    for name in modules:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+def become(request: dict[str, Any], imported: dict[str, str]) -> NoReturn:
+    """Be ``python -m srlm_data`` with these arguments; importing has set some variables."""
+    os.setsid()
+    for number, name in enumerate(request["streams"]):
+        handle = os.open(name, os.O_RDWR | os.O_NOCTTY)
+        os.dup2(handle, number)
+        os.close(handle)
     os.chdir(request["folder"])
     os.environ.clear()
-    os.environ.update(request["environment"])
+    os.environ.update(imported | request["environment"])
+    if constants := sys.modules.get("huggingface_hub.constants"):
+        importlib.reload(constants)  # they were read of another environment
     sys.path.insert(0, request["folder"])  # as -m does
     sys.argv = [str(PROGRAM), *request["arguments"]]
-    main()
+    code: object = 1
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # noqa: BLE001 - a bug is shown, as Python itself would
+        sys.excepthook(*sys.exc_info())
+    # What Python does at its end, but for taking three thousand modules apart.
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(int(str(code or 0)))
 
 
-def watch(request: dict[str, Any]) -> None:
+def watch(request: dict[str, Any], imported: dict[str, str]) -> None:
     """Run a command, and tell its number and how it ended."""
     child = os.fork()
     if not child:
-        become(request)
+        become(request, imported)
     with Path(request["pipe"]).open("w") as pipe:
         print(child, file=pipe, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=pipe)
@@ -60,11 +91,12 @@ def reap(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    for module in sys.argv[1:]:
-        importlib.import_module(module)
+    before = dict(os.environ)
+    import_once(sys.argv[1:])
+    imported = {name: value for name, value in os.environ.items() if name not in before}
     signal.signal(signal.SIGCHLD, reap)
     for line in sys.stdin:
         if not os.fork():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            watch(json.loads(line))
+            watch(json.loads(line), imported)
             os._exit(0)

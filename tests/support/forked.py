@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from select import select
 
@@ -19,6 +19,73 @@ from checkout import ROOT
 SUPPORT = ROOT / "tests" / "support"
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ")
 """What Python and the C library read once, as they begin."""
+
+
+class Command:
+    """A command that was begun; what it has printed until now is in two files.
+
+    Args:
+        arguments: what stands behind ``srlm-data``.
+        terminal: a terminal's name, which it reads and writes in the place of the files.
+    """
+
+    def __init__(self, arguments: list[str], terminal: str | None) -> None:
+        self._arguments = arguments
+        self._folder = tempfile.TemporaryDirectory()
+        self._said = b""
+        self.pipe, self.stdout, self.stderr = (
+            Path(self._folder.name) / part for part in ("pipe", "stdout", "stderr")
+        )
+        os.mkfifo(self.pipe)
+        for file in (self.stdout, self.stderr):
+            file.touch()
+        self.streams = [terminal or str(file) for file in (os.devnull, self.stdout, self.stderr)]
+        self._handle = os.open(self.pipe, os.O_RDWR)  # which waits for no writer
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        while b"\n" not in self._said:
+            self._read(None)
+        return int(self._said.split()[0])
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal, and None while it runs."""
+        while not self._ended and self._read(0):
+            pass
+        return int(self._said.split()[1]) if self._ended else None
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end, and return its exit code; one that takes longer is killed."""
+        end = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if not self._read(max(end - time.monotonic(), 0)):
+                self.send_signal(signal.SIGKILL)
+                raise subprocess.TimeoutExpired(self._arguments, timeout)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def close(self) -> None:
+        """Remove what it has printed."""
+        os.close(self._handle)
+        self._folder.cleanup()
+
+    @property
+    def _ended(self) -> bool:
+        return self._said.count(b"\n") == 2
+
+    def _read(self, timeout: float | None) -> bool:
+        if not select([self._handle], [], [], timeout)[0]:
+            return False
+        self._said += os.read(self._handle, 100)
+        return True
+
+
+Start = Callable[..., contextlib.AbstractContextManager[Command]]
 
 
 class CommandServer:
@@ -47,41 +114,38 @@ class CommandServer:
         self, arguments: list[str], folder: Path, environment: Mapping[str, str], timeout: float
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end, as ``subprocess.run`` does."""
-        with tempfile.TemporaryDirectory() as name:
-            pipe, stdout, stderr = (Path(name) / part for part in ("pipe", "stdout", "stderr"))
-            os.mkfifo(pipe)
-            for file in (stdout, stderr):
-                file.touch()
-            request = {
-                "arguments": arguments,
-                "folder": str(folder),
-                "environment": dict(environment),
-                "pipe": str(pipe),
-                "stdout": str(stdout),
-                "stderr": str(stderr),
-            }
-            assert self._process.stdin
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            handle = os.open(pipe, os.O_RDWR)  # which waits for no writer
-            try:
-                code = self._wait(handle, arguments, timeout)
-            finally:
-                os.close(handle)
+        with self.begin(arguments, folder, environment) as command:
+            code = command.wait(timeout)
             return subprocess.CompletedProcess(
-                arguments, code, stdout.read_bytes(), stderr.read_bytes()
+                arguments, code, command.stdout.read_bytes(), command.stderr.read_bytes()
             )
 
-    def _wait(self, handle: int, arguments: list[str], timeout: float) -> int:
-        """Return how a command ended; one that takes longer is killed."""
-        end, words = time.monotonic() + timeout, b""
-        while len(numbers := words.split()) < 2 or not words.endswith(b"\n"):
-            if not select([handle], [], [], max(end - time.monotonic(), 0))[0]:
-                if numbers:
-                    os.kill(int(numbers[0]), signal.SIGKILL)
-                raise subprocess.TimeoutExpired(arguments, timeout)
-            words += os.read(handle, 100)
-        return int(numbers[1])
+    @contextlib.contextmanager
+    def begin(
+        self,
+        arguments: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        terminal: str | None = None,
+    ) -> Iterator[Command]:
+        """Begin a command, in a session of its own; it is killed at the end of the block."""
+        command = Command(arguments, terminal)
+        request = {
+            "arguments": arguments,
+            "folder": str(folder),
+            "environment": dict(environment),
+            "pipe": str(command.pipe),
+            "streams": command.streams,
+        }
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        try:
+            yield command
+        finally:
+            command.send_signal(signal.SIGKILL)
+            command.wait(60)
+            command.close()
 
     def close(self) -> None:
         """End the process."""
