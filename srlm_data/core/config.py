@@ -179,9 +179,10 @@ def fills(who: str, *names: str, optional: Collection[str] = ()) -> pydantic.Aft
 
     def check(template: templates.Template) -> templates.Template:
         if template.placeholders - set(optional) != set(names):
+            more = f", and may fill {sorted(optional)}" if optional else ""
             raise ValueError(
                 f"template '{template.name}' has the placeholders {sorted(template.placeholders)}, "
-                f"{who} fills {sorted(names)}"
+                f"{who} fills {sorted(names)}{more}"
             )
         return template
 

@@ -36,6 +36,7 @@ from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Candidates, Drops, Examples, Judgments, Rows
 from srlm_data.core.schema import EXAMPLES
 from srlm_data.steps.judge_form import JudgePrompt
+from srlm_data.steps.sifting import leave_out, sift
 
 _ROUNDING: Final = 1e-9
 
@@ -81,32 +82,26 @@ def select_eft(config: SelectEft, candidates: Candidates, judgments: Judgments) 
 
     def rows() -> Iterator[dict[str, Any]]:
         with database.viewing(candidates=candidates, judgments=judgments) as connection:
-            _check(config, connection)
-            connection.execute(_WANTED)
-            connection.execute(_JUDGED)
-            connection.execute(_USABLE.format(seed=config.seed))
-            connection.register("attempted", _attempt(config, connection, notes))
-            connection.execute(_ACCEPTED)
-            connection.register("thinning", _thinning(connection, config.max_modal_share))
-            connection.execute(_OUTCOME.format(seed=config.seed))
+            config.check_judgments(connection)
+            _check_splits(connection)
+            sift(connection, _JUDGED)
+            leave_out(connection, "incomplete", _INCOMPLETE)
+            connection.register("agreed", _agreed(config, connection, notes))
+            leave_out(connection, "disagrees", _DISAGREES)
+            leave_out(connection, "not_chosen", "judgment_id NOT IN (FROM agreed)")
+            counts = dict(connection.sql(_COUNTS).fetchall())
+            remaining = rows_to_keep(counts, config.max_modal_share)
+            connection.register("thinning", _thinning(remaining))
+            leave_out(connection, "thinned", _THINNED.format(seed=config.seed))
+            notes.update(before=_histogram(counts), after=_histogram(remaining))
             drops.add_query(connection, *_DROPPED)
-            for when, condition in (("before", "true"), ("after", "reason IS NULL")):
-                notes[when] = _histogram(connection, condition)
             for row in database.dicts(connection, _CHOSEN.format(shown=config.shown)):
                 yield _example(config, row)
 
     return Rows.stream(EXAMPLES, rows(), drops=drops, notes=notes)
 
 
-def _check(config: SelectEft, connection: duckdb.DuckDBPyConnection) -> None:
-    query = "SELECT DISTINCT template FROM judgments ORDER BY template"
-    templates = [name for (name,) in connection.sql(query).fetchall()]
-    wanted = row_id(config.template.text)
-    if templates and templates != [wanted]:
-        raise DataError(
-            f"select_eft: the judgments must be made with the template '{config.template.name}' "
-            f"({wanted}), found {templates}. Name the template of the judge step here too."
-        )
+def _check_splits(connection: duckdb.DuckDBPyConnection) -> None:
     query = "SELECT DISTINCT split FROM candidates WHERE rank IS NOT NULL ORDER BY split"
     splits = [split for (split,) in connection.sql(query).fetchall()]
     if "train" not in splits:
@@ -116,15 +111,8 @@ def _check(config: SelectEft, connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-_WANTED = """
-    CREATE TEMP TABLE wanted AS
-    SELECT prompt_id, count(*) AS replies FROM candidates
-    WHERE split = 'train' AND rank IS NOT NULL GROUP BY prompt_id
-"""
-
-# Every judgment, with the first reason against it, if there is one.
-_JUDGED = r"""
-    CREATE TEMP TABLE judged AS
+# Every judgment, with the first reason against it by itself, if there is one.
+_JUDGED: Final = r"""
     SELECT judgment_id, judgments.candidate_id, candidates.prompt_id, candidates.rank, score, CASE
              WHEN candidates.candidate_id IS NULL THEN 'other_candidates'
              WHEN split IS DISTINCT FROM 'train' OR rank IS NULL THEN 'not_train'
@@ -136,26 +124,24 @@ _JUDGED = r"""
     FROM judgments LEFT JOIN candidates USING (candidate_id)
 """
 
-# The usable judgments of the prompts that have one for each reply, and their place there.
-_USABLE = """
-    CREATE TEMP TABLE usable AS
-    WITH complete AS (
-        SELECT prompt_id FROM judged JOIN wanted USING (prompt_id)
-        WHERE reason IS NULL GROUP BY prompt_id
-        HAVING count(DISTINCT candidate_id) = any_value(replies)
-    )
-    SELECT judged.*, md5(concat_ws('/', {seed}, 'attempt', judgment_id)) AS place
-    FROM judged SEMI JOIN complete USING (prompt_id) WHERE reason IS NULL
-"""
+_RANKED: Final = "FROM candidates WHERE split = 'train' AND rank IS NOT NULL"
+
+_INCOMPLETE: Final = (
+    f"prompt_id IN (SELECT prompt_id FROM ({_RANKED}) ANTI JOIN kept USING (candidate_id))"
+)
+
+_DISAGREES: Final = (
+    "prompt_id NOT IN (SELECT prompt_id FROM kept SEMI JOIN agreed USING (judgment_id))"
+)
 
 
-def _attempt(
+def _agreed(
     config: SelectEft, connection: duckdb.DuckDBPyConnection, notes: dict[str, Any]
 ) -> pa.Table:
     """Try combinations prompt by prompt; the judgments of those that agree."""
     accepted: list[str] = []
     attempts: Counter[int] = Counter()
-    usable = database.dicts(connection, "FROM usable ORDER BY prompt_id, rank, candidate_id, place")
+    usable = database.dicts(connection, _USABLE.format(seed=config.seed))
     for _, judged in groupby(usable, key=lambda row: row["prompt_id"]):
         replies = [list(group) for _, group in groupby(judged, key=lambda row: row["candidate_id"])]
         combinations = islice(product(*replies), config.max_attempts)
@@ -164,7 +150,7 @@ def _attempt(
                 accepted += [row["judgment_id"] for row in combination]
                 attempts[attempt] += 1
                 break
-    [(prompts,)] = connection.sql("SELECT count(*) FROM wanted").fetchall()
+    [(prompts,)] = connection.sql(f"SELECT count(DISTINCT prompt_id) {_RANKED}").fetchall()
     notes |= {
         "prompts": prompts,
         "accepted_prompts": attempts.total(),
@@ -172,6 +158,13 @@ def _attempt(
         "attempts": {str(number): attempts[number] for number in sorted(attempts)},
     }
     return pa.table({"judgment_id": pa.array(accepted, pa.string())})
+
+
+# The judgments of a reply in the order in which they are tried.
+_USABLE: Final = """
+    FROM kept
+    ORDER BY prompt_id, rank, candidate_id, md5(concat_ws('/', {seed}, 'attempt', judgment_id))
+"""
 
 
 def agrees(config: SelectEft, judged: Sequence[tuple[int, float]]) -> bool:
@@ -203,58 +196,37 @@ def rows_to_keep(counts: Mapping[float, int], share: float) -> dict[float, int]:
     return {score: min(n, most) for score, n in counts.items()}
 
 
-_ACCEPTED = """
-    CREATE TEMP TABLE accepted AS SELECT * FROM usable SEMI JOIN attempted USING (judgment_id)
+_COUNTS: Final = "SELECT score, count(*) FROM kept GROUP BY score ORDER BY score"
+
+_THINNED: Final = """
+    row_number() OVER (PARTITION BY score ORDER BY md5(concat_ws('/', {seed}, 'thin', judgment_id)))
+      > (SELECT rows_kept FROM thinning WHERE thinning.score = sifted.score)
 """
 
-_OUTCOME = """
-    CREATE TEMP TABLE outcome AS
-    SELECT judgment_id, score, CASE
-             WHEN row_number() OVER (
-                      PARTITION BY score ORDER BY md5(concat_ws('/', {seed}, 'thin', judgment_id))
-                  ) > rows_kept
-               THEN 'thinned'
-           END AS reason
-    FROM accepted JOIN thinning USING (score)
-"""
-
-# The judgments with the reasons against them, and what an example shows of one.
-_DROPPED = (
-    """
-    SELECT judgment_id AS id, CASE
-             WHEN judged.reason IS NOT NULL THEN judged.reason
-             WHEN outcome.judgment_id IS NOT NULL THEN outcome.reason
-             WHEN prompt_id IN (SELECT prompt_id FROM usable SEMI JOIN outcome USING (judgment_id))
-               THEN 'not_chosen'
-             WHEN prompt_id IN (SELECT prompt_id FROM usable) THEN 'disagrees'
-             ELSE 'incomplete'
-           END AS reason
-    FROM judged LEFT JOIN outcome USING (judgment_id)
-    """,
+_DROPPED: Final = (
+    "SELECT judgment_id AS id, reason FROM sifted",
     """
     SELECT judgment_id AS id, judgments.candidate_id, judgments.score, candidates.rank, text
     FROM judgments LEFT JOIN candidates USING (candidate_id)
     """,
 )
+"""The judgments with the reasons against them, and what an example shows of one."""
 
-_CHOSEN = """
-    SELECT judgment_id, {shown}, text, judgments.score
-    FROM outcome JOIN judgments USING (judgment_id) JOIN candidates USING (candidate_id)
-    WHERE reason IS NULL
-    ORDER BY candidates.prompt_id, candidates.rank, candidate_id
+_CHOSEN: Final = """
+    SELECT judgment_id, {shown}, text, kept.score
+    FROM kept JOIN judgments USING (judgment_id)
+    JOIN candidates ON candidates.candidate_id = kept.candidate_id
+    ORDER BY candidates.prompt_id, candidates.rank, candidates.candidate_id
 """
 
 
-def _thinning(connection: duckdb.DuckDBPyConnection, share: float) -> pa.Table:
-    counts = connection.sql("SELECT score, count(*) FROM accepted GROUP BY score").fetchall()
-    thinned = rows_to_keep(dict(counts), share)
+def _thinning(remaining: Mapping[float, int]) -> pa.Table:
     schema = pa.schema({"score": pa.float64(), "rows_kept": pa.int64()})
-    return pa.table([pa.array(thinned.keys()), pa.array(thinned.values())], schema=schema)
+    return pa.table([pa.array(remaining.keys()), pa.array(remaining.values())], schema=schema)
 
 
-def _histogram(connection: duckdb.DuckDBPyConnection, condition: str) -> dict[str, int]:
-    query = f"SELECT score, count(*) FROM outcome WHERE {condition} GROUP BY score ORDER BY score"
-    return {f"{score:g}": n for score, n in connection.sql(query).fetchall()}
+def _histogram(counts: Mapping[float, int]) -> dict[str, int]:
+    return {f"{score:g}": n for score, n in counts.items() if n}
 
 
 def _example(config: SelectEft, row: dict[str, Any]) -> dict[str, Any]:

@@ -12,19 +12,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-import pydantic
+import duckdb
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from srlm_data.core import filesystem, templates
-from srlm_data.core.config import Config, Runtime, Template, base_folder
+from srlm_data.core.config import Config, Runtime, Template, base_folder, fills
+from srlm_data.core.errors import DataError
+from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render
 from srlm_data.core.scale import POINTS, Scale
 from srlm_data.core.schema import CANDIDATES
 from srlm_data.steps.reading import Reading, read_choice, read_match, read_score
 
-NEEDS: Final = ("prompt", "response")
-"""What every judge is shown."""
+_NEEDS: Final = ("prompt", "response")
+"""What every judge is shown; other columns of the candidates may be."""
+
+_JudgeTemplate = Annotated[
+    Template,
+    fills("a judge", *_NEEDS, optional=[n for n in CANDIDATES.schema.names if n not in _NEEDS]),
+]
 
 _REASON: Final = 16  # characters: a base model would give a comma as its reason
 
@@ -32,21 +39,8 @@ _REASON: Final = 16  # characters: a base model would give a comma as its reason
 class Criterion(Config):
     """What one of several scores is of."""
 
-    name: str = Field(min_length=1, description="Under this name its score is read.")
+    name: str = Field(pattern=r"\pL", description="In letters; under it the score is read.")
     weight: float = Field(1, gt=0, description="Of the score in the mean.")
-
-    @field_validator("name")
-    @classmethod
-    def _has_letters(cls, name: str) -> str:
-        if not re.search(r"[^\W\d_]", name):
-            raise ValueError(f"a criterion's name has letters, found '{name}'")
-        return name
-
-
-def _in_order(scale: tuple[float, float]) -> tuple[float, float]:
-    if scale[0] >= scale[1]:
-        raise ValueError(f"the lower end of a scale comes first, found {list(scale)}")
-    return scale
 
 
 class JudgePrompt(Config):
@@ -55,7 +49,7 @@ class JudgePrompt(Config):
     judge: Annotated[str | None, Runtime()] = Field(
         None, description="A YAML file beside the recipe that has these settings of the judge."
     )
-    template: Template = Field(
+    template: _JudgeTemplate = Field(
         default="judge",
         validate_default=True,
         description="Prompt of the judge, with {prompt} and {response}; {reference}, {rubric} and "
@@ -79,30 +73,15 @@ class JudgePrompt(Config):
         known = {name: settings[name] for name in settings if name in cls.model_fields}
         return {**known, **values}
 
-    @model_validator(mode="after")
-    def _shows(self) -> Self:
-        shown = self.template.placeholders
-        if missing := set(NEEDS) - shown:
-            raise ValueError(
-                f"template '{self.template.name}' lacks the placeholders {sorted(missing)}: a "
-                f"judge fills {sorted(NEEDS)}"
-            )
-        if unknown := shown - {*NEEDS, *CANDIDATES.schema.names}:
-            raise ValueError(
-                f"template '{self.template.name}' has the placeholders {sorted(unknown)}: a judge "
-                f"fills {sorted(NEEDS)} and columns of the candidates, such as reference"
-            )
-        return self
-
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the candidates that the template shows, besides prompt and response."""
-        return tuple(sorted(self.template.placeholders - set(NEEDS)))
+        return tuple(sorted(self.template.placeholders - set(_NEEDS)))
 
     @property
     def shown(self) -> str:
         """The columns that :meth:`fill` reads, as SQL lists them."""
-        return ", ".join(f"candidates.{name}" for name in (*NEEDS, *self.columns))
+        return ", ".join(f"candidates.{name}" for name in (*_NEEDS, *self.columns))
 
     def lacks(self, row: Mapping[str, Any]) -> str | None:
         """The first column that the template shows and that is empty; None where there is none."""
@@ -113,11 +92,22 @@ class JudgePrompt(Config):
         shown = {name: str(row[name]) for name in self.columns}
         return self.template.fill(prompt=render(row["prompt"]), response=row["response"], **shown)
 
+    def check_judgments(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Refuse the view ``judgments`` where another template made some of them."""
+        wanted = row_id(self.template.text)
+        query = "SELECT DISTINCT template FROM judgments WHERE template IS DISTINCT FROM $wanted"
+        if others := connection.sql(query, params={"wanted": wanted}).fetchall():
+            raise DataError(
+                f"judgments: they must be made with the template '{self.template.name}' "
+                f"({wanted}), found {[name for (name,) in others]}. Name the template of the judge "
+                "step here too."
+            )
+
 
 class JudgeForm(JudgePrompt):
     """What a judge is shown, and how its text becomes scores."""
 
-    scale: Annotated[tuple[float, float], pydantic.AfterValidator(_in_order)] = Field(
+    scale: tuple[float, float] = Field(
         (POINTS.low, POINTS.high),
         description="The least and the greatest score (paper: 0 and 5); fractions lie between.",
     )
@@ -154,6 +144,8 @@ class JudgeForm(JudgePrompt):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.on.low >= self.on.high:
+            raise ValueError(f"the lower end of a scale comes first, found {list(self.scale)}")
         names = [criterion.name.lower() for criterion in self.criteria]
         if len(set(names)) < len(names):
             raise ValueError(f"criteria have names of their own, found {names}")
@@ -164,15 +156,13 @@ class JudgeForm(JudgePrompt):
         if self.reader == "choice":
             if self.criteria:
                 raise ValueError("a choice is one score: 'criteria' need another reader")
-            off = [word for word, score in self.choices.items() if not self._holds(score)]
+            low, high = self.on
+            off = [word for word, score in self.choices.items() if not low <= score <= high]
             if off:
                 raise ValueError(f"choices with a score outside the scale {self.on}: {off}")
         if self.regex is not None:
             _compile(self.regex, [criterion.name for criterion in self.criteria])
         return self
-
-    def _holds(self, score: float) -> bool:
-        return self.on.low <= score <= self.on.high
 
     @property
     def on(self) -> Scale:
@@ -241,17 +231,14 @@ def _read(base: Path, name: object) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(filesystem.read_text(path))
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"judge '{name}': cannot be read, found '{_line(error)}'") from None
+        fault = " ".join(str(error).split())
+        raise ValueError(f"judge '{name}': cannot be read, found '{fault:.200}'") from None
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
         raise ValueError(f"judge '{name}': settings by name are wanted")
     template = settings.get("template")
     if isinstance(template, str) and template not in templates.shipped():
         settings["template"] = str((path.parent / template).resolve())
     return settings
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _compile(regex: str, criteria: Sequence[str]) -> None:

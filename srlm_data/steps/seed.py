@@ -20,11 +20,12 @@ from pydantic import Field, model_validator
 from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
 from srlm_data.core.ids import example_id, held_out_share, prompt_id, row_id, split_key
-from srlm_data.core.messages import assistant, user
+from srlm_data.core.messages import assistant
 from srlm_data.core.rows import Candidates, Drops, Examples, Messages, Rows
 from srlm_data.core.schema import CANDIDATES, EXAMPLES, MESSAGES
 from srlm_data.steps._records import Records
 from srlm_data.steps.open_assistant import messages_of
+from srlm_data.steps.sifting import leave_out, sift
 
 
 class ReadMessages(Records):
@@ -80,23 +81,23 @@ def select_ift(config: SelectIft, messages: Messages) -> Examples:
         order = f"md5(concat_ws('/', {config.seed}, 'ift', message_id))"
         with database.connect() as connection:
             _first_turns(connection, config, messages)
-            _drop(connection, "unranked", "rank IS NULL")
-            _drop(connection, "not_rank_0", "rank <> 0")
-            copy = "row_number() OVER (PARTITION BY prompt, response ORDER BY message_id)"
-            _drop(connection, "duplicate", f"{copy} > 1")
+            leave_out(connection, "unranked", "rank IS NULL")
+            leave_out(connection, "not_rank_0", "rank <> 0")
+            copy = "row_number() OVER (PARTITION BY prompt_id, response ORDER BY message_id)"
+            leave_out(connection, "duplicate", f"{copy} > 1")
             if config.n is not None:
                 place = f"row_number() OVER (ORDER BY {order})"
-                _drop(connection, "not_sampled", f"{place} > {config.n}")
-            drops.add_query(connection, *_DROPPED)
-            query = f"SELECT message_id, prompt, response FROM kept ORDER BY {order}"
+                leave_out(connection, "not_sampled", f"{place} > {config.n}")
+            drops.add_query(connection, *DROPPED)
+            query = f"SELECT message_id, prompt_id, prompt, response FROM kept ORDER BY {order}"
             for row in database.dicts(connection, query):
-                prompt, completion = user(row["prompt"]), assistant(row["response"])
+                completion = assistant(row["response"])
                 yield {
-                    "example_id": example_id(prompt, completion),
+                    "example_id": example_id(row["prompt"], completion),
                     "kind": "ift",
-                    "prompt": prompt,
+                    "prompt": row["prompt"],
                     "completion": completion,
-                    "prompt_id": prompt_id(prompt),
+                    "prompt_id": row["prompt_id"],
                     "source_id": row["message_id"],
                 }
 
@@ -142,37 +143,25 @@ def select_ranked(config: SelectRanked, messages: Messages, exclude: Examples) -
     def rows() -> Iterator[dict[str, Any]]:
         with database.viewing(exclude=exclude) as connection:
             _first_turns(connection, config, messages)
-            _drop(connection, "unranked", "rank IS NULL")
-            _drop(connection, "in_ift", "prompt_id IN (SELECT prompt_id FROM exclude)")
+            leave_out(connection, "unranked", "rank IS NULL")
+            leave_out(connection, "in_ift", "prompt_id IN (SELECT prompt_id FROM exclude)")
             same = "OVER (PARTITION BY prompt_id)"
-            _drop(connection, "repeated_prompt", f"root_id > min(root_id) {same}")
-            copy = "row_number() OVER (PARTITION BY prompt_id, response ORDER BY rank, message_id)"
-            _drop(connection, "duplicate_text", f"{copy} > 1")
-            _drop(connection, "fewer_than_two_ranks", f"min(rank) {same} = max(rank) {same}")
+            leave_out(connection, "repeated_prompt", f"root_id > min(root_id) {same}")
+            leave_out(connection, "duplicate_text", COPY_OF_A_BETTER_ONE)
+            leave_out(connection, "fewer_than_two_ranks", f"min(rank) {same} = max(rank) {same}")
             if config.n_prompts is not None:
                 order = f"md5(concat_ws('/', {config.seed}, 'ranked', prompt_id))"
                 place = f"dense_rank() OVER (ORDER BY {order})"
-                _drop(connection, "not_sampled", f"{place} > {config.n_prompts}")
-            drops.add_query(connection, *_DROPPED)
+                leave_out(connection, "not_sampled", f"{place} > {config.n_prompts}")
+            drops.add_query(connection, *DROPPED)
             notes.update(_describe(connection))
-            yield from map(_candidate, database.dicts(connection, _ranked(config)))
+            held_out = held_out_share(config.seed, config.eval_share)
+            if config.eval_prompts is not None:
+                place = f"dense_rank() OVER (ORDER BY md5({split_key(config.seed)}))"
+                held_out = f"{place} <= {config.eval_prompts}"
+            yield from ranked_candidates(connection, held_out)
 
     return Rows.stream(CANDIDATES, rows(), drops=drops, notes=notes)
-
-
-def _ranked(config: SelectRanked) -> str:
-    """The query of what was kept, with split and sample."""
-    held_out = (
-        held_out_share(config.seed, config.eval_share)
-        if config.eval_prompts is None
-        else f"dense_rank() OVER (ORDER BY md5({split_key(config.seed)})) <= {config.eval_prompts}"
-    )
-    return f"""
-        SELECT prompt_id, prompt, response, rank,
-               CASE WHEN {held_out} THEN 'eval' ELSE 'train' END AS split,
-               row_number() OVER (PARTITION BY prompt_id ORDER BY rank, message_id) - 1 AS sample
-        FROM kept ORDER BY prompt_id, sample
-    """
 
 
 def _describe(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
@@ -184,28 +173,20 @@ def _describe(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     return {"prompts": prompts, "prompts_with_equal_ranks": equal}
 
 
-def _candidate(row: dict[str, Any]) -> dict[str, Any]:
-    identity = row_id("candidate", row["prompt_id"], None, row["sample"], row["response"])
-    conversation = user(row["prompt"])
-    return row | {"candidate_id": identity, "prompt": conversation, "source": "human"}
-
-
 def _first_turns(
     connection: duckdb.DuckDBPyConnection, config: FirstTurns, messages: Messages
 ) -> None:
-    """Make the table ``replies`` of all assistant's messages, and ``kept``, those left."""
+    """Sift all assistant's messages by what they answer, and by their flags."""
     messages.view(connection, "messages")
-    connection.create_function("id_of", lambda text: prompt_id(user(text)), ["VARCHAR"], "VARCHAR")
     reviewed = {
         "passed": "coalesce({0}.review_result, false)",
         "not_failed": "coalesce({0}.review_result, true)",
         "any": "true",
     }[config.review]
-    connection.execute(
-        rf"""
-        CREATE TEMP TABLE replies AS
-        SELECT reply.message_id, root.message_id AS root_id, root.text AS prompt,
-               reply.text AS response, reply.rank, CASE
+    replies = rf"""
+        SELECT reply.message_id, root.message_id AS root_id,
+               [{{'role': 'user', 'content': root.text}}] AS prompt, reply.text AS response,
+               reply.rank, CASE
                  WHEN root.message_id IS NULL THEN 'parent_missing'
                  WHEN root.parent_id IS NOT NULL OR root.role <> 'prompter' THEN 'later_turn'
                  WHEN $lang IS NOT NULL
@@ -219,24 +200,42 @@ def _first_turns(
                END AS reason
         FROM messages AS reply LEFT JOIN messages AS root ON reply.parent_id = root.message_id
         WHERE reply.role = 'assistant'
-        """,
-        {"lang": config.lang, "deleted": config.deleted, "synthetic": config.synthetic},
-    )
-    connection.execute("ALTER TABLE replies ADD COLUMN prompt_id VARCHAR")
-    connection.execute("UPDATE replies SET prompt_id = id_of(prompt) WHERE reason IS NULL")
-    connection.execute("CREATE VIEW kept AS SELECT * FROM replies WHERE reason IS NULL")
+    """
+    flags = {"lang": config.lang, "deleted": config.deleted, "synthetic": config.synthetic}
+    sift_replies(connection, replies, flags)
 
 
-def _drop(connection: duckdb.DuckDBPyConnection, reason: str, condition: str) -> None:
-    """Give ``reason`` to the kept replies that meet ``condition``, which may use windows."""
-    connection.execute(
-        f"UPDATE replies SET reason = '{reason}' WHERE message_id IN (SELECT message_id FROM "
-        f"(SELECT message_id, {condition} AS met FROM kept) WHERE met)"
-    )
+def sift_replies(
+    connection: duckdb.DuckDBPyConnection, replies: str, parameters: dict[str, Any]
+) -> None:
+    """Sift replies of people, given a query of ``message_id, prompt, response, rank, reason``."""
+    conversation = "STRUCT(role VARCHAR, content VARCHAR)[]"
+    connection.create_function("id_of", prompt_id, [conversation], "VARCHAR")
+    identity = "CASE WHEN reason IS NULL THEN id_of(prompt) END AS prompt_id"
+    sift(connection, f"SELECT *, {identity} FROM ({replies})", parameters)
 
 
-_DROPPED: Final = (
-    "SELECT message_id AS id, reason FROM replies",
-    "SELECT message_id AS id, prompt, response, rank FROM replies",
+DROPPED: Final = (
+    "SELECT message_id AS id, reason FROM sifted",
+    "SELECT message_id AS id, prompt, response, rank FROM sifted",
 )
 """The replies with the reasons against them, and what an example shows of one."""
+
+COPY_OF_A_BETTER_ONE: Final = (
+    "row_number() OVER (PARTITION BY prompt_id, response ORDER BY rank, message_id) > 1"
+)
+
+
+def ranked_candidates(
+    connection: duckdb.DuckDBPyConnection, held_out: str
+) -> Iterator[dict[str, Any]]:
+    """Yield the kept replies as candidates; ``held_out`` says in SQL which are to evaluate."""
+    query = f"""
+        SELECT prompt_id, prompt, response, rank, 'human' AS source,
+               CASE WHEN {held_out} THEN 'eval' ELSE 'train' END AS split,
+               row_number() OVER (PARTITION BY prompt_id ORDER BY rank, message_id) - 1 AS sample
+        FROM kept ORDER BY prompt_id, sample
+    """
+    for row in database.dicts(connection, query):
+        identity = row_id("candidate", row["prompt_id"], None, row["sample"], row["response"])
+        yield {"candidate_id": identity, **row}

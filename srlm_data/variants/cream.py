@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from statistics import fmean
 from typing import Any, Final
 
 import duckdb
@@ -57,8 +58,7 @@ def expected_scores(
     parsed judgments, null where none parsed. Fewer ties remain than among whole points. The notes
     have the mean ``shift`` of a judgment from its written to its expected score.
     """
-    reader = Reader(_folder(model, workshop))
-    digest = model.table()["model"][0].as_py()
+    digest, reader = _reader(model, workshop)
     notes: dict[str, Any] = {}
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -74,18 +74,17 @@ def expected_scores(
             points = _points(connection)
             read = connection.sql(_JUDGED.format(shown=config.shown)).to_arrow_reader(4096)
             judged = _expect(config, reader, points, read)
-            for identity, group in groupby(judged, key=lambda pair: pair[0]["candidate_id"]):
-                judgments_of = list(group)
-                parsed = [(row, score) for row, score in judgments_of if score is not None]
-                shift += sum(score - row["score"] for row, score in parsed)
-                count += len(parsed)
-                scored += sum(row["score"] is not None for row, _ in judgments_of)
-                mean = sum(score for _, score in parsed) / len(parsed) if parsed else None
+            for identity, group in groupby(judged, key=lambda each: each[0]["candidate_id"]):
+                readings = list(group)
+                expected = [score for _, score in readings if score is not None]
+                shift += sum(score - row["score"] for row, score in readings if score is not None)
+                count += len(expected)
+                scored += sum(row["score"] is not None for row, _ in readings)
                 yield {
                     "score_id": row_id("score", "expected", identity, *judges[0]),
                     "candidate_id": identity,
-                    "prompt_id": judgments_of[0][0]["prompt_id"],
-                    "score": None if mean is None else round(mean, 6),
+                    "prompt_id": readings[0][0]["prompt_id"],
+                    "score": round(fmean(expected), 6) if expected else None,
                     "method": "expected",
                     "model": digest,
                     **Scale(points[0], points[-1]).columns(),
@@ -124,30 +123,28 @@ def _points(connection: duckdb.DuckDBPyConnection) -> range:
 def _expect(
     config: ExpectedScores, reader: Reader, points: range, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[tuple[dict[str, Any], float | None]]:
-    """Each judgment with its expected score, None where it has no score."""
+    """Each judgment with its expected score, None where it has no score.
+
+    A judgment of another form (a bare JSON object, say) has no place for another score.
+    """
     for batch in batches:
-        judged = batch.to_pylist()
-        # A judgment of another form (a bare JSON object, say) has no place for another score.
-        scored = [row["score"] is not None and bool(_SCORE.search(row["text"])) for row in judged]
+        judged = [
+            (row, _SCORE.search(row["text"]) if row["score"] is not None else None)
+            for row in batch.to_pylist()
+        ]
+        # The judge's conversation, its judgment up to the score, and the scores that might come.
         shares = reader.choices(
-            _begun(config, points, row)
-            for row, is_scored in zip(judged, scored, strict=True)
-            if is_scored
+            (
+                user(config.fill(row)),
+                row["text"][: place.start("space")],
+                [f"{place['space']}{score}" for score in points],
+            )
+            for row, place in judged
+            if place
         )
-        for row, is_scored in zip(judged, scored, strict=True):
-            weights = next(shares) if is_scored else ()
-            expected = sum(score * share for score, share in zip(points, weights, strict=False))
-            yield row, expected if is_scored else None
-
-
-def _begun(
-    config: ExpectedScores, points: range, row: Mapping[str, Any]
-) -> tuple[Any, str, list[str]]:
-    """The judge's conversation, its judgment up to the score, and the scores that might come."""
-    score_line = _SCORE.search(row["text"])
-    assert score_line, "only such judgments are read again"
-    endings = [f"{score_line['space']}{score}" for score in points]
-    return user(config.fill(row)), row["text"][: score_line.start("space")], endings
+        for row, place in judged:
+            weights = zip(points, next(shares), strict=True) if place else ()
+            yield row, sum(score * share for score, share in weights) if place else None
 
 
 class IntrinsicRewards(Config):
@@ -172,8 +169,8 @@ def intrinsic_rewards(
     The score is the answer's place among the prompt's answers, from 0 to 5; equal rewards share the
     mean place. The reward and both log-probabilities are the ``details``.
     """
-    digest, reference = (rows.table()["model"][0].as_py() for rows in (model, base))
-    now, before = (_log_probabilities(each, workshop, candidates) for each in (model, base))
+    digest, now = _log_probabilities(model, workshop, candidates)
+    reference, before = _log_probabilities(base, workshop, candidates)
 
     def rows() -> Iterator[dict[str, Any]]:
         read = zip(_in_order(candidates), now, before, strict=True)
@@ -198,11 +195,24 @@ def intrinsic_rewards(
     return Rows.stream(SCORES, rows())
 
 
-def _log_probabilities(models: Models, workshop: Workshop, candidates: Candidates) -> list[float]:
-    """Of each candidate, in order. The model is let go of afterwards: two may not fit together."""
-    reader = Reader(_folder(models, workshop))
+def _log_probabilities(
+    models: Models, workshop: Workshop, candidates: Candidates
+) -> tuple[str, list[float]]:
+    """A model's digest, and how likely it finds each candidate, in order.
+
+    The model is let go of afterwards: two may not fit together.
+    """
+    digest, reader = _reader(models, workshop)
     answers = ((row["prompt"], row["response"]) for row in _in_order(candidates))
-    return list(reader.log_probabilities(answers))
+    return digest, list(reader.log_probabilities(answers))
+
+
+def _reader(models: Models, workshop: Workshop) -> tuple[str, Reader]:
+    """The digest of the one model of a dataset, and what reads with it."""
+    rows = list(models.dicts("model", "location"))
+    if len(rows) != 1:
+        raise DataError(f"model: one model is wanted, found {len(rows)}. Name a dataset of one.")
+    return rows[0]["model"], Reader(workshop.resolve(rows[0]["location"]))
 
 
 def _in_order(candidates: Candidates) -> Iterator[dict[str, Any]]:
@@ -253,13 +263,6 @@ def smooth_labels(
             yield from connection.sql(_SMOOTHED).to_arrow_reader(BATCH)
 
     return Rows.reading(PAIRS, batches(), notes=notes)
-
-
-def _folder(models: Models, workshop: Workshop) -> Any:
-    places = models.table()["location"].to_pylist()
-    if len(places) != 1:
-        raise DataError(f"model: one model is wanted, found {len(places)}. Name a dataset of one.")
-    return workshop.resolve(places[0])
 
 
 _CONSISTENCY: Final = """

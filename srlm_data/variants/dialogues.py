@@ -7,22 +7,29 @@ Assistant's trees are a ready source: below each reply people went on to ask.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from itertools import groupby
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from srlm_data.core import database
 from srlm_data.core.config import Config
-from srlm_data.core.ids import prompt_id, row_id
+from srlm_data.core.ids import held_out_share
 from srlm_data.core.rows import Candidates, Drops, Messages, Rows
 from srlm_data.core.schema import CANDIDATES
+from srlm_data.steps.seed import (
+    COPY_OF_A_BETTER_ONE,
+    DROPPED,
+    ranked_candidates,
+    sift_replies,
+)
+from srlm_data.steps.sifting import leave_out
 
 
 class SelectDialogues(Config):
     """Which conversations are taken; flags must hold for each of their messages."""
+
+    revision: ClassVar[int] = 2  # prompts are split as select_ranked splits them
 
     rows_at_most = "messages"
     lang: str | None = Field("en", description="Language of every message; null takes any.")
@@ -56,74 +63,31 @@ def select_dialogues(config: SelectDialogues, messages: Messages) -> Candidates:
     """
     drops = Drops()
 
+    flags = {
+        "lang": config.lang,
+        "deleted": config.deleted,
+        "review": config.review == "any",
+        "any_path": config.through == "any",
+    }
+
     def rows() -> Iterator[dict[str, Any]]:
         with database.viewing(messages=messages) as connection:
-            connection.execute(
-                _FOUND,
-                {
-                    "lang": config.lang,
-                    "deleted": config.deleted,
-                    "review": config.review == "any",
-                    "any_path": config.through == "any",
-                },
-            )
-            drops.add_query(
-                connection,
-                "SELECT message_id AS id, reason FROM found",
-                "SELECT message_id AS id, conversation, text, rank FROM found",
-            )
-            replies = database.dicts(
-                connection,
-                "SELECT message_id, parent_id, conversation, rank, text FROM found "
-                "WHERE reason IS NULL ORDER BY parent_id, rank, message_id",
-            )
-            seen: set[str] = set()
-            for _, group in groupby(replies, key=lambda reply: reply["parent_id"]):
-                yield from _prompt(config, list(group), seen, drops)
+            sift_replies(connection, _REPLIES, flags)
+            same = "OVER (PARTITION BY prompt_id)"
+            leave_out(connection, "repeated_prompt", f"parent_id > min(parent_id) {same}")
+            leave_out(connection, "duplicate_text", COPY_OF_A_BETTER_ONE)
+            leave_out(connection, "too_few_replies", f"count(*) {same} < {config.min_replies}")
+            drops.add_query(connection, *DROPPED)
+            held_out = held_out_share(config.seed, config.eval_share)
+            yield from ranked_candidates(connection, held_out)
 
     return Rows.stream(CANDIDATES, rows(), drops=drops)
 
 
-def _prompt(
-    config: SelectDialogues, replies: list[dict[str, Any]], seen: set[str], drops: Drops
-) -> Iterator[dict[str, Any]]:
-    """The candidates of one conversation, from its replies, the best first."""
-    conversation = replies[0]["conversation"]
-    identity = prompt_id(conversation)
-    if identity in seen:
-        for reply in replies:
-            drops.add("repeated_prompt", reply["message_id"], reply)
-        return
-    seen.add(identity)
-    texts = {reply["text"]: reply for reply in reversed(replies)}
-    for reply in replies:
-        if texts[reply["text"]] is not reply:
-            drops.add("duplicate_text", reply["message_id"], reply)
-    if len(texts) < config.min_replies:
-        for reply in texts.values():
-            drops.add("too_few_replies", reply["message_id"], reply)
-        return
-    chance = hashlib.md5(f"{config.seed}/split/{identity}".encode(), usedforsecurity=False)
-    held_out = int(chance.hexdigest()[:8], 16) < config.eval_share * 2**32
-    ranked = sorted(texts.values(), key=lambda reply: int(reply["rank"]))
-    for sample, reply in enumerate(ranked):
-        yield {
-            "candidate_id": row_id("candidate", identity, None, sample, reply["text"]),
-            "prompt_id": identity,
-            "prompt": conversation,
-            "response": reply["text"],
-            "sample": sample,
-            "source": "human",
-            "rank": reply["rank"],
-            "split": "eval" if held_out else "train",
-        }
-
-
 # Every message with the conversation that it ends, from the root down; then the replies.
-_FOUND: Final = r"""
-    CREATE TEMP TABLE found AS
+_REPLIES: Final = r"""
     WITH RECURSIVE turns AS (
-        SELECT message_id, parent_id, rank, text, lang, review_result, deleted,
+        SELECT message_id, parent_id,
                {'role': CASE role WHEN 'prompter' THEN 'user' ELSE 'assistant' END,
                 'content': text} AS turn,
                coalesce($lang IS NULL OR lang = $lang, false) AND ($deleted OR NOT deleted)
@@ -138,7 +102,8 @@ _FOUND: Final = r"""
                paths.on_path AND turns.on_path
         FROM turns JOIN paths ON turns.parent_id = paths.message_id
     )
-    SELECT reply.message_id, reply.parent_id, reply.rank, reply.text, paths.conversation, CASE
+    SELECT reply.message_id, reply.parent_id, paths.conversation AS prompt,
+           reply.text AS response, reply.rank, CASE
              WHEN paths.message_id IS NULL THEN 'parent_missing'
              WHEN len(conversation) = 1 THEN 'first_turn'
              WHEN NOT (paths.fine AND turns.fine) THEN 'flags'

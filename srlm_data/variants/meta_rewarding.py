@@ -14,7 +14,6 @@ from pydantic import Field
 
 from srlm_data.core import database
 from srlm_data.core.config import Config
-from srlm_data.core.errors import DataError
 from srlm_data.core.ids import prompt_id, row_id
 from srlm_data.core.messages import assistant, render, user
 from srlm_data.core.rows import Candidates, Drops, Examples, Judgments, Rows
@@ -47,12 +46,7 @@ def select_uncertain(
             connection.execute("SET VARIABLE seed = ?", [config.seed])
             candidates.view(connection, "candidates")
             judgments.view(connection, "judgments")
-            templates = connection.sql("SELECT DISTINCT template FROM judgments").fetchall()
-            if any(template != row_id(config.template.text) for (template,) in templates):
-                raise DataError(
-                    f"select_uncertain: the judgments were not made with '{config.template.name}'. "
-                    "Name the template of the judge step here too."
-                )
+            config.check_judgments(connection)
             connection.execute(_DISPUTED)
             drops.add_query(connection, *_DROPPED)
             for row in database.dicts(connection, _TAKEN.format(shown=config.shown)):

@@ -47,7 +47,7 @@ def test_every_prompt_is_taken_or_counted():
 
 
 def test_judgments_of_another_template_are_refused():
-    with pytest.raises(DataError, match="were not made with 'judge'"):
+    with pytest.raises(DataError, match="must be made with the template 'judge'"):
         select_uncertain(SelectUncertain(), *judged({"p": [[1, 2]]})).table()
 
 
