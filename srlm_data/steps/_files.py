@@ -188,11 +188,10 @@ def _json(path: Path) -> Iterator[tuple[str, Any]]:
         head = file.read(_HEAD).removeprefix(codecs.BOM_UTF8).lstrip()
     if head.startswith(b"["):
         yield from _objects(path, "array")
-        return
-    try:
-        yield from _lines(path)
-    except _NoLinesError:
+    elif head.partition(b"\n")[0].strip() == b"{":
         yield from _objects(path, "unstructured")
+    else:
+        yield from _lines(path)
 
 
 def _objects(path: Path, form: str) -> Iterator[tuple[str, Any]]:
@@ -227,10 +226,6 @@ def _refuse_twice(where: str | Path, names: list[str]) -> None:
             raise DataError(f"{where}: '{name}' stands twice. Keep one, or name them apart.")
 
 
-class _NoLinesError(ValueError):
-    """The first line of a file is the beginning of an object that goes on."""
-
-
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
     with _open(path) as file:
         for number, line in enumerate(iter(lambda: file.readline(_LINE_BYTES), b""), start=1):
@@ -245,8 +240,6 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
             try:
                 record = _load(line.decode("utf-8-sig"), where)
             except (ValueError, RecursionError) as error:
-                if number == 1 and line.strip() == b"{":
-                    raise _NoLinesError from None
                 raise DataError(
                     f"{where}: not a line of JSON, found '{error}'. "
                     "Write one JSON object a line, in UTF-8."

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os.path import commonprefix
 from typing import Any, Final
 
-from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.schema import Message
 from srlm_data.steps._conversations import RecordDropError, is_null
@@ -135,50 +133,40 @@ def best_and_worst(fields: Fields) -> tuple[tuple[Any, float | None], tuple[Any,
     replies = fields.replies() or []
     if len(replies) < 2:
         raise RecordDropError("fewer_than_two_replies")
-    scores = _scores(fields, replies)
-    known = [score for score in scores if score is not None]
-    if len(known) == len(scores):
-        ranks = [-score for score in known]
-    else:
-        scores, ranks = [None] * len(replies), _ranks(fields, replies)
+    scores = _numbers(fields, "scores", replies, _SCORE_KEYS)
+    ranks = [-score for score in scores if score is not None]
+    if len(ranks) < len(replies):
+        scores = [None] * len(replies)
+        ranks = [rank for rank in _numbers(fields, "ranks", replies, ("rank",)) if rank is not None]
+    if not ranks and fields.column("replies") == "output" and len(replies) == 2:
+        ranks = [0, 1]
+    if len(ranks) < len(replies):
+        raise RecordDropError("no_ranks")
     best, worst = ranks.index(min(ranks)), ranks.index(max(ranks))
     if best == worst:
         raise RecordDropError("not_better")
     return (_text(replies[best]), scores[best]), (_text(replies[worst]), scores[worst])
 
 
-def _scores(fields: Fields, replies: list[Any]) -> list[float | None]:
-    beside = fields.get("scores")
-    if isinstance(beside, list) and len(beside) == len(replies):
-        return [read_number(score) for score in beside]
-    return [_number(reply, *_SCORE_KEYS) for reply in replies]
-
-
-def _ranks(fields: Fields, replies: list[Any]) -> list[float]:
-    beside = fields.get("ranks")
-    if isinstance(beside, list) and len(beside) == len(replies):
-        ranks = [read_number(rank) for rank in beside]
-    elif fields.column("replies") == "output" and len(replies) == 2:
-        ranks = [0.0, 1.0]
-    else:
-        ranks = [_number(reply, "rank") for reply in replies]
-    known = [rank for rank in ranks if rank is not None]
-    if len(known) < len(ranks):
-        raise RecordDropError("no_ranks")
-    return known
-
-
-def _number(reply: Any, *keys: str) -> float | None:
-    if not isinstance(reply, Mapping):
-        return None
-    return next((read_number(reply[key]) for key in keys if reply.get(key) is not None), None)
+def _numbers(
+    fields: Fields, name: str, replies: list[Any], keys: Sequence[str]
+) -> list[float | None]:
+    """Return a number for each reply, from a field beside them or from one of its own keys."""
+    beside = fields.get(name)
+    if not isinstance(beside, list) or len(beside) != len(replies):
+        beside = [_first(reply, keys) if isinstance(reply, Mapping) else None for reply in replies]
+    return [read_number(number) for number in beside]
 
 
 def _text(reply: Any) -> Any:
     """Return what a reply says: a text, or turns."""
     if not isinstance(reply, Mapping) or "role" in reply or "from" in reply:
         return reply
-    return next((reply[key] for key in _ANSWER_KEYS if reply.get(key) is not None), None)
+    return _first(reply, _ANSWER_KEYS)
+
+
+def _first(reply: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return next((reply[key] for key in keys if reply.get(key) is not None), None)
 
 
 def better_and_worse(
@@ -252,27 +240,3 @@ def _texts(value: object) -> list[Any] | None:
         return None
     fit = isinstance(texts, list) and all(isinstance(text, str | None) for text in texts)
     return texts if fit else None
-
-
-Side = tuple[str, Mapping[str, Any], list[Message]]
-"""Where a record stands, the record, and its answer."""
-
-
-class Counterparts:
-    """Answers that are marked as good or bad, until one to the same prompt comes that is not."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[tuple[str, bool], deque[Side]] = {}
-
-    def meet(self, prompt: list[Message], good: bool, side: Side) -> list[Message] | None:
-        """Return the answer that a side meets; None where it has to wait for one."""
-        identity = prompt_id(prompt)
-        if others := self._waiting.get((identity, not good)):
-            return others.popleft()[2]
-        self._waiting.setdefault((identity, good), deque()).append(side)
-        return None
-
-    def left(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield where each record stands that met none, and the record."""
-        for sides in self._waiting.values():
-            yield from ((where, record) for where, record, _ in sides)

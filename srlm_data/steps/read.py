@@ -7,6 +7,7 @@ of prompts instead of self-instruction, ``read_pairs`` preference pairs in their
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -22,13 +23,7 @@ from srlm_data.core.rows import Drops, Examples, Pairs, Prompts, Rows, Versions
 from srlm_data.core.schema import EXAMPLES, PAIRS, PROMPTS, Message
 from srlm_data.steps._conversations import RecordDropError, read_turns
 from srlm_data.steps._layouts import Fields, Layout, same_text
-from srlm_data.steps._sides import (
-    Counterparts,
-    best_and_worst,
-    better_and_worse,
-    refuse_blank,
-    split,
-)
+from srlm_data.steps._sides import best_and_worst, better_and_worse, refuse_blank, split
 
 
 class ReadExamples(Layout):
@@ -166,7 +161,7 @@ def read_pairs(config: ReadPairs) -> Pairs:
     not higher), ``no_winner``, ``no_counterpart``, ``duplicate`` (an earlier record is the same
     pair), and what ``Layout`` names.
     """
-    counterparts = Counterparts()
+    waiting: _Waiting = {}
 
     def pairs_of(record: Mapping[str, Any], _: Drops, where: str) -> Iterator[dict[str, Any]]:
         fields = config.fields(record, where)
@@ -175,7 +170,7 @@ def read_pairs(config: ReadPairs) -> Pairs:
             prompt, sides, scores = better_and_worse(fields)
             yield _pair(fields, prompt, *sides, *scores)
         elif layout == "kto":
-            yield from _labelled(config, fields, counterparts, (where, record))
+            yield from _labelled(config, fields, waiting, (where, record))
         elif layout == "ranked":
             (best, better), (worst, worse) = best_and_worst(fields)
             yield _pair(fields, fields.prompt(), best, worst, better, worse)
@@ -184,7 +179,10 @@ def read_pairs(config: ReadPairs) -> Pairs:
             scores = fields.number("chosen_score"), fields.number("rejected_score")
             yield _pair(fields, _asked(fields), *sides, *scores, fields.number("margin"))
 
-    return config.rows(PAIRS, pairs_of, counterparts.left)
+    def left() -> Iterator[tuple[str, Mapping[str, Any]]]:
+        return ((where, record) for sides in waiting.values() for where, record, _ in sides)
+
+    return config.rows(PAIRS, pairs_of, left)
 
 
 def _layout_of_pair(config: ReadPairs, fields: Fields) -> str:
@@ -206,16 +204,23 @@ def _asked(fields: Fields) -> list[Message]:
     return fields.prompt() if fields.column("prompt") else []
 
 
+_Waiting = dict[tuple[str, bool], deque[tuple[str, Mapping[str, Any], list[Message]]]]
+"""Prompt, and whether an answer is good -> where a record stands that waits for another answer."""
+
+
 def _labelled(
-    config: ReadPairs, fields: Fields, counterparts: Counterparts, record: tuple[str, Any]
+    config: ReadPairs, fields: Fields, waiting: _Waiting, record: tuple[str, Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     good = fields.label()
     if good is None:
         raise RecordDropError("no_label")
     prompt, answer = _read_answered(config, fields)
-    other = counterparts.meet(prompt, good, (*record, answer))
-    if other is not None:
+    identity = prompt_id(prompt)
+    if others := waiting.get((identity, not good)):
+        other = others.popleft()[2]
         yield _pair_row(prompt, answer, other) if good else _pair_row(prompt, other, answer)
+    else:
+        waiting.setdefault((identity, good), deque()).append((*record, answer))
 
 
 def _pair(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections import Counter, deque
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self
@@ -157,7 +158,7 @@ def self_instruct(
                 if dropped := reason or pool.refuse(text, novel=next(novel)):
                     drops.add(dropped, f"request {number}", text)
                     continue
-                progress.count(number)
+                progress.brought.append(number)
                 yield {
                     **pool.add(text),
                     "source_ids": [shot.id for shot in shown],
@@ -181,37 +182,35 @@ class _Progress:
     def __init__(self, config: SelfInstruct, drops: Counter[str]) -> None:
         self._config = config
         self._drops = drops
-        self._latest: deque[int] = deque()  # the requests of the window that brought each prompt
         self.requests = 0
-        self.missing = config.n
+        self.brought: list[int] = []  # for each new prompt the request that brought it, in order
 
-    def count(self, number: int) -> None:
-        """Count a new prompt, which the request of this number brought."""
-        self.missing -= 1
-        self._latest.append(number)
+    @property
+    def missing(self) -> int:
+        """How many prompts are still wanted."""
+        return self._config.n - len(self.brought)
+
+    def _latest(self) -> int:
+        """How many prompts the requests of the window have brought."""
+        return len(self.brought) - bisect_left(self.brought, self.requests - _WINDOW)
 
     def next_round(self) -> range:
         """Return the numbers of the next requests; none, where enough was asked."""
-        while self._latest and self._latest[0] < self.requests - _WINDOW:
-            self._latest.popleft()
+        seen, latest = min(self.requests, _WINDOW), self._latest()
         left = self._config.most_requests - self.requests
-        per_hundred = len(self._latest) * 100 / _WINDOW
-        is_dry = self.requests >= _WINDOW and per_hundred < self._config.min_yield
+        is_dry = seen == _WINDOW and latest * 100 / _WINDOW < self._config.min_yield
         if not self.missing or left <= 0 or is_dry:
             return range(0)
         # One more of each: a yield of nothing would ask for all at once.
-        seen = min(self.requests, _WINDOW)
-        wanted = math.ceil(self.missing * (seen + 1) / (len(self._latest) + 1))
+        wanted = math.ceil(self.missing * (seen + 1) / (latest + 1))
         begin = self.requests
         self.requests += min(wanted, left, self._config.round_size)
         return range(begin, self.requests)
 
     def __str__(self) -> str:
-        n = self._config.n
-        recent = min(self.requests, _WINDOW)
-        text = f"{n - self.missing:,} of {counted(n, 'new prompt')}"
-        latest = sum(number >= self.requests - _WINDOW for number in self._latest)
-        text += f"; {latest or 'none'} in the last {counted(recent, 'request')}"
+        text = f"{len(self.brought):,} of {counted(self._config.n, 'new prompt')}"
+        recent = counted(min(self.requests, _WINDOW), "request")
+        text += f"; {self._latest() or 'none'} in the last {recent}"
         refused = [reason for reason, _ in self._drops.most_common(1)]
         return f"{text}; most refused: {refused[0]}" if refused else text
 

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Self
 
 import pyarrow.parquet
 import pydantic
@@ -151,16 +151,7 @@ def sft(
     The paper trains the SFT baseline on IFT, and M1 on IFT and EFT, both from M0 (section 2.1).
     All of ``data`` is shuffled together; prompts of ``held_out`` must not be in it.
     """
-    base = _only_model(model, "model")
-    _refuse_nothing(data, "examples")
-    for examples in data:
-        _refuse_leak(examples, held_out)
-    files = [file for place, rows in enumerate(data) for file in _files(rows, workshop, place)]
-    folder = workshop.resolve(base.location)
-    trained = run(
-        "sft.py", config, workshop.scratch, model=folder, data=files, trainer=workshop.trainer
-    )
-    return _keep(*trained, workshop, base.digest, None)
+    return _train("sft.py", config, model, data, workshop, held_out)
 
 
 def dpo(
@@ -177,42 +168,63 @@ def dpo(
     M(t-1) has made (section 2.4).
     Prompts of ``held_out`` must not be in the pairs.
     """
-    base, against = _only_model(model, "model"), _only_model(reference, "reference")
-    _refuse_nothing([pairs], "pairs")
     if config.on_policy:
-        _refuse_other_models(pairs, base.digest)
-    _refuse_leak(pairs, held_out)
-    trained = run(
-        "dpo.py",
+        _refuse_other_models(pairs, _only_row(model, "model")["model"])
+    return _train("dpo.py", config, model, [pairs], workshop, held_out, reference)
+
+
+def _train(
+    script: str,
+    config: Sft | Dpo,
+    model: Models,
+    data: Sequence[Rows],
+    workshop: Workshop,
+    held_out: Prompts | None,
+    reference: Models | None = None,
+) -> Models:
+    """Refuse what must not be trained on; run the script, and keep its model."""
+    base = _only_row(model, "model")
+    against = _only_row(reference, "reference") if reference is not None else None
+    if not any(rows.count() for rows in data):
+        names = ", ".join(rows.name for rows in data) or "an empty list"
+        wanted = data[0].type.name if data else "examples"
+        raise TrainingError(
+            f"{names}: there are no {wanted} to train on. Look at what dropped them."
+        )
+    for rows in data:
+        _refuse_leak(rows, held_out)
+    folder, training = run(
+        script,
         config,
         workshop.scratch,
-        model=workshop.resolve(base.location),
-        reference=workshop.resolve(against.location),
-        data=_files(pairs, workshop, 0),
+        model=workshop.resolve(base["location"]),
+        reference=workshop.resolve(against["location"]) if against else None,
+        data=[file for place, rows in enumerate(data) for file in _files(rows, workshop, place)],
         trainer=workshop.trainer,
     )
-    return _keep(*trained, workshop, base.digest, against.digest)
+    digest, location = workshop.keep(folder)
+    row = {
+        "model": digest,
+        "base": base["model"],
+        "reference": against and against["model"],
+        "method": training["method"],
+        "location": location,
+        "dropped": sum(training["dropped"].values()),
+        **{name: training[name] for name in ("parameters", "examples", "steps", "loss", "seconds")},
+    }
+    models = Rows.of(MODELS, [row])
+    models.drops = Drops(training["dropped"], training["examples_dropped"])
+    return models
 
 
-class _Model(NamedTuple):
-    digest: str
-    location: str
-
-
-def _only_model(models: Models, parameter: str) -> _Model:
-    rows = models.table().select(["model", "location"]).to_pylist()
+def _only_row(models: Models, parameter: str) -> dict[str, Any]:
+    rows = list(models.dicts("model", "location"))
     if len(rows) != 1:
         raise TrainingError(
             f"{parameter}: one model is wanted, found {len(rows)} in {models.name}. "
             "Name a dataset of one model."
         )
-    return _Model(rows[0]["model"], rows[0]["location"])
-
-
-def _refuse_nothing(data: Sequence[Rows], what: str) -> None:
-    if not any(rows.count() for rows in data):
-        names = ", ".join(rows.name for rows in data) or "an empty list"
-        raise TrainingError(f"{names}: there are no {what} to train on. Look at what dropped them.")
+    return rows[0]
 
 
 def _refuse_other_models(pairs: Pairs, model: str) -> None:
@@ -256,21 +268,3 @@ def _files(rows: Rows, workshop: Workshop, place: int) -> list[Path]:
         for batch in rows.batches():
             writer.write_batch(batch)
     return [file]
-
-
-def _keep(
-    folder: Path, training: dict[str, Any], workshop: Workshop, base: str, reference: str | None
-) -> Models:
-    digest, location = workshop.keep(folder)
-    row = {
-        "model": digest,
-        "base": base,
-        "reference": reference,
-        "method": training["method"],
-        "location": location,
-        "dropped": sum(training["dropped"].values()),
-        **{name: training[name] for name in ("parameters", "examples", "steps", "loss", "seconds")},
-    }
-    models = Rows.of(MODELS, [row])
-    models.drops = Drops(training["dropped"], training["examples_dropped"])
-    return models
