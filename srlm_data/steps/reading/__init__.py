@@ -18,14 +18,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, TypeVar
 
 from srlm_data.core.scale import POINTS, Scale
 from srlm_data.steps.reading import _decision, _labels, _values
 from srlm_data.steps.reading._labels import Place, Vocabulary
 from srlm_data.steps.reading._text import Judgment, fold, own_words, split, undress
 from srlm_data.steps.reading._words import words
+
+T = TypeVar("T")
 
 _PLAIN: Final = re.compile(r"\nScore: (\d)\Z")
 _RIVALS: Final = re.compile(
@@ -81,23 +83,16 @@ def read_score(
         points = float(plain[1])
         if scale.low <= points <= scale.high and not _RIVALS.search(text, 0, plain.start()):
             return Reading("parsed", points, _decision.LAST)
-    vocabulary = _scores() if name is None else _named(name)
     judgment = split(text)
-    cut = finish_reason == "length"
+    faults = {"unparsed": "no one number", "out_of_range": f"no score of {scale}"}
 
-    def read(place: Place) -> tuple[str, float | None]:
-        return _values.read_number(place.value, place.room, place.scale, scale)
+    def read(place: Place) -> tuple[str, float | None, str]:
+        state, score = _values.read_number(place.value, place.room, place.scale, scale)
+        return state, score, faults.get(state, "")
 
-    places = _labels.find_places(judgment, vocabulary)
+    places = _labels.find_places(judgment, _scores() if name is None else _named(name))
     places = [place for place in places if place.key or not keys_only]
-    place, why = _decision.decide(judgment, places, lambda place: read(place)[0] != "unparsed")
-    if place is None or (cut and _is_cut(judgment, place)):
-        return Reading(*_unsaid(judgment, place, why, cut))
-    if _is_taken_back(judgment, place):
-        return Reading("unparsed", None, "a score that is taken back")
-    state, score = read(place)
-    reasons = {"unparsed": "no one number", "out_of_range": f"no score of {scale}"}
-    return Reading(state, score, f"{why}: {reasons[state]}" if state in reasons else why)
+    return Reading(*_read(judgment, places, read, finish_reason == "length"))
 
 
 def read_match(
@@ -154,30 +149,38 @@ def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
         return "error", None
     judgment = split(text)
 
-    def read(place: Place) -> str | None:
-        return _values.read_letter(place.value, place.room)
+    def read(place: Place) -> tuple[str, str | None, str]:
+        letter = _values.read_letter(place.value, place.room)
+        return ("parsed" if letter else "unparsed"), letter, ""
 
     places = _labels.find_places(judgment, _verdicts())
     places = sorted([*places, *_decision.find_bracketed(judgment)], key=lambda place: place.line)
-    place, why = _decision.decide(judgment, places, lambda place: read(place) is not None)
-    cut = finish_reason == "length"
+    state, verdict, _ = _read(judgment, places, read, finish_reason == "length")
+    return state, verdict
+
+
+def _read(
+    judgment: Judgment,
+    places: list[Place],
+    read: Callable[[Place], tuple[str, T | None, str]],
+    cut: bool,
+) -> tuple[str, T | None, str]:
+    """The state, the value and why, of the place that decides; ``read`` says what stands there."""
+    place, why = _decision.decide(judgment, places, lambda place: read(place)[0] != "unparsed")
     if place is None or (cut and _is_cut(judgment, place)):
-        return _unsaid(judgment, place, why, cut)[0], None
-    verdict = None if _is_taken_back(judgment, place) else read(place)
-    return ("parsed" if verdict else "unparsed"), verdict
+        why = why if place is None else "cut off within its score"
+        why = "reasoning without end" if judgment.unfinished else why
+        return ("truncated" if cut else "unparsed"), None, why
+    if _is_taken_back(judgment, place):
+        return "unparsed", None, "a score that is taken back"
+    state, value, fault = read(place)
+    return state, value, f"{why}: {fault}" if fault else why
 
 
 @functools.lru_cache(64)
 def _named(name: str) -> Vocabulary:
     own = re.findall(r"[^\W\d_]+", name.lower())
     return Vocabulary([own[-1]], neutral=[*own, *words("score")], final=False)
-
-
-def _unsaid(judgment: Judgment, place: Place | None, why: str, cut: bool) -> tuple[str, None, str]:
-    """The state of a judgment that says nothing, or was cut off before it had said it."""
-    why = why if place is None else "cut off within its score"
-    why = "reasoning without end" if judgment.unfinished else why
-    return ("truncated" if cut else "unparsed"), None, why
 
 
 def _is_cut(judgment: Judgment, place: Place) -> bool:

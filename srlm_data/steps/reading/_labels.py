@@ -74,11 +74,7 @@ class Vocabulary:
         self.values = frozenset(values)
         self.choices = self.values | {"or", "and", "c", "tie", "draw"}
         self.begins = re.compile(begins, re.IGNORECASE)
-        self.negations = words("negations")
-        self.totals = words("totals")
-        self.copulas = words("copulas")
-        self.bounds = words("bounds")
-        self.known = self.neutral | self.copulas | self.final | self.bounds
+        self.known = self.neutral | words("copulas") | self.final | words("bounds")
         self._joined = Joined(self.always | self.before_value, self.final, words("neutral"))
 
     def find(self, line: str) -> Iterator[Head]:
@@ -140,7 +136,7 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
         behind += [word.lower() for word in _WORD.findall(phrase[0])]
         joint = _JOINT.match(text, phrase.end())
     kind = "copula" if joint is None or joint.lastgroup == "none" else str(joint.lastgroup)
-    if kind == "copula" and not head.copula and vocabulary.copulas.isdisjoint(behind):
+    if kind == "copula" and not head.copula and words("copulas").isdisjoint(behind):
         if joint is None:
             return None
         kind = "copula" if behind else "none"  # "I score it 4", "Score 4"
@@ -165,12 +161,12 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
         not before.strip(" \"'([{<|-=\u2022\u2013\u2192#") or ITEM.fullmatch(before) is not None
     )
     rank = _rank(head, [*_WORD.findall(lead), *behind], lead, vocabulary)
-    if rank == "none" or (kind == "copula" and _is_denied(lead, vocabulary)):
+    if rank == "none" or (kind == "copula" and _is_denied(lead)):
         return None
     if rank != "other" and not (begins or kind == "tag" or (key and mark == "," and "{" in before)):
         rank = _rank_within(before, mark, rank, vocabulary)
     if kind == "copula" and rank == "final" and head.word in vocabulary.final:
-        if head.word not in vocabulary.totals:
+        if head.word not in words("totals"):
             return None  # "The final is 4"
         rank = "prose"
     if kind == "copula" and rank == "own":
@@ -221,7 +217,7 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
         elif (word := _BEHIND.match(text, end)) is not None:
             known = word[1].lower() in vocabulary.known
             if word[1].lower() in vocabulary.values or (
-                not known and behind and behind[-1] in vocabulary.copulas
+                not known and behind and behind[-1] in words("copulas")
             ):
                 break  # "is A"
             behind.append(word[1].lower())
@@ -236,7 +232,7 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
 def _rank(head: Head, beside: list[str], lead: str, vocabulary: Vocabulary) -> str:
     """Whose score a word names, by the words beside it; none of anybody's is ``none``."""
     spoken = {word.lower() for word in beside}
-    if spoken & vocabulary.bounds:
+    if spoken & words("bounds"):
         return "none"
     if "answer" in spoken and head.word in vocabulary.final:
         return "other"  # "Final answer: 4" may be the answer's
@@ -245,10 +241,10 @@ def _rank(head: Head, beside: list[str], lead: str, vocabulary: Vocabulary) -> s
     return "final" if head.final or spoken & vocabulary.final else "own"
 
 
-def _is_denied(lead: str, vocabulary: Vocabulary) -> bool:
+def _is_denied(lead: str) -> bool:
     """Whether a sentence says that a score is not given: "I cannot give it a score of 5"."""
     clause = _CLAUSE.split(lead)[-1].lower()
-    return "n't" in lead or not vocabulary.negations.isdisjoint(_WORD.findall(clause))
+    return "n't" in lead or not words("negations").isdisjoint(_WORD.findall(clause))
 
 
 def _rank_within(before: str, mark: str, rank: str, vocabulary: Vocabulary) -> str:

@@ -12,6 +12,7 @@ import yaml
 
 # Scripts that are written without spaces, or whose words carry their particles.
 JOINED: Final = r"\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_JOINED_LETTER: Final = re.compile(f"[{JOINED}]")
 _TAIL: Final = 24  # characters of a run of such a script that a word is looked for in
 
 
@@ -20,11 +21,6 @@ def _texts() -> dict[str, Any]:
     text = (Path(__file__).parent / "words.yaml").read_text(encoding="utf-8")
     texts: dict[str, Any] = yaml.load(text, yaml.CSafeLoader)
     return texts
-
-
-@functools.cache
-def _list(name: str) -> frozenset[str]:
-    return frozenset(_split(_texts()[name]))
 
 
 def dress() -> dict[str, str]:
@@ -39,16 +35,17 @@ def _split(text: str) -> list[str]:
     return [quoted or word for quoted, word in re.findall(r'"([^"]+)"|(\S+)', text)]
 
 
-def words(*names: str) -> frozenset[str]:
-    """The words of some lists of ``words.yaml``."""
-    return frozenset().union(*map(_list, names))
+@functools.cache
+def words(name: str) -> frozenset[str]:
+    """The words of a list of ``words.yaml``."""
+    return frozenset(_split(_texts()[name]))
 
 
 def pattern(entries: Iterable[str]) -> str:
     """A pattern of any of ``entries``, whole words where the script has spaces."""
     ordered = sorted(entries, key=lambda entry: (-len(entry), entry))
-    spaced = [re.escape(word) for word in ordered if not re.search(f"[{JOINED}]", word)]
-    joined = [re.escape(word) for word in ordered if re.search(f"[{JOINED}]", word)]
+    spaced = [re.escape(word) for word in ordered if not _JOINED_LETTER.search(word)]
+    joined = [re.escape(word) for word in ordered if _JOINED_LETTER.search(word)]
     parts = [rf"(?<![^\W\d_])(?:{'|'.join(spaced)})(?![^\W\d_])"] if spaced else []
     return "|".join([*parts, *joined]) or "(?!)"
 
@@ -58,17 +55,13 @@ class Joined:
 
     def __init__(self, heads: Iterable[str], final: Iterable[str], neutral: Iterable[str]) -> None:
         def any_of(entries: Iterable[str]) -> str:
-            ordered = sorted(entries, key=lambda entry: (-len(entry), entry))
-            chosen = (re.escape(word) for word in ordered if re.search(f"[{JOINED}]", word))
-            return f"(?:{'|'.join(chosen) or '(?!)'})"
+            return f"(?:{pattern(filter(_JOINED_LETTER.search, entries))})"
 
-        copulas = any_of(words("copulas"))
         self._split = re.compile(
             rf"(?P<lead>(?:{any_of([*final, *neutral])})*)(?P<head>{any_of(heads)})"
-            rf"(?P<copula>{copulas}?)"
+            rf"(?P<copula>{any_of(words('copulas'))}?)"
         )
         self._final = re.compile(any_of(final))
-        self._any = re.compile(f"[{JOINED}]")
 
     def find(self, word: str) -> tuple[str, bool, bool] | None:
         """The head, whether it is called final, and whether a copula follows; None: there is none.
@@ -76,7 +69,7 @@ class Joined:
         A word that leads to it by letters that say something else (a criterion's name) has a head
         of its own: the empty text.
         """
-        if not self._any.search(word):
+        if not _JOINED_LETTER.search(word):
             return None
         tail = word[-_TAIL:]
         for start in range(len(tail)):
