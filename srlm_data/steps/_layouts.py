@@ -95,7 +95,7 @@ class Fields:
     """The fields of one record that stands ``where``; ``columns`` are those that a recipe names."""
 
     def __init__(self, record: Mapping[str, Any], columns: Mapping[str, str], where: str) -> None:
-        self._record = record
+        self.record = record
         self._columns = columns
         self._where = where
 
@@ -103,7 +103,7 @@ class Fields:
         """Return the column, or the template, of a field; None where there is none."""
         if name in self._columns:
             return self._columns[name]
-        return next((column for column in NAMES[name] if column in self._record), None)
+        return next((column for column in NAMES[name] if column in self.record), None)
 
     def get(self, name: str) -> Any:
         """Return a field's value; None where the record has none."""
@@ -124,20 +124,20 @@ class Fields:
         """Return the columns of two answers that are compared; None where there are none."""
         if "first" in self._columns and "second" in self._columns:
             return self._columns["first"], self._columns["second"]
-        return next((two for two in _TWO_ANSWERS if {*two} <= self._record.keys()), None)
+        return next((two for two in _TWO_ANSWERS if {*two} <= self.record.keys()), None)
 
     def value(self, column: str) -> Any:
         """Return what a column holds; None where it is null."""
-        if column not in self._record:
+        if column not in self.record:
             raise self.missing(column)
-        value = self._record[column]
+        value = self.record[column]
         return None if is_null(value) else value
 
     def missing(self, column: str) -> MissingColumnError:
         """Return the error of a record that lacks a column."""
         return MissingColumnError(
-            f"{self._where}: there is no column '{column}', found {sorted(self._record)[:20]}."
-            f"{did_you_mean(column, self._record)} Name the columns in the recipe."
+            f"{self._where}: there is no column '{column}', found {sorted(self.record)[:20]}."
+            f"{did_you_mean(column, self.record)} Name the columns in the recipe."
         )
 
     def is_named(self, *names: str) -> bool:
@@ -175,7 +175,7 @@ class Fields:
         if "prompt" in self._columns and column != "instruction":
             return question
         # Alpaca's second half of an instruction, which is often empty.
-        more = next((name for name in NAMES["input"] if name in self._record), column)
+        more = next((name for name in NAMES["input"] if name in self.record), column)
         more = self._columns.get("input", more)
         extra = None if more == column else self.value(str(more))
         if isinstance(question, str) and isinstance(extra, str) and extra.strip():
@@ -184,7 +184,7 @@ class Fields:
 
     def in_full(self, turns: list[Message]) -> list[Message]:
         """Return a prompt with what stands in columns of its own: a system message, and tools."""
-        if any(self._record.get(column) for column in _MEDIA):
+        if any(self.record.get(column) for column in _MEDIA):
             raise RecordDropError("content_not_text")
         system = [turn for turn in read_turns(self.get("system"), "system") if is_said(turn)]
         if system and turns and turns[0]["role"] == "system":
@@ -205,14 +205,6 @@ class Fields:
         if self.is_named("label"):
             flags |= {"1": True, "1.0": True, "0": False, "0.0": False}
         return flags.get(str(self.get("label")).lower())
-
-    def number(self, name: str) -> float | None:
-        """Return a field's number; None where there is none: NaN and Infinity are no scores."""
-        return read_number(self.get(name))
-
-    def number_in(self, column: str) -> float | None:
-        """Return a column's number; None where there is none, or no such column."""
-        return read_number(self._record.get(column))
 
 
 def read_number(value: object) -> float | None:

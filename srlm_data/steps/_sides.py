@@ -182,7 +182,7 @@ def better_and_worse(
         raise fields.missing("response_a")
     begun = len(commonprefix(names))
     ends = [name[begun:] for name in names]
-    scores = [fields.number_in(f"score_{end}") for end in ends]
+    scores = [read_number(fields.record.get(f"score_{end}")) for end in ends]
     better = _winner(fields, names, ends)
     if better is None and None not in scores and scores[0] != scores[1]:
         better = scores.index(max(scores, key=lambda score: score or 0))
@@ -198,14 +198,14 @@ def better_and_worse(
 
 def _winner(fields: Fields, names: tuple[str, str], ends: list[str]) -> int | None:
     """Return the place of the better answer; None where no column says so."""
-    won = [fields.number_in(f"winner_model_{end}") for end in ends]
+    won = [read_number(fields.record.get(f"winner_model_{end}")) for end in ends]
     if won in ([1, 0], [0, 1]):
         return won.index(1)
     value, column = fields.get("winner"), fields.column("winner")
     if is_null(value):
         return None
     if column in _SIGNED:
-        strength = fields.number("winner") or 0
+        strength = read_number(value) or 0
         return int(strength > 0) if strength else None
     if column in _FIRST_IF_TRUE:
         return {1: 0, 0: 1}.get(value)

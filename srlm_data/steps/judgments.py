@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -72,11 +72,9 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     sampling = config.sampling(**config.constraint(config.max_tokens) if config.guided else {})
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
-    injections: dict[str, Counter[str]] = {
-        "judge_injections": Counter(),
-        "prompt_injections": Counter(),
-    }
     drops = Drops()
+    # Filled while the rows are drained, and read after.
+    notes: dict[str, Any] = {"states": states}
 
     def asked() -> Iterator[tuple[Request, tuple[str, str, int]]]:
         repeats = range(config.repeats)
@@ -121,11 +119,8 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                 yield judgments
                 if config.criteria:
                     yield _of_criteria(config, judgments, readings, by)
-            for name, counts in counting.result().items():
-                injections[name].update(counts)
+            notes.update(counting.result())
 
-    # The counters are filled while the rows are drained, and read after.
-    notes = {"states": states, **injections}
     return Rows.columns(JUDGMENTS, judged(), drops=drops, notes=notes)
 
 

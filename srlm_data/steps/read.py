@@ -22,7 +22,7 @@ from srlm_data.core.ids import example_id, prompt_id, row_id, said
 from srlm_data.core.rows import Drops, Examples, Pairs, Prompts, Rows, Versions
 from srlm_data.core.schema import EXAMPLES, PAIRS, PROMPTS, Message
 from srlm_data.steps._conversations import RecordDropError, read_turns
-from srlm_data.steps._layouts import Fields, Layout, same_text
+from srlm_data.steps._layouts import Fields, Layout, read_number, same_text
 from srlm_data.steps._sides import best_and_worst, better_and_worse, refuse_blank, split
 
 
@@ -176,8 +176,9 @@ def read_pairs(config: ReadPairs) -> Pairs:
             yield _pair(fields, fields.prompt(), best, worst, better, worse)
         else:
             sides = fields.need("chosen"), fields.need("rejected")
-            scores = fields.number("chosen_score"), fields.number("rejected_score")
-            yield _pair(fields, _asked(fields), *sides, *scores, fields.number("margin"))
+            names = ("chosen_score", "rejected_score", "margin")
+            numbers = [read_number(fields.get(name)) for name in names]
+            yield _pair(fields, _asked(fields), *sides, *numbers)
 
     def left() -> Iterator[tuple[str, Mapping[str, Any]]]:
         return ((where, record) for sides in waiting.values() for where, record, _ in sides)

@@ -246,10 +246,8 @@ def smooth_labels(
     notes: dict[str, Any] = {}
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with database.connect() as connection:
+        with database.viewing(pairs=pairs, now=judgments, before=previous) as connection:
             connection.execute("SET VARIABLE seed = ?", [config.seed])
-            for name, rows in (("pairs", pairs), ("now", judgments), ("before", previous)):
-                rows.view(connection, name)
             [(consistency, prompts)] = connection.sql(_CONSISTENCY).fetchall()
             if not prompts:
                 raise DataError(

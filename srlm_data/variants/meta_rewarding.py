@@ -42,10 +42,8 @@ def select_uncertain(
     drops = Drops()
 
     def rows() -> Iterator[dict[str, Any]]:
-        with database.connect() as connection:
+        with database.viewing(candidates=candidates, judgments=judgments) as connection:
             connection.execute("SET VARIABLE seed = ?", [config.seed])
-            candidates.view(connection, "candidates")
-            judgments.view(connection, "judgments")
             config.check_judgments(connection)
             connection.execute(_DISPUTED)
             drops.add_query(connection, *_DROPPED)
@@ -123,12 +121,9 @@ def meta_judge_examples(config: MetaJudgeExamples, eft: Examples, judgments: Jud
 
     def rows() -> Iterator[dict[str, Any]]:
         with database.viewing(eft=eft, judgments=judgments) as connection:
-            alone = f"""
-                SELECT source_id AS id, 'no_other_score' AS reason, better AS judgment
-                FROM ({_RIVALS}) WHERE worse IS NULL
-            """
-            drops.add_query(connection, alone)
-            rivals = f"FROM ({_RIVALS}) WHERE worse IS NOT NULL ORDER BY source_id"
+            connection.execute(_RIVALS)
+            drops.add_query(connection, _ALONE)
+            rivals = "FROM rivals WHERE worse IS NOT NULL ORDER BY source_id"
             for row in database.dicts(connection, rivals):
                 yield from (_example(config, row, letter) for letter in "AB")
 
@@ -137,6 +132,7 @@ def meta_judge_examples(config: MetaJudgeExamples, eft: Examples, judgments: Jud
 
 # For each EFT example one judgment of the same reply that scored otherwise, if there is one.
 _RIVALS: Final = """
+    CREATE TEMP VIEW rivals AS
     SELECT eft.source_id, any_value(eft.prompt) AS prompt, any_value(good.text) AS better,
            arg_min(bad.text, bad.judgment_id) AS worse
     FROM eft JOIN judgments AS good ON good.judgment_id = eft.source_id
@@ -144,6 +140,11 @@ _RIVALS: Final = """
         ON bad.candidate_id = good.candidate_id AND bad.state = 'parsed' AND bad.score <> good.score
     GROUP BY eft.source_id
 """
+
+_ALONE: Final = (
+    "SELECT source_id AS id, 'no_other_score' AS reason, better AS judgment FROM rivals "
+    "WHERE worse IS NULL"
+)
 
 
 def _example(config: MetaJudgeExamples, row: Mapping[str, Any], better: str) -> dict[str, Any]:
