@@ -10,12 +10,9 @@ found.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
-# Written so that Python's re and RE2 (DuckDB's) read the same in them, and that both take time
-# linear in the text: every repetition is bounded, or followed by what it cannot match itself.
 KINDS: Final[Mapping[str, str]] = {
     # A score or a verdict, as a judge would write it: "Score: 5", "**Verdict:** [[A]]", "5/5".
     "score": (
@@ -42,33 +39,16 @@ KINDS: Final[Mapping[str, str]] = {
     # What separates turns in chat templates: "<|im_end|>", "</s>", "[/INST]", "<end_of_turn>".
     "turn": r"(?i)<\|[a-z0-9_ ]{1,40}\|>|</?s>|\[/?inst\]|<</?sys>>|<(start|end)_of_turn>",
 }
-"""Kind of injection -> the pattern that finds it in a folded text."""
+"""Kind of injection -> the pattern that finds it in a folded text; RE2 takes linear time."""
 
-# The long s and the kelvin sign, which only one of the two takes for an s and a k, come along.
-_WIDE: Final = {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)} | {
-    "\u017f": "s",
-    "\u212a": "k",
-}
+_WIDE: Final = {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)}
 _UNSEEN: Final = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
-_FOLD: Final = str.maketrans({**_WIDE, **dict.fromkeys(_UNSEEN, "")})
-_PATTERNS: Final = {kind: re.compile(pattern, re.ASCII) for kind, pattern in KINDS.items()}
-
-
-def folded(text: str) -> str:
-    """The text with full-width letters as plain ones, and without invisible characters."""
-    return text.translate(_FOLD)
-
-
-def find_injections(text: str) -> tuple[str, ...]:
-    """The kinds of injections in an answer, in the order of :data:`KINDS`. Linear time."""
-    plain = folded(text)
-    return tuple(kind for kind, pattern in _PATTERNS.items() if pattern.search(plain))
 
 
 def injections_sql(column: str) -> str:
-    """:func:`find_injections` as an expression of SQL: a list of kinds, empty in most rows.
+    """The kinds of injections in a text, as an expression of SQL: a list, empty in most rows.
 
-    ``column`` is SQL of the caller's own: ``SELECT * FROM iter1.candidates WHERE
+    Full-width letters count as plain ones, and invisible characters do not count. ``column`` is SQL of the caller's own: ``SELECT * FROM iter1.candidates WHERE
     len({injections_sql("response")}) > 0``.
     """
     wide, plain = "".join(_WIDE) + _UNSEEN, "".join(_WIDE.values())

@@ -31,7 +31,6 @@ with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data.steps import open_assistant
     from srlm_data.steps._conversations import RecordDropError, read_turns
     from srlm_data.steps._prompt_lists import new_prompts
-    from srlm_data.steps.judge_injection import find_injections
     from srlm_data.steps.reading import read_score, read_verdict
 
 FINISHES: Final = ("stop", "length", "error")
@@ -53,7 +52,6 @@ def judge(data: bytes) -> None:
     assert winner in ({"a", "b", "tie"} if state == "parsed" else {None})
     filled = JUDGE.fill(prompt=text, response=text)
     assert len(re.findall(r"<\s*/\s*response\s*>", filled, re.IGNORECASE)) == 1
-    find_injections(text)
     for prompt in new_prompts(text, ["What is shown?"]):
         assert prompt.text.strip()
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import duckdb
 import pytest
 
 from srlm_data.analysis.query import _TOKEN
 from srlm_data.core import templates
 from srlm_data.steps._prompt_lists import new_prompts
-from srlm_data.steps.judge_injection import find_injections
+from srlm_data.steps.judge_injection import injections_sql
 from srlm_data.steps.reading import read_score, read_verdict
 
 JUDGE = templates.load("judge")
+INJECTIONS = f"SELECT {injections_sql('said')} FROM (SELECT $1::VARCHAR AS said)"
 READERS: dict[str, Callable[[str], object]] = {
     "score": lambda text: read_score(text, "stop"),
     "verdict": lambda text: read_verdict(text, "stop"),
     "fence": lambda text: JUDGE.fill(prompt="p", response=text),
-    "injections": find_injections,
+    "injections": lambda text: duckdb.execute(INJECTIONS, [text]).fetchall(),
     "prompts": lambda text: list(new_prompts(text, ["Why?"])),
     "sql": lambda text: _TOKEN.sub("", text),
 }
