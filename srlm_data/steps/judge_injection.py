@@ -48,7 +48,8 @@ _UNSEEN: Final = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 def injections_sql(column: str) -> str:
     """The kinds of injections in a text, as an expression of SQL: a list, empty in most rows.
 
-    Full-width letters count as plain ones, and invisible characters do not count. ``column`` is SQL of the caller's own: ``SELECT * FROM iter1.candidates WHERE
+    Full-width letters are taken for plain ones, and invisible characters for nothing. ``column`` is
+    SQL of the caller's own: ``SELECT * FROM iter1.candidates WHERE
     len({injections_sql("response")}) > 0``.
     """
     wide, plain = "".join(_WIDE) + _UNSEEN, "".join(_WIDE.values())

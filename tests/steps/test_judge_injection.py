@@ -1,7 +1,6 @@
 """Judge injections: what in an answer speaks to its judge."""
 
 import duckdb
-import pytest
 
 from srlm_data.steps.judge_injection import KINDS, injections_sql
 
