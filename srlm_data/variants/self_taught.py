@@ -68,17 +68,14 @@ def rewrite_prompts(
             text = _MARK.sub("", line, count=1).strip()
             new = user(text)
             identity = prompt_id(new)
-            reason = None
-            if completion.finish_reason == "error":
-                reason = "error"
-            elif completion.finish_reason == "length" and not rest:
-                reason = "cut_off"
-            elif not text:
-                reason = "empty"
-            elif identity == prompt["prompt_id"]:
-                reason = "unchanged"
-            elif identity in seen:
-                reason = "duplicate"
+            reasons = {
+                "error": completion.finish_reason == "error",
+                "cut_off": completion.finish_reason == "length" and not rest,
+                "empty": not text,
+                "unchanged": identity == prompt["prompt_id"],
+                "duplicate": identity in seen,
+            }
+            reason = next((reason for reason, holds in reasons.items() if holds), None)
             if reason:
                 drops.add(reason, prompt["prompt_id"], completion.error or completion.text)
             else:

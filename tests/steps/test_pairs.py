@@ -151,7 +151,7 @@ def test_the_order_of_the_rows_decides_nothing():
 
 @pytest.mark.parametrize("at_a_time", [1, 7, 40])
 def test_prompts_that_are_decided_on_in_parts_become_the_same_pairs(monkeypatch, at_a_time):
-    scores = {f"p{number}": [[5, 3], [number % 5], [1], [1, None]] for number in range(20)}
+    scores = {f"{number:x}": [[5, 3], [number % 5], [1], [1, None]] for number in range(16)}
     wanted = pair(Pair(), *judged_answers(scores))
     rows = wanted.table()
     monkeypatch.setattr(pairs, "_AT_A_TIME", at_a_time)
