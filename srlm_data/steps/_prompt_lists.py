@@ -6,7 +6,6 @@ write ``**9.**``, ``Task 9:``, bullets or JSON, and go on to answer the prompt t
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 import regex
 
 from srlm_data.core.thinking import WRITTEN_MARKS, pattern_of
-from srlm_data.steps._prompt_phrases import leads_to_prompt, names_new_prompt, phrases
+from srlm_data.steps._prompt_phrases import leads_to_prompt, names_new_prompt, patterns
 from srlm_data.steps._words import words
 
 _BEGINS, _ENDS = (pattern_of(marks) for marks in zip(*WRITTEN_MARKS, strict=True))
@@ -46,24 +45,6 @@ _WRAPPERS: Final = tuple(
         strict=True,
     )
 )
-
-
-@functools.cache
-def _patterns() -> dict[str, regex.Pattern[str]]:
-    """The patterns that know what an item of a list is called."""
-    item = phrases().item
-    texts = {
-        "numbered": rf"[^\w\n]*+(?P<label>{item}\W{{0,4}}"
-        r"(?:(?:number|no|nr|número|numéro|numero)\W{1,3})?)?"
-        r"(?P<number>\d{1,6}|[一二三四五六七八九十]{1,3})"
-        rf"(?:st|nd|rd|th|번째?|個目|つ目|个|個|条|題|题|号)?(?:\s?{item})?"
-        r"(?:\N{VARIATION SELECTOR-16}?\N{COMBINING ENCLOSING KEYCAP}"
-        r"|[*_\]）)】]*\s?[.:：．。、)）\]】|>][*_]*|\*\*|\s[-–—](?=\s)|\s*$)"
-        r"(?!\d)\s*(?P<rest>.*)",
-        "tag": rf"</?(?:{item}|li|p|b|i|strong|em|text|br\s?/?)>",
-        "key": rf"{item}|text|content|input|user",
-    }
-    return {name: regex.compile(text, regex.IGNORECASE) for name, text in texts.items()}
 
 
 _Kind = Literal["numbered", "bullet", "plain"]
@@ -143,7 +124,7 @@ def _start(lines: Sequence[str], expected: int) -> int:
     """The line at which the new prompts begin."""
     label = None
     for place, line in enumerate(lines):
-        if _number(_patterns()["numbered"].match(line)) == expected:
+        if _number(patterns()["numbered"].match(line)) == expected:
             return place
         if label is None and names_new_prompt(_COLON.split(line, maxsplit=1)[0][:_LONGEST_TALK]):
             label = place
@@ -155,7 +136,7 @@ def _read_line(line: str) -> _Line:
     kind: _Kind = "plain"
     number, text = 0, line.strip()
     for _ in range(_MOST_TALK):
-        if not number and (mark := _patterns()["numbered"].match(text)):
+        if not number and (mark := patterns()["numbered"].match(text)):
             kind, number, rest = "numbered", _number(mark), mark["rest"]
         elif kind == "plain" and (mark := _BULLET.match(text)):
             kind, rest = "bullet", mark["rest"]
@@ -182,10 +163,10 @@ def _number(mark: regex.Match[str] | None) -> int:
 
 def _without_talk(text: str) -> str:
     """A text without the first thing that leads to its prompt; nothing, where that is all."""
-    greeting = phrases().greeting.match(text)
+    greeting = patterns()["greeting"].match(text)
     if greeting:
         return text[greeting.end() :]
-    if phrases().talk.match(text):
+    if patterns()["talk"].match(text):
         return ""
     colon = _COLON.search(text)
     if colon and leads_to_prompt(text[: colon.start()][:_LONGEST_TALK]):
@@ -216,7 +197,7 @@ def _clean(text: str) -> str:
     while text != before:
         before = text
         if text.startswith("<") or text.endswith(">"):
-            text = _patterns()["tag"].sub("", text)
+            text = patterns()["tag"].sub("", text)
         for begin, end in _WRAPPERS:
             inner = text[len(begin) : -len(end)]
             if text.startswith(begin) and text.endswith(end) and inner and end not in inner:
@@ -229,7 +210,7 @@ def _clean(text: str) -> str:
 
 def _json_values(lines: Sequence[str]) -> list[str] | None:
     """The prompts of an answer in JSON, whole or cut off; None where it is something else."""
-    place = next((place for place, line in enumerate(lines) if _has_text(line)), 0)
+    place = next((place for place, line in enumerate(lines) if _read_line(line).text), 0)
     if not lines or not _JSON_BEGINS.match(lines[place]):
         return None
     text = "\n".join(lines[place:])
@@ -243,10 +224,6 @@ def _json_values(lines: Sequence[str]) -> list[str] | None:
         except (ValueError, RecursionError):
             break
     return values or [_unescape(quoted) for quoted, colon in _QUOTED.findall(text) if not colon]
-
-
-def _has_text(line: str) -> bool:
-    return bool(line.strip() and _read_line(line).text)
 
 
 def _unescape(quoted: str) -> str:
@@ -264,7 +241,7 @@ def _texts(value: Any) -> list[str]:
         return [text for item in value for text in _texts(item)]
     if not isinstance(value, dict):
         return []
-    is_prompt = _patterns()["key"].fullmatch
+    is_prompt = patterns()["key"].fullmatch
     named = [item for key, item in value.items() if is_prompt(key) or key.isdecimal()]
     nested = [item for item in value.values() if isinstance(item, list)]
     return [text for item in named or nested or value.values() for text in _texts(item)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import NamedTuple
 
 import regex
 import yaml
@@ -12,35 +11,32 @@ import yaml
 _WHO = r"user|human|用户|ユーザー|사용자"
 
 
-class Phrases(NamedTuple):
-    """The phrases of ``phrases.yaml``, as patterns; ``item`` is a part of one."""
-
-    item: str
-    greeting: regex.Pattern[str]
-    talk: regex.Pattern[str]
-    opened: regex.Pattern[str]
-    label: regex.Pattern[str]
-
-
 @functools.cache
-def phrases() -> Phrases:
-    """Return the patterns; they are compiled once they are needed."""
+def patterns() -> dict[str, regex.Pattern[str]]:
+    """Return the patterns of the phrases; they are compiled once they are needed."""
     text = (Path(__file__).parent / "phrases.yaml").read_text(encoding="utf-8")
     any_of = {name: _any_of(listed) for name, listed in yaml.load(text, yaml.CSafeLoader).items()}
     items, unspaced = any_of["items"], any_of["unspaced_items"]
     word = rf"(?:{items})\p{{L}}*|(?:{_WHO}|q|no|nr|nº)(?!\p{{L}})"
     item = rf"(?:(?<!\p{{L}})(?:{word})|{unspaced}|第|제)"
-    greeting = (
-        rf"(?:\W*+(?:{any_of['greetings']})(?: thing)?"
-        r"(?:\s*[,.!;。，！；、…]+|\s+[-–—]|[:：]\s)[\s*_]*+)+"
-    )
-    opened = (
-        rf"\W*+(?:(?:{any_of['openers']})\b|{any_of['unspaced_openers']})"
-        rf".*?(?:(?<!\p{{L}})(?:{items})|{unspaced}|{_WHO})"
-    )
-    talk, label = rf"\W*+(?:{any_of['talk']})", rf"(?:\W*+{item})+[\W\d]*+"
-    patterns = (greeting, talk, opened, label)
-    return Phrases(item, *(regex.compile(pattern, regex.IGNORECASE) for pattern in patterns))
+    texts = {
+        "greeting": rf"(?:\W*+(?:{any_of['greetings']})(?: thing)?"
+        r"(?:\s*[,.!;。，！；、…]+|\s+[-–—]|[:：]\s)[\s*_]*+)+",
+        "talk": rf"\W*+(?:{any_of['talk']})",
+        "opened": rf"\W*+(?:(?:{any_of['openers']})\b|{any_of['unspaced_openers']})"
+        rf".*?(?:(?<!\p{{L}})(?:{items})|{unspaced}|{_WHO})",
+        "label": rf"(?:\W*+{item})+[\W\d]*+",
+        "numbered": rf"[^\w\n]*+(?P<label>{item}\W{{0,4}}"
+        r"(?:(?:number|no|nr|número|numéro|numero)\W{1,3})?)?"
+        r"(?P<number>\d{1,6}|[一二三四五六七八九十]{1,3})"
+        rf"(?:st|nd|rd|th|번째?|個目|つ目|个|個|条|題|题|号)?(?:\s?{item})?"
+        r"(?:\N{VARIATION SELECTOR-16}?\N{COMBINING ENCLOSING KEYCAP}"
+        r"|[*_\]）)】]*\s?[.:：．。、)）\]】|>][*_]*|\*\*|\s[-–—](?=\s)|\s*$)"
+        r"(?!\d)\s*(?P<rest>.*)",
+        "tag": rf"</?(?:{item}|li|p|b|i|strong|em|text|br\s?/?)>",
+        "key": rf"{item}|text|content|input|user",
+    }
+    return {name: regex.compile(text, regex.IGNORECASE) for name, text in texts.items()}
 
 
 def _any_of(listed: str) -> str:
@@ -51,9 +47,9 @@ def _any_of(listed: str) -> str:
 
 def leads_to_prompt(text: str) -> bool:
     """Return whether a text only leads to a prompt: ``Here is the next request``, ``Question``."""
-    return names_new_prompt(text) or phrases().label.fullmatch(text) is not None
+    return names_new_prompt(text) or patterns()["label"].fullmatch(text) is not None
 
 
 def names_new_prompt(text: str) -> bool:
     """Return whether a text that leads to a prompt says that it is another than those before."""
-    return phrases().opened.match(text) is not None
+    return patterns()["opened"].match(text) is not None
