@@ -26,7 +26,11 @@ ROLES: Final[dict[str, str]] = {
 _ROLE_KEYS: Final = ("role", "from", "speaker", "author")
 _CONTENT_KEYS: Final = ("content", "value", "text", "message", "parts", "full_text")
 _ASKED_AND_ANSWERED: Final = (("input", "output"), ("human", "assistant"), ("user", "assistant"))
-_REASONING: Final = ("reasoning_content", "reasoning", "thinking")
+_DATA: Final = {
+    "tool_call_id": ("tool_call_id",),
+    "name": ("name",),
+    "reasoning_content": ("reasoning_content", "reasoning", "thinking"),
+}
 _OTHER_CALLS: Final = ("function_calls", "functions")
 """Where calls and tools stand in a turn of a form that no chat template here can be given."""
 
@@ -66,7 +70,9 @@ def read_turns(value: object, role: str) -> list[Message]:
     if isinstance(value, str):
         return _read_transcript(value) or [_message(role, value)]
     if isinstance(value, Mapping):
-        return _read_request(value) if "messages" in value else _read_turn(value, role)
+        if "messages" not in value:
+            return _read_turn(value, role)
+        return with_tools(read_turns(value["messages"], "user"), value.get("tools"))
     if not isinstance(value, Sequence) or isinstance(value, bytes):
         raise RecordDropError("not_text")
     if all(isinstance(turn, str) for turn in value) and (role == "user" or len(value) < 2):
@@ -79,14 +85,6 @@ def read_turns(value: object, role: str) -> list[Message]:
             turns += _alternate(list(turn), "user")
         else:
             raise RecordDropError("not_text")
-    return turns
-
-
-def _read_request(value: Mapping[str, Any]) -> list[Message]:
-    """Return the turns of a request to a chat model, with its tools."""
-    turns = read_turns(value["messages"], "user")
-    if turns and (tools := read_tools(value.get("tools"))):
-        turns[0]["tools"] = tools
     return turns
 
 
@@ -140,14 +138,11 @@ def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
         calls = turn.get("tool_calls") or turn.get("function_call")
     if calls:
         message["tool_calls"] = _read_calls(calls)
-    if tools := read_tools(turn.get("tools")):
-        message["tools"] = tools
-    for name in ("tool_call_id", "name", "reasoning_content"):
-        aliases = _REASONING if name == "reasoning_content" else (name,)
+    for name, aliases in _DATA.items():
         value = next((turn[alias] for alias in aliases if turn.get(alias)), None)
         if not is_null(value):
             message |= {name: _message("", _text_of(value))["content"]}  # type: ignore[misc]
-    return [message]
+    return with_tools([message], turn.get("tools"))
 
 
 def _read_calls(calls: object) -> list[dict[str, Any]]:
@@ -175,19 +170,18 @@ def _read_calls(calls: object) -> list[dict[str, Any]]:
     return read
 
 
-def read_tools(tools: object) -> str | None:
-    """Return the JSON of the tools that may be called, each in OpenAI's form; None of none."""
+def with_tools(turns: list[Message], tools: object) -> list[Message]:
+    """Return turns of which the first has the tools that may be called, each in OpenAI's form."""
     tools = _json(tools)
-    if is_null(tools) or not tools:
-        return None
+    if is_null(tools) or not tools or not turns:
+        return turns
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
         raise RecordDropError("tool_calls")
-    return _dump(
-        [
-            _without_nulls(tool if "function" in tool else {"type": "function", "function": tool})
-            for tool in tools
-        ]
-    )
+    listed = [
+        _without_nulls(tool if "function" in tool else {"type": "function", "function": tool})
+        for tool in tools
+    ]
+    return [{**turns[0], "tools": _dump(listed)}, *turns[1:]]
 
 
 def _json(value: object) -> object:

@@ -19,8 +19,8 @@ from srlm_data.steps._conversations import (
     MissingColumnError,
     RecordDropError,
     is_null,
-    read_tools,
     read_turns,
+    with_tools,
 )
 from srlm_data.steps._records import Records
 
@@ -191,10 +191,7 @@ class Fields:
             if not same_text(system[0], turns[0]):
                 raise RecordDropError("two_systems")
             system = []
-        turns = system + turns
-        if turns and (tools := read_tools(self.get("tools"))):
-            turns[0] = {**turns[0], "tools": tools}
-        return turns
+        return with_tools(system + turns, self.get("tools"))
 
     def label(self) -> bool | None:
         """Return whether the answer is marked as good; None where nothing says so.
