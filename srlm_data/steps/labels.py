@@ -24,6 +24,7 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import held_out_share
 from srlm_data.core.rows import BATCH, Candidates, Drops, Labels, Pairs, Rows
 from srlm_data.core.schema import CANDIDATES, PAIRS
+from srlm_data.steps.sifting import leave_out, sift
 
 # One row for two answers, each way round: whether people prefer it to the other one (1, 0, -1).
 _PREFERENCES: Final = """
@@ -106,43 +107,37 @@ def rank_by_labels(config: RankByLabels, candidates: Candidates, labels: Labels)
     def batches() -> Iterator[pa.RecordBatch]:
         with database.viewing(candidates=candidates, labels=labels) as connection:
             connection.execute(_PREFERENCES)
-            held_out = held_out_share(config.seed, config.eval_share)
-            connection.execute(_RANKED.format(held_out=held_out))
-            _refuse_others(connection, "rank_by_labels", "SELECT count(*) FROM points")
+            sift(connection, _COMPARED)
+            _refuse_others(connection, "rank_by_labels", "SELECT count(*) FROM kept")
+            same = "OVER (PARTITION BY prompt_id)"
+            leave_out(connection, "no_preference", f"min(points) {same} = max(points) {same}")
             drops.add_query(
                 connection,
-                "SELECT candidate_id AS id, reason FROM ranked",
+                "SELECT candidate_id AS id, reason FROM sifted",
                 "SELECT candidate_id AS id, prompt, response FROM candidates",
             )
-            query = """
-                SELECT candidates.* REPLACE (ranked.rank AS rank, ranked.split AS split)
-                FROM candidates JOIN ranked USING (candidate_id) WHERE reason IS NULL
-            """
-            yield from connection.sql(query).to_arrow_reader(BATCH)
+            held_out = held_out_share(config.seed, config.eval_share)
+            yield from connection.sql(_RANKED.format(held_out=held_out)).to_arrow_reader(BATCH)
 
     return Rows.reading(CANDIDATES, batches(), drops=drops)
 
 
+_COMPARED: Final = """
+    SELECT candidate_id, prompt_id, points, CASE WHEN points IS NULL THEN 'unlabelled' END AS reason
+    FROM candidates LEFT JOIN (
+        SELECT one AS candidate_id, sum(prefers) AS points FROM preferences
+        WHERE one IN (SELECT candidate_id FROM candidates)
+          AND other IN (SELECT candidate_id FROM candidates)
+        GROUP BY one
+    ) USING (candidate_id)
+"""
+
 _RANKED: Final = """
-    CREATE TEMP TABLE points AS
-    SELECT one AS candidate_id, sum(prefers) AS points FROM preferences
-    WHERE one IN (SELECT candidate_id FROM candidates)
-      AND other IN (SELECT candidate_id FROM candidates)
-    GROUP BY one;
-    CREATE TEMP TABLE ranked AS
-    WITH placed AS (
-        SELECT candidate_id, prompt_id, points,
-               dense_rank() OVER (PARTITION BY prompt_id ORDER BY points DESC) - 1 AS rank
-        FROM candidates JOIN points USING (candidate_id)
-    ), spread AS (SELECT prompt_id, max(rank) AS last FROM placed GROUP BY prompt_id)
-    SELECT candidate_id, placed.rank::INTEGER AS rank, CASE
-             WHEN {held_out} THEN 'eval' ELSE 'train'
-           END AS split, CASE
-             WHEN placed.candidate_id IS NULL THEN 'unlabelled'
-             WHEN last = 0 THEN 'no_preference'
-           END AS reason
-    FROM candidates LEFT JOIN placed USING (candidate_id, prompt_id)
-      LEFT JOIN spread USING (prompt_id)
+    SELECT candidates.* REPLACE (
+        (dense_rank() OVER (PARTITION BY prompt_id ORDER BY points DESC) - 1)::INTEGER AS rank,
+        CASE WHEN {held_out} THEN 'eval' ELSE 'train' END AS split
+    )
+    FROM candidates JOIN (SELECT candidate_id, points FROM kept) USING (candidate_id)
 """
 
 
