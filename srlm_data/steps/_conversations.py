@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -55,6 +56,14 @@ class MissingColumnError(RecordDropError):
 def is_null(value: object) -> bool:
     """Return whether a value says nothing: null, or the NaN that pandas writes for it."""
     return value is None or value != value  # noqa: PLR0124 - NaN is what differs from itself
+
+
+def read_list(value: object) -> Any:
+    """Return what the JSON text of a list holds; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 def read_turns(value: object, role: str) -> list[Message]:

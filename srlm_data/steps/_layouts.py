@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -19,6 +17,7 @@ from srlm_data.steps._conversations import (
     MissingColumnError,
     RecordDropError,
     is_null,
+    read_list,
     read_turns,
     with_tools,
 )
@@ -153,22 +152,15 @@ class Fields:
 
     def prompt(self) -> list[Message]:
         """Return the history and the question; a system column is not in it."""
-        before = self._list("history") if self.column("prompt") != self.column("history") else None
-        turns = read_turns(before, "user") + read_turns(self._question(), "user")
+        history = self.get("history") if self.column("prompt") != self.column("history") else None
+        earlier = read_turns(read_list(history) or None, "user")
+        turns = earlier + read_turns(self._question(), "user")
         return turns or user("")  # null is a text that says nothing
 
     def replies(self) -> list[Any] | None:
         """Return the replies of a record that has several; None where it has not."""
-        replies = self._list("replies")
+        replies = read_list(self.get("replies"))
         return replies if isinstance(replies, list) else None
-
-    def _list(self, name: str) -> Any:
-        """Return the value of a field that is a list, or the JSON text of one."""
-        value = self.get(name)
-        if isinstance(value, str) and value.lstrip().startswith("["):
-            with contextlib.suppress(ValueError, RecursionError):
-                return json.loads(value)
-        return value or None
 
     def _question(self) -> Any:
         question, column = self.need("prompt"), self.column("prompt")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from os.path import commonprefix
 from typing import Any, Final
 
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.schema import Message
-from srlm_data.steps._conversations import RecordDropError, is_null
+from srlm_data.steps._conversations import RecordDropError, is_null, read_list
 from srlm_data.steps._layouts import Fields, is_said, read_number, same_text
 
 _ANSWER_KEYS: Final = ("response", "text", "content", "answer", "completion", "output", "value")
@@ -232,11 +231,6 @@ def _whole(fields: Fields, names: tuple[str, str]) -> list[Any] | None:
 
 def _texts(value: object) -> list[Any] | None:
     """Return what the JSON text of a list of texts holds, as LMSYS writes conversations."""
-    if not isinstance(value, str) or not value.startswith("["):
-        return None
-    try:
-        texts = json.loads(value)
-    except (ValueError, RecursionError):
-        return None
+    texts = read_list(value) if isinstance(value, str) else None
     fit = isinstance(texts, list) and all(isinstance(text, str | None) for text in texts)
     return texts if fit else None
