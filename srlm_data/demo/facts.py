@@ -9,19 +9,16 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
-import yaml
+from srlm_data.core.yaml_data import data_beside
 
 WORLD_SEED: Final = 0
 """The facts that the shipped M0 was pretrained on. Trees vary by their own seeds; facts do not."""
 
 ATTRIBUTES: Final = ("colour", "place", "owner", "kind")
 
-_WORDS: Final[dict[str, Any]] = yaml.load(
-    Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
-)
+_WORDS: Final[dict[str, Any]] = data_beside(__file__, "words.yaml")
 THINGS_BY_KIND: Final = {kind: tuple(things.split()) for kind, things in _WORDS["things"].items()}
 KINDS: Final = tuple(THINGS_BY_KIND)
 THINGS: Final = tuple(thing for things in THINGS_BY_KIND.values() for thing in things)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal
 
-import yaml
-
+from srlm_data.core.yaml_data import data_beside
 from srlm_data.demo.facts import ATTRIBUTES, KINDS, THINGS, THINGS_BY_KIND, WORDS, World
 
 Style = Literal["full", "padded", "bare"]
@@ -27,9 +25,7 @@ class Question:
     kind: str = ""
 
 
-_PHRASES: Final[dict[str, Any]] = yaml.load(
-    (Path(__file__).parent / "phrases.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
-)
+_PHRASES: Final[dict[str, Any]] = data_beside(__file__, "phrases.yaml")
 OPENERS: Final[list[str]] = _PHRASES["openers"]
 PHRASINGS: Final[dict[str, list[str]]] = _PHRASES["questions"]
 _FULL: Final[dict[str, list[str]]] = _PHRASES["full"]

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows
+from srlm_data.core.yaml_data import data_beside
 
-_FORMS: Final[dict[str, dict[str, tuple[str, int, int]]]] = yaml.load(
-    (Path(__file__).parent / "table.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
-)
+_FORMS: Final[dict[str, dict[str, tuple[str, int, int]]]] = data_beside(__file__, "table.yaml")
 ROWS, DUEL = _FORMS["rows"], _FORMS["duel"]
 """Metric -> label, factor, decimals; of one model, and of two."""
 

@@ -7,16 +7,12 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from srlm_data.core.schema import Message
+from srlm_data.core.yaml_data import data_beside
 
-LAYOUTS: Final[dict[str, Any]] = yaml.load(
-    (Path(__file__).parent / "layouts.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
-)
+LAYOUTS: Final[dict[str, Any]] = data_beside(__file__, "layouts.yaml")
 """How records and roles are called elsewhere."""
 
 ROLES: Final[dict[str, str]] = {

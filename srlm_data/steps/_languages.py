@@ -6,12 +6,11 @@ import functools
 from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 import regex
-import yaml
 
+from srlm_data.core.yaml_data import data_beside
 from srlm_data.steps._words import words
 
 ANY: Final = "any"
@@ -25,8 +24,7 @@ _MAJORITY: Final = 2 / 3  # of those whose language can be told
 @functools.cache
 def _languages() -> dict[str, dict[str, Any]]:
     """The languages of ``languages.yaml``, by their codes."""
-    text = (Path(__file__).parent / "languages.yaml").read_text(encoding="utf-8")
-    languages: dict[str, dict[str, Any]] = yaml.load(text, yaml.CSafeLoader)
+    languages: dict[str, dict[str, Any]] = data_beside(__file__, "languages.yaml")
     return languages
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import regex
-import yaml
+
+from srlm_data.core.yaml_data import data_beside
 
 _WHO = r"user|human|用户|ユーザー|사용자"
 
@@ -14,8 +14,8 @@ _WHO = r"user|human|用户|ユーザー|사용자"
 @functools.cache
 def patterns() -> dict[str, regex.Pattern[str]]:
     """Return the patterns of the phrases; they are compiled once they are needed."""
-    text = (Path(__file__).parent / "phrases.yaml").read_text(encoding="utf-8")
-    any_of = {name: _any_of(listed) for name, listed in yaml.load(text, yaml.CSafeLoader).items()}
+    phrases = data_beside(__file__, "phrases.yaml")
+    any_of = {name: _any_of(listed) for name, listed in phrases.items()}
     items, unspaced = any_of["items"], any_of["unspaced_items"]
     word = rf"(?:{items})\p{{L}}*|(?:{_WHO}|q|no|nr|nº)(?!\p{{L}})"
     item = rf"(?:(?<!\p{{L}})(?:{word})|{unspaced}|第|제)"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, NamedTuple
 
-import yaml
+from srlm_data.core.yaml_data import data_beside
 
 
 class Reference(NamedTuple):
@@ -27,7 +26,5 @@ REFERENCES: Final = {
         )
         for reference in references
     )
-    for name, references in yaml.load(
-        (Path(__file__).parent / "references.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
-    ).items()
+    for name, references in data_beside(__file__, "references.yaml").items()
 }

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
-import yaml
+from srlm_data.core.yaml_data import data_beside
 
 # Scripts that are written without spaces, or whose words carry their particles.
 JOINED: Final = r"\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -18,8 +17,7 @@ _TAIL: Final = 24  # characters of a run of such a script that a word is looked 
 
 @functools.cache
 def _texts() -> dict[str, Any]:
-    text = (Path(__file__).parent / "words.yaml").read_text(encoding="utf-8")
-    texts: dict[str, Any] = yaml.load(text, yaml.CSafeLoader)
+    texts: dict[str, Any] = data_beside(__file__, "words.yaml")
     return texts
 
 
