@@ -264,7 +264,5 @@ def _files(rows: Rows, workshop: Workshop, place: int) -> list[Path]:
     if rows.files:
         return list(rows.files)
     file = workshop.scratch / f"rows-{place}.parquet"
-    with pyarrow.parquet.ParquetWriter(file, rows.type.schema) as writer:
-        for batch in rows.batches():
-            writer.write_batch(batch)
+    pyarrow.parquet.write_table(rows.table(), file)
     return [file]
