@@ -9,7 +9,7 @@ from builders import judged_answers
 from checkout import Cli, Path
 from srlm_data.core.errors import DataError
 from srlm_data.steps import pairing
-from srlm_data.steps.pairs import Pair, pair
+from srlm_data.steps.pairs import Pair, pair, pair_by_rule
 
 CHANCE = random.Random(7)
 MANY = {
@@ -33,6 +33,15 @@ def means(scores):
             if parsed := [score for score in given if score is not None]:
                 found[f"{prompt}{sample}"] = sum(parsed) / len(parsed)
     return found
+
+
+def test_the_file_of_the_papers_rule_gives_the_rows_of_the_step():
+    given = judged_answers(MANY)
+    config = Pair(min_margin=1, seed=3)
+    by_file, step = pair_by_rule(config, *given), pair(config, *given)
+    assert by_file.table() == step.table()
+    assert by_file.drops == step.drops
+    assert by_file.notes.items() >= step.notes.items()
 
 
 @pytest.mark.parametrize("rule", pairing.shipped())
