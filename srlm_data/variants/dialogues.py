@@ -17,12 +17,7 @@ from srlm_data.core.config import Config
 from srlm_data.core.ids import held_out_share
 from srlm_data.core.rows import Candidates, Drops, Messages, Rows
 from srlm_data.core.schema import CANDIDATES
-from srlm_data.steps.seed import (
-    COPY_OF_A_BETTER_ONE,
-    DROPPED,
-    ranked_candidates,
-    sift_replies,
-)
+from srlm_data.steps import seed
 from srlm_data.steps.sifting import leave_out
 
 
@@ -72,14 +67,14 @@ def select_dialogues(config: SelectDialogues, messages: Messages) -> Candidates:
 
     def rows() -> Iterator[dict[str, Any]]:
         with database.viewing(messages=messages) as connection:
-            sift_replies(connection, _REPLIES, flags)
+            seed.sift_replies(connection, _REPLIES, flags)
             same = "OVER (PARTITION BY prompt_id)"
             leave_out(connection, "repeated_prompt", f"parent_id > min(parent_id) {same}")
-            leave_out(connection, "duplicate_text", COPY_OF_A_BETTER_ONE)
+            leave_out(connection, "duplicate_text", seed.COPY_OF_A_BETTER_ONE)
             leave_out(connection, "too_few_replies", f"count(*) {same} < {config.min_replies}")
-            drops.add_query(connection, *DROPPED)
+            drops.add_query(connection, *seed.DROPPED)
             held_out = held_out_share(config.seed, config.eval_share)
-            yield from ranked_candidates(connection, held_out)
+            yield from seed.ranked_candidates(connection, held_out)
 
     return Rows.stream(CANDIDATES, rows(), drops=drops)
 

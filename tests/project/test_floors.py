@@ -173,10 +173,13 @@ LENT = {
 
 FOR_VARIANTS = {
     "srlm_data.core.database",
+    "srlm_data.core.ids.held_out_share",
     "srlm_data.core.rows.BATCH",
     "srlm_data.models.logprobs.Reader",
     "srlm_data.steps.pairing.Reasoning",
     "srlm_data.steps.pairing.rows_of",
+    "srlm_data.steps.seed",
+    "srlm_data.steps.sifting.leave_out",
     "srlm_data.steps.verdicts.Comparing",
     "srlm_data.steps.verdicts.ComparisonTemplate",
     "srlm_data.steps.verdicts.compare_in_both_orders",
