@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from srlm_data.cli._completion import answer_shell
-from srlm_data.cli._stopping import Terminated
+from srlm_data.cli._stopping import GO_ON, Terminated
 from srlm_data.cli._streams import open_streams, silence_output
 from srlm_data.cli._terminal import say, say_error, say_state
 from srlm_data.cli.build import build
@@ -100,7 +100,7 @@ for command in COMMANDS:
     cli.add_command(command)
 
 
-_STOPPED = "stopped. Build again to go on from here."
+_STOPPED = f"stopped. {GO_ON}"
 
 
 def main() -> NoReturn:
@@ -124,8 +124,8 @@ def main() -> NoReturn:
         code = _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         code = _fail(_STOPPED, 130)
-    except Terminated:
-        code = _fail("stopped by SIGTERM. Build again to go on from here.", 143)
+    except Terminated as stopped:
+        code = _fail(str(stopped), 143)
     except BrokenPipeError:  # the reader of our output has seen enough
         silence_output()
     except Exception as error:  # noqa: BLE001 - what is no refusal is raised again

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
@@ -53,11 +54,6 @@ def answer_query(
     """Ask a store one query and write its answer; Ctrl-C ends it.
 
     The connection is its own, so that what was built meanwhile is there.
-
-    Raises:
-        DataError: it is not one query that reads, or DuckDB refuses it.
-        StoreError: it names a version that is not there, or is damaged, or the file cannot be
-            written.
     """
     with connect(store, open_access=open_access) as connection:
 
@@ -72,17 +68,9 @@ def answer_query(
 def write_answer(
     answer: duckdb.DuckDBPyRelation, form: str, output: Path | None, *, rows: int
 ) -> None:
-    """Write an answer to a file, or to the standard output.
+    """Write an answer to a file, which is there complete or not at all, or to the standard output.
 
-    Args:
-        answer: the rows, which are fetched here.
-        form: ``table``, ``csv``, ``json`` (an object a line) or ``parquet``.
-        output: a file, which is there complete or not at all; None is the standard output.
-        rows: the longest table that is written whole; the middle of a longer one is left out.
-
-    Raises:
-        DataError: JSON of two columns that have one name.
-        StoreError: the file cannot be written.
+    Of a table of more than so many ``rows`` the middle is left out.
     """
     writers: dict[str, Callable[[duckdb.DuckDBPyRelation, IO[bytes]], None]] = {
         "table": lambda answer, to: _write_table(
@@ -151,9 +139,8 @@ def _write_table(
         if not fits or record != [(column.name, column.cells[0]) for column in table]:
             to.write(f"{table_text((), record, width=width, colour=colour)}\n".encode())
             return
-    fitting = table
-    while sum(min(column.width, _NARROW) + _LINES for column in fitting) >= width and fitting[1:]:
-        fitting = fitting[:-1]
+    widths = accumulate(min(column.width, _NARROW) + _LINES for column in table)
+    fitting = table[: max(1, sum(total < width for total in widths))]
     lines = list(zip(*(column.cells for column in fitting), strict=True))
     left_out = [] if count else ["0 rows"]
     if count > rows:

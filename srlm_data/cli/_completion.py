@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from glob import escape, glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 VARIABLE: Final = "_SRLM_DATA_COMPLETE"
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+Words = Callable[[click.Context, str], Iterable[str]]
+
+
+def completer(words: Words) -> Completer:
+    """Return what offers the words that begin as the one that is typed."""
+
+    def complete(context: click.Context, parameter: click.Parameter, begin: str) -> list[str]:
+        try:
+            return [word for word in words(context, begin) if word.startswith(begin)]
+        except Exception:  # noqa: BLE001 - a shell has no place for a sentence; the command says it
+            return []
+
+    return complete
 
 
 def answer_shell(cli: click.Command) -> None:
@@ -31,66 +44,47 @@ def answer_shell(cli: click.Command) -> None:
     sys.exit(code)
 
 
-def recipes(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+@completer
+def recipes(_: click.Context, begin: str) -> Iterable[str]:
     """Return the recipes here and one folder below."""
-    begin = escape(incomplete)
+    begin = escape(begin)
     return sorted({*glob(f"{begin}*.yaml"), *glob(f"{begin}*/*.yaml")})
 
 
-def datasets_of_recipe(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[str]:
+@completer
+def datasets_of_recipe(context: click.Context, _: str) -> Iterable[str]:
     """Return the datasets of the recipe that the command names."""
     import yaml
 
-    try:
-        recipe = yaml.safe_load(Path(context.params["recipe"]).read_text(encoding="utf-8"))
-        names = list(recipe["datasets"])
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
-        return []  # a shell has no place for the sentence; the command will say it
-    return [name for name in names if str(name).startswith(incomplete)]
+    recipe = yaml.safe_load(Path(context.params["recipe"]).read_text(encoding="utf-8"))
+    return map(str, recipe["datasets"])
 
 
-def recipes_of_store(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[str]:
+@completer
+def recipes_of_store(context: click.Context, _: str) -> Iterable[str]:
     """Return the names of the recipes of which the store has a dataset."""
-    names = {name.partition(".")[0] for name in _names(context)}
-    return sorted(name for name in names if name.startswith(incomplete))
+    return sorted({name.partition(".")[0] for name in _store(context).names()})
 
 
-def versions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+@completer
+def versions(context: click.Context, begin: str) -> Iterable[str]:
     """Return the datasets of the store; after an ``@``, the dataset's versions and tags."""
-    from srlm_data.core.errors import SrlmError
-
-    name, at, begin = incomplete.partition("@")
-    if not at:
-        return [known for known in _names(context) if known.startswith(incomplete)]
     store = _store(context)
-    try:
-        words = sorted({*store.versions(name), *store.refs(name)})
-    except (SrlmError, OSError, ValueError):
-        return []
-    return [f"{name}@{word}" for word in words if word.startswith(begin)]
+    name, at, _ = begin.partition("@")
+    if not at:
+        return sorted(store.names())
+    return [f"{name}@{word}" for word in sorted({*store.versions(name), *store.refs(name)})]
 
 
-def steps(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+@completer
+def steps(_: click.Context, __: str) -> Iterable[str]:
     """Return the names of the shipped steps."""
     from srlm_data.pipeline.registry import STEPS
 
-    return [name for name in STEPS if name.startswith(incomplete)]
+    return STEPS
 
 
 def _store(context: click.Context) -> Store:
     from srlm_data.store import Store
 
     return Store(Path(context.find_root().params.get("root") or "store"))
-
-
-def _names(context: click.Context) -> list[str]:
-    from srlm_data.core.errors import SrlmError
-
-    try:
-        return sorted(_store(context).names())
-    except (SrlmError, OSError):
-        return []

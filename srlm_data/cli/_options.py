@@ -1,4 +1,4 @@
-"""What the commands share: their common options, JSON on the way out."""
+"""What the commands share: their common options, named as the API names what they set."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from srlm_data.cli import _completion
-from srlm_data.cli._terminal import json_text, say
+from srlm_data.cli._terminal import say
 
 if TYPE_CHECKING:
     from srlm_data.store import Manifest
 
 _LARGEST: Final = 10**18
 
-recipe_argument = click.argument(
+recipe = click.argument(
     "recipe", type=click.Path(path_type=Path), shell_complete=_completion.recipes
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
-engine_option = click.option(
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
+engine = click.option(
     "--engine",
     metavar="KIND",
     help="Answer with transformers, vllm, ray, openai or my_module:my_engine instead of the "
     "recipe's engine.",
 )
-replicas_option = click.option(
+replicas = click.option(
     "--replicas",
     type=click.IntRange(min=1),
     metavar="N",
@@ -43,7 +43,12 @@ def _allow(context: click.Context, parameter: click.Parameter, names: tuple[str,
         os.environ[ALLOWED] = ",".join([os.environ.get(ALLOWED, ""), *names])
 
 
-allow_env_option = click.option(
+def negate(context: click.Context, parameter: click.Parameter, value: bool) -> bool:  # noqa: ARG001
+    """Return what the API is told where a flag says ``--no-...``."""
+    return not value
+
+
+allow_env = click.option(
     "--allow-env",
     multiple=True,
     metavar="NAME",
@@ -52,57 +57,48 @@ allow_env_option = click.option(
     callback=_allow,
     help="Let the recipe send this environment variable to its server as the key.",
 )
-accept_option = click.option(
+accept_failures = click.option(
     "--accept-failures",
     is_flag=True,
     help="Take versions in which requests failed as they are, and do not ask them again.",
 )
-limit_option = click.option(
+limit = click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
     help="A trial: the recipe on N prompts of its sources, as versions of their own.",
 )
-preflight_option = click.option(
-    "--no-preflight", is_flag=True, help="Do not ask servers what they serve before the build."
+preflight = click.option(
+    "--no-preflight",
+    "preflight",
+    is_flag=True,
+    callback=negate,
+    help="Do not ask servers what they serve before the build.",
 )
-seed_option = click.option(
+seed = click.option(
     "--seed",
     type=click.IntRange(-_LARGEST, _LARGEST),
     help="Replace the recipe's seed by this one.",
 )
-port_option = click.option(
+port = click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="By default a free one."
 )
-open_option = click.option(
-    "--open/--no-open", "opens", default=True, help="Open the page in a browser."
-)
+opens = click.option("--open/--no-open", "opens", default=True, help="Open the page in a browser.")
 rows_range = click.IntRange(0, 1_000_000_000)
 """How many rows a command may be asked to print."""
 
 
-class Duration(click.ParamType[float]):
-    """A time such as 90s, 30m, 2h or 1h30m, in seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, context: click.Context | None
-    ) -> float:
-        """Return the seconds.
-
-        Raises:
-            click.BadParameter: it is no time.
-        """
-        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", str(value))
-        if not parts or not any(parts.groups()):
-            self.fail(f"'{value}' is no time. Write 2h, 30m, 90s or 1h30m.", param, context)
-        hours, minutes, seconds = (int(part or 0) for part in parts.groups())
-        return 3600.0 * hours + 60 * minutes + seconds
+def seconds(time: str) -> float:
+    """Return the seconds of a time such as 90s, 30m, 2h or 1h30m."""
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", time)
+    if not parts or not any(parts.groups()):
+        raise click.BadParameter(f"'{time}' is no time. Write 2h, 30m, 90s or 1h30m.")
+    hours, minutes, rest = (int(part or 0) for part in parts.groups())
+    return 3600.0 * hours + 60 * minutes + rest
 
 
 def manifest_record(manifest: Manifest) -> dict[str, Any]:
-    """Return what `--json` says of a version."""
+    """Return what ``--json`` says of a version."""
     return {
         "name": manifest.name,
         "version": manifest.version,
@@ -128,8 +124,3 @@ def announcing(served: str, ends: str, *, opens: bool) -> Callable[[str], None]:
             click.launch(address)
 
     return announce
-
-
-def print_json(value: object) -> None:
-    """Print a value as JSON; dates and the like become text."""
-    say(json_text(value, indent=2))

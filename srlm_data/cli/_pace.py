@@ -11,17 +11,11 @@ from srlm_data.engines.settings import Price
 
 @dataclass
 class Pace:
-    """The pace of a step.
+    """The pace of a step."""
 
-    Attributes:
-        name: of the dataset that it makes.
-        price: of its engine, where there is one.
-        began: when it began to ask.
-    """
-
-    name: str
-    price: Price | None = None
-    began: float = field(default_factory=time.monotonic)
+    name: str  # of the dataset that it makes
+    price: Price | None = None  # of its engine, where there is one
+    began: float = field(default_factory=time.monotonic)  # when it began to ask
 
     def progress(self, usage: Usage) -> tuple[int, int | None, str]:
         """Return how much is done of what is wanted, and of what: answers, unless the step says."""
@@ -55,7 +49,9 @@ class Pace:
         words += f"{usage.new_completion_tokens / passed:,.0f} tokens/s"
         if usage.failed:
             words += f", {usage.failed:,} failed"
-        return f"{words}, {spent(usage, self.price)}"
+        read, written = usage.new_prompt_tokens, usage.new_completion_tokens
+        words += f", {read:,} tokens in, {written:,} out"
+        return words + (f", cost {self.price.of(read, written):,.2f}" if self.price else "")
 
     def line(self, usage: Usage | None, now: float) -> str:
         """Return all of it as a line."""
@@ -67,14 +63,6 @@ class Pace:
         left = self.seconds_left(usage, now)
         words += "" if left is None else f", {duration(left)} left"
         return f"{words}, {self.speed(usage, now)}"
-
-
-def spent(usage: Usage, price: Price | None) -> str:
-    """Return what the new answers took: tokens, and money where the engine has a price."""
-    words = f"{usage.new_prompt_tokens:,} tokens in, {usage.new_completion_tokens:,} out"
-    if price:
-        words += f", cost {price.of(usage.new_prompt_tokens, usage.new_completion_tokens):,.2f}"
-    return words
 
 
 def duration(seconds: float) -> str:

@@ -8,12 +8,13 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from srlm_data.cli._pace import Pace, duration
-from srlm_data.cli._stopping import stop_tidily
+from srlm_data.cli._stopping import GO_ON, stop_tidily
 from srlm_data.cli._terminal import say_state
 from srlm_data.core.errors import counted
 from srlm_data.core.redaction import redacted
@@ -40,7 +41,7 @@ _LOGS: Final = [logging.getLogger(f"srlm_data.{package}") for package in ("steps
 @contextlib.contextmanager
 def watching(root: Path, *, quiet: bool, checks: bool) -> Iterator[TerminalWatcher]:
     """Yield a watcher for a build in the store at ``root``, which SIGTERM stops in good order."""
-    stop_tidily()
+    stop_tidily(GO_ON)
     watcher = TerminalWatcher(Store(root), quiet=quiet, checks=checks)
     handler = _Log(watcher)
     for log in _LOGS:
@@ -69,19 +70,7 @@ class _Log(logging.Handler):
 
 
 class TerminalWatcher(Watcher):
-    """A build watcher for a person: a bar on a terminal; elsewhere a line every half minute.
-
-    Args:
-        store: where the versions lie.
-        quiet: say nothing.
-        checks: whether to check the health of what was built.
-        patience: seconds without an answer after which it says so, while a model is at work.
-        interval: seconds between two lines, where no bar is drawn.
-
-    Attributes:
-        store: where the versions lie.
-        warnings: dataset -> what is worth knowing of the version that was just built.
-    """
+    """A build watcher for a person: a bar on a terminal; elsewhere a line every half minute."""
 
     def __init__(
         self,
@@ -92,12 +81,12 @@ class TerminalWatcher(Watcher):
         patience: float = 120.0,
         interval: float = 30.0,
     ) -> None:
-        self.warnings: dict[str, list[HealthWarning]] = {}
+        self.warnings: dict[str, list[HealthWarning]] = {}  # by dataset, of what was just built
         self.store = store
         self._quiet = quiet
-        self._checks = checks
-        self._patience = patience
-        self._interval = interval
+        self._checks = checks  # whether the health of what was built is looked at
+        self._patience = patience  # seconds without an answer after which it says so
+        self._interval = interval  # seconds between two lines, where no bar is drawn
         self._draws = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -108,7 +97,7 @@ class TerminalWatcher(Watcher):
         self._heart: threading.Thread | None = None
         self._stopping = threading.Event()
         self._reached = ""
-        self._spent = Usage()
+        self._spent: Counter[str] = Counter()
         self._money = 0.0
         self._built = self._reused = 0
         self._began = time.monotonic()
@@ -232,16 +221,12 @@ class TerminalWatcher(Watcher):
         if self._bar is not None:
             self._bar.stop()
         self._bar = self._task = None
-        if self._usage:
-            self._spent.calls += self._usage.calls
-            self._spent.failed += self._usage.failed
-            read, written = self._usage.new_prompt_tokens, self._usage.new_completion_tokens
-            self._spent.new_prompt_tokens += read
-            self._spent.new_completion_tokens += written
+        if usage := self._usage:
+            read, written = usage.new_prompt_tokens, usage.new_completion_tokens
+            self._spent.update(calls=usage.calls, failed=usage.failed, read=read, written=written)
             if self._pace:
-                self._reached = self._pace.reached(self._usage)
-                if self._pace.price:
-                    self._money += self._pace.price.of(read, written)
+                self._reached = self._pace.reached(usage)
+                self._money += self._pace.price.of(read, written) if self._pace.price else 0
         self._usage = self._pace = None
 
     def summarize(
@@ -254,11 +239,7 @@ class TerminalWatcher(Watcher):
     ) -> None:
         """Say at the end of a build what there is, how much is worth knowing, and what it cost.
 
-        Args:
-            manifests: of what there is.
-            next_command: what the user does next.
-            remaining: datasets that are not there; the first is the one that was being made.
-            trial: whether it was one.
+        Of the ``remaining`` datasets, the first is the one that was being made.
         """
         self.stop()
         rows = ", ".join(f"{one.name.partition('.')[2]} {one.rows:,}" for one in manifests)
@@ -275,16 +256,16 @@ class TerminalWatcher(Watcher):
     def end_in_error(self) -> None:
         """Say at the end of a build that failed what it has cost, if it has."""
         self.stop()
-        if self._spent.calls:
+        if self._spent["calls"]:
             self._say_spent()
 
     def _say_spent(self) -> None:
         warnings = sum(map(len, self.warnings.values()))
         spent = self._spent
-        cost = f"{spent.calls:,} model calls"
-        if spent.calls:
-            cost += f", {spent.new_prompt_tokens:,} tokens in, {spent.new_completion_tokens:,} out"
-        cost += f", {spent.failed:,} failed" if spent.failed else ""
+        cost = f"{spent['calls']:,} model calls"
+        if spent["calls"]:
+            cost += f", {spent['read']:,} tokens in, {spent['written']:,} out"
+        cost += f", {spent['failed']:,} failed" if spent["failed"] else ""
         cost += f", {self._money:,.2f} by the engines' prices" if self._money else ""
         self._say(
             f"built {self._built:,}, as before {self._reused:,}; "

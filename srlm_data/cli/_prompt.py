@@ -30,12 +30,7 @@ _FUNCTIONS: Final = "avg count corr last length max median min model_name round 
 
 
 def converse(store: Store, answer: Callable[[str], None]) -> None:
-    """Read queries and answer them until Ctrl-D; whatever is wrong with one, the next is read.
-
-    Args:
-        store: whose tables and columns Tab completes.
-        answer: takes what was typed.
-    """
+    """Read queries and answer them until Ctrl-D; whatever is wrong with one, the next is read."""
     session: PromptSession[str] = PromptSession(
         history=_history(),
         lexer=PygmentsLexer(SqlLexer),

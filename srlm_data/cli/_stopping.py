@@ -11,25 +11,28 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     import duckdb
+
+
+GO_ON: Final = "Build again to go on from here."
 
 
 class Terminated(BaseException):
     """SIGTERM, so that every `finally` on the way out runs: answers are flushed, locks go."""
 
 
-def stop_tidily() -> None:
-    """From here on, SIGTERM raises :class:`Terminated`."""
-    signal.signal(signal.SIGTERM, _terminated)
+def stop_tidily(advice: str) -> None:
+    """From here on, SIGTERM raises :class:`Terminated`, which says what there is to do."""
 
+    def terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+        # Once: what runs on the way out is not to be stopped half-way by an impatient supervisor.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated(f"stopped by SIGTERM. {advice}")
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-    # Once: what runs on the way out is not to be stopped half-way by an impatient supervisor.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated
+    signal.signal(signal.SIGTERM, terminated)
 
 
 def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:

@@ -57,6 +57,11 @@ def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
     click.echo(visible(str(text)), err=err, nl=nl)
 
 
+def say_json(value: object) -> None:
+    """Print a value as JSON; dates and the like become text."""
+    say(json_text(value, indent=2))
+
+
 def say_state(line: str, *, err: bool = False) -> None:
     """Print a line that begins with the word of a state, which has a colour on a terminal."""
     text = visible(line)
@@ -130,9 +135,9 @@ def table_text(
     Args:
         heading: a text a column; empty where the first column is the heading.
         rows: texts, or None for a null. Whatever they hold, no terminal obeys it.
-        width: where the text ends. Cells that do not fit are folded.
+        width: where the text ends.
         right: places of columns of numbers.
-        boxed: draw lines, and keep every row on one: cells that do not fit end in an ellipsis.
+        boxed: draw lines, and keep every row on one; else cells that do not fit are folded.
         colour: style the heading.
     """
     from rich import box
@@ -172,16 +177,13 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
     NaN and Infinity are no JSON: they are null. Bytes are their hex digits.
     """
-    options: dict[str, Any] = {"indent": indent, "ensure_ascii": False, "default": _as_text}
+    options: dict[str, Any] = {"indent": indent, "ensure_ascii": False}
+    options["default"] = lambda other: other.hex() if isinstance(other, bytes) else str(other)
     try:
         text = json.dumps(value, **options, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), **options)
     return text.translate(ESCAPED)
-
-
-def _as_text(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _finite(value: Any) -> Any:

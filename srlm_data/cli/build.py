@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import (
-    Duration,
-    accept_option,
-    allow_env_option,
-    engine_option,
-    json_option,
-    limit_option,
-    manifest_record,
-    preflight_option,
-    print_json,
-    recipe_argument,
-    replicas_option,
-    seed_option,
-)
+from srlm_data.cli import _options as options
+from srlm_data.cli._options import manifest_record
+from srlm_data.cli._terminal import say_json
 from srlm_data.core.errors import BoundError, SrlmError, UnfinishedError
 
 if TYPE_CHECKING:
@@ -31,14 +20,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@recipe_argument
+@options.recipe
 @click.argument("datasets", nargs=-1, shell_complete=_completion.datasets_of_recipe)
-@engine_option
-@replicas_option
-@seed_option
-@allow_env_option
-@accept_option
-@limit_option
+@options.engine
+@options.replicas
+@options.seed
+@options.allow_env
+@options.accept_failures
+@options.limit
 @click.option(
     "--max-calls",
     type=click.IntRange(min=0),
@@ -52,29 +41,30 @@ if TYPE_CHECKING:
     help="Stop (exit 11) before more than N tokens are read and written.",
 )
 @click.option(
-    "--max-time", type=Duration(), metavar="TIME", help="Stop (exit 11) after 90s, 30m, 2h ..."
+    "--max-time",
+    "max_seconds",
+    type=options.seconds,
+    metavar="TIME",
+    help="Stop (exit 11) after 90s, 30m, 2h ...",
 )
-@preflight_option
-@click.option("--no-wait", is_flag=True, help="Fail when another process builds the same version.")
+@options.preflight
+@click.option(
+    "--no-wait",
+    "wait",
+    is_flag=True,
+    callback=options.negate,
+    help="Fail when another process builds the same version.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless it fails.")
-@json_option
+@options.as_json
 @click.pass_obj
 def build(
     store: Path,
     recipe: Path,
     datasets: tuple[str, ...],
-    engine: str | None,
-    replicas: int | None,
-    seed: int | None,
-    accept_failures: bool,
-    limit: int | None,
-    max_calls: int | None,
-    max_tokens: int | None,
-    max_time: float | None,
-    no_preflight: bool,
-    no_wait: bool,
     quiet: bool,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Build what is missing of RECIPE, a YAML file (or only DATASETS of it, with what they read).
 
@@ -83,25 +73,13 @@ def build(
     from srlm_data.cli._pretty import show_samples
     from srlm_data.cli._progress import watching
 
+    limit = settings["limit"]
     ended: UnfinishedError | BoundError | None = None
     manifests: Mapping[str, Manifest]
     with watching(store, quiet=quiet or as_json, checks=as_json or not quiet) as watcher:
         try:
             manifests = srlm_data.build(
-                recipe,
-                only=datasets,
-                engine=engine,
-                replicas=replicas,
-                seed=seed,
-                limit=limit,
-                max_calls=max_calls,
-                max_tokens=max_tokens,
-                max_seconds=max_time,
-                preflight=not no_preflight,
-                wait=not no_wait,
-                accept_failures=accept_failures,
-                watcher=watcher,
-                store=watcher.store,
+                recipe, only=datasets, watcher=watcher, store=watcher.store, **settings
             ).versions
         except (UnfinishedError, BoundError) as error:
             manifests, ended = error.manifests, error
@@ -109,7 +87,7 @@ def build(
             watcher.end_in_error()
             raise
     if as_json:
-        print_json(
+        say_json(
             [
                 manifest_record(manifest) | {"health_checks": watcher.records(name)}
                 for name, manifest in manifests.items()

@@ -9,24 +9,24 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say, say_table
+from srlm_data.cli import _options as options
+from srlm_data.cli._terminal import say, say_json, say_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from srlm_data.analysis.usage import Spending
 
-_COLUMNS = (
-    ("calls", "calls"),
-    ("reused", "reused"),
-    ("failed", "failed"),
-    ("retries", "retries"),
-    ("prompt_tokens", "tokens in"),
-    ("cached_tokens", "cached"),
-    ("completion_tokens", "tokens out"),
-    ("seconds", "seconds"),
-)
+_COLUMNS: Final = {
+    "calls": "calls",
+    "reused": "reused",
+    "failed": "failed",
+    "retries": "retries",
+    "prompt_tokens": "tokens in",
+    "cached_tokens": "cached",
+    "completion_tokens": "tokens out",
+    "seconds": "seconds",
+}
 
 _DIGITS: Final = {"seconds": 1, "money": 2}
 """Column -> digits behind the point; others are whole."""
@@ -34,13 +34,13 @@ _DIGITS: Final = {"seconds": 1, "money": 2}
 
 @click.command()
 @click.argument("recipes", nargs=-1, shell_complete=_completion.recipes)
-@json_option
+@options.as_json
 @click.pass_obj
 def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
     """What the answers of RECIPES (of all, when none is named) cost: calls, tokens, seconds."""
     result = srlm_data.cost(*recipes, store=store)
     if as_json:
-        print_json(
+        say_json(
             {
                 "datasets": [_record(line, "rows") for line in result.datasets],
                 "models": [_record(line, "rows") for line in result.models],
@@ -58,7 +58,7 @@ def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
     _table("all that made", [(_short(line.name), line) for line in result.pairs])
     for line in result.pairs:
         if line.units:
-            each = {key: line.cost[key] / line.units for key, _ in _COLUMNS}
+            each = {key: line.cost[key] / line.units for key in _COLUMNS}
             say(
                 f"an accepted pair of {_short(line.name)} ({line.units:,}) cost "
                 f"{each['calls'] + each['reused']:,.1f} answers, {each['prompt_tokens']:,.0f} "
@@ -68,20 +68,17 @@ def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
             refs = ", ".join(_short(ref) for ref in line.missing)
             say(f"not counted for {_short(line.name)}, not in this store: {refs}")
     for line in (result.unused, result.total):
+        money = line.cost["money"]
         say(
             f"{line.name}: {line.units:,}, {line.cost['prompt_tokens']:,} tokens in, "
-            f"{line.cost['completion_tokens']:,} out{_money(line)}"
+            f"{line.cost['completion_tokens']:,} out"
+            + (f", {money:,.2f} by the engines' prices" if money else "")
         )
-
-
-def _money(line: Spending) -> str:
-    """Return what a line cost by the prices of the engines; nothing where none has a price."""
-    return f", {line.cost['money']:,.2f} by the engines' prices" if line.cost["money"] else ""
 
 
 def _record(line: Spending, unit: str) -> dict[str, object]:
     shared = _COLUMNS if line.units else ()
-    each = {f"{key}_each": round(line.cost[key] / line.units, 4) for key, _ in shared}
+    each = {f"{key}_each": round(line.cost[key] / line.units, 4) for key in shared}
     return {
         "name": line.name,
         "about": line.about,
@@ -103,12 +100,12 @@ def _table(title: str, lines: Sequence[tuple[str, Spending]]) -> None:
     if not lines:
         return
     priced = any(line.cost["money"] for _, line in lines)
-    columns = [*_COLUMNS, ("money", "money")] if priced else _COLUMNS
-    heading = [title, *(name for _, name in columns), "out/s"]
+    columns = _COLUMNS | ({"money": "money"} if priced else {})
+    heading = [title, *columns.values(), "out/s"]
     rows = []
     for name, line in lines:
         speed = line.tokens_per_second
-        figures = [f"{line.cost[key]:,.{_DIGITS.get(key, 0)}f}" for key, _ in columns]
+        figures = [f"{line.cost[key]:,.{_DIGITS.get(key, 0)}f}" for key in columns]
         rows.append([name, *figures, "" if speed is None else f"{speed:,.0f}"])
     say_table(heading, rows, right=range(1, len(heading)))
     say()

@@ -8,8 +8,9 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import json_option, manifest_record, print_json, rows_range
-from srlm_data.cli._terminal import say
+from srlm_data.cli import _options as options
+from srlm_data.cli._options import manifest_record
+from srlm_data.cli._terminal import say, say_json
 
 DIFFERENT = 10  # the exit code that `--exit-code` gives
 
@@ -20,13 +21,13 @@ DIFFERENT = 10  # the exit code that `--exit-code` gives
 @click.option(
     "-n",
     "--samples",
-    type=rows_range,
+    type=options.rows_range,
     default=3,
     show_default=True,
     help="Rows to show of each kind.",
 )
 @click.option("--exit-code", is_flag=True, help=f"Exit with {DIFFERENT} when the rows differ.")
-@json_option
+@options.as_json
 @click.pass_context
 def diff(
     context: click.Context, before: str, after: str, samples: int, exit_code: bool, as_json: bool
@@ -35,7 +36,7 @@ def diff(
     result = srlm_data.diff(before, after, samples=samples, store=context.obj)
     if as_json:
         sides = {"before": manifest_record(result.before), "after": manifest_record(result.after)}
-        print_json(asdict(result) | sides)
+        say_json(asdict(result) | sides)
     else:
         say(str(result))
     if exit_code and not result.equal:

@@ -6,8 +6,8 @@ import importlib.metadata
 
 import click
 
-from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say_state
+from srlm_data.cli import _options as options
+from srlm_data.cli._terminal import say_json, say_state
 
 _WANTED = (
     ("duckdb", "core: build, plan, sql", "pip install srlm-data"),
@@ -30,7 +30,7 @@ _WANTED = (
 
 
 @click.command()
-@json_option
+@options.as_json
 def doctor(as_json: bool) -> None:
     """What is installed, what is missing, and how to get it."""
     packages = [
@@ -38,7 +38,7 @@ def doctor(as_json: bool) -> None:
         for name, purpose, line in _WANTED
     ]
     if as_json:
-        print_json(packages)
+        say_json(packages)
         return
     for package in packages:
         mark = "ok" if package["version"] else "--"

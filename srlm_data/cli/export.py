@@ -8,8 +8,8 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say, say_state
+from srlm_data.cli import _options as options
+from srlm_data.cli._terminal import say, say_json, say_state
 
 
 @click.command()
@@ -27,13 +27,13 @@ from srlm_data.cli._terminal import say, say_state
     type=click.Path(path_type=Path),
     help="A new folder to write into; by default REF.FORMAT.",
 )
-@json_option
+@options.as_json
 @click.pass_obj
 def export(store: Path, ref: str, trainer: str, folder: Path | None, as_json: bool) -> None:
     """Write REF (a dataset or version) as a trainer's data files and the config that names them."""
     written = srlm_data.export(ref, trainer, folder, store=store)
     if as_json:
-        print_json({**vars(written), "folder": str(written.folder)})
+        say_json({**vars(written), "folder": str(written.folder)})
         return
     for name in written.files:
         say_state(f"+ {written.folder / name}")

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 import srlm_data
-from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say
+from srlm_data.cli import _options as options
+from srlm_data.cli._terminal import say, say_json
 from srlm_data.core.errors import counted
 
 
@@ -21,24 +21,19 @@ from srlm_data.core.errors import counted
     show_default=True,
     help="Keep what the lock files in this folder name.",
 )
-@json_option
+@options.as_json
 @click.pass_obj
 def gc(store: Path, delete: bool, recipes: Path, as_json: bool) -> None:
     """List what no name needs any more: versions, models, what killed processes left behind."""
     result = srlm_data.gc(delete=delete, recipes=recipes, store=store)
     if as_json:
-        print_json(
+        say_json(
             {
                 "deleted": result.deleted,
                 "bytes": result.bytes,
                 "kept_versions": result.kept,
                 "garbage": [
-                    {
-                        "kind": garbage.kind,
-                        "name": garbage.name,
-                        "bytes": garbage.bytes,
-                        "why": garbage.why,
-                    }
+                    {name: getattr(garbage, name) for name in ("kind", "name", "bytes", "why")}
                     for garbage in result.garbage
                 ],
             }

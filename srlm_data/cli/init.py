@@ -20,11 +20,7 @@ def init(folder: Path) -> None:
 
 
 def _write_recipes(folder: Path) -> list[Path]:
-    """Copy the shipped recipes into ``folder``.
-
-    Raises:
-        StoreError: a file of that name is there already; nothing is written then.
-    """
+    """Copy the shipped recipes into ``folder``."""
     package = Path(__file__).resolve().parent.parent
     source = next(
         (one for one in (package / "recipes", package.parent / "recipes") if one.is_dir()), None

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import (
-    allow_env_option,
-    engine_option,
-    preflight_option,
-    print_json,
-    recipe_argument,
-    seed_option,
-)
-from srlm_data.cli._terminal import say
+from srlm_data.cli import _options as options
+from srlm_data.cli._terminal import say, say_json, say_table
 
 if TYPE_CHECKING:
     from srlm_data import JudgeCheck
@@ -32,21 +25,20 @@ _SHOWN_JUDGMENT: Final = 2000
 
 
 @click.command("judge-check")
-@recipe_argument
+@options.recipe
 @click.argument("step", required=False, shell_complete=_completion.datasets_of_recipe)
 @click.option(
     "--n",
     "-n",
-    "number",
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
     help="Candidates to judge, once each, and prompts whose best and worst reply are judged.",
 )
-@engine_option
-@seed_option
-@allow_env_option
-@preflight_option
+@options.engine
+@options.seed
+@options.allow_env
+@options.preflight
 @click.option(
     "--format",
     "form",
@@ -56,16 +48,7 @@ _SHOWN_JUDGMENT: Final = 2000
     help="How it is printed.",
 )
 @click.pass_obj
-def judge_check(
-    store: Path,
-    recipe: Path,
-    step: str | None,
-    number: int,
-    engine: str | None,
-    seed: int | None,
-    no_preflight: bool,
-    form: str,
-) -> None:
+def judge_check(store: Path, recipe: Path, step: str | None, form: str, **settings: Any) -> None:
     """Ask the judge of RECIPE about a few candidates: show what it writes, and what is read.
 
     STEP names a dataset of judgments, where the recipe has several. Answers are kept for the build.
@@ -74,18 +57,11 @@ def judge_check(
 
     with watching(store, quiet=form == "json", checks=False) as watcher:
         check = srlm_data.check_judge(
-            recipe,
-            step,
-            n=number,
-            engine=engine,
-            seed=seed,
-            preflight=not no_preflight,
-            watcher=watcher,
-            store=watcher.store,
+            recipe, step, watcher=watcher, store=watcher.store, **settings
         )
     if form == "json":
         human = check.human
-        print_json(
+        say_json(
             asdict(check)
             | {"states": check.states, "read": check.read}
             | ({"human": asdict(human) | {"share": human.share}} if human else {})
@@ -116,21 +92,16 @@ def _print_judgments(judgments: Iterable[CheckedJudgment]) -> None:
     for number, judgment in enumerate(judgments, start=1):
         rank = "" if judgment.rank is None else f", rank {judgment.rank}"
         say(f"\n{number}  candidate {judgment.candidate_id[:8]}{rank}")
-        _print_text("prompt", judgment.prompt, _SHOWN)
-        _print_text("response", judgment.response, _SHOWN)
-        _print_text("judgment", judgment.text, _SHOWN_JUDGMENT)
-        criteria = "".join(
-            f", {name} {score_text(score)}" for name, score in judgment.criteria.items()
-        )
-        score = score_text(judgment.score)
-        _print_text(
-            "read", f"{score}{criteria} ({judgment.state}: {judgment.why})", _SHOWN_JUDGMENT
-        )
+        criteria = (f", {name} {score_text(score)}" for name, score in judgment.criteria.items())
+        scores = score_text(judgment.score) + "".join(criteria)
+        cells = {
+            "prompt": _cut(judgment.prompt, _SHOWN),
+            "response": _cut(judgment.response, _SHOWN),
+            "judgment": _cut(judgment.text, _SHOWN_JUDGMENT),
+            "read": f"{scores} ({judgment.state}: {judgment.why})",
+        }
+        say_table((), cells.items())
 
 
-def _print_text(name: str, text: str, most: int) -> None:
-    cut = f" ... ({len(text):,} characters)" if len(text) > most else ""
-    lines = (text[:most].strip() + cut).splitlines() or [""]
-    say(f"   {name:<9} {lines[0]}")
-    for line in lines[1:]:
-        say(f"             {line}")
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]} ... ({len(text):,} characters)"

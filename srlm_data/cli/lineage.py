@@ -9,8 +9,8 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say
+from srlm_data.cli import _options as options
+from srlm_data.cli._terminal import say, say_json
 
 
 @click.command()
@@ -29,7 +29,7 @@ from srlm_data.cli._terminal import say
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw it with Mermaid, into an .mmd or .md file.",
 )
-@json_option
+@options.as_json
 @click.pass_obj
 def lineage(
     store: Path, what: str, down: bool, limit: int, output: Path | None, as_json: bool
@@ -41,7 +41,7 @@ def lineage(
     if output is not None:
         _draw(graph.mermaid(), output)
     elif as_json:
-        print_json(asdict(graph))
+        say_json(asdict(graph))
     else:
         say(str(graph))
 

@@ -9,14 +9,15 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import json_option, manifest_record, print_json
-from srlm_data.cli._terminal import say
+from srlm_data.cli import _options as options
+from srlm_data.cli._options import manifest_record
+from srlm_data.cli._terminal import say, say_json
 from srlm_data.core.errors import StoreError
 
 
 @click.command()
 @click.argument("name", shell_complete=_completion.versions)
-@json_option
+@options.as_json
 @click.pass_obj
 def log(store: Path, name: str, as_json: bool) -> None:
     """Every version of a dataset, newest first: by which command, at what cost, what changed."""
@@ -26,7 +27,7 @@ def log(store: Path, name: str, as_json: bool) -> None:
     opened = srlm_data.Store(store)
     result = srlm_data.versions(name, store=opened)
     if as_json:
-        print_json([manifest_record(manifest) for manifest in result])
+        say_json([manifest_record(manifest) for manifest in result])
     graph = Graph(opened)
     for manifest, before in pairwise([] if as_json else [*result.manifests, None]):
         assert manifest

@@ -7,20 +7,21 @@ from pathlib import Path
 import click
 
 import srlm_data
-from srlm_data.cli._options import json_option, manifest_record, print_json
-from srlm_data.cli._terminal import say, say_table
+from srlm_data.cli import _options as options
+from srlm_data.cli._options import manifest_record
+from srlm_data.cli._terminal import say, say_json, say_table
 from srlm_data.core.errors import StoreError
 
 
 @click.command()
-@json_option
+@options.as_json
 @click.pass_obj
 def ls(store: Path, as_json: bool) -> None:
     """List the datasets of the store, with their types, rows and latest versions."""
     opened = srlm_data.Store(store)
     result = srlm_data.versions(store=opened)
     if as_json:
-        print_json([manifest_record(manifest) for manifest in result])
+        say_json([manifest_record(manifest) for manifest in result])
     elif result.manifests:
         rows = [
             (

@@ -5,22 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import srlm_data
-from srlm_data.cli._options import (
-    allow_env_option,
-    engine_option,
-    json_option,
-    limit_option,
-    preflight_option,
-    print_json,
-    recipe_argument,
-    seed_option,
-)
-from srlm_data.cli._terminal import say, say_state
+from srlm_data.cli import _options as options
+from srlm_data.cli._terminal import say, say_json, say_state
 
 if TYPE_CHECKING:
     from srlm_data import PlanResult
@@ -29,37 +20,32 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@recipe_argument
-@engine_option
-@seed_option
-@allow_env_option
-@limit_option
-@preflight_option
+@options.recipe
+@options.engine
+@options.seed
+@options.allow_env
+@options.limit
+@options.preflight
 @click.option(
     "--tokens-per-second",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
     help="Tokens that your engines write a second; gives hours.",
 )
-@json_option
+@options.as_json
 @click.pass_obj
 def plan(
     store: Path,
     recipe: Path,
-    engine: str | None,
-    seed: int | None,
-    limit: int | None,
-    no_preflight: bool,
     tokens_per_second: float | None,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Say what a build of RECIPE, a YAML file, would do, why, and what it would take.
 
     Nothing is run or written.
     """
-    result = srlm_data.plan(
-        recipe, engine=engine, seed=seed, limit=limit, preflight=not no_preflight, store=store
-    )
+    result = srlm_data.plan(recipe, store=store, **settings)
     if as_json:
         _print_json(result)
     else:
@@ -75,7 +61,7 @@ def plan(
 def _print_json(result: PlanResult) -> None:
     from srlm_data.pipeline.estimate import NOTHING
 
-    print_json(
+    say_json(
         [
             {
                 "dataset": planned.dataset.name,
@@ -171,21 +157,16 @@ def _sum(values: Sequence[float | None], known: str, of: str, form: str = ",.0f"
     if all(value is None for value in values):
         return f"unknown {of}"
     bound = "at least" if None in values else known
-    return f"{bound} {sum(filter(None, values)):{form}} {of}"
+    return f"{bound} {sum(filter(None, values)):{form}} {of}".lstrip()
 
 
 def _tokens(name: str, estimate: Estimate | None) -> str:
     if estimate is None or not estimate.calls:
         return ""
     alike = f" (as {estimate.basis})" if estimate.basis not in (None, name) else ""
-    read = _or_unknown(estimate.prompt_tokens, "", "tokens in")
-    most = "" if estimate.basis else "at most "
-    written = _or_unknown(estimate.completion_tokens, most, "out")
+    read = _sum([estimate.prompt_tokens], "", "tokens in")
+    written = _sum([estimate.completion_tokens], "" if estimate.basis else "at most", "out")
     return f"; about {estimate.calls:,.0f} calls, {read}, {written}{alike}"
-
-
-def _or_unknown(value: float | None, bound: str, of: str) -> str:
-    return f"unknown {of}" if value is None else f"{bound}{value:,.0f} {of}"
 
 
 def _runs_model_code(planned: Planned) -> bool:

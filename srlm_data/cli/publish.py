@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say
+from srlm_data.cli import _options as options
+from srlm_data.cli._terminal import say, say_json
 
 if TYPE_CHECKING:
     from srlm_data.publish.api import Published, Upload
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="What TARGETS are.",
 )
 @click.option("--tag", metavar="NAME", help="Name this publication; its content's hash if not.")
-@click.option("--license", "license", metavar="ID", help="The license that you publish under.")
+@click.option("--license", metavar="ID", help="The license that you publish under.")
 @click.option(
     "--language",
     "languages",
@@ -47,42 +47,29 @@ if TYPE_CHECKING:
 @click.option("--public", is_flag=True, help="Let everybody read a repository that is made now.")
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the card; send nothing.")
-@json_option
+@options.as_json
 @click.pass_obj
 def publish(
     store: Path,
     targets: tuple[str, ...],
     everything: bool,
     repo: str,
-    kind: Literal["dataset", "model"],
-    tag: str | None,
-    license: str | None,
-    languages: tuple[str, ...],
-    test_share: float,
     public: bool,
     pull_request: bool,
     dry_run: bool,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Publish TARGETS (recipes, datasets or versions) to the Hub: one commit, a card and a tag."""
     if bool(targets) == everything:
         raise click.UsageError("name what to publish, or say --all.")
-    upload = srlm_data.prepare_push(
-        *targets,
-        repo=repo,
-        kind=kind,
-        tag=tag,
-        license=license,
-        languages=languages,
-        test_share=test_share,
-        store=store,
-    )
+    upload = srlm_data.prepare_push(*targets, repo=repo, store=store, **settings)
     if dry_run:
         _print_upload(upload, repo, as_json=as_json)
         return
     published = srlm_data.send(upload, repo, private=not public, pull_request=pull_request)
     if as_json:
-        print_json({"repo": repo, "tag": upload.tag, **vars(published)})
+        say_json({"repo": repo, "tag": upload.tag, **vars(published)})
     else:
         _print_published(upload, published)
 
@@ -93,7 +80,7 @@ def _print_upload(upload: Upload, repo: str, *, as_json: bool) -> None:
         for path, content in sorted(upload.files.items())
     }
     if as_json:
-        print_json({"repo": repo, "tag": upload.tag, "files": sizes, "card": upload.card})
+        say_json({"repo": repo, "tag": upload.tag, "files": sizes, "card": upload.card})
         return
     say(f"{repo}@{upload.tag} would hold {len(sizes)} files:")
     for path, size in sizes.items():

@@ -8,8 +8,9 @@ from typing import Literal
 import click
 
 import srlm_data
-from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say, say_state
+from srlm_data.cli import _options as options
+from srlm_data.cli._options import manifest_record
+from srlm_data.cli._terminal import say, say_json, say_state
 
 
 @click.command()
@@ -23,7 +24,7 @@ from srlm_data.cli._terminal import say, say_state
     show_default=True,
     help="What the repository holds.",
 )
-@json_option
+@options.as_json
 @click.pass_obj
 def pull(
     store: Path,
@@ -39,17 +40,9 @@ def pull(
     repo, _, revision = source.partition("@")
     pulled = srlm_data.pull(repo, revision or None, only=datasets, kind=kind, store=store).versions
     if as_json:
-        print_json(
+        say_json(
             [
-                {
-                    "name": version.manifest.name,
-                    "version": version.manifest.version,
-                    "type": version.manifest.type,
-                    "rows": version.manifest.rows,
-                    "content": version.manifest.content,
-                    "new": version.new,
-                    "latest": version.latest,
-                }
+                manifest_record(version.manifest) | {"new": version.new, "latest": version.latest}
                 for version in pulled
             ]
         )

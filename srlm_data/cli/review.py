@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import announcing, open_option, port_option
+from srlm_data.cli import _options as options
 from srlm_data.cli._stopping import stop_tidily
 from srlm_data.cli._terminal import say, say_state
 
@@ -48,20 +49,19 @@ from srlm_data.cli._terminal import say, say_state
     type=click.Choice(["argilla", "label-studio"]),
     help="Write what is to be reviewed for another tool instead.",
 )
-@port_option
-@open_option
+@options.port
+@options.opens
 @click.pass_obj
 def review(
     store: Path,
     ref: str,
     by: str | None,
-    n: int,
-    seed: int,
     output: Path | None,
     labels: Path | None,
     form: str | None,
     port: int,
     opens: bool,
+    **draw: Any,
 ) -> None:
     """Let a person say which of two answers is better, without the judge's scores in sight.
 
@@ -74,18 +74,18 @@ def review(
         _say_labels(srlm_data.import_labels(ref, labels, by=by, store=store))
     elif form:
         file = output or Path("review.json")
-        count = srlm_data.export_review(ref, form, n=n, seed=seed, output=file, store=store)  # type: ignore[arg-type]
+        count = srlm_data.export_review(ref, form, output=file, store=store, **draw)  # type: ignore[arg-type]
         say(f"wrote {file}: {count:,} to review")
     elif by is None:
         raise click.UsageError("a review needs --by NAME: labels say who made them")
     elif output:
-        count = srlm_data.write_review(ref, by=by, n=n, seed=seed, output=output, store=store)
+        count = srlm_data.write_review(ref, by=by, output=output, store=store, **draw)
         say(f"wrote {output}: {count:,} to review")
     else:
-        stop_tidily()
-        announce = announcing(f"review {ref}", "labels are kept as they come", opens=opens)
+        stop_tidily("Start it again to go on; what was labelled is kept.")
+        announce = options.announcing(f"review {ref}", "labels are kept as they come", opens=opens)
         manifest = srlm_data.serve_review(
-            ref, by=by, n=n, seed=seed, port=port, announce=announce, store=store
+            ref, by=by, port=port, announce=announce, store=store, **draw
         )
         if manifest:
             _say_labels(manifest)

@@ -8,20 +8,26 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import json_option, print_json, rows_range
-from srlm_data.cli._terminal import say
+from srlm_data.cli import _options as options
+from srlm_data.cli._terminal import say, say_json
 
 
 @click.command()
 @click.argument("ref", shell_complete=_completion.versions)
 @click.option(
-    "-n", "--rows", "count", type=rows_range, default=3, show_default=True, help="Rows to show."
+    "-n",
+    "--rows",
+    "count",
+    type=options.rows_range,
+    default=3,
+    show_default=True,
+    help="Rows to show.",
 )
 @click.option("--manifest", "whole", is_flag=True, help="The whole manifest, as JSON.")
 @click.option(
     "--dropped", is_flag=True, help="What was left out: reasons, counts, and examples of each."
 )
-@json_option
+@options.as_json
 @click.pass_obj
 def show(store: Path, ref: str, count: int, whole: bool, dropped: bool, as_json: bool) -> None:
     """Show how a version (recipe.name, or recipe.name@version) was made, and its first rows."""
@@ -36,7 +42,7 @@ def show(store: Path, ref: str, count: int, whole: bool, dropped: bool, as_json:
     if dropped:
         drops, examples = opened.resolve(ref).drops, opened.resolve(ref).notes.get("dropped", {})
         if as_json:
-            print_json(
+            say_json(
                 {
                     reason: {"count": times, "examples": examples.get(reason, [])}
                     for reason, times in drops.items()
@@ -47,7 +53,7 @@ def show(store: Path, ref: str, count: int, whole: bool, dropped: bool, as_json:
         return
     result = srlm_data.show(ref, rows=count, store=opened)
     if as_json:
-        print_json(result.rows)
+        say_json(result.rows)
         return
     manifest = result.manifest
     say(f"{manifest.ref}  {manifest.counted}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from srlm_data.cli import _completion
-from srlm_data.cli._options import json_option, print_json
-from srlm_data.cli._terminal import say
+from srlm_data.cli import _options as options
+from srlm_data.cli._terminal import say, say_json
 
 if TYPE_CHECKING:
     from srlm_data.core.config import Config
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False, shell_complete=_completion.steps)
-@json_option
+@options.as_json
 def steps(name: str | None, as_json: bool) -> None:
     """What each step reads and makes; with a NAME, all settings of this step or engine."""
     from srlm_data.engines.settings import ENGINES
@@ -34,7 +34,7 @@ def steps(name: str | None, as_json: bool) -> None:
         for step in known:
             _print_step(step, whole=name is not None)
         return
-    print_json(
+    say_json(
         [
             {
                 "step": step.name,

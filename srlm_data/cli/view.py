@@ -8,7 +8,7 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
-from srlm_data.cli._options import announcing, open_option, port_option
+from srlm_data.cli import _options as options
 from srlm_data.cli._stopping import stop_tidily
 
 
@@ -16,14 +16,16 @@ from srlm_data.cli._stopping import stop_tidily
 @click.argument(
     "names", metavar="[RECIPE]...", nargs=-1, shell_complete=_completion.recipes_of_store
 )
-@port_option
-@open_option
+@options.port
+@options.opens
 @click.pass_obj
 def view(store: Path, names: tuple[str, ...], port: int, opens: bool) -> None:
     """Show the page of `report` over the store itself: every row, new ones as they are built.
 
     RECIPEs are what the page begins with; without any it shows all that has something to show.
     """
-    stop_tidily()
-    announce = announcing(f"view {store}", "it writes nothing but labels to the store", opens=opens)
+    stop_tidily("Start it again to go on; what was labelled is kept.")
+    announce = options.announcing(
+        f"view {store}", "it writes nothing but labels to the store", opens=opens
+    )
     srlm_data.serve_view(*names, port=port, announce=announce, store=store)
