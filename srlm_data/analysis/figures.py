@@ -194,6 +194,16 @@ def agreement_of_judges(manifest: Manifest | None) -> str | None:
     return f"{agreed['alpha']:.2f}{between}"
 
 
+def spending(manifest: Manifest) -> dict[str, Any]:
+    """Return what a version took: seconds, requests, tokens, money; what it did not is left out."""
+    counts = ("calls", "reused", "failed", "prompt_tokens", "completion_tokens")
+    return {
+        "seconds": manifest.provenance.get("seconds"),
+        **{name: int(manifest.cost[name]) for name in counts if name in manifest.cost},
+        **({"money": manifest.cost["money"]} if "money" in manifest.cost else {}),
+    }
+
+
 def score_by_length(connection: duckdb.DuckDBPyConnection) -> Figures:
     """Return the mean score of ten equal shares of the answers, from shortest to longest.
 

@@ -102,14 +102,7 @@ def write(
 ) -> dict[str, str]:
     """Return the whole card and the picture in it, by their paths in the repository.
 
-    Args:
-        bundle: what is published.
-        store: where its rows lie, and what is known of its parents.
-        splits: of each config.
-        repo: ``user/name`` on the Hub.
-        tag: the tag that will name this bundle there.
-        license: the publisher's word, before that of the inputs.
-        languages: the same, of the texts.
+    The publisher's word on license and languages comes before that of the inputs.
     """
     manifests = [part.manifest for part in bundle.parts]
     licenses = licenses_of(store, *manifests)
@@ -128,7 +121,7 @@ def write(
         configs=_configs(bundle, splits),
         splits=describe_splits(splits),
         language=describe_languages(languages, known),
-        samples=_samples(store, first),
+        samples=samples(store, first),
         load=_load(first, splits, repo, tag),
         scores="".join(_scores(bundle, store)),
         picture=picture,
@@ -137,7 +130,7 @@ def write(
         steps="\n\n".join(line for part in bundle.parts for line in _step(part)),
         models=_models(bundle, store),
         licenses=(by_publisher if license else "") + license_table(licenses),
-        limits=limits(bundle, store),
+        limits="\n".join(limits(bundle, store)),
         versions=_versions(bundle, store),
         citation=fenced(bibtex(bundle, repo, tag), "bibtex"),
     )
@@ -155,28 +148,18 @@ def _configs(bundle: Bundle, splits: Splits) -> str:
     return table("config | dataset type | rows: | kB of Parquet: | columns", map(row, bundle.parts))
 
 
-def _samples(store: Store, part: Part) -> str:
-    text = samples(store, part) if part.manifest.type == PAIRS.name else ""
-    if not text:
-        return ""
-    told = f"Of {part.manifest.rows:,} pairs, chosen by their margins; long texts are cut."
-    return f"## Sample pairs\n\n{told}\n\n{text}\n\n"
-
-
 def _load(part: Part, splits: Splits, repo: str, tag: str) -> str:
     lines = ["from datasets import load_dataset", ""]
     arguments = f'"{repo}", "{part.config}", revision="{tag}"'
-    if len(splits[part.config]) == 1:
-        lines.append(f'rows = load_dataset({arguments}, split="train")')
+    is_split = len(splits[part.config]) > 1
+    if is_split:
+        lines += [f"rows = load_dataset({arguments})", 'train, test = rows["train"], rows["test"]']
     else:
-        lines += [
-            f"rows = load_dataset({arguments})",
-            'train, test = rows["train"], rows["test"]',
-        ]
+        lines.append(f'train = load_dataset({arguments}, split="train")')
     text = fenced("\n".join(lines), "python")
     if part.manifest.type == PAIRS.name:
         text += "\n\nTRL's `DPOTrainer` takes them as they are: `train_dataset=train"
-        text += ", eval_dataset=test`." if len(splits[part.config]) > 1 else "`."
+        text += ", eval_dataset=test`." if is_split else "`."
     return text
 
 
@@ -216,7 +199,7 @@ def _funnel(bundle: Bundle) -> str:
 
 
 def _step(part: Part) -> Iterator[str]:
-    identity, cost = part.manifest.identity, part.manifest.cost
+    identity, spent = part.manifest.identity, figures.spending(part.manifest)
     settings, texts = [], {}
     for key, value in identity["config"].items():
         if isinstance(value, dict) and list(value) == ["text"]:
@@ -228,10 +211,10 @@ def _step(part: Part) -> Iterator[str]:
     lines = [f"- step `{cell(identity['step'])}`, revision {identity['revision']}"]
     if settings:
         lines.append(f"- {', '.join(settings)}")
-    if cost:
+    if responses := spent.get("calls", 0) + spent.get("reused", 0):
         lines.append(
-            f"- {int(cost.get('calls', 0) + cost.get('reused', 0)):,} responses of a model, "
-            f"{int(cost.get('completion_tokens', 0)):,} tokens written"
+            f"- {responses:,} responses of a model, "
+            f"{spent.get('completion_tokens', 0):,} tokens written"
         )
     yield f"### `{part.config}`: {cell(identity['step'])}"
     yield "\n".join(lines)

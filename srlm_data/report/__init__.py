@@ -5,7 +5,7 @@
     summary      the flow, four figures, charts, models, costs: what is shown before a click
     rows         the rows behind a figure, and their texts
     sample       those that an offline page holds
-    prompt_map   where the prompts lie
+    prompt_map   where the prompts lie, as a picture
     page         one file of HTML that loads nothing and obeys nobody; page/ is its source
     view         the same page over a store, on a small server
 
@@ -24,11 +24,10 @@ import duckdb
 
 from srlm_data.analysis import figures
 from srlm_data.analysis.health_checks import HealthWarning, check_health
-from srlm_data.core.errors import MissingError
-from srlm_data.core.packages import install_command, is_installed
+from srlm_data.core.packages import require
 from srlm_data.report._flows import Flow, Subject, subject_of
 from srlm_data.report._page import page_of, write_page
-from srlm_data.report._prompt_map import prompt_map
+from srlm_data.report._prompt_map import draw_map, sample_prompts
 from srlm_data.report._rows import index_rows
 from srlm_data.report._sample import sample_rows
 from srlm_data.report._summary import summarize
@@ -59,12 +58,8 @@ def write_report(
     """
     opened, file = open_store(store), Path(output)
     subject = subject_of(opened, names)
-    if map_points and not is_installed("sklearn"):
-        raise MissingError(
-            "report: the package 'scikit-learn', which draws the map of the prompts, is not "
-            f"installed. Run: {install_command(['report'])}, or leave the map out with "
-            "--map-points 0."
-        )
+    if map_points:
+        require(("sklearn",), "report", "report", "leave out the map with --map-points 0")
     warnings = health_of(opened, subject)
     data = offline_data(opened, subject, warnings, map_points=map_points)
     write_page(file, page_of(data["summary"]["title"], data))
@@ -77,8 +72,7 @@ def health_of(
     check: Callable[[Store, Manifest], list[HealthWarning]] = check_health,
 ) -> dict[str, list[HealthWarning]]:
     """Return dataset -> what is worth knowing of the versions of a subject."""
-    versions = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
-    return {manifest.name: check(store, manifest) for manifest in versions.values()}
+    return {manifest.name: check(store, manifest) for manifest in subject.counted.values()}
 
 
 def offline_data(
@@ -91,13 +85,9 @@ def offline_data(
     """Return everything that the page of an offline file shows."""
     with connected(store, subject.flows) as connection:
         summary = summarize(connection, store, subject, warnings)
-        return {
-            "summary": summary,
-            "map": prompt_map(connection, store, subject.flows, map_points)
-            if map_points and subject.flows
-            else None,
-            "sample": sample_rows(connection, store, subject, summary),
-        }
+        prompts = sample_prompts(connection, store, subject.flows, map_points) if map_points else []
+        sample = sample_rows(connection, store, subject, summary)
+        return {"summary": summary, "map": draw_map(prompts), "sample": sample}
 
 
 PARTS: Final = 3
@@ -110,10 +100,7 @@ def connected(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection to the figures and the rows of the flows, each under its label.
 
-    Args:
-        store: where the versions lie.
-        flows: what is counted.
-        begin: called with what is counted next.
+    ``begin`` is called with what is counted next.
     """
     with figures.connect(
         store,

@@ -25,17 +25,12 @@ Answers = frozenset[str]
 
 @dataclass(frozen=True)
 class Item:
-    """Two answers as a person is shown them.
+    """Two answers as a person is shown them."""
 
-    Attributes:
-        pair_id: None where answers are reviewed and not pairs.
-        prompt: ``{role, text}`` of each turn.
-    """
-
-    pair_id: str | None
+    pair_id: str | None  # None where answers are reviewed and not pairs
     first_id: str
     second_id: str
-    prompt: list[dict[str, str]]
+    prompt: list[dict[str, str]]  # ``{role, text}`` of each turn
     first: str
     second: str
 
@@ -54,11 +49,7 @@ def draw_items(
     by: str = "",
     labelled: Collection[Answers] = (),
 ) -> list[Item]:
-    """Draw ``n`` pairs, or two answers to each of ``n`` prompts, without those labelled already.
-
-    Raises:
-        DataError: the version holds neither pairs nor answers, or no two answers to one prompt.
-    """
+    """Draw ``n`` pairs, or two answers to each of ``n`` prompts, without those labelled already."""
     if reviewed.type not in _DRAWN:
         raise DataError(
             f"{reviewed.ref}: pairs and candidates can be reviewed, found {reviewed.type}. "

@@ -9,64 +9,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from srlm_data.core import schema
 from srlm_data.core.errors import StoreError, did_you_mean
-from srlm_data.core.schema import (
-    CANDIDATES,
-    DATASET_TYPES,
-    JUDGMENTS,
-    METRICS,
-    MODELS,
-    PAIRS,
-    PROMPTS,
-    SCORES,
-)
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 
 
 @dataclass(frozen=True)
 class Flow:
-    """One iteration: prompts, candidates, judgments and, where it has any, pairs.
+    """One iteration: prompts, candidates, judgments and, where it has any, pairs."""
 
-    Attributes:
-        label: what the page calls it.
-        candidates: the answers.
-        judgments: their judgments; None where scores decide that came of none.
-        scores: what decides instead of the judgments; None where they do.
-        pairs: what became of them; None where nothing was paired yet.
-        chain: these and all that lies between and before them, from the first prompts on.
-    """
-
-    label: str
+    label: str  # what the page calls it
     candidates: Manifest
-    judgments: Manifest | None
-    scores: Manifest | None
-    pairs: Manifest | None
-    chain: tuple[Manifest, ...]
+    judgments: Manifest | None  # None where scores decide that came of none
+    scores: Manifest | None  # what decides instead of the judgments
+    pairs: Manifest | None  # None where nothing was paired yet
+    chain: tuple[Manifest, ...]  # these and all between and before them, the first prompts first
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a report is about.
-
-    Attributes:
-        flows: the iterations, in the order in which they were named.
-        metrics: datasets of metrics of the named recipes.
-        costs: every version of the named recipes, for what it cost.
-        models: digest -> the name to show, in the order in which they were made.
-    """
+    """What a report is about."""
 
     names: tuple[str, ...]
-    flows: tuple[Flow, ...]
-    metrics: tuple[Manifest, ...]
-    costs: tuple[Manifest, ...]
-    models: dict[str, str]
+    flows: tuple[Flow, ...]  # the iterations, in the order in which they were named
+    metrics: tuple[Manifest, ...]  # datasets of metrics of the named recipes
+    costs: tuple[Manifest, ...]  # every version of the named recipes, for what it cost
+    models: dict[str, str]  # digest -> the name to show, in the order in which they were made
+
+    @property
+    def counted(self) -> dict[str, Manifest]:
+        """``name@version`` -> the version, of all that the figures are about."""
+        return {manifest.ref: manifest for flow in self.flows for manifest in flow.chain}
 
     @property
     def versions(self) -> dict[str, Manifest]:
         """``name@version`` -> the version, of all flows and then of what else was made."""
-        versions = {manifest.ref: manifest for flow in self.flows for manifest in flow.chain}
-        return versions | {manifest.ref: manifest for manifest in self.costs}
+        return self.counted | {manifest.ref: manifest for manifest in self.costs}
 
 
 def subject_of(store: Store, names: Sequence[str]) -> Subject:
@@ -88,13 +67,15 @@ def subject_of(store: Store, names: Sequence[str]) -> Subject:
             manifests = store.latest(
                 known for known in store.names() if known.startswith(f"{name}.")
             )
-        chosen = [manifest for manifest in manifests if manifest.type == PAIRS.name]
-        measured = [manifest for manifest in manifests if manifest.type == METRICS.name]
-        if not chosen and not measured:
-            chosen = [manifest for manifest in manifests if manifest.type == JUDGMENTS.name]
-        if not chosen and not measured:
+        pairs, measured, judged = (
+            [manifest for manifest in manifests if manifest.type == dataset_type.name]
+            for dataset_type in (schema.PAIRS, schema.METRICS, schema.JUDGMENTS)
+        )
+        if not (pairs or measured or judged):
             raise _nothing(store, name, manifests)
-        ends |= {_label(name, manifest, len(chosen)): manifest for manifest in chosen}
+        shown = pairs if pairs or measured else judged
+        is_one = "." in name or len(shown) == 1
+        ends |= {name if is_one else manifest.name: manifest for manifest in shown}
         metrics |= {manifest.ref: manifest for manifest in measured}
         costs |= {manifest.ref: manifest for manifest in manifests}
     flows = tuple(_flow(store, label, end) for label, end in ends.items())
@@ -102,24 +83,20 @@ def subject_of(store: Store, names: Sequence[str]) -> Subject:
     return Subject(tuple(names), flows, tuple(metrics.values()), tuple(costs.values()), models)
 
 
-def _label(name: str, end: Manifest, ends: int) -> str:
-    return end.name if ends > 1 and "." not in name else name
-
-
 def _flow(store: Store, label: str, end: Manifest) -> Flow:
-    pairs = end if end.type == PAIRS.name else None
+    pairs = end if end.type == schema.PAIRS.name else None
     graph = Graph(store)
-    scored = graph.nearest(end, JUDGMENTS, SCORES) if pairs else end
-    candidates = graph.nearest(end, CANDIDATES)
+    scored = graph.nearest(end, schema.JUDGMENTS, schema.SCORES) if pairs else end
+    candidates = graph.nearest(end, schema.CANDIDATES)
     if scored is None or candidates is None:
         raise StoreError(
             f"{end.ref}: its judgments and answers are not in the store. "
             "Build its recipe again, or leave it out."
         )
-    scores = scored if scored.type == SCORES.name else None
-    judgments = graph.first_parent(scores, JUDGMENTS) if scores else scored
+    scores = scored if scored.type == schema.SCORES.name else None
+    judgments = graph.first_parent(scores, schema.JUDGMENTS) if scores else scored
     chain = [
-        *_back(graph, graph.first_parent(_back(graph, candidates)[0], PROMPTS)),
+        *_back(graph, graph.first_parent(_back(graph, candidates)[0], schema.PROMPTS)),
         *_back(graph, candidates),
         *_back(graph, judgments),
         *_back(graph, scores),
@@ -135,14 +112,16 @@ def _back(graph: Graph, last: Manifest | None) -> list[Manifest]:
         manifests.insert(0, last)
         if last.identity.get("step") == "combine_judges":  # it filters none of its judges
             break
-        last = graph.first_parent(last, DATASET_TYPES[last.type])
+        last = graph.first_parent(last, schema.DATASET_TYPES[last.type])
     return manifests
 
 
 def _models(store: Store, ends: Sequence[Manifest]) -> dict[str, str]:
     """The models that the versions hang on; one comes after those that it was trained from."""
     ordered = [
-        manifest for manifest in Graph(store).parents_first(ends) if manifest.type == MODELS.name
+        manifest
+        for manifest in Graph(store).parents_first(ends)
+        if manifest.type == schema.MODELS.name
     ]
     short = [manifest.name.partition(".")[2].upper() for manifest in ordered]
     names: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from srlm_data.analysis import figures, health_checks
@@ -14,40 +14,17 @@ from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 
 Row = Mapping[str, Any]
+Shares = dict[str, tuple[float | None, int]]
+"""Figure -> the share, and of how many it is."""
 
-_HEADLINES: Final[tuple[tuple[str, str, Callable[[float], bool], str], ...]] = (
-    (
-        "paired",
-        "prompts that gave a pair",
-        lambda share: share >= health_checks.PAIRED,
-        f"{100 * health_checks.PAIRED:.0f} % or more",
-    ),
-    (
-        "parse_rate",
-        "judgments that have a score",
-        lambda share: 1 - share <= health_checks.UNREAD,
-        f"{100 - 100 * health_checks.UNREAD:.0f} % or more",
-    ),
-    (
-        "modal_share",
-        "scores that are the most common one",
-        lambda share: share <= health_checks.COLLAPSED,
-        f"{100 * health_checks.COLLAPSED:.0f} % or less",
-    ),
-    (
-        "longer_chosen",
-        "pairs whose chosen answer is longer",
-        lambda share: share <= health_checks.LONGER,
-        f"{100 * health_checks.LONGER:.0f} % or less",
-    ),
-    (
-        "agreement",
-        "answers whose scores are all equal",
-        lambda share: 1 - share >= health_checks.DIFFER,
-        f"less than {100 - 100 * health_checks.DIFFER:.0f} %",
-    ),
+_HEADLINES: Final = (
+    ("paired", "prompts that gave a pair", "more", health_checks.PAIRED),
+    ("parse_rate", "judgments that have a score", "more", 1 - health_checks.UNREAD),
+    ("modal_share", "scores that are the most common one", "less", health_checks.COLLAPSED),
+    ("longer_chosen", "pairs whose chosen answer is longer", "less", health_checks.LONGER),
+    ("agreement", "answers whose scores are all equal", "less", 1 - health_checks.DIFFER),
 )
-"""Figure, what it is a share of, whether it is as it should be, and how that is said."""
+"""Figure, what it is a share of, and whether it should be this bound or more, or less."""
 
 
 def headlines_of(
@@ -55,24 +32,21 @@ def headlines_of(
 ) -> list[dict[str, Any]]:
     """Return the first four shares that a flow has, held against those of the iteration before.
 
-    Args:
-        store: where the iteration before lies.
-        flow: one of those that the page shows.
-        flows: all of them, which are counted already.
-        overview: their figures.
+    That one is counted here, unless it is one of ``flows``, whose figures are the ``overview``.
     """
-    own = next((row for row in overview if row["dataset"] == flow.label), None)
-    if own is None:
+    rows = {row["dataset"]: row for row in overview}
+    if flow.label not in rows:
         return []
-    shares = _shares(flow.pairs, own)
-    name, before = _before(store, flow, flows, overview)
+    shares = _shares(flow.pairs, rows[flow.label])
+    name, before = _before(store, flow, flows, rows)
     headlines: list[dict[str, Any]] = []
-    for figure, title, is_fine, wanted in _HEADLINES:
+    for figure, title, side, bound in _HEADLINES:
         share, n = shares.get(figure, (None, 0))
         if share is None or len(headlines) == 4:
             continue
         low, high = wilson(share, n)
-        enough = n >= health_checks.FEWEST
+        is_fine = share >= bound if side == "more" else share <= bound
+        verdict = "fine" if is_fine else "look"
         was, was_n = before.get(figure, (None, 0))
         headlines.append(
             {
@@ -82,17 +56,17 @@ def headlines_of(
                 "low": low,
                 "high": high,
                 "n": n,
-                "verdict": ("fine" if is_fine(share) else "look") if enough else "few",
-                "wanted": wanted,
+                "verdict": verdict if n >= health_checks.FEWEST else "few",
+                "wanted": f"{100 * bound:.0f} % or {side}",
                 "before": None if was is None else {"name": name, "share": was, "n": was_n},
-                "select": _select_headline(flow, figure, own),
+                "select": _select_headline(flow, figure, rows[flow.label]),
             }
         )
     return headlines
 
 
-def _shares(pairs: Manifest | None, row: Row) -> dict[str, tuple[float | None, int]]:
-    """Return each share of a flow and of how many it is; repeats of an answer count once."""
+def _shares(pairs: Manifest | None, row: Row) -> Shares:
+    """Return the shares of a flow; repeats of an answer count once."""
     prompts = pairs.rows + sum(pairs.drops.values()) if pairs else 0
     answers = row["answers"]
     return {
@@ -121,8 +95,8 @@ def _select_headline(flow: Flow, figure: str, row: Row) -> dict[str, Any]:
 
 
 def _before(
-    store: Store, flow: Flow, flows: Sequence[Flow], overview: Figures
-) -> tuple[str, dict[str, tuple[float | None, int]]]:
+    store: Store, flow: Flow, flows: Sequence[Flow], rows: Mapping[str, Row]
+) -> tuple[str, Shares]:
     """Return the name of the pairs of the iteration before, and their shares."""
     graph = Graph(store)
     pairs = graph.pairs_before(flow.candidates)
@@ -131,8 +105,7 @@ def _before(
     name = pairs.name.partition(".")[0]
     for other in flows:
         if other.pairs and other.pairs.ref == pairs.ref:
-            counted = [row for row in overview if row["dataset"] == other.label]
-            return name, _shares(pairs, counted[0]) if counted else {}
+            return name, _shares(pairs, rows[other.label]) if other.label in rows else {}
     judgments, candidates = graph.nearest(pairs, JUDGMENTS), graph.nearest(pairs, CANDIDATES)
     if judgments is None or candidates is None:
         return "", {}

@@ -73,11 +73,7 @@ _NAME: Final[TypeAdapter[str]] = TypeAdapter(Name)
 
 
 def check_name(by: str) -> str:
-    """Return a reviewer's name.
-
-    Raises:
-        ArgumentError: nobody can be called so.
-    """
+    """Return a reviewer's name."""
     try:
         return _NAME.validate_python(by)
     except ValidationError:
@@ -89,13 +85,8 @@ def check_name(by: str) -> str:
 def read_labels(file: Path, by: str | None) -> list[Label]:
     """Read a file's labels: JSON lines, or an array of Argilla's records or Label Studio's tasks.
 
-    Args:
-        file: as the page, Argilla's ``records.to_json`` or Label Studio's export wrote it.
-        by: who labelled. It must be who the page's labels name; it names the one person of another
-            tool's, who may have an id there.
-
-    Raises:
-        DataError: the file cannot be read, or holds something else.
+    ``by`` must be who the page's labels name; it names the one person of another tool's, who may
+    have an id there.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -171,7 +162,7 @@ def _parsed(where: str, text: str) -> Any:
 def _argilla(reviewed: str, item: Item) -> dict[str, Any]:
     """Return a record as ``rg.Record.to_dict`` has it, so that ``records.from_json`` reads it."""
     return {
-        "id": _item_id(item),
+        "id": item.pair_id or row_id(sorted(item.answers)),
         "fields": _shown(item),
         "metadata": _identity(reviewed, item),
         "suggestions": {},
@@ -238,10 +229,6 @@ def _form(where: str, tool: str) -> Iterator[None]:
             f"{where}: {tool} writes labels in another form, found {type(error).__name__} {error}. "
             "Export as JSON there."
         ) from None
-
-
-def _item_id(item: Item) -> str:
-    return item.pair_id or row_id(sorted(item.answers))
 
 
 def _shown(item: Item) -> dict[str, str]:

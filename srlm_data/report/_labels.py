@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import LABELS, PAIRS, schema_text
 from srlm_data.pipeline.provenance import circumstances
-from srlm_data.report._blind import Item, draw_items
+from srlm_data.report._blind import Answers
 from srlm_data.report._label_files import Label
 from srlm_data.store import Manifest, Store
 from srlm_data.store.access import DRAFTS
@@ -46,34 +46,17 @@ def _read(store: Store, name: str) -> list[_Row]:
     return list(store.version(labels_of(name)).dicts())
 
 
-def draw_unlabelled(store: Store, reviewed: Manifest, by: str, n: int, seed: int) -> list[Item]:
-    """Return the items of a review that its person has not labelled yet.
-
-    Raises:
-        DataError: all are labelled.
-    """
+def labelled_by(person: str, store: Store, reviewed: Manifest) -> set[Answers]:
+    """Return what a person has labelled so far of a dataset."""
     take_in_drafts(store, reviewed)  # of a review whose server was killed
-    labelled = {
-        frozenset((row["first_id"], row["second_id"]))
-        for row in _read(store, reviewed.name)
-        if row["person"] == by
-    }
-    items = draw_items(store, reviewed, n, seed=seed, by=by, labelled=labelled)
-    if not items:
-        raise DataError(
-            f"{reviewed.name}: '{by}' has labelled all that --n {n} and --seed {seed} draw. "
-            "Give a larger --n."
-        )
-    return items
+    rows = [row for row in _read(store, reviewed.name) if row["person"] == person]
+    return {frozenset((row["first_id"], row["second_id"])) for row in rows}
 
 
 def store_labels(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> Manifest:
-    """Take labels in and return the version with all that there are.
+    """Take labels of any number of people in and return the version with all that there are.
 
-    Args:
-        store: where it is published.
-        reviewed: the version that was opened, where a label does not say so.
-        labels: of any number of people.
+    A label that names no version is of the ``reviewed`` one.
 
     Raises:
         DataError: a label is of answers that the version does not hold.
@@ -131,19 +114,15 @@ def _store(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> Manifes
     if rows == before:
         return store.resolve(name)
     refs = sorted({row["reviewed"] for row in rows.values()})
+    labelled = Rows.of(LABELS, rows.values())
+    labelled.notes["people"] = dict(sorted(Counter(row["person"] for row in rows.values()).items()))
     return store.commit(
         name,
-        _labels(rows.values()),
+        labelled,
         identity=_IDENTITY,
         inputs=[(f"reviewed[{place}]", _opened(store, ref)) for place, ref in enumerate(refs)],
         complete=_complete,
     )
-
-
-def _labels(rows: Collection[_Row]) -> Rows:
-    labels = Rows.of(LABELS, rows)
-    labels.notes["people"] = dict(sorted(Counter(row["person"] for row in rows).items()))
-    return labels
 
 
 _IDENTITY: Final = {
@@ -179,9 +158,9 @@ def _opened(store: Store, ref: str) -> Manifest:
 
 def _rows(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> list[_Row]:
     """Return labels as rows; each is looked up in the version that was opened."""
-    by_version: dict[str, list[Label]] = {}
+    by_version: defaultdict[str, list[Label]] = defaultdict(list)
     for label in labels:
-        by_version.setdefault(label.reviewed or reviewed.ref, []).append(label)
+        by_version[label.reviewed or reviewed.ref].append(label)
     rows = []
     for ref, part in by_version.items():
         if ref.partition("@")[0] != reviewed.name:
@@ -199,38 +178,29 @@ def _rows(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> list[_Ro
                     f"{opened.ref}: it does not hold the answers {answers:.80} that "
                     f"'{label.person}' labelled. Import labels of this dataset."
                 )
-            rows.append(_row(label, opened, *prompt))
+            at = label.labelled_at.astimezone(UTC).isoformat(timespec="milliseconds")
+            own = {"label_id": label.label_id, "labelled_at": at, "note": label.note or None}
+            rows.append({**label.model_dump(), **own, **prompt, "reviewed": opened.ref})
     return rows
 
 
-def _row(label: Label, opened: Manifest, prompt_id: str, pair_id: str | None) -> _Row:
-    return {
-        **label.model_dump(),
-        "label_id": label.label_id,
-        "prompt_id": prompt_id,
-        "pair_id": pair_id,
-        "labelled_at": label.labelled_at.astimezone(UTC).isoformat(timespec="milliseconds"),
-        "note": label.note or None,
-        "reviewed": opened.ref,
-    }
-
-
-def _prompts(
-    store: Store, opened: Manifest, labels: Sequence[Label]
-) -> dict[str, tuple[str, str | None]]:
+def _prompts(store: Store, opened: Manifest, labels: Sequence[Label]) -> dict[str, _Row]:
     """Return label -> the prompt, and the pair, of its answers, for answers that are there."""
-    wanted = pa.table(
-        {
-            "label_id": [label.label_id for label in labels],
-            "low": [min(label.first_id, label.second_id) for label in labels],
-            "high": [max(label.first_id, label.second_id) for label in labels],
-        }
+    wanted = pa.Table.from_pylist(
+        [
+            {
+                "label_id": label.label_id,
+                "low": min(label.first_id, label.second_id),
+                "high": max(label.first_id, label.second_id),
+            }
+            for label in labels
+        ]
     )
     with database.connect(memory=database.LOOKING) as connection:
         store.rows(opened).view(connection, "opened")
         connection.register("wanted", wanted)
-        matches = connection.sql(_OF_PAIRS if opened.type == PAIRS.name else _OF_CANDIDATES)
-        return {label: (prompt, pair) for label, prompt, pair in matches.fetchall()}
+        query = _OF_PAIRS if opened.type == PAIRS.name else _OF_CANDIDATES
+        return {row.pop("label_id"): row for row in database.dicts(connection, query)}
 
 
 _OF_PAIRS: Final = """
@@ -238,7 +208,7 @@ _OF_PAIRS: Final = """
       ON low = least(chosen_id, rejected_id) AND high = greatest(chosen_id, rejected_id)
 """
 _OF_CANDIDATES: Final = """
-    SELECT label_id, one.prompt_id, NULL FROM wanted
+    SELECT label_id, one.prompt_id, NULL AS pair_id FROM wanted
       JOIN opened AS one ON one.candidate_id = low AND low <> high
       JOIN opened AS other ON other.candidate_id = high AND other.prompt_id = one.prompt_id
 """

@@ -112,17 +112,15 @@ class Live:
         return self._session(names).map()
 
     def rows(self, names: Sequence[str], asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the rows of a selection, and how many there are.
-
-        Raises:
-            ArgumentError: it is no selection.
-        """
+        """Return the rows of a selection, and how many there are."""
         asked = dict(asked)
         longest = _WHOLE if asked.pop("whole", False) is True else LONGEST
         try:
-            selection = Selection(**asked)
-        except (ValidationError, TypeError) as error:
-            raise ArgumentError(f"rows: {_first_line(error)}. Reload the page.") from None
+            selection = Selection.model_validate(asked)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "selection"
+            raise ArgumentError(f"rows: {place}: {first['msg']}. Reload the page.") from None
         if selection.table == "version":
             manifest = self._store.resolve(selection.dataset)
             rows, total = version_rows(self._store, manifest, selection, longest=longest)
@@ -211,10 +209,8 @@ def routes_of(live: Live) -> list[BaseRoute]:
         async def answer(request: Request) -> Response:
             body = None
             if request.method == "POST":
-                try:
-                    body = json.loads(await request.body())
-                except ValueError:
-                    body = None
+                with contextlib.suppress(ValueError):
+                    body = await request.json()
                 if not isinstance(body, dict):
                     raise ArgumentError("view: the request is no JSON object. Reload the page.")
             names = request.query_params.getlist("name")
@@ -249,10 +245,3 @@ def _cell(value: Any) -> Any:
         return value if math.isfinite(value) else str(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _CELL_OF_SQL else f"{text[:_CELL_OF_SQL]}…"
-
-
-def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'selection'}: {first['msg']}"
-    return str(error).splitlines()[0]

@@ -27,9 +27,8 @@ _MEASURES: Final = ("loss", "rewards/accuracies", "rewards/margins")
 def metrics_of(rows: Sequence[Row], names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return a chart a metric of several models, in the models' order; known metrics first."""
     single = [row for row in rows if row["metric"] not in DUEL and _is_number(row["value"])]
-    known = dict.fromkeys(row["metric"] for row in single)
     charts = []
-    for metric in [*(name for name in ROWS if name in known), *(known.keys() - ROWS.keys())]:
+    for metric in dict.fromkeys([*ROWS, *(row["metric"] for row in single)]):
         label, factor, digits = ROWS.get(metric, (metric, 1, 3))
         points = [
             {

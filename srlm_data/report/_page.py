@@ -1,28 +1,29 @@
 """One HTML file that loads nothing and obeys nobody but itself.
 
-What a model wrote is data in it, and its script shows data as text alone.
+Its own policy forbids it every request, and every script and style but its own, which it names by
+their hashes. What a model wrote is data in it, and its script shows data as text alone.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 from typing import Any, Final
 
 from srlm_data.core.errors import DataError
-from srlm_data.report._inert import inert_json, policy
 
-_HERE: Final = Path(__file__).parent / "page"
+_HERE: Final = Path(__file__).parent
 _SCRIPTS: Final = ("text.js", "source.js", "charts.js", "rows.js", "page.js")
 """The modules of the page, in the order of their needs; the file holds them as one."""
 
 
 def write_page(file: Path, text: str) -> None:
-    """Write a file that a user named; it is replaced if it is there.
-
-    Raises:
-        DataError: it cannot be written.
-    """
+    """Write a file that a user named; it is replaced if it is there."""
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -32,24 +33,44 @@ def write_page(file: Path, text: str) -> None:
 
 
 def page_of(title: str, data: dict[str, Any], *, connect: bool = False) -> str:
-    """Return the page as HTML.
+    """Return the page of a report as HTML."""
+    scripts = [f"page/{name}" for name in _SCRIPTS]
+    return fill_page("page/page.html", "page/style.css", scripts, title, data, connect=connect)
 
-    Args:
-        title: of the page.
-        data: what the script shows.
-        connect: let the page ask the server that it came from.
+
+def fill_page(
+    skeleton: str, style: str, scripts: Sequence[str], title: str, data: object, *, connect: bool
+) -> str:
+    """Return a page as HTML: a skeleton, with a style and scripts from files beside this one.
+
+    It may ``connect`` to the server that it came from, and to no other.
     """
-    style = (_HERE / "style.css").read_text(encoding="utf-8")
-    script = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    template = (_HERE / "page.html").read_text(encoding="utf-8")
-    parts = {
-        "policy": policy(style, script) + ("; connect-src 'self'" if connect else ""),
-        "title": html.escape(title),
-        "style": style,
-        "data": inert_json(data),
-        "script": script,
-    }
-    before, *rest = template.split("{{")
-    return before + "".join(
-        parts[name] + after for name, after in (part.split("}}", 1) for part in rest)
+    css, script = _text(style), "\n".join(map(_text, scripts))
+    policy = (
+        f"default-src 'none'; script-src {_source(script)}; style-src {_source(css)}; "
+        "base-uri 'none'; form-action 'none'"
     )
+    return Template(_text(skeleton)).substitute(
+        policy=policy + ("; connect-src 'self'" if connect else ""),
+        title=html.escape(title),
+        style=css,
+        data=_inert_json(data),
+        script=script,
+    )
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _source(text: str) -> str:
+    """Return the source of a policy that is this very text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _inert_json(value: object) -> str:
+    """Return JSON that is safe inside of a script element: no text in it can close the element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from srlm_data.analysis.figures import Figures, agreement_of_judges
+from srlm_data.analysis.figures import Figures, agreement_of_judges, spending
 from srlm_data.core.schema import JUDGMENTS, MODELS, PAIRS
 from srlm_data.report._flows import Flow
 from srlm_data.report._rows import REASONS, select
@@ -21,11 +21,9 @@ def nodes_of(store: Store, flow: Flow, states: Figures) -> list[dict[str, Any]]:
         _node(flow, manifest, step, graph)
         for manifest, step in zip(flow.chain, funnel(flow, counted), strict=True)
     ]
-    trained = flow.pairs and [
-        child for _, child in graph.children(flow.pairs) if child.type == MODELS.name
-    ]
-    for manifest in trained or ():
-        nodes.append(_node(flow, manifest, Step(manifest.ref, "model", 1, 1, {}, None), graph))
+    for _, child in graph.children(flow.pairs) if flow.pairs else ():
+        if child.type == MODELS.name:
+            nodes.append(_node(flow, child, Step(child.ref, "model", 1, 1, {}, None), graph))
     return nodes
 
 
@@ -46,7 +44,7 @@ def _node(flow: Flow, manifest: Manifest, step: Step, graph: Graph) -> dict[str,
         ],
         "model": model.name if model else "",
         "alpha": agreement_of_judges(manifest),
-        **spent_of(manifest),
+        **spending(manifest),
         "select": _select_version(flow, manifest),
     }
 
@@ -72,17 +70,3 @@ def _select_drop(flow: Flow, manifest: Manifest, reason: str) -> dict[str, Any]:
     if manifest.type == JUDGMENTS.name:
         return select(**chosen, table="judgments", word="state", value=reason)
     return {"table": "left_out", "dataset": manifest.ref, "word": "reason", "value": reason}
-
-
-def spent_of(manifest: Manifest) -> dict[str, Any]:
-    """Return what a version took: seconds, requests, tokens, money."""
-    cost = manifest.cost
-    return {
-        "seconds": manifest.provenance.get("seconds"),
-        **{
-            name: int(cost[name])
-            for name in ("calls", "reused", "failed", "prompt_tokens", "completion_tokens")
-            if name in cost
-        },
-        **({"money": cost["money"]} if "money" in cost else {}),
-    }

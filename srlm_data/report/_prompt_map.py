@@ -15,7 +15,7 @@ import duckdb
 from srlm_data.analysis.figures import Figures, fetch
 from srlm_data.core.schema import EXAMPLES
 from srlm_data.report._flows import Flow
-from srlm_data.store import Manifest, Store
+from srlm_data.store import Store
 from srlm_data.store.graph import Graph
 
 FEWEST: Final = 100
@@ -24,13 +24,6 @@ FEWEST: Final = 100
 _PROMPTS_A_CLUSTER: Final = 40
 _MOST_CLUSTERS: Final = 12
 _NAMED_BY: Final = 3
-
-
-def prompt_map(
-    connection: duckdb.DuckDBPyConnection, store: Store, flows: Sequence[Flow], points: int
-) -> dict[str, Any] | None:
-    """Return the map of the prompts of some flows; None where there are too few of them."""
-    return draw_map(sample_prompts(connection, store, flows, points))
 
 
 def sample_prompts(
@@ -80,16 +73,13 @@ def draw_map(rows: Figures) -> dict[str, Any] | None:
 def _examples(
     connection: duckdb.DuckDBPyConnection, store: Store, flows: Sequence[Flow]
 ) -> str | None:
-    """A query for the examples that the flows' models were trained on."""
-    found: dict[str, Manifest] = {
-        one.ref: one
-        for flow in flows
-        for parent in Graph(store).ancestors(flow.judgments or flow.candidates)
-        if (one := parent.manifest) and one.type == EXAMPLES.name
-    }
-    for number, manifest in enumerate(found.values()):
-        store.rows(manifest).view(connection, f"examples_{number}")
-    parts = [f"SELECT upper(kind) AS kind, prompt FROM examples_{n}" for n in range(len(found))]
+    """Return a query for the examples that the flows' models were trained on."""
+    ends = [flow.judgments or flow.candidates for flow in flows]
+    parts = []
+    for number, parent in enumerate(Graph(store).ancestors(*ends)):
+        if parent.manifest and parent.manifest.type == EXAMPLES.name:
+            store.rows(parent.manifest).view(connection, f"examples_{number}")
+            parts.append(f"SELECT upper(kind) AS kind, prompt FROM examples_{number}")
     return " UNION ALL ".join(parts) or None
 
 
@@ -105,14 +95,9 @@ def _places(texts: Sequence[str]) -> tuple[list[tuple[float, float]], list[dict[
         token_pattern=r"(?u)\S+", ngram_range=(1, 2), max_features=20_000, sublinear_tf=True
     )
     words: Any = vectorizer.fit_transform(texts)
-    dimensions = min(50, words.shape[0] - 1, words.shape[1] - 1)
-    if dimensions > 1:
-        dense = TruncatedSVD(dimensions, random_state=0).fit_transform(words)
-    else:
-        dense = words.toarray()
-    places = TSNE(
-        perplexity=min(30.0, (len(texts) - 1) / 3), max_iter=500, random_state=0
-    ).fit_transform(dense)
+    dimensions = max(1, min(50, words.shape[0] - 1, words.shape[1] - 1))
+    dense = TruncatedSVD(dimensions, random_state=0).fit_transform(words)
+    places = TSNE(perplexity=30, max_iter=500, random_state=0).fit_transform(dense)
     wanted = min(
         _MOST_CLUSTERS, len(texts) // _PROMPTS_A_CLUSTER + 1, len(numpy.unique(dense, axis=0))
     )

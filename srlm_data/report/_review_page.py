@@ -3,59 +3,69 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from shlex import quote
-from string import Template
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
+from srlm_data.core.controls import visible
+from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
-from srlm_data.report._blind import Item
-from srlm_data.report._inert import inert_json, policy, visible
-from srlm_data.store import Manifest
+from srlm_data.report._blind import Item, draw_items
+from srlm_data.report._label_files import check_name
+from srlm_data.report._labels import labelled_by
+from srlm_data.report._page import fill_page
+from srlm_data.store import Manifest, Store
 
-_HERE: Final = Path(__file__).parent
 
+@dataclass(frozen=True)
+class Review:
+    """What one person is to label: the items of a version that a seed draws."""
 
-def page_of(
-    reviewed: Manifest,
-    items: Sequence[Item],
-    by: str,
-    seed: int,
-    *,
-    live: str | None = None,
-    labels: Mapping[str, Any] = MappingProxyType({}),
-) -> str:
-    """Return the page of a review as HTML.
+    reviewed: Manifest
+    items: list[Item]
+    by: str
+    seed: int
 
-    Args:
-        reviewed: the version that is opened.
-        items: what is shown.
-        by: who reviews.
-        seed: of the draw.
-        live: where labels are sent to as they come; None where they are downloaded.
-        labels: those that the server has, by the ids of their answers in the order shown.
-    """
-    style, script, skeleton = (
-        (_HERE / f"review.{ending}").read_text(encoding="utf-8") for ending in ("css", "js", "html")
-    )
-    file = f"{reviewed.name}-{re.sub(r'[^A-Za-z0-9]+', '-', by).strip('-') or 'labels'}.jsonl"
-    data = {
-        "id": row_id(reviewed.ref, by, seed),
-        "dataset": reviewed.name,
-        "reviewed": reviewed.ref,
-        "by": by,
-        "items": [_shown(item) for item in items],
-        "live": live,
-        "labels": dict(labels),
-        "file": file,
-        "command": f"srlm-data review {reviewed.name} --import {file} --by {quote(by)}",
-    }
-    permitted = policy(style, script) + ("; connect-src 'self'" if live else "")
-    return Template(skeleton).substitute(
-        policy=permitted, style=style, script=script, data=inert_json(data)
-    )
+    @classmethod
+    def draw(cls, store: Store, ref: str, by: str, n: int, seed: int) -> Review:
+        """Draw ``n`` items, less those that the person has labelled already.
+
+        Raises:
+            ArgumentError: nobody can be called ``by``.
+            DataError: there is nothing to review.
+            StoreError: the store does not have the version.
+        """
+        reviewed = store.resolve(ref)
+        labelled = labelled_by(check_name(by), store, reviewed)
+        items = draw_items(store, reviewed, n, seed=seed, by=by, labelled=labelled)
+        if not items:
+            raise DataError(
+                f"{reviewed.name}: '{by}' has labelled all that --n {n} and --seed {seed} draw. "
+                "Give a larger --n."
+            )
+        return cls(reviewed, items, by, seed)
+
+    def page(self, live: str | None = None, labels: Mapping[str, Any] | None = None) -> str:
+        """Return the page as HTML, which sends labels to the address ``live``, or downloads them.
+
+        The server has these ``labels`` already, by the ids of their answers in the order shown.
+        """
+        name = self.reviewed.name
+        file = f"{name}-{re.sub(r'[^A-Za-z0-9]+', '-', self.by).strip('-') or 'labels'}.jsonl"
+        data = {
+            "id": row_id(self.reviewed.ref, self.by, self.seed),
+            "dataset": name,
+            "reviewed": self.reviewed.ref,
+            "by": self.by,
+            "items": [_shown(item) for item in self.items],
+            "live": live,
+            "labels": labels or {},
+            "file": file,
+            "command": f"srlm-data review {name} --import {file} --by {quote(self.by)}",
+        }
+        files = "review.html", "review.css", ["review.js"]
+        return fill_page(*files, "Review", data, connect=live is not None)
 
 
 def _shown(item: Item) -> dict[str, Any]:

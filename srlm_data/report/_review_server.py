@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,30 +11,23 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from srlm_data.core.errors import ArgumentError
-from srlm_data.report._blind import Item
-from srlm_data.report._label_files import Label, check_name
-from srlm_data.report._labels import draw_unlabelled, keep_draft, take_in_drafts
-from srlm_data.report._review_page import page_of
-from srlm_data.store import Manifest, Store
+from srlm_data.report._label_files import Label
+from srlm_data.report._labels import keep_draft, take_in_drafts
+from srlm_data.report._review_page import Review
+from srlm_data.store import Store
 
 
 class Session:
     """One person's review; a label is on the disk when it is answered."""
 
-    def __init__(
-        self, store: Store, reviewed: Manifest, items: Sequence[Item], by: str, seed: int
-    ) -> None:
-        self._store, self._reviewed, self._items = store, reviewed, items
-        self._by, self._seed = by, seed
-        self._shown = {(item.first_id, item.second_id) for item in items}
+    def __init__(self, store: Store, review: Review) -> None:
+        self._store, self._review = store, review
+        self._shown = {(item.first_id, item.second_id) for item in review.items}
         self._labels: dict[str, Any] = {}
 
     def page(self, live: str) -> Response:
         """Return the page; labels are sent to the address ``live``."""
-        html = page_of(
-            self._reviewed, self._items, self._by, self._seed, live=live, labels=self._labels
-        )
-        return HTMLResponse(html)
+        return HTMLResponse(self._review.page(live, self._labels))
 
     async def take(self, request: Request) -> Response:
         """Keep the label that a request holds."""
@@ -47,16 +39,17 @@ class Session:
             return PlainTextResponse("review: this is not a label.\n", status_code=400)
         if (label.first_id, label.second_id) not in self._shown:
             return PlainTextResponse("review: these answers were not shown.\n", status_code=400)
-        label = label.model_copy(update={"person": self._by, "reviewed": self._reviewed.ref})
-        await run_in_threadpool(keep_draft, self._store, self._reviewed, label)
+        reviewed = self._review.reviewed
+        label = label.model_copy(update={"person": self._review.by, "reviewed": reviewed.ref})
+        await run_in_threadpool(keep_draft, self._store, reviewed, label)
         self._labels[f"{label.first_id} {label.second_id}"] = label.model_dump(mode="json")
-        if len(self._labels) == len(self._items):
+        if len(self._labels) == len(self._review.items):
             await run_in_threadpool(self.close)
         return PlainTextResponse("kept\n")
 
     def close(self) -> None:
         """Make a version of the labels."""
-        take_in_drafts(self._store, self._reviewed)
+        take_in_drafts(self._store, self._review.reviewed)
 
 
 def routes_of(session: Session) -> list[BaseRoute]:
@@ -78,17 +71,13 @@ class Reviews:
     @property
     def routes(self) -> list[BaseRoute]:
         """Where reviews are opened, and where their labels come in."""
-        return [
-            Route("/review/{ref}", self._page),
-            Route("/review/{ref}", self._take, methods=["POST"]),
-        ]
+        return [Route("/review/{ref}", self._answer, methods=["GET", "POST"])]
 
-    async def _page(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response:
         session = await run_in_threadpool(self._session, request)
+        if request.method == "POST":
+            return await session.take(request)
         return session.page(f"{request.url.path}?{request.url.query}")
-
-    async def _take(self, request: Request) -> Response:
-        return await (await run_in_threadpool(self._session, request)).take(request)
 
     def _session(self, request: Request) -> Session:
         asked = request.query_params
@@ -100,12 +89,9 @@ class Reviews:
             raise ArgumentError("review: 'n' and 'seed' are numbers. Correct the address.")
         if "by" not in asked:
             raise ArgumentError("review: nobody is named. Add ?by=NAME to the address.")
-        ref, by = request.path_params["ref"], check_name(asked["by"])
-        key = ref, by, n, seed
+        key = request.path_params["ref"], asked["by"], n, seed
         if key not in self._sessions:
-            reviewed = self._store.resolve(ref)
-            items = draw_unlabelled(self._store, reviewed, by, n, seed)
-            self._sessions[key] = Session(self._store, reviewed, items, by, seed)
+            self._sessions[key] = Session(self._store, Review.draw(self._store, *key))
         return self._sessions[key]
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -41,38 +41,25 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Table -> the columns of which its rows can have a certain value."""
 
-MOST: Final = 200
-"""Rows of one answer of the server."""
-
 
 class Selection(BaseModel):
-    """Which rows are wanted.
-
-    Attributes:
-        table: the kind of rows.
-        dataset: the flow's label; of the table ``version``, the version. All flows if empty.
-        field: a column that lies from ``low`` on and below ``high``, each where given.
-        word: a column that is ``value``.
-        search: a text that stands in the rows, in upper or lower case.
-        sort: a column; by the rows' ids if empty, which is an even draw.
-        id: one row.
-    """
+    """Which rows are wanted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     table: Table = "pairs"
-    dataset: str = ""
-    field: str = ""
+    dataset: str = ""  # the flow's label, all flows if empty; of the table `version`, the version
+    field: str = ""  # a column that lies from `low` on and below `high`, each where given
     low: float | None = None
     high: float | None = None
-    word: str = ""
+    word: str = ""  # a column that is `value`
     value: str = ""
-    search: str = ""
-    sort: str = ""
+    search: str = ""  # a text that stands in the rows, in upper or lower case
+    sort: str = ""  # a column; by the rows' ids if empty, which is an even draw
     descending: bool = True
     offset: int = Field(default=0, ge=0)
-    limit: int = Field(default=50, ge=0, le=MOST)
-    id: str = ""
+    limit: int = Field(default=50, ge=0, le=200)
+    id: str = ""  # one row
 
     @model_validator(mode="after")
     def _columns_are_the_tables(self) -> Self:
@@ -82,14 +69,11 @@ class Selection(BaseModel):
                 raise ValueError(f"the table '{self.table}' has no column '{column}'")
         return self
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what differs from the defaults, and the table."""
-        return {"table": self.table, **self.model_dump(exclude_defaults=True)}
-
 
 def select(**values: Any) -> dict[str, Any]:
-    """Return a selection as the page has it."""
-    return Selection(**values).as_json()
+    """Return a selection as the page has it: the table, and what differs from the defaults."""
+    selection = Selection(**values)
+    return {"table": selection.table, **selection.model_dump(exclude_defaults=True)}
 
 
 # ------------------------------------------------------------------------------------- indexes
@@ -146,18 +130,6 @@ def index_rows(connection: duckdb.DuckDBPyConnection) -> None:
 
 # ------------------------------------------------------------------------------------- finding
 
-_SOURCES: Final[Mapping[str, tuple[str, str]]] = {
-    "pairs": ("paired", "pair_id"),
-    "answers": (
-        "(SELECT *, CASE WHEN scored > 1 THEN greatest - least END AS spread, "
-        "CASE WHEN scored > 0 THEN length END AS scored_length FROM answers)",
-        "id",
-    ),
-    "judgments": ("all_judgments", "judgment_id"),
-    "prompts": ("unpaired", "prompt_id"),
-}
-"""Table -> where its rows are found, and the column that identifies one."""
-
 
 def holds(*texts: str) -> str:
     """Return the SQL condition that one of some columns of text holds ``$search``."""
@@ -169,27 +141,37 @@ def turns(conversation: str) -> str:
     return f"array_to_string(list_transform({conversation}, lambda turn: turn.content), chr(10))"
 
 
-_ANSWER: Final = (
-    f"FROM all_candidates WHERE $dataset IN ('', dataset) AND ({holds(turns('prompt'), 'response')}"
-)
-_MATCHES: Final[Mapping[str, str]] = {
-    "pairs": f"""
-        SELECT dataset, pair_id AS key FROM all_pairs
-        WHERE $dataset IN ('', dataset) AND ({holds(*map(turns, ("prompt", "chosen", "rejected")))}
-              OR starts_with(pair_id, $search))
-    """,
-    "answers": f"""
-        SELECT dataset, hash(candidate_id) AS key {_ANSWER} OR starts_with(candidate_id, $search))
-    """,
-    "judgments": f"""
-        SELECT dataset, judgment_id AS key FROM all_judgments
-        WHERE $dataset IN ('', dataset) AND ({holds("text")} OR starts_with(judgment_id, $search))
-    """,
-    "prompts": f"""
-        SELECT DISTINCT dataset, prompt_id AS key {_ANSWER} OR starts_with(prompt_id, $search))
-    """,
+class Source(NamedTuple):
+    """Where the rows of a table are found, and their texts."""
+
+    rows: str  # the narrow table that rows are found in
+    key: str  # the column there that identifies one
+    view: str  # where their texts lie
+    id: str  # the column there that a search may begin
+    texts: tuple[str, ...]
+
+
+SOURCES: Final[Mapping[str, Source]] = {
+    "pairs": Source(
+        "paired",
+        "pair_id",
+        "all_pairs",
+        "pair_id",
+        (turns("prompt"), turns("chosen"), turns("rejected")),
+    ),
+    "answers": Source(
+        "(SELECT *, CASE WHEN scored > 1 THEN greatest - least END AS spread, "
+        "CASE WHEN scored > 0 THEN length END AS scored_length FROM answers)",
+        "id",
+        "(SELECT *, hash(candidate_id) AS id FROM all_candidates)",
+        "candidate_id",
+        (turns("prompt"), "response"),
+    ),
+    "judgments": Source("all_judgments", "judgment_id", "all_judgments", "judgment_id", ("text",)),
+    "prompts": Source(
+        "unpaired", "prompt_id", "all_candidates", "prompt_id", (turns("prompt"), "response")
+    ),
 }
-"""Table -> the query of its rows whose texts hold what is searched."""
 
 
 def _search(connection: duckdb.DuckDBPyConnection, selection: Selection) -> None:
@@ -198,8 +180,11 @@ def _search(connection: duckdb.DuckDBPyConnection, selection: Selection) -> None
     if connection.execute("SELECT getvariable('searched')").fetchall() == [(searched,)]:
         return
     connection.execute("SET VARIABLE searched = NULL")  # in case that this one is stopped
+    source = SOURCES[selection.table]
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE matches AS {_MATCHES[selection.table]}",
+        f"CREATE OR REPLACE TEMP TABLE matches AS SELECT dataset, {source.key} AS key "
+        f"FROM {source.view} WHERE $dataset IN ('', dataset) "
+        f"AND ({holds(*source.texts)} OR starts_with({source.id}, $search))",
         {"dataset": selection.dataset, "search": selection.search.lower()},
     )
     connection.execute("SET VARIABLE searched = ?", [searched])
@@ -209,35 +194,27 @@ def _condition(
     connection: duckdb.DuckDBPyConnection, selection: Selection
 ) -> tuple[str, dict[str, Any]]:
     """Return what the rows of a selection fulfil, and its values."""
-    _, key = _SOURCES[selection.table]
-    parts = ["true"]
-    values: dict[str, Any] = {}
-    if selection.dataset:
-        parts.append("dataset = $dataset")
-        values["dataset"] = selection.dataset
-    if selection.field and selection.low is not None:
-        parts.append(f"{selection.field} >= $low")
-        values["low"] = selection.low
-    if selection.field and selection.high is not None:
-        parts.append(f"{selection.field} < $high")
-        values["high"] = selection.high
-    if selection.word:
-        parts.append(f"{selection.word}::VARCHAR = $value")
-        values["value"] = selection.value
-    if selection.id:
-        parts.append(f"{key}::VARCHAR = $id")
-        values["id"] = selection.id
+    key = SOURCES[selection.table].key
+    field = selection.field
+    conditions = {
+        "dataset": (selection.dataset, "dataset = $dataset"),
+        "low": (field and selection.low is not None, f"{field} >= $low"),
+        "high": (field and selection.high is not None, f"{field} < $high"),
+        "value": (selection.word, f"{selection.word}::VARCHAR = $value"),
+        "id": (selection.id, f"{key}::VARCHAR = $id"),
+    }
+    values = {name: getattr(selection, name) for name, (wanted, _) in conditions.items() if wanted}
+    parts = [conditions[name][1] for name in values]
     if selection.search:
         _search(connection, selection)
         parts.append(f"(dataset, {key}) IN (SELECT (dataset, key) FROM matches)")
-    return " AND ".join(parts), values
+    return " AND ".join(parts) or "true", values
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, selection: Selection) -> int:
     """Count the rows of a selection."""
     condition, values = _condition(connection, selection)
-    source, _ = _SOURCES[selection.table]
-    counting = f"SELECT count(*) FROM {source} WHERE {condition}"
+    counting = f"SELECT count(*) FROM {SOURCES[selection.table].rows} WHERE {condition}"
     [(count,)] = connection.execute(counting, values).fetchall()
     return int(count)
 
@@ -258,17 +235,17 @@ def count_all(
 def find_rows(connection: duckdb.DuckDBPyConnection, selection: Selection) -> Figures:
     """Return what identifies the rows of a selection, and what they can be sorted by, in order."""
     condition, values = _condition(connection, selection)
-    source, key = _SOURCES[selection.table]
+    source = SOURCES[selection.table]
     order = ""
     if selection.sort:
         direction = "DESC" if selection.descending else "ASC"
-        order = f"ORDER BY {selection.sort} {direction} NULLS LAST, {key}"
+        order = f"ORDER BY {selection.sort} {direction} NULLS LAST, {source.key}"
     elif selection.table != "judgments":
-        order = f"ORDER BY {key}"
+        order = f"ORDER BY {source.key}"
     # Of judgments the first of the files are read and no more, page after page.
     connection.execute(f"SET preserve_insertion_order = {not order}")
     wanted = (
-        f"SELECT * FROM {source} WHERE {condition} {order} "
+        f"SELECT * FROM {source.rows} WHERE {condition} {order} "
         f"LIMIT {selection.limit} OFFSET {selection.offset}"
     )
     rows: Figures = connection.sql(wanted, params=values).to_arrow_table().to_pylist()

@@ -13,7 +13,7 @@ from typing import Any, Final
 import duckdb
 
 from srlm_data.report._flows import Subject
-from srlm_data.report._rows import TABLES, Selection, count_all, find_rows
+from srlm_data.report._rows import SOURCES, TABLES, Selection, count_all, find_rows
 from srlm_data.report._texts import LONGEST, Reader, version_rows
 from srlm_data.store import Store
 
@@ -33,13 +33,9 @@ def sample_rows(
 ) -> dict[str, Any]:
     """Return table -> rows to look at, and table -> flow -> how many rows there are in all.
 
-    Args:
-        connection: to the indexed rows of the subject.
-        store: where its versions lie.
-        subject: what the page is about.
-        summary: what the page shows; everything in it that can be clicked has rows in the sample.
+    Everything in the ``summary`` that can be clicked has rows in the sample.
     """
-    share = max(len(subject.flows), 1)
+    share = max(len(subject.flows), 1)  # of a flow: the sample is as large for several
     hits: dict[str, dict[tuple[str, str], dict[str, Any]]] = {table: {} for table in TABLES}
     clickable = [
         Selection(**chosen, limit=_EACH)
@@ -49,12 +45,8 @@ def sample_rows(
     for selection in [*clickable, *_sorted_and_drawn(subject)]:
         limited = selection.model_copy(update={"limit": max(2, selection.limit // share)})
         for row in find_rows(connection, limited):
-            key = next(
-                row[name]
-                for name in ("pair_id", "judgment_id", "id", "prompt_id")
-                if row.get(name) is not None
-            )
-            hits[selection.table].setdefault((row["dataset"], str(key)), row)
+            key = row["dataset"], str(row[SOURCES[selection.table].key])
+            hits[selection.table].setdefault(key, row)
     rows: dict[str, list[dict[str, Any]]] = {}
     longest = LONGEST
     for longest in _LENGTHS:

@@ -41,16 +41,10 @@ def serve(
     port: int = 0,
     stop: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve routes on 127.0.0.1 until Ctrl-C.
+    """Serve routes on 127.0.0.1 until Ctrl-C; the port 0 takes one that is free.
 
-    Args:
-        routes: the pages.
-        announce: called with the address, token and all, once it answers.
-        port: 0 takes one that is free.
-        stop: called when it is to end, before what was asked is answered.
-
-    Raises:
-        ArgumentError: the port is taken.
+    ``announce`` is called with the address, token and all, once it answers, and ``stop`` when it is
+    to end, before what was asked is answered.
     """
     token = secrets.token_urlsafe(24)
     with socket.socket() as listener:

@@ -30,18 +30,11 @@ Check = Callable[[Store, Manifest], list[HealthWarning]]
 
 
 class Counting:
-    """What is being counted, told part by part; it ends between two of them, or within a query.
-
-    Attributes:
-        rows: how many rows the counted versions have.
-        parts: how many parts there are.
-        done: how many of them are done.
-        what: the one that is counted.
-    """
+    """What is being counted, told part by part; it ends between two of them, or within a query."""
 
     def __init__(self, subject: Subject) -> None:
-        versions = {manifest.ref: manifest for flow in subject.flows for manifest in flow.chain}
-        self.rows = sum(manifest.rows for manifest in versions.values())
+        versions = subject.counted.values()
+        self.rows = sum(manifest.rows for manifest in versions)
         self.parts = len(versions) + report.PARTS
         self.done = -1
         self.what = ""
@@ -49,11 +42,7 @@ class Counting:
         self._is_stopped = False
 
     def begin(self, what: str) -> None:
-        """Go on to a part.
-
-        Raises:
-            DataError: nobody waits for it any more.
-        """
+        """Go on to a part, unless nobody waits for it any more."""
         if self._is_stopped:
             raise DataError(_STOPPED)
         self.done += 1
@@ -81,11 +70,7 @@ class Session:
     """The figures and the indexed rows of some recipes, all counted when it is made.
 
     Its connection goes with the last who asks it: a newer session may have taken its place.
-
-    Attributes:
-        latest: dataset -> the version that was the latest when it was counted.
-        summary: what the page shows before anybody clicks.
-        connection: to the figures and the rows.
+    ``latest`` is dataset -> the version that was the latest when it was counted.
     """
 
     def __init__(
@@ -103,7 +88,7 @@ class Session:
         self._drawing = threading.Lock()
         self._searching = False
         self._wanted = object()
-        self._map: list[dict[str, Any] | None] = []
+        self._map: list[dict[str, Any] | None] = []  # once it is drawn
         with contextlib.ExitStack() as stack, _stopped(_STOPPED):
             self.connection = stack.enter_context(
                 report.connected(store, subject.flows, counting.begin)
@@ -111,7 +96,7 @@ class Session:
             counting.connection = self.connection
             warnings = report.health_of(store, subject, check)
             counting.begin("the figures")
-            self.summary = {
+            self.summary = {  # what the page shows before anybody clicks
                 **summarize(self.connection, store, subject, warnings),
                 "counts": count_all(self.connection, subject.flows),
                 "names": subject.names,
@@ -179,11 +164,7 @@ def within(connection: duckdb.DuckDBPyConnection, seconds: float, sentence: str)
 
 @contextlib.contextmanager
 def _stopped(sentence: str) -> Iterator[None]:
-    """Say a sentence where a query was interrupted.
-
-    Raises:
-        DataError: with the sentence.
-    """
+    """Say a sentence where a query was interrupted."""
     try:
         yield
     except (duckdb.InterruptException, KeyboardInterrupt):

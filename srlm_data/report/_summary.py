@@ -19,7 +19,7 @@ from srlm_data.report._charts import charts_of
 from srlm_data.report._flows import Subject
 from srlm_data.report._headlines import headlines_of
 from srlm_data.report._models import curves_of, duels_of, metrics_of
-from srlm_data.report._picture import nodes_of, spent_of
+from srlm_data.report._picture import nodes_of
 from srlm_data.store import Manifest, Store
 
 
@@ -51,9 +51,7 @@ def summarize(
         ],
         "looked_for": list(LOOKED_FOR.values()),
         "overview": _finite(overview),
-        "charts": [
-            chart for chart in charts_of(connection, labels, overview, states) if chart["series"]
-        ],
+        "charts": [chart for chart in charts_of(connection, overview, states) if chart["series"]],
         "metrics": metrics_of(metrics, subject.models),
         "duels": duels_of(metrics, subject.models),
         "curves": curves_of(store, subject),
@@ -70,7 +68,7 @@ def _cost(manifest: Manifest) -> dict[str, Any]:
         "version": manifest.version[:8],
         "rows": manifest.rows,
         "at": _time_of(manifest)[:16].replace("T", " "),
-        **spent_of(manifest),
+        **figures.spending(manifest),
     }
 
 

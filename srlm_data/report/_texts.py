@@ -6,10 +6,12 @@ They are read from the versions, which are sorted by the ids of prompts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import duckdb
+import pyarrow as pa
 
 from srlm_data.analysis.figures import Figures, fetch
 from srlm_data.core import database
@@ -22,14 +24,12 @@ LONGEST: Final = 4000
 """Characters of a text that a list of rows shows; what is beyond is counted."""
 
 
-class Reader:
-    """Reads the texts of rows that were found.
+_Row = Mapping[str, Any]
+_Judged = defaultdict[tuple[str, str], list[dict[str, Any]]]
 
-    Args:
-        connection: to the versions.
-        names: digest -> the name of a model.
-        longest: characters of a text that are shown.
-    """
+
+class Reader:
+    """Reads the texts of rows that were found, so many characters of each."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class Reader:
         longest: int = LONGEST,
     ) -> None:
         self._connection = connection
-        self._names = names
+        self._names = names  # digest -> the name of a model
         self._longest = longest
 
-    def read(self, table: Table, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def read(self, table: Table, hits: Sequence[_Row]) -> list[dict[str, Any]]:
         """Return rows as a page shows them, in the order in which they were found."""
         if not hits:
             return []
@@ -51,107 +51,83 @@ class Reader:
             "judgments": self._judgments,
             "prompts": self._prompts,
         }
-        return reading[table](hits)
+        return list(reading[table](hits))
 
-    def _pairs(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        texts = {
-            (row["dataset"], row["pair_id"]): row for row in self._of_prompts("all_pairs", hits)
-        }
+    def _pairs(self, hits: Sequence[_Row]) -> Iterator[dict[str, Any]]:
+        pairs = {(row["dataset"], row["pair_id"]): row for row in self._rows("all_pairs", hits)}
         judged = self._judged(hits)
-        records = []
         for row in hits:
-            pair = texts[row["dataset"], row["pair_id"]]
+            pair = pairs[row["dataset"], row["pair_id"]]
             sides = {
                 side: {
                     "id": pair[f"{side}_id"],
-                    "text": self._turns(pair[side]),
+                    "text": self._cut("\n\n".join(map(text_of, pair[side]))),
                     "score": row[f"{side}_score"],
                     "length": row[f"{side}_length"],
-                    "judgments": judged.get((row["dataset"], pair[f"{side}_id"]), []),
+                    "judgments": judged[row["dataset"], pair[f"{side}_id"]],
                 }
                 for side in ("chosen", "rejected")
             }
-            records.append(
-                {
-                    "id": row["pair_id"],
-                    **{name: row[name] for name in ("dataset", *COLUMNS["pairs"])},
-                    "model": self._name(pair["model"]),
-                    "prompt": self._conversation(pair["prompt"]),
-                    **sides,
-                }
-            )
-        return records
+            yield self._record(row["pair_id"], "pairs", row, pair, **sides)
 
-    def _answers(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        texts = {
-            (row["dataset"], row["key"]): row for row in self._of_prompts("all_candidates", hits)
-        }
+    def _answers(self, hits: Sequence[_Row]) -> Iterator[dict[str, Any]]:
+        answers = {(row["dataset"], row["key"]): row for row in self._rows("all_candidates", hits)}
         judged = self._judged(hits)
-        records = []
         for row in hits:
-            answer = texts[row["dataset"], row["id"]]
-            records.append(
-                {
-                    "id": answer["candidate_id"],
-                    "key": str(row["id"]),  # 64 bits are more than a number of JavaScript holds
-                    **{name: row[name] for name in ("dataset", *COLUMNS["answers"])},
-                    "cut_off": str(row["cut_off"]).lower(),
-                    "model": self._name(answer["model"]),
-                    "prompt": self._conversation(answer["prompt"]),
-                    "answer": self._side(answer, judged, row),
-                }
+            answer = answers[row["dataset"], row["id"]]
+            yield self._record(
+                answer["candidate_id"],
+                "answers",
+                row,
+                answer,
+                key=str(row["id"]),  # 64 bits are more than a number of JavaScript holds
+                cut_off=str(row["cut_off"]).lower(),
+                answer=self._side(answer, judged),
             )
-        return records
 
-    def _judgments(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def _judgments(self, hits: Sequence[_Row]) -> Iterator[dict[str, Any]]:
         answers = {
-            (row["dataset"], row["candidate_id"]): row
-            for row in self._of_prompts("all_candidates", hits)
+            (row["dataset"], row["candidate_id"]): row for row in self._rows("all_candidates", hits)
         }
-        records = []
         for row in hits:
-            answer = answers.get((row["dataset"], row["candidate_id"]))
-            records.append(
-                {
-                    "id": row["judgment_id"],
-                    "dataset": row["dataset"],
-                    "model": self._name(answer["model"] if answer else None),
-                    "prompt": self._conversation(answer["prompt"]) if answer else [],
-                    "answer": {
-                        "id": row["candidate_id"],
-                        "text": self._cut(answer["response"]) if answer else "",
-                        "length": len(answer["response"]) if answer else None,
-                        "score": row["score"],
-                        "judgments": [self._judgment(row)],
-                    },
-                    "score": row["score"],
-                    "state": row["state"],
-                }
+            answer = answers.get((row["dataset"], row["candidate_id"]), {})
+            side = {
+                "id": row["candidate_id"],
+                "text": self._cut(answer.get("response", "")),
+                "length": len(answer["response"]) if answer else None,
+                "score": row["score"],
+                "judgments": [self._judgment(row)],
+            }
+            yield self._record(
+                row["judgment_id"], "judgments", row, answer, state=row["state"], answer=side
             )
-        return records
 
-    def _prompts(self, hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for answer in self._of_prompts("all_candidates", hits):
-            answers.setdefault((answer["dataset"], answer["prompt_id"]), []).append(answer)
+    def _prompts(self, hits: Sequence[_Row]) -> Iterator[dict[str, Any]]:
+        answers: dict[tuple[str, str], list[_Row]] = {}
+        for row in self._rows("all_candidates", hits):
+            answers.setdefault((row["dataset"], row["prompt_id"]), []).append(row)
         judged = self._judged(hits)
-        records = []
         for row in hits:
             own = answers[row["dataset"], row["prompt_id"]]
-            records.append(
-                {
-                    "id": row["prompt_id"],
-                    "dataset": row["dataset"],
-                    **{name: row[name] for name in ("gap", "best", "reason")},
-                    "answers": row["answers"],
-                    "model": self._name(own[0]["model"]),
-                    "prompt": self._conversation(own[0]["prompt"]),
-                    "all": [self._side(answer, judged, row) for answer in own],
-                }
+            sides = [self._side(answer, judged) for answer in own]
+            yield self._record(
+                row["prompt_id"], "prompts", row, own[0], reason=row["reason"], all=sides
             )
-        return records
 
-    def _of_prompts(self, view: str, hits: Sequence[Mapping[str, Any]]) -> Figures:
+    def _record(
+        self, key: str, table: Table, row: _Row, source: _Row, **more: object
+    ) -> dict[str, Any]:
+        """Return what a page shows of every row, and more of this one."""
+        turns = source.get("prompt", ())
+        return {
+            "id": key,
+            **{name: row[name] for name in ("dataset", *COLUMNS[table])},
+            "model": self._name(source.get("model")),
+            "prompt": [{"role": turn["role"], "text": self._cut(text_of(turn))} for turn in turns],
+            **more,
+        }
+
+    def _rows(self, view: str, hits: Sequence[_Row]) -> Figures:
         """Return the rows of the prompts of what was found.
 
         A version is sorted by prompts, so that of its files the groups are read that hold them: the
@@ -173,23 +149,16 @@ class Reader:
             )
         ]
 
-    def _judged(
-        self, hits: Sequence[Mapping[str, Any]]
-    ) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    def _judged(self, hits: Sequence[_Row]) -> _Judged:
         """Return the judgments of the prompts of what was found, by the answer that they are of."""
-        judged: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        rows = self._of_prompts("all_judgments", hits)
+        judged: _Judged = defaultdict(list)
+        rows = self._rows("all_judgments", hits)
         for row in sorted(rows, key=lambda row: (row["candidate_id"], row["repeat"])):
-            judged.setdefault((row["dataset"], row["candidate_id"]), []).append(self._judgment(row))
+            judged[row["dataset"], row["candidate_id"]].append(self._judgment(row))
         return judged
 
-    def _side(
-        self,
-        answer: Mapping[str, Any],
-        judged: Mapping[tuple[str, str], list[dict[str, Any]]],
-        row: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        judgments = judged.get((row["dataset"], answer["candidate_id"]), [])
+    def _side(self, answer: _Row, judged: _Judged) -> dict[str, Any]:
+        judgments = judged[answer["dataset"], answer["candidate_id"]]
         scores = [judgment["score"] for judgment in judgments if judgment["score"] is not None]
         return {
             "id": answer["candidate_id"],
@@ -199,7 +168,7 @@ class Reader:
             "judgments": judgments,
         }
 
-    def _judgment(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _judgment(self, row: _Row) -> dict[str, Any]:
         return {
             "id": row["judgment_id"],
             "state": row["state"],
@@ -207,12 +176,6 @@ class Reader:
             "text": self._cut(row["text"] or row.get("error") or ""),
             "model": self._name(row["model"]),
         }
-
-    def _conversation(self, turns: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-        return [{"role": turn["role"], "text": self._cut(text_of(turn))} for turn in turns]
-
-    def _turns(self, turns: Iterable[Mapping[str, Any]]) -> str:
-        return self._cut("\n\n".join(map(text_of, turns)))
 
     def _name(self, digest: str | None) -> str:
         return self._names.get(digest, digest[:12]) if digest else ""
@@ -248,11 +211,9 @@ def version_rows(
             "id": str(row[dataset_type.id]),
             "dataset": manifest.ref,
             "columns": {
-                name: shortened(
-                    _as_text(value, is_turns=schema.field(name).type == CONVERSATION), longest
-                )
-                for name, value in row.items()
-                if value is not None and name in schema.names
+                field.name: shortened(_as_text(row[field.name], field.type), longest)
+                for field in schema
+                if row.get(field.name) is not None
             },
         }
         for row in hits
@@ -260,8 +221,8 @@ def version_rows(
     return rows, int(total)
 
 
-def _as_text(value: Any, *, is_turns: bool) -> str:
-    if is_turns:
+def _as_text(value: Any, kind: pa.DataType) -> str:
+    if kind == CONVERSATION:
         return "\n\n".join(f"{turn['role']}: {text_of(turn)}" for turn in value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 

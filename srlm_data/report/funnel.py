@@ -7,7 +7,7 @@ to what it read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from srlm_data.analysis import figures
 from srlm_data.analysis.figures import most_first
@@ -28,23 +28,15 @@ _UNITS = {
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the funnel.
+    """One step of the funnel."""
 
-    Attributes:
-        ref: the version.
-        unit: what is counted.
-        came: how many came in.
-        kept: how many went on.
-        drops: reason -> how many did not, the most frequent first.
-        fan: how many there are for each that went on from the step before, where that is another
-            unit (answers a prompt, judgments an answer).
-    """
-
-    ref: str
-    unit: str
-    came: int
-    kept: int
-    drops: dict[str, int]
+    ref: str  # the version
+    unit: str  # what is counted
+    came: int  # how many came in
+    kept: int  # how many went on
+    drops: dict[str, int]  # reason -> how many did not, the most frequent first
+    # how many there are for each that went on from the step before, where that is another unit
+    # (answers a prompt, judgments an answer)
     fan: float | None
 
     def share(self, count: int) -> float:
@@ -59,17 +51,11 @@ def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
         return steps
     judged = next(n for n, one in enumerate(flow.chain) if one.ref == flow.judgments.ref)
     unread = {state: count for state, count in states.items() if state != "parsed"}
-    first = steps[judged]
-    drops = first.drops | unread
-    came = states.get("parsed", 0) + sum(drops.values())  # rows are criteria, too
-    steps[judged] = Step(
-        flow.judgments.ref,
-        "judgments",
-        came,
-        states.get("parsed", 0),
-        most_first(drops),
-        first.fan and first.fan * came / first.came,
-    )
+    step, parsed = steps[judged], states.get("parsed", 0)
+    drops = step.drops | unread
+    came = parsed + sum(drops.values())  # rows are criteria, too
+    fan = step.fan and step.fan * came / step.came
+    steps[judged] = replace(step, came=came, kept=parsed, drops=most_first(drops), fan=fan)
     return steps
 
 

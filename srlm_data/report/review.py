@@ -13,9 +13,9 @@ from pathlib import Path
 from srlm_data.core.packages import require
 from srlm_data.report._blind import draw_items
 from srlm_data.report._label_files import Format, check_name, read_labels, records_of
-from srlm_data.report._labels import draw_unlabelled, store_labels, take_in_drafts
+from srlm_data.report._labels import store_labels, take_in_drafts
 from srlm_data.report._page import write_page
-from srlm_data.report._review_page import page_of
+from srlm_data.report._review_page import Review
 from srlm_data.store import Manifest, Place, open_store
 
 
@@ -43,11 +43,9 @@ def write_review(
         DataError: there is nothing to review, or the page cannot be written.
         StoreError: the store does not have the version.
     """
-    opened = open_store(store)
-    reviewed = opened.resolve(ref)
-    items = draw_unlabelled(opened, reviewed, check_name(by), n, seed)
-    write_page(Path(output), page_of(reviewed, items, by, seed))
-    return len(items)
+    review = Review.draw(open_store(store), ref, by, n, seed)
+    write_page(Path(output), review.page())
+    return len(review.items)
 
 
 def serve_review(
@@ -62,14 +60,8 @@ def serve_review(
 ) -> Manifest | None:
     """Serve one person's review on 127.0.0.1 until Ctrl-C; labels are kept as they come.
 
-    Args:
-        ref: a dataset, or a version, of pairs or of candidates.
-        by: who reviews.
-        n: how many are reviewed in all.
-        seed: decides which.
-        port: 0 takes one that is free.
-        announce: called with the address, which holds a token, once it answers.
-        store: where the versions lie.
+    What is shown is as of :func:`write_review`. ``announce`` is called with the address, which
+    holds a token, once it answers; the port 0 takes one that is free.
 
     Returns:
         The version with all labels; None where nobody has labelled anything.
@@ -85,12 +77,11 @@ def serve_review(
     from srlm_data.report._server import serve
 
     opened = open_store(store)
-    reviewed = opened.resolve(ref)
-    items = draw_unlabelled(opened, reviewed, check_name(by), n, seed)
+    review = Review.draw(opened, ref, by, n, seed)
     try:
-        serve(routes_of(Session(opened, reviewed, items, by, seed)), announce, port)
+        serve(routes_of(Session(opened, review)), announce, port)
     finally:
-        manifest = take_in_drafts(opened, reviewed)
+        manifest = take_in_drafts(opened, review.reviewed)
     return manifest
 
 
@@ -126,13 +117,8 @@ def export_review(
 ) -> int:
     """Write items to review as Argilla's records or Label Studio's tasks; return how many.
 
-    Args:
-        ref: a dataset, or a version, of pairs or of candidates.
-        form: ``argilla`` (for ``records.from_json``) or ``label-studio`` (JSON tasks).
-        n: how many.
-        seed: decides which.
-        output: the JSON file; it is replaced if it is there.
-        store: where the versions lie.
+    They are drawn as by :func:`write_review`. The ``form`` is ``argilla`` (for
+    ``records.from_json``) or ``label-studio`` (JSON tasks).
 
     Raises:
         DataError: there is nothing to review, or the file cannot be written.

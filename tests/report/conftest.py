@@ -79,6 +79,7 @@ def serving(cli_env: dict[str, str]) -> Serving:
                 server.kill()
         assert server.returncode == {signal.SIGINT: 0, signal.SIGTERM: 143}[ends]
         assert "Traceback" not in complaints, complaints
+        assert "Build again" not in complaints, complaints
 
     return serving
 

@@ -14,10 +14,13 @@ from checkout import Cli
 from srlm_data import report
 from srlm_data.analysis import figures
 from srlm_data.analysis.figures import connect
+from srlm_data.core import packages
+from srlm_data.core.errors import MissingError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import JUDGMENTS
 from srlm_data.report import _flows, _sample
 from srlm_data.report._page import page_of
+from srlm_data.report._prompt_map import draw_map, sample_prompts
 from srlm_data.report._rows import Selection, count_rows, find_rows
 from srlm_data.report._texts import Reader, shortened
 from srlm_data.report.funnel import funnel
@@ -269,7 +272,7 @@ def test_the_map_names_its_clusters_and_needs_a_hundred_prompts(
     assert data["map"] is None  # 60 prompts would be shown
     flows = _flows.subject_of(store, ["one", "two"]).flows
     with report.connected(store, flows) as connection:
-        drawn = report.prompt_map(connection, store, flows, 200)
+        drawn = draw_map(sample_prompts(connection, store, flows, 200))
     assert drawn
     assert 100 <= len(drawn["points"]) <= 200
     assert {point["kind"] for point in drawn["points"]} == {"IFT", "EFT", "one", "two"}
@@ -366,9 +369,7 @@ def test_a_report_is_written_and_what_is_not_there_is_a_sentence(
 def test_without_its_package_a_report_says_how_to_get_it_or_do_without(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from srlm_data.core.errors import MissingError
-
-    monkeypatch.setattr(report, "is_installed", lambda package: False)
-    with pytest.raises(MissingError, match=r"'scikit-learn'.* is not installed. Run: .*report"):
+    monkeypatch.setattr(packages, "is_installed", lambda package: False)
+    with pytest.raises(MissingError, match=r"'sklearn' is not installed. Install.*report"):
         report.write_report("one", output=tmp_path / "page.html", store=store)
     report.write_report("one", output=tmp_path / "page.html", store=store, map_points=0)

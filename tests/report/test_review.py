@@ -20,6 +20,7 @@ from srlm_data.core.schema import CANDIDATES
 from srlm_data.report._blind import draw_items
 from srlm_data.report._label_files import Label
 from srlm_data.report._labels import keep_draft, take_in_drafts
+from srlm_data.report._review_page import Review
 from srlm_data.report._review_server import Reviews, Session, routes_of
 from srlm_data.report._server import create_app
 from srlm_data.store import Store
@@ -204,8 +205,8 @@ def test_a_recipe_trains_on_what_people_agree_with(pairs: Store, tmp_path: Path)
 
 def test_a_live_label_is_on_the_disk_at_once_and_becomes_a_version(pairs: Store) -> None:
     reviewed = pairs.resolve("iter1.pairs")
-    items = draw_items(pairs, reviewed, 2, by="reader")
-    app = create_app(routes_of(Session(pairs, reviewed, items, "reader", 0)), token="right")
+    session = Session(pairs, Review.draw(pairs, "iter1.pairs", "reader", 2, 0))
+    app = create_app(routes_of(session), token="right")
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         data = data_of(client.get("/?token=right").text)
         assert data["live"] == "label"
