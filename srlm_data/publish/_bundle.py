@@ -61,10 +61,6 @@ def select(store: Store, targets: Sequence[str]) -> Bundle:
 
     A recipe stands for the latest version of each of its datasets. Models are left out of recipes:
     they are published one by one, as models.
-
-    Raises:
-        StoreError: there is no such dataset, or a version was made from other rows than those
-            that would be published beside it.
     """
     chosen: dict[str, Manifest] = {}
     for target in targets or sorted({name.split(".")[0] for name in store.names()}):
@@ -116,8 +112,7 @@ def _resolve(store: Store, target: str) -> list[Manifest]:
 def other_rows(manifests: Mapping[str, Manifest]) -> tuple[Manifest, Manifest] | None:
     """Return a version and the parent beside it whose rows are not those that it was made from.
 
-    Args:
-        manifests: by the name of their dataset.
+    The ``manifests`` are by the name of their dataset.
     """
     for manifest in manifests.values():
         for read in graph.inputs(manifest):
@@ -140,11 +135,7 @@ def published_manifest(manifest: Manifest, **notes: Any) -> Manifest:
 def refuse_private(texts: Iterable[tuple[str, str]]) -> None:
     """Refuse to publish a text that holds an access token, a user's folder or this machine's name.
 
-    Args:
-        texts: pairs of what a text is, for the message, and the text.
-
-    Raises:
-        HubError: a text does.
+    Each text comes with what it is, for the message.
     """
     for where, text in texts:
         if re.search(TOKENS, text):

@@ -36,14 +36,7 @@ def default_part(bundle: Bundle, splits: Splits) -> Part:
 def header(
     bundle: Bundle, splits: Splits, licenses: Sequence[str], languages: Sequence[str]
 ) -> str:
-    """Return the header, with its ``---`` lines.
-
-    Args:
-        bundle: what is published.
-        splits: of each config.
-        licenses: those of the inputs, each once.
-        languages: those of the texts; none where they are unknown.
-    """
+    """Return the header, with its ``---`` lines; what is unknown has no language."""
     first = default_part(bundle, splits)
     data = {
         "pretty_name": bundle.title,

@@ -12,12 +12,8 @@ from srlm_data.store import Store
 from srlm_data.store.graph import Graph
 
 
-def limits(bundle: Bundle, store: Store) -> str:
-    """Return the limits and biases of what is published, as Markdown."""
-    return "\n".join(_limits(bundle, store))
-
-
-def _limits(bundle: Bundle, store: Store) -> Iterator[str]:
+def limits(bundle: Bundle, store: Store) -> Iterator[str]:
+    """Yield the limits and biases of what is published, as lines of Markdown."""
     yield (
         "- Nobody has checked these rows for truth, harm or private matters: texts were written by "
         "models and by the people of the seed."

@@ -34,12 +34,7 @@ def prepare_model(
     license: str | None = None,
     languages: Sequence[str] = (),
 ) -> Upload:
-    """Return a model's version as the files of a model repository.
-
-    Raises:
-        StoreError: it is no model, or its files are not those that its version names.
-        HubError: it is on the Hub already, or something in it must not leave this machine.
-    """
+    """Return a model's version as the files of a model repository."""
     manifest = store.resolve(ref)
     rows = list(store.rows(manifest).dicts()) if manifest.type == MODELS.name else []
     if len(rows) != 1:
@@ -112,11 +107,7 @@ def _text(content: Content) -> str:
 
 
 def pull_model(store: Store, repo: str, revision: str | None) -> Pulled:
-    """Bring a published model into the store, as the version that was published.
-
-    Raises:
-        HubError: the Hub refuses or fails, or its files are not the model that was published.
-    """
+    """Bring a published model into the store, as the version that was published."""
     remote = Remote(repo, "model")
     commit = remote.head(revision)
     folder = remote.fetch(commit, [f"*{suffix}" for suffix in MODEL_SUFFIXES])

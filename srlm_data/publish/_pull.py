@@ -20,16 +20,11 @@ REMEDY: Final = "Ask its publisher, or name another revision."
 
 @dataclass(frozen=True)
 class Pulled:
-    """A version that came in.
-
-    Attributes:
-        new: whether it was not here before.
-        latest: whether its dataset's name means it now.
-    """
+    """A version that came in."""
 
     manifest: Manifest
-    new: bool
-    latest: bool
+    new: bool  # whether it was not here before
+    latest: bool  # whether its dataset's name means it now
 
 
 def pull(
@@ -38,13 +33,8 @@ def pull(
     """Bring what a dataset repository holds into the store, as the versions that were published.
 
     A name that has no version here, or whose latest one was pulled from the same repository, means
-    the pulled one from now on. A version that you built stays the latest of its name.
-
-    Args:
-        store: where they go.
-        repo: ``user/name``.
-        revision: a tag, branch or commit; the main branch where None.
-        only: configs, or names of datasets; all when empty.
+    the pulled one from now on. A version that you built stays the latest of its name. Some of them
+    are named in ``only``, by config or by dataset.
 
     Raises:
         HubError: the Hub refuses or fails, or what it holds is not what was published.
@@ -76,11 +66,7 @@ def pull(
 
 
 def read_manifests(remote: Remote, folder: Path) -> dict[str, Manifest]:
-    """Return the manifests in a repository's folder, by config.
-
-    Raises:
-        HubError: one has not the types, or not the identity, that a manifest has.
-    """
+    """Return the manifests in a repository's folder, by config."""
     manifests = {}
     for file in sorted(folder.glob(f"{MANIFESTS}/*.json")):
         where = f"{remote.repo}: {MANIFESTS}/{file.name}"

@@ -34,19 +34,12 @@ MODEL_SUFFIXES: Final = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".
 
 @dataclass(frozen=True)
 class Upload:
-    """What is to be published.
+    """What is to be published."""
 
-    Attributes:
-        kind: ``dataset`` or ``model``.
-        title: what it is, for the commit's message.
-        tag: its name on the Hub from then on.
-        files: path in the repository -> its content.
-    """
-
-    kind: str
-    title: str
-    tag: str
-    files: Mapping[str, Content]
+    kind: str  # ``dataset`` or ``model``
+    title: str  # what it is, for the commit's message
+    tag: str  # its name on the Hub from then on
+    files: Mapping[str, Content]  # path in the repository -> its content
 
     @property
     def card(self) -> str:
@@ -58,20 +51,13 @@ class Upload:
 
 @dataclass(frozen=True)
 class Published:
-    """What came of an upload.
+    """What came of an upload."""
 
-    Attributes:
-        address: where a browser finds it.
-        commit: the commit that the tag names, or that the pull request holds.
-        new: whether a commit was made; if not, all of it was there already.
-        pull_request: its address, where one was asked for; there is no tag then.
-    """
-
-    address: str
-    commit: str
-    new: bool
+    address: str  # where a browser finds it
+    commit: str  # that the tag names, or that the pull request holds
+    new: bool  # whether a commit was made; if not, all of it was there already
     private: bool
-    pull_request: str | None = None
+    pull_request: str | None = None  # its address, where one was asked for; there is no tag then
 
 
 def prepare_dataset(

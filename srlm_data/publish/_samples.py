@@ -7,14 +7,14 @@ nothing in it can end. A pair that names a folder or a machine is passed over fo
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import duckdb
 
 from srlm_data.core import database
 from srlm_data.core.messages import render, text_of
-from srlm_data.core.schema import Message
+from srlm_data.core.schema import PAIRS
 from srlm_data.publish._bundle import Part, find_place
 from srlm_data.publish._sources import fenced
 from srlm_data.store import Store
@@ -30,8 +30,8 @@ _ORDER: Final = "margin DESC NULLS LAST, pair_id"
 
 
 def samples(store: Store, part: Part) -> str:
-    """Return up to three pairs as Markdown; empty where there are none to show."""
-    if not part.manifest.rows:
+    """Return a section of up to three pairs as Markdown; empty where there are none to show."""
+    if part.manifest.type != PAIRS.name or not part.manifest.rows:
         return ""
     with database.connect(memory=database.LOOKING) as connection:
         store.rows(part.manifest).view(connection, "pairs")
@@ -44,7 +44,8 @@ def samples(store: Store, part: Part) -> str:
                 if pair["pair_id"] not in shown and find_place(text) is None:
                     shown[pair["pair_id"]] = text
                     break
-    return "\n\n".join(shown.values())
+    sentence = f"Of {part.manifest.rows:,} pairs, chosen by their margins; long texts are cut."
+    return "\n\n".join(["## Sample pairs", sentence, *shown.values(), ""]) if shown else ""
 
 
 def _around(
@@ -69,12 +70,9 @@ def _pair(title: str, pair: dict[str, Any]) -> str:
     for side in ("chosen", "rejected"):
         score = pair[f"{side}_score"]
         blocks.append(side.capitalize() + ("" if score is None else f", score {score:g}"))
-        blocks.append(_cut(_answer(pair[side])))
+        turns = pair[side]
+        blocks.append(_cut(text_of(turns[0]) if len(turns) == 1 else render(turns)))
     return "\n\n".join(blocks)
-
-
-def _answer(turns: Sequence[Message]) -> str:
-    return text_of(turns[0]) if len(turns) == 1 else render(turns)
 
 
 def _cut(text: str) -> str:

@@ -49,15 +49,10 @@ def _origin(manifest: Manifest) -> str:
 
 
 class Languages(NamedTuple):
-    """The languages of texts.
+    """The languages of texts."""
 
-    Attributes:
-        codes: those that are known.
-        unknown: the versions of whose texts nobody has said it.
-    """
-
-    codes: list[str]
-    unknown: list[str]
+    codes: list[str]  # those that are known
+    unknown: list[str]  # the versions of whose texts nobody has said it
 
     @property
     def agreed(self) -> list[str]:
@@ -74,26 +69,26 @@ def languages_of(store: Store, *manifests: Manifest) -> Languages:
     graph = Graph(store)
     codes: set[str] = set()
     unknown: set[str] = set()
-    waiting = [manifest for manifest in manifests if manifest.type not in _WITHOUT_TEXTS]
-    seen = {manifest.ref for manifest in waiting}
+    waiting: dict[str, Manifest | None] = {manifest.ref: manifest for manifest in manifests}
+    seen: set[str] = set()
     while waiting:
-        manifest = waiting.pop()
-        if own := _own_languages(store, manifest):
-            codes |= own
+        ref, manifest = waiting.popitem()
+        seen.add(ref)
+        if manifest is None:
+            unknown.add(ref)
+        elif manifest.type in _WITHOUT_TEXTS:
             continue
-        parents = [
-            parent
-            for parent in graph.parents(manifest)
-            if parent.parameter.partition(".")[0] not in _LEAVE_OUT
-            and not (parent.manifest and parent.manifest.type in _WITHOUT_TEXTS)
-        ]
-        unknown |= {parent.ref for parent in parents if parent.manifest is None}
-        if not parents:
-            unknown.add(manifest.ref)
-        for parent in parents:
-            if parent.manifest and parent.ref not in seen:
-                seen.add(parent.ref)
-                waiting.append(parent.manifest)
+        elif own := _own_languages(store, manifest):
+            codes |= own
+        else:
+            parents = {
+                parent.ref: parent.manifest
+                for parent in graph.parents(manifest)
+                if parent.parameter.partition(".")[0] not in _LEAVE_OUT
+                and not (parent.manifest and parent.manifest.type in _WITHOUT_TEXTS)
+            }
+            unknown |= set() if parents else {ref}
+            waiting |= {ref: parent for ref, parent in parents.items() if ref not in seen}
     return Languages(sorted(codes), sorted(unknown))
 
 
@@ -110,12 +105,7 @@ def _own_languages(store: Store, manifest: Manifest) -> set[str]:
 
 
 def describe_languages(languages: Sequence[str], known: Languages) -> str:
-    """Return what a card says of the languages.
-
-    Args:
-        languages: the publisher's word.
-        known: what the inputs say.
-    """
+    """Return what a card says of the languages, by the publisher's word or else the inputs'."""
     codes = ", ".join(f"`{code}`" for code in languages or known.codes)
     if languages:
         return f"Languages: {codes}, by the word of the publisher."

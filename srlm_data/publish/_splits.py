@@ -47,17 +47,11 @@ _HELD_OUT: Final = """
 
 @dataclass(frozen=True)
 class Split:
-    """What ``datasets`` reads as one split of a config.
+    """What ``datasets`` reads as one split of a config."""
 
-    Attributes:
-        name: ``train`` or ``test``.
-        paths: path in the repository -> the file.
-        pattern: of these paths.
-    """
-
-    name: str
-    pattern: str
-    paths: dict[str, Path]
+    name: str  # ``train`` or ``test``
+    pattern: str  # of its paths
+    paths: dict[str, Path]  # path in the repository -> the file
     rows: Rows
 
 
@@ -66,13 +60,9 @@ Splits = dict[str, list[Split]]
 
 
 def split(bundle: Bundle, store: Store, share: float, staged: contextlib.ExitStack) -> Splits:
-    """Return the splits of every config.
+    """Return the splits of every config; ``share`` of the prompts are held out to test.
 
-    Args:
-        bundle: what is published.
-        store: where its rows lie.
-        share: of the prompts that are held out to test.
-        staged: takes the folder of files that are written for it, and removes it when it closes.
+    ``staged`` takes the folder of files that are written for it, and removes it when it closes.
     """
     splits = {part.config: [_whole(store, part)] for part in bundle.parts}
     parts = [part for part in bundle.parts if share and _is_split(store, part)]

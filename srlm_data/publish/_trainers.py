@@ -22,29 +22,18 @@ class Unfit(ValueError):
 
 
 class Exporter(NamedTuple):
-    """What is written for one trainer and one kind of rows.
+    """What is written for one trainer and one kind of rows."""
 
-    Attributes:
-        file: name of the data file; in ``.json`` the records are one array, else a line each.
-        record: the record of a conversation and its answers, by ``completion`` or by ``chosen`` and
-            ``rejected``; raises :class:`Unfit`.
-        config: name -> text of the files beside it.
-        next_command: what trains on it, in the folder.
-    """
-
-    file: str
-    record: Callable[[list[Turn], Mapping[str, list[Turn]]], dict[str, Any]]
-    config: Mapping[str, str] = MappingProxyType({})
-    next_command: str = ""
+    file: str  # name of the data file; in ``.json`` the records are one array, else a line each
+    # makes a record of a conversation and its answers, by ``completion`` or by ``chosen`` and
+    # ``rejected``, or raises :class:`Unfit`; None where rows are written as they are
+    record: Callable[[list[Turn], Mapping[str, list[Turn]]], dict[str, Any]] | None
+    config: Mapping[str, str] = MappingProxyType({})  # name -> text of the files beside it
+    next_command: str = ""  # what trains on it, in the folder
 
 
 def _turns(turns: Sequence[Turn], *, strict: bool = True) -> list[dict[str, Any]]:
-    """Turns as dicts without empty keys.
-
-    Args:
-        turns: of a conversation.
-        strict: whether the format knows roles and texts alone, no calls of tools.
-    """
+    """Turns as dicts without empty keys; a ``strict`` format knows roles and texts alone."""
     copies = [{"role": turn["role"], "content": turn["content"], **data_of(turn)} for turn in turns]
     for turn in copies if strict else ():
         data = turn.keys() - {"role", "content"}
@@ -141,23 +130,19 @@ def _of_trl(method: str) -> Exporter:
 
 def _of_openai(method: str) -> Exporter:
     job = {"model": "MODEL", "training_file": "FILE_ID", "method": {"type": method}}
-    text = json.dumps(job, indent=2) + "\n"
-    return Exporter(
-        "train.jsonl",
-        _openai,
-        {"job.json": text},
-        "upload train.jsonl and create a fine-tuning job with the body job.json",
-    )
+    config = {"job.json": json.dumps(job, indent=2) + "\n"}
+    command = "upload train.jsonl and create a fine-tuning job with the body job.json"
+    return Exporter("train.jsonl", _openai, config, command)
 
 
 def _of_llamafactory(stage: str) -> Exporter:
     columns = {"messages": "conversations"}
+    info: dict[str, Any] = {"file_name": "train.json", "formatting": "sharegpt", "columns": columns}
+    learn: dict[str, Any] = {"mask_history": True}
     if stage == "dpo":
         columns |= {"chosen": "chosen", "rejected": "rejected"}
-    learn: dict[str, Any] = {"pref_beta": 0.1} if stage == "dpo" else {"mask_history": True}
-
-    info: dict[str, Any] = {"file_name": "train.json", "formatting": "sharegpt", "columns": columns}
-    info |= {"ranking": True} if stage == "dpo" else {}
+        info |= {"ranking": True}
+        learn = {"pref_beta": 0.1}
     settings = {
         "model_name_or_path": "MODEL",
         "template": "default",
@@ -177,9 +162,16 @@ def _of_llamafactory(stage: str) -> Exporter:
     return Exporter("train.json", _sharegpt, config, command)
 
 
-def _of_axolotl(data: Mapping[str, Any], **settings: str) -> Exporter:
-    source = {"path": "train.jsonl", "ds_type": "json", **data}
-    whole = {"base_model": "MODEL", **settings, "datasets": [source], "output_dir": "out"}
+def _of_axolotl(method: str) -> Exporter:
+    fields = {"type": "chat_template", "field_messages": "messages"}
+    if method == "dpo":
+        fields["type"] += ".default"
+        fields |= {"field_chosen": "chosen", "field_rejected": "rejected"}
+    else:
+        fields |= {"message_field_training": "train"}
+    source = {"path": "train.jsonl", "ds_type": "json", **fields}
+    learn = {"rl": "dpo"} if method == "dpo" else {}
+    whole = {"base_model": "MODEL", **learn, "datasets": [source], "output_dir": "out"}
     command = "axolotl train axolotl.yaml"
     return Exporter("train.jsonl", _axolotl, {"axolotl.yaml": _yaml(command, whole)}, command)
 
@@ -198,23 +190,6 @@ EXPORTERS: Final[Mapping[str, Mapping[str, Exporter]]] = {
         "prompts": Exporter("train.jsonl", _openai),
     },
     "llamafactory": {"examples": _of_llamafactory("sft"), "pairs": _of_llamafactory("dpo")},
-    "axolotl": {
-        "examples": _of_axolotl(
-            {
-                "type": "chat_template",
-                "field_messages": "messages",
-                "message_field_training": "train",
-            }
-        ),
-        "pairs": _of_axolotl(
-            {
-                "type": "chat_template.default",
-                "field_messages": "messages",
-                "field_chosen": "chosen",
-                "field_rejected": "rejected",
-            },
-            rl="dpo",
-        ),
-    },
+    "axolotl": {"examples": _of_axolotl("sft"), "pairs": _of_axolotl("dpo")},
 }
 """Format -> dataset type -> how it is written. Candidates are written as examples are."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from srlm_data.core.errors import ArgumentError
 from srlm_data.core.languages import check_codes
@@ -85,19 +85,13 @@ def prepare_push(
             "Say 0.05, or 0 for none."
         )
     opened = open_store(store)
+    settings: dict[str, Any] = {"tag": tag, "license": license, "languages": languages}
     if kind == "dataset":
-        return prepare_dataset(
-            select(opened, targets),
-            opened,
-            repo=repo,
-            tag=tag,
-            license=license,
-            languages=languages,
-            test_share=test_share,
-        )
+        bundle = select(opened, targets)
+        return prepare_dataset(bundle, opened, repo=repo, test_share=test_share, **settings)
     if len(targets) != 1:
         raise ArgumentError("publish: one model is wanted, as in iter1.m2. Name one.")
-    return prepare_model(opened, targets[0], tag=tag, license=license, languages=languages)
+    return prepare_model(opened, targets[0], **settings)
 
 
 def push(

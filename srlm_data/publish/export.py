@@ -25,20 +25,13 @@ FORMATS: Final = (*EXPORTERS, ROWS)
 
 @dataclass(frozen=True)
 class Export:
-    """What was written.
+    """What was written."""
 
-    Attributes:
-        folder: that holds ``files``, the data first.
-        rows: in the data file.
-        drops: reason -> count of rows that the format has no place for.
-        next_command: what trains on it, in the folder; empty where that is open.
-    """
-
-    folder: Path
-    files: tuple[str, ...]
-    rows: int
-    drops: Mapping[str, int]
-    next_command: str
+    folder: Path  # that holds ``files``
+    files: tuple[str, ...]  # the data first
+    rows: int  # in the data file
+    drops: Mapping[str, int]  # reason -> count of rows that the format has no place for
+    next_command: str  # what trains on it, in the folder; empty where that is open
 
 
 def export(ref: str, to: str, folder: Path | str | None = None, store: Place = None) -> Export:
@@ -63,8 +56,7 @@ def export(ref: str, to: str, folder: Path | str | None = None, store: Place = N
         )
     opened = open_store(store)
     manifest = opened.resolve(ref)
-    exporter = None if to == ROWS else _find_exporter(manifest, to)
-    file = exporter.file if exporter else "rows.jsonl"
+    exporter = _find_exporter(manifest, to)
     target = Path(folder or f"{manifest.name}.{to}")
     if target.exists():
         raise ArgumentError(f"{target}: it is there already. Name another folder, or remove it.")
@@ -73,7 +65,7 @@ def export(ref: str, to: str, folder: Path | str | None = None, store: Place = N
     try:
         draft.mkdir(parents=True)
         drops: Counter[str] = Counter()
-        rows = _write(draft / file, _records(opened, manifest, exporter, drops))
+        rows = _write(draft / exporter.file, _records(opened, manifest, exporter, drops))
         if not rows:
             most = drops.most_common(1)
             why = f", for {counted(most[0][1], 'row')} of it are {most[0][0]}" if most else ""
@@ -81,8 +73,7 @@ def export(ref: str, to: str, folder: Path | str | None = None, store: Place = N
                 f"{manifest.ref}: no row can be written as {to}{why}. "
                 "Choose another format; 'trl' and 'jsonl' hold every conversation."
             )
-        config = exporter.config if exporter else {}
-        for name, text in config.items():
+        for name, text in exporter.config.items():
             (draft / name).write_text(text, encoding="utf-8")
         draft.rename(target)
     except OSError as error:
@@ -91,11 +82,13 @@ def export(ref: str, to: str, folder: Path | str | None = None, store: Place = N
         ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    command = exporter.next_command if exporter else ""
-    return Export(target, (file, *config), rows, dict(drops), command)
+    files = exporter.file, *exporter.config
+    return Export(target, files, rows, dict(drops), exporter.next_command)
 
 
 def _find_exporter(manifest: Manifest, to: str) -> Exporter:
+    if to == ROWS:
+        return Exporter("rows.jsonl", None)
     kinds = EXPORTERS[to]
     kind = "examples" if manifest.type == "candidates" else manifest.type
     if kind not in kinds:
@@ -107,13 +100,12 @@ def _find_exporter(manifest: Manifest, to: str) -> Exporter:
 
 
 def _records(
-    store: Store, manifest: Manifest, exporter: Exporter | None, drops: Counter[str]
+    store: Store, manifest: Manifest, exporter: Exporter, drops: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    rows = store.rows(manifest)
-    if exporter is None:
-        yield from rows.dicts()
-        return
-    for row in rows.dicts():
+    for row in store.rows(manifest).dicts():
+        if exporter.record is None:
+            yield row
+            continue
         answers = {name: row[name] for name in ANSWERS if name in row}
         if manifest.type == "candidates":
             answers = {"completion": assistant(row["response"])}
