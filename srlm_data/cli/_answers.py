@@ -53,40 +53,31 @@ def answer_query(
 ) -> None:
     """Ask a store one query and write its answer; Ctrl-C ends it.
 
-    The connection is its own, so that what was built meanwhile is there.
+    The connection is its own, so that what was built meanwhile is there. Of a table of more than so
+    many ``rows`` the middle is left out. A file is there complete or not at all.
     """
-    with connect(store, open_access=open_access) as connection:
-
-        def ask() -> None:
-            answer = run(connection, store, query)
-            with refused(store, query):
-                write_answer(answer, form, output, rows=rows)
-
-        interruptible(connection, ask)
-
-
-def write_answer(
-    answer: duckdb.DuckDBPyRelation, form: str, output: Path | None, *, rows: int
-) -> None:
-    """Write an answer to a file, which is there complete or not at all, or to the standard output.
-
-    Of a table of more than so many ``rows`` the middle is left out.
-    """
-    writers: dict[str, Callable[[duckdb.DuckDBPyRelation, IO[bytes]], None]] = {
-        "table": lambda answer, to: _write_table(
-            answer, to, rows, colour=output is None and coloured()
-        ),
+    colour = output is None and coloured()
+    write: dict[str, Callable[[duckdb.DuckDBPyRelation, IO[bytes]], None]] = {
+        "table": lambda answer, to: _write_table(answer, to, rows, colour=colour),
         "csv": _write_csv,
         "json": _write_json_lines,
         "parquet": _write_parquet,
     }
-    if output is None:
-        sys.stdout.flush()
-        writers[form](answer, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        return
-    with complete(output) as to:
-        writers[form](answer, to)
+    with connect(store, open_access=open_access) as connection:
+
+        def ask() -> None:
+            answer = run(connection, store, query)
+            with refused(store, query), complete(output) if output else _standard_output() as to:
+                write[form](answer, to)
+
+        interruptible(connection, ask)
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[IO[bytes]]:
+    sys.stdout.flush()
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
 
 
 @contextlib.contextmanager
