@@ -95,7 +95,7 @@ def _places(texts: Sequence[str]) -> tuple[list[tuple[float, float]], list[dict[
         token_pattern=r"(?u)\S+", ngram_range=(1, 2), max_features=20_000, sublinear_tf=True
     )
     words: Any = vectorizer.fit_transform(texts)
-    dimensions = max(1, min(50, words.shape[0] - 1, words.shape[1] - 1))
+    dimensions = min(50, max(2, words.shape[1] - 1))
     dense = TruncatedSVD(dimensions, random_state=0).fit_transform(words)
     places = TSNE(perplexity=30, max_iter=500, random_state=0).fit_transform(dense)
     wanted = min(
