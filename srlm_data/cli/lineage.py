@@ -35,20 +35,17 @@ def lineage(
     store: Path, what: str, down: bool, limit: int, output: Path | None, as_json: bool
 ) -> None:
     """Where a row comes from, by its id; or a model, by its digest; or a version, by its name."""
+    from srlm_data.cli._answers import complete
+
     if output is not None and output.suffix not in {".mmd", ".md"}:
         raise click.UsageError(f"--output: .mmd or .md is wanted, found '{output.name}'.")
     graph = srlm_data.lineage(what, down=down, limit=limit, store=store)
     if output is not None:
-        _draw(graph.mermaid(), output)
+        chart = graph.mermaid()
+        text = chart if output.suffix == ".mmd" else f"```mermaid\n{chart}```\n"
+        with complete(output) as file:
+            file.write(text.encode())
     elif as_json:
         say_json(asdict(graph))
     else:
         say(str(graph))
-
-
-def _draw(chart: str, output: Path) -> None:
-    from srlm_data.cli._answers import complete
-
-    text = chart if output.suffix == ".mmd" else f"```mermaid\n{chart}```\n"
-    with complete(output) as file:
-        file.write(text.encode())

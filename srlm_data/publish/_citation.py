@@ -23,26 +23,17 @@ def bibtex(bundle: Bundle, repo: str, tag: str) -> str:
     """Return both as BibTeX; the year is that in which the last version was made."""
     made = [str(part.manifest.provenance.get("at", "")) for part in bundle.parts]
     year = max(made)[:4]
-    owner = repo.partition("/")[0]
     fields = {
         "title": f"{bundle.title}: preference data of a self-rewarding language model",
-        "author": owner,
+        "author": repo.partition("/")[0],
         **({"year": year} if year else {}),
         "publisher": "Hugging Face",
         "version": tag,
     }
     lines = [f"  {name:<9} = {{{{{_escape(value)}}}}}," for name, value in fields.items()]
+    url = f"  {'url':<9} = {{https://huggingface.co/datasets/{repo}}}"
     key = re.sub(r"\W+", "_", repo)
-    return "\n".join(
-        [
-            PAPER,
-            "",
-            f"@misc{{{key},",
-            *lines,
-            f"  {'url':<9} = {{https://huggingface.co/datasets/{repo}}}",
-            "}",
-        ]
-    )
+    return "\n".join([PAPER, "", f"@misc{{{key},", *lines, url, "}"])
 
 
 def _escape(value: str) -> str:

@@ -205,33 +205,32 @@ def routes_of(live: Live) -> list[BaseRoute]:
     """Return the routes of the live page."""
     page = page_of("srlm-data view", {"live": True}, connect=True)
 
-    def asking(ask: Callable[[list[str], Any], Any]) -> Callable[[Request], Any]:
-        async def answer(request: Request) -> Response:
-            body = None
-            if request.method == "POST":
-                with contextlib.suppress(ValueError):
-                    body = await request.json()
-                if not isinstance(body, dict):
-                    raise ArgumentError("view: the request is no JSON object. Reload the page.")
-            names = request.query_params.getlist("name")
-            return JSONResponse(await run_in_threadpool(ask, names, body))
-
-        return answer
-
     async def show(_: Request) -> Response:
         return HTMLResponse(page)
 
+    def get(name: str, ask: Callable[[list[str]], Any]) -> Route:
+        async def answer(request: Request) -> Response:
+            names = request.query_params.getlist("name")
+            return JSONResponse(await run_in_threadpool(ask, names))
+
+        return Route(f"/api/{name}", answer)
+
+    def post(name: str, ask: Callable[[list[str], dict[str, Any]], Any]) -> Route:
+        async def answer(request: Request) -> Response:
+            names, body = request.query_params.getlist("name"), None
+            with contextlib.suppress(ValueError):
+                body = await request.json()
+            if not isinstance(body, dict):
+                raise ArgumentError("view: the request is no JSON object. Reload the page.")
+            return JSONResponse(await run_in_threadpool(ask, names, body))
+
+        return Route(f"/api/{name}", answer, methods=["POST"])
+
     return [
         Route("/", show),
-        Route("/api/summary", asking(lambda names, _: live.summary(names))),
-        Route("/api/map", asking(lambda names, _: live.map(names))),
-        Route("/api/state", asking(lambda names, _: live.state(names))),
-        Route("/api/rows", asking(live.rows), methods=["POST"]),
-        Route(
-            "/api/sql",
-            asking(lambda _, body: live.sql(str(body.get("query", "")))),
-            methods=["POST"],
-        ),
+        *(get("summary", live.summary), get("map", live.map), get("state", live.state)),
+        post("rows", live.rows),
+        post("sql", lambda _, body: live.sql(str(body.get("query", "")))),
     ]
 
 

@@ -61,12 +61,9 @@ def _select_version(flow: Flow, manifest: Manifest) -> dict[str, Any]:
 
 
 def _select_drop(flow: Flow, manifest: Manifest, reason: str) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"dataset": flow.label}
     if manifest.type == PAIRS.name:
-        chosen["table"] = "prompts"
-        if reason in REASONS:
-            chosen |= {"word": "reason", "value": reason}
-        return select(**chosen)
+        known = {"word": "reason", "value": reason} if reason in REASONS else {}
+        return select(table="prompts", dataset=flow.label, **known)
     if manifest.type == JUDGMENTS.name:
-        return select(**chosen, table="judgments", word="state", value=reason)
+        return select(table="judgments", dataset=flow.label, word="state", value=reason)
     return {"table": "left_out", "dataset": manifest.ref, "word": "reason", "value": reason}

@@ -6,6 +6,7 @@ sample is as large for ten million rows as for a thousand.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -78,9 +79,8 @@ def _selections(value: object) -> Iterator[Mapping[str, Any]]:
 
 def _sorted_and_drawn(subject: Subject) -> Iterator[Selection]:
     for flow in subject.flows:
-        for sort in _SORTS:
-            for descending in (True, False):
-                yield Selection(dataset=flow.label, sort=sort, descending=descending, limit=_SORTED)
+        for sort, descending in itertools.product(_SORTS, (True, False)):
+            yield Selection(dataset=flow.label, sort=sort, descending=descending, limit=_SORTED)
         yield Selection(dataset=flow.label, limit=_DRAWN)
         yield Selection(table="answers", dataset=flow.label, limit=_DRAWN // 4)
         yield Selection(table="prompts", dataset=flow.label, limit=_DRAWN // 4)
