@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 MANIFESTS: Final = "manifests"
 
-_CARD_SUFFIXES: Final = (".md", ".svg")
-"""What is written anew each time, from the rest."""
-
 MODEL_SUFFIXES: Final = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".jinja")
 """The files of a model. Pickles, optimizer states and code are neither sent nor taken."""
 
@@ -138,8 +135,8 @@ def send(
     tagged = remote.tags().get(upload.tag)
     if tagged is not None:
         changed, deleted = _changes(upload, remote.tree(tagged))
-        # The card may be written anew.
-        if deleted or any(not path.endswith(_CARD_SUFFIXES) for path in changed):
+        # The card and its picture may be written anew.
+        if deleted or any(not path.endswith((".md", ".svg")) for path in changed):
             raise HubError(
                 f"{repo}: the tag '{upload.tag}' names other data already, at {tagged[:12]}. "
                 "A tag never moves: choose another one with --tag."
