@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def build(
     store: Path,
+    /,
     recipe: Path,
     datasets: tuple[str, ...],
     quiet: bool,

@@ -21,7 +21,7 @@ from srlm_data.cli._terminal import say
 @options.accept_failures
 @click.option("-q", "--quiet", is_flag=True, help="Print the table alone.")
 @click.pass_obj
-def evaluate(store: Path, recipe: Path, quiet: bool, **settings: Any) -> None:
+def evaluate(store: Path, /, recipe: Path, quiet: bool, **settings: Any) -> None:
     """Build RECIPE, a YAML file, then print its metrics as one table, models in columns."""
     from srlm_data.cli._progress import watching
 

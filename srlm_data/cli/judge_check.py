@@ -48,7 +48,7 @@ _SHOWN_JUDGMENT: Final = 2000
     help="How it is printed.",
 )
 @click.pass_obj
-def judge_check(store: Path, recipe: Path, step: str | None, form: str, **settings: Any) -> None:
+def judge_check(store: Path, /, recipe: Path, step: str | None, form: str, **settings: Any) -> None:
     """Ask the judge of RECIPE about a few candidates: show what it writes, and what is read.
 
     STEP names a dataset of judgments, where the recipe has several. Answers are kept for the build.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def plan(
     store: Path,
+    /,
     recipe: Path,
     tokens_per_second: float | None,
     as_json: bool,

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def publish(
     store: Path,
+    /,
     targets: tuple[str, ...],
     everything: bool,
     repo: str,

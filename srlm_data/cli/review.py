@@ -54,6 +54,7 @@ from srlm_data.cli._terminal import say, say_state
 @click.pass_obj
 def review(
     store: Path,
+    /,
     ref: str,
     by: str | None,
     output: Path | None,

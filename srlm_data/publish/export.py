@@ -18,6 +18,8 @@ from srlm_data.store import Manifest, Place, Store, open_store
 ROWS: Final = "jsonl"
 """The format of rows as they are, of any dataset type."""
 
+_ANSWERS: Final[tuple[str, ...]] = ("completion", "chosen", "rejected")
+
 FORMATS: Final = (*EXPORTERS, ROWS)
 
 
@@ -104,7 +106,7 @@ def _records(
         if exporter.record is None:
             yield row
             continue
-        answers = {name: row[name] for name in ("completion", "chosen", "rejected") if name in row}
+        answers = {name: row[name] for name in _ANSWERS if name in row}
         if manifest.type == "candidates":
             answers = {"completion": assistant(row["response"])}
         try:

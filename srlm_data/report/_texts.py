@@ -104,8 +104,8 @@ class Reader:
 
     def _prompts(self, hits: Sequence[_Row]) -> Iterator[dict[str, Any]]:
         answers: dict[tuple[str, str], list[_Row]] = {}
-        for row in self._rows("all_candidates", hits):
-            answers.setdefault((row["dataset"], row["prompt_id"]), []).append(row)
+        for answer in self._rows("all_candidates", hits):
+            answers.setdefault((answer["dataset"], answer["prompt_id"]), []).append(answer)
         judged = self._judged(hits)
         for row in hits:
             own = answers[row["dataset"], row["prompt_id"]]
@@ -115,12 +115,12 @@ class Reader:
             )
 
     def _record(
-        self, key: str, table: Table, row: _Row, source: _Row, **more: object
+        self, row_id: str, table: Table, row: _Row, source: _Row, **more: object
     ) -> dict[str, Any]:
         """Return what a page shows of every row, and more of this one."""
         turns = source.get("prompt", ())
         return {
-            "id": key,
+            "id": row_id,
             **{name: row[name] for name in ("dataset", *COLUMNS[table])},
             "model": self._name(source.get("model")),
             "prompt": [{"role": turn["role"], "text": self._cut(text_of(turn))} for turn in turns],
