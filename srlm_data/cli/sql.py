@@ -131,7 +131,7 @@ def _text(query: str | None, file: Path | None) -> str:
             query = read_text(file) if file else sys.stdin.buffer.read().decode("utf-8")
         except (OSError, ValueError) as error:
             raise click.UsageError(
-                f"{where} cannot be read, found '{error}'. Give a query as UTF-8 text."
+                f"{where} cannot be read, found {error}. Give a query as UTF-8 text."
             ) from None
     if not query.strip():
         raise click.UsageError("give a QUERY, --file or --query, one of them.")
