@@ -64,7 +64,7 @@ def _print_step(step: Step, *, whole: bool) -> None:
 
 def _print_engine(engine: type[Config], *, as_json: bool) -> None:
     if as_json:
-        print_json(engine.model_json_schema())
+        say_json(engine.model_json_schema())
         return
     say(str(engine.__doc__))
     _print_settings(engine)
