@@ -2,6 +2,7 @@ import json
 import math
 import random
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -300,6 +301,29 @@ def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(EngineError, match="has no chat template"):
         open_engine(TransformersEngine(), str(folder), "digest")
+
+
+def test_a_model_whose_state_cannot_be_carried_on_is_refused(model: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, MambaConfig, MambaForCausalLM
+
+    config = MambaConfig(vocab_size=384, hidden_size=16, num_hidden_layers=1, state_size=4)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(model).save_pretrained(tmp_path)
+    with pytest.raises(EngineError, match="keeps a running state alone"):
+        open_engine(TransformersEngine(), str(tmp_path), "digest")
+
+
+def test_weights_under_other_names_are_no_model_that_answers_by_chance(
+    model: Path, tmp_path: Path
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(model, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "model.safetensors"
+    weights = {f"base_model.{name}": value for name, value in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(EngineError, match=r"weights, the first is .* would answer by chance"):
+        open_engine(TransformersEngine(), str(tmp_path), "digest")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

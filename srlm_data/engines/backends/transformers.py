@@ -9,6 +9,7 @@ beginning that all of a batch have in common, and prompts that are asked several
 from __future__ import annotations
 
 import gc
+import inspect
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,6 +64,11 @@ def load(
         raise EngineError(
             f"engine 'transformers': the model {model} lacks {len(missing)} weights, the first is "
             f"{missing[0]}, and would answer by chance. Save the whole model with save_pretrained."
+        )
+    if "cache_params" in inspect.signature(network.forward).parameters:  # Mamba's own
+        raise EngineError(
+            f"engine 'transformers': the model {model} keeps a running state alone, which this "
+            "engine cannot carry on. Set 'engine: {kind: vllm}'."
         )
     return Transformers(network.eval(), tokenizer, digest, settings.batch_size)
 
