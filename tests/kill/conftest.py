@@ -35,3 +35,15 @@ def begin(tmp_path: Path, forks: Forks, whole: Whole) -> Begin:
         return Project(tmp_path / str(next(numbers)), forks, whole, *changes)
 
     return project
+
+
+@pytest.fixture
+def begin_built(begin: Begin) -> Begin:
+    """Begin a project whose recipe is built."""
+
+    def project() -> Project:
+        begun = begin()
+        begun.take_whole()
+        return begun
+
+    return project

@@ -52,7 +52,7 @@ def test_a_disk_that_refuses_at_any_moment_is_a_sentence_and_loses_nothing(
 ) -> None:
     moments = begin().whole.moments
     refused = 0
-    for at in range(5 + number % 7, moments, moments // 9):
+    for at in range(5 + number % 7, moments, moments // 6):
         project: Project = begin()
         run = project.build(at=at, happens=str(number))
         code = run.wait()
@@ -64,7 +64,7 @@ def test_a_disk_that_refuses_at_any_moment_is_a_sentence_and_loses_nothing(
         project.check()
         assert project.build().wait() == 0
         project.check_end()
-    assert refused > 4
+    assert refused > 3
 
 
 @pytest.mark.slow
@@ -81,9 +81,8 @@ def test_a_full_disk_stops_a_build_and_room_lets_it_go_on(begin, room: int) -> N
         project.check_end()
 
 
-def test_an_engine_is_not_asked_on_when_its_answers_cannot_be_kept(begin) -> None:
-    project: Project = begin()
-    assert project.build().wait() == 0
+def test_an_engine_is_not_asked_on_when_its_answers_cannot_be_kept(begin_built) -> None:
+    project: Project = begin_built()
     # All but the last answers are forgotten, and the journal's folder has no room.
     shutil.rmtree(project.root / "answers")
     shutil.rmtree(project.root / "datasets" / "toy.judgments")
@@ -98,9 +97,8 @@ def test_an_engine_is_not_asked_on_when_its_answers_cannot_be_kept(begin) -> Non
     assert len(toy.asked(project.folder)) < 40
 
 
-def test_a_store_that_is_read_only_answers_and_a_build_says_that_it_cannot(begin) -> None:
-    project: Project = begin()
-    assert project.build().wait() == 0
+def test_a_store_that_is_read_only_answers_and_a_build_says_that_it_cannot(begin_built) -> None:
+    project: Project = begin_built()
     with mounted("--bind", str(project.root), at=project.root):
         subprocess.run(["mount", "-o", "remount,bind,ro", str(project.root)], check=True)
         for command in (
@@ -195,11 +193,10 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_verify_names_every_fault_no_command_serves_it_and_a_build_mends_it(
-    begin, fault: str
+    begin_built, fault: str
 ) -> None:
     where, plant, said = FAULTS[fault]
-    project: Project = begin()
-    assert project.build().wait() == 0
+    project: Project = begin_built()
     (victim,) = project.root.glob(where)
     plant(victim)
     verified = project.run("verify")
@@ -220,9 +217,8 @@ def test_verify_names_every_fault_no_command_serves_it_and_a_build_mends_it(
     project.check_end()
 
 
-def test_verify_finds_a_flipped_byte_wherever_it_is(begin) -> None:
-    project: Project = begin()
-    assert project.build().wait() == 0
+def test_verify_finds_a_flipped_byte_wherever_it_is(begin_built) -> None:
+    project: Project = begin_built()
     chance = random.Random(7)
     files = sorted(
         file
@@ -231,7 +227,7 @@ def test_verify_finds_a_flipped_byte_wherever_it_is(begin) -> None:
         if file.is_file()
     )
     assert list(verify.faults(project.store, {})) == []
-    for _ in range(60):
+    for _ in range(30):
         file, place = chance.choice(files), chance.random()
         was = file.read_bytes()
         flip(file, place, bit=chance.randrange(8))
@@ -242,9 +238,8 @@ def test_verify_finds_a_flipped_byte_wherever_it_is(begin) -> None:
         file.write_bytes(was)
 
 
-def test_a_build_hashes_what_it_reads_and_makes_damaged_inputs_anew(begin) -> None:
-    project: Project = begin()
-    assert project.build().wait() == 0
+def test_a_build_hashes_what_it_reads_and_makes_damaged_inputs_anew(begin_built) -> None:
+    project: Project = begin_built()
     (victim,) = project.root.glob("datasets/toy.candidates/*/data/*.parquet")
     manifest = victim.parent.parent / "manifest.json"
     flip(victim)
@@ -259,9 +254,10 @@ def test_a_build_hashes_what_it_reads_and_makes_damaged_inputs_anew(begin) -> No
     assert len(list((project.root / "quarantine").glob("datasets/toy.candidates/*"))) == 1
 
 
-def test_a_copied_store_is_hashed_once_and_served(begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    project: Project = begin()
-    assert project.build().wait() == 0
+def test_a_copied_store_is_hashed_once_and_served(
+    begin_built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project: Project = begin_built()
     copy = Path(shutil.copytree(project.root, project.folder / "copy"))
     for file in copy.rglob("*.parquet"):  # copied after its manifest
         file.chmod(0o600)
@@ -287,7 +283,7 @@ def test_damaged_answers_are_refused_then_put_aside_and_only_they_are_asked_agai
 ) -> None:
     project: Project = begin()
     if kind == "sealed":
-        assert project.build().wait() == 0
+        project.take_whole()
         shutil.rmtree(project.root / "datasets" / "toy.judgments")
         (victim,) = (
             file

@@ -145,7 +145,7 @@ def test_a_kill_loses_what_is_in_flight_and_what_came_a_moment_ago_and_nothing_e
 @pytest.mark.slow
 def test_sigterm_at_any_moment_is_a_sentence_and_leaves_nothing_staged(begin) -> None:
     moments = begin().whole.moments
-    for at in range(9, moments, moments // 8):
+    for at in range(9, moments, moments // 5):
         project: Project = begin()
         build = project.build(at=at, happens="TERM")
         assert build.wait() == 143

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -111,6 +112,7 @@ class Whole:
         toy.write_recipe(folder)
         build = forks.start(folder, "build", "toy.yaml")
         assert build.wait() == 0
+        self.folder = folder
         self.moments = build.moments()
         self.rows = all_rows(folder)
         self.keys = {one.key for one in toy.asked(folder)}
@@ -162,6 +164,13 @@ class Project:
         self._forks = forks
         self._durable: set[str] = set()
         self._lines = 0
+
+    def take_whole(self) -> None:
+        """Take over the store of the undisturbed build, and what its engine was asked."""
+        shutil.copytree(self.whole.folder / "store", self.root)
+        shutil.copy(self.whole.folder / "asked.jsonl", self.folder)
+        for manifest in self.root.glob("datasets/*/*/manifest.json"):
+            manifest.chmod(manifest.stat().st_mode)  # as a build leaves it: newer than its shards
 
     def build(self, at: int = 0, happens: str = "") -> Run:
         """Begin a build; something may happen to it."""
