@@ -9,6 +9,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# Some images set it; every process would then compile every module that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Two OpenMP threads that spin while they wait are ten times slower when anything else wants a core.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -25,7 +28,8 @@ setup: $(VENV)/.ready  ## an environment in .venv (once; again when the requirem
 
 # torch comes first and by pip, whose settings decide on a build (a CPU build where one is
 # configured). All else is resolved and pinned already, so that nothing replaces that build; uv
-# installs it in a quarter of pip's time, and pip does where uv finds no packages.
+# installs it in a quarter of pip's time, and pip does where uv finds no packages. Nothing is
+# compiled here: of thirty thousand modules, most are never imported.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 $(VENV)/.pinned: requirements/ci.txt
@@ -35,11 +39,10 @@ $(VENV)/.pinned: requirements/ci.txt
 	@echo "setup 1/4: an environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "setup 2/4: torch"
-	@$(PIP) install -c requirements/ci.txt torch uv
+	@$(PIP) install --no-compile -c requirements/ci.txt torch uv
 	@echo "setup 3/4: everything else, pinned"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode \
-	    -r requirements/ci.txt \
-	  || $(PIP) install --no-deps -r requirements/ci.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements/ci.txt \
+	  || $(PIP) install --no-compile --no-deps -r requirements/ci.txt
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/.pinned pyproject.toml
