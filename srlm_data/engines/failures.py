@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from srlm_data.core.errors import EngineError
 from srlm_data.core.redaction import redacted
@@ -30,8 +32,8 @@ _LONGEST: Final = 200
 class Failure:
     """Failed requests of one kind, as a manifest counts them; ``sentence`` is the first one's."""
 
-    count: int
-    sentence: str
+    count: Annotated[int, Field(ge=0, lt=1 << 63)]
+    sentence: Annotated[str, Field(max_length=10_000)]
 
 
 class Failures:

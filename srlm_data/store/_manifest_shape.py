@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final
 
-import pydantic
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from srlm_data.core.schema import DATASET_TYPES
 
@@ -19,12 +18,13 @@ def _refuse_unknown_type(name: str) -> str:
     return name
 
 
-_Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
-_Version = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
-_Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-_Shard = Annotated[str, StringConstraints(pattern=r"^data/train-\d{5}-of-\d{5}\.parquet$")]
-_Text = Annotated[str, StringConstraints(max_length=10_000)]
-_Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
+Version = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
+TypeName = Annotated[str, AfterValidator(_refuse_unknown_type)]
+Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+Shard = Annotated[str, StringConstraints(pattern=r"^data/train-\d{5}-of-\d{5}\.parquet$")]
+Text = Annotated[str, StringConstraints(max_length=10_000)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -34,89 +34,48 @@ class _Open(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
+def _fitting(shape: type[_Open]) -> AfterValidator:
+    """Check an object against a shape, and leave it as it was written: 5 stays 5, and not 5.0."""
+
+    def check(fields: dict[str, Any]) -> dict[str, Any]:
+        shape(**fields)
+        return fields
+
+    return AfterValidator(check)
 
 
 class _Identity(_Open):
-    step: _Text = ""
+    step: Text = ""
     revision: int = 0
     config: dict[str, JsonValue] = {}
 
 
 class _Notes(_Open):
-    states: dict[str, _Count] = {}
-    judge_injections: dict[str, _Count] = {}
-    prompt_injections: dict[str, _Count] = {}
-    read: _Text = ""
-    license: _Text | None = None
-    licenses: list[tuple[_Text, _Text, _Text]] = []
-    languages: list[_Text] = []
+    states: dict[str, Count] = {}
+    judge_injections: dict[str, Count] = {}
+    prompt_injections: dict[str, Count] = {}
+    read: Text = ""
+    license: Text | None = None
+    licenses: list[Annotated[list[Text], Field(min_length=3, max_length=3)]] = []
+    languages: list[Text] = []
+
+
+class _Cost(_Open):
+    __pydantic_extra__: dict[str, _Amount]
 
 
 class _Provenance(_Open):
-    at: _Text = ""
+    at: Text = ""
     argv: list[str] = []
-    commit: _Text | None = None
-    python: _Text = ""
-    packages: dict[str, _Text] = {}
-    engine: _Text = ""
+    commit: Text | None = None
+    python: Text = ""
+    packages: dict[str, Text] = {}
+    engine: Text = ""
     seconds: _Amount = 0
-    pulled: _Text = ""
+    pulled: Text = ""
 
 
-class _Input(_Closed):
-    parameter: _Text
-    name: _Name
-    version: _Version
-    content: _Text
-
-
-class _File(_Closed):
-    path: _Shard
-    rows: _Count
-    bytes: _Count
-    sha256: _Hash
-
-
-class _Failure(_Closed):
-    count: _Count
-    sentence: _Text
-
-
-class _Shape(_Closed):
-    name: _Name
-    version: _Version
-    type: Annotated[str, pydantic.AfterValidator(_refuse_unknown_type)]
-    identity: _Identity
-    inputs: list[_Input]
-    rows: _Count
-    content: _Text
-    files: list[_File]
-    drops: dict[_Text, _Count]
-    notes: _Notes
-    cost: dict[_Text, _Amount]
-    provenance: _Provenance
-    failures: dict[_Text, _Failure] = {}
-    format: int
-
-    @pydantic.model_validator(mode="after")
-    def _agree(self) -> Self:
-        if sum(file.rows for file in self.files) != self.rows:
-            raise ValueError(f"files of other than {self.rows} rows")
-        if len({file.path for file in self.files}) != len(self.files):
-            raise ValueError("a file that is named twice")
-        if any((read.name, read.version) == (self.name, self.version) for read in self.inputs):
-            raise ValueError("a version that was made from itself")
-        return self
-
-
-def refuse_misshapen(payload: str | bytes) -> None:
-    """Refuse JSON that has not the fields and types of a manifest; the ValueError is a phrase."""
-    try:
-        _Shape.model_validate_json(payload)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        reason = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"'{field}': {reason}" if field else reason) from None
+Identity = Annotated[dict[str, Any], _fitting(_Identity)]
+Notes = Annotated[dict[str, Any], _fitting(_Notes)]
+Cost = Annotated[dict[str, int | float], _fitting(_Cost)]
+Provenance = Annotated[dict[str, Any], _fitting(_Provenance)]

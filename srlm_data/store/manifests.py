@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
 from srlm_data.core import checked_json, filesystem
 from srlm_data.core.errors import DamagedError, StoreError, counted
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.engines.failures import Failure, describe_failures
+from srlm_data.store import _manifest_shape as shape
 from srlm_data.store import shards
-from srlm_data.store._manifest_shape import refuse_misshapen
 from srlm_data.store.access import FORMAT
 
 _VERSION_DIGITS: Final = 16
@@ -30,30 +32,31 @@ MEND: Final = "Build its recipe again, which puts this version aside and makes i
 class Input:
     """What a version was made from: the parameter that read it, and the version read."""
 
-    parameter: str
-    name: str
-    version: str
-    content: str
+    parameter: shape.Text
+    name: shape.Name
+    version: shape.Version
+    content: shape.Text
 
 
+@with_config(ConfigDict(strict=True, extra="forbid"))
 @dataclass(frozen=True)
 class Manifest:
     """All there is to know about a version."""
 
-    name: str
-    version: str
-    type: str
-    identity: dict[str, Any]  # the payload whose hash is ``version``
+    name: shape.Name
+    version: shape.Version
+    type: shape.TypeName
+    identity: shape.Identity  # the payload whose hash is ``version``
     inputs: list[Input]
-    rows: int
-    content: str  # hash of the rows, whatever their files look like
+    rows: shape.Count
+    content: shape.Text  # hash of the rows, whatever their files look like
     files: list[shards.File]
-    drops: dict[str, int] = field(default_factory=dict)  # reason -> count
-    notes: dict[str, Any] = field(default_factory=dict)
-    cost: dict[str, float] = field(default_factory=dict)  # calls, tokens and seconds
-    provenance: dict[str, Any] = field(default_factory=dict)  # when, by which command and packages
+    drops: dict[shape.Text, shape.Count] = field(default_factory=dict)  # reason -> count
+    notes: shape.Notes = field(default_factory=dict)
+    cost: shape.Cost = field(default_factory=dict)  # calls, tokens and seconds
+    provenance: shape.Provenance = field(default_factory=dict)  # when, by which command
     format: int = FORMAT
-    failures: dict[str, Failure] = field(default_factory=dict)  # by kind
+    failures: dict[shape.Text, Failure] = field(default_factory=dict)  # by kind
 
     @property
     def ref(self) -> str:
@@ -106,6 +109,9 @@ class Manifest:
         flat = {**vars(self), "inputs": list(map(vars, self.inputs))}
         flat["failures"] = {kind: vars(failure) for kind, failure in self.failures.items()}
         return checked_json.dumps({**flat, "files": list(map(vars, self.files))})
+
+
+_READER: Final = TypeAdapter(Manifest)
 
 
 def version_of(identity: Mapping[str, Any]) -> str:
@@ -162,15 +168,27 @@ def parse(data: bytes) -> Manifest:
         )
     if "made" in raw:  # as 0.1 called it
         raw["provenance"] = raw.pop("made")
-    refuse_misshapen(json.dumps(raw))
-    raw["inputs"] = [Input(**item) for item in raw["inputs"]]
-    raw["files"] = [shards.File(**item) for item in raw["files"]]
-    failures = raw.get("failures", {})
-    raw["failures"] = {kind: Failure(**item) for kind, item in failures.items()}
-    manifest = Manifest(**raw)
+    try:
+        manifest = _READER.validate_json(json.dumps(raw))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"'{'.'.join(map(str, first['loc']))}': {reason}") from None
+    _refuse_contradictions(manifest)
+    return manifest
+
+
+def _refuse_contradictions(manifest: Manifest) -> None:
+    if sum(file.rows for file in manifest.files) != manifest.rows:
+        raise ValueError(f"files of other than {manifest.rows} rows")
+    if len({file.path for file in manifest.files}) != len(manifest.files):
+        raise ValueError("a file that is named twice")
+    if any(
+        (read.name, read.version) == (manifest.name, manifest.version) for read in manifest.inputs
+    ):
+        raise ValueError("a version that was made from itself")
     if version_of(manifest.identity) != manifest.version:
         raise ValueError("an identity that does not hash to the version's name")
-    return manifest
 
 
 def faults(manifest: Manifest, files: Sequence[Path]) -> list[str]:

@@ -21,6 +21,7 @@ from srlm_data.core import filesystem
 from srlm_data.core.content_hash import RowHash
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DatasetType
+from srlm_data.store import _manifest_shape as shape
 from srlm_data.store import _rules
 from srlm_data.store._ordering import Window, sort
 
@@ -34,10 +35,10 @@ SHARD_BYTES: Final = 512 << 20
 class File:
     """A Parquet file of a version, its path relative to the version's folder."""
 
-    path: str
-    rows: int
-    bytes: int
-    sha256: str
+    path: shape.Shard
+    rows: shape.Count
+    bytes: shape.Count
+    sha256: shape.Hash
 
 
 @dataclass(frozen=True)
