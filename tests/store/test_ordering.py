@@ -1,4 +1,4 @@
-"""Rows in the order of their type, sorted again where one came later than a window holds."""
+"""Rows in the order of their type, sorted again where one came later than a row group holds."""
 
 import random
 
@@ -8,7 +8,7 @@ from builders import judged
 from srlm_data.core import rows as rows_module
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import JUDGMENTS
-from srlm_data.store import _ordering, shards
+from srlm_data.store import shards
 
 
 def judgments(count):
@@ -35,7 +35,6 @@ def ordered(rows, folder):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(_ordering, "WINDOW_BYTES", 4_000)  # about forty rows
     monkeypatch.setattr(rows_module, "BATCH", 7)
     monkeypatch.setattr(shards, "GROUP_ROWS", 50)
     monkeypatch.setattr(shards, "SHARD_BYTES", 20_000)
@@ -48,12 +47,13 @@ def test_rows_come_in_the_order_of_their_stage_however_many(tmp_path, count):
     assert ordered(shuffled, tmp_path) == [row["judgment_id"] for row in rows]
 
 
-def test_rows_that_come_nearly_in_order_need_no_sort_of_all(tmp_path, monkeypatch):
+def test_rows_that_come_nearly_in_order_of_one_group_are_written_once(tmp_path, monkeypatch):
     rows = judgments(600)
-    chance = random.Random(0)
-    nearly = sorted(rows, key=lambda row: int(row["judgment_id"][1:]) + chance.uniform(0, 9))
-    assert nearly != rows
-    monkeypatch.delattr(shards, "sort")
+    groups = [rows[start : start + 50] for start in range(0, 600, 50)]
+    nearly = [row for group in groups for row in random.Random(0).sample(group, 50)]
+    monkeypatch.setattr(shards, "GROUP_BYTES", 1 << 20)
+    monkeypatch.setattr(rows_module, "BATCH", 10)
+    monkeypatch.delattr(shards, "_sorted")
     assert ordered(nearly, tmp_path) == [row["judgment_id"] for row in rows]
 
 

@@ -14,7 +14,7 @@ from srlm_data.core import rows as rows_module
 from srlm_data.core import schema
 from srlm_data.core.errors import BusyError, DataError, StoreError
 from srlm_data.core.rows import Rows
-from srlm_data.store import Store, _ordering, shards
+from srlm_data.store import Store, shards
 
 
 def candidate(of, response, sample=0):
@@ -196,7 +196,6 @@ def test_rows_lie_in_the_order_of_their_stage_however_they_came(store, monkeypat
     rows = [prompt(f"number {i}") for i in range(300)]
     first = commit(store, rows, identity={"run": 1})
     # The same rows, backwards, and too many for memory: they go through a file.
-    monkeypatch.setattr(_ordering, "WINDOW_BYTES", 10_000)
     monkeypatch.setattr(shards, "GROUP_BYTES", 10_000)
     monkeypatch.setattr(rows_module, "BATCH", 50)
     second = store.commit(
