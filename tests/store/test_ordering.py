@@ -51,7 +51,6 @@ def test_rows_that_come_nearly_in_order_of_one_group_are_written_once(tmp_path, 
     rows = judgments(600)
     groups = [rows[start : start + 50] for start in range(0, 600, 50)]
     nearly = [row for group in groups for row in random.Random(0).sample(group, 50)]
-    monkeypatch.setattr(shards, "GROUP_BYTES", 1 << 20)
     monkeypatch.setattr(rows_module, "BATCH", 10)
     monkeypatch.delattr(shards, "_sorted")
     assert ordered(nearly, tmp_path) == [row["judgment_id"] for row in rows]

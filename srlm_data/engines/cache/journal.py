@@ -97,12 +97,14 @@ class Journal:
         start, self.end = self.end, append_frame(self.file, self.end, _batches.encode(batch))
         self._add(start, batch)
 
-    def read_on(self) -> None:
-        """Read what its writer has added since."""
+    def read_on(self) -> bool:
+        """Read what its writer has added since; return whether that is anything."""
+        end = self.end
         with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
-            for frame, batch in _read(self.file, self.end):
+            for frame, batch in _read(self.file, end):
                 self._add(frame.start, batch)
                 self.end = frame.end
+        return self.end > end
 
     def _add(self, start: int, batch: pa.RecordBatch) -> None:
         self._starts.append(start)  # before its keys can be found

@@ -48,7 +48,6 @@ class ResponseCache:
         self._writer = Writer(own, lambda part: _batches.to_batch(step, model, part))
         self._others: dict[Path, Journal] = {}
         self._sealed = sealed or SealedResponses(root, model)
-        self._others_before: dict[Path, int] = {}
 
     def __enter__(self) -> ResponseCache:
         return self
@@ -62,7 +61,6 @@ class ResponseCache:
 
     def find(self, requests: Sequence[Request]) -> dict[str, Completion]:
         """Return request id -> completion of the requests that anybody has asked before."""
-        self._others_before = self._sizes_of_others()
         keys = response_keys(self.model, requests)
         fields: dict[str, _batches.Fields] = {}
         for part in self._parts(pa.array(keys, pa.string())):
@@ -74,28 +72,16 @@ class ResponseCache:
         }
 
     def others_wrote(self) -> bool:
-        """Whether other writers have added responses since the last :meth:`find`."""
-        before = self._others_before
-        return any(size > before.get(file, 0) for file, size in self._sizes_of_others().items())
-
-    def _sizes_of_others(self) -> dict[Path, int]:
-        """The journals of other writers, and how long they are now."""
-        sizes = {}
-        for file in list_journals(self._root):
-            if file != self._writer.journal.file:
-                with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
-                    sizes[file] = file.stat().st_size
-        return sizes
+        """Read what other writers have added to their journals; return whether they have."""
+        files = [file for file in list_journals(self._root) if file != self._writer.journal.file]
+        journals = [self._others.setdefault(file, Journal(file)) for file in files]
+        return any([journal.read_on() for journal in journals])
 
     def _parts(self, keys: pa.Array) -> Iterator[pa.RecordBatch | pa.Table]:
         # Journals first: one that is sealed meanwhile is then found among the Parquet files.
-        own = self._writer.journal
-        yield from own.find(keys)
-        for file in list_journals(self._root):
-            if file != own.file:
-                journal = self._others.setdefault(file, Journal(file))
-                journal.read_on()
-                yield from journal.find(keys)
+        self.others_wrote()
+        for journal in (self._writer.journal, *self._others.values()):
+            yield from journal.find(keys)
         yield from self._sealed.find(keys)
 
     def add(self, completion: Completion) -> None:
