@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, ValidationInfo
-from pydantic_core import CoreSchema, PydanticSerializationError, core_schema
+from pydantic_core import PydanticSerializationError
 
 from srlm_data.core import filesystem, templates
 from srlm_data.core.errors import SrlmError, did_you_mean
@@ -98,9 +98,14 @@ class Config(BaseModel):
         return None
 
 
+def base_folder(info: ValidationInfo) -> Path:
+    """Return the folder that a recipe's relative paths start at."""
+    return Path((info.context or {}).get("base", "."))
+
+
 @dataclass(frozen=True)
-class Source:
-    """A file that a recipe names, looked up beside the recipe; its bytes are its identity."""
+class File:
+    """A file that a recipe names."""
 
     path: Path
 
@@ -109,38 +114,25 @@ class Source:
         """SHA-256 of the file's bytes."""
         return filesystem.digest(self.path)
 
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: object, handler: pydantic.GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.with_info_plain_validator_function(
-            cls._read,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda value: {"sha256": value.digest}
-            ),
-        )
 
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, source: CoreSchema, handler: pydantic.GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"type": "string", "format": "path"}
-
-    @classmethod
-    def _read(cls, value: object, info: ValidationInfo) -> Source:
-        if isinstance(value, Source):
-            return value
-        if not isinstance(value, str | Path):
-            raise ValueError(f"a file name is wanted, found {value!r}")
-        path = base_folder(info) / value
-        if not os.path.isfile(path):  # noqa: PTH113 - says no to a name that is no name
-            raise ValueError(f"no such file: '{value}'")
-        return cls(path.resolve())
+def _file(value: object, info: ValidationInfo) -> File:
+    if isinstance(value, File):
+        return value
+    if not isinstance(value, str | Path):
+        raise ValueError(f"a file name is wanted, found {value!r}")
+    path = base_folder(info) / value
+    if not os.path.isfile(path):  # noqa: PTH113 - says no to a name that is no name
+        raise ValueError(f"no such file: '{value}'")
+    return File(path.resolve())
 
 
-def base_folder(info: ValidationInfo) -> Path:
-    """Return the folder that a recipe's relative paths start at."""
-    return Path((info.context or {}).get("base", "."))
+Source = Annotated[
+    File,
+    pydantic.PlainValidator(_file),
+    pydantic.PlainSerializer(lambda file: {"sha256": file.digest}),
+    pydantic.WithJsonSchema({"type": "string", "format": "path"}),
+]
+"""A file that a recipe names, looked up beside the recipe; its bytes are its identity."""
 
 
 def _template(value: object, info: ValidationInfo) -> templates.Template:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -31,19 +32,14 @@ _STAGING: Final = "staging."
 _GATE: Final = "store"
 
 
-@contextlib.contextmanager
-def hold(root: Path, name: str, *, wait: bool = False) -> Iterator[None]:
+def hold(root: Path, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
     """Be the only one who works on what ``name`` stands for.
 
     Raises:
         BusyError: somebody else does and ``wait`` is false; the message names the holder.
     """
-
-    def busy(holder: BusyError) -> str:
-        return f"{name}: it is being built by {holder}. Wait for it, or stop it."
-
-    with _locked(root, name, busy, wait=wait):
-        yield
+    busy = f"{name}: it is being built by", "Wait for it, or stop it."
+    return _locked(root, name, busy, wait=wait)
 
 
 @contextlib.contextmanager
@@ -53,10 +49,7 @@ def shared(root: Path, *, wait: bool = True) -> Iterator[None]:
     Raises:
         BusyError: a collection is deleting and ``wait`` is false.
     """
-
-    def busy(holder: BusyError) -> str:
-        return f"{root}: {holder} is deleting what no name needs. Wait for it."
-
+    busy = f"{root}: what no name needs is being deleted by", "Wait for it."
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_locked(root, _GATE, busy, shared=True, wait=wait))
@@ -67,30 +60,25 @@ def shared(root: Path, *, wait: bool = True) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def alone(root: Path) -> Iterator[None]:
+def alone(root: Path) -> AbstractContextManager[None]:
     """Be the only one who writes to the store, to delete from it.
 
     Raises:
         BusyError: somebody is writing.
     """
-
-    def busy(holder: BusyError) -> str:
-        return f"{root}: it is in use, the last to begin was {holder}. Delete when nobody builds."
-
-    with _locked(root, _GATE, busy):
-        yield
+    busy = f"{root}: it is in use, the last to begin was", "Delete when nobody builds."
+    return _locked(root, _GATE, busy)
 
 
 @contextlib.contextmanager
-def _locked(root: Path, name: str, busy: Callable[[BusyError], str], **how: bool) -> Iterator[None]:
-    """Hold a lock of the store; ``busy`` is the sentence where somebody else does."""
+def _locked(root: Path, name: str, busy: tuple[str, str], **how: bool) -> Iterator[None]:
+    """Hold a lock of the store; ``busy`` is said around the holder where somebody else does."""
     _prepare(root)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(root / "locks" / f"{name}.lock", **how))
         except BusyError as holder:
-            raise BusyError(busy(holder)) from None
+            raise BusyError(f"{busy[0]} {holder}. {busy[1]}") from None
         yield
 
 

@@ -117,7 +117,7 @@ def test_nothing_is_deleted_while_somebody_builds_and_no_build_begins_meanwhile(
     with access.alone(store.root):
         busy = cli("build", "toy.yaml", "--no-wait")
         assert busy.returncode == 5
-        assert "is deleting what no name needs. Wait for it." in busy.stderr
+        assert "what no name needs is being deleted by process" in busy.stderr
         with pytest.raises(BusyError), access.shared(store.root, wait=False):
             pass
 

@@ -75,7 +75,7 @@ class ResponseCache:
         """Read what other writers have added to their journals; return whether they have."""
         files = [file for file in list_journals(self._root) if file != self._writer.journal.file]
         journals = [self._others.setdefault(file, Journal(file)) for file in files]
-        return any([journal.read_on() for journal in journals])
+        return sum(journal.read_on() for journal in journals) > 0
 
     def _parts(self, keys: pa.Array) -> Iterator[pa.RecordBatch | pa.Table]:
         # Journals first: one that is sealed meanwhile is then found among the Parquet files.
