@@ -23,7 +23,7 @@ from typing import Any, Final
 import torch
 from accelerate import PartialState
 from job import Job, Settings, read
-from transformers import Trainer
+from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from srlm_data.core.errors import SrlmError, TrainingError
@@ -150,54 +150,30 @@ def _last_checkpoint(folder: Path) -> str | None:
 
 def _save(job: Job[Settings], trainer: Trainer) -> Path:
     """Write the finished checkpoint, full and as safetensors, under a provisional name."""
-    folder = job.output / ".model"
+    folder, trained = job.output / ".model", job.output / "trained"
+    trainer.save_model(str(trained))
     if PartialState().is_main_process:
+        network = _load_trained(job, trained)
+        for name, value in job.dropouts.items():
+            setattr(network.config, name, value)
         shutil.rmtree(folder, ignore_errors=True)
-    PartialState().wait_for_everyone()
-    for name, value in job.dropouts.items():
-        setattr(trainer.accelerator.unwrap_model(trainer.model).config, name, value)
-    if job.settings.lora is None:
-        trainer.save_model(str(folder))
-    else:
-        trainer.save_model(str(job.output / "adapter"))
-        if PartialState().is_main_process:
-            _merge(job, folder)
-    if PartialState().is_main_process:
+        network.save_pretrained(folder)
         job.tokenizer.save_pretrained(folder)
-        _convert(folder, job.save_dtype)
         _end_answers(folder, job.tokenizer)
-        (folder / "training_args.bin").unlink(missing_ok=True)  # it holds this machine's paths
+        shutil.rmtree(trained)
     return folder
 
 
-def _merge(job: Job[Settings], folder: Path) -> None:
+def _load_trained(job: Job[Settings], folder: Path) -> PreTrainedModel:
+    """Load what was trained in the type that it is saved in, an adapter merged into its base."""
+    if job.settings.lora is None:
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=job.save_dtype, use_safetensors=True
+        )
     from peft import PeftModel
 
-    adapted = PeftModel.from_pretrained(job.network(), str(job.output / "adapter"))
-    adapted.merge_and_unload().save_pretrained(folder)
-
-
-def _convert(folder: Path, dtype: str) -> None:
-    """Write the weights of a checkpoint in another type, file by file."""
-    from safetensors.torch import load_file, save_file
-
-    wanted: torch.dtype = getattr(torch, dtype)
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        saved = load_file(file)
-        tensors = {
-            name: tensor.to(wanted) if tensor.is_floating_point() else tensor
-            for name, tensor in saved.items()
-        }
-        total += sum(tensor.nbytes for tensor in tensors.values())
-        if any(tensors[name].dtype != saved[name].dtype for name in saved):
-            save_file(tensors, file, metadata={"format": "pt"})
-    for name, change in (
-        ("config.json", {"dtype": dtype}),
-        ("model.safetensors.index.json", {"metadata": {"total_size": total}}),
-    ):
-        if (folder / name).is_file():
-            _write_json(folder / name, _read_json(folder / name) | change)
+    adapted = PeftModel.from_pretrained(job.network(), str(folder))
+    return adapted.merge_and_unload().to(getattr(torch, job.save_dtype))
 
 
 def _end_answers(folder: Path, tokenizer: Any) -> None:
