@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,15 +58,12 @@ class Written:
 def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
     """Drain ``rows`` into ``folder/data``, which is empty, and check them."""
     dataset_type, data = rows.type, folder / "data"
-    with _Shards(data, dataset_type) as shards:
-        shards.take(_rules.without_nulls(rows.batches(), dataset_type))
-        written = shards.end()
-    if not shards.in_order:
+    batches = _rules.without_nulls(rows.batches(), dataset_type)
+    written, in_order = _write_shards(data, dataset_type, batches)
+    if not in_order:
         unordered = data.rename(folder / "unordered")
         data.mkdir()
-        with _Shards(data, dataset_type) as shards:
-            shards.take(_sorted(unordered, dataset_type))
-            written = shards.end()
+        written, _ = _write_shards(data, dataset_type, _sort(unordered, dataset_type))
         shutil.rmtree(unordered)
     _rules.check(dataset_type, [folder / file.path for file in written.files], list(parents))
     filesystem.sync(data)
@@ -73,119 +71,94 @@ def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
     return written
 
 
+def _write_shards(
+    folder: Path, dataset_type: DatasetType, batches: Iterable[pa.RecordBatch]
+) -> tuple[Written, bool]:
+    """Write rows into files of a folder; return these, and whether the rows are in order."""
+    order, content = _order(dataset_type), RowHash(dataset_type.hashed)
+    in_order, size = True, 0
+
+    def groups() -> Iterator[pa.Table]:
+        nonlocal in_order
+        last: list[Any] = []
+        for held in _gather(batches):
+            group = pa.Table.from_batches(held).combine_chunks()
+            group = group.sort_by([(column, "ascending") for column in order])
+            ends = group.select(order).take([0, len(group) - 1]).to_pylist()
+            first, end = (list(row.values()) for row in ends)
+            in_order, last = in_order and last <= first, end
+            for batch in group.to_batches():
+                content.update(batch)
+            yield group
+
+    def number_of_shard(group: pa.Table) -> int:
+        nonlocal size
+        size += group.nbytes
+        return (size - group.nbytes) // SHARD_BYTES
+
+    drafts: list[tuple[Path, int]] = []
+    for _, shard in groupby(groups(), number_of_shard):
+        draft = folder / f"{len(drafts):05d}.parquet"
+        drafts.append((draft, _write_file(draft, dataset_type.schema, shard)))
+    if not drafts:  # no rows is a result too, with a schema
+        draft = folder / "empty.parquet"
+        drafts.append((draft, _write_file(draft, dataset_type.schema, [])))
+    files = []
+    for number, (draft, count) in enumerate(drafts):
+        final = folder / f"train-{number:05d}-of-{len(drafts):05d}.parquet"
+        draft.rename(final)
+        path = f"{folder.name}/{final.name}"
+        files.append(File(path, count, final.stat().st_size, filesystem.digest(final)))
+    return Written(sum(file.rows for file in files), content.hexdigest(), files), in_order
+
+
+def _gather(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Yield the batches of a row group, which ends by rows or by bytes, whichever comes first."""
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            yield held
+            held, rows, size = [], 0, 0
+    if rows:
+        yield held
+
+
+def _write_file(file: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> int:
+    """Write a Parquet file, a row group at a time; return how many rows it has.
+
+    A group is compressed in another thread while the step makes the rows of the next one.
+    """
+    rows = 0
+    compressing: Future[None] | None = None
+    writer = pq.ParquetWriter(
+        file, schema, compression="zstd", use_content_defined_chunking=True, write_page_index=True
+    )
+    with writer, ThreadPoolExecutor(1, "compressing") as beside:
+        for group in groups:
+            if compressing:
+                compressing.result()  # or what the disk refused of it
+            compressing = beside.submit(writer.write_table, group, row_group_size=len(group))
+            rows += len(group)
+        if compressing:
+            compressing.result()
+    filesystem.sync(file)
+    return rows
+
+
 def _order(dataset_type: DatasetType) -> list[str]:
     return [*dataset_type.order, dataset_type.id]
 
 
-def _sorted(folder: Path, dataset_type: DatasetType) -> Iterator[pa.RecordBatch]:
+def _sort(folder: Path, dataset_type: DatasetType) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a folder's Parquet files in order; what is too much spills beside them."""
     with database.connect(folder, memory=_SORTING) as connection:
         rows = connection.read_parquet(str(folder / "*.parquet"))
         rows = rows.order(", ".join(f'"{column}"' for column in _order(dataset_type)))
         for batch in rows.to_arrow_reader(BATCH):
             yield batch.select(dataset_type.schema.names).cast(dataset_type.schema)
-
-
-class _Shards:
-    """Parquet files that are written a row group at a time, and the hash of their rows.
-
-    A group is compressed in another thread while the step makes the rows of the next one.
-    """
-
-    def __init__(self, folder: Path, dataset_type: DatasetType) -> None:
-        self._folder = folder
-        self._type = dataset_type
-        self._content = RowHash(dataset_type.hashed)
-        self._drafts: list[tuple[Path, int]] = []
-        self._writer: pq.ParquetWriter | None = None
-        self._beside = ThreadPoolExecutor(1, "compressing")
-        self._compressing: Future[None] | None = None
-        self._room = 0
-        self._last: tuple[Any, ...] = ()
-        self.in_order = True  # from group to group
-        self._held: list[pa.RecordBatch] = []
-        self._rows = self._bytes = 0
-
-    def __enter__(self) -> _Shards:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._beside.shutdown()
-        if self._writer:
-            self._writer.close()
-
-    def take(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Take the next rows; a group ends by rows or by bytes, whichever comes first."""
-        for batch in batches:
-            self._held.append(batch)
-            self._rows, self._bytes = self._rows + batch.num_rows, self._bytes + batch.nbytes
-            if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
-                self._write_group()
-
-    def end(self) -> Written:
-        """Write what is held, and name the files now that their number is known."""
-        if self._rows or not self._drafts:  # no rows is a result too, with a schema
-            self._write_group()
-        self._end_shard()
-        files = []
-        for number, (draft, count) in enumerate(self._drafts):
-            final = draft.with_name(f"train-{number:05d}-of-{len(self._drafts):05d}.parquet")
-            draft.rename(final)
-            path = f"{final.parent.name}/{final.name}"
-            files.append(File(path, count, final.stat().st_size, filesystem.digest(final)))
-        return Written(sum(file.rows for file in files), self._content.hexdigest(), files)
-
-    def _begin_shard(self) -> pq.ParquetWriter:
-        draft = self._folder / f"{len(self._drafts):05d}.parquet"
-        self._drafts.append((draft, 0))
-        self._room = SHARD_BYTES
-        return pq.ParquetWriter(
-            draft,
-            self._type.schema,
-            compression="zstd",
-            use_content_defined_chunking=True,
-            write_page_index=True,
-        )
-
-    def _write_group(self) -> None:
-        self._writer = self._writer or self._begin_shard()
-        if self._rows:
-            group = self._sort_held()
-            self._compressed()
-            self._compressing = self._beside.submit(
-                self._writer.write_table, group, row_group_size=self._rows
-            )
-        draft, count = self._drafts[-1]
-        self._drafts[-1] = draft, count + self._rows
-        self._room -= self._bytes
-        self._held, self._rows, self._bytes = [], 0, 0
-        if self._room <= 0:
-            self._end_shard()
-
-    def _sort_held(self) -> pa.Table:
-        """Return what is held in order, and hash it."""
-        held = pa.Table.from_batches(self._held, schema=self._type.schema).combine_chunks()
-        order = _order(self._type)
-        group = held.sort_by([(column, "ascending") for column in order])
-        ends = group.select(order).take([0, len(group) - 1]).to_pylist()
-        first, last = (tuple(row.values()) for row in ends)
-        self.in_order &= self._last <= first
-        self._last = last
-        for batch in group.to_batches():
-            self._content.update(batch)
-        return group
-
-    def _compressed(self) -> None:
-        """Wait for the group that is being compressed; raise what the disk refused of it."""
-        if self._compressing:
-            self._compressing.result()
-
-    def _end_shard(self) -> None:
-        if self._writer:
-            self._compressed()
-            writer, self._writer = self._writer, None
-            writer.close()
-            filesystem.sync(self._drafts[-1][0])
 
 
 def content(rows: Rows) -> str:

@@ -52,7 +52,7 @@ def test_rows_that_come_nearly_in_order_of_one_group_are_written_once(tmp_path, 
     groups = [rows[start : start + 50] for start in range(0, 600, 50)]
     nearly = [row for group in groups for row in random.Random(0).sample(group, 50)]
     monkeypatch.setattr(rows_module, "BATCH", 10)
-    monkeypatch.delattr(shards, "_sorted")
+    monkeypatch.delattr(shards, "_sort")
     assert ordered(nearly, tmp_path) == [row["judgment_id"] for row in rows]
 
 
