@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import compress
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -42,28 +41,21 @@ def check(dataset_type: DatasetType, files: list[Path], parents: list[Rows]) -> 
                 f"{dataset_type.name}: '{dataset_type.id}' must be unique, found {repeated[0]} "
                 f"{repeated[1]} times. Drop repeated rows before they are written."
             )
-        for sentence, condition in _broken(connection, dataset_type.checks):
-            broken = connection.execute(
-                f'SELECT "{dataset_type.id}" FROM made WHERE ({condition}) IS NOT true LIMIT 1'
-            ).fetchone()
-            assert broken
-            raise DataError(
-                f"{dataset_type.name}: {sentence}, found row {broken[0]} that breaks this. "
-                "Fix the step that made it."
+        if dataset_type.checks:
+            columns = ", ".join(
+                f'any_value("{dataset_type.id}") FILTER (({condition}) IS NOT true)'
+                for condition in dataset_type.checks.values()
             )
+            [breaking] = connection.sql(f"SELECT {columns} FROM made").fetchall()
+            for sentence, row in zip(dataset_type.checks, breaking, strict=True):
+                if row is not None:
+                    raise DataError(
+                        f"{dataset_type.name}: {sentence}, found row {row} that breaks this. "
+                        "Fix the step that made it."
+                    )
         for column, parent in dataset_type.parents.items():
             of_type = [rows for rows in parents if rows.type.name == parent]
             _refuse_orphans(connection, dataset_type, column, of_type)
-
-
-def _broken(
-    connection: duckdb.DuckDBPyConnection, checks: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    """Those checks that a row breaks; all are looked at in one pass."""
-    if checks:
-        asked = ", ".join(f"bool_or(({condition}) IS NOT true)" for condition in checks.values())
-        [broken] = connection.execute(f"SELECT {asked} FROM made").fetchall()
-        yield from compress(checks.items(), broken)
 
 
 def _refuse_orphans(

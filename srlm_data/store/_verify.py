@@ -16,7 +16,6 @@ from typing import Final, Literal
 import pyarrow as pa
 
 from srlm_data.core.errors import BusyError, DamagedError, StoreError
-from srlm_data.core.schema import MODELS
 from srlm_data.engines.cache import journal, sealed
 from srlm_data.models import identity
 from srlm_data.store import Manifest, Store, _refs, access
@@ -57,18 +56,10 @@ def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
 def of_version(store: Store, manifest: Manifest) -> list[Fault]:
     """Every fault of one version."""
     path = store.folder(manifest.name, manifest.version)
-    name, sentences = manifest.name, store.verify(manifest)
-    faults = [Fault("version", path, sentence, name) for sentence in sentences]
-    if manifest.type == MODELS.name and not faults:
-        for row in store.rows(manifest).dicts():
-            try:
-                identity.locate(row["location"], store.root)
-            except DamagedError:
-                gone = f"{manifest.ref}: its model {row['location']} is not there."
-                faults.append(Fault("version", path, gone, name))
-            except StoreError:  # a place that only the engine of this model may know
-                continue
-    return faults
+    sentences = store.verify(manifest)
+    if not sentences and (gone := store.fault(manifest.name, manifest.version)):
+        sentences = [gone]  # a model that is not in its place
+    return [Fault("version", path, sentence, manifest.name) for sentence in sentences]
 
 
 def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fault]:

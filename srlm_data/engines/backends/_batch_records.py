@@ -30,43 +30,28 @@ class BatchRecord:
     batch: str | None = None  # its id at the server
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-
-class BatchRecords:
-    """The records of the batches of one model at one server."""
-
-    def __init__(self, folder: Path, server: str, model: str) -> None:
-        self._folder = folder
-        self._server = server
-        self._model = model
-
-    def add(self, keys: list[str]) -> BatchRecord:
-        """Return a new record, which is on the disk."""
-        record = BatchRecord(self._server, self._model, keys)
-        self.write(record)
-        return record
-
-    def write(self, record: BatchRecord) -> None:
-        """Write a record, whole or not at all; one that answers nothing any more is removed."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / f"{record.token}.json"
+    def write(self, folder: Path) -> None:
+        """Write the record, whole or not at all; one that answers nothing any more is removed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{self.token}.json"
         with filesystem.refusals(file):
-            if record.keys:
-                filesystem.replace_file(file, json.dumps(asdict(record)).encode())
+            if self.keys:
+                filesystem.replace_file(file, json.dumps(asdict(self)).encode())
             else:
                 file.unlink(missing_ok=True)
 
-    def read(self) -> list[BatchRecord]:
-        """Return the records, oldest first."""
-        records = []
-        files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
-        for file in files:
-            try:
-                record = BatchRecord(**json.loads(file.read_bytes()))
-            except (ValueError, TypeError, RecursionError):
-                raise DamagedError(
-                    f"{file}: the record of a batch is damaged. Remove it, and its requests are "
-                    "sent again."
-                ) from None
-            if (record.server, record.model) == (self._server, self._model):
-                records.append(record)
-        return records
+
+def read_records(folder: Path, server: str, model: str) -> list[BatchRecord]:
+    """Return the records of the batches of one model at one server, oldest first."""
+    records = []
+    for file in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime):
+        try:
+            record = BatchRecord(**json.loads(file.read_bytes()))
+        except (ValueError, TypeError, RecursionError):
+            raise DamagedError(
+                f"{file}: the record of a batch is damaged. Remove it, and its requests are "
+                "sent again."
+            ) from None
+        if (record.server, record.model) == (server, model):
+            records.append(record)
+    return records

@@ -29,7 +29,7 @@ from srlm_data.core.errors import EngineError, counted
 from srlm_data.engines._chat import failed
 from srlm_data.engines._server_answers import parse
 from srlm_data.engines._server_faults import FaultError, Trouble, classify, classify_status, pause
-from srlm_data.engines.backends._batch_records import BatchRecord, BatchRecords
+from srlm_data.engines.backends._batch_records import BatchRecord, read_records
 from srlm_data.engines.backends.openai import TRY_ERRORS, Openai, load
 from srlm_data.engines.protocol import Completion, Request, response_keys
 from srlm_data.engines.settings import OpenaiEngine
@@ -63,7 +63,8 @@ class OpenaiBatch:
         self._server = server
         self._client = server.client
         self._last_progress = ""
-        self._records = BatchRecords(folder, str(self._client.base_url), self.model)
+        self._folder = folder
+        self._address = str(self._client.base_url)
 
     def generate(
         self, requests: Iterable[Request], *, total: int | None = None
@@ -124,7 +125,8 @@ class OpenaiBatch:
             return _id_of(await files.create(file=("requests.jsonl", data), purpose="batch"))
 
         file = self._call(upload)
-        record = self._records.add(list(requests))
+        record = BatchRecord(self._address, self.model, list(requests))
+        record.write(self._folder)
         tries = 0
 
         async def create() -> str:
@@ -142,19 +144,19 @@ class OpenaiBatch:
             return _id_of(batch)
 
         record.batch = self._call(create)
-        self._records.write(record)
+        record.write(self._folder)
         _LOG.info("sent %s as batch %s", counted(len(requests), "request"), record.batch)
         return record
 
     def _read_records(self) -> list[BatchRecord]:
         """Return the records of what was sent before, each with its batch."""
-        records = self._records.read()
+        records = read_records(self._folder, self._address, self.model)
         for record in records:
             if record.batch is None:  # its build was killed while it sent this one
                 record.batch = self._call(partial(self._find, record.token))
                 if record.batch is None:
                     record.keys = []
-                self._records.write(record)
+                record.write(self._folder)
         return [record for record in records if record.keys]
 
     async def _find(self, token: str) -> str | None:
@@ -218,7 +220,7 @@ class OpenaiBatch:
                     answers.append(completion)
         if unanswered:
             record.keys = [key for key in record.keys if key not in unanswered]
-            self._records.write(record)
+            record.write(self._folder)
             for key in unanswered:
                 del sent[key]
         return answers, failures, fatal
