@@ -298,6 +298,22 @@ def _parts(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
         yield part
 
 
+def gather(
+    batches: Iterable[pa.RecordBatch], most_rows: int, most_bytes: int
+) -> Iterator[list[pa.RecordBatch]]:
+    """Yield batches that make a row group, which ends by rows or by bytes, whichever is first."""
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= most_rows or size >= most_bytes:
+            yield held
+            held, rows, size = [], 0, 0
+    if rows:
+        yield held
+
+
 def _values(column: pa.Array) -> list[Any]:
     """Return a column as Python values; turns of conversations have no fields that are null."""
     if column.type != schema.CONVERSATION or column.null_count:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from os.path import commonprefix
 from pathlib import Path
@@ -14,6 +13,7 @@ from srlm_data.core.messages import for_template
 from srlm_data.core.schema import Message
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 _BATCH: Final = 64
 _WINDOW: Final = 32
@@ -43,13 +43,8 @@ class Reader:
         self, answers: Iterable[tuple[Sequence[Message], str]]
     ) -> Iterator[float]:
         """The log-probability of each answer and its end after its conversation; in order."""
-
-        def texts() -> Iterator[tuple[list[int], Callable[[Any], float]]]:
-            for prompt, answer in answers:
-                before, tokens = self._answered(prompt, answer)
-                yield tokens, partial(_sum_log_probabilities, tokens, len(before))
-
-        yield from self._read(texts())
+        texts = (self._answered(prompt, answer) for prompt, answer in answers)
+        yield from self._read(texts, _sum_log_probabilities)
 
     def choices(
         self, beginnings: Iterable[tuple[Sequence[Message], str, Sequence[str]]]
@@ -59,15 +54,11 @@ class Reader:
         An item is a conversation, the beginning of its answer, and the endings, which must differ
         in the first token after what they share.
         """
+        texts = (self._endings(*beginning) for beginning in beginnings)
+        yield from self._read(texts, _share)
 
-        def texts() -> Iterator[tuple[list[int], Callable[[Any], list[float]]]]:
-            for beginning in beginnings:
-                shared, following = self._endings(*beginning)
-                yield shared, partial(_share, following)
-
-        yield from self._read(texts())
-
-    def _answered(self, prompt: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
+    def _answered(self, prompt: Sequence[Message], answer: str) -> tuple[list[int], int]:
+        """Return an answered conversation, and where the answer begins."""
         before = self._tokens(prompt)
         turns, tools = for_template(prompt)
         tokens: list[int] = self._tokenizer.apply_chat_template(
@@ -78,11 +69,12 @@ class Reader:
                 "log-probabilities: the chat template writes a conversation otherwise once it is "
                 "answered. Use a model whose template only adds to it."
             )
-        return before, tokens
+        return tokens, len(before)
 
     def _endings(
         self, prompt: Sequence[Message], beginning: str, endings: Sequence[str]
     ) -> tuple[list[int], list[int]]:
+        """Return what endings share, and the token of each that comes after it."""
         before = self._tokens(prompt)
         whole = [
             before + self._tokenizer.encode(beginning + ending, add_special_tokens=False)
@@ -104,8 +96,10 @@ class Reader:
         )
         return tokens
 
-    def _read(self, texts: Iterable[tuple[list[int], Callable[[Any], T]]]) -> Iterator[T]:
-        """What is picked from the logits (place, vocabulary) of each text, in order."""
+    def _read(
+        self, texts: Iterable[tuple[list[int], W]], pick: Callable[[Any, list[int], W], T]
+    ) -> Iterator[T]:
+        """Yield what is picked from the logits (place, vocabulary) of each text, in order."""
         source = iter(texts)
         while window := list(islice(source, _BATCH * _WINDOW)):
             order = sorted(range(len(window)), key=lambda place: len(window[place][0]))
@@ -114,8 +108,9 @@ class Reader:
                 places = order[start : start + _BATCH]
                 logits = self._forward([window[place][0] for place in places])
                 for place, read in zip(places, logits, strict=True):
-                    tokens, pick = window[place]
-                    picked[place] = pick(read[: len(tokens)].float())  # without the padding
+                    tokens, wanted = window[place]
+                    # Without the padding.
+                    picked[place] = pick(read[: len(tokens)].float(), tokens, wanted)
             yield from (picked[place] for place in range(len(window)))
 
     def _forward(self, texts: list[list[int]]) -> Any:
@@ -136,13 +131,13 @@ class Reader:
             return self._network(input_ids=tokens.to(device), attention_mask=mask.to(device)).logits
 
 
-def _sum_log_probabilities(tokens: list[int], start: int, logits: Any) -> float:
+def _sum_log_probabilities(logits: Any, tokens: list[int], start: int) -> float:
     """Return the log-probability of the tokens from ``start`` on."""
     chances = logits[start - 1 : -1].log_softmax(-1)
     return float(chances[range(len(chances)), tokens[start:]].sum())
 
 
-def _share(following: list[int], logits: Any) -> list[float]:
-    """Return how likely each of these tokens is to come after the last one, among themselves."""
+def _share(logits: Any, tokens: list[int], following: list[int]) -> list[float]:  # noqa: ARG001
+    """Return how likely each of some tokens is to come after the last one, among themselves."""
     shares: list[float] = logits[-1][following].softmax(-1).tolist()
     return shares

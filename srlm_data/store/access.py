@@ -91,7 +91,9 @@ def staging(root: Path, name: str) -> Iterator[Path]:
     """
     folder = root / ".staging" / name
     with hold(root, _STAGING + name):
-        for left in left_in_staging(root):
+        locks = (root / "locks").glob(f"{_STAGING}*.lock")
+        names = {path.name.removeprefix(_STAGING).removesuffix(".lock") for path in locks}
+        for left in names.union(path.name for path in (root / ".staging").glob("*")):
             # A living writer's lock is taken.
             with contextlib.suppress(BusyError), hold(root, _STAGING + left):
                 shutil.rmtree(root / ".staging" / left, ignore_errors=True)
@@ -100,13 +102,6 @@ def staging(root: Path, name: str) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def left_in_staging(root: Path) -> list[str]:
-    """The names of all that is staged now, by the living and the dead."""
-    locks = (root / "locks").glob(f"{_STAGING}*.lock")
-    names = {path.name.removeprefix(_STAGING).removesuffix(".lock") for path in locks}
-    return sorted(names | {path.name for path in (root / ".staging").glob("*")})
 
 
 def _prepare(root: Path) -> None:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from srlm_data.core import database, filesystem
 from srlm_data.core.content_hash import RowHash
-from srlm_data.core.rows import BATCH, Rows
+from srlm_data.core.rows import BATCH, Rows, gather
 from srlm_data.core.schema import DatasetType
 from srlm_data.store import _manifest_shape as shape
 from srlm_data.store import _rules
@@ -81,7 +81,7 @@ def _write_shards(
     def groups() -> Iterator[pa.Table]:
         nonlocal in_order
         last: list[Any] = []
-        for held in _gather(batches):
+        for held in gather(batches, GROUP_ROWS, GROUP_BYTES):
             group = pa.Table.from_batches(held).combine_chunks()
             group = group.sort_by([(column, "ascending") for column in order])
             ends = group.select(order).take([0, len(group) - 1]).to_pylist()
@@ -110,20 +110,6 @@ def _write_shards(
         path = f"{folder.name}/{final.name}"
         files.append(File(path, count, final.stat().st_size, filesystem.digest(final)))
     return Written(sum(file.rows for file in files), content.hexdigest(), files), in_order
-
-
-def _gather(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """Yield the batches of a row group, which ends by rows or by bytes, whichever comes first."""
-    held: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        held.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
-            yield held
-            held, rows, size = [], 0, 0
-    if rows:
-        yield held
 
 
 def _write_file(file: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> int:

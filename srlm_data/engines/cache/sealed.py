@@ -23,11 +23,13 @@ import pyarrow.parquet as pq
 
 from srlm_data.core import filesystem
 from srlm_data.core.errors import DamagedError, StoreError
+from srlm_data.core.rows import gather
 from srlm_data.engines.cache._batches import SCHEMA, complete
 from srlm_data.engines.cache._index import Index
 
 _GROUP_ROWS: Final = 4096
-"""Rows that a changed byte takes with it."""
+_GROUP_BYTES: Final = 64 << 20
+"""What a changed byte takes with it."""
 
 _DIGEST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # it names a folder
 _UNREADABLE: Final = (pa.ArrowException, OSError, LookupError, TypeError, ValueError)
@@ -121,11 +123,11 @@ def read_intact(file: Path) -> Iterator[pa.RecordBatch]:
 
 def write(root: Path, stem: str, batches: Iterable[pa.RecordBatch]) -> None:
     """Write the responses of one model into a file whose name begins with ``stem``, or nothing."""
-    groups = _group(batches)
+    groups = gather(batches, _GROUP_ROWS, _GROUP_BYTES)
     first = next(groups, None)
     if first is None:
         return
-    folder = model_folder(root, first["model"][0].as_py())
+    folder = model_folder(root, first[0].column("model")[0].as_py())
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f"{stem}.draft"
     try:
@@ -133,21 +135,10 @@ def write(root: Path, stem: str, batches: Iterable[pa.RecordBatch]) -> None:
             draft, SCHEMA, compression="zstd", write_page_checksum=True
         ) as writer:
             for group in chain([first], groups):
-                writer.write_table(group, row_group_size=group.num_rows)
+                table = pa.Table.from_batches(group, SCHEMA)
+                writer.write_table(table, row_group_size=len(table))
         filesystem.sync(draft)
         draft.replace(folder / f"{stem}-{filesystem.digest(draft)[:16]}.parquet")
         filesystem.sync(folder)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _group(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield row groups, the last one of fewer rows."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(batch.num_rows for batch in held) >= _GROUP_ROWS:
-            yield pa.Table.from_batches(held, SCHEMA)
-            held.clear()
-    if any(batch.num_rows for batch in held):
-        yield pa.Table.from_batches(held, SCHEMA)
