@@ -208,8 +208,8 @@ class Store:
 
     def verify(self, manifest: Manifest) -> list[str]:
         """Every fault of a version, one sentence each; reads and hashes every byte."""
-        faults = manifests.faults(manifest, self.files(manifest))
         folder = self.folder(manifest.name, manifest.version)
+        faults = manifests.faults(manifest, folder)
         known = {"manifest.json", *(entry.path for entry in manifest.files)}
         files = filter(Path.is_file, folder.rglob("*"))
         paths = {file.relative_to(folder).as_posix() for file in files}
@@ -259,8 +259,6 @@ class Store:
             )
             manifest = complete(drained)
             manifest = dataclasses.replace(manifest, version=version_of(manifest.identity))
-            filesystem.write_synced(staging / "manifest.json", manifest.json())
-            filesystem.sync(staging)
             self._publish(staging, manifest)
             if latest:
                 self.point(name, manifest.version)
@@ -282,16 +280,15 @@ class Store:
                 if (folder / file.name).is_file():  # else it is a fault
                     shutil.copyfile(folder / file.name, file)
                     filesystem.sync(file)
-            faults = manifests.faults(manifest, files)
-            if faults:
+            if faults := manifests.faults(manifest, staging):
                 raise StoreError("\n".join(faults))
             _rules.check(DATASET_TYPES[manifest.type], files, [])
             filesystem.sync(staging / "data")
-            filesystem.write_synced(staging / "manifest.json", manifest.json())
-            filesystem.sync(staging)
             self._publish(staging, manifest)
 
     def _publish(self, staging: Path, manifest: Manifest) -> None:
+        filesystem.write_synced(staging / "manifest.json", manifest.json())
+        filesystem.sync(staging)
         final = self._dataset(manifest.name) / manifest.version
         filesystem.refuse_links(final.parent)
         final.parent.mkdir(parents=True, exist_ok=True)

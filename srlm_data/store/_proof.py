@@ -34,18 +34,11 @@ class Proof:
         for entry in manifest.files:
             file = folder / entry.path
             filesystem.refuse_links(file, file.parent, *file.parents[1:3])
-            status = file.stat() if file.is_file() else None
-            fault = None
-            if status is None or status.st_size != entry.bytes:
-                size = f"{status.st_size} bytes" if status else "nothing"
-                fault = f"{entry.bytes} bytes were written and {size} found"
-            else:
-                later = status.st_ctime_ns > sealed.st_ctime_ns
-                if (proven or later) and file not in self._proven:
-                    touched |= later
-                    fault = None if filesystem.digest(file) == entry.sha256 else "other bytes found"
-            if fault:
-                raise DamagedError(f"{manifest.ref}: {entry.path} is damaged, {fault}. {MEND}")
+            later = file.is_file() and file.stat().st_ctime_ns > sealed.st_ctime_ns
+            hashed = (proven or later) and file not in self._proven
+            if fault := entry.fault(folder, hashed=hashed):
+                raise DamagedError(f"{manifest.ref}: {fault}. {MEND}")
+            touched |= later and hashed
             if proven:
                 self._proven.add(file)
         if touched:  # by a copy or a backup: it is whole, so nobody need hash it again

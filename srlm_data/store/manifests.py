@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -191,15 +191,12 @@ def _refuse_contradictions(manifest: Manifest) -> None:
         raise ValueError("an identity that does not hash to the version's name")
 
 
-def faults(manifest: Manifest, files: Sequence[Path]) -> list[str]:
-    """Every fault of a version whose files are these, one sentence each; hashes every byte."""
-    faults = []
-    for file, entry in zip(files, manifest.files, strict=True):
-        if not file.is_file():
-            faults.append(f"{manifest.ref}: {entry.path} is missing.")
-        elif (file.stat().st_size, filesystem.digest(file)) != (entry.bytes, entry.sha256):
-            faults.append(f"{manifest.ref}: {entry.path} is not what was written.")
+def faults(manifest: Manifest, folder: Path) -> list[str]:
+    """Every fault of a version that lies in a folder, one sentence each; hashes every byte."""
+    of_files = [entry.fault(folder) for entry in manifest.files]
+    faults = [f"{manifest.ref}: {fault}." for fault in of_files if fault]
     if not faults:
+        files = [folder / entry.path for entry in manifest.files]
         rows = Rows.of_files(DATASET_TYPES[manifest.type], files, manifest.ref)
         if (rows.count(), shards.content(rows)) != (manifest.rows, manifest.content):
             faults.append(f"{manifest.ref}: the rows are not those that its manifest counts.")

@@ -45,6 +45,15 @@ class File:
     bytes: shape.Count
     sha256: shape.Hash
 
+    def fault(self, folder: Path, *, hashed: bool = True) -> str | None:
+        """Return why the file is not what was written, by its size alone if not ``hashed``."""
+        file = folder / self.path
+        if not file.is_file():
+            return f"{self.path} is missing"
+        if file.stat().st_size != self.bytes or (hashed and filesystem.digest(file) != self.sha256):
+            return f"{self.path} is not what was written"
+        return None
+
 
 @dataclass(frozen=True)
 class Written:

@@ -247,7 +247,7 @@ def test_a_build_hashes_what_it_reads_and_makes_damaged_inputs_anew(begin_built)
     toy.write_recipe(project.folder, ("repeats: 2", "repeats: 3"))
     run = project.build()
     assert run.wait() == 0
-    assert "is damaged, other bytes found. Build its recipe again" in run.text()
+    assert "is not what was written. Build its recipe again" in run.text()
     assert "24 candidates in" in run.text()
     assert len(toy.asked(project.folder)) == 72 + 24  # only the new repeats are asked
     assert project.run("verify").wait() == 0
