@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -199,29 +198,8 @@ def response_keys(model: str, requests: Iterable[Request]) -> list[str]:
 
 def request_seed(run: int, row: str, sample: int) -> int:
     """Return the seed of a request (63 bits) from the run's, a row's id and the sample."""
-    return request_seeds(run, row, [sample])[0]
-
-
-def request_seeds(run: int, row: str, samples: Iterable[int]) -> list[int]:
-    """Return the seeds of several samples of one row."""
-    row_of_run = _hash_run(run).copy()
-    row_of_run.update(f"{encode_basestring_ascii(row)}, ".encode())
-    seeds = []
-    for sample in samples:
-        digest = row_of_run.copy()
-        digest.update(_encode_end(sample))
-        seeds.append(int.from_bytes(digest.digest()) >> 1)
-    return seeds
-
-
-@lru_cache
-def _hash_run(run: int) -> hashlib.blake2b:
-    return hashlib.blake2b(f"[{run}, ".encode(), digest_size=8)
-
-
-@lru_cache(1024)
-def _encode_end(sample: int) -> bytes:
-    return b"%d]" % sample
+    decides = f"[{run}, {encode_basestring_ascii(row)}, {sample}]"
+    return int.from_bytes(hashlib.blake2b(decides.encode(), digest_size=8).digest()) >> 1
 
 
 class Engine(Protocol):

@@ -13,7 +13,7 @@ from srlm_data.core.ids import row_ids
 from srlm_data.core.rows import Candidates, Columns, Drops, Models, Prompts, Rows
 from srlm_data.core.schema import CANDIDATES, Message
 from srlm_data.engines.asking import ask_in_blocks
-from srlm_data.engines.protocol import Completion, Engine, Request, request_seeds
+from srlm_data.engines.protocol import Completion, Engine, Request, request_seed
 from srlm_data.engines.sampling import SamplingConfig
 
 
@@ -53,11 +53,11 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
     drops = Drops()
 
     def asked() -> Iterator[tuple[Request, tuple[str, list[Message], int, Any, Any]]]:
-        samples = range(config.n)
         columns = ("prompt_id", "prompt", "reference", "rubric")
         for identity, prompt, reference, rubric in prompts.tuples(*columns):
             messages = tuple(prompt)
-            for sample, seed in enumerate(request_seeds(config.seed, identity, samples)):
+            for sample in range(config.n):
+                seed = request_seed(config.seed, identity, sample)
                 request = Request(f"{identity}/{sample}", messages, sampling, seed)
                 yield request, (identity, prompt, sample, reference, rubric)
 

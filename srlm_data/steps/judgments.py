@@ -21,7 +21,7 @@ from srlm_data.core.messages import user
 from srlm_data.core.rows import Candidates, Columns, Drops, Judgments, Models, Rows
 from srlm_data.core.schema import JUDGMENTS
 from srlm_data.engines.asking import ask_in_blocks
-from srlm_data.engines.protocol import Engine, Request, request_seeds
+from srlm_data.engines.protocol import Engine, Request, request_seed
 from srlm_data.engines.sampling import SamplingConfig
 from srlm_data.steps.judge_form import JudgeForm
 from srlm_data.steps.judge_injection import injections_sql
@@ -77,7 +77,6 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     notes: dict[str, Any] = {"states": states}
 
     def asked() -> Iterator[tuple[Request, tuple[str, str, int]]]:
-        repeats = range(config.repeats)
         shown = ("candidate_id", "prompt_id", "prompt", "response", *config.columns)
         for row in candidates.tuples(*shown):
             named = dict(zip(shown, row, strict=True))
@@ -86,7 +85,8 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                 continue
             messages = tuple(user(config.fill(named)))
             identity = named["candidate_id"]
-            for repeat, seed in enumerate(request_seeds(config.seed, identity, repeats)):
+            for repeat in range(config.repeats):
+                seed = request_seed(config.seed, identity, repeat)
                 request = Request(f"{identity}/{repeat}", messages, sampling, seed)
                 yield request, (identity, named["prompt_id"], repeat)
 
