@@ -23,7 +23,6 @@ from transformers import (
     set_seed,
 )
 
-from srlm_data.core import filesystem
 from srlm_data.core.config import Config
 from srlm_data.core.errors import TrainingError, did_you_mean
 from srlm_data.core.hub import MODEL_FILES, Remote
@@ -107,11 +106,6 @@ class Job(Generic[Settings]):
                 raise TrainingError(f"'{path}': there are no Parquet files. Correct the path.")
             files += parts
         return files
-
-    @cached_property
-    def sha256(self) -> dict[Path, str]:
-        """The hash of each file of rows."""
-        return {file: filesystem.digest(file) for file in [*self.data, *self.validation]}
 
     def rows(self, *answers: str) -> datasets.Dataset:
         """Return the rows to train on, without those that do not fit."""

@@ -26,6 +26,7 @@ from job import Job, Settings, read
 from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from srlm_data.core import filesystem
 from srlm_data.core.errors import SrlmError, TrainingError
 from srlm_data.core.locks import locked
 from srlm_data.models import chat_template
@@ -116,7 +117,7 @@ def _identity(job: Job[Settings]) -> dict[str, Any]:
         "method": type(job.settings).__name__.lower(),
         "base": digest(job.model),
         "reference": digest(job.reference) if job.paths.reference is not None else None,
-        "data": [_named(file, job.sha256[file]) for file in job.data],
+        "data": [_named(file) for file in job.data],
         "settings": job.settings.identity(),
     }
     settings = job.output / SETTINGS
@@ -128,11 +129,11 @@ def _identity(job: Job[Settings]) -> dict[str, Any]:
     return identity
 
 
-def _named(file: Path, sha256: str) -> dict[str, str]:
+def _named(file: Path) -> dict[str, str]:
     """A data file as a card may name it: its dataset version where it has one, and its bytes."""
     versions = [path for path in file.resolve().parents if (path / "manifest.json").is_file()]
     name = f"{versions[0].parent.name}@{versions[0].name}" if versions else file.name
-    return {"name": name, "file": file.name, "sha256": sha256}
+    return {"name": name, "file": file.name, "sha256": filesystem.digest(file)}
 
 
 def _last_checkpoint(folder: Path) -> str | None:

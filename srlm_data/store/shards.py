@@ -150,7 +150,8 @@ def _order(dataset_type: DatasetType) -> list[str]:
 def _sort(folder: Path, dataset_type: DatasetType) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a folder's Parquet files in order; what is too much spills beside them."""
     with database.connect(folder, memory=_SORTING) as connection:
-        rows = connection.read_parquet(str(folder / "*.parquet"))
+        files = [str(file) for file in sorted(folder.glob("*.parquet"))]
+        rows = connection.read_parquet(files)
         rows = rows.order(", ".join(f'"{column}"' for column in _order(dataset_type)))
         for batch in rows.to_arrow_reader(BATCH):
             yield batch.select(dataset_type.schema.names).cast(dataset_type.schema)
