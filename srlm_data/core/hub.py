@@ -148,20 +148,17 @@ class Remote:
         """Download files of a commit that are not here yet; return the folder they lie in."""
         return self._snapshot(commit, allow_patterns=patterns)
 
-    def downloaded(self, commit: str) -> Path:
-        """Return the folder of what was downloaded of a commit, which may be a part of it."""
-        return self._snapshot(commit, local_files_only=True)
+    def downloaded(self, commit: str) -> Path | None:
+        """Return the folder of what was downloaded of a commit, or of a part; None for nothing."""
+        try:
+            folder = self._snapshot(commit, local_files_only=True)
+        except HubError:
+            return None
+        return folder if any(folder.iterdir()) else None
 
     def _snapshot(self, commit: str, **options: Any) -> Path:
         with self._readable_errors(commit):
             return Path(self._hub.snapshot_download(**self._named, revision=commit, **options))
-
-    def has_downloaded(self, commit: str) -> bool:
-        """Return whether something of a commit was downloaded, so that the Hub may be away."""
-        try:
-            return any(self.downloaded(commit).iterdir())
-        except HubError:
-            return False
 
     @contextlib.contextmanager
     def _readable_errors(self, revision: str | None = None) -> Iterator[None]:

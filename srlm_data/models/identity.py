@@ -102,8 +102,9 @@ def hub_digest(name: str, commit: str) -> str:
         tree = remote.tree(commit)
         folder = remote.fetch(commit, list(_SMALL))
     except HubError:
-        with contextlib.suppress(HubError, RecipeError):  # nothing, or a part of it, is here
-            return digest(remote.downloaded(commit))
+        with contextlib.suppress(RecipeError):  # of a part of it
+            if here := remote.downloaded(commit):
+                return digest(here)
         raise
     try:
         _check_small_files(folder)

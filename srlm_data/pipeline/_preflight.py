@@ -241,7 +241,7 @@ class _Look:
         for (kind, name, commit), (line, certain) in wanted.items():
             try:
                 remote = Remote(name, kind)
-                if not remote.has_downloaded(commit):
+                if not remote.downloaded(commit):  # then the Hub may be away
                     remote.check(commit)
             except (HubError, MissingError) as error:
                 yield Problem(type(error)(f"{line}: {error}"), certain)

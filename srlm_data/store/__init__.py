@@ -23,7 +23,6 @@ import logging
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -241,7 +240,7 @@ class Store:
                 nothing is published.
             latest: whether it becomes the latest version of the dataset.
         """
-        with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
+        with access.shared(self.root), access.staging(self.root) as staging:
             (staging / "data").mkdir()
             parents = [self.rows(manifest) for _, manifest in inputs]
             written = shards.write(staging, rows, parents)
@@ -273,7 +272,7 @@ class Store:
 
     def adopt(self, manifest: Manifest, folder: Path) -> None:
         """Copy a version of another store, whose files lie in ``folder``, if they are whole."""
-        with access.shared(self.root), access.staging(self.root, uuid.uuid4().hex) as staging:
+        with access.shared(self.root), access.staging(self.root) as staging:
             (staging / "data").mkdir()
             files = [staging / entry.path for entry in manifest.files]
             for file in files:

@@ -13,7 +13,6 @@ import fcntl
 import json
 import logging
 import os
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from srlm_data.store.graph import Graph
 
 _LOG: Final = logging.getLogger("srlm_data")
 
-Kind = Literal["version", "model", "work", "staging", "lock"]
+Kind = Literal["version", "model", "work"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def find(store: Store, locks: Sequence[Path] = ()) -> GcResult:
     Where names, or a manifest that a name leads to, are damaged, nobody can say what they need:
     that is a warning, and no version or model is garbage.
     """
-    garbage = [*_work(store), *_left_behind(store)]
+    garbage = list(_work(store))
     try:
         needed, models = _mark(store, [*_named(store), *_locked(locks)])
     except StoreError as error:
@@ -88,9 +87,13 @@ def sweep(store: Store, locks: Sequence[Path] = ()) -> GcResult:
     """
     with access.alone(store.root):
         result = find(store, locks)
-        with access.staging(store.root, uuid.uuid4().hex) as trash:
+        # Out of sight as it lies, and deleted with the others: a kill leaves no half in its place.
+        with access.staging(store.root) as trash:
             for number, garbage in enumerate(result.garbage):
-                _delete(garbage, trash / str(number))
+                garbage.path.rename(trash / str(number))
+        for lock in (store.root / "locks").glob("*.lock"):  # a killed writer's, which locks nothing
+            with contextlib.suppress(BusyError), locked(lock):
+                pass  # it goes with its holder
     return replace(result, deleted=True)
 
 
@@ -167,17 +170,6 @@ def _work(store: Store) -> Iterator[Garbage]:
             yield Garbage("work", path.name, path, _bytes(path), why)
 
 
-def _left_behind(store: Store) -> Iterator[Garbage]:
-    """What killed writers have left: staged folders, and lock files that lock nothing."""
-    why = "its writer was killed"
-    for path in sorted((store.root / ".staging").glob("*")):
-        if _free(store.root / "locks" / f"staging.{path.name}.lock"):
-            yield Garbage("staging", path.name, path, _bytes(path), why)
-    for path in sorted((store.root / "locks").glob("*.lock")):
-        if path.name != "store.lock" and _free(path):
-            yield Garbage("lock", path.stem, path, path.stat().st_size, why)
-
-
 def _free(lock: Path) -> bool:
     """Whether nobody holds a lock, alone or with others."""
     try:
@@ -188,15 +180,6 @@ def _free(lock: Path) -> bool:
     except FileNotFoundError:
         pass
     return True
-
-
-def _delete(garbage: Garbage, trash: Path) -> None:
-    if garbage.kind == "lock":
-        with contextlib.suppress(BusyError), locked(garbage.path):
-            return  # a lock's file goes with its holder
-    # Out of sight as it lies, and deleted with the others: a kill leaves no half in its place.
-    with contextlib.suppress(FileNotFoundError):  # a staged folder goes with the next
-        garbage.path.rename(trash)
 
 
 def _written(path: Path) -> int:

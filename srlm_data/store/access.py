@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -83,12 +84,13 @@ def _locked(root: Path, name: str, busy: tuple[str, str], **how: bool) -> Iterat
 
 
 @contextlib.contextmanager
-def staging(root: Path, name: str) -> Iterator[Path]:
+def staging(root: Path) -> Iterator[Path]:
     """A folder outside of everybody's sight, gone afterwards.
 
     Its writer holds a lock of its name. A folder whose lock is free was left by a writer that was
     killed; the next one removes it.
     """
+    name = uuid.uuid4().hex
     folder = root / ".staging" / name
     with hold(root, _STAGING + name):
         locks = (root / "locks").glob(f"{_STAGING}*.lock")
