@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import compress, islice
+from itertools import compress
 from typing import Any, Final, Generic, TypeVar
 
 from srlm_data.core.errors import DataError, EngineError
@@ -21,9 +21,6 @@ _COLUMNS: Final = (
     "finish_reason prompt_tokens completion_tokens reasoning reasoning_tokens note".split()
 )
 """Fields of a completion that are columns of the row made of it."""
-
-_PART: Final = 256
-"""Completions after which a block is checked for being full."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +78,12 @@ def ask_in_blocks(
             waiting[request.id] = about
             yield request
 
-    done = iter(engine.generate(requests(), total=total))
     completions: list[Completion] = []
     characters = 0
-    while part := list(islice(done, _PART)):
-        completions += part
-        characters += sum([len(item.text) + len(item.reasoning or "") for item in part])
-        if len(completions) >= BLOCK or characters >= BATCH_CHARACTERS:
+    for completion in engine.generate(requests(), total=total):
+        completions.append(completion)
+        characters += len(completion.text) + len(completion.reasoning or "")
+        if len(completions) == BLOCK or characters >= BATCH_CHARACTERS:
             yield _take_block(waiting, completions)
             completions, characters = [], 0
     if completions:

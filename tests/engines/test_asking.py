@@ -40,7 +40,6 @@ def test_a_block_has_each_completion_at_the_place_of_its_request() -> None:
 def test_blocks_end_by_rows_and_sooner_where_texts_are_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(asking, "_PART", 10)
     monkeypatch.setattr(asking, "BLOCK", 100)
     engine = FakeEngine(lambda request: "x")
     sizes = [len(block.about) for block in ask_in_blocks(engine, MODEL, asked(250))]
