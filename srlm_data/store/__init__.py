@@ -25,6 +25,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,27 +121,20 @@ class Store:
 
     def latest(self, names: Iterable[str] | None = None) -> list[Manifest]:
         """The latest versions of datasets (of all, by default), without those that are damaged."""
-        manifests = []
-        for name in self.names() if names is None else names:
-            with self._leaving_out():
-                manifests.append(self.resolve(name))
-        return manifests
+        return list(self._read_each(self.resolve, self.names() if names is None else names))
 
     def readable(self, name: str) -> list[Manifest]:
         """Every version of a dataset, sorted; one that cannot be read as in :meth:`latest`."""
-        manifests = []
-        for version in self.versions(name):
-            with self._leaving_out():
-                manifests.append(self.manifest(name, version))
-        return manifests
+        return list(self._read_each(partial(self.manifest, name), self.versions(name)))
 
-    @contextlib.contextmanager
-    def _leaving_out(self) -> Iterator[None]:
-        """Step around a version that the block cannot read."""
-        try:
-            yield
-        except StoreError as error:
-            self.warn(error)
+    def _read_each(
+        self, read: Callable[[str], Manifest], names: Iterable[str]
+    ) -> Iterator[Manifest]:
+        for name in names:
+            try:
+                yield read(name)
+            except StoreError as error:
+                self.warn(error)
 
     def warn(self, error: StoreError) -> None:
         """Say, once, why a version is left out."""

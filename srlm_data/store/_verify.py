@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-import pyarrow as pa
-
 from srlm_data.core.errors import BusyError, DamagedError, StoreError
 from srlm_data.engines.cache import journal, sealed
 from srlm_data.models import identity
@@ -22,6 +20,9 @@ from srlm_data.store import Manifest, Store, _refs, access
 
 Kind = Literal["version", "names", "model", "answers", "journal"]
 KINDS: Final[tuple[Kind, ...]] = ("version", "names", "model", "answers", "journal")
+
+_INTACT: Final = {"answers": sealed.read_intact, "journal": journal.read_intact}
+"""How to read what is whole of a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,10 @@ def put_aside(store: Store, fault: Fault) -> str:
 def _move_aside(store: Store, fault: Fault) -> str:
     if fault.path is None or not fault.path.exists():
         return "nothing to put aside"
-    saved: list[pa.RecordBatch] = []
-    if fault.kind == "answers":
-        saved += sealed.read_intact(fault.path)
-    elif fault.kind == "journal":
-        saved += journal.read_intact(fault.path)
+    if fault.kind not in _INTACT:
+        return f"put aside in {store.put_aside(fault.path)}"
+    saved = list(_INTACT[fault.kind](fault.path))
     aside = store.put_aside(fault.path)
     sealed.write(store.root, fault.path.stem.partition("-")[0], saved)
-    if fault.kind not in ("answers", "journal"):
-        return f"put aside in {aside}"
     answers = sum(batch.num_rows for batch in saved)
     return f"put aside in {aside}, {answers:,} answers of it are kept"
