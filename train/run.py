@@ -121,7 +121,7 @@ def _identity(job: Job[Settings]) -> dict[str, Any]:
         "settings": job.settings.identity(),
     }
     settings = job.output / SETTINGS
-    if settings.is_file() and _read_json(settings) != identity:
+    if settings.is_file() and json.loads(settings.read_text(encoding="utf-8")) != identity:
         raise TrainingError(
             f"{job.output}: it holds another training run, whose {SETTINGS} differs. "
             "Name another output, or delete this one."
@@ -157,10 +157,10 @@ def _save(job: Job[Settings], trainer: Trainer) -> Path:
         network = _load_trained(job, trained)
         for name, value in job.dropouts.items():
             setattr(network.config, name, value)
+        _end_answers(network, job.tokenizer)
         shutil.rmtree(folder, ignore_errors=True)
         network.save_pretrained(folder)
         job.tokenizer.save_pretrained(folder)
-        _end_answers(folder, job.tokenizer)
         shutil.rmtree(trained)
     return folder
 
@@ -177,18 +177,12 @@ def _load_trained(job: Job[Settings], folder: Path) -> PreTrainedModel:
     return adapted.merge_and_unload().to(getattr(torch, job.save_dtype))
 
 
-def _end_answers(folder: Path, tokenizer: Any) -> None:
+def _end_answers(network: PreTrainedModel, tokenizer: Any) -> None:
     """Let generation end where the chat template ends an answer: the model has learned to."""
-    file, end = folder / "generation_config.json", chat_template.end_token(tokenizer)
-    settings = _read_json(file)
-    ends = settings.get("eos_token_id") or []
+    end, ends = chat_template.end_token(tokenizer), network.generation_config.eos_token_id or []
     ends = ends if isinstance(ends, list) else [ends]
     if end is not None and end not in ends:
-        _write_json(file, settings | {"eos_token_id": [end, *ends]})
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+        network.generation_config.eos_token_id = [end, *ends]
 
 
 def _write_json(file: Path, value: Any) -> None:

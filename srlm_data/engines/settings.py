@@ -347,13 +347,6 @@ def open_engine(
     return engine
 
 
-def list_served_models(settings: OpenaiEngine) -> list[str] | None:
-    """Return what an engine's server says that it serves; None where it does not say."""
-    backend = importlib.import_module("srlm_data.engines.backends.openai")
-    served: list[str] | None = backend.list_models(settings)
-    return served
-
-
 def _plugin(kind: str) -> Callable[..., Engine]:
     """Return the function that ``my_module:my_engine`` names; ValueError where there is none."""
     module_name, _, function_name = kind.partition(":")

@@ -28,13 +28,7 @@ from srlm_data.core.hub import Remote
 from srlm_data.core.machine import count_gpus
 from srlm_data.core.schema import MODELS
 from srlm_data.engines.cache.sealed import model_folder
-from srlm_data.engines.settings import (
-    HOLD_THE_MODEL,
-    OpenaiEngine,
-    RayEngine,
-    VllmEngine,
-    list_served_models,
-)
+from srlm_data.engines.settings import HOLD_THE_MODEL, OpenaiEngine, RayEngine, VllmEngine
 from srlm_data.models import identity
 from srlm_data.models.chat_template import describe_fault
 from srlm_data.models.training import Training, launcher
@@ -195,6 +189,8 @@ class _Look:
         """
         if not packages.is_installed("openai"):
             return
+        from srlm_data.engines.backends.openai import list_models  # noqa: PLC0415
+
         served: dict[tuple[str | None, str], list[str] | None] = {}
         for dataset, model in self._asking(OpenaiEngine):
             engine, location = dataset.engine, self._location(model)
@@ -206,7 +202,7 @@ class _Look:
             if server not in served:
                 served[server] = None  # what is wrong with it is told once
                 try:
-                    served[server] = list_served_models(engine)
+                    served[server] = list_models(engine)
                 except EngineError as error:
                     yield self._unless_answered(error, dataset)
                     continue

@@ -18,7 +18,7 @@ import pytest
 from served import free_port, running
 from srlm_data.core.errors import EngineError
 from srlm_data.engines.protocol import Completion, Request, Sampling, request_seed
-from srlm_data.engines.settings import OpenaiEngine, list_served_models, open_engine
+from srlm_data.engines.settings import OpenaiEngine, open_engine
 from vllm_server import M0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -101,7 +101,9 @@ def test_a_proxy_is_asked_by_the_name_that_it_gives_the_model(
     proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f"{_KEY}\n")
-    assert list_served_models(OpenaiEngine(base_url=proxy)) == ["small"]
+    from srlm_data.engines.backends.openai import list_models
+
+    assert list_models(OpenaiEngine(base_url=proxy)) == ["small"]
     for done in ask(proxy, served_name="small"):
         assert (done.finish_reason, done.error) == ("stop", None)
         assert "kettle" in done.text
