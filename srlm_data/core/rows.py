@@ -36,6 +36,9 @@ BATCH_CHARACTERS = 1 << 25
 Columns = Mapping[str, "Sequence[Any] | pa.Array"]
 """Some rows, column by column: lists of Python values, or Arrow arrays, of one length."""
 
+_Source = Callable[[], Iterator[pa.RecordBatch]] | Iterator[pa.RecordBatch]
+"""What gives rows again and again, or once: nothing holds those, whatever their size."""
+
 
 class Drops(Counter[str]):
     """reason -> count of what a step left out, with a few examples of each reason."""
@@ -102,7 +105,7 @@ class Rows:
     def __init__(
         self,
         dataset_type: DatasetType,
-        source: Callable[[], Iterator[pa.RecordBatch]],
+        source: _Source,
         *,
         files: Sequence[Path] = (),
         drops: Counter[str] | None = None,
@@ -114,7 +117,7 @@ class Rows:
         self.drops: Counter[str] = Counter() if drops is None else drops
         self.notes: dict[str, Any] = {} if notes is None else notes
         self.name = name
-        self._source = source
+        self._source: _Source | None = source
 
     @classmethod
     def of(cls, dataset_type: DatasetType, rows: Iterable[Mapping[str, Any]] | pa.Table) -> Rows:
@@ -155,7 +158,7 @@ class Rows:
     ) -> Rows:
         """Return rows that come one by one, gathered into batches; they can be read once."""
         batches = (_batch(dataset_type, part) for part in _parts(iter(rows)))
-        return cls._once(dataset_type, batches, drops, notes)
+        return cls(dataset_type, batches, drops=drops, notes=notes)
 
     @classmethod
     def columns(
@@ -168,7 +171,7 @@ class Rows:
     ) -> Rows:
         """Return rows that come many at a time, a batch a part; they can be read once."""
         batches = (_of_columns(dataset_type, part) for part in parts)
-        return cls._once(dataset_type, batches, drops, notes)
+        return cls(dataset_type, batches, drops=drops, notes=notes)
 
     @classmethod
     def reading(
@@ -182,28 +185,7 @@ class Rows:
         """Return the rows of a reader of record batches (of DuckDB, say); they can be read once."""
         names = dataset_type.schema.names
         batches = (_in_schema(dataset_type, batch.select(names)) for batch in reader)
-        return cls._once(dataset_type, batches, drops, notes)
-
-    @classmethod
-    def _once(
-        cls,
-        dataset_type: DatasetType,
-        batches: Iterator[pa.RecordBatch],
-        drops: Counter[str] | None,
-        notes: dict[str, Any] | None,
-    ) -> Rows:
-        """Return rows that go with the first reading: nothing holds them, whatever their size."""
-        unread = [batches]
-
-        def read() -> Iterator[pa.RecordBatch]:
-            if not unread:
-                raise DataError(
-                    f"{dataset_type.name}: these rows are a stream, and it was read already. "
-                    "Hold them with rows = rows.collect() before the first reading."
-                )
-            return unread.pop()
-
-        return cls(dataset_type, read, drops=drops, notes=notes)
+        return cls(dataset_type, batches, drops=drops, notes=notes)
 
     @property
     def examples(self) -> dict[str, Any]:
@@ -219,7 +201,15 @@ class Rows:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows as record batches of the dataset type's schema."""
-        return self._source()
+        if callable(self._source):
+            return self._source()
+        batches, self._source = self._source, None
+        if batches is None:
+            raise DataError(
+                f"{self.type.name}: these rows are a stream, and it was read already. "
+                "Hold them with rows = rows.collect() before the first reading."
+            )
+        return batches
 
     def tuples(self, *columns: str) -> Iterator[tuple[Any, ...]]:
         """The values of some columns, row by row, a batch at a time in memory."""
