@@ -16,7 +16,7 @@ import json
 import logging
 import re
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
@@ -71,7 +71,7 @@ class OpenaiBatch:
     ) -> Iterator[Completion]:
         """Yield completions of ``requests`` as their batches end; closing it leaves them open."""
         source = iter(requests)
-        again: deque[Request] = deque()  # what an earlier build's batch did not answer
+        again: list[Request] = []  # what an earlier build's batch did not answer
         waiting: dict[str, list[Request]] = {}
         earlier = self._read_records()
         sent = {key: record for record in earlier for key in record.keys}
@@ -79,7 +79,8 @@ class OpenaiBatch:
         while True:
             while len(unread) < _MOST_OPEN:
                 size = self._settings.batch_size
-                part = list(islice(_drain(again), size)) or list(islice(source, size))
+                part = again[:size] or list(islice(source, size))
+                del again[:size]
                 if not part:
                     break
                 keys = response_keys(self.model, part)
@@ -290,11 +291,6 @@ class OpenaiBatch:
         else:
             advice = "What was sent and answered is kept: build again when it can be asked."
         raise EngineError(f"{self._server.where}: {self._server.hide_key(fault.reason)}. {advice}")
-
-
-def _drain(requests: deque[Request]) -> Iterator[Request]:
-    while requests:
-        yield requests.popleft()
 
 
 def _id_of(thing: Any) -> str:
