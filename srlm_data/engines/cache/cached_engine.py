@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.failures import Failures
-from srlm_data.engines.protocol import Completion, Engine, Request, Sampling, fields_of
+from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 
 LOOKAHEAD: Final = 4096
 """Requests looked up at a time: enough for a lookup to cost little, few enough to hold."""
@@ -25,8 +25,7 @@ RUN: Final = 16
 """Requests that stay together where builds get out of each other's way: they share a beginning."""
 
 WATCH_SECONDS: Final = 0.05
-WATCH_ROWS: Final = 256
-"""How much may come before a watcher is told: nobody sees more, and telling takes its time."""
+"""How long a watcher waits to be told: nobody sees more, and telling takes its time."""
 
 _Window = tuple[list[Completion], list[Request]]
 """The cached responses to some requests, and the requests that have none."""
@@ -53,26 +52,22 @@ class Usage:
     total: int | None = None  # completions that are expected; no part of the cost
     goal: tuple[int, int, str] | None = None  # what the step has of what it wants; nor is this
 
-    def count(self, completions: Collection[Completion], *, cached: bool) -> None:
-        """Count completions, many at once where they come fast."""
-        if not completions:
-            return
-        fields = fields_of(completions)
-        read, written = fields["prompt_tokens"], fields["completion_tokens"]
-        known_read, known_written = sum(filter(None, read)), sum(filter(None, written))
-        self.prompt_tokens += known_read
-        self.completion_tokens += known_written
-        self.cached_tokens += sum(fields["cached_tokens"])
-        self.uncounted += sum(1 for pair in zip(read, written, strict=True) if None in pair)
+    def count(self, completion: Completion, *, cached: bool) -> None:
+        """Count a completion."""
+        read, written = completion.prompt_tokens, completion.completion_tokens
+        self.prompt_tokens += read or 0
+        self.completion_tokens += written or 0
+        self.cached_tokens += completion.cached_tokens
+        self.uncounted += read is None or written is None
         if cached:
-            self.reused += len(completions)
+            self.reused += 1
             return
-        self.calls += len(completions)
-        self.failed += fields["finish_reason"].count("error")
-        self.retries += sum(fields["retries"])
-        self.queue_seconds += sum(fields["queue_seconds"])
-        self.new_prompt_tokens += known_read
-        self.new_completion_tokens += known_written
+        self.calls += 1
+        self.failed += completion.finish_reason == "error"
+        self.retries += completion.retries
+        self.queue_seconds += completion.queue_seconds
+        self.new_prompt_tokens += read or 0
+        self.new_completion_tokens += written or 0
 
     def cost(self) -> dict[str, float]:
         """Return the figures for a manifest; none of a step that asked nothing."""
@@ -152,7 +147,8 @@ class CachedEngine:
 
     def _look_up(self, requests: list[Request]) -> _Window:
         answers = self._cache.find(requests)
-        self.usage.count(answers.values(), cached=True)
+        for completion in answers.values():
+            self.usage.count(completion, cached=True)
         self._watch(self.usage)
         return list(answers.values()), [item for item in requests if item.id not in answers]
 
@@ -231,35 +227,25 @@ class CachedEngine:
     def _record(self, completions: Iterable[Completion]) -> Iterator[Completion]:
         """Add what an engine yields to the cache, and count it."""
         usage, failures, clock = self.usage, self.failures, time.perf_counter
-        new: list[Completion] = []
-        waited = 0.0
-
-        def count() -> None:
-            nonlocal waited
-            usage.seconds, waited = usage.seconds + waited, 0.0
-            usage.count(new, cached=False)
-            new.clear()
-            self._watch(usage)
-
         started = watched = clock()
         try:
             for raw in completions:
                 now = clock()
-                waited += now - started
+                usage.seconds += now - started
                 completion = _replace_surrogates(raw)
                 if completion.finish_reason == "error":
                     completion = failures.add(self.model, completion)
                 self._cache.add(completion)
-                new.append(completion)
-                if now - watched > WATCH_SECONDS or len(new) >= WATCH_ROWS:
-                    count()
+                usage.count(completion, cached=False)
+                if now - watched > WATCH_SECONDS:
+                    self._watch(usage)
                     watched = now
                 yield completion
                 if completion.finish_reason == "error":
-                    failures.refuse_too_many(usage.reused + usage.calls + len(new))
+                    failures.refuse_too_many(usage.reused + usage.calls)
                 started = clock()
         finally:
-            count()
+            self._watch(usage)
 
     def close(self) -> None:
         """Release the cache; the real engine stays open, for the next step may use it."""
