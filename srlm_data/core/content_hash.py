@@ -8,14 +8,12 @@ know where one batch ends and the next begins.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from srlm_data.core.schema import type_text
-
-_ONE: Final = b"\x01"
 
 
 class RowHash:
@@ -42,10 +40,9 @@ class RowHash:
 
     def _array(self, key: str, array: pa.Array) -> None:
         kind = array.type
-        valid = _bytes(array.is_valid().cast(pa.uint8())) if array.null_count else _ONE * len(array)
-        self._feed(f"{key}:valid:{type_text(kind)}", valid)
+        self._feed(f"{key}:valid:{type_text(kind)}", _bytes(array.is_valid().cast(pa.uint8())))
         if pa.types.is_string(kind):
-            lengths, text = _text(_filled(array, ""))
+            lengths, text = _text(array.fill_null(""))
             self._feed(f"{key}:lengths", lengths)
             self._feed(f"{key}:values", text)
         elif pa.types.is_list(kind):
@@ -57,19 +54,15 @@ class RowHash:
             for field, child in zip(kind, array.flatten(), strict=True):
                 self._array(f"{key}.{field.name}", child)
         elif pa.types.is_boolean(kind):
-            self._feed(f"{key}:values", _bytes(_filled(array, False).cast(pa.uint8())))
+            self._feed(f"{key}:values", _bytes(array.fill_null(False).cast(pa.uint8())))
         elif pa.types.is_floating(kind):
-            numbers = _filled(array, 0.0).to_numpy()
+            numbers = array.fill_null(0.0).to_numpy()
             # One NaN and one zero: both have several bit patterns.
             canonical = np.where(np.isnan(numbers), np.nan, numbers + 0.0)
             self._feed(f"{key}:values", canonical.astype("<f8").tobytes())
         else:
-            numbers = _filled(array, 0).to_numpy()
+            numbers = array.fill_null(0).to_numpy()
             self._feed(f"{key}:values", numbers.astype("<i8").tobytes())
-
-
-def _filled(array: pa.Array, value: object) -> pa.Array:
-    return array.fill_null(value) if array.null_count else array
 
 
 def _bytes(numbers: pa.Array) -> bytes:
