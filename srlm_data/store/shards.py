@@ -102,8 +102,8 @@ def _write_shards(
 
     def number_of_shard(group: pa.Table) -> int:
         nonlocal size
-        size += group.nbytes
-        return (size - group.nbytes) // SHARD_BYTES
+        size += int(group.nbytes)
+        return (size - int(group.nbytes)) // SHARD_BYTES
 
     drafts: list[tuple[Path, int]] = []
     for _, shard in groupby(groups(), number_of_shard):
