@@ -125,14 +125,26 @@ def _list_tables(store: srlm_data.Store) -> None:
 def _text(query: str | None, file: Path | None) -> str:
     from srlm_data.core.filesystem import read_text
 
-    if query is None:
-        where = f"--file: {file}" if file else "the standard input"
+    if file is not None:
         try:
-            query = read_text(file) if file else sys.stdin.buffer.read().decode("utf-8")
-        except (OSError, ValueError) as error:
-            raise click.UsageError(
-                f"{where} cannot be read, found {error}. Give a query as UTF-8 text."
-            ) from None
+            query = read_text(file)
+        except ValueError as error:
+            raise click.UsageError(f"--file: {file} cannot be read, found {error}.") from None
+    query = _standard_input() if query is None else query
     if not query.strip():
         raise click.UsageError("give a QUERY, --file or --query, one of them.")
     return query
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except OSError as error:
+        raise click.UsageError(
+            f"the standard input cannot be read, found '{error.strerror}'. Give a QUERY."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise click.UsageError(
+            f"the standard input is no UTF-8 text, found the byte {error.object[error.start]:#04x} "
+            f"at {error.start}. Give a query as UTF-8 text."
+        ) from None
