@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,10 @@ from typing import Any
 import pytest
 
 import reviewing
+import synthetic
+from forked import Start
 from srlm_data.store import Store
+from synthetic import Filled
 
 PATIENCE = 60_000
 """Milliseconds that a page is waited for: a loaded machine is slow, and not wrong."""
@@ -53,31 +55,39 @@ def new_context(browser: Any) -> Callable[..., Any]:
     return new_context
 
 
+@pytest.fixture(scope="package")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """Fill a store as `synthetic.fill` does; one that is asked for again is copied."""
+    folders: dict[str, Path] = {}
+
+    def filled(root: Path, **options: Any) -> Store:
+        known = repr(options)
+        if known not in folders:
+            folders[known] = tmp_path_factory.mktemp("filled") / "store"
+            synthetic.fill(folders[known], **options)
+        shutil.copytree(folders[known], root)
+        return Store(root)
+
+    return filled
+
+
 Serving = Callable[..., contextlib.AbstractContextManager[str]]
 
 
 @pytest.fixture
-def serving(cli_env: dict[str, str]) -> Serving:
+def serving(start: Start) -> Serving:
     """Serve with the real command: ``with serving(store, "view", "one") as address``."""
 
     @contextlib.contextmanager
     def serving(store: Store, *words: str, ends: signal.Signals = signal.SIGTERM) -> Iterator[str]:
-        command = [sys.executable, "-m", "srlm_data", "--store", str(store.root), *words]
-        with subprocess.Popen(
-            [*command, "--no-open"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=cli_env,
-        ) as server:
-            try:
-                assert server.stdout
-                yield server.stdout.readline().split(" at ")[1].strip()
-                server.send_signal(ends)
-                _, complaints = server.communicate(timeout=60)
-            finally:
-                server.kill()
-        assert server.returncode == {signal.SIGINT: 0, signal.SIGTERM: 143}[ends]
+        with start("--store", store.root, *words, "--no-open") as server:
+            while not (said := server.stdout.read_text()).endswith("\n"):
+                assert server.poll() is None, server.stderr.read_text()
+                time.sleep(0.02)
+            yield said.split(" at ")[1].split()[0]
+            server.send_signal(ends)
+            assert server.wait(60) == {signal.SIGINT: 0, signal.SIGTERM: 143}[ends]
+            complaints = server.stderr.read_text()
         assert "Traceback" not in complaints, complaints
         assert "Build again" not in complaints, complaints
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import srlm_data
-import synthetic
 from browsing import opened
 from srlm_data.evaluation.judge_accuracy import MeasureJudge, measure_judge
 from srlm_data.store import Store
+from synthetic import Filled
 
 HOSTILE = (
     "</script><script>window.pwned = 1</script>",
@@ -30,9 +30,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(filled: Filled, tmp_path: Path) -> Store:
     """60 pairs, some of them hostile."""
-    return synthetic.fill(tmp_path / "store", hostile=HOSTILE, unread=0)
+    return filled(tmp_path / "store", hostile=HOSTILE, unread=0)
 
 
 def items_of(file: Path) -> list[dict[str, Any]]:
@@ -138,8 +138,7 @@ def kappa_by_hand(store: Store, labels: list[dict[str, Any]]) -> float:
     return (observed - chance) / (1 - chance)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
 def test_every_text_is_text_and_fits_and_every_control_can_be_used(
     new_context: Any, store: Store, tmp_path: Path, width: int, scheme: str
 ) -> None:

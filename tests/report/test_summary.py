@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import synthetic
 from srlm_data import report
 from srlm_data.core.messages import user
 from srlm_data.core.rows import Rows
@@ -20,11 +19,12 @@ from srlm_data.report._flows import subject_of
 from srlm_data.report._rows import Selection, count_rows
 from srlm_data.steps.pairs import Pair, pair
 from srlm_data.store import Store
+from synthetic import Filled
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return synthetic.fill(tmp_path_factory.mktemp("summary") / "store", prompts=5)
+def store(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return filled(tmp_path_factory.mktemp("summary") / "store", prompts=5)
 
 
 def summary_of(store: Store, name: str) -> dict[str, Any]:
@@ -68,8 +68,10 @@ def test_training_curves_are_what_the_trainer_logged(store: Store) -> None:
         ['{"step": 1, "loss": NaN}', '{"step": 2, "loss": "high"}', '{"loss": 1}'],
     ],
 )
-def test_a_log_that_cannot_be_read_draws_no_curve(tmp_path: Path, lines: list[str] | None) -> None:
-    store = synthetic.fill(tmp_path / "store", prompts=5)
+def test_a_log_that_cannot_be_read_draws_no_curve(
+    filled: Filled, tmp_path: Path, lines: list[str] | None
+) -> None:
+    store = filled(tmp_path / "store", prompts=5)
     commit_model(store, "one.m5", lines)
     assert summary_of(store, "one")["curves"] == []
 

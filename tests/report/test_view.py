@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-import synthetic
 from checkout import Cli
 from srlm_data.core import packages
 from srlm_data.core.errors import DataError, MissingError
@@ -25,14 +24,15 @@ from srlm_data.report._live import Live, routes_of
 from srlm_data.report._rows import find_rows
 from srlm_data.report._server import create_app
 from srlm_data.store import Manifest, Store
+from synthetic import Filled
 from texts import HOSTILE
 
 ADDRESS = "http://127.0.0.1:8000"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return synthetic.fill(tmp_path_factory.mktemp("view") / "store", prompts=90, hostile=HOSTILE)
+def store(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return filled(tmp_path_factory.mktemp("view") / "store", prompts=90, hostile=HOSTILE)
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +136,9 @@ def test_a_search_that_nobody_waits_for_is_stopped(
 
 
 def test_what_is_counted_is_said_and_kept_and_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = synthetic.fill(tmp_path / "store", prompts=5)
+    store = filled(tmp_path / "store", prompts=5)
     checked, go = SimpleQueue[str](), threading.Semaphore(0)
 
     def check(_: Store, manifest: Manifest) -> list[Any]:

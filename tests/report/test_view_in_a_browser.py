@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-import synthetic
 from browsing import is_narrow, opened, serious
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import PAIRS
 from srlm_data.store import Store
+from synthetic import Filled
 from texts import HOSTILE
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_live_page_shows_rows_answers_sql_and_leads_to_reviews(
-    new_context: Any, serving: Any, tmp_path: Path
+    new_context: Any, serving: Any, filled: Filled, tmp_path: Path
 ) -> None:
     from playwright.sync_api import expect
 
-    store = synthetic.fill(tmp_path / "store", prompts=90, hostile=HOSTILE)
+    store = filled(tmp_path / "store", prompts=90, hostile=HOSTILE)
     with serving(store, "view", "one", "two") as address, new_context() as context:
         page, complaints = opened(context, address)
         assert "token" not in page.url
@@ -61,11 +61,11 @@ def test_the_live_page_shows_rows_answers_sql_and_leads_to_reviews(
 
 
 def test_an_open_page_follows_a_running_build(
-    new_context: Any, serving: Any, tmp_path: Path
+    new_context: Any, serving: Any, filled: Filled, tmp_path: Path
 ) -> None:
     from playwright.sync_api import expect
 
-    store = synthetic.fill(tmp_path / "store", prompts=20)
+    store = filled(tmp_path / "store", prompts=20)
     built = store.resolve("one.pairs")
     with serving(store, "view", "one") as address, new_context() as context:
         page, complaints = opened(context, address)
@@ -100,11 +100,11 @@ def build(store: Store, count: int) -> None:
 
 
 def test_a_page_says_what_is_counted_until_it_is_there(
-    new_context: Any, serving: Any, tmp_path: Path
+    new_context: Any, serving: Any, filled: Filled, tmp_path: Path
 ) -> None:
     from playwright.sync_api import expect
 
-    store = synthetic.fill(tmp_path / "store", prompts=5)
+    store = filled(tmp_path / "store", prompts=5)
     counting = {"rows": 12_000_000, "parts": 7, "done": 2, "what": "the health of one.judgments"}
     state = {"fingerprint": "", "names": ["one"], "recipes": [], "building": [], "queries": {}}
     waiting: list[Any] = []

@@ -6,7 +6,7 @@ meets what a build writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from srlm_data.core.schema import (
 )
 from srlm_data.steps.pairs import Pair, pair
 from srlm_data.store import Manifest, Store
+
+Filled = Callable[..., Store]
+"""The fixture that fills a store once for all that ask for an equal one."""
 
 _WORDS = "river stone lamp garden winter bread clock letter bridge forest music paper".split()
 
