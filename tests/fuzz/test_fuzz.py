@@ -23,7 +23,7 @@ def fuzz(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("target", "runs"), [("judge", 5_000), ("recipe", 2_000), ("tree", 20_000), ("sql", 20_000)]
+    ("target", "runs"), [("judge", 2_000), ("recipe", 1_000), ("tree", 10_000), ("sql", 10_000)]
 )
 def test_a_target_stands_some_thousand_inputs(tmp_path: Path, target: str, runs: int) -> None:
     answer = fuzz(tmp_path, target, f"-runs={runs}", "-seed=1")
