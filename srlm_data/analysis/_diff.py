@@ -8,6 +8,8 @@ by hashes, so that versions larger than the memory can be compared.
 from __future__ import annotations
 
 import contextlib
+import functools
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -15,17 +17,10 @@ from typing import Any, Final
 
 import duckdb
 
+from srlm_data.analysis import _distribution_diff as distributions
+from srlm_data.analysis import figures
 from srlm_data.analysis._diff_text import lines_of
-from srlm_data.analysis._distribution_diff import (
-    Agreement,
-    DistributionDiff,
-    Preferences,
-    agreement,
-    lengths,
-    preferences,
-    scores,
-    states,
-)
+from srlm_data.analysis._distribution_diff import Agreement, DistributionDiff, Preferences
 from srlm_data.core import database
 from srlm_data.core.errors import DataError, StoreError
 from srlm_data.core.schema import DATASET_TYPES, JUDGMENTS, PAIRS, SCORES
@@ -64,7 +59,7 @@ class RowChanges:
 
 @dataclass(frozen=True)
 class Diff:
-    """All that differs between two versions of one stage."""
+    """All that differs between two versions of one dataset type."""
 
     before: Manifest
     after: Manifest
@@ -91,7 +86,7 @@ class Diff:
 
 
 def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -> Diff:
-    """Compare two versions, of one dataset or of two datasets of one stage.
+    """Compare two versions, of one dataset or of two datasets of one type.
 
     Args:
         store: where both lie.
@@ -105,53 +100,67 @@ def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -
             f"({before.type}) and {after.name} ({after.type}). Compare like with like."
         )
     dataset_type = before.type
-    with database.connect() as connection:
+    versions = {dataset_type: {"before": before, "after": after}}
+    judgments = _judgments(store, before, after)
+    if judgments:
+        versions[judgments["before"].type] = judgments
+    with figures.connect(store, **versions) as connection:
         store.rows(before).view(connection, "before", parts=True)
         store.rows(after).view(connection, "after", parts=True)
         columns = _columns(connection)
+        compare = functools.partial(distributions.compare, connection, dataset_type)
+        scores = distributions.SCORES.get(dataset_type, ())
+        texts = distributions.TEXTS.get(dataset_type, ())
         return Diff(
             before,
             after,
             before.content == after.content,
-            sorted(
-                _causes(store, before, after, (), set()), key=lambda cause: len(cause.parameters)
-            ),
+            list(_causes(store, before, after)),
             dict(differences(_environment(before), _environment(after))),
             {name: kinds for name, kinds in columns.items() if kinds[0] != kinds[1]},
             _rows(connection, DATASET_TYPES[dataset_type].id, columns, samples),
-            scores(connection, dataset_type),
-            lengths(connection, dataset_type),
-            states(connection, dataset_type),
-            _agreement(connection, store, before, after),
-            preferences(connection) if dataset_type == PAIRS.name else None,
+            {name: compare(name) for name in scores},
+            {name: compare(figures.characters(dataset_type, name)) for name in texts},
+            distributions.count_states(connection, dataset_type),
+            distributions.agreement(connection, judgments["before"].type) if judgments else None,
+            distributions.preferences(connection) if dataset_type == PAIRS.name else None,
         )
 
 
-def _causes(
-    store: Store,
-    before: Manifest,
-    after: Manifest,
-    way: tuple[str, ...],
-    seen: set[tuple[str, str]],
-) -> Iterator[Cause]:
+def _judgments(store: Store, before: Manifest, after: Manifest) -> dict[str, Manifest] | None:
+    """The judgments or scores to compare: of these versions, or those that made their pairs."""
+    if before.type in {JUDGMENTS.name, SCORES.name}:
+        return {"before": before, "after": after}
+    graph = Graph(store)
+    old, new = (graph.read_as(side, "judgments") for side in (before, after))
+    if before.type != PAIRS.name or not (old and new) or old.content == new.content:
+        return None
+    damaged = any(store.fault(read.name, read.version) for read in (old, new))
+    return None if damaged or old.type != new.type else {"before": old, "after": new}
+
+
+def _causes(store: Store, before: Manifest, after: Manifest) -> Iterator[Cause]:
     """The fields in which two versions part, then those in which their inputs do."""
-    if (before.ref, after.ref) in seen:  # a model, say, that answered and judged
-        return
-    seen.add((before.ref, after.ref))
-    changed = changes(before, after)
-    if changed:
-        yield Cause(way, before.ref, after.ref, changed)
-    if "step" in changed:  # two different things, whose inputs have nothing to do with each other
-        return
-    new = {read.parameter: read for read in after.inputs}
-    for old in before.inputs:
-        if old.parameter not in new or old.content == new[old.parameter].content:
+    waiting = deque([((), before, after)])
+    seen = {(before.ref, after.ref)}
+    while waiting:
+        way, old, new = waiting.popleft()
+        changed = changes(old, new)
+        if changed:
+            yield Cause(way, old.ref, new.ref, changed)
+        if "step" in changed:  # different things, whose inputs have nothing to do with each other
             continue
-        sides = old, new[old.parameter]
-        with contextlib.suppress(StoreError):  # an input that is gone can say nothing more
-            was, became = (store.manifest(side.name, side.version) for side in sides)
-            if was.type == became.type:
-                yield from _causes(store, was, became, (*way, old.parameter), seen)
+        reads = {read.parameter: read for read in new.inputs}
+        for read in old.inputs:
+            other = reads.get(read.parameter)
+            if other is None or read.content == other.content:
+                continue
+            with contextlib.suppress(StoreError):  # an input that is gone can say nothing more
+                was, became = (store.manifest(side.name, side.version) for side in (read, other))
+                # A model, say, may have answered and judged.
+                if was.type == became.type and (was.ref, became.ref) not in seen:
+                    seen.add((was.ref, became.ref))
+                    waiting.append(((*way, read.parameter), was, became))
 
 
 def _environment(manifest: Manifest) -> dict[str, Any]:
@@ -178,10 +187,7 @@ def _rows(
     for view in ("before", "after"):
         connection.execute(
             f'CREATE TEMP VIEW {view}_hashes AS SELECT "{id_column}" AS id, '
-            f"hash({names}) AS whole FROM {view}"
-        )
-        connection.execute(
-            f'CREATE TEMP VIEW {view}_columns AS SELECT "{id_column}" AS id, {hashes} FROM {view}'
+            f"hash({names}) AS whole, {hashes} FROM {view}"
         )
     connection.execute("""
         CREATE TEMP TABLE matched AS
@@ -190,10 +196,21 @@ def _rows(
         FROM before_hashes AS o FULL JOIN after_hashes AS n USING (id)
         WHERE o.whole IS DISTINCT FROM n.whole
     """)
+
+    def sample(view: str, what: str) -> list[dict[str, Any]]:
+        chosen = f"SELECT id FROM matched WHERE what = '{what}' ORDER BY id LIMIT {samples}"
+        query = f'FROM {view} WHERE "{id_column}" IN ({chosen}) ORDER BY "{id_column}"'
+        return list(database.dicts(connection, query))
+
     counts = dict(connection.sql("SELECT what, count(*) FROM matched GROUP BY what").fetchall())
     changed, removed = counts.get("changed", 0), counts.get("removed", 0)
     [(total,)] = connection.sql("SELECT count(*) FROM before").fetchall()
     changed_columns = _changed_columns(connection, compared) if changed else {}
+    changed_rows = [
+        {id_column: old[id_column]}
+        | {name: [old[name], new[name]] for name in changed_columns if old[name] != new[name]}
+        for old, new in zip(sample("before", "changed"), sample("after", "changed"), strict=True)
+    ]
     return RowChanges(
         total - removed - changed,
         changed,
@@ -201,65 +218,18 @@ def _rows(
         counts.get("added", 0),
         changed_columns,
         {
-            "removed": _whole_rows(connection, id_column, "before", "removed", samples),
-            "added": _whole_rows(connection, id_column, "after", "added", samples),
-            "changed": _changed_rows(connection, id_column, list(changed_columns), samples),
+            "removed": sample("before", "removed"),
+            "added": sample("after", "added"),
+            "changed": changed_rows,
         },
     )
 
 
 def _changed_columns(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str, int]:
+    """Column -> how many of the changed rows it differs in."""
     counts = ", ".join(f'count(*) FILTER (o."{name}" <> n."{name}")' for name in columns)
     [changed] = connection.sql(
-        f"SELECT {counts} FROM before_columns AS o JOIN after_columns AS n USING (id) "
+        f"SELECT {counts} FROM before_hashes AS o JOIN after_hashes AS n USING (id) "
         "SEMI JOIN (SELECT id FROM matched WHERE what = 'changed') AS m USING (id)"
     ).fetchall()
     return {name: count for name, count in zip(columns, changed, strict=True) if count}
-
-
-def _whole_rows(
-    connection: duckdb.DuckDBPyConnection, id_column: str, view: str, what: str, samples: int
-) -> list[dict[str, Any]]:
-    chosen = f"SELECT id FROM matched WHERE what = '{what}' ORDER BY id LIMIT {samples}"
-    query = f'FROM {view} WHERE "{id_column}" IN ({chosen}) ORDER BY "{id_column}"'
-    return list(database.dicts(connection, query))
-
-
-def _changed_rows(
-    connection: duckdb.DuckDBPyConnection, id_column: str, columns: list[str], samples: int
-) -> list[dict[str, Any]]:
-    both = ", ".join(f'o."{name}", n."{name}"' for name in columns)
-    rows = connection.execute(
-        f'SELECT "{id_column}", {both or "NULL"} FROM before AS o JOIN after AS n '
-        f'USING ("{id_column}") WHERE "{id_column}" IN '
-        "(SELECT id FROM matched WHERE what = 'changed' ORDER BY id LIMIT ?) ORDER BY 1",
-        [samples],
-    ).fetchall()
-    return [
-        {id_column: row[0]}
-        | {
-            name: [old, new]
-            for name, old, new in zip(columns, row[1::2], row[2::2], strict=True)
-            if old != new
-        }
-        for row in rows
-    ]
-
-
-def _agreement(
-    connection: duckdb.DuckDBPyConnection, store: Store, before: Manifest, after: Manifest
-) -> Agreement | None:
-    if before.type in {JUDGMENTS.name, SCORES.name}:
-        return agreement(connection, "before", "after")
-    if before.type != PAIRS.name:
-        return None
-    graph = Graph(store)
-    old, new = (graph.read_as(side, "judgments") for side in (before, after))
-    if old is None or new is None or old.content == new.content:
-        return None
-    try:
-        store.rows(old).view(connection, "old_judgments")
-        store.rows(new).view(connection, "new_judgments")
-    except StoreError:  # damaged
-        return None
-    return agreement(connection, "old_judgments", "new_judgments")

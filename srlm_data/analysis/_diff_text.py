@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from srlm_data.analysis.lineage.gist import gist, shortened
+from srlm_data.analysis.lineage.gist import gist, short, shortened
 from srlm_data.core.schema import DATASET_TYPES
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def lines_of(diff: Diff) -> Iterator[str]:
 def _cause(cause: Cause) -> Iterator[str]:
     if cause.parameters:
         way = ", which read ".join(cause.parameters)
-        yield f"  read {way}: {_short(cause.before)} -> {_short(cause.after)}"
+        yield f"  read {way}: {short(cause.before)} -> {short(cause.after)}"
     yield from _changes(cause.changes, "    " if cause.parameters else "  ")
 
 
@@ -60,15 +60,9 @@ def _changes(changes: Mapping[str, tuple[Any, Any]], indent: str) -> Iterator[st
 
 
 def _value(where: str, value: Any) -> str:
-
     if value is None:
         return "(none)"
-    return _short(str(value)) if where.startswith("inputs.") else shortened(str(value), 60)
-
-
-def _short(ref: str) -> str:
-    name, at, version = ref.partition("@")
-    return f"{name}{at}{version[:8]}"
+    return short(str(value)) if where.startswith("inputs.") else shortened(str(value), 60)
 
 
 def _rows(diff: Diff) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""How two sets of rows lie apart: scores, lengths, states, and what two judges say of one answer.
+"""How two versions lie apart: scores, lengths, states, and what two judges say of one answer.
 
-Everything is counted in DuckDB; only the counts come into memory. The views ``before`` and
-``after`` hold the rows.
+Everything is counted in DuckDB; only the counts come into memory. The rows of both versions are in
+one view (:func:`srlm_data.analysis.figures.connect`), labelled ``before`` and ``after``.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ from typing import Final
 
 import duckdb
 
+from srlm_data.core.schema import DATASET_TYPES
+
 _FEW = 12  # distinct values that are told one by one
 
-_SCORES: Final = {
+SCORES: Final = {
     "examples": ("score",),
     "judgments": ("score",),
     "scores": ("score",),
     "comparisons": ("first_score", "second_score"),
     "pairs": ("chosen_score", "rejected_score", "margin"),
 }
-_LENGTHS: Final = {
-    "messages": {"text": "text"},
-    "examples": {"prompt": "prompt[-1].content", "completion": "completion[-1].content"},
-    "prompts": {"prompt": "prompt[-1].content"},
-    "candidates": {"response": "response"},
-    "judgments": {"text": "text"},
-    "comparisons": {"text": "text"},
-    "pairs": {"chosen": "chosen[-1].content", "rejected": "rejected[-1].content"},
+TEXTS: Final = {
+    "messages": ("text",),
+    "examples": ("prompt", "completion"),
+    "prompts": ("prompt",),
+    "candidates": ("response",),
+    "judgments": ("text",),
+    "comparisons": ("text",),
+    "pairs": ("chosen", "rejected"),
 }
+"""Dataset type -> its columns of scores, and its columns whose lengths are compared."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +48,16 @@ class DistributionDiff:
     values: dict[float, tuple[int, int]]  # value -> counts, where there are few
 
 
-def scores(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> dict[str, DistributionDiff]:
-    """Compare the scores that rows of the dataset type have, by column."""
-    columns = _SCORES.get(dataset_type, ())
-    return {column: compare_distributions(connection, column) for column in columns}
-
-
-def lengths(
-    connection: duckdb.DuckDBPyConnection, dataset_type: str
-) -> dict[str, DistributionDiff]:
-    """Compare the lengths of texts in characters, by text; of a conversation, its last turn."""
-    return {
-        name: compare_distributions(connection, f"length({text})")
-        for name, text in _LENGTHS.get(dataset_type, {}).items()
-    }
-
-
-def compare_distributions(connection: duckdb.DuckDBPyConnection, figure: str) -> DistributionDiff:
+def compare(
+    connection: duckdb.DuckDBPyConnection, dataset_type: str, figure: str
+) -> DistributionDiff:
     """How a figure, an SQL expression over the rows, lies before and after."""
-    connection.execute(_COUNTED.format(figure=figure))
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE counted AS
+        SELECT {figure} AS value, count(*) FILTER (dataset = 'before') AS before,
+               count(*) FILTER (dataset = 'after') AS after
+        FROM all_{dataset_type} GROUP BY value HAVING value IS NOT NULL
+    """)
     [(n, mean, median, statistic, distinct)] = connection.sql(_SUMMARY).fetchall()
     few = connection.sql("FROM counted ORDER BY value").fetchall() if distinct <= _FEW else []
     values = {value: (before, after) for value, before, after in few}
@@ -79,18 +73,6 @@ def _chance(statistic: float | None, n_before: int, n_after: int) -> float | Non
     size = max(1, round(n_before * n_after / (n_before + n_after)))
     return float(kstwo.sf(statistic, size))
 
-
-_COUNTED: Final = """
-    CREATE OR REPLACE TEMP TABLE counted AS
-    SELECT value, sum(before)::BIGINT AS before, sum(after)::BIGINT AS after
-    FROM (
-        SELECT {figure} AS value, count(*) AS before, 0 AS after FROM before GROUP BY ALL
-        UNION ALL
-        SELECT {figure} AS value, 0 AS before, count(*) AS after FROM after GROUP BY ALL
-    )
-    WHERE value IS NOT NULL
-    GROUP BY value
-"""
 
 _SUMMARY: Final = """
     WITH upto AS (
@@ -110,15 +92,15 @@ _SUMMARY: Final = """
 """
 
 
-def states(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> dict[str, tuple[int, int]]:
+def count_states(
+    connection: duckdb.DuckDBPyConnection, dataset_type: str
+) -> dict[str, tuple[int, int]]:
     """State -> how many rows are in it, before and after; for the types that have states."""
-    if dataset_type not in {"judgments", "comparisons"}:
+    if "state" not in DATASET_TYPES[dataset_type].choices:
         return {}
-    counts = connection.sql("""
-        SELECT state, sum(before)::BIGINT, sum(after)::BIGINT
-        FROM (SELECT state, 1 AS before, 0 AS after FROM before
-              UNION ALL SELECT state, 0, 1 FROM after)
-        GROUP BY state ORDER BY state
+    counts = connection.sql(f"""
+        SELECT state, count(*) FILTER (dataset = 'before'), count(*) FILTER (dataset = 'after')
+        FROM all_{dataset_type} GROUP BY state ORDER BY state
     """)
     return {state: (before, after) for state, before, after in counts.fetchall()}
 
@@ -137,23 +119,20 @@ class Agreement:
     opposite_order: float | None  # share of them that one judge puts the other way round
 
 
-def agreement(connection: duckdb.DuckDBPyConnection, before: str, after: str) -> Agreement:
-    """How far two tables of judgments agree on the candidates that are in both."""
-    connection.execute(_SHARED.format(before=before, after=after))
+def agreement(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> Agreement:
+    """How far judgments or scores agree, before and after, on the candidates that are in both."""
+    connection.execute(f"""
+        CREATE TEMP TABLE shared AS
+        SELECT candidate_id, any_value(prompt_id) AS prompt_id,
+               round(avg(score) FILTER (dataset = 'before'), 9) AS old,
+               round(avg(score) FILTER (dataset = 'after'), 9) AS new
+        FROM all_{dataset_type} GROUP BY candidate_id
+        HAVING old IS NOT NULL AND new IS NOT NULL
+    """)
     [figures] = connection.sql(_AGREEMENT).fetchall()
     [order] = connection.sql(_ORDER).fetchall()
     return Agreement(*figures, *order)
 
-
-_SHARED: Final = """
-    CREATE OR REPLACE TEMP TABLE shared AS
-    SELECT candidate_id, prompt_id, old.score AS old, new.score AS new
-    FROM (SELECT candidate_id, any_value(prompt_id) AS prompt_id, round(avg(score), 9) AS score
-          FROM {before} WHERE score IS NOT NULL GROUP BY candidate_id) AS old
-    JOIN (SELECT candidate_id, round(avg(score), 9) AS score
-          FROM {after} WHERE score IS NOT NULL GROUP BY candidate_id) AS new
-    USING (candidate_id)
-"""
 
 # Equal scores share the mean of their ranks, so that corr() of the ranks is Spearman's.
 _AGREEMENT: Final = """
@@ -190,7 +169,7 @@ class Preferences:
 
 
 def preferences(connection: duckdb.DuckDBPyConnection) -> Preferences:
-    """How far two tables of pairs prefer the same answers."""
+    """How far two versions of pairs prefer the same answers."""
     [figures] = connection.sql("""
         SELECT count(*),
                count(*) FILTER (o.chosen_id = n.chosen_id AND o.rejected_id = n.rejected_id),

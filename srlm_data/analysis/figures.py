@@ -1,7 +1,7 @@
 """Every fact that is shown anywhere, counted by one query each: the only source of figures.
 
-The dataset card, the report, health checks and notebooks read what stands here. A fact that has a
-shipped query (``queries/*.sql``) is counted by that very query, so that all of them agree.
+The dataset card, the report, diffs, health checks and notebooks read what stands here. A fact that
+has a shipped query (``queries/*.sql``) is counted by that very query, so that all of them agree.
 
 Every row has the column ``dataset``: the label of the version. Lengths are characters.
 """
@@ -18,8 +18,16 @@ import duckdb
 from srlm_data.analysis import queries
 from srlm_data.analysis._views import quoted
 from srlm_data.core import database
+from srlm_data.core.rows import Rows
 from srlm_data.core.scale import Scale
-from srlm_data.core.schema import CANDIDATES, JUDGMENTS, PAIRS, DatasetType
+from srlm_data.core.schema import (
+    CANDIDATES,
+    CONVERSATION,
+    DATASET_TYPES,
+    JUDGMENTS,
+    PAIRS,
+    DatasetType,
+)
 from srlm_data.store import Manifest, Store
 
 Figures = list[dict[str, Any]]
@@ -27,18 +35,16 @@ Figures = list[dict[str, Any]]
 
 @contextlib.contextmanager
 def connect(
-    store: Store,
-    *,
-    candidates: Mapping[str, Manifest] | None = None,
-    judgments: Mapping[str, Manifest] | None = None,
-    pairs: Mapping[str, Manifest] | None = None,
+    store: Store, **versions: Mapping[str, Manifest]
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a connection to versions by their labels: ``all_candidates`` and the like."""
+    """Open a connection to versions by their labels: ``candidates={...}`` are ``all_candidates``.
+
+    The views of candidates, judgments and pairs are always there, with no row where none is given.
+    """
     with database.connect(memory=database.LOOKING) as connection:
         connection.execute("SET preserve_insertion_order = false")
-        _union(connection, store, CANDIDATES, candidates or {})
-        _union(connection, store, JUDGMENTS, judgments or {})
-        _union(connection, store, PAIRS, pairs or {})
+        for name in {CANDIDATES.name, JUDGMENTS.name, PAIRS.name, *versions}:
+            _union(connection, store, DATASET_TYPES[name], versions.get(name, {}))
         yield connection
 
 
@@ -49,15 +55,21 @@ def _union(
     versions: Mapping[str, Manifest],
 ) -> None:
     """Create a view over versions of a dataset type, which are not told apart by their models."""
+    rows_of = {label: store.rows(manifest) for label, manifest in versions.items()}
     parts = []
-    for number, (label, manifest) in enumerate(versions.items()):
+    for number, (label, rows) in enumerate((rows_of or {"": Rows.of(dataset_type, [])}).items()):
         view = f"{dataset_type.name}_{number}"
-        store.rows(manifest).view(connection, view)
+        rows.view(connection, view)
         parts.append(f"SELECT {quoted(label)} AS dataset, '' AS model_name, * FROM {view}")
-    if not parts:
-        connection.register(f"no_{dataset_type.name}", dataset_type.schema.empty_table())
-        parts = [f"SELECT '' AS dataset, '' AS model_name, * FROM no_{dataset_type.name}"]
-    connection.execute(f"CREATE VIEW all_{dataset_type.name} AS {' UNION ALL '.join(parts)}")
+    union = " UNION ALL BY NAME ".join(parts)  # an older version may lack a column
+    connection.execute(f"CREATE VIEW all_{dataset_type.name} AS {union}")
+
+
+def characters(dataset_type: str, column: str) -> str:
+    """Return SQL for the length of a text, or of all turns of a conversation."""
+    if DATASET_TYPES[dataset_type].schema.field(column).type == CONVERSATION:
+        return f"list_sum([length(turn.content) FOR turn IN {column}])"
+    return f"length({column})"
 
 
 # A candidate's id is hashed to 64 bits: ten million judgments take a third of the memory, and two

@@ -17,7 +17,7 @@ import toy
 from builders import answer, preferred
 from checkout import Cli
 from srlm_data.analysis._diff import Diff, diff
-from srlm_data.analysis._distribution_diff import agreement, compare_distributions
+from srlm_data.analysis._distribution_diff import agreement, compare
 from srlm_data.core import database, filesystem
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Rows
@@ -136,11 +136,11 @@ def test_the_statistic_is_scipys_whatever_ties_there_are(seed: int) -> None:
     random = np.random.default_rng(seed)
     before, after = random.integers(0, 6, 300), random.integers(1, 6, 500)
     with database.connect() as connection:
+        connection.execute("CREATE TABLE all_scores (dataset VARCHAR, score DOUBLE)")
         for name, values in (("before", before), ("after", after)):
-            connection.execute(f"CREATE TABLE {name} (score DOUBLE)")
-            connection.executemany(f"INSERT INTO {name} VALUES (?)", [[int(v)] for v in values])
-            connection.execute(f"INSERT INTO {name} VALUES (NULL)")
-        found = compare_distributions(connection, "score")
+            scores = [[name, int(value)] for value in values]
+            connection.executemany("INSERT INTO all_scores VALUES (?, ?)", [*scores, [name, None]])
+        found = compare(connection, "scores", "score")
     wanted = stats.ks_2samp(before, after, method="asymp")
     assert found.statistic == pytest.approx(wanted.statistic)
     assert found.p == pytest.approx(wanted.pvalue)
@@ -152,9 +152,11 @@ def test_the_statistic_is_scipys_whatever_ties_there_are(seed: int) -> None:
 
 def test_a_side_without_rows_has_no_statistic() -> None:
     with database.connect() as connection:
-        connection.execute("CREATE TABLE before AS SELECT 1.0 AS score")
-        connection.execute("CREATE TABLE after AS SELECT NULL::DOUBLE AS score")
-        found = compare_distributions(connection, "score")
+        connection.execute(
+            "CREATE TABLE all_scores AS SELECT 'before' AS dataset, 1.0 AS score "
+            "UNION ALL SELECT 'after', NULL"
+        )
+        found = compare(connection, "scores", "score")
     assert (found.n, found.statistic, found.p) == ((1, 0), None, None)
     assert found.mean == (1.0, None)
 
@@ -163,14 +165,16 @@ def test_judges_are_compared_on_the_answers_that_both_have_scored() -> None:
     old = {"a": [5, 3], "b": [2], "c": [1], "d": [4], "only_old": [5]}
     new = {"a": [4], "b": [3, 3], "c": [1], "d": [2, None], "only_new": [0]}
     with database.connect() as connection:
-        for name, scores in (("old", old), ("new", new)):
-            connection.execute(
-                f"CREATE TABLE {name} (candidate_id VARCHAR, prompt_id VARCHAR, score DOUBLE)"
-            )
+        connection.execute(
+            "CREATE TABLE all_judgments "
+            "(dataset VARCHAR, candidate_id VARCHAR, prompt_id VARCHAR, score DOUBLE)"
+        )
+        for name, scores in (("before", old), ("after", new)):
             for candidate, given in scores.items():
                 for one in given:
-                    connection.execute(f"INSERT INTO {name} VALUES (?, 'p', ?)", [candidate, one])
-        found = agreement(connection, "old", "new")
+                    row = [name, candidate, one]
+                    connection.execute("INSERT INTO all_judgments VALUES (?, ?, 'p', ?)", row)
+        found = agreement(connection, "judgments")
     before, after = [4, 2, 1, 4], [4, 3, 1, 2]
     assert found.answers == 4
     assert (found.equal, found.within_one) == (0.5, 0.75)
@@ -178,6 +182,18 @@ def test_judges_are_compared_on_the_answers_that_both_have_scored() -> None:
     assert found.spearman == pytest.approx(stats.spearmanr(before, after).statistic)
     assert found.ordered == 6  # a tie of the one with an order of the other is neither
     assert (found.same_order, found.opposite_order) == pytest.approx((4 / 6, 1 / 6))
+
+
+def test_of_several_criteria_the_judgment_is_compared_and_not_its_parts(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    parts = [judged("p", 0) | {"criterion": "tone"}, judged("q", 1) | {"criterion": "facts"}]
+    before = commit(store, "old", [judged("a", 4), *parts])
+    after = commit(store, "new", [judged("a", 4)])
+    found = diff(store, before, after)
+    assert (found.rows.same, found.rows.removed) == (1, 2)
+    assert (found.scores["score"].n, found.states) == ((1, 1), {"parsed": (1, 1)})
+    assert found.agreement
+    assert found.agreement.equal == 1
 
 
 def test_judges_that_share_no_answer_agree_on_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
             it began as, and the versions that it was trained on; a version -> what it read
     down    the same roads, the other way
 
-Rows are found by their ids in every version of the store, a generation in one query a stage.
+Rows are found by their ids in every version of the store, a generation in one query a dataset type.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _find(lookup: Lookup, store: Store, what: str) -> StoredRow:
 
 
 class _Walk:
-    """Breadth first, so that a generation is one query a stage."""
+    """Breadth first, so that a generation is one query a dataset type."""
 
     def __init__(self, store: Store, lookup: Lookup, down: bool, limit: int) -> None:
         self.graph = Lineage(down)
@@ -163,39 +163,36 @@ class _Walk:
     # Up --------------------------------------------------------------------------------------
 
     def _parents(self, generation: Sequence[StoredRow]) -> Iterator[StoredRow]:
-        known = self._named_by(generation)
-        judged = self._evidence(generation)
-        for row in generation:
-            source = self._places[row.type, row.id]
-            for reference in REFERENCES[row.type]:
-                for named in _ids(row, reference):
-                    parents = (known[target].get(named) for target in reference.targets)
-                    parent = next(filter(None, parents), None)
-                    if parent is None:
-                        self._join(source, reference.up, _absent(reference, named, row))
-                    elif self._join(source, reference.up, _node(parent)) and (
-                        # Made prompts were written after made prompts: followed, that is all.
-                        not row.type == parent.type == "prompts"
-                    ):
-                        yield parent
-            for judgment in judged.get(row.id, ()):
-                if self._join(source, "scored by", _node(judgment)):
-                    yield judgment
-            self._training_data(row)
-
-    def _named_by(
-        self, generation: Sequence[StoredRow]
-    ) -> dict[tuple[str, str], dict[str, StoredRow]]:
-        """Dataset type and column -> id -> the row, of all that a generation names."""
+        named = [
+            (row, reference, identity)
+            for row in generation
+            for reference in REFERENCES[row.type]
+            for identity in _ids(row, reference)
+        ]
         wanted: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for row in generation:
-            for reference in REFERENCES[row.type]:
-                for target in reference.targets:
-                    wanted[target].update(_ids(row, reference))
-        return {
+        for _, reference, identity in named:
+            for target in reference.targets:
+                wanted[target].add(identity)
+        known = {
             target: {row.key: row for row in self._lookup.by(*target, ids)}
             for target, ids in wanted.items()
         }
+        for row, reference, identity in named:
+            source = self._places[row.type, row.id]
+            parents = (known[target].get(identity) for target in reference.targets)
+            parent = next(filter(None, parents), None)
+            if parent is None:
+                self._join(source, reference.up, _absent(reference, identity, row))
+            elif self._join(source, reference.up, _node(parent)) and (
+                # Made prompts were written after made prompts: followed, that is all.
+                not row.type == parent.type == "prompts"
+            ):
+                yield parent
+        for judgment in self._evidence(generation):
+            if self._join(self._places["candidates", judgment.key], "scored by", _node(judgment)):
+                yield judgment
+        for row in generation:
+            self._training_data(row)
 
     def _training_data(self, row: StoredRow) -> None:
         for parent in self._versions.parents(row.manifest) if row.type == "models" else ():
@@ -203,21 +200,19 @@ class _Walk:
                 place = self._places[row.type, row.id]
                 self._join(place, f"read {parent.parameter}", _parent_node(parent))
 
-    def _evidence(self, generation: Sequence[StoredRow]) -> dict[str, list[StoredRow]]:
-        """Candidate -> its judgments or scores, where the walk began at their pair."""
+    def _evidence(self, generation: Sequence[StoredRow]) -> Iterator[StoredRow]:
+        """The judgments or scores of answers, where the walk began at their pair."""
         root = self.graph.nodes[0]
         answers = [row.id for row in generation if row.type == "candidates"]
         if root.type != "pairs" or not answers:
-            return {}
+            return
         name, _, version = str(root.where).partition("@")
         pairs = self._store.manifest(name, version)
         read = {row.ref for row in self._versions.parents(pairs)}
-        judged: dict[str, list[StoredRow]] = {}
         for dataset_type in ("judgments", "scores"):
             for row in self._lookup.by(dataset_type, "candidate_id", answers):
                 if row.manifest.ref in read:
-                    judged.setdefault(row.key, []).append(row)
-        return judged
+                    yield row
 
     # Down ------------------------------------------------------------------------------------
 
@@ -253,15 +248,13 @@ class _Walk:
 
     def _trained(self, generation: Sequence[StoredRow]) -> Iterator[StoredRow]:
         """The models that were trained on a version which holds the row."""
-        for dataset_type in ("examples", "pairs"):
-            rows = [row.id for row in generation if row.type == dataset_type]
-            for identity, manifests in self._lookup.holding(dataset_type, rows).items():
-                readers = {r.ref: r for m in manifests for _, r in self._versions.children(m)}
-                for reader in readers.values():
-                    for model in self._lookup.rows(reader) if reader.type == "models" else ():
-                        place = self._places[dataset_type, identity]
-                        if self._join(place, "trained", _node(model)):
-                            yield model
+        for row in generation:
+            learning = row.versions if row.type in ("examples", "pairs") else ()
+            readers = {r.ref: r for m in learning for _, r in self._versions.children(m)}
+            for reader in readers.values():
+                for model in self._lookup.rows(reader) if reader.type == "models" else ():
+                    if self._join(self._places[row.type, row.id], "trained", _node(model)):
+                        yield model
 
 
 def _ids(row: StoredRow, reference: Reference) -> list[str]:

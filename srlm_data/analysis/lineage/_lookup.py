@@ -1,7 +1,7 @@
 """Rows by their ids, wherever in the store they are.
 
-An id is derived from content, so a row that several versions hold is one row; it is told of the
-version that is preferred. A batch of ids is one query over the Parquet files of a stage.
+An id is derived from content, so a row that several versions hold is one row; the version that is
+preferred is told first. A batch of ids is one query over the Parquet files of a dataset type.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from srlm_data.store import Manifest, Store
 
 @dataclass(frozen=True)
 class StoredRow:
-    """A row, the version that it was found in, and by what."""
+    """A row, the versions that hold it, and by what it was found."""
 
     type: str
     values: dict[str, Any]
-    manifest: Manifest
+    versions: list[Manifest]  # the preferred one first
     key: str  # which of the ids asked for led to it
     total: int  # how many rows that id led to; more than were returned, where there was a limit
 
@@ -35,12 +35,17 @@ class StoredRow:
         """The row's own id."""
         return str(self.values[DATASET_TYPES[self.type].id])
 
+    @property
+    def manifest(self) -> Manifest:
+        """The version that it is told of."""
+        return self.versions[0]
+
 
 class Lookup:
     """All versions of a store that can be read, the latest of each dataset first."""
 
     def __init__(self, store: Store) -> None:
-        self.manifests = list(_readable(store))
+        self.manifests = _readable(store)
         self._store = store
         self._connection = database.connect()
 
@@ -55,14 +60,12 @@ class Lookup:
 
     def by_prefix(self, text: str) -> list[StoredRow]:
         """Every row whose id begins so, of every type; two of a type are enough to know."""
+        begin = quoted(text)
         return [
             row
-            for dataset_type in DATASET_TYPES.values()
+            for name, dataset_type in DATASET_TYPES.items()
             for row in self._ask(
-                dataset_type.name,
-                f"[{quoted(text)}]",
-                f'starts_with("{dataset_type.id}", {quoted(text)})',
-                2,
+                name, f"[{begin}]", f'starts_with("{dataset_type.id}", {begin})', 2
             )
         ]
 
@@ -78,46 +81,26 @@ class Lookup:
             return self._ask(dataset_type, keys, f"list_has_any(source_ids, [{wanted}])", limit)
         return self._ask(dataset_type, f'["{column}"]', f'"{column}" IN ({wanted})', limit)
 
-    def holding(self, dataset_type: str, ids: Iterable[str]) -> dict[str, list[Manifest]]:
-        """Id -> every version that holds the row."""
-        wanted = ", ".join(map(quoted, sorted(set(ids))))
-        files = self._files(dataset_type)
-        if not wanted or not files:
-            return {}
-        column = DATASET_TYPES[dataset_type].id
-        answer = self._connection.sql(
-            f'SELECT DISTINCT "{column}", filename FROM {_read(list(files))} '
-            f'WHERE "{column}" IN ({wanted})'
-        ).fetchall()
-        holding: dict[str, list[Manifest]] = {}
-        for identity, file in answer:
-            holding.setdefault(identity, []).append(files[file])
-        return holding
-
     def rows(self, manifest: Manifest) -> list[StoredRow]:
         """All rows of a version, for those that have few."""
         return [
-            StoredRow(manifest.type, row, manifest, row[DATASET_TYPES[manifest.type].id], 1)
+            StoredRow(manifest.type, row, [manifest], row[DATASET_TYPES[manifest.type].id], 1)
             for row in self._store.rows(manifest).dicts()
         ]
 
-    def _files(self, dataset_type: str) -> dict[str, Manifest]:
-        return {
+    def _ask(
+        self, dataset_type: str, keys: str, condition: str, limit: int | None
+    ) -> list[StoredRow]:
+        files = {
             str(file): manifest
             for manifest in self.manifests
             if manifest.type == dataset_type
             for file in self._store.files(manifest)
         }
-
-    def _ask(
-        self, dataset_type: str, keys: str, condition: str, limit: int | None
-    ) -> list[StoredRow]:
-        files = self._files(dataset_type)
         if not files:
             return []
         query = _FOUND.format(
-            rows=_read(list(files)),
-            order=", ".join(map(quoted, files)),
+            files=", ".join(map(quoted, files)),
             id=DATASET_TYPES[dataset_type].id,
             keys=keys,
             condition=condition,
@@ -135,7 +118,7 @@ class Lookup:
             StoredRow(
                 dataset_type,
                 {name: row.get(name) for name in names},
-                files[row["filename"]],
+                [files[file] for file in row["held_by"]],
                 row["key"],
                 row["total"],
             )
@@ -143,32 +126,27 @@ class Lookup:
         ]
 
 
-def _readable(store: Store) -> Iterable[Manifest]:
-    """Every version that is whole; a damaged one hides no other."""
-    others = []
+def _readable(store: Store) -> list[Manifest]:
+    """List every version that is whole, the latest ones first; a damaged one hides no other."""
+    versions = []
     for folder in store.folders():
-        latest = store.refs(folder.name).get("latest")
-        for version in store.versions(folder.name):
+        for manifest in store.readable(folder.name):
             with contextlib.suppress(StoreError):
-                manifest = store.manifest(folder.name, version)
                 store.rows(manifest)
-                if version != latest:
-                    others.append(manifest)
-                else:
-                    yield manifest
-    yield from others
-
-
-def _read(files: Sequence[str]) -> str:
-    return f"read_parquet([{', '.join(map(quoted, files))}], filename = true, union_by_name = true)"
+                versions.append(manifest)
+    latest = {manifest.ref for manifest in store.latest()}
+    return sorted(versions, key=lambda manifest: manifest.ref not in latest)
 
 
 _FOUND: Final = """
     WITH each AS (
-        SELECT * FROM {rows} WHERE {condition}
-        QUALIFY row_number() OVER (
-            PARTITION BY "{id}" ORDER BY list_position([{order}], filename)
-        ) = 1
+        SELECT *, list(filename) OVER same AS held_by
+        FROM read_parquet([{files}], filename = true, union_by_name = true) WHERE {condition}
+        WINDOW same AS (
+            PARTITION BY "{id}" ORDER BY list_position([{files}], filename)
+            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+        )
+        QUALIFY row_number() OVER same = 1
     )
     SELECT *, count(*) OVER (PARTITION BY key) AS total,
            row_number() OVER (PARTITION BY key ORDER BY "{id}") AS place

@@ -11,20 +11,17 @@ class Reference(NamedTuple):
     """How a row names its parents, as ``references.yaml`` says it."""
 
     up: str
-    down: str | None
     column: str
-    targets: tuple[tuple[str, str], ...]
+    of: list[str]  # dataset types and their columns: ``candidates.candidate_id``
+    down: str | None = None
+
+    @property
+    def targets(self) -> list[tuple[str, str]]:
+        """The dataset types and their columns, likeliest first."""
+        return [(name, column) for name, _, column in (target.partition(".") for target in self.of)]
 
 
 REFERENCES: Final = {
-    name: tuple(
-        Reference(
-            reference["up"],
-            reference.get("down"),
-            reference["column"],
-            tuple(tuple(target.split(".")) for target in reference["of"]),
-        )
-        for reference in references
-    )
+    name: [Reference(**reference) for reference in references]
     for name, references in data_beside(__file__, "references.yaml").items()
 }

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from srlm_data.analysis.lineage.gist import shortened
+from srlm_data.analysis.lineage.gist import short, shortened
 
 if TYPE_CHECKING:
     from srlm_data.analysis.lineage import Edge, Lineage, Node
@@ -50,7 +50,7 @@ def mermaid(graph: Lineage) -> str:
         hidden = [f"+{count:,} {role}" for role, count in graph.hidden.get(place, {}).items()]
         parts = [_name(node, 8), *hidden, shortened(node.text, 60)]
         if node.where and node.type != "version":
-            parts.append(_short(node.where))
+            parts.append(short(node.where))
         lines.append(f'    n{place}["{"<br>".join(map(_escaped, parts))}"]')
     lines += [
         f'    n{edge.source} -->|"{_escaped(edge.role)}"| n{edge.target}' for edge in graph.edges
@@ -59,19 +59,14 @@ def mermaid(graph: Lineage) -> str:
 
 
 def _label(node: Node) -> str:
-    where = f"  {_short(node.where)}" if node.where and node.type != "version" else ""
+    where = f"  {short(node.where)}" if node.where and node.type != "version" else ""
     return f"{_name(node, _DIGITS)}{where}  {node.text}"
 
 
 def _name(node: Node, digits: int) -> str:
     if node.type == "version":
-        return node.id if digits == _DIGITS else _short(node.id)
+        return node.id if digits == _DIGITS else short(node.id)
     return f"{node.type.removesuffix('s')} {node.id[:digits]}"
-
-
-def _short(ref: str) -> str:
-    name, at, version = ref.partition("@")
-    return f"{name}{at}{version[:8]}"
 
 
 def _escaped(text: str) -> str:

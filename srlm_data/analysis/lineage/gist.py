@@ -47,6 +47,12 @@ def shortened(text: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 3] + "..."
 
 
+def short(ref: str) -> str:
+    """``name@version`` with as much of the version as is needed to tell it."""
+    name, at, version = ref.partition("@")
+    return f"{name}{at}{version[:8]}"
+
+
 def _last(conversation: list[dict[str, str]]) -> str:
     return text_of(conversation[-1])
 
