@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from srlm_data.analysis.query import connect
-from srlm_data.evaluation.judge_accuracy import MeasureJudge, agree
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("sft", "m1", "m2", "m3")
@@ -105,18 +104,18 @@ def judge_change(
     Both have judged the same replies, so the prompts are drawn anew for both together: the interval
     of the difference is narrower than those of the two accuracies.
     """
-    config = MeasureJudge()
 
     def right(name: str) -> npt.NDArray[np.float64]:
         prompts = connection.execute(f"""
-            SELECT list(rank ORDER BY candidate_id), list(mean ORDER BY candidate_id)
-            FROM loop.ranked LEFT JOIN (
-              SELECT candidate_id, round(avg(score), 9) AS mean FROM loop.{name}_judgments
-              GROUP BY candidate_id
-            ) USING (candidate_id) GROUP BY prompt_id ORDER BY prompt_id
+            WITH scored AS (
+                SELECT ranked.prompt_id, candidate_id, rank, round(avg(score), 9) AS score
+                FROM loop.ranked LEFT JOIN loop.{name}_judgments USING (candidate_id) GROUP BY ALL
+            )
+            SELECT count(*) FILTER (a.score > b.score), count(a.score + b.score)
+            FROM scored AS a JOIN scored AS b USING (prompt_id) WHERE a.rank < b.rank
+            GROUP BY prompt_id ORDER BY prompt_id
         """).fetchall()
-        agreed = [agree(config, ranks, scores) for ranks, scores in prompts]
-        return np.array([[one.right, one.pairs] for one in agreed])
+        return np.array(prompts, dtype=float)
 
     after, first = right(model), right(before)
     draws = np.random.default_rng(0).integers(0, len(after), (2000, len(after)))

@@ -65,20 +65,16 @@ def ratio(config: Bootstrap, numerators: Numbers, denominators: Numbers) -> Esti
 
     ``n`` is the sum of the denominators: what was counted, so pairs for a share of pairs.
     """
-    above, below = _floats(numerators), _floats(denominators)
-    total = float(below.sum())
-    if total == 0:
-        return exact(None, 0)
-    value = float(above.sum() / total)
-    if np.count_nonzero(below) < 2:
-        return exact(value, round(total))
+    terms = np.column_stack([_floats(numerators), _floats(denominators)])
+    n = round(float(terms[:, 1].sum()))
+    if np.count_nonzero(terms[:, 1]) < 2:
+        return exact(float(_quotients(terms.sum(0, keepdims=True))[0]) if n else None, n)
+    return of_sums(config, terms, _quotients, n)
 
-    def figure(counts: Array) -> Array:
-        # A resample may hold no prompt that carries the figure: it says nothing about it.
-        sums = counts @ below
-        return np.where(sums > 0, counts @ above / np.maximum(sums, 1e-300), np.nan)
 
-    return _resampled(config, value, len(below), figure, round(total))
+def _quotients(sums: Array) -> Array:
+    """The first column by the second; NaN where a resample holds no prompt with the figure."""
+    return np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0)
 
 
 def mean(config: Bootstrap, values: Numbers) -> Estimate:

@@ -26,8 +26,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from srlm_data.core.errors import DataError
-from srlm_data.core.rows import Drops, Labels, Prompts, Rows
-from srlm_data.core.schema import SCORES
+from srlm_data.core.rows import Drops, Labels, Prompts
 from srlm_data.evaluation._bootstrap import (
     Array,
     Bootstrap,
@@ -57,38 +56,29 @@ class ComparedWithPeople(Bootstrap):
 def measure_against_people(
     config: ComparedWithPeople,
     connection: duckdb.DuckDBPyConnection,
-    judgments: Rows,
     labels: Labels,
     prompts: Prompts | None,
     drops: Drops,
 ) -> list[dict[str, Any]]:
-    """Return the metrics of each judge, given the views ``candidates`` and ``judgments``."""
+    """Return the metrics of each judge, given the views ``candidates`` and ``scores``."""
     labels.view(connection, "labels")
     if prompts is not None:
         prompts.view(connection, "prompts")
     source = "(SELECT source FROM prompts WHERE prompts.prompt_id = labels.prompt_id)"
     connection.execute(_LABELLED.format(source="NULL" if prompts is None else source))
-    template = "method" if judgments.type is SCORES else "template"
-    connection.execute(_MEANS.format(template=template))
+    connection.execute(_MEANS)
     drops.add_query(
         connection,
         "SELECT label_id AS id, reason FROM labelled",
         "SELECT label_id AS id, choice, person, first_id, second_id FROM labels",
     )
-    judges = connection.sql("SELECT DISTINCT judge, template FROM means ORDER BY ALL").fetchall()
+    judges = connection.sql("SELECT DISTINCT judge FROM means ORDER BY judge").fetchall()
     if not judges:
         raise DataError(
             f"measure_judge: none of the {labels.count()} labels is of two candidates that were "
             f"judged, found {dict(drops)}. Read the candidates and judgments of what was reviewed."
         )
-    templates = dict(judges)
-    for judge, template in judges:
-        if templates[judge] != template:
-            raise DataError(
-                f"measure_judge: judge '{judge}' used more than one template. "
-                "Measure one template at a time."
-            )
-    return [row for judge in templates for row in _measure(config, connection, judge)]
+    return [row for (judge,) in judges for row in _measure(config, connection, judge)]
 
 
 _LABELLED: Final = """
@@ -105,9 +95,8 @@ _LABELLED: Final = """
 """
 _MEANS: Final = """
     CREATE TEMP TABLE means AS
-    SELECT coalesce(model, {template}) AS judge, {template} AS template, candidate_id,
-           round(avg(score), 9) AS score
-    FROM judgments WHERE candidate_id IN (
+    SELECT judge, candidate_id, round(avg(score), 9) AS score
+    FROM scores WHERE candidate_id IN (
         SELECT unnest([first_id, second_id]) FROM labelled WHERE reason IS NULL
     ) GROUP BY ALL
 """

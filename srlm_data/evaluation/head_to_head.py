@@ -129,24 +129,21 @@ def compare_scores(
         "FROM (SELECT DISTINCT ON (id) * FROM scores) GROUP BY candidate_id"
     )
     scored = """
-        SELECT meeting.*, a.score AS first_score, b.score AS second_score
+        SELECT meeting.*, a.score AS first_score, b.score AS second_score,
+               CASE WHEN identical THEN 'identical'
+                    WHEN a.score IS NULL OR b.score IS NULL THEN 'unscored'
+                    ELSE 'parsed' END AS state,
+               CASE WHEN identical OR a.score = b.score THEN 'tie'
+                    WHEN a.score > b.score THEN 'first'
+                    WHEN a.score < b.score THEN 'second' END AS winner
         FROM meeting LEFT JOIN means AS a ON a.candidate_id = first_id
                      LEFT JOIN means AS b ON b.candidate_id = second_id
     """
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for pair in database.dicts(connection, scored):
-            first_score, second_score = pair["first_score"], pair["second_score"]
-            if pair["identical"]:
-                yield _row(pair, judge, template, "identical", "tie")
-            elif first_score is None or second_score is None:
-                yield _row(pair, judge, template, "unscored", None)
-            else:
-                better = "first" if first_score > second_score else "second"
-                winner = "tie" if first_score == second_score else better
-                yield _row(pair, judge, template, "parsed", winner)
-
-    return Rows.stream(COMPARISONS, rows(), drops=drops)
+    rows = (
+        _row(pair, judge, template, pair["state"], pair["winner"])
+        for pair in database.dicts(connection, scored)
+    )
+    return Rows.stream(COMPARISONS, rows, drops=drops)
 
 
 _SIDES: Final = ("first", "second")
@@ -192,20 +189,14 @@ def _meet(
 
 
 def _refuse_several(step: str, side: str, connection: duckdb.DuckDBPyConnection) -> None:
-    models = _all(connection, f"SELECT DISTINCT model FROM {side} ORDER BY model")
-    if len(models) > 1:
-        raise DataError(
-            f"{step}: '{side}' must hold the answers of one model, found {[m for (m,) in models]}. "
-            "Filter it with a sql step."
-        )
-    twice = _all(
+    [(answers, prompts, models)] = _all(
         connection,
-        f"SELECT prompt_id FROM {side} GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1",
+        f"SELECT count(*), count(DISTINCT prompt_id), count(DISTINCT model) FROM {side}",
     )
-    if twice:
+    if answers > prompts or models > 1:
         raise DataError(
-            f"{step}: '{side}' must hold one answer a prompt, found several to '{twice[0][0]}'. "
-            "Filter it with a sql step."
+            f"{step}: '{side}' must hold one answer a prompt, all of one model, found "
+            f"{answers} answers of {models} models to {prompts} prompts. Filter it with a sql step."
         )
 
 

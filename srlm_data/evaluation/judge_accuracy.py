@@ -7,9 +7,8 @@ parsed judgments. How ties and gaps are treated is not in the paper; here it is 
   do not order a pair, so such a pair is wrong; ``ties`` may count it half, or leave it out.
 - A whole order matches when every pair of the prompt is ordered strictly as humans did. A prompt
   with a reply without a score has no whole order and is left out.
-- A rank correlation takes the replies with a score. It does not exist where these are all equal;
-  ``constant`` says whether such a prompt is left out or counts 0. ``constant_scores`` tells how
-  many there are. Kendall's is tau-b.
+- A rank correlation takes the replies with a score. It does not exist where these are all equal:
+  such a prompt is left out, and ``constant_scores`` tells how many there are. Kendall's is tau-b.
 - A judgment that was not parsed has no score, here as everywhere; ``parse_rate`` and
   ``unscored_replies`` show what that leaves out.
 
@@ -19,9 +18,8 @@ Where people have labelled pairs of replies, the judge is held against them too:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final, Literal
 
 import duckdb
 import numpy as np
@@ -41,26 +39,6 @@ class MeasureJudge(ComparedWithPeople):
     split: Literal["train", "eval"] | None = Field(
         "eval", description="Which split of the ranked replies is read; null reads all of them."
     )
-    constant: Literal["skip", "zero"] = Field(
-        "skip", description="What a prompt with equal scores only counts in the correlations."
-    )
-    perfect: float | None = Field(
-        None,
-        description="The least score that 5-best takes as perfect; unset: the best of the scale.",
-    )
-
-
-class Agreement(NamedTuple):
-    """How one judge's scores of one prompt's replies agree with the human order."""
-
-    right: float  # pairs ordered as humans did (half a pair for a tie, where so wished)
-    pairs: int  # pairs that count
-    perfect: int  # replies with a perfect score
-    perfect_best: int  # those of them that are the human top-ranked one
-    exact: bool | None  # null when a reply has no score or humans ordered none
-    constant: bool | None  # null with fewer than two scores
-    spearman: float | None
-    kendall: float | None  # tau-b; both are null where they do not exist
 
 
 def measure_judge(
@@ -91,65 +69,41 @@ def measure_judge(
     with database.viewing(candidates=candidates, judgments=judgments) as connection:
         rows: list[dict[str, Any]] = []
         drops = Drops()
+        _view_scores(connection, judgments)
         (ranks,) = _one(connection, "SELECT count(rank) FROM candidates")
         if ranks or labels is None:
-            _select(config, connection, judgments, drops)
+            _select(config, connection, drops)
             _refuse_nothing(config, connection, drops)
             judges = connection.sql("SELECT DISTINCT judge FROM verdicts ORDER BY judge").fetchall()
             for (judge,) in judges:
                 rows += _measure(config, connection, judge)
         if labels is not None:
-            rows += measure_against_people(config, connection, judgments, labels, prompts, drops)
+            rows += measure_against_people(config, connection, labels, prompts, drops)
     return Rows.stream(METRICS, rows, drops=drops)
 
 
-def agree(config: MeasureJudge, ranks: Sequence[int], scores: Sequence[float | None]) -> Agreement:
-    """Hold one prompt's scores against its human ranks (0 is best), reply by reply."""
-    both = [(rank, score) for rank, score in zip(ranks, scores, strict=True) if score is not None]
-    signs = [
-        _sign(first[1] - second[1]) * _sign(second[0] - first[0])
-        for first, second in combinations(both, 2)
-        if first[0] != second[0]
-    ]
-    ties = signs.count(0)
-    best = config.perfect
-    perfect = [rank for rank, score in both if best is not None and score >= best]
-    constant = len({score for _, score in both}) == 1 if len(both) > 1 else None
-    spearman, kendall = _correlations(config, both) if constant is not None else (None, None)
-    return Agreement(
-        right=signs.count(1) + (ties / 2 if config.ties == "half" else 0),
-        pairs=len(signs) - (ties if config.ties == "skip" else 0),
-        perfect=len(perfect),
-        perfect_best=perfect.count(min(ranks)),
-        exact=all(sign == 1 for sign in signs) if signs and len(both) == len(ranks) else None,
-        constant=constant,
-        spearman=spearman,
-        kendall=kendall,
-    )
+def _view_scores(connection: duckdb.DuckDBPyConnection, judgments: Rows) -> None:
+    """Make the view ``scores`` of judgments, or of scores that no model gave."""
+    template = "method" if judgments.type is SCORES else "template"
+    connection.execute(f"""
+        CREATE VIEW scores AS
+        SELECT {judgments.type.id} AS id, coalesce(model, {template}) AS judge,
+               {template} AS template, candidate_id, score, scale_high
+        FROM judgments
+    """)
+    mixed = connection.execute(
+        "SELECT judge, list_sort(list(DISTINCT template)) FROM scores "
+        "GROUP BY judge HAVING count(DISTINCT template) > 1 ORDER BY judge"
+    ).fetchall()
+    if mixed:
+        judge, templates = mixed[0]
+        raise DataError(
+            f"measure_judge: judge '{judge}' used more than one template, found {templates}. "
+            "Measure one template at a time."
+        )
 
 
-def _sign(difference: float) -> int:
-    return (difference > 0) - (difference < 0)
-
-
-def _correlations(
-    config: MeasureJudge, both: Sequence[tuple[int, float]]
-) -> tuple[float | None, float | None]:
-    """Spearman's and Kendall's correlation of the scores with the human order."""
-    from scipy import stats  # noqa: PLC0415  half a second to import, and only needed here
-
-    goodness, scores = [-rank for rank, _ in both], [score for _, score in both]
-    if len(set(goodness)) == 1:
-        return None, None  # humans did not order these replies: nothing to agree with
-    if len(set(scores)) == 1:
-        return (0.0, 0.0) if config.constant == "zero" else (None, None)
-    spearman = stats.spearmanr(goodness, scores).statistic
-    return float(spearman), float(stats.kendalltau(goodness, scores).statistic)
-
-
-def _select(
-    config: MeasureJudge, connection: duckdb.DuckDBPyConnection, judgments: Rows, drops: Drops
-) -> None:
+def _select(config: MeasureJudge, connection: duckdb.DuckDBPyConnection, drops: Drops) -> None:
     """Make the views ``replies`` and ``verdicts``; count what is left out of them."""
     connection.execute("SET VARIABLE split = ?", [config.split])
     connection.execute("""
@@ -164,13 +118,7 @@ def _select(
         FROM candidates
     """)
     connection.execute("CREATE VIEW replies AS SELECT * FROM sorted WHERE reason IS NULL")
-    template = "method" if judgments.type is SCORES else "template"
-    connection.execute(f"""
-        CREATE VIEW verdicts AS
-        SELECT coalesce(model, {template}) AS judge, {template} AS template, candidate_id,
-               prompt_id, score, scale_high
-        FROM judgments SEMI JOIN replies USING (candidate_id)
-    """)
+    connection.execute("CREATE VIEW verdicts AS FROM scores SEMI JOIN replies USING (candidate_id)")
     drops.add_query(
         connection,
         "SELECT candidate_id AS id, reason FROM sorted",
@@ -178,10 +126,8 @@ def _select(
     )
     drops.add_query(
         connection,
-        f"""
-        SELECT {judgments.type.id} AS id, 'judgment_of_another_reply' AS reason, candidate_id, score
-        FROM judgments ANTI JOIN replies USING (candidate_id)
-        """,
+        "SELECT id, 'judgment_of_another_reply' AS reason, candidate_id, score "
+        "FROM scores ANTI JOIN replies USING (candidate_id)",
     )
 
 
@@ -201,16 +147,6 @@ def _refuse_nothing(
             f"{where}: none of the {replies} ranked replies was judged, found {dict(drops)}. "
             "Judge the same candidates that are measured here."
         )
-    mixed = connection.execute(
-        "SELECT judge, list_sort(list(DISTINCT template)) FROM verdicts "
-        "GROUP BY judge HAVING count(DISTINCT template) > 1 ORDER BY judge"
-    ).fetchall()
-    if mixed:
-        judge, templates = mixed[0]
-        raise DataError(
-            f"{where}: judge '{judge}' used more than one template, found {templates}. "
-            "Measure one template at a time."
-        )
 
 
 def _measure(
@@ -225,47 +161,80 @@ def _measure(
         """,
         {"judge": judge},
     )
-    # Every reply is here, judged or not: one that the judge never saw is an unscored one.
-    prompts = connection.execute(
-        """
-        SELECT list(rank ORDER BY candidate_id), list(mean ORDER BY candidate_id),
-               coalesce(sum(repeats), 0), coalesce(sum(parsed), 0), coalesce(sum(modal), 0)
-        FROM replies LEFT JOIN (
-          SELECT candidate_id, round(avg(score), 9) AS mean, count(*) AS repeats,
-                 count(score) AS parsed, count(*) FILTER (score = $modal) AS modal
-          FROM verdicts WHERE judge = $judge GROUP BY candidate_id
-        ) USING (candidate_id)
-        GROUP BY prompt_id ORDER BY prompt_id
-        """,
-        {"judge": judge, "modal": modal},
-    ).fetchall()
-    ranks, scores, repeats, parsed, modals = zip(*prompts, strict=True)
-    if config.perfect is None:
-        config = config.model_copy(update={"perfect": best})
-    right, pairs, perfect, perfect_best, orders, constant, spearman, kendall = zip(
-        *(agree(config, *prompt[:2]) for prompt in prompts), strict=True
-    )
-    scored = [[score for score in prompt if score is not None] for prompt in scores]
-    replies, with_score = [len(prompt) for prompt in ranks], [len(prompt) for prompt in scored]
+    values = {"judge": judge, "modal": modal, "best": best}
+    prompts = connection.execute(_PROMPTS, values).fetchnumpy()
+    sums = {name: np.ma.filled(column, 0) for name, column in prompts.items()}
+    ties, parsed, replies = sums["ties"], sums["parsed"], sums["replies"]
+    right = sums["ordered"] + (ties / 2 if config.ties == "half" else 0)
+    pairs = sums["pairs"] - (ties if config.ties == "skip" else 0)
 
-    def mean_of_known(values: Any) -> Estimate:
-        return mean(config, [value for value in values if value is not None])
+    def mean_of_known(name: str) -> Estimate:
+        return mean(config, np.ma.compressed(prompts[name]))
 
-    figures: dict[str, Estimate] = {
+    figures = {
         "pairwise_accuracy": ratio(config, right, pairs),
-        "five_best": ratio(config, perfect_best, perfect),
-        "exact_match": mean_of_known(orders),
-        "spearman": mean_of_known(spearman),
-        "kendall_tau": mean_of_known(kendall),
-        "constant_scores": mean_of_known(constant),
-        "parse_rate": ratio(config, parsed, repeats),
-        "unscored_replies": ratio(config, np.subtract(replies, with_score), replies),
-        "modal_score": exact(modal, sum(parsed)),
-        "modal_share": ratio(config, modals, parsed),
-        "mean_score": ratio(config, [sum(prompt) for prompt in scored], with_score),
+        "five_best": ratio(config, sums["perfect_best"], sums["perfect"]),
+        "exact_match": mean_of_known("exact"),
+        "spearman": mean_of_known("spearman"),
+        "kendall_tau": mean_of_known("kendall"),
+        "constant_scores": mean_of_known("constant"),
+        "parse_rate": ratio(config, parsed, sums["repeats"]),
+        "unscored_replies": ratio(config, replies - sums["scored"], replies),
+        "modal_score": exact(modal, int(parsed.sum())),
+        "modal_share": ratio(config, sums["modal"], parsed),
+        "mean_score": ratio(config, sums["points"], sums["scored"]),
     }
     for name, estimate in figures.items():
         yield metric(judge, None, name, estimate)
+
+
+# A row a prompt: how the scores of its replies agree with the human order.
+_PROMPTS: Final = """
+    WITH said AS (
+        SELECT candidate_id, round(avg(score), 9) AS score, count(*) AS repeats,
+               count(score) AS parsed, count(*) FILTER (score = $modal) AS modal
+        FROM verdicts WHERE judge = $judge GROUP BY candidate_id
+    ), judged AS (
+        -- Every reply is here, judged or not: one that the judge never saw is an unscored one.
+        SELECT prompt_id, candidate_id, said.* EXCLUDE (candidate_id), -rank AS good,
+               max(-rank) OVER (PARTITION BY prompt_id) AS top
+        FROM replies LEFT JOIN said USING (candidate_id)
+    ), scored AS (
+        -- Equals share the mean of their places, so that corr() of the places is Spearman's.
+        SELECT *, rank() OVER (PARTITION BY prompt_id ORDER BY good)
+                  + count(*) OVER (PARTITION BY prompt_id, good) / 2 AS good_place,
+               rank() OVER (PARTITION BY prompt_id ORDER BY score)
+                  + count(*) OVER (PARTITION BY prompt_id, score) / 2 AS score_place
+        FROM judged WHERE score IS NOT NULL
+    ), pairs AS (
+        SELECT prompt_id, sign(a.good - b.good) AS human, sign(a.score - b.score) AS judge
+        FROM scored AS a JOIN scored AS b USING (prompt_id) WHERE a.candidate_id < b.candidate_id
+    ), of_pairs AS (
+        SELECT prompt_id, count(*) FILTER (human <> 0) AS pairs,
+               count(*) FILTER (human <> 0 AND judge = 0) AS ties,
+               count(*) FILTER (human <> 0 AND judge = human) AS ordered,
+               sum(human * judge) / nullif(
+                   sqrt(count(*) FILTER (human <> 0) * count(*) FILTER (judge <> 0)), 0
+               ) AS kendall
+        FROM pairs GROUP BY prompt_id
+    ), of_scores AS (
+        SELECT prompt_id, count(*) AS scored, sum(score) AS points,
+               count(*) FILTER (score >= $best) AS perfect,
+               count(*) FILTER (score >= $best AND good = top) AS perfect_best,
+               CASE WHEN count(*) > 1 THEN min(score) = max(score) END AS constant,
+               CASE WHEN min(score) < max(score) AND min(good) < max(good)
+                    THEN corr(good_place, score_place) END AS spearman
+        FROM scored GROUP BY prompt_id
+    ), of_replies AS (
+        SELECT prompt_id, count(*) AS replies, sum(repeats) AS repeats, sum(parsed) AS parsed,
+               sum(modal) AS modal
+        FROM judged GROUP BY prompt_id
+    )
+    SELECT * EXCLUDE (prompt_id),
+           CASE WHEN pairs > 0 AND scored = replies THEN ordered = pairs END AS exact
+    FROM of_replies LEFT JOIN of_scores USING (prompt_id) LEFT JOIN of_pairs USING (prompt_id)
+    ORDER BY prompt_id
+"""
 
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str, values: Any = None) -> Any:

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from srlm_data.core import database
 from srlm_data.core.config import Expected
-from srlm_data.core.errors import DataError, counted
+from srlm_data.core.errors import DataError
 from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Rows, Scores
 from srlm_data.core.scale import Scale
 from srlm_data.core.schema import JUDGMENTS
@@ -65,15 +65,11 @@ def combine_judges(
 
     Drops: ``not_judged`` (candidates that no judge was asked about).
     """
-    if len(judges) < 2:
+    fewest = max(2, config.min_judges)
+    if len(judges) < fewest:
         raise DataError(
-            f"combine_judges: a panel has two judges or more, found {len(judges)}. Name the "
-            "judgments of another one under 'judges'."
-        )
-    if config.min_judges > len(judges):
-        raise DataError(
-            f"combine_judges: 'min_judges' is {config.min_judges}, and there are "
-            f"{counted(len(judges), 'judge')}. Lower it."
+            f"combine_judges: {fewest} judges or more are wanted, found {len(judges)}. Name the "
+            "judgments of another one under 'judges', or lower 'min_judges'."
         )
     drops = Drops()
     notes: dict[str, Any] = {}
@@ -105,16 +101,15 @@ def _gather(
     config: CombineJudges, connection: duckdb.DuckDBPyConnection, names: list[str]
 ) -> Scale | None:
     """Make the table ``said`` of all judgments on one scale, and return that scale."""
+    connection.execute("SET VARIABLE names = ?", [names])
     columns = "candidate_id, model, score, scale_low, scale_high"
-    several = (f"SELECT {n} AS judge, {columns} FROM judge_{n}" for n in range(len(names)))
-    connection.execute(f"CREATE TEMP TABLE judged AS {' UNION ALL '.join(several)}")
-    connection.execute(
-        "CREATE TEMP TABLE names AS SELECT unnest(range(len($1))) AS judge, unnest($1) AS name",
-        [names],
+    several = (
+        f"SELECT {n} AS judge, getvariable('names')[{n + 1}] AS name, {columns} FROM judge_{n}"
+        for n in range(len(names))
     )
+    connection.execute(f"CREATE TEMP TABLE judged AS {' UNION ALL '.join(several)}")
     scales = connection.sql(
-        "SELECT DISTINCT name, scale_low, scale_high FROM judged JOIN names USING (judge) "
-        "ORDER BY ALL"
+        "SELECT DISTINCT name, scale_low, scale_high FROM judged ORDER BY ALL"
     ).fetchall()
     known = {Scale.of(low, high) for _, low, high in scales}
     wanted = Scale(*config.scale) if config.scale else None
@@ -134,7 +129,7 @@ def _gather(
             f"* ({wanted.high - wanted.low})::DOUBLE"
         )
     connection.execute(
-        f"CREATE TEMP TABLE said AS SELECT judge, candidate_id, model, "
+        f"CREATE TEMP TABLE said AS SELECT judge, name, candidate_id, model, "
         f"round(({brought})::DOUBLE, 9) AS score FROM judged SEMI JOIN candidates "
         "USING (candidate_id)"
     )
@@ -145,7 +140,7 @@ def _gather(
 _SCORED: Final = """
     CREATE TEMP TABLE scored AS
     SELECT judge, name, candidate_id, any_value(model) AS model, round(avg(score), 9) AS score
-    FROM said JOIN names USING (judge) GROUP BY judge, name, candidate_id
+    FROM said GROUP BY judge, name, candidate_id
 """
 
 _OF_SCORES: Final = """

@@ -19,16 +19,13 @@ ROWS, DUEL = _FORMS["rows"], _FORMS["duel"]
 """Metric -> label, factor, decimals; of one model, and of two."""
 
 
-def paper_table(
-    metrics: Iterable[Rows], names: Mapping[str, str], *, intervals: bool = True
-) -> str:
+def paper_table(metrics: Iterable[Rows], names: Mapping[str, str]) -> str:
     """The metrics as text: one column a model, then one line for every two models that met.
 
     Args:
         metrics: datasets of the dataset type ``metrics``.
         names: model digest -> the name to show, in the order of the columns. A model without a name
             comes after them, under what it is called, a digest under its first 12 characters.
-        intervals: show the intervals, as ``[low, high]``.
     """
     cells: dict[tuple[str, str | None, str], dict[str, Any]] = {}
     for dataset in metrics:
@@ -53,13 +50,13 @@ def paper_table(
         for baseline in baselines:
             of = f" v {_label(names, baseline)}" if baseline and len(baselines) > 1 else ""
             shown = (single.get((model, baseline or None, name)) for model in models)
-            main.append([form[0] + of, *(_cell(row, form, intervals) for row in shown)])
+            main.append([form[0] + of, *(_cell(row, form) for row in shown)])
     met = {(model, versus) for model, versus, name in cells if versus and name in DUEL}
     order = _in_order(names, {model for pair in met for model in pair})
     duels = [["head to head", *(form[0] for form in DUEL.values()), "prompts"]]
     for model, versus in sorted(met, key=lambda duel: (order.index(duel[1]), order.index(duel[0]))):
         judged = cells.get((model, versus, "win_rate"))
-        shares = (_cell(cells.get((model, versus, n)), f, intervals) for n, f in DUEL.items())
+        shares = (_cell(cells.get((model, versus, n)), f) for n, f in DUEL.items())
         label = f"{_label(names, model)} v {_label(names, versus)}"
         duels.append([label, *shares, str(judged["n"]) if judged else ""])
     return "\n\n".join(_aligned(table) for table in (main, duels) if len(table) > 1)
@@ -75,7 +72,7 @@ def _label(names: Mapping[str, str], model: str) -> str:
     return names.get(model, model[:12] if is_digest else model)
 
 
-def _cell(row: Mapping[str, Any] | None, form: tuple[str, int, int], intervals: bool) -> str:
+def _cell(row: Mapping[str, Any] | None, form: tuple[str, int, int]) -> str:
     if row is None or row["value"] is None:
         return "-"
     _, factor, decimals = form
@@ -83,7 +80,7 @@ def _cell(row: Mapping[str, Any] | None, form: tuple[str, int, int], intervals: 
         "" if row[name] is None else f"{row[name] * factor:.{decimals}f}"
         for name in ("value", "low", "high")
     )
-    return f"{value} [{low}, {high}]" if intervals and low else value
+    return f"{value} [{low}, {high}]" if low else value
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> str:

@@ -98,8 +98,8 @@ def test_judges_on_different_scales_are_brought_to_one_or_refused() -> None:
 @pytest.mark.parametrize(
     ("judges", "settings", "sentence"),
     [
-        ({"own": PANEL["own"]}, {}, "two judges or more"),
-        (PANEL, {"min_judges": 4}, "'min_judges' is 4, and there are 3 judges"),
+        ({"own": PANEL["own"]}, {}, "2 judges or more are wanted, found 1"),
+        (PANEL, {"min_judges": 4}, "4 judges or more are wanted, found 3"),
     ],
 )
 def test_a_panel_that_cannot_be_is_refused(
