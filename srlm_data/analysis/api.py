@@ -7,6 +7,7 @@
     srlm_data.load("iter1.pairs@3f2a")
 
 Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STORE`` or ``store``.
+What is not there, or damaged, is a :class:`StoreError`.
 """
 
 from __future__ import annotations
@@ -54,9 +55,6 @@ class VersionsResult(Table):
     def __getitem__(self, place: int) -> Manifest:
         return self.manifests[place]
 
-    def __repr__(self) -> str:
-        return f"VersionsResult({', '.join(manifest.ref for manifest in self)})"
-
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each version."""
         rows = []
@@ -74,9 +72,6 @@ class ShowResult(Table):
     manifest: Manifest  # how it was made
     rows: list[dict[str, Any]]  # the first of them, as they are
 
-    def __repr__(self) -> str:
-        return f"ShowResult({self.manifest.ref})"
-
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each row."""
         names = list(self.rows[0]) if self.rows else [self.manifest.ref]
@@ -92,9 +87,6 @@ class CostResult(Table):
     pairs: list[Spending]  # a line a dataset of pairs, with all that it was made from
     unused: Spending  # the answers that no row of any version came from
     total: Spending  # all answers that the store ever paid for
-
-    def __repr__(self) -> str:
-        return f"CostResult({', '.join(line.name for line in self.datasets)})"
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each dataset, then one for each dataset of pairs."""
@@ -113,18 +105,13 @@ def sql(query: str, store: Place = None) -> duckdb.DuckDBPyRelation:
 
     Raises:
         DataError: it is not one query that reads, or DuckDB refuses it.
-        StoreError: a version is not there, or damaged.
     """
     opened = open_store(store)
     return run(connect(opened), opened, query)
 
 
 def scan(ref: str, store: Place = None) -> polars.LazyFrame:
-    """Return a version (``iter1.pairs``, ``iter1.pairs@3f2a``) as a LazyFrame over its files.
-
-    Raises:
-        StoreError: it is not there, or damaged.
-    """
+    """Return a version (``iter1.pairs``, ``iter1.pairs@3f2a``) as a LazyFrame over its files."""
     return open_store(store).version(ref).scan()
 
 
@@ -132,7 +119,6 @@ def load(ref: str, store: Place = None) -> datasets.Dataset:
     """Return a version as a ``datasets.Dataset``, to look at or to train on.
 
     Raises:
-        StoreError: it is not there, or damaged.
         MissingError: the package ``datasets`` is not installed.
     """
     files = open_store(store).version(ref).files
@@ -147,11 +133,7 @@ def load(ref: str, store: Place = None) -> datasets.Dataset:
 
 
 def versions(name: str | None = None, store: Place = None) -> VersionsResult:
-    """Return the latest version of every dataset, or every version of one, newest first.
-
-    Raises:
-        StoreError: there is no such dataset.
-    """
+    """Return the latest version of every dataset, or every version of one, newest first."""
     opened = open_store(store)
     known = [] if name is None else opened.versions(name)
     if name is not None and not known:
@@ -172,11 +154,7 @@ def versions(name: str | None = None, store: Place = None) -> VersionsResult:
 
 
 def show(ref: str, *, rows: int = 3, store: Place = None) -> ShowResult:
-    """Return how a version was made, and its first rows.
-
-    Raises:
-        StoreError: there is no such version, or it is damaged.
-    """
+    """Return how a version was made, and its first rows."""
     opened = open_store(store)
     manifest = opened.resolve(ref)
     return ShowResult(manifest, list(islice(opened.rows(manifest).dicts(), rows)))
@@ -187,7 +165,6 @@ def diff(before: str, after: str, *, samples: int = 3, store: Place = None) -> D
 
     Raises:
         DataError: their rows are of different types.
-        StoreError: a version is not there, or damaged.
     """
     opened = open_store(store)
     return compare(opened, opened.resolve(before), opened.resolve(after), samples=samples)
@@ -197,18 +174,13 @@ def lineage(what: str, *, down: bool = False, limit: int = 5, store: Place = Non
     """Return what a row, a model or a version came from, or with ``down`` what came of it.
 
     Raises:
-        StoreError: there is no such row or version.
         DataError: several ids begin so.
     """
     return trace(open_store(store), what, down=down, limit=limit)
 
 
 def cost(*recipes: str, store: Place = None) -> CostResult:
-    """Return what the responses of these recipes (of all, when none is named) cost.
-
-    Raises:
-        StoreError: nothing of a recipe is built, or a manifest is damaged.
-    """
+    """Return what the responses of these recipes (of all, when none is named) cost."""
     opened, names = open_store(store), [Path(recipe).stem for recipe in recipes]
     datasets = usage.datasets(opened, names)
     total, unused = usage.answers(opened)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from srlm_data.analysis._views import model_names
 from srlm_data.core import database
 from srlm_data.core.errors import StoreError, did_you_mean
 from srlm_data.core.schema import MODELS, PAIRS
@@ -59,7 +60,7 @@ def models(lines: Iterable[Spending], store: Store) -> list[Spending]:
         if line.model:
             sums.setdefault(line.model, Counter()).update(line.cost)
             rows[line.model] += line.units
-    names = _names(store)
+    names = model_names(store)
     return [
         Spending(model, names.get(model, "no longer in the store"), rows[model], cost, model)
         for model, cost in sums.items()
@@ -154,12 +155,3 @@ def _model(store: Store, manifest: Manifest) -> str | None:
         return None
     (row,) = store.rows(model).dicts()
     return str(row["model"])
-
-
-def _names(store: Store) -> dict[str, str]:
-    """Model digest -> the dataset that names it."""
-    names: dict[str, str] = {}
-    for manifest in store.latest():
-        if manifest.type == MODELS.name:
-            names |= {row["model"]: manifest.name for row in store.rows(manifest).dicts()}
-    return names

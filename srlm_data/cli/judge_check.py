@@ -60,12 +60,7 @@ def judge_check(store: Path, /, recipe: Path, step: str | None, form: str, **set
             recipe, step, watcher=watcher, store=watcher.store, **settings
         )
     if form == "json":
-        human = check.human
-        say_json(
-            asdict(check)
-            | {"states": check.states, "read": check.read}
-            | ({"human": asdict(human) | {"share": human.share}} if human else {})
-        )
+        say_json(asdict(check))
     else:
         _print(check)
 

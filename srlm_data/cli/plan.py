@@ -102,7 +102,7 @@ def _server(planned: Planned) -> str | None:
     from srlm_data.engines.settings import OpenaiEngine
 
     engine = planned.dataset.engine
-    if not isinstance(engine, OpenaiEngine) or "engine" not in planned.dataset.step.resources:
+    if not isinstance(engine, OpenaiEngine):
         return None
     key = f" with the key in {engine.api_key_env}" if engine.api_key_env in os.environ else ""
     return f"asks {engine.address or 'OpenAI'}{key}"

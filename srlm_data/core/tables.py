@@ -14,6 +14,9 @@ class Table:
         """Return the heading, and a list of texts for each row."""
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(row[0] for row in self.cells()[1])})"
+
     def __str__(self) -> str:
         heading, rows = self.cells()
         lines = [heading, *rows]

@@ -9,18 +9,16 @@ none becomes the latest of a dataset that has a full one.
 
 from __future__ import annotations
 
-import hashlib
-import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
+from srlm_data.core import database
 from srlm_data.core.config import Config, Expected
-from srlm_data.core.rows import Rows
+from srlm_data.core.rows import BATCH, Rows
 from srlm_data.core.schema import MODELS, DatasetType
 from srlm_data.pipeline.plan import plan
 from srlm_data.pipeline.recipe import Dataset, Recipe
@@ -30,6 +28,8 @@ from srlm_data.store import Store
 
 class Limit(Config):
     """How much is taken."""
+
+    revision = 2
 
     prompts: int = Field(ge=1, description="How many prompts, each with all of its rows.")
     one_row_each: bool = Field(False, description="Whether a prompt has one row.")
@@ -44,18 +44,21 @@ class Limit(Config):
 
 def limit(config: Limit, rows: Rows) -> Rows:
     """Take the rows of a few prompts; rows that have no prompt are chosen by their own ids."""
-    column = _column(rows.type)
-    taken: list[str] = []
-    for batch in rows.batches():
-        ids = {*pc.unique(batch[column]).to_pylist(), *taken}
-        taken = heapq.nsmallest(config.prompts, ids, key=_hash)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for batch in rows.batches():
-            yield batch.filter(pc.is_in(batch[column], pa.array(taken, pa.string())))
+        with database.connect() as connection:
+            rows.view(connection, "rows", parts=True)
+            query = _TAKEN.format(column=_column(rows.type))
+            yield from connection.sql(query, params=[config.prompts]).to_arrow_reader(BATCH)
 
-    return Rows.reading(rows.type, batches(), notes={"prompts": len(taken)})
+    return Rows.reading(rows.type, batches())
 
+
+_TAKEN: Final = """
+    FROM rows WHERE {column} IN (
+        SELECT {column} FROM rows GROUP BY {column} ORDER BY md5({column}) LIMIT $1
+    )
+"""
 
 STEP: Final = read_signature("limit", limit)
 
@@ -99,20 +102,16 @@ class _Trial:
 
     def _rewrite(self, dataset: Dataset) -> Dataset:
         config = dataset.config.limited(self._prompts)
-        inputs = {
-            parameter: self._each(self.of, read) for parameter, read in dataset.inputs.items()
-        }
-        changed = replace(dataset, inputs=inputs)
-        reads_limited = any(read.limit for _, read in changed.reads())
+        inputs = {name: self.of(read) for name, read in dataset.inputs.items()}
+        reads_limited = any(read.limit for read in inputs.values())
         uses_model = bool(dataset.step.resources & {"engine", "workshop"})
         # A query may subtract what it reads, so it is given the whole of it.
         takes = uses_model or (reads_limited and dataset.step.name != "sql")
         if takes and config is dataset.config:
-            inputs = {name: self._each(self._take, read) for name, read in inputs.items()}
-            changed = replace(dataset, inputs=inputs)
-        if config is dataset.config and not any(read.limit for _, read in changed.reads()):
+            inputs = {name: self._take(read) for name, read in inputs.items()}
+        if config is dataset.config and not any(read.limit for read in inputs.values()):
             return dataset
-        return replace(changed, config=config, limit=self._prompts)
+        return replace(dataset, config=config, inputs=inputs, limit=self._prompts)
 
     def _take(self, dataset: Dataset) -> Dataset:
         """Return a few prompts of a dataset that is whole."""
@@ -130,20 +129,9 @@ class _Trial:
             )
         return self._taken[dataset.name]
 
-    def _each(self, change: Any, read: Any) -> Any:
-        if isinstance(read, list):
-            return [change(dataset) for dataset in read]
-        if isinstance(read, dict):
-            return {name: change(dataset) for name, dataset in read.items()}
-        return change(read)
-
 
 def _column(dataset_type: DatasetType) -> str | None:
     """The column by whose values rows are taken; None of a type that is never limited."""
     if dataset_type.name in ("models", "metrics"):
         return None
     return "prompt_id" if "prompt_id" in dataset_type.schema.names else dataset_type.id
-
-
-def _hash(identity: str) -> bytes:
-    return hashlib.blake2b(identity.encode(), digest_size=8).digest()

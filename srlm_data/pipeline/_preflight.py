@@ -113,7 +113,7 @@ class _Look:
     def for_models_without_files(self) -> Iterator[Problem]:
         """Models that only a server has, where a step or an engine wants their files."""
         for dataset in self._todo:
-            for _, model in dataset.reads():
+            for model in dataset.inputs.values():
                 location = self._location(model) or ""
                 if not identity.is_remote(location):
                     continue
@@ -138,7 +138,7 @@ class _Look:
         for dataset in self._todo:
             holds = dataset.engine and dataset.engine.kind in HOLD_THE_MODEL
             model = dataset.inputs.get("model")
-            if isinstance(model, Dataset) and (holds or isinstance(dataset.config, Training)):
+            if model and (holds or isinstance(dataset.config, Training)):
                 origin = self._origin(model)
                 folder = self._folder(origin)
                 configs = (origin.config, model.config, dataset.config)
@@ -227,7 +227,7 @@ class _Look:
             config = dataset.config
             if isinstance(config, Records) and config.hub:
                 wanted["dataset", config.hub, config.commit or "main"] = dataset.line, True
-            models = [dataset, *(read for _, read in dataset.reads())]
+            models = [dataset, *dataset.inputs.values()]
             for location in filter(None, map(self._location, models)):
                 kind, _, rest = location.partition(":")
                 name, _, commit = rest.rpartition("@")
@@ -266,7 +266,7 @@ class _Look:
         needed = 0
         for dataset in self._todo:
             model = dataset.inputs.get("model")
-            if isinstance(dataset.config, Training) and isinstance(model, Dataset):
+            if isinstance(dataset.config, Training) and model:
                 folder = self._folder(self._origin(model))
                 weights = identity.parameters(folder) if folder else 0
                 needed += weights * _BYTES[dataset.config.dtype]
@@ -289,9 +289,8 @@ class _Look:
     def _asking(self, *kinds: Any) -> Iterator[tuple[Dataset, Dataset]]:
         """Datasets that an engine of these kinds is to make, each with the model that it asks."""
         for dataset in self._todo:
-            model = dataset.inputs.get("model")
-            if isinstance(dataset.engine, kinds) and isinstance(model, Dataset):
-                yield dataset, model
+            if isinstance(dataset.engine, kinds):
+                yield dataset, dataset.inputs["model"]
 
     def _by_engine(self, *kinds: Any) -> Iterator[tuple[Any, list[Dataset]]]:
         """The engines of these kinds, each with the datasets that it is to make."""
@@ -310,9 +309,7 @@ class _Look:
     def _origin(self, model: Dataset) -> Dataset:
         """The model that a model which is yet to be trained is trained from; itself otherwise."""
         base = model.inputs.get("model")
-        if model.name in self._models or not isinstance(base, Dataset):
-            return model
-        return self._origin(base)
+        return model if model.name in self._models or not base else self._origin(base)
 
     def _location(self, model: Dataset) -> str | None:
         """Where a model is; None while it is yet to be made."""
@@ -338,7 +335,7 @@ class _Look:
     def _has_answers(self, dataset: Dataset) -> bool:
         """Whether the model that a dataset asks has answered before: all may be kept."""
         model = dataset.inputs.get("model")
-        known = self._models.get(model.name) if isinstance(model, Dataset) else None
+        known = self._models.get(model.name) if model else None
         if known is None:
             return False
         root = self._store.root

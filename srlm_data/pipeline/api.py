@@ -26,7 +26,7 @@ from srlm_data.pipeline.judge_check import JudgeCheck, check
 from srlm_data.pipeline.plan import Planned
 from srlm_data.pipeline.recipe import Recipe, load
 from srlm_data.pipeline.signature import look_for_steps_in
-from srlm_data.store import Manifest, Place, open_store
+from srlm_data.store import Manifest, Place, Store, open_store
 
 _LOG = logging.getLogger("srlm_data")
 
@@ -40,9 +40,6 @@ class BuildResult(Table):
     def __getitem__(self, name: str) -> Manifest:
         """Return the manifest of a dataset, by ``recipe.dataset``."""
         return self.versions[name]
-
-    def __repr__(self) -> str:
-        return f"BuildResult({', '.join(manifest.ref for manifest in self.versions.values())})"
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each version."""
@@ -69,10 +66,6 @@ class PlanResult(Table):
             SrlmError: the only problem that is certain, or a :class:`PreflightError` of several.
         """
         refuse(self.problems)
-
-    def __repr__(self) -> str:
-        actions = (f"{planned.dataset.name}: {planned.action}" for planned in self.datasets)
-        return f"PlanResult({', '.join(actions)})"
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each dataset."""
@@ -134,9 +127,7 @@ def build(
         SrlmError: its class says what kind of failure; what was built before it stays built.
     """
     opened = open_store(store)
-    loaded = _load(recipe, engine=engine, replicas=replicas, seed=seed)
-    if limit is not None:
-        loaded = limited(loaded, limit, opened)
+    loaded = _load(recipe, opened, engine, seed, replicas=replicas, limit=limit)
     versions = build_recipe(
         loaded,
         opened,
@@ -168,9 +159,7 @@ def plan(
         StoreError: a manifest that must be read is damaged.
     """
     opened = open_store(store)
-    loaded = _load(recipe, engine=engine, seed=seed)
-    if limit is not None:
-        loaded = limited(loaded, limit, opened)
+    loaded = _load(recipe, opened, engine, seed, limit=limit)
     planned = planning.plan(loaded, opened)
     problems = find_problems(planned, opened, network=preflight)
     return PlanResult(planned, estimation.estimate(planned, opened), problems)
@@ -193,7 +182,7 @@ def evaluate(
         DataError: two rows give different figures for one metric of one model.
     """
     opened = open_store(store)
-    loaded = _load(recipe, engine=engine, replicas=replicas, seed=seed)
+    loaded = _load(recipe, opened, engine, seed, replicas=replicas)
     versions = build_recipe(loaded, opened, accept_failures=accept_failures, watcher=watcher)
     metrics = [
         opened.rows(versions[dataset.name])
@@ -229,18 +218,19 @@ def check_judge(
         ArgumentError: there is no such judge, or a model that it needs is not trained yet.
         SrlmError: as :func:`build` does.
     """
-    loaded = _load(recipe, engine=engine, seed=seed)
-    return check(
-        loaded, open_store(store), step, candidates=n, preflight=preflight, watcher=watcher
-    )
+    opened = open_store(store)
+    loaded = _load(recipe, opened, engine, seed)
+    return check(loaded, opened, step, candidates=n, preflight=preflight, watcher=watcher)
 
 
 def _load(
     recipe: str | Path,
+    store: Store,
+    engine: str | None,
+    seed: int | None,
     *,
-    engine: str | None = None,
     replicas: int | None = None,
-    seed: int | None = None,
+    limit: int | None = None,
 ) -> Recipe:
     if replicas is not None and engine != "ray":
         raise ArgumentError("replicas: they are copies of the engine 'ray'. Give both.")
@@ -249,4 +239,4 @@ def _load(
     loaded = load(path, engine=engine, replicas=replicas, seed=seed)
     for notice in loaded.notices:
         _LOG.warning("%s", notice)
-    return loaded
+    return loaded if limit is None else limited(loaded, limit, store)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from srlm_data.core import filesystem
@@ -22,6 +22,7 @@ from srlm_data.core.errors import (
     UnfinishedError,
     did_you_mean,
 )
+from srlm_data.core.rows import Rows
 from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.engines.cache.journal import seal_journals
@@ -83,34 +84,28 @@ def build(
     # Threads that spin while they wait are ten times slower when anything else wants a core. Read
     # when torch is first loaded, here or in a trainer's process; the user's own setting stands.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    options = wait, preflight, accept_failures, bounds or Bounds(), watcher or Watcher()
-    return _Build(store, *options).run(recipe, only)
+    bounds, watcher = bounds or Bounds(), watcher or Watcher()
+    return _Build(store, watcher, bounds, wait, preflight, accept_failures).run(recipe, only)
 
 
+@dataclass
 class _Build:
-    def __init__(
-        self,
-        store: Store,
-        wait: bool,
-        network: bool,
-        accept: bool,
-        bounds: Bounds,
-        watcher: Watcher,
-    ) -> None:
-        self._store = store
-        self._wait = wait
-        self._network = network
-        self._accept = accept
-        self._bounds = bounds
-        self._unchecked: list[Dataset] = []
-        self._watcher = watcher
-        self._known: dict[Key, Manifest] = {}
-        self._unfinished: set[Key] = set()  # and what was made from one that is
-        self._whole: set[str] = set()
-        self._engines = Engines(store, bounds if bounds.any else None)
-        self._trainer = Trainer()
+    _store: Store
+    _watcher: Watcher
+    _bounds: Bounds
+    _wait: bool
+    _network: bool  # whether the preflight looks at servers and at the Hub
+    _accept: bool  # whether versions in which requests failed are taken as they are
+    _unchecked: list[Dataset] = field(default_factory=list)
+    _known: dict[Key, Manifest] = field(default_factory=dict)
+    _unfinished: set[Key] = field(default_factory=set)  # and what was made from one that is
+    _whole: set[str] = field(default_factory=set)
+    _trainer: Trainer = field(default_factory=Trainer)
+    _sealing: list[Future[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._engines = Engines(self._store, self._bounds if self._bounds.any else None)
         self._beside = ThreadPoolExecutor(1, "sealing")
-        self._sealing: Future[None] | None = None
 
     def run(self, recipe: Recipe, only: Sequence[str]) -> dict[str, Manifest]:
         for name in only:
@@ -139,7 +134,8 @@ class _Build:
             finally:
                 self._engines.close()
                 self._trainer.close()
-            self._sealed()
+            for sealing in self._sealing:
+                sealing.result()  # raises what has kept answers from being sealed
             versions = self._versions()
             self._leave(None if any(dataset.limit for dataset in flow) else recipe, versions)
         unfinished = [manifest for manifest in versions.values() if manifest.unfinished]
@@ -157,7 +153,7 @@ class _Build:
 
     def _lacks_answers(self, dataset: Dataset) -> bool:
         """Whether something that a dataset reads is unfinished, or was made from what is."""
-        return any(read.key in self._unfinished for _, read in dataset.reads())
+        return any(read.key in self._unfinished for read in dataset.inputs.values())
 
     def _leave(self, recipe: Recipe | None, versions: Mapping[str, Manifest]) -> None:
         """Tidy up and write a recipe's lock file; what is read-only, and had all, goes without."""
@@ -197,7 +193,7 @@ class _Build:
     def _mend(self, dataset: Dataset) -> bool:
         """Hash what a dataset is about to read, and make anew what is damaged; whether any was."""
         mended = False
-        for read in {read.key: read for _, read in dataset.reads()}.values():
+        for read in {read.key: read for read in dataset.inputs.values()}.values():
             version = self._known[read.key].version
             if not self._store.fault(read.name, version, proven=True):
                 continue
@@ -268,15 +264,11 @@ class _Build:
         _LOG.info("building %s (%s)", dataset.name, "; ".join(planned.reasons))
         self._watcher.begin(planned)
         started = time.perf_counter()
-        reads = [(parameter, self._known[read.key]) for parameter, read in dataset.reads()]
-        arguments: dict[str, Any] = {
-            parameter: _open(self._store, read, self._known)
-            for parameter, read in dataset.inputs.items()
-        }
+        reads = [(name, self._known[read.key]) for name, read in dataset.inputs.items()]
+        arguments = _by_parameter({name: self._store.rows(manifest) for name, manifest in reads})
         usage, failures = Usage(), Failures(dataset.name)
         with contextlib.ExitStack() as held:
-            if "engine" in dataset.step.resources:
-                assert dataset.engine, "the recipe gives every model step an engine"
+            if dataset.engine:
                 if "prompts" in arguments:
                     self._engines.refuse_turns(
                         dataset.engine, arguments["model"], arguments["prompts"]
@@ -310,7 +302,8 @@ class _Build:
                 ),
                 latest=self._becomes_latest(dataset),
             )
-        self._seal()
+        # Parquet is made of the step's answers while the next one goes on.
+        self._sealing.append(self._beside.submit(seal_journals, self._store.root))
         workshop.clear()
         _LOG.info("built %s: %s", manifest.ref, manifest.counted)
         self._watcher.built(manifest)
@@ -348,16 +341,6 @@ class _Build:
         refuse_empty(dataset, completed, reads)
         return completed
 
-    def _seal(self) -> None:
-        """Make Parquet of the step's answers while the next one goes on."""
-        self._sealed()
-        self._sealing = self._beside.submit(seal_journals, self._store.root)
-
-    def _sealed(self) -> None:
-        """Wait for the answers that are being sealed; raise what has kept them from it."""
-        if self._sealing:
-            self._sealing.result()
-
 
 def _not_finished(manifest: Manifest) -> str:
     return (
@@ -366,9 +349,16 @@ def _not_finished(manifest: Manifest) -> str:
     )
 
 
-def _open(store: Store, read: Any, known: Mapping[Key, Manifest]) -> Any:
-    if isinstance(read, Dataset):
-        return store.rows(known[read.key])
-    if isinstance(read, list):
-        return [_open(store, each, known) for each in read]
-    return {name: _open(store, each, known) for name, each in read.items()}
+def _by_parameter(inputs: Mapping[str, Rows]) -> dict[str, Any]:
+    """What a step is called with: ``data[0]`` and the like as a list, ``judges.mine`` as a dict."""
+    arguments: dict[str, Any] = {}
+    for key, rows in inputs.items():
+        name, _, label = key.partition(".")
+        name, bracket, _ = name.partition("[")
+        if label:
+            arguments.setdefault(name, {})[label] = rows
+        elif bracket:
+            arguments.setdefault(name, []).append(rows)
+        else:
+            arguments[name] = rows
+    return arguments

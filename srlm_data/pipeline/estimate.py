@@ -42,15 +42,6 @@ class Estimate:
     # by the price of the engine, where there is one and tokens are known
     money: float | None = None
 
-    def of(self, calls: int) -> Estimate:
-        """Return the estimate of some of its calls alone."""
-        share = calls / self.calls if self.calls else 0.0
-        read, written = (
-            None if tokens is None else tokens * share
-            for tokens in (self.prompt_tokens, self.completion_tokens)
-        )
-        return Estimate(self.rows, calls, read, written, self.basis)
-
 
 NOTHING: Final = Estimate(calls=0.0, prompt_tokens=0.0, completion_tokens=0.0)
 """Of a dataset that is there already."""
@@ -84,12 +75,10 @@ class _Estimator:
             self.rows[key], self.texts[key] = manifest.rows, manifest
             return None
         before = self._before(planned)
-        if "engine" in planned.dataset.step.resources:
+        if planned.dataset.engine:
             estimated = self._of_model(planned, before)
         else:
             estimated = Estimate(self._rows(planned, before))
-        if planned.unfinished and estimated.calls:
-            estimated = estimated.of(planned.unfinished.failed)
         self.rows[key] = estimated.rows
         self.texts[key] = self._texts(planned, before, estimated)
         price = planned.dataset.engine.price if planned.dataset.engine else None
@@ -101,9 +90,12 @@ class _Estimator:
     def _before(self, planned: Planned) -> Manifest | None:
         """What tells most about a dataset: its latest version, else the latest of its step."""
         step, name = planned.dataset.step, planned.dataset.name
-        alike = [version for version in self._latest if version.rows]
-        alike = [version for version in alike if version.identity.get("step") == step.name]
-        if "engine" not in step.resources:  # two SQL steps have nothing in common but their name
+        alike = [
+            version
+            for version in self._latest
+            if version.rows and version.identity.get("step") == step.name
+        ]
+        if not planned.dataset.engine:  # two SQL steps have nothing in common but their name
             return next((version for version in alike if version.name == name), None)
         answered = filter(_answers, alike)
         return min(answered, key=lambda version: version.name != name, default=None)
@@ -112,7 +104,7 @@ class _Estimator:
         """Rows of a step that asks no model."""
         if planned.dataset.step.name == "limit":
             return planned.expected.rows
-        inputs = [self.rows.get(read.key) for _, read in planned.dataset.reads()]
+        inputs = [self.rows.get(read.key) for read in planned.dataset.inputs.values()]
         first = inputs[0] if inputs else None
         parents = self._parents(before)
         if before and parents and first is not None:
@@ -126,7 +118,7 @@ class _Estimator:
         return expected if expected is not None else first
 
     def _counts(self, planned: Planned) -> dict[str, int | None]:
-        rows = {parameter: self.rows.get(read.key) for parameter, read in planned.dataset.reads()}
+        rows = {name: self.rows.get(read.key) for name, read in planned.dataset.inputs.items()}
         return {name: None if count is None else round(count) for name, count in rows.items()}
 
     def _of_model(self, planned: Planned, before: Manifest | None) -> Estimate:
@@ -139,6 +131,8 @@ class _Estimator:
             calls *= max(1.0, _answers(before) / before.rows)
         elif before:
             rows = min(rows, calls * before.rows / _answers(before))
+        if planned.unfinished:
+            calls = float(planned.unfinished.failed)
         characters = config.prompt_characters(self._lengths(planned))
         most = config.sampling().limit if isinstance(config, SamplingConfig) else None
         if before is None:
@@ -159,7 +153,7 @@ class _Estimator:
 
     def _lengths(self, planned: Planned) -> dict[str, Lengths]:
         """How long the texts are that each parameter reads."""
-        reads = {name: self.texts.get(read.key) for name, read in planned.dataset.reads()}
+        reads = {name: self.texts.get(read.key) for name, read in planned.dataset.inputs.items()}
         return {name: self._measured(texts) for name, texts in reads.items() if texts is not None}
 
     def _measured(self, texts: Manifest | Lengths) -> Lengths:

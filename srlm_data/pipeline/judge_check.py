@@ -55,13 +55,9 @@ class HumanOrder:
     pairs: int  # prompts of which both replies have a score
     agreeing: int  # pairs that the judge orders as humans did
     tied: int  # pairs to which it gave equal scores
+    share: float | None  # agreeing pairs of all
     unscored: int  # prompts of which a reply has no score
     judgments: list[CheckedJudgment]
-
-    @property
-    def share(self) -> float | None:
-        """The share of the pairs that the judge orders as humans did."""
-        return self.agreeing / self.pairs if self.pairs else None
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,19 +74,8 @@ class JudgeCheck(Table):
     asked: int  # requests that were sent, and are kept for the build
     reused: int  # answers that were there already
     drops: dict[str, int]  # candidates that could not be shown, by reason
-
-    @property
-    def states(self) -> dict[str, int]:
-        """State -> judgments, of all that were made."""
-        ranked = self.human.judgments if self.human else []
-        # Ranked replies may be the candidates themselves.
-        states = {each.candidate_id: each.state for each in [*self.judgments, *ranked]}
-        return dict(Counter(states.values()).most_common())
-
-    @property
-    def read(self) -> float:
-        """The share of the judgments that have a score."""
-        return self.states.get("parsed", 0) / max(sum(self.states.values()), 1)
+    states: dict[str, int]  # state -> judgments, of all that were made
+    read: float  # the share of them that has a score
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each judgment."""
@@ -116,8 +101,7 @@ def check(
     """
     watcher, dataset = watcher or Watcher(), _find(recipe, step)
     built = {planned.dataset.name for planned in plan(recipe, store) if planned.action == "reuse"}
-    reads = dict(dataset.reads())
-    wanted = [reads["candidates"], reads["model"], *_ranked(recipe)]
+    wanted = [dataset.inputs["candidates"], dataset.inputs["model"], *_ranked(recipe)]
     shown, model, *ranked = few(wanted, candidates, built)
     manifests = _build([shown, model, *ranked], recipe, store, preflight, watcher)
     models = store.rows(manifests[model.key])
@@ -146,6 +130,9 @@ def check(
         engine.failures.refuse_all(engine.usage.calls + engine.usage.reused)
         usage = engine.usage
     seal_journals(store.root)
+    # Ranked replies may be the candidates themselves.
+    state_of = {judgment.candidate_id: judgment.state for part in checked for judgment in part}
+    states = Counter(state_of.values())
     return JudgeCheck(
         dataset=dataset.name,
         model=manifests[model.key].ref,
@@ -157,6 +144,8 @@ def check(
         asked=usage.calls,
         reused=usage.reused,
         drops=dict(drops),
+        states=dict(states.most_common()),
+        read=states["parsed"] / max(states.total(), 1),
     )
 
 
@@ -167,16 +156,14 @@ def _find(recipe: Recipe, step: str | None) -> Dataset:
         if isinstance(dataset.config, Judge)
     }
     if step is None and len(judges) == 1:
-        return next(iter(judges.values()))
+        step = next(iter(judges))
     if step in judges:
         return judges[step]
-    names = ", ".join(judges) or "none"
-    if step is None:
-        advice = "Name one of them." if judges else "Name a recipe that has one."
-        raise ArgumentError(f"{recipe.path}: a step 'judge' is wanted, found {names}. {advice}")
+    wanted = "a step 'judge' is wanted" if step is None else f"no step 'judge' makes '{step}'"
+    advice = "Name one of them." if judges else "Name a recipe that has one."
     raise ArgumentError(
-        f"{recipe.path}: no step 'judge' makes '{step}', found {names}."
-        f"{did_you_mean(step, judges)} Name one that does."
+        f"{recipe.path}: {wanted}, found {', '.join(judges) or 'none'}."
+        f"{did_you_mean(step or '', judges)} {advice}"
     )
 
 
@@ -185,7 +172,7 @@ def _ranked(recipe: Recipe) -> list[Dataset]:
 
     def is_human(dataset: Dataset) -> bool:
         return not dataset.step.resources & {"engine", "workshop"} and all(
-            is_human(read) for _, read in dataset.reads()
+            map(is_human, dataset.inputs.values())
         )
 
     return [
@@ -284,10 +271,12 @@ def _hold(dataset: str, judgments: list[CheckedJudgment]) -> HumanOrder:
     prompts = [list(both) for _, both in groupby(judgments, key=lambda each: each.prompt_id)]
     scores = [[judgment.score for judgment in both] for both in prompts]  # the best reply first
     pairs = [(both[0], both[1]) for both in scores if len(both) == 2 and None not in both]
+    agreeing = sum((best or 0) > (worst or 0) for best, worst in pairs)
     return HumanOrder(
         dataset,
         pairs=len(pairs),
-        agreeing=sum((best or 0) > (worst or 0) for best, worst in pairs),
+        agreeing=agreeing,
+        share=agreeing / len(pairs) if pairs else None,
         tied=sum(best == worst for best, worst in pairs),
         unscored=len(prompts) - len(pairs),
         judgments=judgments,

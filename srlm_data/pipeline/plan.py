@@ -37,9 +37,7 @@ class Planned:
 
 def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]:
     """What decides a dataset's rows, as plain JSON."""
-    deciding = {}
-    if dataset.engine is not None and "engine" in dataset.step.resources:
-        deciding = dataset.engine.decides()
+    deciding = dataset.engine.decides() if dataset.engine else {}
     return {
         "step": dataset.step.name,
         "revision": dataset.config.revision,
@@ -69,7 +67,9 @@ def plan_flow(flow: Iterable[Dataset], store: Store) -> list[Planned]:
             known[dataset.key] = store.manifest(dataset.name, each.version)
             rows[dataset.key] = known[dataset.key].rows
         elif None in each.expected:
-            until = next((unknown[r.key] for _, r in dataset.reads() if r.key in unknown), None)
+            until = next(
+                (unknown[r.key] for r in dataset.inputs.values() if r.key in unknown), None
+            )
             unknown[dataset.key] = until or dataset.name
             each = replace(each, unknown_until=unknown[dataset.key])
         planned.append(each)
@@ -80,15 +80,15 @@ def plan_one(
     dataset: Dataset, store: Store, known: Mapping[Key, Manifest], rows: Mapping[Key, int | None]
 ) -> Planned:
     """What a build would do with one dataset, given the versions of what it reads."""
-    counts = {parameter: rows.get(read.key) for parameter, read in dataset.reads()}
+    counts = {parameter: rows.get(read.key) for parameter, read in dataset.inputs.items()}
     expected = dataset.config.expected(counts)
-    if "engine" in dataset.step.resources and expected.rows is None:
+    if dataset.engine and expected.rows is None:
         expected = Expected(None, None)
-    waits = [read.name for _, read in dataset.reads() if read.key not in known]
+    waits = [read.name for read in dataset.inputs.values() if read.key not in known]
     if waits:
         reason = f"waits for {', '.join(dict.fromkeys(waits))}"
         return Planned(dataset, "wait", None, (reason, *_asked_in_vain(dataset)), expected)
-    contents = {parameter: known[read.key].content for parameter, read in dataset.reads()}
+    contents = {parameter: known[read.key].content for parameter, read in dataset.inputs.items()}
     identity = identity_of(dataset, contents)
     version = version_of(identity)
     if store.has(dataset.name, version):
@@ -115,7 +115,7 @@ def _reasons(
     except StoreError:
         return ("never built",)
     changed = dict(differences(step_identity(before.identity), identity))
-    names = {f"inputs.{parameter}": known[read.key] for parameter, read in dataset.reads()}
+    names = {f"inputs.{parameter}": known[read.key] for parameter, read in dataset.inputs.items()}
     was = {f"inputs.{i.parameter}": f"{i.name}@{i.version[:8]}" for i in before.inputs}
     return tuple(
         f"{where}: {was.get(where, '(none)')} -> {names[where].name}@{names[where].version[:8]}"
@@ -127,7 +127,7 @@ def _reasons(
 
 def _asked_in_vain(dataset: Dataset) -> tuple[str, ...]:
     """Say where a trial's answers hang on a model that it trains: the full build has another."""
-    model = _trained_by_trial(dataset) if "engine" in dataset.step.resources else None
+    model = _trained_by_trial(dataset) if dataset.engine else None
     if model is None:
         return ()
     return (f"hangs on {model.name} of the trial: the full build trains another, and asks anew",)
@@ -135,7 +135,7 @@ def _asked_in_vain(dataset: Dataset) -> tuple[str, ...]:
 
 def _trained_by_trial(dataset: Dataset) -> Dataset | None:
     """The nearest model among what a dataset is made from that a trial trains."""
-    reads = [read for _, read in dataset.reads() if read.limit]
+    reads = [read for read in dataset.inputs.values() if read.limit]
     models = [read for read in reads if read.makes is MODELS]
     return next(filter(None, (*models, *map(_trained_by_trial, reads))), None)
 

@@ -137,18 +137,10 @@ def find_step(name: str, shipped: Mapping[str, Callable[..., Any]]) -> Step:
         )
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except ImportError as error:
-        raise RecipeError(f"step '{name}': cannot import it, found '{error}'.") from None
-    except AttributeError:
-        raise RecipeError(
-            f"step '{name}': module '{module_name}' has no function '{function_name}'."
-        ) from None
-    try:
         inspect.signature(function)
-    except (TypeError, ValueError):
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise RecipeError(
-            f"step '{name}': a step is a function with a signature, found "
-            f"{function!r:.60}. Name one."
+            f"step '{name}': cannot import it, found '{error}'. Name a function of a module."
         ) from None
     return read_signature(name, function)
 

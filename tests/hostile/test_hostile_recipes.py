@@ -50,7 +50,7 @@ def read(folder: Path, text: str | bytes, name: str = "mine.yaml") -> Recipe:
         ("datasets: {m: {step: ':x'}}", "unknown step ':x'"),
         ("datasets: {m: {step: '.a:x'}}", "unknown step '.a:x'"),
         ("datasets: {m: {step: 'a..b:x'}}", "unknown step"),
-        ("datasets: {m: {step: 'os:sep'}}", "a step is a function with a signature"),
+        ("datasets: {m: {step: 'os:sep'}}", "step 'os:sep': cannot import it, found"),
         ("datasets: {m: {step: 'builtins:print'}}", "its first parameter must be a config"),
         ("datasets: {m: {step: checkpoint, hub: a/b@main, path: 'a\\0'}}", "no such folder"),
         (f"datasets: {{m: {{step: checkpoint, path: {'a' * 5000}}}}}", "no such folder"),

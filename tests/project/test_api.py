@@ -86,7 +86,7 @@ def test_a_recipe_is_planned_built_and_reused(
     assert result["toy.pairs"].rows == 6
     assert "toy.judgments" in str(result)
     assert "<td>toy.pairs</td>" in result._repr_html_()
-    assert repr(result).startswith("BuildResult(toy.model@")
+    assert repr(result).startswith("BuildResult(toy.model, ")
     assert {one.action for one in srlm_data.plan(recipe, store=store).datasets} == {"reuse"}
 
 

@@ -94,13 +94,11 @@ class File:
             self._problem(str(error), *where, "step")
             self._broken.add(short)
             return
-        inputs = {
-            parameter.name: self._input(short, step, parameter, body[parameter.name])
-            for parameter in step.parameters.values()
-            if parameter.name in body
-        }
+        inputs: dict[str, Dataset | None] = {}
         for parameter in step.parameters.values():
-            if parameter.required and parameter.name not in body:
+            if parameter.name in body:
+                inputs |= self._input(short, step, parameter, body[parameter.name])
+            elif parameter.required:
                 self._problem(
                     f"step '{step.name}' reads '{parameter.name}' ({parameter.wanted}), which is "
                     f"not given. Add '{parameter.name}: <dataset>'.",
@@ -113,7 +111,9 @@ class File:
             )
         config = self._config(step, body, where)
         engine = self._engine(step, body, where)
-        if len(self._problems) > before or config is None or _unread(inputs):
+        known = {name: read for name, read in inputs.items() if read}
+        # What reads a broken dataset is broken, and nothing is wrong with it.
+        if len(self._problems) > before or config is None or len(known) < len(inputs):
             self._broken.add(short)
             return
         line = self._document.at(*where)
@@ -122,10 +122,10 @@ class File:
                 config = config.pinned(self._loader.pins)
             except (HubError, MissingError) as error:
                 raise type(error)(f"{line}: {error}") from None
-        makes = step.makes or _made_by(config, inputs)
+        makes = step.makes or _made_by(config, known)
         name = f"{recipe}.{short}"
         self._datasets[short] = Dataset(
-            name, step, config, makes, inputs, engine, line, allow_empty=allow_empty
+            name, step, config, makes, known, engine, line, allow_empty=allow_empty
         )
 
     def _renamed(self, body: dict[str, Any], where: tuple[str, str]) -> dict[str, Any]:
@@ -152,16 +152,21 @@ class File:
 
     # What a dataset reads ----------------------------------------------------------------------
 
-    def _input(self, short: str, step: Step, parameter: Parameter, value: Any) -> Any:
+    def _input(
+        self, short: str, step: Step, parameter: Parameter, value: Any
+    ) -> dict[str, Dataset | None]:
         where = ("datasets", short, parameter.name)
         if parameter.form != "one" and value in ([], {}):
             self._problem(f"'{parameter.name}' names no dataset. Name one at least.", *where)
-            return None
+            return {}
         if parameter.form == "list" and isinstance(value, list):
-            return [self._read(step, parameter, name, *where, i) for i, name in enumerate(value)]
+            return {
+                f"{parameter.name}[{i}]": self._read(step, parameter, name, *where, i)
+                for i, name in enumerate(value)
+            }
         if parameter.form != "mapping":
-            dataset = self._read(step, parameter, value, *where)
-            return [dataset] if parameter.form == "list" else dataset
+            key = f"{parameter.name}[0]" if parameter.form == "list" else parameter.name
+            return {key: self._read(step, parameter, value, *where)}
         if not isinstance(value, dict):
             self._problem(f"'{parameter.name}' maps names to datasets, found {value!r}.", *where)
             return {}
@@ -169,7 +174,10 @@ class File:
             if not _INPUT_NAME.fullmatch(name):
                 sentence = f"'{name}' cannot name an input. Use letters, digits and underscores."
                 self._problem(sentence, *where, name)
-        return {name: self._read(step, parameter, v, *where, name) for name, v in value.items()}
+        return {
+            f"{parameter.name}.{name}": self._read(step, parameter, read, *where, name)
+            for name, read in value.items()
+        }
 
     def _read(
         self, step: Step, parameter: Parameter, name: Any, *where: str | int
@@ -288,21 +296,7 @@ class File:
             self._problem(f"'{name}': {lower(message)}{value}.", *where, *fault["loc"])
 
 
-def _unread(inputs: Mapping[str, Any]) -> bool:
-    """Whether an input was not found; its mistake is told where it was made."""
-    for read in inputs.values():
-        several = read.values() if isinstance(read, dict) else read
-        if read is None or (isinstance(read, dict | list) and None in several):
-            return True
-    return False
-
-
-def _made_by(config: Config, inputs: Mapping[str, Any]) -> DatasetType:
+def _made_by(config: Config, inputs: Mapping[str, Dataset]) -> DatasetType:
     """The dataset type of a step whose config decides it (``type``), else its first input's."""
     dataset_type = getattr(config, "type", None)
-    if dataset_type is not None:
-        return DATASET_TYPES[dataset_type]
-    first = next(iter(inputs.values()))
-    first = next(iter(first.values())) if isinstance(first, dict) else first
-    makes: DatasetType = first.makes
-    return makes
+    return DATASET_TYPES[dataset_type] if dataset_type else next(iter(inputs.values())).makes

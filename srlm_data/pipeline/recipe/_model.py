@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,9 +23,9 @@ class Dataset:
     step: Step
     config: Config
     makes: DatasetType  # the dataset type of its rows
-    # parameter -> what it reads: a dataset, a list of them, or a mapping of names
-    inputs: Mapping[str, Dataset | list[Dataset] | dict[str, Dataset]]
-    engine: EngineSettings | None
+    # parameter -> what it reads; ``data[0]`` is the first of a list, ``judges.mine`` has a name
+    inputs: Mapping[str, Dataset]
+    engine: EngineSettings | None  # of a step that asks a model; None of all others
     line: str  # ``file:line`` where it is declared
     limit: int | None = None  # in a trial, how many prompts it is made of; None where it is whole
     allow_empty: bool = False  # whether it may have no rows although what it is made of has some
@@ -34,16 +34,6 @@ class Dataset:
     def key(self) -> Key:
         """What tells it from all others: a trial has a dataset whole, and a few rows of it."""
         return self.name, self.limit
-
-    def reads(self) -> Iterator[tuple[str, Dataset]]:
-        """Every dataset that it reads, with the parameter (``data[0]`` in a list)."""
-        for parameter, read in self.inputs.items():
-            if isinstance(read, Dataset):
-                yield parameter, read
-            elif isinstance(read, list):
-                yield from ((f"{parameter}[{i}]", each) for i, each in enumerate(read))
-            else:
-                yield from ((f"{parameter}.{name}", each) for name, each in read.items())
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,7 @@ class Recipe:
 
         def visit(dataset: Dataset) -> None:
             if dataset.key not in ordered:
-                for _, read in dataset.reads():
+                for read in dataset.inputs.values():
                     visit(read)
                 ordered[dataset.key] = dataset
 
