@@ -88,11 +88,7 @@ class Diff:
 def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -> Diff:
     """Compare two versions, of one dataset or of two datasets of one type.
 
-    Args:
-        store: where both lie.
-        before: a version.
-        after: another.
-        samples: how many of the removed, added and changed rows to keep.
+    So many rows as ``samples`` are kept of those removed, of those added and of those changed.
     """
     if before.type != after.type:
         raise DataError(

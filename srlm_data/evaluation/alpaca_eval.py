@@ -22,7 +22,7 @@ from srlm_data.core.config import Config, Source
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import Drops, Metrics, Rows
 from srlm_data.core.schema import METRICS
-from srlm_data.evaluation._bootstrap import exact, metric
+from srlm_data.evaluation._bootstrap import Array, exact, metric
 from srlm_data.evaluation._length_control import Annotated as Annotations
 from srlm_data.evaluation._length_control import predict_at_equal_length
 
@@ -146,11 +146,19 @@ def read_leaderboard(config: ReadLeaderboard) -> Metrics:
 
 def _length_controlled(config: ReadLeaderboard, annotations: list[_Annotation]) -> list[float]:
     """What AlpacaEval's regression predicts for each annotation at equal length."""
-    gamed, difficulties = _gamed(config)
+    assert config.baselines is not None
     where = config.annotations.path.name
-    if not set(range(len(annotations))) <= difficulties.keys():
+    learned = ("preference", "std_delta_len", "instruction_difficulty")
+    numbers, gamed = "index", _columns(config.baselines.path, ("index", *learned))
+    table = gamed
+    if config.difficulties is not None:
+        numbers = ""  # pandas names no index
+        table = _columns(config.difficulties.path, (numbers, "instruction_difficulty"))
+    known = dict(zip(map(int, table[numbers]), table["instruction_difficulty"], strict=True))
+    difficulties = [known.get(number) for number in range(len(annotations))]
+    if None in difficulties:
         raise DataError(
-            f"{where}: {len(annotations)} annotations, and difficulties of {len(difficulties)} "
+            f"{where}: {len(annotations)} annotations, and difficulties of {len(known)} "
             "instructions. Give the difficulties of the instructions that were annotated."
         )
     if any(None in (row.output_1, row.output_2) for row in annotations):
@@ -166,36 +174,18 @@ def _length_controlled(config: ReadLeaderboard, annotations: list[_Annotation]) 
             f"{where}: all outputs are as much longer as one another, so their length explains "
             "nothing. Leave out 'baselines'."
         )
-    model = Annotations(
-        np.array([_share(row.preference) for row in annotations], float),
-        shorter / spread,
-        np.array([difficulties[number] for number in range(len(annotations))], float),
-    )
-    return [float(value) for value in predict_at_equal_length(model, gamed)]
+    shares = np.array([_share(row.preference) for row in annotations], float)
+    model = Annotations(shares, shorter / spread, np.array(difficulties, float))
+    equal = predict_at_equal_length(model, Annotations(*(gamed[name] for name in learned)))
+    return [float(value) for value in equal]
 
 
-def _gamed(config: ReadLeaderboard) -> tuple[Annotations, dict[int, float]]:
-    """The annotations of the gamed baselines, and the difficulty of each instruction."""
-    assert config.baselines is not None
-    numbers, difficulty = "index", "instruction_difficulty"
-    gamed = _columns(config.baselines.path, (numbers, "preference", "std_delta_len", difficulty))
-    table = gamed
-    if config.difficulties is not None:
-        numbers = ""  # pandas names no index
-        table = _columns(config.difficulties.path, (numbers, difficulty))
-    difficulties: dict[int, float] = {}
-    for number, value in zip(table[numbers], table[difficulty], strict=True):
-        difficulties.setdefault(int(number), value)
-    columns = (gamed["preference"], gamed["std_delta_len"], gamed[difficulty])
-    return Annotations(*(np.array(column, float) for column in columns)), difficulties
-
-
-def _columns(file: Path, wanted: tuple[str, ...]) -> dict[str, list[float]]:
+def _columns(file: Path, wanted: tuple[str, ...]) -> dict[str, Array]:
     """Some columns of numbers of a CSV file."""
     try:
         with file.open(encoding="utf-8", newline="") as opened:
             rows = list(csv.DictReader(opened))
-        return {column: [float(row[column]) for row in rows] for column in wanted}
+        return {column: np.array([float(row[column]) for row in rows]) for column in wanted}
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise DataError(
             f"{file.name}: columns of numbers {[name or 'the index' for name in wanted]} are "

@@ -43,12 +43,7 @@ def load(
 ) -> Recipe:
     """Read and check a recipe, and those that it reads from.
 
-    Args:
-        path: the YAML file.
-        steps: the shipped steps.
-        engine: a kind that replaces the recipes' own (``--engine``).
-        replicas: how many copies of the model that engine runs (``--replicas``).
-        seed: a number that replaces the recipes' own (``--seed``).
+    ``engine``, a kind with so many ``replicas``, and ``seed`` replace the recipes' own.
     """
     loader = Loader(steps, chosen(engine, replicas) if engine else None, seed)
     recipe = loader.load(path)
