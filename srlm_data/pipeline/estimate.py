@@ -102,20 +102,18 @@ class _Estimator:
 
     def _rows(self, planned: Planned, before: Manifest | None) -> float | None:
         """Rows of a step that asks no model."""
+        counts = self._counts(planned)
+        expected = planned.dataset.config.expected(counts).rows
         if planned.dataset.step.name == "limit":
-            return planned.expected.rows
-        inputs = [self.rows.get(read.key) for read in planned.dataset.inputs.values()]
-        first = inputs[0] if inputs else None
+            return expected
+        first = next(iter(counts.values()), None)
         parents = self._parents(before)
         if before and parents and first is not None:
             was = parents[0][1].rows
             return before.rows * first / was if was else None
-        if planned.expected.rows is not None:
-            return planned.expected.rows
-        expected = planned.dataset.config.expected(self._counts(planned)).rows
-        if expected is None and before and not inputs:
-            return before.rows
-        return expected if expected is not None else first
+        if expected is None:
+            return before.rows if before and not counts else first
+        return expected
 
     def _counts(self, planned: Planned) -> dict[str, int | None]:
         rows = {name: self.rows.get(read.key) for name, read in planned.dataset.inputs.items()}
