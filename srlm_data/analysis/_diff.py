@@ -137,7 +137,7 @@ def _judgments(store: Store, before: Manifest, after: Manifest) -> dict[str, Man
 
 def _causes(store: Store, before: Manifest, after: Manifest) -> Iterator[Cause]:
     """The fields in which two versions part, then those in which their inputs do."""
-    waiting = deque([((), before, after)])
+    waiting: deque[tuple[tuple[str, ...], Manifest, Manifest]] = deque([((), before, after)])
     seen = {(before.ref, after.ref)}
     while waiting:
         way, old, new = waiting.popleft()
