@@ -17,13 +17,13 @@ if TYPE_CHECKING:
         VersionsResult,
         cost,
         diff,
-        lineage,
         load,
         scan,
         show,
         sql,
         versions,
     )
+    from srlm_data.analysis.lineage import lineage
     from srlm_data.analysis.query import connect
     from srlm_data.core.config import Config, Expected, Lengths, Runtime, Source, Template, fills
     from srlm_data.core.errors import (
@@ -108,8 +108,8 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES: Final = {
-    "analysis.api": "CostResult ShowResult VersionsResult cost diff lineage load scan show sql "
-    "versions",
+    "analysis.api": "CostResult ShowResult VersionsResult cost diff load scan show sql versions",
+    "analysis.lineage": "lineage",
     "analysis.query": "connect",
     "core.config": "Config Expected Lengths Runtime Source Template fills",
     "core.errors": "ArgumentError BusyError DataError EngineError HubError MissingError "

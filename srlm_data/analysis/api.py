@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING, Any
 from srlm_data.analysis import usage
 from srlm_data.analysis._diff import Diff
 from srlm_data.analysis._diff import diff as compare
-from srlm_data.analysis.lineage import Lineage
-from srlm_data.analysis.lineage import lineage as trace
 from srlm_data.analysis.query import connect, run
 from srlm_data.analysis.usage import Spending
 from srlm_data.core import packages
@@ -168,15 +166,6 @@ def diff(before: str, after: str, *, samples: int = 3, store: Place = None) -> D
     """
     opened = open_store(store)
     return compare(opened, opened.resolve(before), opened.resolve(after), samples=samples)
-
-
-def lineage(what: str, *, down: bool = False, limit: int = 5, store: Place = None) -> Lineage:
-    """Return what a row, a model or a version came from, or with ``down`` what came of it.
-
-    Raises:
-        DataError: several ids begin so.
-    """
-    return trace(open_store(store), what, down=down, limit=limit)
 
 
 def cost(*recipes: str, store: Place = None) -> CostResult:

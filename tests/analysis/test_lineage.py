@@ -105,7 +105,7 @@ def edges(graph: Lineage) -> set[tuple[str, str, str]]:
 
 
 def test_a_pair_leads_through_its_answers_to_the_seed_and_the_models(store: Store) -> None:
-    assert edges(lineage(store, "pair")) == {
+    assert edges(lineage("pair", store=store)) == {
         ("pair", "chosen", "best"),
         ("pair", "rejected", "worst"),
         *((one, "answer to", "prompt1") for one in ("best", "worst")),
@@ -123,19 +123,19 @@ def test_a_pair_leads_through_its_answers_to_the_seed_and_the_models(store: Stor
 
 
 def test_a_judgment_leads_to_its_answer_and_not_to_its_siblings(store: Store) -> None:
-    found = edges(lineage(store, "spare1"))
+    found = edges(lineage("spare1", store=store))
     assert ("spare1", "judgment of", "spare") in found
     assert ("spare", "answer to", "prompt1") in found
     assert not [one for one in found if "scored by" in one]
 
 
 def test_a_made_prompt_that_was_shown_is_named_and_not_followed(store: Store) -> None:
-    assert not [one for one in edges(lineage(store, "pair")) if one[0] == "prompt0"]
-    assert ("prompt0", "made from", "example") in edges(lineage(store, "prompt0"))
+    assert not [one for one in edges(lineage("pair", store=store)) if one[0] == "prompt0"]
+    assert ("prompt0", "made from", "example") in edges(lineage("prompt0", store=store))
 
 
 def test_a_model_leads_to_what_it_began_as_and_was_trained_on(store: Store) -> None:
-    assert edges(lineage(store, "m2")) == {
+    assert edges(lineage("m2", store=store)) == {
         ("m2", "began as", "m1"),
         ("m2", "measured from", "m1"),
         ("m2", "read pairs", "toy.pairs"),
@@ -145,7 +145,7 @@ def test_a_model_leads_to_what_it_began_as_and_was_trained_on(store: Store) -> N
 
 
 def test_down_leads_from_a_message_to_the_model_that_learned_from_it(store: Store) -> None:
-    found = edges(lineage(store, "question", down=True))
+    found = edges(lineage("question", down=True, store=store))
     assert {
         ("question", "replied to by", "reply"),
         ("reply", "made into", "example"),
@@ -162,40 +162,40 @@ def test_down_leads_from_a_message_to_the_model_that_learned_from_it(store: Stor
 
 
 def test_down_follows_so_many_rows_and_counts_the_rest(store: Store) -> None:
-    graph = lineage(store, "prompt1", down=True, limit=1)
+    graph = lineage("prompt1", down=True, limit=1, store=store)
     answers = [one for one in graph.nodes if one.type == "candidates"]
     assert len(answers) == 1
     assert graph.hidden[0] == {"answered by": 2}
 
 
 def test_a_version_leads_to_the_versions_that_it_read_and_back(store: Store) -> None:
-    up = edges(lineage(store, "toy.pairs"))
+    up = edges(lineage("toy.pairs", store=store))
     assert ("toy.pairs", "judgments", "toy.judgments") in up
     assert ("toy.ift", "messages", "toy.messages") in up
     ref = store.resolve("toy.ift").ref
-    down = edges(lineage(store, ref, down=True))
+    down = edges(lineage(ref, down=True, store=store))
     assert ("toy.ift", "data[0]", "toy.m1") in down
     assert ("toy.pairs", "pairs", "toy.m2") in down
 
 
 def test_the_beginning_of_an_id_is_enough_where_it_is_only_ones(store: Store) -> None:
-    assert lineage(store, "exam").nodes[0].id == "example"
-    assert lineage(store, "pair").nodes[0].id == "pair"
+    assert lineage("exam", store=store).nodes[0].id == "example"
+    assert lineage("pair", store=store).nodes[0].id == "pair"
     with pytest.raises(DataError, match=r"found best \(candidates\), best0 \(judgments\), "):
-        lineage(store, "bes")
+        lineage("bes", store=store)
 
 
 def test_an_id_with_a_dot_is_no_dataset(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     write(store, "ranked", CANDIDATES, [say("my.answer")])
-    assert lineage(store, "my.answer").nodes[0].id == "my.answer"
+    assert lineage("my.answer", store=store).nodes[0].id == "my.answer"
 
 
 def test_an_id_that_is_nowhere_is_one_sentence(store: Store) -> None:
     with pytest.raises(StoreError, match="nope: no row and no model of the store"):
-        lineage(store, "nope")
+        lineage("nope", store=store)
     with pytest.raises(StoreError, match=r"no dataset 'toy\.pears'"):
-        lineage(store, "toy.pears")
+        lineage("toy.pears", store=store)
 
 
 def test_a_row_of_several_versions_is_one_row_of_the_one_that_is_nearest(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_row_of_several_versions_is_one_row_of_the_one_that_is_nearest(tmp_pat
     first = store.resolve("toy.pairs").ref
     build(load(toy.write_recipe(tmp_path, ("repeats: 2", "repeats: 3"))), store)
     pair = next(store.rows(store.resolve("toy.pairs")).dicts())
-    graph = lineage(store, pair["pair_id"])
+    graph = lineage(pair["pair_id"], store=store)
     assert graph.nodes[0].where != first
     judged = [one for one in graph.nodes if one.type == "judgments"]
     assert {one.where for one in judged} == {store.resolve("toy.judgments").ref}
@@ -214,7 +214,7 @@ def test_a_row_of_several_versions_is_one_row_of_the_one_that_is_nearest(tmp_pat
 def test_a_parent_that_the_store_has_not_is_said_to_be_missing(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     write(store, "ranked", CANDIDATES, [say("alone")])
-    graph = lineage(store, "alone")
+    graph = lineage("alone", store=store)
     absent = {one.id: (one.where, one.text) for one in graph.nodes[1:]}
     assert absent == {"prompt1": (None, "Why?"), "m1": (None, "not in this store")}
 
@@ -224,7 +224,7 @@ def test_a_damaged_version_hides_no_other(store: Store, tmp_path: Path) -> None:
     build(load(toy.write_recipe(tmp_path)), own)
     own.files(own.resolve("toy.judgments"))[0].unlink()
     pair = next(own.rows(own.resolve("toy.pairs")).dicts())
-    kinds = {one.type for one in lineage(own, pair["pair_id"]).nodes}
+    kinds = {one.type for one in lineage(pair["pair_id"], store=own).nodes}
     assert kinds == {"pairs", "candidates", "prompts", "models"}
 
 
@@ -298,7 +298,7 @@ def test_the_command_draws_for_mermaid(cli: Cli, store: Store, project: Path) ->
         answer = cli("--store", store.root, "lineage", "pair", "-o", name)
         assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
     chart = (project / "graph.mmd").read_text()
-    assert chart == lineage(store, "pair").mermaid()
+    assert chart == lineage("pair", store=store).mermaid()
     assert (project / "graph.md").read_text() == f"```mermaid\n{chart}```\n"
     refused = cli("--store", store.root, "lineage", "pair", "-o", "graph.png")
     assert refused.returncode == 2

@@ -130,7 +130,7 @@ def test_half_a_character_from_python_is_a_sentence_and_accuses_no_data(tmp_path
     with pytest.raises(srlm_data.DataError, match="half a character"):
         srlm_data.sql("SELECT '\ud800'", store=store)
     with pytest.raises(srlm_data.StoreError, match="no row and no model"):
-        lineage(store, "\ud800")
+        lineage("\ud800", store=store)
 
 
 @pytest.mark.parametrize("key", ["n: 6", "n: 4", "repeats: 2", "seed: 3"])

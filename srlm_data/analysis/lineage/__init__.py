@@ -23,7 +23,7 @@ from srlm_data.analysis.lineage._text import mermaid, tree_lines
 from srlm_data.analysis.lineage.gist import gist
 from srlm_data.core.controls import is_text
 from srlm_data.core.errors import DataError, StoreError
-from srlm_data.store import Manifest, Store
+from srlm_data.store import Manifest, Place, Store, open_store
 from srlm_data.store.graph import Graph, Parent
 
 VERSION: Final = "version"
@@ -70,17 +70,23 @@ class Lineage:
         return mermaid(self)
 
 
-def lineage(store: Store, what: str, *, down: bool = False, limit: int = 10) -> Lineage:
-    """The lineage of a row (by its id or the beginning of it), of a model, or of a version.
+def lineage(what: str, *, down: bool = False, limit: int = 5, store: Place = None) -> Lineage:
+    """Return what a row (by its id or the beginning of it), a model or a version came from.
 
-    With ``down``, ``limit`` rows are followed of those that came of one; the rest is counted.
+    With ``down`` it is what came of it: ``limit`` rows are followed of those that came of one, and
+    the rest is counted.
+
+    Raises:
+        StoreError: there is no such row or version.
+        DataError: several ids begin so.
     """
-    with contextlib.closing(Lookup(store)) as lookup:
-        walk = _Walk(store, lookup, down, limit)
-        if what.partition("@")[0] in {folder.name for folder in store.folders()}:
-            walk.version(store.resolve(what))
+    opened = open_store(store)
+    with contextlib.closing(Lookup(opened)) as lookup:
+        walk = _Walk(opened, lookup, down, limit)
+        if what.partition("@")[0] in {folder.name for folder in opened.folders()}:
+            walk.version(opened.resolve(what))
         else:
-            walk.row(_find(lookup, store, what))
+            walk.row(_find(lookup, opened, what))
         return walk.graph
 
 
