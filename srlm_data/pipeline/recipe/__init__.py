@@ -16,8 +16,8 @@ Under a dataset, the keys are ``step``, the step's dataset parameters, and its c
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srlm_data.core.errors import RecipeError
@@ -52,27 +52,20 @@ def load(
         f"{lock.file_of(path)}, and it stays so until you delete it there."
         for name, commit in loader.pins.new.items()
     ]
-    return dataclasses.replace(
-        recipe, notices=(*loader.notices, *notices), pins=dict(loader.pins.used)
-    )
+    return replace(recipe, notices=(*loader.notices, *notices), pins=dict(loader.pins.used))
 
 
+@dataclass
 class Loader:
     """Loads recipes that read from each other, each once."""
 
-    def __init__(
-        self,
-        steps: Mapping[str, Callable[..., Rows]],
-        engine: EngineSettings | None,
-        seed: int | None,
-    ) -> None:
-        self.steps = steps
-        self.engine = engine
-        self.seed = seed
-        self.notices: list[str] = []
-        self.pins = Pins()
-        self._loaded: dict[Path, Recipe] = {}
-        self._open: list[Path] = []
+    steps: Mapping[str, Callable[..., Rows]]
+    engine: EngineSettings | None
+    seed: int | None
+    notices: list[str] = field(default_factory=list)
+    pins: Pins = field(default_factory=Pins)
+    _loaded: dict[Path, Recipe] = field(default_factory=dict)
+    _open: list[Path] = field(default_factory=list)
 
     def load(self, path: Path) -> Recipe:
         """One recipe; those that it reads from come through here as well."""
