@@ -13,59 +13,46 @@ from typing import Final
 from srlm_data.core.rows import Rows
 
 _MODULES: Final = {
-    "read_messages": "steps.seed",
-    "read_examples": "steps.read",
-    "read_prompts": "steps.read",
-    "read_pairs": "steps.read",
-    "read_version": "steps.read",
-    "select_ift": "steps.seed",
-    "select_ranked": "steps.seed",
-    "select_dialogues": "variants.dialogues",
-    "select_eft": "steps.eft",
-    "checkpoint": "steps.train",
-    "sft": "steps.train",
-    "dpo": "steps.train",
-    "self_instruct": "steps.self_instruct",
-    "rewrite_prompts": "variants.self_taught",
-    "generate": "steps.candidates",
-    "judge": "steps.judgments",
-    "combine_judges": "evaluation.panel",
-    "pair": "steps.pairs",
-    "drop_disputed": "steps.labels",
-    "rank_by_labels": "steps.labels",
-    "pair_across": "variants.pair_across",
-    "compare_all": "variants.compare_all",
-    "rate": "variants.compare_all",
-    "select_uncertain": "variants.meta_rewarding",
-    "meta_judge_examples": "variants.meta_rewarding",
-    "expected_scores": "variants.cream",
-    "intrinsic_rewards": "variants.cream",
-    "smooth_labels": "variants.cream",
-    "measure_judge": "evaluation.judge_accuracy",
-    "describe_answers": "evaluation.response_statistics",
-    "compare": "evaluation.head_to_head",
-    "compare_scores": "evaluation.head_to_head",
-    "win_rates": "evaluation.win_rates",
-    "read_leaderboard": "evaluation.alpaca_eval",
-    "decontaminate": "steps.cleaning",
-    "drop_near_duplicates": "steps.cleaning",
-    "sql": "steps.sql",
+    "steps.seed": "read_messages select_ift select_ranked",
+    "steps.read": "read_examples read_prompts read_pairs read_version",
+    "variants.dialogues": "select_dialogues",
+    "steps.eft": "select_eft",
+    "steps.train": "checkpoint sft dpo",
+    "steps.self_instruct": "self_instruct",
+    "variants.self_taught": "rewrite_prompts",
+    "steps.candidates": "generate",
+    "steps.judgments": "judge",
+    "evaluation.panel": "combine_judges",
+    "steps.pairs": "pair",
+    "steps.labels": "drop_disputed rank_by_labels",
+    "variants.pair_across": "pair_across",
+    "variants.compare_all": "compare_all rate",
+    "variants.meta_rewarding": "select_uncertain meta_judge_examples",
+    "variants.cream": "expected_scores intrinsic_rewards smooth_labels",
+    "evaluation.judge_accuracy": "measure_judge",
+    "evaluation.response_statistics": "describe_answers",
+    "evaluation.head_to_head": "compare compare_scores",
+    "evaluation.win_rates": "win_rates",
+    "evaluation.alpaca_eval": "read_leaderboard",
+    "steps.cleaning": "decontaminate drop_near_duplicates",
+    "steps.sql": "sql",
 }
-"""Step -> the module of its function, which has the step's name."""
+"""Module -> its steps, which are functions of these names."""
+
+_MODULE_OF: Final = {step: module for module, steps in _MODULES.items() for step in steps.split()}
 
 
 class _Steps(Mapping[str, Callable[..., Rows]]):
     def __getitem__(self, name: str) -> Callable[..., Rows]:
-        step: Callable[..., Rows] = getattr(
-            importlib.import_module(f"srlm_data.{_MODULES[name]}"), name
-        )
+        module = importlib.import_module(f"srlm_data.{_MODULE_OF[name]}")
+        step: Callable[..., Rows] = getattr(module, name)
         return step
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_MODULES)
+        return iter(_MODULE_OF)
 
     def __len__(self) -> int:
-        return len(_MODULES)
+        return len(_MODULE_OF)
 
 
 STEPS: Final = _Steps()
