@@ -142,7 +142,7 @@ NAMED = {"srlm_data.engines.backends"}
 
 
 def test_a_module_that_only_its_package_uses_begins_with_an_underscore() -> None:
-    public = {f"srlm_data.{module}" for module in (*srlm_data._NAMES, *registry._MODULES.values())}
+    public = {f"srlm_data.{module}" for module in (*srlm_data._NAMES, *registry._MODULES)}
     nobody = [
         module
         for module in imports()
