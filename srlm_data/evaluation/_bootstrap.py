@@ -74,7 +74,9 @@ def ratio(config: Bootstrap, numerators: Numbers, denominators: Numbers) -> Esti
 
 def _quotients(sums: Array) -> Array:
     """The first column by the second; NaN where a resample holds no prompt with the figure."""
-    return np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0)
+    above, below = sums.T
+    quotients: Array = np.divide(above, below, out=np.full(len(sums), np.nan), where=below > 0)
+    return quotients
 
 
 def mean(config: Bootstrap, values: Numbers) -> Estimate:
