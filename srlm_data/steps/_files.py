@@ -62,6 +62,7 @@ _READ_ERRORS: Final = (
     pa.ArrowException,
     ValueError,
     OverflowError,
+    RecursionError,
     csv.Error,
 )
 """ValueError is of text that is not UTF-8, OverflowError of a time that Python does not have."""

@@ -86,6 +86,14 @@ def test_a_line_that_is_no_message_is_named(tmp_path: Path, line: bytes) -> None
         read_messages(config).count()
 
 
+def test_an_array_nested_too_deep_to_be_read_is_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "messages.jsonl"
+    file.write_bytes(b"[" * 5_000 + b"]" * 5_000)
+    config = ReadMessages.model_validate({"files": [str(file)]})
+    with pytest.raises(DataError, match="cannot be read on after 0 records, found 'maximum recurs"):
+        read_messages(config).count()
+
+
 def test_a_packed_line_without_an_end_is_not_held_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
