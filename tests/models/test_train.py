@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
 import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import safetensors
 
+import toy
 from checkout import ROOT
 from srlm_data.models import identity
-from srlm_data.models.training import Dpo, Sft
+from srlm_data.models.trainer import Trainer
+from srlm_data.models.training import Dpo, Sft, script
 from tiny import tiny_model
 from training_jobs import (
-    command,
     curve,
-    environment,
     examples,
     facts,
     job,
@@ -32,8 +37,11 @@ from training_jobs import (
     words,
 )
 
-pytest.importorskip("trl")
-safetensors = pytest.importorskip("safetensors")
+
+@pytest.fixture(scope="module", autouse=True)
+def library() -> None:
+    """Import what takes ten seconds, in the one process that runs these tests."""
+    pytest.importorskip("trl")
 
 
 @pytest.fixture(scope="module")
@@ -83,27 +91,42 @@ def test_a_finished_model_loads_and_its_card_tells_its_origin_and_no_path(
     assert AutoTokenizer.from_pretrained(made).chat_template
 
 
+@pytest.fixture(scope="module")
+def trainer() -> Iterator[Trainer]:
+    """What a build forks its trainings from."""
+    with closing(Trainer()) as started:
+        started.start(script("prefork.py"))
+        yield started
+
+
+def is_training(process: psutil.Process) -> bool:
+    """Whether it was forked from the process that has imported TRL."""
+    parent = process.parent()
+    return parent is not None and any("prefork.py" in word for word in parent.cmdline())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sft.py", "dpo.py"])
 def test_a_killed_run_resumes_and_ends_with_the_weights_of_an_uninterrupted_one(
-    tmp_path: Path, model: Path, capfd: pytest.CaptureFixture[str], name: str
+    tmp_path: Path, model: Path, trainer: Trainer, capfd: pytest.CaptureFixture[str], name: str
 ) -> None:
     rows = pairs() if name == "dpo.py" else examples()
-    settings: dict[str, Any] = {"max_steps": 60, "save_every": 4}
+    settings: dict[str, Any] = {"max_steps": 40, "save_every": 4}
     if name == "dpo.py":
         settings["reference"] = str(model)
     whole = train(name, job(tmp_path / "whole", model, rows, **settings))
     file = job(tmp_path / "killed", model, rows, **settings)
-    with (tmp_path / "log").open("wb") as log:
-        child = subprocess.Popen(command(name, file), env=environment(), stdout=log, stderr=log)
+    with ThreadPoolExecutor(1) as threads:
+        ended = threads.submit(trainer.run, (), [str(script(name)), str(file)], tmp_path / "log")
         kept = file.parent / "out" / "checkpoints"
         deadline = time.monotonic() + 240
         while not list(kept.glob("checkpoint-*/trainer_state.json")):
-            assert child.poll() is None
+            assert not ended.done()
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        [child] = [one for one in psutil.Process().children(True) if is_training(one)]
+        child.kill()
+        assert ended.result() == -signal.SIGKILL
     assert not (file.parent / "out" / "model").exists()
     capfd.readouterr()
     made = train(name, file)
@@ -173,6 +196,30 @@ def test_the_losses_of_follow_ups_add_up_by_their_weights(tmp_path: Path, model:
     assert nll > 1
     assert loss["half"] - loss["dpo"] == pytest.approx(nll / 2, rel=1e-3)
     assert loss["sppo"] == pytest.approx(2 * (0.5 / 0.1) ** 2, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_trl_takes_the_pairs_of_a_store_as_they_are(tmp_path: Path, model: Path) -> None:
+    import datasets
+    import trl
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    store = toy.publish_pairs(tmp_path)
+    files = [str(file) for file in store.files(store.resolve("toy.pairs"))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's and transformers' own
+        trainer = trl.DPOTrainer(
+            AutoModelForCausalLM.from_pretrained(model),
+            args=trl.DPOConfig(
+                output_dir=str(tmp_path / "trl"), max_steps=1, per_device_train_batch_size=2,
+                bf16=False, report_to=[], use_cpu=True, disable_tqdm=True,
+            ),
+            train_dataset=datasets.load_dataset(
+                "parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache")
+            ),
+            processing_class=AutoTokenizer.from_pretrained(model),
+        )  # fmt: skip
+        assert trainer.train().global_step == 1
 
 
 def test_a_loss_that_trl_has_not_is_refused_with_the_ones_it_has() -> None:

@@ -19,11 +19,16 @@ from srlm_data.models.training import Dpo, Sft
 from tiny import CHAT_TEMPLATE, tiny_model
 from training_jobs import WORDS, execute, facts, job, refused
 
-pytest.importorskip("trl")
 pytestmark = pytest.mark.slow
 
 # Some models open a block of thoughts for the answer to come, which a finished answer has not.
 THINKS = CHAT_TEMPLATE.replace("{{ '<|assistant|>' }}", "{{ '<|assistant|>so so' }}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def library() -> None:
+    """Import what takes ten seconds, in the one process that runs these tests."""
+    pytest.importorskip("trl")
 
 
 @pytest.fixture(scope="module")

@@ -149,29 +149,6 @@ def test_building_again_asks_no_model(loop, run):
     assert b"building" not in run("build", "iter2.yaml").stderr
 
 
-def test_trl_takes_the_pairs_as_they_are(world, loop):
-    datasets = pytest.importorskip("datasets")
-    trl = pytest.importorskip("trl")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    store = Store(world / "store")
-    files = [str(file) for file in store.files(store.resolve("iter1.pairs"))]
-    [m1] = store.rows(store.resolve("seed.m1")).table().to_pylist()
-    folder = store.root / m1["location"].removeprefix("store:")
-    trainer = trl.DPOTrainer(
-        AutoModelForCausalLM.from_pretrained(folder),
-        args=trl.DPOConfig(
-            output_dir=str(world / "trl"), max_steps=1, per_device_train_batch_size=2,
-            bf16=False, report_to=[], use_cpu=True, disable_tqdm=True,
-        ),
-        train_dataset=datasets.load_dataset(
-            "parquet", data_files=files, split="train", cache_dir=str(world / "cache")
-        ),
-        processing_class=AutoTokenizer.from_pretrained(folder),
-    )  # fmt: skip
-    assert trainer.train().global_step == 1
-
-
 def test_conversations_are_answered_judged_and_trained_on_as_they_are(world, loop, run):
     run("build", "dialogues.yaml")
     store = Store(world / "store")
