@@ -78,7 +78,8 @@ def cli_env(tmp_path: Path) -> dict[str, str]:
     """The environment of a real command: this checkout's code, and a home of its own."""
     home = tmp_path / "home"
     home.mkdir()
-    env = {name: value for name, value in os.environ.items() if not name.startswith("SRLM_")}
+    began = forked.environment().items()
+    env = {name: value for name, value in began if not name.startswith("SRLM_")}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # some machines set it; nobody compiles every time
     # Wide and plain, so that a test reads sentences and not a terminal's line breaks.
     env |= {

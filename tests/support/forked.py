@@ -20,6 +20,16 @@ SUPPORT = ROOT / "tests" / "support"
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ")
 """What Python and the C library read once, as they begin."""
 
+_BEGAN = frozenset(os.environ)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, without the library that vLLM wants in processes of its own."""
+    mine = dict(os.environ)
+    if "LD_PRELOAD" not in _BEGAN:
+        mine.pop("LD_PRELOAD", None)
+    return mine
+
 
 class Command:
     """A command that was begun; what it has printed until now is in two files.
@@ -93,7 +103,7 @@ class CommandServer:
 
     def __init__(self, *modules: str) -> None:
         self.path = f"{ROOT}:{SUPPORT}"
-        self._environment = {**os.environ, "PYTHONPATH": self.path}
+        self._environment = {**environment(), "PYTHONPATH": self.path}
         self._process = subprocess.Popen(
             [sys.executable, str(SUPPORT / "command_server.py"), *modules],
             env=self._environment,
