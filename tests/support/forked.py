@@ -20,15 +20,13 @@ SUPPORT = ROOT / "tests" / "support"
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ")
 """What Python and the C library read once, as they begin."""
 
-_BEGAN = frozenset(os.environ)
+_BEGAN = dict(os.environ)
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, without the library that vLLM wants in processes of its own."""
-    mine = dict(os.environ)
-    if "LD_PRELOAD" not in _BEGAN:
-        mine.pop("LD_PRELOAD", None)
-    return mine
+    """This process's environment, with what is read at a start as it was: vLLM changes that."""
+    now = {name: value for name, value in os.environ.items() if not name.startswith(AT_START)}
+    return now | {name: value for name, value in _BEGAN.items() if name.startswith(AT_START)}
 
 
 class Command:
