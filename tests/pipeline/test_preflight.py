@@ -288,17 +288,23 @@ def test_more_gpus_than_there_are_is_told(
     assert problems_of(tmp_path / "first.yaml") == []
 
 
-def test_a_disk_without_room_for_the_models_is_told(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "examples.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
-    recipe = write(
-        tmp_path,
+def write_training(folder: Path, model: Path, *settings: str) -> Path:
+    """A recipe that trains a model on one example, with further settings of the training."""
+    (folder / "examples.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
+    tuned = ", ".join(["step: sft", "model: model", "data: [examples]", *settings])
+    return write(
+        folder,
         "{kind: transformers}",
         f"model: {{step: checkpoint, path: '{model}'}}",
         "examples: {step: read_examples, files: [examples.jsonl]}",
-        "tuned: {step: sft, model: model, data: [examples]}",
+        f"tuned: {{{tuned}}}",
     )
+
+
+def test_a_disk_without_room_for_the_models_is_told(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_training(tmp_path, model)
     assert problems_of(recipe) == []
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
     [error] = problems_of(recipe)
@@ -318,14 +324,7 @@ def test_what_starts_a_training_is_looked_for_before_the_build(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, launch: str, wanted: str | None
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "examples.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
-    recipe = write(
-        tmp_path,
-        "{kind: transformers}",
-        f"model: {{step: checkpoint, path: '{model}'}}",
-        "examples: {step: read_examples, files: [examples.jsonl]}",
-        f"tuned: {{step: sft, model: model, data: [examples], launch: {launch}}}",
-    )
+    recipe = write_training(tmp_path, model, f"launch: {launch}")
     errors = problems_of(recipe)
     assert [error.exit_code for error in errors] == ([7] if wanted else [])
     assert all(wanted in str(error) for error in errors if wanted)
