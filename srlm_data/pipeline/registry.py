@@ -13,8 +13,8 @@ from typing import Final
 from srlm_data.core.rows import Rows
 
 _MODULES: Final = {
-    "steps.seed": "read_messages select_ift select_ranked",
-    "steps.read": "read_examples read_prompts read_pairs read_version",
+    "steps.read": "read_messages read_examples read_prompts read_pairs read_version",
+    "steps.seed": "select_ift select_ranked",
     "variants.dialogues": "select_dialogues",
     "steps.eft": "select_eft",
     "steps.train": "checkpoint sft dpo",

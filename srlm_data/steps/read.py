@@ -1,5 +1,6 @@
-"""What was made elsewhere: instruction data, prompts, preference pairs, and versions of a store.
+"""What was made elsewhere: the human seed, other data in their usual forms, versions of a store.
 
+``read_messages`` reads Open Assistant exports, the human seed (paper, section 3.1),
 ``read_examples`` brings instruction data (IFT) instead of the human seed, ``read_prompts`` a pool
 of prompts instead of self-instruction, ``read_pairs`` preference pairs in their usual forms, and
 ``read_version`` the rows of another recipe, or of one that was pulled from the Hub.
@@ -19,11 +20,27 @@ from srlm_data.core.config import Config, DatasetTypeName
 from srlm_data.core.content_hash import RowHash
 from srlm_data.core.errors import DataError
 from srlm_data.core.ids import example_id, prompt_id, row_id, said
-from srlm_data.core.rows import Drops, Examples, Pairs, Prompts, Rows, Versions
-from srlm_data.core.schema import EXAMPLES, PAIRS, PROMPTS, Message
+from srlm_data.core.rows import Drops, Examples, Messages, Pairs, Prompts, Rows, Versions
+from srlm_data.core.schema import EXAMPLES, MESSAGES, PAIRS, PROMPTS, Message
 from srlm_data.steps._conversations import RecordDropError, read_turns
 from srlm_data.steps._layouts import Fields, Layout, read_number, same_text
+from srlm_data.steps._records import Records
 from srlm_data.steps._sides import best_and_worst, better_and_worse, refuse_blank, split
+from srlm_data.steps.open_assistant import messages_of
+
+
+class ReadMessages(Records):
+    """Where the messages are."""
+
+
+def read_messages(config: ReadMessages) -> Messages:
+    """Read Open Assistant messages: tree exports (a tree a line) or the flat form (a message each).
+
+    Drops: ``duplicate`` (a message of this id was read before, whatever its text), ``no_column`` (a
+    record is neither a tree nor a message), and what
+    :func:`srlm_data.steps.open_assistant.messages_of_tree` names.
+    """
+    return config.rows(MESSAGES, messages_of)
 
 
 class ReadExamples(Layout):

@@ -1,7 +1,7 @@
 """messages -> ift, ranked: the human seed (paper, section 3.1).
 
-``read_messages`` reads Open Assistant exports; ``select_ift`` takes the best human reply to each
-first prompt, ``select_ranked`` the prompts with several ranked replies, to teach judging (EFT).
+Of messages that ``read_messages`` has read, ``select_ift`` takes the best human reply to each first
+prompt, ``select_ranked`` the prompts with several ranked replies, to teach judging (EFT).
 
 The two selections go through the assistant's messages: each becomes a row or is counted under the
 first reason that applies, so rows and drops always add up to the messages there were. Ranks start
@@ -22,24 +22,8 @@ from srlm_data.core.config import Config, Expected
 from srlm_data.core.ids import example_id, held_out_share, prompt_id, row_id, split_key
 from srlm_data.core.messages import assistant
 from srlm_data.core.rows import Candidates, Drops, Examples, Messages, Rows
-from srlm_data.core.schema import CANDIDATES, EXAMPLES, MESSAGES
-from srlm_data.steps._records import Records
-from srlm_data.steps.open_assistant import messages_of
+from srlm_data.core.schema import CANDIDATES, EXAMPLES
 from srlm_data.steps.sifting import leave_out, sift
-
-
-class ReadMessages(Records):
-    """Where the messages are."""
-
-
-def read_messages(config: ReadMessages) -> Messages:
-    """Read Open Assistant messages: tree exports (a tree a line) or the flat form (a message each).
-
-    Drops: ``duplicate`` (a message of this id was read before, whatever its text), ``no_column`` (a
-    record is neither a tree nor a message), and what
-    :func:`srlm_data.steps.open_assistant.messages_of_tree` names.
-    """
-    return config.rows(MESSAGES, messages_of)
 
 
 class FirstTurns(Config):
