@@ -20,7 +20,7 @@ from srlm_data.core.scale import POINTS
 from srlm_data.demo import Oracle, dialogues, held_out_prompts, trees
 from srlm_data.models import identity
 from srlm_data.models.identity import Workshop
-from srlm_data.steps.open_assistant import messages_of_tree
+from srlm_data.steps.read.open_assistant import messages_of_tree
 
 M0: Final = Path(__file__).parent / "m0"
 LICENSE: Final = "apache-2.0"

@@ -34,7 +34,7 @@ from srlm_data.models.chat_template import describe_fault
 from srlm_data.models.training import Training, launcher
 from srlm_data.pipeline.plan import Planned
 from srlm_data.pipeline.recipe import Dataset
-from srlm_data.steps._records import Records
+from srlm_data.steps.read.records import Records
 from srlm_data.steps.train import Checkpoint
 from srlm_data.store import Store
 

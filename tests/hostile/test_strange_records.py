@@ -20,10 +20,9 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Drops, Rows
 from srlm_data.core.schema import MESSAGES
-from srlm_data.steps import _files
-from srlm_data.steps._conversations import MissingColumnError, RecordDropError, read_turns
-from srlm_data.steps.open_assistant import messages_of
-from srlm_data.steps.read import ReadMessages, read_messages
+from srlm_data.steps.read import ReadMessages, _files, read_messages
+from srlm_data.steps.read._conversations import MissingColumnError, RecordDropError, read_turns
+from srlm_data.steps.read.open_assistant import messages_of
 
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),

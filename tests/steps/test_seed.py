@@ -14,8 +14,8 @@ from builders import reply, tree
 from srlm_data.core import schema
 from srlm_data.core.errors import DataError, MissingError
 from srlm_data.core.rows import Drops, Rows
-from srlm_data.steps.open_assistant import messages_of_tree
 from srlm_data.steps.read import ReadMessages, read_messages
+from srlm_data.steps.read.open_assistant import messages_of_tree
 from srlm_data.steps.seed import SelectIft, SelectRanked, select_ift, select_ranked
 
 NOTHING = Rows.of(schema.EXAMPLES, [])

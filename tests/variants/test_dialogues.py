@@ -11,9 +11,9 @@ from srlm_data.core.rows import Drops, Rows
 from srlm_data.steps.candidates import Generate, generate
 from srlm_data.steps.eft import SelectEft, select_eft
 from srlm_data.steps.judgments import Judge, judge
-from srlm_data.steps.open_assistant import messages_of_tree
 from srlm_data.steps.pairs import Pair, pair
 from srlm_data.steps.read import ReadMessages, read_messages
+from srlm_data.steps.read.open_assistant import messages_of_tree
 from srlm_data.steps.sql import Sql, sql
 from srlm_data.variants.dialogues import SelectDialogues, select_dialogues
 

@@ -22,11 +22,11 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import example_id, prompt_id, row_id, said
 from srlm_data.core.rows import Drops, Examples, Messages, Pairs, Prompts, Rows, Versions
 from srlm_data.core.schema import EXAMPLES, MESSAGES, PAIRS, PROMPTS, Message
-from srlm_data.steps._conversations import RecordDropError, read_turns
-from srlm_data.steps._layouts import Fields, Layout, read_number, same_text
-from srlm_data.steps._records import Records
-from srlm_data.steps._sides import best_and_worst, better_and_worse, refuse_blank, split
-from srlm_data.steps.open_assistant import messages_of
+from srlm_data.steps.read._conversations import RecordDropError, read_turns
+from srlm_data.steps.read._layouts import Fields, Layout, read_number, same_text
+from srlm_data.steps.read._sides import best_and_worst, better_and_worse, refuse_blank, split
+from srlm_data.steps.read.open_assistant import messages_of
+from srlm_data.steps.read.records import Records
 
 
 class ReadMessages(Records):
@@ -38,7 +38,7 @@ def read_messages(config: ReadMessages) -> Messages:
 
     Drops: ``duplicate`` (a message of this id was read before, whatever its text), ``no_column`` (a
     record is neither a tree nor a message), and what
-    :func:`srlm_data.steps.open_assistant.messages_of_tree` names.
+    :func:`srlm_data.steps.read.open_assistant.messages_of_tree` names.
     """
     return config.rows(MESSAGES, messages_of)
 

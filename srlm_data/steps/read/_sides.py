@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.schema import Message
-from srlm_data.steps._conversations import RecordDropError, is_null, read_list
-from srlm_data.steps._layouts import Fields, is_said, read_number, same_text
+from srlm_data.steps.read._conversations import RecordDropError, is_null, read_list
+from srlm_data.steps.read._layouts import Fields, is_said, read_number, same_text
 
 _ANSWER_KEYS: Final = ("response", "text", "content", "answer", "completion", "output", "value")
 _SCORE_KEYS: Final = ("score", "overall_score", "rating", "fine-grained_score")

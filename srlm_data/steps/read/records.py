@@ -16,8 +16,8 @@ from srlm_data.core.hub import Pins
 from srlm_data.core.languages import check_codes
 from srlm_data.core.rows import Drops, Rows
 from srlm_data.core.schema import DatasetType
-from srlm_data.steps import _files
-from srlm_data.steps._conversations import MissingColumnError, RecordDropError
+from srlm_data.steps.read import _files
+from srlm_data.steps.read._conversations import MissingColumnError, RecordDropError
 
 _LOOKED: Final = 100
 """Records in which a column is looked for before it is missing from all of them."""

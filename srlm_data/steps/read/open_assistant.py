@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from srlm_data.core.rows import Drops
-from srlm_data.steps._conversations import ROLES, MissingColumnError, RecordDropError, is_null
-from srlm_data.steps._layouts import read_number
+from srlm_data.steps.read._conversations import ROLES, MissingColumnError, RecordDropError, is_null
+from srlm_data.steps.read._layouts import read_number
 
 _ROLES: Final = {"user": "prompter", "assistant": "assistant"}
 _FLAGS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}

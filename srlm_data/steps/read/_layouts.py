@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from srlm_data.core.errors import did_you_mean
 from srlm_data.core.messages import data_of, user
 from srlm_data.core.schema import Message
-from srlm_data.steps._conversations import (
+from srlm_data.steps.read._conversations import (
     LAYOUTS,
     MissingColumnError,
     RecordDropError,
@@ -21,7 +21,7 @@ from srlm_data.steps._conversations import (
     read_turns,
     with_tools,
 )
-from srlm_data.steps._records import Records
+from srlm_data.steps.read.records import Records
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
     name: tuple(columns) for name, columns in LAYOUTS["fields"].items()
