@@ -28,10 +28,10 @@ with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data.core.rows import Drops, Rows
     from srlm_data.core.schema import COMPARISON_STATES, MESSAGES, STATES
     from srlm_data.pipeline.recipe import _yaml_lines, load
-    from srlm_data.steps._prompt_lists import new_prompts
     from srlm_data.steps.read import open_assistant
     from srlm_data.steps.read._conversations import RecordDropError, read_turns
     from srlm_data.steps.reading import read_score, read_verdict
+    from srlm_data.steps.self_instruct._prompt_lists import new_prompts
 
 FINISHES: Final = ("stop", "length", "error")
 JUDGE: Final = templates.load("judge")

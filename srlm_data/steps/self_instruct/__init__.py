@@ -26,11 +26,11 @@ from srlm_data.core.schema import PROMPTS
 from srlm_data.engines.asking import answered, ask, report_progress
 from srlm_data.engines.protocol import Completion, Engine, Request, request_seed
 from srlm_data.engines.sampling import SamplingConfig
-from srlm_data.steps._languages import name_language, seed_language
 from srlm_data.steps._novelty import Novelty
-from srlm_data.steps._prompt_filters import MOST_WORDS, flaw
-from srlm_data.steps._prompt_lists import new_prompts, one_line
 from srlm_data.steps._words import count_words
+from srlm_data.steps.self_instruct._languages import name_language, seed_language
+from srlm_data.steps.self_instruct._prompt_filters import MOST_WORDS, flaw
+from srlm_data.steps.self_instruct._prompt_lists import new_prompts, one_line
 
 _LOG = logging.getLogger(__name__)
 

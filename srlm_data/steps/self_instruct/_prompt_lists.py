@@ -13,8 +13,12 @@ from typing import Any, Final, Literal, NamedTuple
 import regex
 
 from srlm_data.core.thinking import WRITTEN_MARKS, pattern_of
-from srlm_data.steps._prompt_phrases import leads_to_prompt, names_new_prompt, patterns
 from srlm_data.steps._words import words
+from srlm_data.steps.self_instruct._prompt_phrases import (
+    leads_to_prompt,
+    names_new_prompt,
+    patterns,
+)
 
 _BEGINS, _ENDS = (pattern_of(marks) for marks in zip(*WRITTEN_MARKS, strict=True))
 _THOUGHT_BEGINS: Final = regex.compile(_BEGINS, regex.IGNORECASE)

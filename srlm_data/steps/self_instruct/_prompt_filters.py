@@ -11,8 +11,8 @@ import string
 import unicodedata
 from typing import Final
 
-from srlm_data.steps._languages import fewest_words, is_in_other_language
 from srlm_data.steps._words import count_words
+from srlm_data.steps.self_instruct._languages import fewest_words, is_in_other_language
 
 MOST_WORDS: Final = 150
 
