@@ -18,7 +18,7 @@ from srlm_data.core.config import Expected
 from srlm_data.core.errors import DataError
 from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import PAIRS
-from srlm_data.steps.pairing import Reasoning, rows_of
+from srlm_data.steps.pairs.rules import Reasoning, rows_of
 
 
 class PairAcross(Reasoning):

@@ -8,8 +8,7 @@ from pydantic import ValidationError
 from builders import judged_answers
 from checkout import Cli, Path
 from srlm_data.core.errors import DataError
-from srlm_data.steps import pairing
-from srlm_data.steps.pairs import Pair, pair, pair_by_rule
+from srlm_data.steps.pairs import Pair, pair, pair_by_rule, rules
 
 CHANCE = random.Random(7)
 MANY = {
@@ -44,7 +43,7 @@ def test_the_file_of_the_papers_rule_gives_the_rows_of_the_step():
     assert by_file.notes.items() >= step.notes.items()
 
 
-@pytest.mark.parametrize("rule", pairing.shipped())
+@pytest.mark.parametrize("rule", rules.shipped())
 def test_the_chosen_answer_of_every_rule_scores_higher_and_no_pair_comes_twice(rule):
     found, scores = ids(MANY, rule=rule), means(MANY)
     assert len(found) == len(set(found)) > 0
@@ -53,7 +52,7 @@ def test_the_chosen_answer_of_every_rule_scores_higher_and_no_pair_comes_twice(r
         assert scores[chosen] > scores[rejected]
 
 
-@pytest.mark.parametrize("rule", pairing.shipped())
+@pytest.mark.parametrize("rule", rules.shipped())
 def test_every_prompt_is_paired_or_counted_under_one_reason_by_every_rule(rule):
     rows = pair(Pair(rule=rule, min_margin=2), *judged_answers(MANY))
     paired = {row["prompt_id"] for row in rows.dicts()}

@@ -1,6 +1,6 @@
 """candidates, judgments -> pairs: the best answer against the worst one (paper, section 2.2).
 
-The paper's rule is here; every other one is a SQL file in :mod:`srlm_data.steps.pairing`.
+The paper's rule is here; every other one is a SQL file, see :mod:`srlm_data.steps.pairs.rules`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from srlm_data.core.config import Expected
 from srlm_data.core.errors import DataError, first_line
 from srlm_data.core.rows import BATCH, Candidates, Drops, Judgments, Pairs, Rows, Scores
 from srlm_data.core.schema import PAIRS
-from srlm_data.steps.pairing import Reasoning, Rule, RuleText, rows_of
+from srlm_data.steps.pairs.rules import Reasoning, Rule, RuleText, rows_of
 
 _AT_A_TIME: Final = 50_000
 """Candidates that are paired at a time, so that what is held does not grow with a dataset."""
@@ -82,8 +82,8 @@ def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) ->
     ``equal_scores``, ``margin_too_small``. The notes count ``prompts``, ``unscored_candidates`` and
     ``judgments_of_other_candidates``.
 
-    The other rules, and ``max_spread``, add the reason ``no_match`` and the notes
-    ``contradicted_candidates`` and ``matches_below_margin``; see :mod:`srlm_data.steps.pairing`.
+    The other rules (see :mod:`srlm_data.steps.pairs.rules`), and ``max_spread``, add the reason
+    ``no_match`` and the notes ``contradicted_candidates`` and ``matches_below_margin``.
     """
     if config.rule.name != "best_worst" or config.max_spread is not None:
         return pair_by_rule(config, candidates, judgments)
