@@ -31,7 +31,7 @@ with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data.steps.read import open_assistant
     from srlm_data.steps.read._conversations import RecordDropError, read_turns
     from srlm_data.steps.reading import read_score, read_verdict
-    from srlm_data.steps.self_instruct._prompt_lists import new_prompts
+    from srlm_data.steps.self_instruct._lists import new_prompts
 
 FINISHES: Final = ("stop", "length", "error")
 JUDGE: Final = templates.load("judge")

@@ -12,7 +12,7 @@ from srlm_data.analysis.query import _TOKEN
 from srlm_data.core import templates
 from srlm_data.steps.judge_injection import injections_sql
 from srlm_data.steps.reading import read_score, read_verdict
-from srlm_data.steps.self_instruct._prompt_lists import new_prompts
+from srlm_data.steps.self_instruct._lists import new_prompts
 
 JUDGE = templates.load("judge")
 INJECTIONS = f"SELECT {injections_sql('said')} FROM (SELECT $1::VARCHAR AS said)"

@@ -28,9 +28,9 @@ from srlm_data.engines.protocol import Completion, Engine, Request, request_seed
 from srlm_data.engines.sampling import SamplingConfig
 from srlm_data.steps._novelty import Novelty
 from srlm_data.steps._words import count_words
+from srlm_data.steps.self_instruct._filters import MOST_WORDS, flaw
 from srlm_data.steps.self_instruct._languages import name_language, seed_language
-from srlm_data.steps.self_instruct._prompt_filters import MOST_WORDS, flaw
-from srlm_data.steps.self_instruct._prompt_lists import new_prompts, one_line
+from srlm_data.steps.self_instruct._lists import new_prompts, one_line
 
 _LOG = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def self_instruct(
 
     Drops: ``error``, ``empty``, ``no_prompt`` (the model wrote something else), ``cut_off`` (the
     completion ended within the prompt), ``copied_context`` (an example that was shown; the prompt
-    behind it is looked at), the reasons of ``_prompt_filters.flaw``, ``duplicate`` (of a seed or
+    behind it is looked at), the reasons of ``_filters.flaw``, ``duplicate`` (of a seed or
     new prompt, letter by letter), ``not_novel`` (too like one by ROUGE-L), ``not_needed`` (``n``
     were there before). The notes have ``wanted``, ``requests``, ``seed_prompts``, ``language`` and,
     where it gave up, ``gave_up``.

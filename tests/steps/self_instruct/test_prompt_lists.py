@@ -6,7 +6,7 @@ import time
 import pytest
 
 from srlm_data.demo.language import PHRASINGS
-from srlm_data.steps.self_instruct._prompt_lists import new_prompts
+from srlm_data.steps.self_instruct._lists import new_prompts
 
 SHOWN = [
     f"Tell me what is {word} in a garden and why."

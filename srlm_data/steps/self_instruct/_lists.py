@@ -14,7 +14,7 @@ import regex
 
 from srlm_data.core.thinking import WRITTEN_MARKS, pattern_of
 from srlm_data.steps._words import words
-from srlm_data.steps.self_instruct._prompt_phrases import (
+from srlm_data.steps.self_instruct._phrases import (
     leads_to_prompt,
     names_new_prompt,
     patterns,
