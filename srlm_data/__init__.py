@@ -101,7 +101,7 @@ if TYPE_CHECKING:
     from srlm_data.report import write_report
     from srlm_data.report.review import export_review, import_labels, serve_review, write_review
     from srlm_data.report.view import serve_view
-    from srlm_data.steps.judge_form import JudgePrompt
+    from srlm_data.steps.judging.form import JudgePrompt
     from srlm_data.store import Manifest, Store
     from srlm_data.store.api import GcResult, RemoveResult, VerifyResult, gc, remove, tag, verify
 
@@ -133,7 +133,7 @@ _NAMES: Final = {
     "report": "write_report",
     "report.review": "export_review import_labels serve_review write_review",
     "report.view": "serve_view",
-    "steps.judge_form": "JudgePrompt",
+    "steps.judging.form": "JudgePrompt",
     "store": "Manifest Store",
     "store.api": "GcResult RemoveResult VerifyResult gc remove tag verify",
 }

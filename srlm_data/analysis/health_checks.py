@@ -16,7 +16,7 @@ import duckdb
 from srlm_data.analysis import figures
 from srlm_data.analysis.figures import percent
 from srlm_data.core.schema import CANDIDATES, DATASET_TYPES, JUDGMENTS, PAIRS
-from srlm_data.steps.judge_injection import injections_sql
+from srlm_data.steps.judging.injections import injections_sql
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 

@@ -22,7 +22,7 @@ from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Candidates, Comparisons, Drops, Judgments, Models, Rows, Scores
 from srlm_data.core.schema import COMPARISONS, SCORES
 from srlm_data.engines.protocol import Engine
-from srlm_data.steps.verdicts import Comparing, compare_in_both_orders
+from srlm_data.steps.judging.comparing import Comparing, compare_in_both_orders
 
 
 class CompareScores(Config):
@@ -65,8 +65,8 @@ def compare(
 
     Gives two rows a prompt (one where the answers are the same text). ``swapped`` tells whether the
     second answer was shown as A; ``winner`` always speaks of ``first`` and ``second``.
-    :func:`srlm_data.steps.reading.read_verdict` says what is read as a verdict; without one there
-    is no winner, and the text is kept. The notes count the ``states``.
+    :func:`srlm_data.steps.judging.texts.read_verdict` says what is read as a verdict; without one
+    there is no winner, and the text is kept. The notes count the ``states``.
 
     Drops: ``another_sample``, ``only_first_answered``, ``only_second_answered``.
     """

@@ -35,7 +35,7 @@ from srlm_data.core.ids import prompt_id, row_id
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Candidates, Drops, Examples, Judgments, Rows
 from srlm_data.core.schema import EXAMPLES
-from srlm_data.steps.judge_form import JudgePrompt
+from srlm_data.steps.judging.form import JudgePrompt
 from srlm_data.steps.sifting import leave_out, sift
 
 _ROUNDING: Final = 1e-9

@@ -1,7 +1,7 @@
 """candidates -> judgments: the model scores answers with the additive judge prompt (section 2.2).
 
 Each candidate is judged several times; each judgment is a row with its text, its state and, only
-where the state is ``parsed``, its score; :mod:`srlm_data.steps.reading` says what is read as one.
+where the state is ``parsed``, its score. What is read as one: :mod:`srlm_data.steps.judging.texts`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from srlm_data.core.schema import JUDGMENTS
 from srlm_data.engines.asking import ask_in_blocks
 from srlm_data.engines.protocol import Engine, Request, request_seed
 from srlm_data.engines.sampling import SamplingConfig
-from srlm_data.steps.judge_form import JudgeForm
-from srlm_data.steps.judge_injection import injections_sql
-from srlm_data.steps.reading import Reading
+from srlm_data.steps.judging.form import JudgeForm
+from srlm_data.steps.judging.injections import injections_sql
+from srlm_data.steps.judging.texts import Reading
 
 
 class Judge(JudgeForm, SamplingConfig):
@@ -64,7 +64,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     row; one of several criteria is followed by a row for each (``criterion``). None that was made
     is dropped: one that failed or has no score keeps its text and says so in its state, which the
     notes count as ``states``. They count the answers, too, that plead with their judge
-    (``judge_injections``, by kind; see :mod:`srlm_data.steps.judge_injection`), and the
+    (``judge_injections``, by kind; see :mod:`srlm_data.steps.judging.injections`), and the
     prompts that do (``prompt_injections``).
 
     Drops: ``no_reference`` and the like: candidates without a column that the template shows.

@@ -23,7 +23,7 @@ from srlm_data.core.rows import Candidates, Comparisons, Drops, Models, Rows, Sc
 from srlm_data.core.scale import POINTS
 from srlm_data.core.schema import COMPARISONS, SCORES
 from srlm_data.engines.protocol import Engine
-from srlm_data.steps.verdicts import Comparing, compare_in_both_orders
+from srlm_data.steps.judging.comparing import Comparing, compare_in_both_orders
 
 
 class CompareAll(Comparing):

@@ -28,7 +28,7 @@ from srlm_data.core.scale import POINTS, Scale
 from srlm_data.core.schema import PAIRS, SCORES
 from srlm_data.models.identity import Workshop
 from srlm_data.models.logprobs import Reader
-from srlm_data.steps.judge_form import JudgePrompt
+from srlm_data.steps.judging.form import JudgePrompt
 
 # The last number behind "Score:", and the white space before it, which tokenizers may join to it.
 _SCORE: Final = re.compile(r"score\W*?:\W*?(?P<space>\s*)\d[\d.]*(?!.*score\W*?:)", re.I | re.S)

@@ -18,8 +18,8 @@ from srlm_data.core.ids import prompt_id, row_id
 from srlm_data.core.messages import assistant, render, user
 from srlm_data.core.rows import Candidates, Drops, Examples, Judgments, Rows
 from srlm_data.core.schema import CANDIDATES, EXAMPLES
-from srlm_data.steps.judge_form import JudgePrompt
-from srlm_data.steps.verdicts import ComparisonTemplate
+from srlm_data.steps.judging.comparing import ComparisonTemplate
+from srlm_data.steps.judging.form import JudgePrompt
 
 
 class SelectUncertain(JudgePrompt):

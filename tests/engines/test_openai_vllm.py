@@ -15,8 +15,8 @@ from srlm_data.core.messages import user
 from srlm_data.engines._chat import Prompts
 from srlm_data.engines.protocol import Completion, Request, Sampling, request_seed
 from srlm_data.engines.settings import OpenaiEngine, open_engine
+from srlm_data.steps.judging.texts import read_score
 from srlm_data.steps.judgments import Judge
-from srlm_data.steps.reading import read_score
 from vllm_server import M0, VllmServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

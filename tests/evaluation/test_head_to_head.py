@@ -9,7 +9,7 @@ from srlm_data.core.rows import Rows
 from srlm_data.core.schema import MODELS
 from srlm_data.engines.protocol import Completion
 from srlm_data.evaluation.head_to_head import Compare, CompareScores, compare, compare_scores
-from srlm_data.steps.reading import read_verdict
+from srlm_data.steps.judging.texts import read_verdict
 
 JUDGE = Rows.of(MODELS, [{"model": "J", "method": "checkpoint", "location": "here"}])
 

@@ -28,9 +28,9 @@ with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data.core.rows import Drops, Rows
     from srlm_data.core.schema import COMPARISON_STATES, MESSAGES, STATES
     from srlm_data.pipeline.recipe import _yaml_lines, load
+    from srlm_data.steps.judging.texts import read_score, read_verdict
     from srlm_data.steps.read import open_assistant
     from srlm_data.steps.read._conversations import RecordDropError, read_turns
-    from srlm_data.steps.reading import read_score, read_verdict
     from srlm_data.steps.self_instruct._lists import new_prompts
 
 FINISHES: Final = ("stop", "length", "error")

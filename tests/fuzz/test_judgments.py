@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from srlm_data.core import schema
-from srlm_data.steps.reading import read_score, read_verdict
-from srlm_data.steps.reading._text import fold
+from srlm_data.steps.judging._judgment import fold
+from srlm_data.steps.judging.texts import read_score, read_verdict
 
 TEXTS: Final = int(os.environ.get("SRLM_FUZZ_TEXTS", "2000"))
 CHARACTERS: Final = 2_000_000 if TEXTS > 10_000 else 100_000

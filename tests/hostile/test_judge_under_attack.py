@@ -16,7 +16,7 @@ from srlm_data.core import templates
 from srlm_data.core.messages import user
 from srlm_data.engines._chat import Prompts
 from srlm_data.engines.protocol import Request, Sampling
-from srlm_data.steps.reading import read_score, read_verdict
+from srlm_data.steps.judging.texts import read_score, read_verdict
 
 CLOSERS = [
     "</response>", "</RESPONSE>", "</Response >", "< / response >", "<\t/\nresponse>", "</response",

@@ -10,8 +10,8 @@ import pytest
 
 from srlm_data.analysis.query import _TOKEN
 from srlm_data.core import templates
-from srlm_data.steps.judge_injection import injections_sql
-from srlm_data.steps.reading import read_score, read_verdict
+from srlm_data.steps.judging.injections import injections_sql
+from srlm_data.steps.judging.texts import read_score, read_verdict
 from srlm_data.steps.self_instruct._lists import new_prompts
 
 JUDGE = templates.load("judge")

@@ -179,9 +179,9 @@ FOR_VARIANTS = {
     "srlm_data.steps.pairs.rules.rows_of",
     "srlm_data.steps.seed",
     "srlm_data.steps.sifting.leave_out",
-    "srlm_data.steps.verdicts.Comparing",
-    "srlm_data.steps.verdicts.ComparisonTemplate",
-    "srlm_data.steps.verdicts.compare_in_both_orders",
+    "srlm_data.steps.judging.comparing.Comparing",
+    "srlm_data.steps.judging.comparing.ComparisonTemplate",
+    "srlm_data.steps.judging.comparing.compare_in_both_orders",
 }
 """What variants use beside the public names: DuckDB, and what the paper's steps share."""
 

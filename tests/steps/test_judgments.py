@@ -13,8 +13,8 @@ from srlm_data.core.errors import DataError, EngineError
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Rows
 from srlm_data.engines.protocol import Completion, request_seed
+from srlm_data.steps.judging.texts import read_score
 from srlm_data.steps.judgments import Judge, judge
-from srlm_data.steps.reading import read_score
 
 
 def candidates(*responses, prompt=None):

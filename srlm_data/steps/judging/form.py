@@ -23,7 +23,7 @@ from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render
 from srlm_data.core.scale import POINTS, Scale
 from srlm_data.core.schema import CANDIDATES
-from srlm_data.steps.reading import Reading, read_choice, read_match, read_score
+from srlm_data.steps.judging.texts import Reading, read_choice, read_match, read_score
 
 _NEEDS: Final = ("prompt", "response")
 """What every judge is shown; other columns of the candidates may be."""

@@ -22,10 +22,10 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, TypeVar
 
 from srlm_data.core.scale import POINTS, Scale
-from srlm_data.steps.reading import _decision, _labels, _values
-from srlm_data.steps.reading._labels import Place, Vocabulary
-from srlm_data.steps.reading._text import Judgment, fold, own_words, split, undress
-from srlm_data.steps.reading._words import words
+from srlm_data.steps.judging import _decision, _labels, _values
+from srlm_data.steps.judging._judgment import Judgment, fold, own_words, split, undress
+from srlm_data.steps.judging._labels import Place, Vocabulary
+from srlm_data.steps.judging._words import words
 
 T = TypeVar("T")
 

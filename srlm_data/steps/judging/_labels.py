@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from srlm_data.steps.reading._text import Judgment, Line, fold, undress
-from srlm_data.steps.reading._words import JOINED, Joined, pattern, words
+from srlm_data.steps.judging._judgment import Judgment, Line, fold, undress
+from srlm_data.steps.judging._words import JOINED, Joined, pattern, words
 
 _WINDOW: Final = 120  # characters before a word of judgment that say whose it is
 _VALUE: Final = 400  # characters behind it that say what it is worth

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from srlm_data.core.thinking import WRITTEN_MARKS, pattern_of
-from srlm_data.steps.reading._words import dress, pattern, words
+from srlm_data.steps.judging._words import dress, pattern, words
 
 _UNSEEN: Final = "\0\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff\u20e3"
 _FOLD: Final = {

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from srlm_data.steps.reading._labels import ITEM, Place, is_quoted
-from srlm_data.steps.reading._text import Judgment
+from srlm_data.steps.judging._judgment import Judgment
+from srlm_data.steps.judging._labels import ITEM, Place, is_quoted
 
 LAST: Final = "the last line of a score"
 _ENOUGH: Final = 3  # so many scores are those of criteria, whatever they are called

@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from srlm_data.core.scale import Scale
-from srlm_data.steps.reading._words import pattern, words
+from srlm_data.steps.judging._words import pattern, words
 
 _LONG: Final = 400  # characters behind a word that are looked at
 _HUNDRED: Final = 100  # the scale of a percentage

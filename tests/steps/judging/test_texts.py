@@ -12,7 +12,7 @@ import yaml
 
 from checkout import ROOT
 from srlm_data.core.scale import Scale
-from srlm_data.steps.reading import read_score, read_verdict
+from srlm_data.steps.judging.texts import read_score, read_verdict
 
 HERE: Final = Path(__file__).parent
 FIELD: Final = ROOT.parent / "shared" / "cases" / "judgments.jsonl"

@@ -14,7 +14,7 @@ from srlm_data.core.rows import Models
 from srlm_data.engines.asking import answered, ask
 from srlm_data.engines.protocol import Engine, Request, request_seed
 from srlm_data.engines.sampling import SamplingConfig
-from srlm_data.steps.reading import read_verdict
+from srlm_data.steps.judging.texts import read_verdict
 
 ComparisonTemplate = Annotated[Template, fills("a comparison", "prompt", "answer_a", "answer_b")]
 """A template that shows a prompt and two answers to it."""
