@@ -140,9 +140,9 @@ def novelty(prompts: int) -> float:
     """Seconds to decide that the last thousand of so many prompts are new."""
     pool = Novelty(0.7)
     texts = [_text(number, 12 + number % 25) for number in range(prompts)]
-    pool.sift(texts[:-1000])
+    pool.add(texts[:-1000])
     started = time.process_time()
-    assert all(pool.sift(texts[-1000:]))
+    assert all(map(pool.take, texts[-1000:]))
     return time.process_time() - started
 
 

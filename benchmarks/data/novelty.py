@@ -38,7 +38,7 @@ def sift(count: int) -> dict[str, float]:
     made = texts(count)
     started, processor = time.perf_counter(), time.process_time()
     novelty = Novelty(0.7)
-    kept = sum(novelty.sift(made))
+    kept = sum(map(novelty.take, made))
     return {
         "seconds": time.perf_counter() - started,
         "processor": time.process_time() - processor,
@@ -59,7 +59,7 @@ def against_rouge_score(pool_size: int, asked: int, sample: int) -> dict[str, An
     novelty = Novelty(0.7)
     novelty.add(pool)
     filled = time.process_time()
-    decisions = novelty.sift(new)
+    decisions = list(map(novelty.take, new))
     ours = time.process_time() - started
     alone = time.process_time() - filled
 
@@ -78,7 +78,7 @@ def against_rouge_score(pool_size: int, asked: int, sample: int) -> dict[str, An
         like = (scorer.score(one, text)["rougeL"].fmeasure > 0.7 for one in known)
         expected.append(not any(like))
         known += [text] if expected[-1] else []
-    same = Novelty(0.7).sift(small) == expected
+    same = list(map(Novelty(0.7).take, small)) == expected
     return {"ours": ours, "alone": alone, "theirs": theirs, "same": same, "new": sum(decisions)}
 
 
@@ -90,7 +90,7 @@ def incremental(pool_size: int) -> dict[str, float]:
     novelty.add(made[:pool_size])
     filled = time.process_time() - started
     started = time.process_time()
-    novelty.sift(made[pool_size:])
+    list(map(novelty.take, made[pool_size:]))
     return {"filled": filled, "more": time.process_time() - started}
 
 

@@ -8,8 +8,7 @@ of all others.
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -18,35 +17,14 @@ from rapidfuzz.distance import LCSseq
 
 from srlm_data.steps._words import words as words_of
 
-BATCH: Final = 1024
-"""Texts that are looked at together."""
-
-AT_A_TIME: Final = 512
-"""Texts of the pool that a batch is compared with at a time; both bound the memory of a query."""
-
 _BITS: Final = 512  # of a fingerprint
 _SLACK: Final = 1e-6  # more than rounding can move a similarity
+_ROOM: Final = 1024  # texts that a pool has room for at first; the room doubles
 
 Words = Sequence[int]
 """A text as the numbers of its words."""
 
 Array = npt.NDArray[Any]
-
-
-class _Texts:
-    """Texts of one length, and their fingerprints: each word flips one of 512 bits."""
-
-    def __init__(self) -> None:
-        self.words: list[Words] = []
-        self._prints = bytearray()
-
-    def add(self, words: Words, fingerprint: Array) -> None:
-        self.words.append(words)
-        self._prints += fingerprint.tobytes()
-
-    def fingerprints(self, start: int) -> Array:
-        whole = np.frombuffer(self._prints, np.uint64).reshape(len(self.words), -1)
-        return whole[start : start + AT_A_TIME]
 
 
 class Novelty:
@@ -63,77 +41,59 @@ class Novelty:
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
-        self._pool: defaultdict[int, _Texts] = defaultdict(_Texts)
         self._numbers: dict[str, int] = {}
+        self._texts: list[Words] = []
+        self._lengths = np.zeros(_ROOM, np.int64)
+        self._prints = np.zeros((_BITS // 64, _ROOM), np.uint64)
 
-    def add(self, texts: Sequence[str]) -> None:
+    def add(self, texts: Iterable[str]) -> None:
         """Put texts into the pool, whatever they are like."""
         for words in map(self._read, texts):
-            self._pool[len(words)].add(words, _fingerprint(words))
+            self._add(words, _fingerprint(words))
 
-    def sift(self, texts: Sequence[str]) -> list[bool]:
-        """Tell which texts are new, in order: one that is joins the pool before the next one.
-
-        The more texts at a time, the less each takes.
-        """
-        starts = range(0, len(texts), BATCH)
-        return [new for start in starts for new in self._sift(texts[start : start + BATCH])]
-
-    def _sift(self, texts: Sequence[str]) -> list[bool]:
-        batch = [self._read(text) for text in texts]
-        prints = np.array([_fingerprint(words) for words in batch])
-        new = np.ones(len(batch), np.bool_)
-        for row, _ in self._alike(batch, prints, self._pool, new):
-            new[row] = False
-        rest: defaultdict[int, _Texts] = defaultdict(_Texts)
-        numbers: defaultdict[int, list[int]] = defaultdict(list)
-        for row in np.flatnonzero(new).tolist():
-            rest[len(batch[row])].add(batch[row], prints[row])
-            numbers[len(batch[row])].append(row)
-        earlier: defaultdict[int, list[int]] = defaultdict(list)
-        for row, (length, place) in self._alike(batch, prints, rest, new.copy()):
-            earlier[row].append(numbers[length][place])
-        for row in np.flatnonzero(new).tolist():
-            new[row] = not any(other < row and new[other] for other in earlier[row])
-            if new[row]:
-                self._pool[len(batch[row])].add(batch[row], prints[row])
-        return [bool(is_new) for is_new in new]
-
-    def _alike(
-        self, batch: Sequence[Words], prints: Array, pool: dict[int, _Texts], asked: Array
-    ) -> Iterator[tuple[int, tuple[int, int]]]:
-        """Yield each row that is ``asked`` with the length and place of a text that is like it.
-
-        Rows may be struck off ``asked`` on the way.
-        """
-        lengths = np.array([len(words) for words in batch])
-        for length, texts in pool.items():
-            least = (self._threshold - _SLACK) * (lengths + length)
-            comparable = (2 * np.minimum(lengths, length) >= least) & (lengths * length > 0)
-            for start in range(0, len(texts.words), AT_A_TIME):
-                rows = np.flatnonzero(asked & comparable)
-                others = texts.fingerprints(start).T.copy()
-                differ = np.zeros((len(rows), others.shape[1]), np.uint16)
-                for part, other in zip(prints[rows].T, others, strict=True):
-                    differ += np.bitwise_count(part[:, None] ^ other)
-                near = np.nonzero(differ <= (lengths[rows] + length - least[rows])[:, None])
-                for row, place in zip(rows[near[0]].tolist(), near[1].tolist(), strict=True):
-                    if asked[row] and self._like(batch[row], texts.words[start + place]):
-                        yield row, (length, start + place)
-
-    def _like(self, first: Words, second: Words) -> bool:
-        common = LCSseq.similarity(first, second)
-        if not common:
+    def take(self, text: str) -> bool:
+        """Put a text into the pool if it is new; return whether it is."""
+        words = self._read(text)
+        fingerprint = _fingerprint(words)
+        if any(self._is_like(words, other) for other in self._near(len(words), fingerprint)):
             return False
-        precision, recall = common / len(first), common / len(second)
-        return 2 * precision * recall / (precision + recall) > self._threshold
+        self._add(words, fingerprint)
+        return True
 
     def _read(self, text: str) -> Words:
         numbers = self._numbers
         return array("I", [numbers.setdefault(word, len(numbers)) for word in words_of(text)])
 
+    def _add(self, words: Words, fingerprint: Array) -> None:
+        place = len(self._texts)
+        if place == len(self._lengths):
+            self._lengths = np.pad(self._lengths, (0, place))
+            self._prints = np.pad(self._prints, ((0, 0), (0, place)))
+        self._texts.append(words)
+        self._lengths[place] = len(words)
+        self._prints[:, place] = fingerprint
+
+    def _near(self, length: int, fingerprint: Array) -> list[Words]:
+        """The texts that one of a length and a fingerprint may be like."""
+        pool = len(self._texts)
+        lengths = self._lengths[:pool]
+        differ = np.zeros(pool, np.uint16)
+        for bits, others in zip(fingerprint, self._prints, strict=True):
+            differ += np.bitwise_count(others[:pool] ^ bits)
+        common = (self._threshold - _SLACK) / 2 * (lengths + length)  # the least that is too much
+        near = (np.minimum(lengths, length) >= common) & (differ <= lengths + length - 2 * common)
+        return [self._texts[place] for place in np.flatnonzero(near)]
+
+    def _is_like(self, words: Words, other: Words) -> bool:
+        common = LCSseq.similarity(words, other)
+        if not common:
+            return False
+        precision, recall = common / len(words), common / len(other)
+        return 2 * precision * recall / (precision + recall) > self._threshold
+
 
 def _fingerprint(words: Words) -> Array:
+    """Bits of which each word flips one, whatever their order."""
     places = (np.array(words, np.uint64) * 0x9E3779B1 & 0xFFFFFFFF) * _BITS >> 32
     flips = np.bincount(places.astype(np.int64), minlength=_BITS) & 1
     return np.packbits(flips.astype(np.uint8)).view(np.uint64)

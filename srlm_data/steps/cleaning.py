@@ -16,7 +16,7 @@ from srlm_data.core.config import Config
 from srlm_data.core.errors import DataError
 from srlm_data.core.messages import text_of
 from srlm_data.core.rows import Drops, Rows
-from srlm_data.steps._novelty import BATCH, Novelty
+from srlm_data.steps._novelty import Novelty
 from srlm_data.steps._words import words
 
 _CONVERSATIONS: Final = ("prompt", "completion", "chosen", "rejected")
@@ -145,18 +145,15 @@ def drop_near_duplicates(config: DropNearDuplicates, rows: Rows) -> Rows:
         novelty = Novelty(config.max_similarity)
         known: dict[str, bool] = {}
         for batch in rows.batches():
-            for start in range(0, batch.num_rows, BATCH):
-                part = batch.slice(start, BATCH)
-                table = part.to_pylist()
-                new = {
-                    row["prompt_id"]: _prompt(row) for row in table if row["prompt_id"] not in known
-                }
-                known |= zip(new, novelty.sift(list(new.values())), strict=True)
-                mask = [known[row["prompt_id"]] for row in table]
-                for row, keep in zip(table, mask, strict=True):
-                    if not keep:
-                        drops.add("near_duplicate", row[rows.type.id], _prompt(row))
-                yield part.filter(pa.array(mask, pa.bool_()))
+            mask = []
+            for row in batch.to_pylist():
+                identity, prompt = row["prompt_id"], _prompt(row)
+                if identity not in known:
+                    known[identity] = novelty.take(prompt)
+                if not known[identity]:
+                    drops.add("near_duplicate", row[rows.type.id], prompt)
+                mask.append(known[identity])
+            yield batch.filter(pa.array(mask, pa.bool_()))
 
     return Rows.reading(rows.type, kept(), drops=drops)
 

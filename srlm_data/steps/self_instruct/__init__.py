@@ -148,22 +148,17 @@ def self_instruct(
             answers = sorted(
                 ask(engine, model, asked, total=len(asked)), key=lambda answer: answer[0][0]
             )
-            written = [
-                (number, text, reason or flaw(text, language), shown, completion)
-                for (number, shown), completion in answers
-                for text, reason in _read(config, completion, shown)
-            ]
-            novel = iter(pool.novelty.sift([text for _, text, reason, *_ in written if not reason]))
-            for number, text, reason, shown, completion in written:
-                if dropped := reason or pool.refuse(text, novel=next(novel)):
-                    drops.add(dropped, f"request {number}", text)
-                    continue
-                progress.brought.append(number)
-                yield {
-                    **pool.add(text),
-                    "source_ids": [shot.id for shot in shown],
-                    **answered(engine, completion),
-                }
+            for (number, shown), completion in answers:
+                for text, fault in _read(config, completion, shown):
+                    if reason := fault or flaw(text, language) or pool.refuse(text):
+                        drops.add(reason, f"request {number}", text)
+                        continue
+                    progress.brought.append(number)
+                    yield {
+                        **pool.add(text),
+                        "source_ids": [shot.id for shot in shown],
+                        **answered(engine, completion),
+                    }
             notes.update(requests=progress.requests)
             _LOG.info("%s", progress)
         if progress.missing:
@@ -228,7 +223,7 @@ class _Pool:
 
     def __init__(self, config: SelfInstruct, examples: Examples) -> None:
         self._config = config
-        self.novelty = Novelty(config.max_similarity)
+        self._novelty = Novelty(config.max_similarity)
         self._known: set[str] = set()
         self.seed: list[_Shot] = []
         self.own: list[_Shot] = []
@@ -240,7 +235,7 @@ class _Pool:
                 self.texts.append(text)
                 if len(row["prompt"]) == 1 and text and count_words(text) <= MOST_WORDS:
                     self.seed.append(_Shot(row["prompt_id"], text))
-        self.novelty.add(self.texts)
+        self._novelty.add(self.texts)
         self.seed.sort(key=lambda shot: shot.id)  # the draw must not hang on the order of rows
         wanted = config.seed_shots + config.own_shots
         if len(self.seed) < wanted:
@@ -260,13 +255,13 @@ class _Pool:
         chance.shuffle(shown)
         return shown
 
-    def refuse(self, text: str, *, novel: bool) -> str | None:
+    def refuse(self, text: str) -> str | None:
         """The reason not to take a prompt that has no flaw by itself, or None."""
         if len(self.own) == self._config.n:
             return "not_needed"
         if prompt_id(user(text)) in self._known:
             return "duplicate"
-        return None if novel else "not_novel"
+        return None if self._novelty.take(text) else "not_novel"
 
     def add(self, text: str) -> dict[str, Any]:
         """Take a prompt; the columns of its row that do not come from the answer."""
