@@ -122,22 +122,31 @@ def of_sums(config: Bootstrap, terms: Array, figure: Callable[[Array], Array], n
     return _resampled(config, value, len(terms), lambda counts: figure(counts @ terms), n)
 
 
-def agreement(config: Bootstrap, scores: Array, prompts: npt.NDArray[np.int_]) -> Estimate:
+def agreement(
+    config: Bootstrap, judges: Numbers, answers: Numbers, prompts: Numbers, scores: Numbers
+) -> Estimate:
     """Krippendorff's alpha of several judges, for scores on an interval scale.
 
-    There is a row a judge and a column an answer, NaN where the judge has none, and each answer's
-    prompt by its number.
+    Each entry is a judge's score of an answer to a prompt, NaN where the judge gave none.
 
     ``n`` is how many answers two judges or more have scored: the others say nothing. The value is
     null where there is none, or all scores are equal.
     """
-    paired = (~np.isnan(scores)).sum(0) > 1
-    scores, prompts = scores[:, paired], prompts[paired]
-    number = scores.shape[1]
-    if len(np.unique(scores[~np.isnan(scores)])) < 2:
+    judge, answer, prompt = (
+        np.unique(np.asarray(names).astype(str), return_inverse=True)[1]
+        for names in (judges, answers, prompts)
+    )
+    table = np.full((judge.max(initial=-1) + 1, answer.max(initial=-1) + 1), np.nan)
+    table[judge, answer] = scores
+    prompt_of = np.zeros(table.shape[1], int)
+    prompt_of[answer] = prompt
+    paired = (~np.isnan(table)).sum(0) > 1
+    table, prompt_of = table[:, paired], prompt_of[paired]
+    number = table.shape[1]
+    if len(np.unique(table[~np.isnan(table)])) < 2:
         return exact(None, number)
-    value = float(krippendorff.alpha(reliability_data=scores, level_of_measurement="interval"))
-    terms = _terms_of_alpha(scores, prompts)
+    value = float(krippendorff.alpha(reliability_data=table, level_of_measurement="interval"))
+    terms = _terms_of_alpha(table, prompt_of)
     return _resampled(
         config, value, len(terms), lambda counts: _alpha_of(*(counts @ terms).T), number
     )

@@ -209,17 +209,19 @@ def _kappa_of(tables: Array) -> Array:
 
 def _alpha(config: ComparedWithPeople, columns: dict[str, Any], judged: Array | None) -> Estimate:
     """Krippendorff's alpha of people, and of a judge with them, over pairs of answers."""
-    names, place = np.unique(columns["pair"].astype(str), return_inverse=True)
-    people, coder = np.unique(columns["person"].astype(str), return_inverse=True)
     turned = np.where(columns["in_order"].astype(bool), 1.0, -1.0)  # as if shown in one order
-    choices = np.full((len(people) + (judged is not None), len(names)), np.nan)
-    choices[coder, place] = columns["choice"] * turned
-    if judged is not None:
-        choices[-1, place] = judged * turned
-    _, prompts = np.unique(columns["prompt_id"].astype(str), return_inverse=True)
-    of_pair = np.zeros(len(names), int)
-    of_pair[place] = prompts
-    return agreement(config, choices, of_pair)
+    people, pairs, prompts = (columns[name] for name in ("person", "pair", "prompt_id"))
+    choices = columns["choice"] * turned
+    if judged is None:
+        return agreement(config, people, pairs, prompts, choices)
+    judge = np.full(len(people), "")  # which nobody is called
+    twice = (np.tile(column, 2) for column in (pairs, prompts))
+    return agreement(
+        config,
+        np.concatenate([people, judge]),
+        *twice,
+        np.concatenate([choices, judged * turned]),
+    )
 
 
 def labels_for_width(share: float, width: float, confidence: float) -> int:

@@ -80,7 +80,8 @@ def combine_judges(
                 rows.view(connection, f"judge_{place}")
             scale = _gather(config, connection, list(judges))
             connection.execute(_SCORED)
-            connection.execute(_COMBINED[config.by])
+            by, scores = ("mean", _VOTED) if config.by == "vote" else (config.by, "FROM scored")
+            connection.execute(_COMBINED.format(by=by, scores=scores))
             drops.add_query(connection, _NOT_JUDGED)
             notes["agreement"] = _agreement(config, connection)
             notes["judges"] = {
@@ -143,32 +144,26 @@ _SCORED: Final = """
     FROM said GROUP BY judge, name, candidate_id
 """
 
-_OF_SCORES: Final = """
-    CREATE TEMP TABLE combined AS
-    SELECT candidate_id, count(score) AS judges, round({}(score), 9) AS score,
-           string_agg(concat(name, ': ', coalesce(printf('%g', score), 'no score')), '; '
-                      ORDER BY judge) AS text
-    FROM scored GROUP BY candidate_id
+# A judge has one vote, which its judgments of an answer share.
+_VOTED: Final = """
+    WITH weighed AS (
+        SELECT candidate_id, score, 1 / count(*) OVER (PARTITION BY judge, candidate_id) AS weight
+        FROM said WHERE score IS NOT NULL
+    )
+    SELECT candidate_id, score FROM weighed GROUP BY candidate_id, score
+    QUALIFY round(sum(weight), 9) = max(round(sum(weight), 9)) OVER (PARTITION BY candidate_id)
 """
 
-_COMBINED: Final = {
-    **{by: _OF_SCORES.format(by) for by in ("mean", "median", "min", "max")},
-    "vote": f"""
-        {_OF_SCORES.format("mean")};
-        CREATE TEMP TABLE votes AS
-        WITH weighed AS (
-            SELECT candidate_id, score,
-                   1 / count(*) OVER (PARTITION BY judge, candidate_id) AS weight
-            FROM said WHERE score IS NOT NULL
-        )
-        SELECT candidate_id, score, round(sum(weight), 9) AS votes
-        FROM weighed GROUP BY candidate_id, score
-        QUALIFY votes = max(votes) OVER (PARTITION BY candidate_id);
-        UPDATE combined SET score = first.score
-        FROM (SELECT candidate_id, round(avg(score), 9) AS score FROM votes GROUP BY ALL) AS first
-        WHERE combined.candidate_id = first.candidate_id
-    """,
-}
+_COMBINED: Final = """
+    CREATE TEMP TABLE combined AS
+    SELECT candidate_id, count(scored.score) AS judges, any_value(panel.score) AS score,
+           string_agg(concat(name, ': ', coalesce(printf('%g', scored.score), 'no score')), '; '
+                      ORDER BY judge) AS text
+    FROM scored LEFT JOIN (
+        SELECT candidate_id, round({by}(score), 9) AS score FROM ({scores}) GROUP BY candidate_id
+    ) AS panel USING (candidate_id)
+    GROUP BY candidate_id
+"""
 
 _NOT_JUDGED: Final = """
     SELECT candidate_id AS id, 'not_judged' AS reason, prompt, response
@@ -208,15 +203,10 @@ _ROWS: Final = """
 
 def _agreement(config: CombineJudges, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Krippendorff's alpha of the judges' scores, as the notes have it."""
-    table = connection.sql("""
-        SELECT judge, dense_rank() OVER (ORDER BY prompt_id) - 1 AS prompt,
-               dense_rank() OVER (ORDER BY scored.candidate_id) - 1 AS answer, score
+    columns = connection.sql("""
+        SELECT judge, candidate_id, prompt_id, score
         FROM scored JOIN candidates USING (candidate_id)
     """).fetchnumpy()
-    judges, answers = (max(table[name], default=-1) + 1 for name in ("judge", "answer"))
-    scores = np.full((judges, answers), np.nan)
-    scores[table["judge"], table["answer"]] = np.ma.filled(table["score"].astype(float), np.nan)
-    prompts = np.zeros(answers, dtype=int)
-    prompts[table["answer"]] = table["prompt"]
-    alpha, low, high, count = agreement(config, scores, prompts)
+    scores = np.ma.filled(columns.pop("score").astype(float), np.nan)
+    alpha, low, high, count = agreement(config, *columns.values(), scores)
     return {"alpha": alpha, "low": low, "high": high, "answers": count}

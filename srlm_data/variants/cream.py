@@ -34,14 +34,16 @@ from srlm_data.steps.judging.form import JudgePrompt
 _SCORE: Final = re.compile(r"score\W*?:\W*?(?P<space>\s*)\d[\d.]*(?!.*score\W*?:)", re.I | re.S)
 
 
-class ExpectedScores(JudgePrompt):
-    """How the judgments were asked for."""
-
+class _ReadsModel(Config):
     rows_at_most = "candidates"
 
     def packages(self) -> dict[str, str]:
         """Return what the model is read with."""
         return {"torch": "transformers", "transformers": "transformers"}
+
+
+class ExpectedScores(_ReadsModel, JudgePrompt):
+    """How the judgments were asked for."""
 
 
 def expected_scores(
@@ -147,14 +149,8 @@ def _expect(
             yield row, sum(score * share for score, share in weights) if place else None
 
 
-class IntrinsicRewards(Config):
+class IntrinsicRewards(_ReadsModel):
     """A model's own preference is its reward; there is nothing to set."""
-
-    rows_at_most = "candidates"
-
-    def packages(self) -> dict[str, str]:
-        """Return what the model is read with."""
-        return {"torch": "transformers", "transformers": "transformers"}
 
 
 def intrinsic_rewards(

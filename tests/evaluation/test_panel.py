@@ -144,4 +144,6 @@ def test_a_resamples_alpha_is_that_of_its_answers() -> None:
 @pytest.mark.parametrize("scores", [[[3, 3], [3, 3]], [[1, np.nan], [np.nan, 2]], [[], []]])
 def test_scores_that_say_nothing_of_agreement_have_none(scores: list[list[float]]) -> None:
     array = np.array(scores, dtype=float)
-    assert agreement(Bootstrap(), array, np.arange(array.shape[1])).value is None
+    judges, answers = np.indices(array.shape)
+    columns = (judges.ravel(), answers.ravel(), answers.ravel(), array.ravel())
+    assert agreement(Bootstrap(), *columns).value is None
