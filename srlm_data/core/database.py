@@ -100,6 +100,12 @@ def viewing(**rows: Rows) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+def set_variables(connection: duckdb.DuckDBPyConnection, **values: object) -> None:
+    """Set what queries read by ``getvariable``: values need no place in their text."""
+    for name, value in values.items():
+        connection.execute(f"SET VARIABLE {name} = ?", [value])
+
+
 def close_access(connection: duckdb.DuckDBPyConnection, **allowed: list[str]) -> None:
     """Leave queries these ``paths`` or ``directories``, and no other file, network or setting."""
     for kind, names in allowed.items():

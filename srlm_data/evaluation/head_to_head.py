@@ -156,7 +156,7 @@ def _meet(
 ) -> tuple[duckdb.DuckDBPyConnection, Drops]:
     """Join the two sides by prompt, as the view ``meeting``; count whom nobody met."""
     connection = database.connect()
-    connection.execute("SET VARIABLE sample = ?", [sample])
+    database.set_variables(connection, sample=sample)
     drops = Drops()
     for side, rows in (("first", first), ("second", second)):
         rows.view(connection, f"{side}_candidates")

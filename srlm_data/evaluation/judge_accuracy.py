@@ -105,7 +105,7 @@ def _view_scores(connection: duckdb.DuckDBPyConnection, judgments: Rows) -> None
 
 def _select(config: MeasureJudge, connection: duckdb.DuckDBPyConnection, drops: Drops) -> None:
     """Make the views ``replies`` and ``verdicts``; count what is left out of them."""
-    connection.execute("SET VARIABLE split = ?", [config.split])
+    database.set_variables(connection, split=config.split)
     connection.execute("""
         CREATE TEMP TABLE sorted AS
         SELECT candidate_id, prompt_id, rank, CASE

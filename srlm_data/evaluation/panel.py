@@ -102,7 +102,7 @@ def _gather(
     config: CombineJudges, connection: duckdb.DuckDBPyConnection, names: list[str]
 ) -> Scale | None:
     """Make the table ``said`` of all judgments on one scale, and return that scale."""
-    connection.execute("SET VARIABLE names = ?", [names])
+    database.set_variables(connection, names=names)
     columns = "candidate_id, model, score, scale_low, scale_high"
     several = (
         f"SELECT {n} AS judge, getvariable('names')[{n + 1}] AS name, {columns} FROM judge_{n}"

@@ -243,14 +243,13 @@ def smooth_labels(
 
     def batches() -> Iterator[pa.RecordBatch]:
         with database.viewing(pairs=pairs, now=judgments, before=previous) as connection:
-            connection.execute("SET VARIABLE seed = ?", [config.seed])
             [(consistency, prompts)] = connection.sql(_CONSISTENCY).fetchall()
             if not prompts:
                 raise DataError(
                     "smooth_labels: the two models have scored no two answers of a prompt in "
                     "common. Let both score the same candidates."
                 )
-            connection.execute("SET VARIABLE turned = ?", [1 - consistency])
+            database.set_variables(connection, seed=config.seed, turned=1 - consistency)
             connection.execute(_TURNED)
             [(turned,)] = connection.sql("SELECT count(*) FROM turned WHERE turn").fetchall()
             notes.update(consistency=round(consistency, 6), prompts=prompts, turned=turned)

@@ -43,7 +43,7 @@ def select_uncertain(
 
     def rows() -> Iterator[dict[str, Any]]:
         with database.viewing(candidates=candidates, judgments=judgments) as connection:
-            connection.execute("SET VARIABLE seed = ?", [config.seed])
+            database.set_variables(connection, seed=config.seed)
             config.check_judgments(connection)
             connection.execute(_DISPUTED)
             drops.add_query(connection, *_DROPPED)

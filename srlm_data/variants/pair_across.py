@@ -64,8 +64,7 @@ def pair_across(
 
     def batches() -> Iterator[pa.RecordBatch]:
         with database.connect() as connection:
-            connection.execute("SET VARIABLE seed = ?", [config.seed])
-            connection.execute("SET VARIABLE margin = ?", [config.min_margin])
+            database.set_variables(connection, seed=config.seed, margin=config.min_margin)
             sides = {
                 "chosen": (chosen, chosen_judgments, "max"),
                 "rejected": (rejected, rejected_judgments, "min"),

@@ -11,8 +11,7 @@ from builders import judged_answers
 from srlm_data.core import schema
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Rows
-from srlm_data.steps import pairs
-from srlm_data.steps.pairs import Pair, pair
+from srlm_data.steps.pairs import Pair, _best_worst, pair
 
 
 def test_the_highest_mean_meets_the_lowest():
@@ -153,7 +152,7 @@ def test_prompts_that_are_decided_on_in_parts_become_the_same_pairs(monkeypatch,
     scores = {f"{number:x}": [[5, 3], [number % 5], [1], [1, None]] for number in range(16)}
     wanted = pair(Pair(), *judged_answers(scores))
     rows = wanted.table()
-    monkeypatch.setattr(pairs, "_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(_best_worst, "_AT_A_TIME", at_a_time)
     in_parts = pair(Pair(), *judged_answers(scores))
     assert in_parts.table() == rows
     assert (in_parts.drops, in_parts.notes) == (wanted.drops, wanted.notes)
