@@ -8,7 +8,6 @@ of prompts instead of self-instruction, ``read_pairs`` preference pairs in their
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -19,12 +18,13 @@ from pydantic import Field
 from srlm_data.core.config import Config, DatasetTypeName
 from srlm_data.core.content_hash import RowHash
 from srlm_data.core.errors import DataError
-from srlm_data.core.ids import example_id, prompt_id, row_id, said
+from srlm_data.core.ids import example_id, prompt_id
 from srlm_data.core.rows import Drops, Examples, Messages, Pairs, Prompts, Rows, Versions
-from srlm_data.core.schema import EXAMPLES, MESSAGES, PAIRS, PROMPTS, Message
+from srlm_data.core.schema import EXAMPLES, MESSAGES, PAIRS, PROMPTS
 from srlm_data.steps.read._conversations import RecordDropError, read_turns
-from srlm_data.steps.read._layouts import Fields, Layout, read_number, same_text
-from srlm_data.steps.read._sides import best_and_worst, better_and_worse, refuse_blank, split
+from srlm_data.steps.read._layouts import Layout
+from srlm_data.steps.read._pairs import PairsOfRecords
+from srlm_data.steps.read._sides import is_conversation, read_answered, refuse_blank
 from srlm_data.steps.read.open_assistant import messages_of
 from srlm_data.steps.read.records import Records
 
@@ -74,7 +74,7 @@ def _example(
     fields = config.fields(record, where)
     if fields.label() is False:
         raise RecordDropError("labelled_bad")
-    prompt, completion = _read_answered(config, fields)
+    prompt, completion = read_answered(config, fields)
     yield {
         "example_id": example_id(prompt, completion),
         "kind": "ift",
@@ -82,30 +82,6 @@ def _example(
         "completion": completion,
         "prompt_id": prompt_id(prompt),
     }
-
-
-def _read_answered(config: Layout, fields: Fields) -> tuple[list[Message], list[Message]]:
-    """Return the prompt and the answer of a record, whatever its layout."""
-    if _is_conversation(config, fields, "prompt", "completion"):
-        turns = read_turns(fields.need("messages"), "user")
-        if turns and turns[-1]["role"] != "assistant":
-            raise RecordDropError("no_answer")
-        prompt, answer = refuse_blank(turns[:-1]), refuse_blank(turns[-1:])
-    elif config.format == "ranked" or (not fields.column("completion") and fields.replies()):
-        (best, _), _ = best_and_worst(fields)
-        prompt, [answer] = split(fields.prompt(), read_turns(best, "assistant"))
-    else:
-        completion = read_turns(fields.need("completion"), "assistant")
-        prompt, [answer] = split(fields.prompt(), completion)
-    return fields.in_full(prompt), answer
-
-
-def _is_conversation(config: Layout, fields: Fields, *others: str) -> bool:
-    """Return whether a record is read as one conversation, and not as ``others``."""
-    if config.format != "auto":
-        return config.format in ("messages", "sharegpt")
-    named = fields.is_named("messages") or not fields.is_named(*others)
-    return named and fields.column("messages") is not None
 
 
 class ReadPrompts(Layout):
@@ -135,7 +111,7 @@ def _prompt(
     config: ReadPrompts, record: Mapping[str, Any], _: Drops, where: str
 ) -> Iterator[dict[str, Any]]:
     fields = config.fields(record, where)
-    if _is_conversation(config, fields, "prompt"):
+    if is_conversation(config, fields, "prompt"):
         prompt = read_turns(fields.need("messages"), "user")
     else:
         prompt = fields.prompt()
@@ -178,105 +154,8 @@ def read_pairs(config: ReadPairs) -> Pairs:
     not higher), ``no_winner``, ``no_counterpart``, ``duplicate`` (an earlier record is the same
     pair), and what ``Layout`` names.
     """
-    waiting: _Waiting = {}
-
-    def pairs_of(record: Mapping[str, Any], _: Drops, where: str) -> Iterator[dict[str, Any]]:
-        fields = config.fields(record, where)
-        layout = _layout_of_pair(config, fields)
-        if layout == "two_answers":
-            prompt, sides, scores = better_and_worse(fields)
-            yield _pair(fields, prompt, *sides, *scores)
-        elif layout == "kto":
-            yield from _labelled(config, fields, waiting, (where, record))
-        elif layout == "ranked":
-            (best, better), (worst, worse) = best_and_worst(fields)
-            yield _pair(fields, fields.prompt(), best, worst, better, worse)
-        else:
-            sides = fields.need("chosen"), fields.need("rejected")
-            names = ("chosen_score", "rejected_score", "margin")
-            numbers = [read_number(fields.get(name)) for name in names]
-            yield _pair(fields, _asked(fields), *sides, *numbers)
-
-    def left() -> Iterator[tuple[str, Mapping[str, Any]]]:
-        return ((where, record) for sides in waiting.values() for where, record, _ in sides)
-
-    return config.rows(PAIRS, pairs_of, left)
-
-
-def _layout_of_pair(config: ReadPairs, fields: Fields) -> str:
-    if config.format != "auto" or fields.column("chosen"):
-        return config.format
-    if fields.two_answers():
-        return "two_answers"
-    if fields.column("label"):
-        return "kto"
-    return "ranked" if fields.replies() else "pairs"
-
-
-def _asked(fields: Fields) -> list[Message]:
-    """Return the prompt that stands beside the answers: a conversation, a column, or none."""
-    if fields.column("messages") and not fields.is_named("prompt"):
-        conversation = read_turns(fields.get("messages"), "user")
-        if conversation and conversation[-1]["role"] != "assistant":
-            return conversation
-    return fields.prompt() if fields.column("prompt") else []
-
-
-_Waiting = dict[tuple[str, bool], deque[tuple[str, Mapping[str, Any], list[Message]]]]
-"""Prompt, and whether an answer is good -> where a record stands that waits for another answer."""
-
-
-def _labelled(
-    config: ReadPairs, fields: Fields, waiting: _Waiting, record: tuple[str, Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    good = fields.label()
-    if good is None:
-        raise RecordDropError("no_label")
-    prompt, answer = _read_answered(config, fields)
-    identity = prompt_id(prompt)
-    if others := waiting.get((identity, not good)):
-        other = others.popleft()[2]
-        yield _pair_row(prompt, answer, other) if good else _pair_row(prompt, other, answer)
-    else:
-        waiting.setdefault((identity, good), deque()).append((*record, answer))
-
-
-def _pair(
-    fields: Fields, prompt: list[Message], chosen: object, rejected: object, *scores: float | None
-) -> dict[str, Any]:
-    sides = read_turns(chosen, "assistant"), read_turns(rejected, "assistant")
-    prompt, (better, worse) = split(prompt, *sides)
-    return _pair_row(fields.in_full(prompt), better, worse, *scores)
-
-
-def _pair_row(
-    prompt: list[Message],
-    chosen: list[Message],
-    rejected: list[Message],
-    better: float | None = None,
-    worse: float | None = None,
-    margin: float | None = None,
-) -> dict[str, Any]:
-    if len(chosen) == len(rejected) and all(map(same_text, chosen, rejected)):
-        raise RecordDropError("identical_texts")
-    if better is not None and worse is not None:
-        margin = better - worse
-    if margin is not None and margin <= 0:
-        raise RecordDropError("not_better")
-    identity = prompt_id(prompt)
-    first, second = (row_id("outside", identity, said(side)) for side in (chosen, rejected))
-    return {
-        "pair_id": row_id("pair", first, second),
-        "prompt_id": identity,
-        "prompt": prompt,
-        "chosen": chosen,
-        "rejected": rejected,
-        "chosen_id": first,
-        "rejected_id": second,
-        "chosen_score": better,
-        "rejected_score": worse,
-        "margin": margin,
-    }
+    pairs = PairsOfRecords(config)
+    return config.rows(PAIRS, pairs.read, pairs.waiting)
 
 
 class ReadVersion(Config):

@@ -1,0 +1,117 @@
+"""The preference pairs that records give, in whatever form they have them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from srlm_data.core.ids import prompt_id, row_id, said
+from srlm_data.core.rows import Drops
+from srlm_data.core.schema import Message
+from srlm_data.steps.read._conversations import RecordDropError, read_turns
+from srlm_data.steps.read._layouts import Fields, Layout, read_number, same_text
+from srlm_data.steps.read._ranked import best_and_worst, better_and_worse
+from srlm_data.steps.read._sides import read_answered, split
+
+
+class PairsOfRecords:
+    """Reads pairs from records; of answers that are marked (KTO), one waits for another."""
+
+    def __init__(self, config: Layout) -> None:
+        self._config = config
+        # Prompt, and whether an answer is good -> where the records stand that wait, and answers.
+        self._waiting: dict[
+            tuple[str, bool], deque[tuple[str, Mapping[str, Any], list[Message]]]
+        ] = {}
+
+    def read(self, record: Mapping[str, Any], _: Drops, where: str) -> Iterator[dict[str, Any]]:
+        """Yield the pair of a record as a row, if it makes one."""
+        fields = self._config.fields(record, where)
+        layout = self._layout_of(fields)
+        if layout == "two_answers":
+            prompt, sides, scores = better_and_worse(fields)
+            yield _pair(fields, prompt, *sides, *scores)
+        elif layout == "kto":
+            yield from self._labelled(fields, where)
+        elif layout == "ranked":
+            (best, better), (worst, worse) = best_and_worst(fields)
+            yield _pair(fields, fields.prompt(), best, worst, better, worse)
+        else:
+            sides = fields.need("chosen"), fields.need("rejected")
+            names = ("chosen_score", "rejected_score", "margin")
+            numbers = [read_number(fields.get(name)) for name in names]
+            yield _pair(fields, _asked(fields), *sides, *numbers)
+
+    def waiting(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the records that still wait, each with where it stands."""
+        return ((where, record) for sides in self._waiting.values() for where, record, _ in sides)
+
+    def _layout_of(self, fields: Fields) -> str:
+        if self._config.format != "auto" or fields.column("chosen"):
+            return self._config.format
+        if fields.two_answers():
+            return "two_answers"
+        if fields.column("label"):
+            return "kto"
+        return "ranked" if fields.replies() else "pairs"
+
+    def _labelled(self, fields: Fields, where: str) -> Iterator[dict[str, Any]]:
+        good = fields.label()
+        if good is None:
+            raise RecordDropError("no_label")
+        prompt, answer = read_answered(self._config, fields)
+        identity = prompt_id(prompt)
+        if others := self._waiting.get((identity, not good)):
+            _, _, other = others.popleft()
+            yield _pair_row(prompt, answer, other) if good else _pair_row(prompt, other, answer)
+        else:
+            waiting = self._waiting.setdefault((identity, good), deque())
+            waiting.append((where, fields.record, answer))
+
+
+def _asked(fields: Fields) -> list[Message]:
+    """Return the prompt that stands beside the answers: a conversation, a column, or none."""
+    if fields.column("messages") and not fields.is_named("prompt"):
+        conversation = read_turns(fields.get("messages"), "user")
+        if conversation and conversation[-1]["role"] != "assistant":
+            return conversation
+    return fields.prompt() if fields.column("prompt") else []
+
+
+def _pair(
+    fields: Fields, prompt: list[Message], chosen: object, rejected: object, *scores: float | None
+) -> dict[str, Any]:
+    sides = read_turns(chosen, "assistant"), read_turns(rejected, "assistant")
+    prompt, (better, worse) = split(prompt, *sides)
+    return _pair_row(fields.in_full(prompt), better, worse, *scores)
+
+
+def _pair_row(
+    prompt: list[Message],
+    chosen: list[Message],
+    rejected: list[Message],
+    better: float | None = None,
+    worse: float | None = None,
+    margin: float | None = None,
+) -> dict[str, Any]:
+    if len(chosen) == len(rejected) and all(map(same_text, chosen, rejected)):
+        raise RecordDropError("identical_texts")
+    if better is not None and worse is not None:
+        margin = better - worse
+    if margin is not None and margin <= 0:
+        raise RecordDropError("not_better")
+    identity = prompt_id(prompt)
+    first, second = (row_id("outside", identity, said(side)) for side in (chosen, rejected))
+    return {
+        "pair_id": row_id("pair", first, second),
+        "prompt_id": identity,
+        "prompt": prompt,
+        "chosen": chosen,
+        "rejected": rejected,
+        "chosen_id": first,
+        "rejected_id": second,
+        "chosen_score": better,
+        "rejected_score": worse,
+        "margin": margin,
+    }

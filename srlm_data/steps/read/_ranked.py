@@ -1,0 +1,133 @@
+"""Which of several replies is the best, by scores, ranks, winners and whatever else says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os.path import commonprefix
+from typing import Any, Final
+
+from srlm_data.core.schema import Message
+from srlm_data.steps.read._conversations import RecordDropError, is_null, read_list
+from srlm_data.steps.read._layouts import Fields, read_number
+
+_ANSWER_KEYS: Final = ("response", "text", "content", "answer", "completion", "output", "value")
+_SCORE_KEYS: Final = ("score", "overall_score", "rating", "fine-grained_score")
+
+_SIGNED: Final = ("overall_preference", "preference_strength")
+"""Winners of HelpSteer: below 0 the first answer is better, above it the second."""
+
+_FIRST_IF_TRUE: Final = ("labels",)
+"""The winner of SHP: 1 is the first answer, 0 the second."""
+
+
+def best_and_worst(fields: Fields) -> tuple[tuple[Any, float | None], tuple[Any, float | None]]:
+    """Return the best and the worst of ranked replies, each with its score where it has one.
+
+    Replies are texts with ``scores`` or ``ranks`` beside them, or objects that hold theirs; of two
+    bare texts of a column ``output`` the first is the better one, as LLaMA-Factory has it.
+    """
+    replies = fields.replies() or []
+    if len(replies) < 2:
+        raise RecordDropError("fewer_than_two_replies")
+    scores = _numbers(fields, "scores", replies, _SCORE_KEYS)
+    ranks = [-score for score in scores if score is not None]
+    if len(ranks) < len(replies):
+        scores = [None] * len(replies)
+        ranks = [rank for rank in _numbers(fields, "ranks", replies, ("rank",)) if rank is not None]
+    if not ranks and fields.column("replies") == "output" and len(replies) == 2:
+        ranks = [0, 1]
+    if len(ranks) < len(replies):
+        raise RecordDropError("no_ranks")
+    best, worst = ranks.index(min(ranks)), ranks.index(max(ranks))
+    if best == worst:
+        raise RecordDropError("not_better")
+    return (_text(replies[best]), scores[best]), (_text(replies[worst]), scores[worst])
+
+
+def _numbers(
+    fields: Fields, name: str, replies: list[Any], keys: Sequence[str]
+) -> list[float | None]:
+    """Return a number for each reply, from a field beside them or from one of its own keys."""
+    beside = fields.get(name)
+    if not isinstance(beside, list) or len(beside) != len(replies):
+        beside = [_first(reply, keys) if isinstance(reply, Mapping) else None for reply in replies]
+    return [read_number(number) for number in beside]
+
+
+def _text(reply: Any) -> Any:
+    """Return what a reply says: a text, or turns."""
+    if not isinstance(reply, Mapping) or "role" in reply or "from" in reply:
+        return reply
+    return _first(reply, _ANSWER_KEYS)
+
+
+def _first(reply: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return next((reply[key] for key in keys if reply.get(key) is not None), None)
+
+
+def better_and_worse(
+    fields: Fields,
+) -> tuple[list[Message], tuple[Any, Any], tuple[float | None, float | None]]:
+    """Return the prompt, the better and the worse one of two answers, and their scores.
+
+    The winner is a column (``winner``), a column for each answer (``winner_model_a``), or the one
+    with the higher score.
+    """
+    names = fields.two_answers()
+    if names is None:
+        raise fields.missing("response_a")
+    begun = len(commonprefix(names))
+    ends = [name[begun:] for name in names]
+    scores = [read_number(fields.record.get(f"score_{end}")) for end in ends]
+    better = _winner(fields, names, ends)
+    if better is None and None not in scores and scores[0] != scores[1]:
+        better = scores.index(max(scores, key=lambda score: score or 0))
+    if better is None:
+        raise RecordDropError("no_winner")
+    prompt, sides = [], _whole(fields, names)
+    if sides is None:
+        prompt = fields.prompt() if fields.column("prompt") else []
+        sides = [fields.value(name) for name in names]
+    worse = 1 - better
+    return prompt, (sides[better], sides[worse]), (scores[better], scores[worse])
+
+
+def _winner(fields: Fields, names: tuple[str, str], ends: list[str]) -> int | None:
+    """Return the place of the better answer; None where no column says so."""
+    won = [read_number(fields.record.get(f"winner_model_{end}")) for end in ends]
+    if won in ([1, 0], [0, 1]):
+        return won.index(1)
+    value, column = fields.get("winner"), fields.column("winner")
+    if is_null(value):
+        return None
+    if column in _SIGNED:
+        strength = read_number(value) or 0
+        return int(strength > 0) if strength else None
+    if column in _FIRST_IF_TRUE:
+        return {1: 0, 0: 1}.get(value)
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    word = text.strip().lower()
+    for place, (name, end) in enumerate(zip(names, ends, strict=True)):
+        if word in (name.lower(), end.lower(), f"model_{end}".lower(), ("first", "second")[place]):
+            return place
+    return None
+
+
+def _whole(fields: Fields, names: tuple[str, str]) -> list[Any] | None:
+    """Return two whole conversations where prompt and answers are lists of texts, as LMSYS has it.
+
+    Such lists are JSON texts; turn by turn, a question meets its answer.
+    """
+    asked, *answered = (
+        _texts(value) for value in (fields.get("prompt"), *map(fields.value, names))
+    )
+    if asked is None or any(texts is None or len(texts) != len(asked) for texts in answered):
+        return None
+    return [[list(turn) for turn in zip(asked, texts or [], strict=True)] for texts in answered]
+
+
+def _texts(value: object) -> list[Any] | None:
+    """Return what the JSON text of a list of texts holds, as LMSYS writes conversations."""
+    texts = read_list(value) if isinstance(value, str) else None
+    fit = isinstance(texts, list) and all(isinstance(text, str | None) for text in texts)
+    return texts if fit else None
