@@ -16,7 +16,7 @@ from srlm_data.core.hub import Pins
 from srlm_data.core.languages import check_codes
 from srlm_data.core.rows import Drops, Rows
 from srlm_data.core.schema import DatasetType
-from srlm_data.steps.read import _files
+from srlm_data.steps.read import _containers, _files
 from srlm_data.steps.read._conversations import MissingColumnError, RecordDropError
 
 _LOOKED: Final = 100
@@ -104,12 +104,12 @@ class Records(Config):
         """Return ``datasets``, which reads the Hub."""
         return {"datasets": "hub"} if self.hub else {}
 
-    def read(self) -> Iterator[_files.Record]:
+    def read(self) -> Iterator[_containers.Record]:
         """Yield every record with where it stands (``file:line``, or a row's number, from 1)."""
         if self.hub:
             yield from _of_hub(self.hub, self.subset, self.commit, self.split)
         for source in self.files:
-            yield from _files.read(source.path)
+            yield from _containers.read(source.path)
 
     def rows(
         self,
@@ -158,7 +158,7 @@ class Records(Config):
 
 def _of_hub(
     name: str, subset: str | None, commit: str | None, split: str
-) -> Iterator[_files.Record]:
+) -> Iterator[_containers.Record]:
     try:
         import datasets  # optional, and slow to import
     except ImportError:

@@ -1,0 +1,218 @@
+"""The records in a file of JSON, CSV, Parquet or Arrow, packed or not."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import csv
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from srlm_data.core import database
+from srlm_data.core.errors import DataError
+from srlm_data.steps.read._files import HEAD, PACKED, kind_of, open_unpacked, refuse_another
+
+Record = tuple[str, dict[str, Any]]
+"""Where a record stands (``file:line``, or a row's number from 1), and the record."""
+
+_LINE_BYTES: Final = 1 << 28  # a record; a packed file of a megabyte can hold a line of gigabytes
+_READ_ERRORS: Final = (
+    OSError,
+    EOFError,
+    duckdb.Error,
+    pa.ArrowException,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    csv.Error,
+)
+"""ValueError is of text that is not UTF-8, OverflowError of a time that Python does not have."""
+
+_BATCH: Final = 1024
+_MEMORY: Final = "256MB"
+"""What DuckDB may hold of a file while its rows pass."""
+
+
+def read(path: Path) -> Iterator[Record]:
+    """Yield the records of a file."""
+    read = 0
+    try:
+        refuse_another(path)
+        for where, record in _READERS[str(kind_of(path.name))](path):
+            if not isinstance(record, dict):
+                raise DataError(
+                    f"{where}: not a JSON object, found {type(record).__name__}. "
+                    "Write an object with named fields for each record."
+                )
+            read += 1
+            yield where, record
+    except _READ_ERRORS as error:
+        raise DataError(
+            f"{path}: cannot be read on after {read:,} records, found '{_brief(error):.200}'. "
+            "Mend the file, or fetch it again."
+        ) from None
+
+
+def _brief(error: Exception) -> str:
+    """Return what an error says, in a line; DuckDB repeats a record of CSV before its fault."""
+    first, *more = str(error).splitlines() or [type(error).__name__]
+    if not isinstance(error, duckdb.Error) or "CSV Error" not in first:
+        return first
+    faults = [line for line in takewhile(lambda line: "Possible" not in line, more) if line]
+    return ", ".join([first, *faults[-1:]])
+
+
+def _json(path: Path) -> Iterator[tuple[str, Any]]:
+    with open_unpacked(path) as file:
+        head = file.read(HEAD).removeprefix(codecs.BOM_UTF8).lstrip()
+    if head.startswith(b"["):
+        yield from _objects(path, "array")
+    elif head.partition(b"\n")[0].strip() == b"{":
+        yield from _objects(path, "unstructured")
+    else:
+        yield from _lines(path)
+
+
+def _objects(path: Path, form: str) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a JSON array, or those that follow each other over several lines."""
+    query = "SELECT json FROM read_json_objects($path, format = $form)"
+    with database.connect(memory=_MEMORY) as connection:
+        connection.execute("SET threads = 1")  # each one holds a part of the file
+        values = {"path": str(path), "form": form}
+        batches = connection.sql(query, params=values).to_arrow_reader(_BATCH)
+        texts = (text for batch in batches for text in batch["json"].to_pylist())
+        for number, text in enumerate(texts, start=1):
+            where = f"{path}: record {number}"
+            yield where, _load(text, where)
+
+
+def _load(text: str, where: str) -> Any:
+    """Return what a JSON text holds."""
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        built = dict(pairs)
+        if len(built) < len(pairs):
+            _refuse_twice(where, [name for name, _ in pairs])
+        return built
+
+    return json.loads(text, object_pairs_hook=build)
+
+
+def _refuse_twice(where: str | Path, names: list[str]) -> None:
+    """Refuse names of which one stands twice."""
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise DataError(f"{where}: '{name}' stands twice. Keep one, or name them apart.")
+
+
+def _lines(path: Path) -> Iterator[tuple[str, Any]]:
+    with open_unpacked(path) as file:
+        for number, line in enumerate(iter(lambda: file.readline(_LINE_BYTES), b""), start=1):
+            where = f"{path}:{number}"
+            if len(line) == _LINE_BYTES:
+                raise DataError(
+                    f"{where}: a line has less than {_LINE_BYTES:,} bytes, found more. "
+                    "Write one JSON object a line."
+                )
+            if not line.strip():
+                continue
+            try:
+                record = _load(line.decode("utf-8-sig"), where)
+            except (ValueError, RecursionError) as error:
+                raise DataError(
+                    f"{where}: not a line of JSON, found '{error}'. "
+                    "Write one JSON object a line, in UTF-8."
+                ) from None
+            if number == 1 and _is_by_columns(record):
+                for key in next(iter(record.values())):
+                    yield where, {name: column.get(key) for name, column in record.items()}
+            else:
+                yield where, record
+
+
+def _is_by_columns(record: object) -> bool:
+    """Return whether an object is a table by columns, as pandas writes it by default."""
+    return (
+        isinstance(record, dict)
+        and bool(record)
+        and all(isinstance(column, dict) and "0" in column for column in record.values())
+    )
+
+
+def _csv(path: Path) -> Iterator[tuple[str, Any]]:
+    with open_unpacked(path) as file:
+        header = file.readline(_LINE_BYTES).decode("utf-8-sig")
+    # By the names alone: a guess from the rows would part texts at their semicolons.
+    delimiter = max(",;\t|", key=header.count)
+    names = next(csv.reader([header.partition("\r")[0].rstrip()], delimiter=delimiter), [])
+    names = [name or f"column{place}" for place, name in enumerate(names)]
+    _refuse_twice(path, names)
+    if not names:
+        return
+    # Texts alone: a column of prompts in which every one is a number is a column of prompts.
+    query = """
+        SELECT * FROM read_csv(
+            $path, auto_detect = false, columns = $columns, header = true, delim = $delimiter,
+            quote = '"', escape = '"'
+        )
+    """
+    columns = dict.fromkeys(names, "VARCHAR")
+    values = {"path": str(path), "columns": columns, "delimiter": delimiter}
+    with database.connect(memory=_MEMORY) as connection:
+        connection.execute("SET threads = 1")  # each one holds a part of the file
+        rows = connection.sql(query, params=values)
+        yield from _numbered(path, rows.to_arrow_reader(_BATCH))
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
+    with (
+        _on_disk(path) as file,
+        pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet,
+    ):
+        _refuse_twice(path, parquet.schema_arrow.names)
+        yield from _numbered(path, parquet.iter_batches(_BATCH))
+
+
+def _arrow(path: Path) -> Iterator[tuple[str, Any]]:
+    with _on_disk(path) as unpacked, pa.OSFile(str(unpacked)) as file:
+        if file.read(6) == b"ARROW1":
+            reader = pa.ipc.open_file(file)
+            batches = map(reader.get_batch, range(reader.num_record_batches))
+        else:
+            file.seek(0)
+            batches = iter(pa.ipc.open_stream(file))
+        yield from _numbered(path, batches)
+
+
+@contextlib.contextmanager
+def _on_disk(path: Path) -> Iterator[Path]:
+    """Give a file that one can seek in: itself, or what it holds packed, for a while."""
+    if path.suffix.lower() not in PACKED:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as unpacked:
+        with open_unpacked(path) as packed:
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
+        unpacked.flush()
+        yield Path(unpacked.name)
+
+
+def _numbered(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, Any]]:
+    number = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, _BATCH):
+            for record in batch.slice(start, _BATCH).to_pylist():
+                number += 1
+                yield f"{path}: row {number}", record
+
+
+_READERS: Final = {"JSON": _json, "CSV": _csv, "Parquet": _parquet, "Arrow": _arrow}
