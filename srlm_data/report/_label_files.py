@@ -7,7 +7,6 @@ refused with the place of the first that has not.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from pydantic import (
 from srlm_data.core.errors import ArgumentError, DataError
 from srlm_data.core.ids import row_id
 from srlm_data.report._blind import Item
+from srlm_data.steps.read.containers import read_records
 
 Format = Literal["argilla", "label-studio"]
 
@@ -83,19 +83,18 @@ def check_name(by: str) -> str:
 
 
 def read_labels(file: Path, by: str | None) -> list[Label]:
-    """Read a file's labels: JSON lines, or an array of Argilla's records or Label Studio's tasks.
+    """Read a file's labels: those of the page, or Argilla's records or Label Studio's tasks.
 
     ``by`` must be who the page's labels name; it names the one person of another tool's, who may
     have an id there.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{file}: cannot be read, found '{error}'. Name a file of labels."
-        ) from None
-    ours = not text.lstrip().startswith("[")
-    placed = list(_lines(file, text) if ours else _records(file, text))
+    records = list(read_records(file))
+    ours = not any(key in record for _, record in records for key in _READ)
+    placed = [
+        (where, fields)
+        for where, record in records
+        for fields in ([record] if ours else _of_tool(where, record))
+    ]
     if not placed:
         raise DataError(f"{file}: there is no label in it. Label first, then export again.")
     people = {str(fields.get("person") or by) for _, fields in placed}
@@ -121,39 +120,15 @@ def _label(where: str, fields: Mapping[str, Any]) -> Label:
         ) from None
 
 
-def _lines(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the place and the fields of each label that the page has written."""
-    # Not by splitlines: a note may hold what that takes for the end of a line, such as U+2028.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            where = f"{file}:{number}"
-            fields = _parsed(where, line)
-            if not isinstance(fields, dict):
-                raise DataError(f"{where}: not a label, found {line:.60}. Import JSON lines.")
-            yield where, fields
-
-
-def _records(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the place and the fields of each label of another tool."""
-    for number, record in enumerate(_parsed(str(file), text), start=1):
-        where = f"{file}: record {number}"
-        read = next(
-            (read for key, read in _READ.items() if isinstance(record, dict) and key in record),
-            None,
+def _of_tool(where: str, record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the fields of each label in a record of another tool."""
+    read = next((read for key, read in _READ.items() if key in record), None)
+    if read is None:
+        raise DataError(
+            f"{where}: neither a record of Argilla nor a task of Label Studio. "
+            "Export as JSON there."
         )
-        if read is None:
-            raise DataError(
-                f"{where}: neither a record of Argilla nor a task of Label Studio. "
-                "Export as JSON there."
-            )
-        yield from ((where, fields) for fields in read(where, record))
-
-
-def _parsed(where: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON, found '{error}'. Download the labels again.") from None
+    yield from read(where, record)
 
 
 # Argilla --------------------------------------------------------------------------------------

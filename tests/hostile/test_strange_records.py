@@ -20,7 +20,7 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Drops, Rows
 from srlm_data.core.schema import MESSAGES
-from srlm_data.steps.read import ReadMessages, _containers, read_messages
+from srlm_data.steps.read import ReadMessages, containers, read_messages
 from srlm_data.steps.read._conversations import MissingColumnError, RecordDropError, read_turns
 from srlm_data.steps.read.open_assistant import messages_of
 
@@ -96,7 +96,7 @@ def test_an_array_nested_too_deep_to_be_read_is_a_sentence(tmp_path: Path) -> No
 def test_a_packed_line_without_an_end_is_not_held_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_containers, "_LINE_BYTES", 1 << 16)
+    monkeypatch.setattr(containers, "_LINE_BYTES", 1 << 16)
     file = tmp_path / "messages.jsonl.gz"
     file.write_bytes(gzip.compress(b"\n" + b" " * (1 << 20)))
     config = ReadMessages.model_validate({"files": [str(file)]})

@@ -63,10 +63,7 @@ def find(name: str, base: Path, split: str) -> list[Path]:
             raise ValueError(f"no such file: '{name}'")
     for file in files:
         if kind_of(file.name) is None:
-            raise ValueError(
-                f"a file is called {', '.join(KINDS)}, or one of these with "
-                f"{' or '.join(PACKED)} after it, found '{file.name}'"
-            )
+            raise ValueError(describe_unknown(file.name))
     if not files:
         raise ValueError(f"no file of records is in '{name}'")
     return [file.resolve() for file in files]
@@ -94,6 +91,15 @@ def kind_of(name: str) -> str | None:
     """Return what a file is by its name; None where its name does not say."""
     path = Path(name.lower())
     return KINDS.get(Path(path.stem).suffix if path.suffix in PACKED else path.suffix)
+
+
+def describe_unknown(name: str) -> str:
+    """Return what is wrong with a file's name that does not say what the file is."""
+    packed = " or ".join(PACKED)
+    return (
+        f"a file is called {', '.join(KINDS)}, or one of these with {packed} after it, "
+        f"found '{name}'"
+    )
 
 
 def open_unpacked(path: Path) -> io.BufferedReader:

@@ -16,8 +16,9 @@ from srlm_data.core.hub import Pins
 from srlm_data.core.languages import check_codes
 from srlm_data.core.rows import Drops, Rows
 from srlm_data.core.schema import DatasetType
-from srlm_data.steps.read import _containers, _files
 from srlm_data.steps.read._conversations import MissingColumnError, RecordDropError
+from srlm_data.steps.read._files import KINDS, find
+from srlm_data.steps.read.containers import Record, read_records
 
 _LOOKED: Final = 100
 """Records in which a column is looked for before it is missing from all of them."""
@@ -33,7 +34,7 @@ class Records(Config):
     )
     files: tuple[Source, ...] = Field(
         (),
-        description=f"Files to read ({', '.join(_files.KINDS)}; also .gz and .zst), in this order. "
+        description=f"Files to read ({', '.join(KINDS)}; also .gz and .zst), in this order. "
         "One may be a folder, or a pattern such as 'data/*.jsonl'.",
     )
     hub: str | None = Field(
@@ -79,7 +80,7 @@ class Records(Config):
         files: list[object] = []
         for name in names if isinstance(names, list | tuple) else [names]:
             if isinstance(name, str | Path):
-                files += _files.find(str(name), base_folder(info), info.data.get("split", "train"))
+                files += find(str(name), base_folder(info), info.data.get("split", "train"))
             else:
                 files.append(name)
         return tuple(files)
@@ -104,12 +105,12 @@ class Records(Config):
         """Return ``datasets``, which reads the Hub."""
         return {"datasets": "hub"} if self.hub else {}
 
-    def read(self) -> Iterator[_containers.Record]:
+    def read(self) -> Iterator[Record]:
         """Yield every record with where it stands (``file:line``, or a row's number, from 1)."""
         if self.hub:
             yield from _of_hub(self.hub, self.subset, self.commit, self.split)
         for source in self.files:
-            yield from _containers.read(source.path)
+            yield from read_records(source.path)
 
     def rows(
         self,
@@ -156,9 +157,7 @@ class Records(Config):
         return Rows.stream(dataset_type, rows(), drops=drops)
 
 
-def _of_hub(
-    name: str, subset: str | None, commit: str | None, split: str
-) -> Iterator[_containers.Record]:
+def _of_hub(name: str, subset: str | None, commit: str | None, split: str) -> Iterator[Record]:
     try:
         import datasets  # optional, and slow to import
     except ImportError:

@@ -19,7 +19,14 @@ import pyarrow.parquet as pq
 
 from srlm_data.core import database
 from srlm_data.core.errors import DataError
-from srlm_data.steps.read._files import HEAD, PACKED, kind_of, open_unpacked, refuse_another
+from srlm_data.steps.read._files import (
+    HEAD,
+    PACKED,
+    describe_unknown,
+    kind_of,
+    open_unpacked,
+    refuse_another,
+)
 
 Record = tuple[str, dict[str, Any]]
 """Where a record stands (``file:line``, or a row's number from 1), and the record."""
@@ -42,12 +49,15 @@ _MEMORY: Final = "256MB"
 """What DuckDB may hold of a file while its rows pass."""
 
 
-def read(path: Path) -> Iterator[Record]:
+def read_records(path: Path) -> Iterator[Record]:
     """Yield the records of a file."""
+    kind = kind_of(path.name)
+    if kind is None:
+        raise DataError(f"{path}: {describe_unknown(path.name)}. Name it after what it holds.")
     read = 0
     try:
         refuse_another(path)
-        for where, record in _READERS[str(kind_of(path.name))](path):
+        for where, record in _READERS[kind](path):
             if not isinstance(record, dict):
                 raise DataError(
                     f"{where}: not a JSON object, found {type(record).__name__}. "
