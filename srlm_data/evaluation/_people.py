@@ -214,12 +214,11 @@ def _alpha(config: ComparedWithPeople, columns: dict[str, Any], judged: Array | 
     choices = columns["choice"] * turned
     if judged is None:
         return agreement(config, people, pairs, prompts, choices)
-    judge = np.full(len(people), "")  # which nobody is called
-    twice = (np.tile(column, 2) for column in (pairs, prompts))
     return agreement(
         config,
-        np.concatenate([people, judge]),
-        *twice,
+        np.concatenate([people, np.full(len(people), "")]),  # the judge; nobody is called so
+        np.tile(pairs, 2),
+        np.tile(prompts, 2),
         np.concatenate([choices, judged * turned]),
     )
 

@@ -207,6 +207,7 @@ def _agreement(config: CombineJudges, connection: duckdb.DuckDBPyConnection) -> 
         SELECT judge, candidate_id, prompt_id, score
         FROM scored JOIN candidates USING (candidate_id)
     """).fetchnumpy()
-    scores = np.ma.filled(columns.pop("score").astype(float), np.nan)
-    alpha, low, high, count = agreement(config, *columns.values(), scores)
+    judges, answers, prompts = (columns[name] for name in ("judge", "candidate_id", "prompt_id"))
+    scores = np.ma.filled(columns["score"].astype(float), np.nan)
+    alpha, low, high, count = agreement(config, judges, answers, prompts, scores)
     return {"alpha": alpha, "low": low, "high": high, "answers": count}
