@@ -18,6 +18,23 @@ if TYPE_CHECKING:
 
 _LARGEST: Final = 10**18
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def number(*names: str, help: str, least: int = 1, default: int | None = None) -> Decorator:
+    """Return an option that takes a whole number, ``least`` or more."""
+    kind = click.IntRange(least, _LARGEST)
+    return click.option(
+        *names, type=kind, metavar="N", default=default, show_default=True, help=help
+    )
+
+
+def output(help: str, default: str | None = None) -> Decorator:
+    """Return the option that names the file to write."""
+    file = click.Path(path_type=Path, dir_okay=False)
+    return click.option("-o", "--output", type=file, default=default, show_default=True, help=help)
+
+
 recipe = click.argument(
     "recipe", type=click.Path(path_type=Path), shell_complete=_completion.recipes
 )
@@ -28,12 +45,7 @@ engine = click.option(
     help="Answer with transformers, vllm, ray, openai or my_module:my_engine instead of the "
     "recipe's engine.",
 )
-replicas = click.option(
-    "--replicas",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Copies of the model, with --engine ray.",
-)
+replicas = number("--replicas", help="Copies of the model, with --engine ray.")
 
 
 def _allow(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:  # noqa: ARG001
@@ -62,11 +74,8 @@ accept_failures = click.option(
     is_flag=True,
     help="Take versions in which requests failed as they are, and do not ask them again.",
 )
-limit = click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="A trial: the recipe on N prompts of its sources, as versions of their own.",
+limit = number(
+    "--limit", help="A trial: the recipe on N prompts of its sources, as versions of their own."
 )
 preflight = click.option(
     "--no-preflight",
@@ -75,17 +84,19 @@ preflight = click.option(
     callback=negate,
     help="Do not ask servers what they serve before the build.",
 )
-seed = click.option(
-    "--seed",
-    type=click.IntRange(-_LARGEST, _LARGEST),
-    help="Replace the recipe's seed by this one.",
-)
+seed = number("--seed", least=-_LARGEST, help="Replace the recipe's seed by this one.")
 port = click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="By default a free one."
 )
 opens = click.option("--open/--no-open", "opens", default=True, help="Open the page in a browser.")
-rows_range = click.IntRange(0, 1_000_000_000)
-"""How many rows a command may be asked to print."""
+kind = click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["dataset", "model"]),
+    default="dataset",
+    show_default=True,
+    help="What is published: versions of datasets, or one model.",
+)
 
 
 def seconds(time: str) -> float:

@@ -8,10 +8,9 @@ import os
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from srlm_data.cli._pace import Pace, duration
 from srlm_data.cli._stopping import GO_ON, stop_tidily
@@ -27,7 +26,7 @@ from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
     from srlm_data.analysis.health_checks import HealthWarning
 
@@ -89,16 +88,11 @@ class TerminalWatcher(Watcher):
         self._interval = interval  # seconds between two lines, where no bar is drawn
         self._draws = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
         self._drawn = 0.0
-        self._pace: Pace | None = None
-        self._usage: Usage | None = None
+        self._paces = [Pace("")]  # of every step so far; the last one is that of now
         self._heard = 0.0
         self._heart: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._reached = ""
-        self._spent: Counter[str] = Counter()
-        self._money = 0.0
         self._built = self._reused = 0
         self._began = time.monotonic()
 
@@ -110,22 +104,20 @@ class TerminalWatcher(Watcher):
 
     def asking(self, dataset: Dataset) -> None:
         """Name what the next answers are for."""
-        self._pace = Pace(dataset.name, dataset.engine.price if dataset.engine else None)
-        self._reached = ""
+        self._paces.append(Pace(dataset.name, dataset.engine.price if dataset.engine else None))
 
     def progress(self, usage: Usage) -> None:
         """Move the bar."""
-        now = time.monotonic()
-        if self._usage is None:
-            self._usage, self._pace = usage, self._pace or Pace("")
-            self._pace.began = now
-        self._heard = now
+        now, pace = time.monotonic(), self._paces[-1]
+        if pace.usage is None:
+            pace.began = now
+        pace.usage, self._heard = usage, now
         self._start_heart()
         if self._draws and now - self._drawn >= REDRAW_SECONDS:
             self._drawn = now
-            self._draw(self._pace or Pace(""), usage, now)
+            self._draw(pace, now)
 
-    def _draw(self, pace: Pace, usage: Usage, now: float) -> None:
+    def _draw(self, pace: Pace, now: float) -> None:
         if self._bar is None:
             # Only here: a build that asks no model does not wait for rich.
             from rich.console import Console
@@ -139,12 +131,10 @@ class TerminalWatcher(Watcher):
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("", total=None)
-        assert self._task is not None
-        done, wanted, _ = pace.progress(usage)
-        self._bar.update(
-            self._task, total=wanted, completed=done, description=pace.line(usage, now)
-        )
+            self._bar.add_task("")
+        [task] = self._bar.task_ids
+        done, wanted, _ = pace.reached()
+        self._bar.update(task, total=wanted, completed=done, description=pace.line(now))
 
     def waiting(self, reason: str) -> None:
         """Say who is waited for."""
@@ -182,15 +172,6 @@ class TerminalWatcher(Watcher):
             for warning in self.warnings[manifest.name]:
                 self._say(f"      warning: {warning.sentence}")
 
-    def records(self, name: str) -> list[dict[str, Any]] | None:
-        """Return what `--json` says of a dataset's health; None where it was reused."""
-        if name not in self.warnings:
-            return None
-        return [
-            {"kind": warning.kind, "sentence": warning.sentence, "figures": dict(warning.figures)}
-            for warning in self.warnings[name]
-        ]
-
     def _start_heart(self) -> None:
         if self._heart is None and not self._quiet:
             self._stopping = threading.Event()
@@ -202,7 +183,8 @@ class TerminalWatcher(Watcher):
         silences, spoken = 0, time.monotonic()
         while not stopping.wait(min(self._interval, self._patience) / 2):
             now = time.monotonic()
-            waited = now - self._heard if self._usage else 0.0
+            pace = self._paces[-1]
+            waited = now - self._heard if pace.usage else 0.0
             silences = min(silences, int(waited / self._patience))
             if waited >= (silences + 1) * self._patience:
                 silences, spoken = silences + 1, now
@@ -210,24 +192,17 @@ class TerminalWatcher(Watcher):
                     f"  no answer for {waited:,.0f} s. A large model may take that long; "
                     "Ctrl-C stops, and what was answered is kept"
                 )
-            elif not self._draws and self._pace and now - spoken >= self._interval:
+            elif not self._draws and now - spoken >= self._interval:
                 spoken = now
-                self._say(f"  {self._pace.line(self._usage, now)}")
+                self._say(f"  {pace.line(now)}")
 
     def stop(self) -> None:
-        """Take the bar away, and count what the step has spent."""
+        """Take the bar away, and say no more of the step."""
         self._stopping.set()
         self._heart = None
         if self._bar is not None:
             self._bar.stop()
-        self._bar = self._task = None
-        if usage := self._usage:
-            read, written = usage.new_prompt_tokens, usage.new_completion_tokens
-            self._spent.update(calls=usage.calls, failed=usage.failed, read=read, written=written)
-            if self._pace:
-                self._reached = self._pace.reached(usage)
-                self._money += self._pace.price.of(read, written) if self._pace.price else 0
-        self._usage = self._pace = None
+        self._bar = None
 
     def summarize(
         self,
@@ -246,8 +221,9 @@ class TerminalWatcher(Watcher):
         self._say(f"rows: {rows}")
         self._say_spent()
         if remaining:
-            names = [name.partition(".")[2] for name in remaining]
-            names[0] += f" ({self._reached})" if self._reached else ""
+            pace, names = self._paces[-1], [name.partition(".")[2] for name in remaining]
+            if pace.usage and pace.name == remaining[0]:
+                names[0] += f" ({pace.reached_text()})"
             self._say(f"remaining: {', '.join(names)}")
         if trial:
             self._compare_with_full(manifests)
@@ -256,17 +232,21 @@ class TerminalWatcher(Watcher):
     def end_in_error(self) -> None:
         """Say at the end of a build that failed what it has cost, if it has."""
         self.stop()
-        if self._spent["calls"]:
+        if any(pace.usage and pace.usage.calls for pace in self._paces):
             self._say_spent()
 
     def _say_spent(self) -> None:
         warnings = sum(map(len, self.warnings.values()))
-        spent = self._spent
-        cost = f"{spent['calls']:,} model calls"
-        if spent["calls"]:
-            cost += f", {spent['read']:,} tokens in, {spent['written']:,} out"
-        cost += f", {spent['failed']:,} failed" if spent["failed"] else ""
-        cost += f", {self._money:,.2f} by the engines' prices" if self._money else ""
+        usages = [pace.usage for pace in self._paces if pace.usage]
+        calls, failed = sum(each.calls for each in usages), sum(each.failed for each in usages)
+        money = sum(pace.money for pace in self._paces)
+        cost = f"{calls:,} model calls"
+        if calls:
+            read = sum(each.new_prompt_tokens for each in usages)
+            written = sum(each.new_completion_tokens for each in usages)
+            cost += f", {read:,} tokens in, {written:,} out"
+        cost += f", {failed:,} failed" if failed else ""
+        cost += f", {money:,.2f} by the engines' prices" if money else ""
         self._say(
             f"built {self._built:,}, as before {self._reused:,}; "
             f"{counted(warnings, 'warning')}; {cost}; {duration(time.monotonic() - self._began)}"

@@ -28,17 +28,9 @@ if TYPE_CHECKING:
 @options.allow_env
 @options.accept_failures
 @options.limit
-@click.option(
-    "--max-calls",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Stop (exit 11) before more than N requests are sent.",
-)
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Stop (exit 11) before more than N tokens are read and written.",
+@options.number("--max-calls", least=0, help="Stop (exit 11) before more than N requests are sent.")
+@options.number(
+    "--max-tokens", least=0, help="Stop (exit 11) before more than N tokens are read and written."
 )
 @click.option(
     "--max-time",
@@ -88,9 +80,10 @@ def build(
             watcher.end_in_error()
             raise
     if as_json:
+        checks = {name: list(map(vars, warnings)) for name, warnings in watcher.warnings.items()}
         say_json(
             [
-                manifest_record(manifest) | {"health_checks": watcher.records(name)}
+                manifest_record(manifest) | {"health_checks": checks.get(name)}
                 for name, manifest in manifests.items()
             ]
         )

@@ -18,14 +18,7 @@ DIFFERENT = 10  # the exit code that `--exit-code` gives
 @click.command()
 @click.argument("before", shell_complete=_completion.versions)
 @click.argument("after", shell_complete=_completion.versions)
-@click.option(
-    "-n",
-    "--samples",
-    type=options.rows_range,
-    default=3,
-    show_default=True,
-    help="Rows to show of each kind.",
-)
+@options.number("-n", "--samples", least=0, default=3, help="Rows to show of each kind.")
 @click.option("--exit-code", is_flag=True, help=f"Exit with {DIFFERENT} when the rows differ.")
 @options.as_json
 @click.pass_context

@@ -27,12 +27,10 @@ _SHOWN_JUDGMENT: Final = 2000
 @click.command("judge-check")
 @options.recipe
 @click.argument("step", required=False, shell_complete=_completion.datasets_of_recipe)
-@click.option(
+@options.number(
     "--n",
     "-n",
-    type=click.IntRange(min=1),
     default=5,
-    show_default=True,
     help="Candidates to judge, once each, and prompts whose best and worst reply are judged.",
 )
 @options.engine

@@ -16,19 +16,12 @@ from srlm_data.cli._terminal import say, say_json
 @click.command()
 @click.argument("what", shell_complete=_completion.versions)
 @click.option("--down", is_flag=True, help="What came of it, instead of what it came from.")
-@click.option(
+@options.number(
     "--limit",
-    type=click.IntRange(1, 1_000_000_000),
     default=5,
-    show_default=True,
     help="With --down: rows to follow that came of one row; the rest is counted.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw it with Mermaid, into an .mmd or .md file.",
-)
+@options.output("Draw it with Mermaid, into an .mmd or .md file.")
 @options.as_json
 @click.pass_obj
 def lineage(

@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 @click.argument("targets", nargs=-1, shell_complete=_completion.versions)
 @click.option("--all", "everything", is_flag=True, help="Publish every dataset of the store.")
 @click.option("--repo", required=True, metavar="USER/NAME", help="The repository on the Hub.")
-@click.option(
-    "--type",
-    "kind",
-    type=click.Choice(["dataset", "model"]),
-    default="dataset",
-    show_default=True,
-    help="What TARGETS are.",
-)
+@options.kind
 @click.option("--tag", metavar="NAME", help="Name this publication; its content's hash if not.")
 @click.option("--license", metavar="ID", help="The license that you publish under.")
 @click.option(

@@ -16,14 +16,7 @@ from srlm_data.cli._terminal import say, say_json, say_state
 @click.command()
 @click.argument("source", metavar="USER/NAME[@TAG]")
 @click.argument("datasets", nargs=-1)
-@click.option(
-    "--type",
-    "kind",
-    type=click.Choice(["dataset", "model"]),
-    default="dataset",
-    show_default=True,
-    help="What the repository holds.",
-)
+@options.kind
 @options.as_json
 @click.pass_obj
 def pull(

@@ -8,6 +8,7 @@ import click
 
 import srlm_data
 from srlm_data.cli import _completion
+from srlm_data.cli import _options as options
 from srlm_data.cli._terminal import say, say_state
 
 
@@ -19,19 +20,11 @@ from srlm_data.cli._terminal import say, say_state
     required=True,
     shell_complete=_completion.recipes_of_store,
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default="report.html",
-    show_default=True,
-    help="The page; it is replaced if it is there.",
-)
-@click.option(
+@options.output("The page; it is replaced if it is there.", default="report.html")
+@options.number(
     "--map-points",
-    type=click.IntRange(min=0),
+    least=0,
     default=1000,
-    show_default=True,
     help="Prompts on the map, at most; 0 leaves the map out.",
 )
 @click.pass_obj

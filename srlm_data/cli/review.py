@@ -17,25 +17,17 @@ from srlm_data.cli._terminal import say, say_state
 @click.command()
 @click.argument("ref", shell_complete=_completion.versions)
 @click.option("--by", metavar="NAME", help="Who reviews. Nobody sees again what they labelled.")
-@click.option(
-    "--n",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Pairs, or prompts with two answers, that are reviewed in all.",
+@options.number(
+    "--n", default=100, help="Pairs, or prompts with two answers, that are reviewed in all."
 )
-@click.option(
+@options.number(
     "--seed",
-    type=click.IntRange(min=0),
+    least=0,
     default=0,
-    show_default=True,
     help="Decides which; everybody with one seed is shown the same ones.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write one offline page that downloads labels, or what is exported, into this file.",
+@options.output(
+    "Write one offline page that downloads labels, or what is exported, into this file."
 )
 @click.option(
     "--import",

@@ -14,15 +14,7 @@ from srlm_data.cli._terminal import say, say_json
 
 @click.command()
 @click.argument("ref", shell_complete=_completion.versions)
-@click.option(
-    "-n",
-    "--rows",
-    "count",
-    type=options.rows_range,
-    default=3,
-    show_default=True,
-    help="Rows to show.",
-)
+@options.number("-n", "--rows", "count", least=0, default=3, help="Rows to show.")
 @click.option("--manifest", "whole", is_flag=True, help="The whole manifest, as JSON.")
 @click.option(
     "--dropped", is_flag=True, help="What was left out: reasons, counts, and examples of each."

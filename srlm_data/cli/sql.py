@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 import srlm_data
+from srlm_data.cli import _options as options
 from srlm_data.cli._terminal import say_error, say_table
 
 COMMANDS = {
@@ -39,9 +40,7 @@ _WHOLE = 1_000  # a shipped query's answer is read to its end
     type=click.Choice(["table", "csv", "json", "parquet"]),
     help="What to write; by default what the output's ending says, else a table.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file."
-)
+@options.output("Write to this file.")
 @click.option("--open-access", is_flag=True, help="Let the query read other files and the network.")
 @click.pass_obj
 def sql(

@@ -80,25 +80,26 @@ def test_while_a_judge_is_checked_a_line_says_whose_answers_are_waited_for(
 
 
 def test_the_bar_counts_what_is_wanted_and_the_time_left_does_not_grow() -> None:
-    pace = Pace("iter1.generated", began=100.0)
     usage = Usage(calls=128, total=128, goal=(64, 1200, "new prompts"))
-    assert pace.progress(usage) == (64, 1200, "new prompts")
-    assert pace.line(usage, 110.0).startswith(
+    pace = Pace("iter1.generated", usage=usage, began=100.0)
+    assert pace.reached() == (64, 1200, "new prompts")
+    assert pace.line(110.0).startswith(
         "iter1.generated: 64 of 1,200 new prompts (5%), 2 min 58 s left, "
     )
     left = []
     for rounds in range(1, 20):  # each round asks for more, and the pace stays the same
-        usage = Usage(
+        pace.usage = Usage(
             calls=128 * rounds, total=128 * rounds, goal=(63 * rounds, 1200, "new prompts")
         )
-        left.append(pace.seconds_left(usage, 100.0 + 10 * rounds))
+        left.append(pace.seconds_left(100.0 + 10 * rounds))
     assert left == sorted(left, reverse=True)
 
 
 def test_answers_that_are_kept_do_not_make_the_pace() -> None:
-    pace = Pace("a", began=0.0)
-    assert pace.seconds_left(Usage(reused=500, total=1000), 10.0) is None
-    assert pace.seconds_left(Usage(reused=500, calls=100, total=1000), 10.0) == 40.0
+    pace = Pace("a", usage=Usage(reused=500, total=1000), began=0.0)
+    assert pace.seconds_left(10.0) is None
+    pace.usage = Usage(reused=500, calls=100, total=1000)
+    assert pace.seconds_left(10.0) == 40.0
 
 
 def test_a_terminal_gets_a_bar(project: Path, start: Start, cli_env: dict[str, str]) -> None:
