@@ -15,7 +15,6 @@ from srlm_data.cli._terminal import say, say_json, say_state
 
 if TYPE_CHECKING:
     from srlm_data import PlanResult
-    from srlm_data.pipeline.estimate import Estimate
     from srlm_data.pipeline.plan import Planned
 
 
@@ -51,7 +50,7 @@ def plan(
         _print_json(result)
     else:
         for planned in result.datasets:
-            _print_dataset(planned, result.estimates.get(planned.dataset.name))
+            _print_dataset(planned)
         _print_sum(result, tokens_per_second)
     for problem in result.problems:
         if not problem.certain:
@@ -60,8 +59,6 @@ def plan(
 
 
 def _print_json(result: PlanResult) -> None:
-    from srlm_data.pipeline.estimate import NOTHING
-
     say_json(
         [
             {
@@ -72,26 +69,26 @@ def _print_json(result: PlanResult) -> None:
                 "rows": planned.expected.rows,
                 "calls": planned.expected.calls,
                 "trust_remote_code": _runs_model_code(planned),
-                "estimate": vars(result.estimates.get(planned.dataset.name, NOTHING)),
+                "estimate": vars(planned.estimate),
             }
             for planned in result.datasets
         ]
     )
 
 
-def _print_dataset(planned: Planned, estimate: Estimate | None) -> None:
+def _print_dataset(planned: Planned) -> None:
     from srlm_data.core.redaction import redacted
 
     mark = {"reuse": "=", "build": "+", "retry": "~", "wait": "?"}[planned.action]
     line = f"{mark} {planned.dataset.name}  {planned.dataset.step.name}"
-    if planned.action != "reuse":
+    if planned.is_missing:
         if planned.expected.rows is not None:
             line += f"  <= {planned.expected.rows:,} rows"
-        line += _calls(planned) + _tokens(planned.dataset.name, estimate)
+        line += _calls(planned) + _tokens(planned)
     say_state(line)
     for reason in planned.reasons:
         say(f"      {redacted(reason)}")
-    if planned.action != "reuse" and (server := _server(planned)):
+    if planned.is_missing and (server := _server(planned)):
         say(f"      {redacted(server)}")
     if _runs_model_code(planned):
         say("      runs Python code that comes with the model (trust_remote_code)")
@@ -109,13 +106,13 @@ def _server(planned: Planned) -> str | None:
 
 
 def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:
-    todo = [planned for planned in result.datasets if planned.action != "reuse"]
+    todo = [planned for planned in result.datasets if planned.is_missing]
     asking = [planned for planned in todo if planned.expected.calls != 0]
     sentence = f"{len(todo)} of {len(result.datasets)} datasets to build"
     if asking:
         sentence += f", model calls: {_sum_of_calls(asking)} (answers that are kept are not asked)"
     say(sentence)
-    estimates = [result.estimates[planned.dataset.name] for planned in asking]
+    estimates = [planned.estimate for planned in asking]
     if not any(estimate.calls for estimate in estimates):
         return
     written = [estimate.completion_tokens for estimate in estimates]
@@ -126,11 +123,9 @@ def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:
         _sum([estimate.prompt_tokens for estimate in estimates], "about", "tokens in"),
         _sum(written, "at most" if most else "about", "out"),
     ]
-    priced = [
-        planned for planned in asking if planned.dataset.engine and planned.dataset.engine.price
-    ]
-    if priced:
-        money = [result.estimates[planned.dataset.name].money for planned in priced]
+    engines = [(planned.dataset.engine, planned.estimate.money) for planned in asking]
+    money = [cost for engine, cost in engines if engine and engine.price]
+    if money:
         sums.append("cost: " + _sum(money, "about", "by the engines' prices", ",.2f"))
     line = ", ".join(sums)
     if tokens_per_second and any(written):
@@ -161,10 +156,11 @@ def _sum(values: Sequence[float | None], known: str, of: str, form: str = ",.0f"
     return f"{bound} {sum(filter(None, values)):{form}} {of}".lstrip()
 
 
-def _tokens(name: str, estimate: Estimate | None) -> str:
-    if estimate is None or not estimate.calls:
+def _tokens(planned: Planned) -> str:
+    estimate = planned.estimate
+    if not estimate.calls:
         return ""
-    alike = f" (as {estimate.basis})" if estimate.basis not in (None, name) else ""
+    alike = f" (as {estimate.basis})" if estimate.basis not in (None, planned.dataset.name) else ""
     read = _sum([estimate.prompt_tokens], "", "tokens in")
     written = _sum([estimate.completion_tokens], "" if estimate.basis else "at most", "out")
     return f"; about {estimate.calls:,.0f} calls, {read}, {written}{alike}"
@@ -172,7 +168,7 @@ def _tokens(name: str, estimate: Estimate | None) -> str:
 
 def _runs_model_code(planned: Planned) -> bool:
     engine = planned.dataset.engine
-    return planned.action != "reuse" and bool(getattr(engine, "trust_remote_code", False))
+    return planned.is_missing and bool(getattr(engine, "trust_remote_code", False))
 
 
 def _calls(planned: Planned) -> str:

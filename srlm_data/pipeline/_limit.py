@@ -70,7 +70,7 @@ def limited(recipe: Recipe, prompts: int, store: Store) -> Recipe:
     answers; so is everything that other recipes have made.
     """
     own = {dataset.name for dataset in recipe.datasets.values()}
-    there = [planned.dataset for planned in plan(recipe, store) if planned.action == "reuse"]
+    there = [planned.dataset for planned in plan(recipe, store) if not planned.is_missing]
     taken = {each.name for each in there if each.makes is MODELS or each.name not in own}
     trial = _Trial(prompts, taken)
     datasets = {short: trial.of(dataset) for short, dataset in recipe.datasets.items()}

@@ -84,12 +84,12 @@ class _Look:
 
     def __init__(self, planned: Sequence[Planned], store: Store) -> None:
         self._store = store
-        self._todo = [each.dataset for each in planned if each.action != "reuse"]
-        self._models: dict[str, dict[str, Any]] = {}
-        for each in planned:
-            if each.dataset.makes is MODELS and each.action == "reuse" and each.version:
-                name = each.dataset.name
-                self._models[name] = next(store.rows(store.manifest(name, each.version)).dicts())
+        self._todo = [each.dataset for each in planned if each.is_missing]
+        self._models: dict[str, dict[str, Any]] = {
+            each.dataset.name: next(store.rows(each.manifest).dicts())
+            for each in planned
+            if each.dataset.makes is MODELS and each.manifest and not each.is_missing
+        }
 
     def for_packages(self) -> Iterator[Problem]:
         """Packages of steps and engines that are not installed, with one command for all."""

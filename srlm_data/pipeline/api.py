@@ -15,13 +15,12 @@ from srlm_data.core.schema import METRICS, MODELS
 from srlm_data.core.tables import Table
 from srlm_data.engines.bounds import Bounds
 from srlm_data.evaluation.table import paper_table
-from srlm_data.pipeline import estimate as estimation
 from srlm_data.pipeline import plan as planning
 from srlm_data.pipeline._limit import limited
 from srlm_data.pipeline._preflight import Problem, find_problems, refuse
 from srlm_data.pipeline.build import Watcher
 from srlm_data.pipeline.build import build as build_recipe
-from srlm_data.pipeline.estimate import Estimate
+from srlm_data.pipeline.estimate import estimate
 from srlm_data.pipeline.judge_check import JudgeCheck, check
 from srlm_data.pipeline.plan import Planned
 from srlm_data.pipeline.recipe import Recipe, load
@@ -54,9 +53,8 @@ class BuildResult(Table):
 class PlanResult(Table):
     """What a build would do."""
 
-    datasets: list[Planned]  # what would become of each dataset, in order
-    # dataset -> what its model calls would take; without those that are reused
-    estimates: dict[str, Estimate]
+    # what would become of each dataset and what it would take, in order
+    datasets: list[Planned]
     problems: list[Problem]  # what stands in the way of the build
 
     def refuse_problems(self) -> None:
@@ -160,9 +158,8 @@ def plan(
     """
     opened = open_store(store)
     loaded = _load(recipe, opened, engine, seed, limit=limit)
-    planned = planning.plan(loaded, opened)
-    problems = find_problems(planned, opened, network=preflight)
-    return PlanResult(planned, estimation.estimate(planned, opened), problems)
+    planned = estimate(planning.plan(loaded, opened), opened)
+    return PlanResult(planned, find_problems(planned, opened, network=preflight))
 
 
 def evaluate(

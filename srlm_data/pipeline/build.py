@@ -167,21 +167,20 @@ class _Build:
 
     def _one(self, dataset: Dataset) -> Manifest:
         planned = self._plan(dataset)
-        if planned.action != "reuse" and self._mend(dataset):
+        if planned.is_missing and self._mend(dataset):
             planned = self._plan(dataset)
-        assert planned.version, "parents first: nothing is left to wait for"
-        if planned.action != "reuse":
+        manifest = planned.manifest
+        if planned.is_missing:
             with self._lock(f"{dataset.name}.{planned.version}"):
                 planned = self._plan(dataset)  # another build may have been faster
-                if planned.unfinished and self._accept:
-                    accepted = self._store.accept(planned.unfinished)
-                    planned = replace(planned, action="reuse", version=accepted.version)
-                if planned.action != "reuse":
+                manifest = planned.manifest
+                if manifest and manifest.unfinished and self._accept:
+                    manifest = self._store.accept(manifest)
+                elif planned.is_missing:
                     return self._make(dataset, planned)
-        assert planned.version
-        manifest = self._store.manifest(dataset.name, planned.version)
+        assert manifest, "what is reused is there"
         if self._becomes_latest(dataset):
-            self._store.point(dataset.name, planned.version)
+            self._store.point(dataset.name, manifest.version)
         _LOG.info("reused %s", manifest.ref)
         self._watcher.reused(manifest)
         return manifest
@@ -207,8 +206,7 @@ class _Build:
         return mended
 
     def _plan(self, dataset: Dataset) -> Planned:
-        rows = {key: manifest.rows for key, manifest in self._known.items()}
-        return plan_one(dataset, self._store, self._known, rows)
+        return plan_one(dataset, self._store, self._known, rows={})
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         return self._patient(lambda wait: self._store.lock(name, wait=wait))
@@ -244,7 +242,7 @@ class _Build:
         if any(
             each.dataset.limit and isinstance(each.dataset.config, Training)
             for each in planned
-            if each.action != "reuse"
+            if each.is_missing
         ):
             self._trainer.start(script("prefork.py"))
 

@@ -8,7 +8,7 @@ and from the longest answer that is allowed. A plan's own bounds stay as they ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -16,7 +16,7 @@ from srlm_data.core import database
 from srlm_data.core.config import Lengths
 from srlm_data.core.schema import DATASET_TYPES, DatasetType
 from srlm_data.engines.sampling import SamplingConfig
-from srlm_data.pipeline.plan import Planned
+from srlm_data.pipeline.plan import Estimate, Planned
 from srlm_data.pipeline.recipe import Key
 from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
@@ -28,30 +28,14 @@ _SAMPLE: Final = 2048
 """Rows whose texts are measured. Ids are hashes and versions are sorted by them: a fair sample."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What one dataset is likely to take."""
-
-    rows: float | None = None  # how many it will have
-    calls: float | None = None  # answers that it needs and does not have yet
-    prompt_tokens: float | None = None  # tokens that these calls read
-    completion_tokens: float | None = None  # tokens that they write
-    # the dataset that it was measured by; None where tokens are guessed, and those written
-    # are at most that
-    basis: str | None = None
-    # by the price of the engine, where there is one and tokens are known
-    money: float | None = None
-
-
-NOTHING: Final = Estimate(calls=0.0, prompt_tokens=0.0, completion_tokens=0.0)
+_NOTHING: Final = Estimate(calls=0.0, prompt_tokens=0.0, completion_tokens=0.0)
 """Of a dataset that is there already."""
 
 
-def estimate(planned: Sequence[Planned], store: Store) -> dict[str, Estimate]:
-    """Estimate every dataset of a plan that is not there yet, by its name."""
+def estimate(planned: Iterable[Planned], store: Store) -> list[Planned]:
+    """Return a plan with an estimate of every dataset in it."""
     estimator = _Estimator(store)
-    estimates = {each.dataset.name: estimator.estimate(each) for each in planned}
-    return {name: estimated for name, estimated in estimates.items() if estimated is not None}
+    return [replace(each, estimate=estimator.estimate(each)) for each in planned]
 
 
 @dataclass
@@ -67,13 +51,12 @@ class _Estimator:
         self._latest = self.store.latest()
         self._latest.sort(key=lambda manifest: str(manifest.provenance.get("at")), reverse=True)
 
-    def estimate(self, planned: Planned) -> Estimate | None:
-        """Estimate a dataset whose inputs were estimated before; None when it is there."""
-        name, key = planned.dataset.name, planned.dataset.key
-        if planned.action == "reuse" and planned.version:
-            manifest = self.store.manifest(name, planned.version)
-            self.rows[key], self.texts[key] = manifest.rows, manifest
-            return None
+    def estimate(self, planned: Planned) -> Estimate:
+        """Estimate a dataset whose inputs were estimated before."""
+        key = planned.dataset.key
+        if planned.manifest and not planned.is_missing:
+            self.rows[key], self.texts[key] = planned.manifest.rows, planned.manifest
+            return _NOTHING
         before = self._before(planned)
         if planned.dataset.engine:
             estimated = self._of_model(planned, before)
@@ -129,8 +112,8 @@ class _Estimator:
             calls *= max(1.0, _answers(before) / before.rows)
         elif before:
             rows = min(rows, calls * before.rows / _answers(before))
-        if planned.unfinished:
-            calls = float(planned.unfinished.failed)
+        if planned.action == "retry" and planned.manifest:
+            calls = float(planned.manifest.failed)
         characters = config.prompt_characters(self._lengths(planned))
         most = config.sampling().limit if isinstance(config, SamplingConfig) else None
         if before is None:

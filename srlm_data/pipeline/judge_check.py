@@ -100,7 +100,7 @@ def check(
     It is what ``srlm_data.check_judge`` calls, which says what its arguments mean.
     """
     watcher, dataset = watcher or Watcher(), _find(recipe, step)
-    built = {planned.dataset.name for planned in plan(recipe, store) if planned.action == "reuse"}
+    built = {planned.dataset.name for planned in plan(recipe, store) if not planned.is_missing}
     wanted = [dataset.inputs["candidates"], dataset.inputs["model"], *_ranked(recipe)]
     shown, model, *ranked = few(wanted, candidates, built)
     manifests = _build([shown, model, *ranked], recipe, store, preflight, watcher)
@@ -186,7 +186,7 @@ def _build(
     """Make what is missing of some datasets, and return the version of each."""
     wanted = replace(recipe, datasets={str(place): each for place, each in enumerate(datasets)})
     plans = plan_flow(wanted.flow(), store)
-    missing = [planned.dataset for planned in plans if planned.action != "reuse"]
+    missing = [planned.dataset for planned in plans if planned.is_missing]
     for dataset in missing:
         if isinstance(dataset.config, Training):
             stem, _, short = dataset.name.partition(".")
@@ -197,11 +197,7 @@ def _build(
     if missing:
         build(wanted, store, preflight=preflight, watcher=watcher)
         plans = plan_flow(wanted.flow(), store)
-    return {
-        planned.dataset.key: store.manifest(planned.dataset.name, planned.version)
-        for planned in plans
-        if planned.version
-    }
+    return {planned.dataset.key: planned.manifest for planned in plans if planned.manifest}
 
 
 # Of as many prompts as there are, and always the same ones.

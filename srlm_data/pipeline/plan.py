@@ -18,6 +18,21 @@ Action = Literal["reuse", "build", "retry", "wait"]
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What one dataset is likely to take; None is unknown."""
+
+    rows: float | None = None  # how many it will have
+    calls: float | None = None  # answers that it needs and does not have yet
+    prompt_tokens: float | None = None  # tokens that these calls read
+    completion_tokens: float | None = None  # tokens that they write
+    # the dataset that it was measured by; None where tokens are guessed, and those written
+    # are at most that
+    basis: str | None = None
+    # by the price of the engine, where there is one and tokens are known
+    money: float | None = None
+
+
+@dataclass(frozen=True)
 class Planned:
     """One dataset of a plan."""
 
@@ -29,10 +44,17 @@ class Planned:
     version: str | None  # the version reused or built; None while waiting
     reasons: tuple[str, ...]  # why, a phrase each: ``never built``, ``config.n: 4 -> 6``
     expected: Expected  # rows and model calls; calls are an upper bound, answers at hand are reused
+    # the version that is there: with ``reuse``, or with ``retry`` the one that lacks answers
+    manifest: Manifest | None = None
     # the dataset that must be built before ``expected`` is known; itself, where its step
     # alone can say
     unknown_until: str | None = None
-    unfinished: Manifest | None = None  # with ``retry``, the version that lacks answers
+    estimate: Estimate = Estimate()  # unknown until :func:`estimate.estimate` has looked
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether a build makes it."""
+        return self.action != "reuse"
 
 
 def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]:
@@ -63,14 +85,11 @@ def plan_flow(flow: Iterable[Dataset], store: Store) -> list[Planned]:
     for dataset in flow:
         each = plan_one(dataset, store, known, rows)
         rows[dataset.key] = each.expected.rows
-        if each.action == "reuse" and each.version:
-            known[dataset.key] = store.manifest(dataset.name, each.version)
-            rows[dataset.key] = known[dataset.key].rows
+        if each.manifest and not each.is_missing:
+            known[dataset.key] = each.manifest
         elif None in each.expected:
-            until = next(
-                (unknown[r.key] for r in dataset.inputs.values() if r.key in unknown), None
-            )
-            unknown[dataset.key] = until or dataset.name
+            until = [unknown[read.key] for read in dataset.inputs.values() if read.key in unknown]
+            unknown[dataset.key] = until[0] if until else dataset.name
             each = replace(each, unknown_until=unknown[dataset.key])
         planned.append(each)
     return planned
@@ -79,8 +98,14 @@ def plan_flow(flow: Iterable[Dataset], store: Store) -> list[Planned]:
 def plan_one(
     dataset: Dataset, store: Store, known: Mapping[Key, Manifest], rows: Mapping[Key, int | None]
 ) -> Planned:
-    """What a build would do with one dataset, given the versions of what it reads."""
-    counts = {parameter: rows.get(read.key) for parameter, read in dataset.inputs.items()}
+    """What a build would do with one dataset, given the versions of what it reads.
+
+    Of what is not there yet, ``rows`` says how many to expect.
+    """
+    counts = {
+        parameter: known[read.key].rows if read.key in known else rows.get(read.key)
+        for parameter, read in dataset.inputs.items()
+    }
     expected = dataset.config.expected(counts)
     if dataset.engine and expected.rows is None:
         expected = Expected(None, None)
@@ -94,14 +119,15 @@ def plan_one(
     if store.has(dataset.name, version):
         if fault := store.fault(dataset.name, version):
             return Planned(dataset, "build", version, (fault,), expected)
-        return Planned(dataset, "reuse", version, (), expected)
+        manifest = store.manifest(dataset.name, version)
+        return Planned(dataset, "reuse", version, (), expected, manifest)
     lacking = store.without_failed(dataset.name, identity)
     if lacking and not store.fault(dataset.name, lacking.version):
         if lacking.accepted:
-            return Planned(dataset, "reuse", lacking.version, (), expected)
+            return Planned(dataset, "reuse", lacking.version, (), expected, lacking)
         reason = f"{counted(lacking.failed, 'failed request')} will be asked again"
         expected = Expected(expected.rows, lacking.failed)
-        return Planned(dataset, "retry", version, (reason,), expected, unfinished=lacking)
+        return Planned(dataset, "retry", version, (reason,), expected, lacking)
     return Planned(dataset, "build", version, _reasons(dataset, identity, store, known), expected)
 
 

@@ -11,8 +11,8 @@ import toy
 import wordy
 from checkout import Cli
 from srlm_data.pipeline.build import build
-from srlm_data.pipeline.estimate import Estimate, estimate
-from srlm_data.pipeline.plan import plan
+from srlm_data.pipeline.estimate import estimate
+from srlm_data.pipeline.plan import Estimate, plan
 from srlm_data.pipeline.recipe import Recipe, load
 from srlm_data.store import Store
 
@@ -30,8 +30,8 @@ def recipe(folder: Path, name: str = "wordy", *changes: tuple[str, str]) -> Reci
 
 
 def told(loaded: Recipe, store: Store) -> dict[str, Estimate]:
-    found = estimate(plan(loaded, store), store)
-    return {name.partition(".")[2]: one for name, one in found.items()}
+    planned = [each for each in estimate(plan(loaded, store), store) if each.is_missing]
+    return {each.dataset.name.partition(".")[2]: each.estimate for each in planned}
 
 
 def check(loaded: Recipe, store: Store, within: float = 0.2) -> dict[str, Estimate]:
@@ -108,9 +108,9 @@ def test_where_nothing_was_built_written_tokens_are_bounded_and_said_to_be(tmp_p
 
 
 def test_what_is_unknown_yet_is_null(tmp_path: Path) -> None:
-    found = estimate(plan(load(toy.write_recipe(tmp_path)), Store(tmp_path / "s")), Store(tmp_path))
-    assert found["toy.candidates"].calls is None
-    assert found["toy.judgments"].completion_tokens is None
+    estimates = told(load(toy.write_recipe(tmp_path)), Store(tmp_path))
+    assert estimates["candidates"].calls is None
+    assert estimates["judgments"].completion_tokens is None
 
 
 def test_the_plan_names_the_dataset_that_must_be_built_first(cli: Cli, project: Path) -> None:
