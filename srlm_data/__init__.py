@@ -88,15 +88,7 @@ if TYPE_CHECKING:
     )
     from srlm_data.pipeline.build import Watcher
     from srlm_data.pipeline.judge_check import JudgeCheck
-    from srlm_data.publish.api import (
-        Published,
-        PullResult,
-        Upload,
-        prepare_push,
-        pull,
-        push,
-        send,
-    )
+    from srlm_data.publish.api import Published, PullResult, pull, push
     from srlm_data.publish.export import Export, export
     from srlm_data.report import write_report
     from srlm_data.report.review import export_review, import_labels, serve_review, write_review
@@ -128,7 +120,7 @@ _NAMES: Final = {
     "pipeline.api": "BuildResult EvalResult PlanResult build check_judge evaluate plan",
     "pipeline.build": "Watcher",
     "pipeline.judge_check": "JudgeCheck",
-    "publish.api": "Published PullResult Upload prepare_push pull push send",
+    "publish.api": "Published PullResult pull push",
     "publish.export": "Export export",
     "report": "write_report",
     "report.review": "export_review import_labels serve_review write_review",
@@ -205,7 +197,6 @@ __all__ = [
     "Template",
     "TrainingError",
     "UnfinishedError",
-    "Upload",
     "VerifyResult",
     "VersionsResult",
     "Watcher",
@@ -229,7 +220,6 @@ __all__ = [
     "lineage",
     "load",
     "plan",
-    "prepare_push",
     "prompt_id",
     "pull",
     "push",
@@ -239,7 +229,6 @@ __all__ = [
     "row_id",
     "row_ids",
     "scan",
-    "send",
     "serve_review",
     "serve_view",
     "show",

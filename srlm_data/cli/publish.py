@@ -13,7 +13,7 @@ from srlm_data.cli import _options as options
 from srlm_data.cli._terminal import say, say_json
 
 if TYPE_CHECKING:
-    from srlm_data.publish.api import Published, Upload
+    from srlm_data import Published
 
 
 @click.command()
@@ -37,7 +37,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Share of the prompts whose pairs and examples are the split 'test'; 0 for no such split.",
 )
-@click.option("--public", is_flag=True, help="Let everybody read a repository that is made now.")
+@click.option(
+    "--public",
+    "private",
+    is_flag=True,
+    callback=options.negate,
+    help="Let everybody read a repository that is made now.",
+)
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the card; send nothing.")
 @options.as_json
@@ -48,8 +54,6 @@ def publish(
     targets: tuple[str, ...],
     everything: bool,
     repo: str,
-    public: bool,
-    pull_request: bool,
     dry_run: bool,
     as_json: bool,
     **settings: Any,
@@ -57,18 +61,18 @@ def publish(
     """Publish TARGETS (recipes, datasets or versions) to the Hub: one commit, a card and a tag."""
     if bool(targets) == everything:
         raise click.UsageError("name what to publish, or say --all.")
-    upload = srlm_data.prepare_push(*targets, repo=repo, store=store, **settings)
+    published = srlm_data.push(*targets, repo=repo, dry_run=dry_run, store=store, **settings)
     if dry_run:
-        _print_upload(upload, repo, as_json=as_json)
-        return
-    published = srlm_data.send(upload, repo, private=not public, pull_request=pull_request)
-    if as_json:
-        say_json({"repo": repo, "tag": upload.tag, **vars(published)})
+        _print_upload(published, repo, as_json=as_json)
+    elif as_json:
+        facts = {name: value for name, value in vars(published).items() if name != "upload"}
+        say_json({"repo": repo, "tag": published.upload.tag, **facts})
     else:
-        _print_published(upload, published)
+        _print_published(published)
 
 
-def _print_upload(upload: Upload, repo: str, *, as_json: bool) -> None:
+def _print_upload(published: Published, repo: str, *, as_json: bool) -> None:
+    upload = published.upload
     sizes = {
         path: len(content) if isinstance(content, bytes) else content.stat().st_size
         for path, content in sorted(upload.files.items())
@@ -82,12 +86,12 @@ def _print_upload(upload: Upload, repo: str, *, as_json: bool) -> None:
     say(f"\nREADME.md:\n\n{upload.card}", nl=False)
 
 
-def _print_published(upload: Upload, published: Published) -> None:
+def _print_published(published: Published) -> None:
     if published.pull_request:
         say(f"pull request: {published.pull_request}")
         return
     access = "private" if published.private else "public"
-    sent = (
-        f"{len(upload.files)} files" if published.new else "as published before, nothing was sent"
-    )
+    upload, sent = published.upload, "as published before, nothing was sent"
+    if published.new:
+        sent = f"{len(upload.files)} files"
     say(f"{published.address} ({access}), tag {upload.tag}: {sent}")

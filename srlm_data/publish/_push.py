@@ -48,12 +48,13 @@ class Upload:
 
 @dataclass(frozen=True)
 class Published:
-    """What came of an upload."""
+    """What was published, or would be: of a dry run there is the upload alone."""
 
-    address: str  # where a browser finds it
-    commit: str  # that the tag names, or that the pull request holds
-    new: bool  # whether a commit was made; if not, all of it was there already
-    private: bool
+    upload: Upload
+    address: str | None = None  # where a browser finds it
+    commit: str | None = None  # that the tag names, or that the pull request holds
+    new: bool = False  # whether a commit was made; if not, all of it was there already
+    private: bool = True
     pull_request: str | None = None  # its address, where one was asked for; there is no tag then
 
 
@@ -151,7 +152,7 @@ def send(
         commit, request = str(info.oid), info.pr_url
     if tagged is None and not pull_request:
         remote.tag(upload.tag, commit)
-    return Published(remote.address, commit, bool(changed or deleted), is_private, request)
+    return Published(upload, remote.address, commit, bool(changed or deleted), is_private, request)
 
 
 def _changes(upload: Upload, tree: Mapping[str, RepoFile]) -> tuple[dict[str, Content], list[str]]:

@@ -17,11 +17,11 @@ from srlm_data.publish._bundle import select
 from srlm_data.publish._models import prepare_model, pull_model
 from srlm_data.publish._pull import Pulled
 from srlm_data.publish._pull import pull as pull_dataset
-from srlm_data.publish._push import Published, Upload, prepare_dataset, send
+from srlm_data.publish._push import Published, prepare_dataset, send
 from srlm_data.publish._splits import TEST_SHARE
 from srlm_data.store import Place, open_store
 
-__all__ = ["Published", "PullResult", "Upload", "prepare_push", "pull", "push", "send"]
+__all__ = ["Published", "PullResult", "pull", "push"]
 
 _REPO: Final = re.compile(
     r"(?!.*(--|\.\.|\.git$))\w[\w.-]*(?<![.-])/\w[\w.-]{0,95}(?<![.-])", re.ASCII
@@ -52,7 +52,7 @@ class PullResult(Table):
         return ["dataset", "version", "rows", "state"], rows
 
 
-def prepare_push(
+def push(
     *targets: str,
     repo: str,
     kind: Kind = "dataset",
@@ -60,15 +60,33 @@ def prepare_push(
     license: str | None = None,
     languages: Sequence[str] = (),
     test_share: float = TEST_SHARE,
+    private: bool = True,
+    pull_request: bool = False,
+    dry_run: bool = False,
     store: Place = None,
-) -> Upload:
-    """Return what :func:`push` would send: files and card; nothing is sent.
+) -> Published:
+    """Publish recipes, datasets or versions (all, when none is named), or one model, to the Hub.
+
+    Args:
+        targets: names of recipes, datasets or versions; the name of one model.
+        repo: ``user/name``.
+        kind: what the targets are.
+        tag: the name of this publication; its content's hash if None.
+        license: that you publish under.
+        languages: of the texts, as codes such as ``en``; as their inputs say it if none is named.
+        test_share: of the prompts whose pairs and examples are the split ``test``; 0 for none.
+        private: whether a repository that is made now is private.
+        pull_request: open a pull request instead of a commit on the main branch.
+        dry_run: return what would be sent, files and card, and send nothing.
+        store: where versions lie.
 
     Raises:
         ArgumentError: ``repo`` or ``tag`` is no name that the Hub takes, not one model is named, a
             language is no code, or ``test_share`` no share.
         StoreError: there is no such dataset, or it is damaged.
-        HubError: something in it must not leave this machine.
+        HubError: something in it must not leave this machine, the Hub refuses or fails, or the tag
+            names other data.
+        MissingError: huggingface_hub is not installed.
     """
     _check_repo(repo)
     try:
@@ -88,54 +106,13 @@ def prepare_push(
     settings: dict[str, Any] = {"tag": tag, "license": license, "languages": languages}
     if kind == "dataset":
         bundle = select(opened, targets)
-        return prepare_dataset(bundle, opened, repo=repo, test_share=test_share, **settings)
-    if len(targets) != 1:
+        upload = prepare_dataset(bundle, opened, repo=repo, test_share=test_share, **settings)
+    elif len(targets) == 1:
+        upload = prepare_model(opened, targets[0], **settings)
+    else:
         raise ArgumentError("publish: one model is wanted, as in iter1.m2. Name one.")
-    return prepare_model(opened, targets[0], **settings)
-
-
-def push(
-    *targets: str,
-    repo: str,
-    kind: Kind = "dataset",
-    tag: str | None = None,
-    license: str | None = None,
-    languages: Sequence[str] = (),
-    test_share: float = TEST_SHARE,
-    private: bool = True,
-    pull_request: bool = False,
-    store: Place = None,
-) -> Published:
-    """Publish recipes, datasets or versions (all, when none is named), or one model, to the Hub.
-
-    Args:
-        targets: names of recipes, datasets or versions; the name of one model.
-        repo: ``user/name``.
-        kind: what the targets are.
-        tag: the name of this publication; its content's hash if None.
-        license: that you publish under.
-        languages: of the texts, as codes such as ``en``; as their inputs say it if none is named.
-        test_share: of the prompts whose pairs and examples are the split ``test``; 0 for none.
-        private: whether a repository that is made now is private.
-        pull_request: open a pull request instead of a commit on the main branch.
-        store: where versions lie.
-
-    Raises:
-        ArgumentError: as of :func:`prepare_push`.
-        HubError: the Hub refuses or fails, or the tag names other data.
-        StoreError: there is no such dataset.
-        MissingError: huggingface_hub is not installed.
-    """
-    upload = prepare_push(
-        *targets,
-        repo=repo,
-        kind=kind,
-        tag=tag,
-        license=license,
-        languages=languages,
-        test_share=test_share,
-        store=store,
-    )
+    if dry_run:
+        return Published(upload)
     return send(upload, repo, private=private, pull_request=pull_request)
 
 

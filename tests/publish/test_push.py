@@ -22,7 +22,7 @@ from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.publish._bundle import select
 from srlm_data.publish._push import prepare_dataset
-from srlm_data.publish.api import prepare_push
+from srlm_data.publish.api import push
 from srlm_data.store import Store
 
 KEY = "datasets/ada/toy"
@@ -138,9 +138,9 @@ def test_what_cannot_be_published_is_told_before_anything_is_sent(store: Store) 
     assert answer.exit_code == 2
     assert "name what to publish, or say --all." in answer.output
     with pytest.raises(ArgumentError, match=r"a repository is USER/NAME, found 'toy'\."):
-        prepare_push("toy", repo="toy", store=store)
+        push("toy", repo="toy", store=store)
     with pytest.raises(ArgumentError, match="one model is wanted"):
-        prepare_push("toy", "toy.pairs", repo="ada/toy", kind="model", store=store)
+        push("toy", "toy.pairs", repo="ada/toy", kind="model", store=store)
     with pytest.raises(StoreError, match="it is a model, and a dataset is wanted"):
         select(store, ["toy.model"])
     with pytest.raises(StoreError, match=r"no dataset 'tory.pairs'. Did you mean 'toy.pairs'\?"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,9 +126,9 @@ def test_labels_become_a_version_that_knows_what_was_reviewed(pairs: Store, tmp_
     assert not srlm_data.gc(store=pairs).garbage
     assert "iter1.pairs@" in srlm_data.lineage("iter1.pairs_labels", store=pairs).mermaid()
     assert srlm_data.lineage(row["label_id"], store=pairs)
-    upload = srlm_data.prepare_push("iter1.pairs_labels", repo="user/labels", store=pairs)
-    assert "iter1.pairs_labels" in upload.card
-    whole = srlm_data.prepare_push("iter1", repo="user/iter1", store=pairs)
+    publish = partial(srlm_data.push, dry_run=True, store=pairs)
+    assert "iter1.pairs_labels" in publish("iter1.pairs_labels", repo="user/labels").upload.card
+    whole = publish("iter1", repo="user/iter1").upload
     assert not any("labels" in file for file in whole.files)  # they name people
 
 
