@@ -6,12 +6,9 @@ import contextlib
 import errno
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from srlm_data.core import filesystem
 from srlm_data.core.errors import (
@@ -22,21 +19,15 @@ from srlm_data.core.errors import (
     UnfinishedError,
     did_you_mean,
 )
-from srlm_data.core.rows import Rows
 from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.cache.cached_engine import Usage
 from srlm_data.engines.cache.journal import seal_journals
-from srlm_data.engines.failures import Failures
-from srlm_data.models.trainer import Trainer
-from srlm_data.models.training import Training, script
-from srlm_data.pipeline._emptiness import refuse_empty
+from srlm_data.models.training import Training
+from srlm_data.pipeline._making import Maker
 from srlm_data.pipeline._preflight import find_problems, refuse
-from srlm_data.pipeline._resources import Engines, StoreWorkshop
-from srlm_data.pipeline.plan import Planned, identity_of, plan_flow, plan_one
-from srlm_data.pipeline.provenance import circumstances
+from srlm_data.pipeline.plan import Planned, plan_flow, plan_one
 from srlm_data.pipeline.recipe import Dataset, Key, Recipe, lock
 from srlm_data.store import Manifest, Store, access
-from srlm_data.store.manifests import accepted_identity, unfinished_identity
 
 _LOG = logging.getLogger("srlm_data")
 
@@ -99,13 +90,9 @@ class _Build:
     _unchecked: list[Dataset] = field(default_factory=list)
     _known: dict[Key, Manifest] = field(default_factory=dict)
     _unfinished: set[Key] = field(default_factory=set)  # and what was made from one that is
-    _whole: set[str] = field(default_factory=set)
-    _trainer: Trainer = field(default_factory=Trainer)
-    _sealing: list[Future[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._engines = Engines(self._store, self._bounds if self._bounds.any else None)
-        self._beside = ThreadPoolExecutor(1, "sealing")
+        self._maker = Maker(self._store, self._watcher.progress, self._bounds, self._accept)
 
     def run(self, recipe: Recipe, only: Sequence[str]) -> dict[str, Manifest]:
         for name in only:
@@ -117,13 +104,10 @@ class _Build:
         root = self._store.root
         # No collection deletes anything while this build runs.
         collection = self._patient(lambda wait: access.shared(root, wait=wait))
-        with filesystem.refusals(root), collection, self._beside:
+        with filesystem.refusals(root), collection, contextlib.closing(self._maker):
             lock.write_pins(recipe.path, recipe.name, recipe.pins, self._store)
             try:
                 flow = self._unchecked = recipe.flow(only)
-                if any(dataset.limit for dataset in flow):
-                    names = {dataset.name for dataset in flow}
-                    self._whole = set(filter(self._has_whole_latest, names))
                 for dataset in flow:
                     manifest = self._known[dataset.key] = self._one(dataset)
                     if manifest.unfinished or self._lacks_answers(dataset):
@@ -131,11 +115,7 @@ class _Build:
             except BoundError as error:
                 remaining = [dataset.name for dataset in flow if dataset.key not in self._known]
                 raise BoundError(str(error), self._versions(), remaining) from None
-            finally:
-                self._engines.close()
-                self._trainer.close()
-            for sealing in self._sealing:
-                sealing.result()  # raises what has kept answers from being sealed
+            self._maker.finish()
             versions = self._versions()
             self._leave(None if any(dataset.limit for dataset in flow) else recipe, versions)
         unfinished = [manifest for manifest in versions.values() if manifest.unfinished]
@@ -145,11 +125,6 @@ class _Build:
 
     def _versions(self) -> dict[str, Manifest]:
         return {name: manifest for (name, _), manifest in self._known.items()}
-
-    def _has_whole_latest(self, name: str) -> bool:
-        """Whether the latest version of a dataset is none of a trial."""
-        latest = self._store.refs(name).get("latest")
-        return latest is not None and "limit" not in self._store.manifest(name, latest).provenance
 
     def _lacks_answers(self, dataset: Dataset) -> bool:
         """Whether something that a dataset reads is unfinished, or was made from what is."""
@@ -187,7 +162,10 @@ class _Build:
 
     def _becomes_latest(self, dataset: Dataset) -> bool:
         """Whether its version is the latest: one of a trial never takes the place of a whole."""
-        return dataset.limit is None or dataset.name not in self._whole
+        latest = self._store.refs(dataset.name).get("latest") if dataset.limit else None
+        if latest is None:
+            return True
+        return "limit" in self._store.manifest(dataset.name, latest).provenance
 
     def _mend(self, dataset: Dataset) -> bool:
         """Hash what a dataset is about to read, and make anew what is damaged; whether any was."""
@@ -239,12 +217,9 @@ class _Build:
         for problem in problems:
             self._watcher.notice(f"{problem.error} It is needed where an answer is not kept.")
         # The trainings of a trial take less time than their imports, which begin beside the rest.
-        if any(
-            each.dataset.limit and isinstance(each.dataset.config, Training)
-            for each in planned
-            if each.is_missing
-        ):
-            self._trainer.start(script("prefork.py"))
+        missing = [each.dataset for each in planned if each.is_missing]
+        if any(dataset.limit and isinstance(dataset.config, Training) for dataset in missing):
+            self._maker.start_trainer()
 
     def _make(self, dataset: Dataset, planned: Planned) -> Manifest:
         self._preflight()
@@ -261,83 +236,12 @@ class _Build:
             self._store.put_aside(folder)
         _LOG.info("building %s (%s)", dataset.name, "; ".join(planned.reasons))
         self._watcher.begin(planned)
-        started = time.perf_counter()
         reads = [(name, self._known[read.key]) for name, read in dataset.inputs.items()]
-        arguments = _by_parameter({name: self._store.rows(manifest) for name, manifest in reads})
-        usage, failures = Usage(), Failures(dataset.name)
-        with contextlib.ExitStack() as held:
-            if dataset.engine:
-                if "prompts" in arguments:
-                    self._engines.refuse_turns(
-                        dataset.engine, arguments["model"], arguments["prompts"]
-                    )
-                engine = self._engines.recorded(
-                    dataset.engine, arguments["model"], dataset.name, self._watcher.progress
-                )
-                held.callback(engine.close)
-                arguments["engine"], usage, failures = engine, engine.usage, engine.failures
-            workshop = StoreWorkshop(
-                self._store, f"{dataset.name}-{planned.version}", self._trainer
-            )
-            if "workshop" in dataset.step.resources:
-                # A trainer wants the memory and the cores that an idle engine would hold.
-                self._engines.close()
-                arguments["workshop"] = workshop
-                if isinstance(dataset.config, Training):
-                    self._trainer.start(script("prefork.py"))
-            # What may take a day, and goes on where it was.
-            if "workshop" in dataset.step.resources or getattr(dataset.engine, "batch", False):
-                held.enter_context(self._bounds.interrupting())
-            if "versions" in dataset.step.resources:
-                arguments["versions"] = self._store
-            manifest = self._store.commit(
-                dataset.name,
-                dataset.step.function(dataset.config, **arguments),
-                identity=identity_of(dataset, {p: m.content for p, m in reads}),
-                inputs=reads,
-                complete=lambda manifest: self._completed(
-                    dataset, manifest, [read for _, read in reads], usage, failures, started
-                ),
-                latest=self._becomes_latest(dataset),
-            )
-        # Parquet is made of the step's answers while the next one goes on.
-        self._sealing.append(self._beside.submit(seal_journals, self._store.root))
-        workshop.clear()
+        latest = self._becomes_latest(dataset)
+        manifest = self._maker.make(dataset, planned.version, reads, latest=latest)
         _LOG.info("built %s: %s", manifest.ref, manifest.counted)
         self._watcher.built(manifest)
         return manifest
-
-    def _completed(
-        self,
-        dataset: Dataset,
-        manifest: Manifest,
-        reads: Sequence[Manifest],
-        usage: Usage,
-        failures: Failures,
-        started: float,
-    ) -> Manifest:
-        """The manifest of rows that are all written, with what they took and what has failed."""
-        failures.refuse_all(usage.calls + usage.reused)
-        identity = manifest.identity
-        if failures.count:
-            identity = unfinished_identity(identity, failures.digest)
-            identity = accepted_identity(identity) if self._accept else identity
-        engine: dict[str, Any] = {"engine": dataset.engine.kind} if dataset.engine else {}
-        limit = {"limit": dataset.limit} if dataset.limit else {}
-        seconds = round(time.perf_counter() - started, 3)
-        cost, price = usage.cost(), dataset.engine.price if dataset.engine else None
-        if price and cost:
-            cost["money"] = price.of(cost["prompt_tokens"], cost["completion_tokens"])
-            engine |= {"price": price.model_dump(by_alias=True)}
-        completed = replace(
-            manifest,
-            identity=identity,
-            failures=failures.kinds,
-            cost=cost,
-            provenance={**engine, **limit, "seconds": seconds, **circumstances()},
-        )
-        refuse_empty(dataset, completed, reads)
-        return completed
 
 
 def _not_finished(manifest: Manifest) -> str:
@@ -345,18 +249,3 @@ def _not_finished(manifest: Manifest) -> str:
         f"{manifest.name}: {manifest.why_failed}. What was answered is kept: build again to ask "
         "them again, or take the version as it is with --accept-failures."
     )
-
-
-def _by_parameter(inputs: Mapping[str, Rows]) -> dict[str, Any]:
-    """What a step is called with: ``data[0]`` and the like as a list, ``judges.mine`` as a dict."""
-    arguments: dict[str, Any] = {}
-    for key, rows in inputs.items():
-        name, _, label = key.partition(".")
-        name, bracket, _ = name.partition("[")
-        if label:
-            arguments.setdefault(name, {})[label] = rows
-        elif bracket:
-            arguments.setdefault(name, []).append(rows)
-        else:
-            arguments[name] = rows
-    return arguments
