@@ -25,8 +25,9 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Request, Sampling
-from srlm_data.engines.settings import TransformersEngine, open_engine
+from srlm_data.engines.settings import TransformersEngine
 from srlm_data.store import Store
 
 HERE = Path(__file__).resolve().parent

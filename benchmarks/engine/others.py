@@ -12,8 +12,9 @@ from pathlib import Path
 
 from benchmarks.engine.turns import Ratio, rate, speed
 from benchmarks.engine.workload import AT_A_TIME, TOKENS, answer_requests
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Request, Sampling
-from srlm_data.engines.settings import OpenaiEngine, TransformersEngine, open_engine
+from srlm_data.engines.settings import OpenaiEngine, TransformersEngine
 
 
 def transformers_engine(model: Path, folder: Path, quick: bool) -> Iterator[Ratio]:

@@ -9,8 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Engine, Request
-from srlm_data.engines.settings import EngineSettings, open_engine
+from srlm_data.engines.settings import EngineSettings
 
 
 @dataclass

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Completion, Engine, Request
-from srlm_data.engines.settings import VllmEngine, open_engine
+from srlm_data.engines.settings import VllmEngine
 
 
 class Recording:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -54,3 +55,17 @@ class OwnEngine:
             f"engine '{self._kind}': {type(error).__name__} at {Path(place.filename).name}:"
             f"{place.lineno}, found '{error}'. What was answered is kept: mend it and build again."
         )
+
+
+def find_function(kind: str) -> Callable[..., Engine]:
+    """Return the function that ``my_module:my_engine`` names; ValueError where there is none."""
+    module_name, _, function_name = kind.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"cannot import the engine ({error})") from None
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise ValueError(f"the module '{module_name}' has no function '{function_name}'")
+    plugin: Callable[..., Engine] = function
+    return plugin

@@ -5,33 +5,22 @@
 
 Nothing here decides a row: an engine's settings say where and how fast, never what is asked. The
 exception is what a server is sent beside the request, or not sent of it (`decides`).
-The libraries behind an engine are imported when one is opened and not before.
-
-``my_module:my_engine`` is the door for an engine of the user's own: a function that is called as
-``my_engine(options, model, digest, revision)`` with the arguments of :func:`open_engine`, and that
-returns an :class:`~srlm_data.engines.protocol.Engine`. Its module is searched for where steps of
-the user's own are: beside the recipe, then where the command runs.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
-import warnings
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
 from srlm_data.core.config import Config
-from srlm_data.core.errors import EngineError
-from srlm_data.core.packages import missing
-from srlm_data.engines._own_engine import OwnEngine
+from srlm_data.engines._own_engine import find_function
 from srlm_data.engines.failures import FLOOR, SHARE
-from srlm_data.engines.protocol import DRAWING, Engine
+from srlm_data.engines.protocol import DRAWING
 
 KEY_NAME: Final = r"^([A-Z0-9_]+_)?API_KEY$"
 """The variables that a recipe may send to the server that it names."""
@@ -272,7 +261,7 @@ class OpenaiEngine(_Engine):
 
 
 class PluginEngine(_Engine):
-    """An engine of the user's own; see the module for the function that opens it."""
+    """An engine of the user's own; see ``opening`` for the function that opens it."""
 
     kind: str = Field(pattern=f"^{PLUGIN}$", description="my_module:my_engine")
     options: dict[str, Any] = Field({}, description="Given to the function as they stand.")
@@ -280,7 +269,7 @@ class PluginEngine(_Engine):
     @field_validator("kind")
     @classmethod
     def _importable(cls, kind: str) -> str:
-        _plugin(kind)  # a misspelt name is a mistake of the recipe, not of its tenth dataset
+        find_function(kind)  # a misspelt name is a mistake of the recipe, not of its tenth dataset
         return kind
 
 
@@ -301,61 +290,3 @@ ENGINES: Final[Mapping[str, type[_Shipped]]] = {
     "openai": OpenaiEngine,
 }
 """Kind -> settings of the shipped engines; a kind with a colon is a :class:`PluginEngine`."""
-
-
-def open_engine(
-    settings: EngineSettings,
-    model: str,
-    digest: str,
-    revision: str | None = None,
-    *,
-    folder: Path | None = None,
-) -> Engine:
-    """Return an engine with ``model`` loaded; the caller closes it.
-
-    Args:
-        settings: which engine, and how it runs.
-        model: a folder, or a Hub name.
-        digest: the model's digest, which the engine carries as ``model``.
-        revision: the pinned revision of a Hub name.
-        folder: where an engine keeps what outlives its process.
-    """
-    if isinstance(settings, PluginEngine):
-        load = _plugin(settings.kind)
-        return OwnEngine(settings.kind, lambda: load(settings.options, model, digest, revision))
-    batch = isinstance(settings, OpenaiEngine) and settings.batch
-    backend = "openai_batch" if batch else settings.kind
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the libraries say to their own authors as they load
-        try:
-            module = importlib.import_module(f"srlm_data.engines.backends.{backend}")
-        except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            if package == "srlm_data":
-                raise
-            extra = settings.packages().get(package, settings.kind)
-            raise missing(f"engine '{settings.kind}'", package, extra) from None
-        if batch:
-            if folder is None:
-                raise EngineError(
-                    "engine 'openai': 'batch: true' needs a folder for what was sent. Build a "
-                    "recipe, or give 'open_engine' a folder."
-                )
-            engine: Engine = module.load_batch(settings, model, digest, revision, folder)
-        else:
-            engine = module.load(settings, model, digest, revision)
-    return engine
-
-
-def _plugin(kind: str) -> Callable[..., Engine]:
-    """Return the function that ``my_module:my_engine`` names; ValueError where there is none."""
-    module_name, _, function_name = kind.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ValueError(f"cannot import the engine ({error})") from None
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise ValueError(f"the module '{module_name}' has no function '{function_name}'")
-    plugin: Callable[..., Engine] = function
-    return plugin

@@ -17,8 +17,9 @@ from srlm_data.engines.cache.cached_engine import CachedEngine, Usage
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.cache.sealed import SealedResponses
 from srlm_data.engines.failures import Failures
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Engine
-from srlm_data.engines.settings import HOLD_THE_MODEL, EngineSettings, open_engine
+from srlm_data.engines.settings import HOLD_THE_MODEL, EngineSettings
 from srlm_data.models import chat_template, identity
 from srlm_data.models.trainer import Trainer
 from srlm_data.store import Store

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from engine_requests import GREEDY, WARM, ask, texts
 from fakes import FakeEngine
 from srlm_data.core.errors import EngineError, MissingError
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import (
     EngineSettings,
@@ -22,7 +23,6 @@ from srlm_data.engines.settings import (
     RayEngine,
     TransformersEngine,
     VllmEngine,
-    open_engine,
 )
 from tiny import tiny_model
 

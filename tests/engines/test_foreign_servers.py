@@ -24,8 +24,9 @@ from api_server import Fault, Handler, answer, completion, cut, hang, serve, sta
 from checkout import Cli
 from srlm_data.core.errors import EngineError
 from srlm_data.engines import _server_faults
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Completion, Request, Sampling
-from srlm_data.engines.settings import OpenaiEngine, open_engine
+from srlm_data.engines.settings import OpenaiEngine
 
 pytest.importorskip("openai")
 

@@ -16,8 +16,9 @@ from api_server import Api, answer, completion, cut, hang, malformed, serve, sta
 from checkout import Cli
 from srlm_data.core.errors import EngineError, MissingError, UnfinishedError
 from srlm_data.engines import _server_faults
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Completion, Request, Sampling
-from srlm_data.engines.settings import OpenaiEngine, open_engine
+from srlm_data.engines.settings import OpenaiEngine
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store

@@ -20,7 +20,8 @@ from forked import Start
 from srlm_data.core.errors import BoundError, DamagedError, EngineError, UnfinishedError
 from srlm_data.engines import _server_faults
 from srlm_data.engines.bounds import Bounds
-from srlm_data.engines.settings import OpenaiEngine, open_engine
+from srlm_data.engines.opening import open_engine
+from srlm_data.engines.settings import OpenaiEngine
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import Recipe, load
 from srlm_data.store import Manifest, Store

@@ -13,8 +13,9 @@ import pytest
 from srlm_data.core import templates
 from srlm_data.core.messages import user
 from srlm_data.engines._chat import Prompts
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Completion, Request, Sampling, request_seed
-from srlm_data.engines.settings import OpenaiEngine, open_engine
+from srlm_data.engines.settings import OpenaiEngine
 from srlm_data.steps.judging.texts import read_score
 from srlm_data.steps.judgments import Judge
 from vllm_server import M0, VllmServer

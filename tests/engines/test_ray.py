@@ -11,8 +11,9 @@ import pytest
 
 from engine_requests import ask, texts
 from srlm_data.core.errors import EngineError
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Engine
-from srlm_data.engines.settings import RayEngine, VllmEngine, open_engine
+from srlm_data.engines.settings import RayEngine, VllmEngine
 from tiny import tiny_model
 
 pytestmark = [

@@ -17,8 +17,9 @@ import pytest
 
 from served import free_port, running
 from srlm_data.core.errors import EngineError
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Completion, Request, Sampling, request_seed
-from srlm_data.engines.settings import OpenaiEngine, open_engine
+from srlm_data.engines.settings import OpenaiEngine
 from vllm_server import M0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -14,8 +14,9 @@ from engine_requests import GREEDY, WARM, ask, texts
 from srlm_data.core.errors import EngineError
 from srlm_data.engines.cache import cached_engine
 from srlm_data.engines.cache.response_cache import ResponseCache
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
-from srlm_data.engines.settings import TransformersEngine, VllmEngine, open_engine
+from srlm_data.engines.settings import TransformersEngine, VllmEngine
 from srlm_data.steps.judgments import Judge
 from tiny import tiny_model
 

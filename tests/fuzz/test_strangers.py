@@ -35,8 +35,9 @@ from srlm_data.cli import main
 from srlm_data.core import checked_json
 from srlm_data.core.errors import SrlmError
 from srlm_data.engines import _server_faults
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Request, Sampling
-from srlm_data.engines.settings import OpenaiEngine, open_engine
+from srlm_data.engines.settings import OpenaiEngine
 from srlm_data.pipeline.plan import plan
 from srlm_data.pipeline.recipe import load
 from srlm_data.pipeline.registry import STEPS

@@ -18,8 +18,9 @@ from typing import Any
 
 import psutil
 
+from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Engine, Request, Sampling
-from srlm_data.engines.settings import VllmEngine, open_engine
+from srlm_data.engines.settings import VllmEngine
 from tiny import tiny_model
 from vllm_server import shared_memory, still_there
 

@@ -47,7 +47,7 @@ def load(
     *,
     longest_body: int = LONGEST_BODY,
 ) -> Openai:
-    """Return an engine over the server that has ``model`` (see ``settings.open_engine``).
+    """Return an engine over the server that has ``model`` (see ``opening.open_engine``).
 
     A model that has a name (``remote:`` or ``hub:``, with a revision) is asked for by it, a
     checkpoint by its digest: so a server of M2 cannot answer for M1.

@@ -37,7 +37,7 @@ _AS_ANY_PROCESS: Final = {"env_vars": {"RAY_worker_niceness": "0"}}
 
 
 def load(settings: RayEngine, model: str, digest: str, revision: str | None = None) -> Ray:
-    """Start the replicas of ``model`` (see ``settings.open_engine``).
+    """Start the replicas of ``model`` (see ``opening.open_engine``).
 
     Its files must be at the same place on every host of the cluster.
     """

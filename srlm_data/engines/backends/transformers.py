@@ -39,7 +39,7 @@ _PAD_TO = 32
 def load(
     settings: TransformersEngine, model: str, digest: str, revision: str | None = None
 ) -> Engine:
-    """Load ``model``, a folder or a Hub name (see ``settings.open_engine``)."""
+    """Load ``model``, a folder or a Hub name (see ``opening.open_engine``)."""
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -47,7 +47,7 @@ _LOOK_SECONDS: Final = 0.5  # between two looks at whether vLLM's core lives
 
 
 def load(settings: VllmEngine, model: str, digest: str, revision: str | None = None) -> Vllm:
-    """Load ``model``, a folder or a Hub name (see ``settings.open_engine``)."""
+    """Load ``model``, a folder or a Hub name (see ``opening.open_engine``)."""
     from_hub = {"revision": revision, "trust_remote_code": settings.trust_remote_code}
     arguments = {
         "model": model,
