@@ -16,11 +16,11 @@ from srlm_data.core.tables import Table
 from srlm_data.engines.bounds import Bounds
 from srlm_data.evaluation.table import paper_table
 from srlm_data.pipeline import plan as planning
+from srlm_data.pipeline._estimate import estimate
 from srlm_data.pipeline._limit import limited
 from srlm_data.pipeline._preflight import Problem, find_problems, refuse
 from srlm_data.pipeline.build import Watcher
 from srlm_data.pipeline.build import build as build_recipe
-from srlm_data.pipeline.estimate import estimate
 from srlm_data.pipeline.judge_check import JudgeCheck, check
 from srlm_data.pipeline.plan import Planned
 from srlm_data.pipeline.recipe import Recipe, load

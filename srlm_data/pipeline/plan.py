@@ -49,7 +49,7 @@ class Planned:
     # the dataset that must be built before ``expected`` is known; itself, where its step
     # alone can say
     unknown_until: str | None = None
-    estimate: Estimate = Estimate()  # unknown until :func:`estimate.estimate` has looked
+    estimate: Estimate = Estimate()  # unknown until it is estimated
 
     @property
     def is_missing(self) -> bool:

@@ -10,8 +10,8 @@ import pytest
 import toy
 import wordy
 from checkout import Cli
+from srlm_data.pipeline._estimate import estimate
 from srlm_data.pipeline.build import build
-from srlm_data.pipeline.estimate import estimate
 from srlm_data.pipeline.plan import Estimate, plan
 from srlm_data.pipeline.recipe import Recipe, load
 from srlm_data.store import Store
