@@ -21,7 +21,7 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import example_id, prompt_id
 from srlm_data.core.rows import Drops, Examples, Messages, Pairs, Prompts, Rows, Versions
 from srlm_data.core.schema import EXAMPLES, MESSAGES, PAIRS, PROMPTS
-from srlm_data.steps.read._conversations import RecordDropError, read_turns
+from srlm_data.steps.read._conversations import RecordDropError, read_list, read_turns
 from srlm_data.steps.read._layouts import Layout
 from srlm_data.steps.read._pairs import PairsOfRecords
 from srlm_data.steps.read._sides import is_conversation, read_answered, refuse_blank
@@ -112,7 +112,7 @@ def _prompt(
 ) -> Iterator[dict[str, Any]]:
     fields = config.fields(record, where)
     if is_conversation(config, fields, "prompt"):
-        prompt = read_turns(fields.need("messages"), "user")
+        prompt = read_turns(read_list(fields.need("messages")), "user")
     else:
         prompt = fields.prompt()
     while prompt and prompt[-1]["role"] == "assistant":

@@ -32,7 +32,12 @@ _OTHER_CALLS: Final = ("function_calls", "functions")
 """Where calls and tools stand in a turn of a form that no chat template here can be given."""
 
 _TEXT_PARTS: Final = ("text", "input_text", "output_text")
-_TRANSCRIPT: Final = re.compile(r"(?:^|\n\n)(Human|Assistant):[ \t]*")
+_MEDIA: Final = ("image", "images", "video", "videos", "audio", "audios")
+_TURNS: Final = [re.compile(mark) for mark in LAYOUTS["transcripts"]["turns"]]
+_BEGINS: Final = LAYOUTS["transcripts"]["begins"]
+_ENDS: Final = LAYOUTS["transcripts"]["ends"]
+_OF_TURNS: Final = re.compile(r"\s*\[\s*\{\s*['\"](?:role|from|content|value)['\"]\s*:")
+_ARRAY_ENDS: Final = re.compile(r"\}[ \t]*\n[ \t]*\{")
 _LONGEST_LITERAL: Final = 1 << 20
 """Characters of a Python literal that is read: its parser takes a thousand bytes for each."""
 
@@ -62,24 +67,28 @@ def read_list(value: object) -> Any:
     return value
 
 
-def read_turns(value: object, role: str) -> list[Message]:
+def read_turns(value: object, role: str) -> list[Message]:  # noqa: PLR0911 - one form a line
     """Return the turns of a conversation in any usual form.
 
     These are a list of turns (``role`` and ``content``, ``from`` and ``value``), one turn, pairs of
     question and answer, texts of which the user says the first, the JSON text of turns, a
-    transcript (``Human: ... Assistant: ...``), and a bare text, one turn of ``role``. Null is none.
+    transcript (``Human: ... Assistant: ...``, or what a chat template makes of turns), parts of a
+    text, and a bare text, one turn of ``role``. Null is none.
     """
     value = _parsed(value)
     if is_null(value):
         return []
     if isinstance(value, str):
-        return _read_transcript(value) or [_message(role, value)]
+        return _read_transcript(value) or [_message(role, _without_end(value))]
     if isinstance(value, Mapping):
         if "messages" not in value:
             return _read_turn(value, role)
         return with_tools(read_turns(value["messages"], "user"), value.get("tools"))
     if not isinstance(value, Sequence) or isinstance(value, bytes):
         raise RecordDropError("not_text")
+    value = [_parsed(turn) for turn in value]
+    if value and all(isinstance(turn, Mapping) and _is_part(turn) for turn in value):
+        return [_message(role, _text_of(value))]
     if all(isinstance(turn, str) for turn in value) and (role == "user" or len(value) < 2):
         return _alternate(list(value), role)
     turns: list[Message] = []
@@ -100,20 +109,30 @@ def _alternate(texts: list[object], role: str) -> list[Message]:
 
 
 def _parsed(value: object) -> object:
-    """Return what a JSON text of a conversation holds, or a Python one, as CSV files have it."""
+    """Return what a JSON text of a conversation holds, or a Python one, as CSV files have it.
+
+    A text that begins as turns do and cannot be read is not taken for a turn's text.
+    """
     if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return value
     for read in (json.loads, ast.literal_eval):
         if read is ast.literal_eval and len(value) > _LONGEST_LITERAL:
             break
         try:
-            parsed = read(value.strip())
+            # Between turns that pandas took from an array there is a line's end, and no comma.
+            parsed = read(_ARRAY_ENDS.sub("}, {", value.strip()))
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         turns = parsed if isinstance(parsed, list) else [parsed]
-        if turns and all(map(_is_turn, turns)):
-            return parsed
+        return parsed if turns and all(map(_is_turn, turns)) else value
+    if _OF_TURNS.match(value):
+        raise RecordDropError("not_text")
     return value
+
+
+def _is_part(part: Mapping[str, Any]) -> bool:
+    """Return whether an object is a part of a text: it says its type, and no role."""
+    return "type" in part and not any(key in part for key in _ROLE_KEYS)
 
 
 def _is_turn(turn: object) -> bool:
@@ -135,6 +154,7 @@ def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
         raise RecordDropError("unknown_role")
     if any(turn.get(key) for key in _OTHER_CALLS):
         raise RecordDropError("tool_calls")
+    refuse_media(turn)
     key = next((key for key in _CONTENT_KEYS if not is_null(turn.get(key))), "")
     if speaker == "function_call":
         message, calls = _message("assistant", ""), turn[key]
@@ -148,6 +168,12 @@ def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
         if not is_null(value):
             message |= {name: _message("", _text_of(value))["content"]}  # type: ignore[misc]
     return with_tools([message], turn.get("tools"))
+
+
+def refuse_media(record: Mapping[str, Any]) -> None:
+    """Refuse a record, or a turn, with pictures or sounds in a field of their own."""
+    if any(record.get(name) for name in _MEDIA):
+        raise RecordDropError("content_not_text")
 
 
 def _read_calls(calls: object) -> list[dict[str, Any]]:
@@ -224,7 +250,8 @@ def _text_of(content: object) -> str:
         return content
     if isinstance(content, Mapping):
         kind = content.get("type", "text")
-        if kind in _TEXT_PARTS and isinstance(content.get("text"), str):
+        is_thought = content.get("thought") is True  # of Gemini
+        if kind in _TEXT_PARTS and isinstance(content.get("text"), str) and not is_thought:
             return str(content["text"])
         raise RecordDropError("content_not_text")
     if isinstance(content, Sequence) and not isinstance(content, bytes):
@@ -241,14 +268,33 @@ def _message(role: str, text: str) -> Message:
 
 
 def _read_transcript(text: str) -> list[Message]:
-    """Return the turns of a conversation as HH-RLHF writes it; none of another text."""
+    """Return the turns of a conversation in one text, as HH-RLHF or a chat template writes it.
+
+    It begins with another's turn than the assistant's, which comes later; or a mark ends its turns.
+    """
     opening = text.lstrip()
-    if not opening.startswith("Human:") or "\n\nAssistant:" not in opening:
-        return []
-    _, *parts = _TRANSCRIPT.split(opening)
-    turns = [
-        _message(ROLES[role.lower()], content.strip())
-        for role, content in zip(parts[::2], parts[1::2], strict=True)
-    ]
-    # A prompt ends with the mark of the answer that it asks for.
-    return turns if turns[-1]["content"] else turns[:-1]
+    for mark in _BEGINS:
+        opening = opening.removeprefix(mark).lstrip()
+    for turn in _TURNS:
+        if not turn.match(opening):
+            continue
+        _, *parts = turn.split(opening)
+        roles = [ROLES.get(role.lower(), "") for role in parts[::2]]
+        if roles[0] == "assistant" or ("assistant" not in roles and _without_end(text) == text):
+            continue
+        if "" in roles:
+            raise RecordDropError("unknown_role")
+        contents = [_without_end(content).strip() for content in parts[1::2]]
+        turns = [_message(role, text) for role, text in zip(roles, contents, strict=True)]
+        # A prompt ends with the mark of the answer that it asks for.
+        return turns if contents[-1] else turns[:-1]
+    return []
+
+
+def _without_end(text: str) -> str:
+    """Return a text without the marks with which a chat template ends a turn."""
+    for mark in _ENDS:
+        bare = text.rstrip()
+        if bare.endswith(mark) and (mark != "</s>" or "<s>" not in text):  # HTML's
+            text = bare.removesuffix(mark)
+    return text

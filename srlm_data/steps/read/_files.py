@@ -22,6 +22,7 @@ KINDS: Final = {
 """How a file is called that holds records, and what it is."""
 
 PACKED: Final = {".gz": "gzip", ".zst": "Zstandard"}
+_PACKED_OTHERWISE: Final = (".bz2", ".xz", ".lz4", ".zip")
 _UTF16: Final = (b"\xff\xfe", "text in UTF-16", "Write it in UTF-8.")
 _SIGNS: Final = (
     (b"\x1f\x8b", "gzip", "Name it {name}.gz."),
@@ -80,7 +81,10 @@ def _of_folder(folder: Path, split: str) -> list[Path]:
         file
         for file in folder.rglob("*")
         if file.is_file()
-        and kind_of(file.name)
+        and (
+            kind_of(file.name)
+            or (file.suffix.lower() in _PACKED_OTHERWISE and kind_of(file.stem))  # refused by name
+        )
         and file.name not in _DESCRIBE
         and not any(part[0] in "._" for part in file.relative_to(folder).parts)
         and not file.match("cache-*.arrow")

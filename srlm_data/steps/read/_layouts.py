@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
@@ -19,6 +20,7 @@ from srlm_data.steps.read._conversations import (
     is_null,
     read_list,
     read_turns,
+    refuse_media,
     with_tools,
 )
 from srlm_data.steps.read.records import Records
@@ -31,7 +33,6 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
 _TWO_ANSWERS: Final = [tuple(columns) for columns in LAYOUTS["two_answers"]]
 """Columns of two answers that somebody compared: the fields ``first`` and ``second``."""
 
-_MEDIA: Final = ("image", "images", "video", "videos", "audio", "audios")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
 
 
@@ -176,8 +177,7 @@ class Fields:
 
     def in_full(self, turns: list[Message]) -> list[Message]:
         """Return a prompt with what stands in columns of its own: a system message, and tools."""
-        if any(self.record.get(column) for column in _MEDIA):
-            raise RecordDropError("content_not_text")
+        refuse_media(self.record)
         system = [turn for turn in read_turns(self.get("system"), "system") if is_said(turn)]
         if system and turns and turns[0]["role"] == "system":
             if not same_text(system[0], turns[0]):
@@ -201,7 +201,7 @@ def read_number(value: object) -> float | None:
     if is_null(value) or value == "":
         return None
     try:
-        number = float(value) if isinstance(value, int | float | str) else None
+        number = float(value) if isinstance(value, int | float | str | Decimal) else None
     except (ValueError, OverflowError):
         number = None
     if number is None or isinstance(value, bool):

@@ -7,7 +7,7 @@ from os.path import commonprefix
 from typing import Any, Final
 
 from srlm_data.core.schema import Message
-from srlm_data.steps.read._conversations import RecordDropError, is_null, read_list
+from srlm_data.steps.read._conversations import RecordDropError, is_null, read_list, read_turns
 from srlm_data.steps.read._layouts import Fields, read_number
 
 _ANSWER_KEYS: Final = ("response", "text", "content", "answer", "completion", "output", "value")
@@ -86,7 +86,9 @@ def better_and_worse(
         raise RecordDropError("no_winner")
     prompt, sides = [], _whole(fields, names)
     if sides is None:
-        prompt = fields.prompt() if fields.column("prompt") else []
+        # Prometheus has the prompt of its judge as ``instruction``.
+        prompt = read_turns(fields.record.get("orig_instruction"), "user")
+        prompt = prompt or (fields.prompt() if fields.column("prompt") else [])
         sides = [fields.value(name) for name in names]
     worse = 1 - better
     return prompt, (sides[better], sides[worse]), (scores[better], scores[worse])

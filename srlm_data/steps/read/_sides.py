@@ -8,7 +8,7 @@ from typing import Final
 
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.schema import Message
-from srlm_data.steps.read._conversations import RecordDropError, read_turns
+from srlm_data.steps.read._conversations import RecordDropError, read_list, read_turns
 from srlm_data.steps.read._layouts import Fields, Layout, is_said, same_text
 from srlm_data.steps.read._ranked import best_and_worst
 
@@ -19,7 +19,7 @@ _REPEATED: Final = 2
 def read_answered(config: Layout, fields: Fields) -> tuple[list[Message], list[Message]]:
     """Return the prompt and the answer of a record, whatever its layout."""
     if is_conversation(config, fields, "prompt", "completion"):
-        turns = read_turns(fields.need("messages"), "user")
+        turns = read_turns(read_list(fields.need("messages")), "user")
         if turns and turns[-1]["role"] != "assistant":
             raise RecordDropError("no_answer")
         prompt, answer = refuse_blank(turns[:-1]), refuse_blank(turns[-1:])
@@ -37,7 +37,9 @@ def is_conversation(config: Layout, fields: Fields, *others: str) -> bool:
     if config.format != "auto":
         return config.format in ("messages", "sharegpt")
     named = fields.is_named("messages") or not fields.is_named(*others)
-    return named and fields.column("messages") is not None
+    # In a mixture of layouts, a record has the columns of all of them.
+    holds = bool(fields.get("messages")) or not any(map(fields.column, others))
+    return named and fields.column("messages") is not None and holds
 
 
 def split(

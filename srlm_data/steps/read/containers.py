@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from itertools import takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,9 +40,11 @@ _READ_ERRORS: Final = (
     ValueError,
     OverflowError,
     RecursionError,
+    KeyError,
     csv.Error,
 )
-"""ValueError is of text that is not UTF-8, OverflowError of a time that Python does not have."""
+"""ValueError is of text that is not UTF-8, OverflowError of a time that Python does not have,
+KeyError of a map with a key that stands twice."""
 
 _BATCH: Final = 1024
 _MEMORY: Final = "256MB"
@@ -85,11 +87,17 @@ def _json(path: Path) -> Iterator[tuple[str, Any]]:
     with open_unpacked(path) as file:
         head = file.read(HEAD).removeprefix(codecs.BOM_UTF8).lstrip()
     if head.startswith(b"["):
-        yield from _objects(path, "array")
+        records = _objects(path, "array")
     elif head.partition(b"\n")[0].strip() == b"{":
-        yield from _objects(path, "unstructured")
+        records = _objects(path, "unstructured")
     else:
-        yield from _lines(path)
+        records = _lines(path)
+    begun = list(islice(records, 2))
+    table = _rows_by_columns(begun[0][1]) if len(begun) == 1 else None
+    if table is None:
+        yield from chain(begun, records)
+    else:
+        yield from ((begun[0][0], row) for row in table)
 
 
 def _objects(path: Path, form: str) -> Iterator[tuple[str, Any]]:
@@ -142,20 +150,28 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
                     f"{where}: not a line of JSON, found '{error}'. "
                     "Write one JSON object a line, in UTF-8."
                 ) from None
-            if number == 1 and _is_by_columns(record):
-                for key in next(iter(record.values())):
-                    yield where, {name: column.get(key) for name, column in record.items()}
-            else:
-                yield where, record
+            yield where, record
 
 
-def _is_by_columns(record: object) -> bool:
-    """Return whether an object is a table by columns, as pandas writes it by default."""
-    return (
-        isinstance(record, dict)
-        and bool(record)
-        and all(isinstance(column, dict) and "0" in column for column in record.values())
-    )
+def _rows_by_columns(record: object) -> list[dict[str, Any]] | None:
+    """Return the rows of a table by columns, as pandas and ``datasets`` write it; None of others.
+
+    Its columns are lists of as many texts or numbers, or objects with the rows' numbers.
+    """
+    if not isinstance(record, dict) or not record:
+        return None
+    columns = list(record.values())
+    if all(isinstance(column, dict) and "0" in column for column in columns):
+        columns = [list(column.values()) for column in columns]
+    elif (
+        not all(isinstance(column, list) for column in columns)
+        or min(len(columns), *map(len, columns)) < 2
+        or any(isinstance(item, dict) for column in columns for item in column)  # turns
+    ):
+        return None
+    if len({len(column) for column in columns}) > 1:
+        return None
+    return [dict(zip(record, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Any]]:
@@ -220,7 +236,7 @@ def _numbered(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[s
     number = 0
     for batch in batches:
         for start in range(0, batch.num_rows, _BATCH):
-            for record in batch.slice(start, _BATCH).to_pylist():
+            for record in batch.slice(start, _BATCH).to_pylist(maps_as_pydicts="strict"):
                 number += 1
                 yield f"{path}: row {number}", record
 

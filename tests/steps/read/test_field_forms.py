@@ -88,6 +88,9 @@ TEXT = "caf\u00e9\nnoir"
 CSV = b'id,prompt\n1,"caf\xc3\xa9\nnoir"\n'
 
 
+MAP = pa.map_(pa.string(), pa.string())
+
+
 def zst(data: bytes) -> bytes:
     return pa.Codec("zstd").compress(data, asbytes=True)
 
@@ -127,6 +130,7 @@ CONTAINERS: dict[str, tuple[bytes, list[str]]] = {
     "one.json": (b'{"prompt": "b"}', ["b"]),
     "codes.parquet": (parquet(pa.array([TEXT, "b", TEXT]).dictionary_encode()), [TEXT, "b"]),
     "large.parquet": (parquet(pa.array([TEXT], pa.large_string())), [TEXT]),
+    "map.parquet": (parquet(pa.array([[("role", "user"), ("content", "b")]], MAP)), ["b"]),
     "packed.parquet.gz": (gzip.compress(parquet(pa.array([TEXT]))), [TEXT]),
 }
 """A file's name, what is in it, and the prompts that must come out of it."""

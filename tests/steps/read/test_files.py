@@ -57,6 +57,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
         "\n".join(json.dumps(record, indent=2) for record in RECORDS)
     ),
     "columns.json": lambda file: file.write_text(by_columns()),
+    "spread_columns.json": lambda file: file.write_text(
+        json.dumps(pa.Table.from_pylist(RECORDS).to_pydict(), indent=2)
+    ),
     "comma.csv": write_csv,
     "semicolon.csv": lambda file: write_csv(file, ";"),
     "tab.tsv": lambda file: write_csv(file, "\t"),
@@ -102,6 +105,9 @@ def test_a_folder_and_a_pattern_are_their_files_in_order(tmp_path: Path) -> None
         prompts(folder / "*.parquet")
     with pytest.raises(ValidationError, match=r"a file is called \.json, \.jsonl"):
         prompts(folder / "README.md")
+    (folder / "d.jsonl.xz").touch()
+    with pytest.raises(ValidationError, match=r"a file is called .*, found 'd.jsonl.xz'"):
+        prompts(folder)
 
 
 def test_a_dataset_that_was_saved_to_disk_is_read_by_its_split(tmp_path: Path) -> None:
