@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from srlm_data.cli import _completion
 from srlm_data.cli._terminal import say
@@ -106,6 +109,20 @@ def seconds(time: str) -> float:
         raise click.BadParameter(f"'{time}' is no time. Write 2h, 30m, 90s or 1h30m.")
     hours, minutes, rest = (int(part or 0) for part in parts.groups())
     return 3600.0 * hours + 60 * minutes + rest
+
+
+def command(*words: str) -> str:
+    """Return a command for the store of this one, as a shell takes it."""
+    context = click.get_current_context().find_root()
+    named = context.get_parameter_source("root") is ParameterSource.COMMANDLINE
+    store = ["--store", str(context.obj)] if named else []
+    return shlex.join(["srlm-data", *store, *words])
+
+
+def same_command(*without: str) -> str:
+    """Return this command as it was given, without some options that have values."""
+    given = shlex.join(["srlm-data", *sys.argv[1:]])
+    return re.sub(rf" ({'|'.join(without)})[ =]\S+", "", given)
 
 
 def manifest_record(manifest: Manifest) -> dict[str, Any]:

@@ -127,11 +127,11 @@ def _keys() -> KeyBindings:
 
 def _history() -> History:
     """The lines of earlier sessions, where the user's state is kept; none if that is read-only."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    file = state / "srlm-data" / "sql_history"
     try:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        file = state / "srlm-data" / "sql_history"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return InMemoryHistory()
     return FileHistory(str(file))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,6 +17,8 @@ from srlm_data.core.errors import BoundError, SrlmError, UnfinishedError
 
 if TYPE_CHECKING:
     from srlm_data.store import Manifest
+
+_BOUNDS: Final = ("--max-calls", "--max-tokens", "--max-time")
 
 
 @click.command()
@@ -59,9 +61,10 @@ def build(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Build what is missing of RECIPE, a YAML file (or only DATASETS of it, with what they read).
+    """Build what is missing of RECIPE, a YAML file.
 
-    Versions go into the store. What is there already is reused, and so is every kept answer.
+    DATASETS are some of it, with what they read; all when none is named. Versions go into the
+    store. What is there already is reused, and so is every kept answer.
     """
     from srlm_data.cli._pretty import show_samples
     from srlm_data.cli._progress import watching
@@ -103,9 +106,9 @@ def _next_command(
 ) -> str:
     """Return what one does after a build: the rest of it, the whole after a trial, or a look."""
     if ended:
-        return f"srlm-data build {recipe}" + (f" --limit {limit}" if limit else "")
+        return options.same_command(*_BOUNDS)
     if limit:
-        return f"srlm-data build {recipe}"
+        return options.same_command(*_BOUNDS, "--limit")
     if {manifest.type for manifest in manifests} & {"judgments", "pairs", "metrics"}:
-        return f"srlm-data report {recipe.stem}"
-    return f"srlm-data show {manifests[-1].name}"
+        return options.command("report", recipe.stem)
+    return options.command("show", manifests[-1].name)

@@ -37,7 +37,10 @@ _DIGITS: Final = {"seconds": 1, "money": 2}
 @options.as_json
 @click.pass_obj
 def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
-    """What the answers of RECIPES (of all, when none is named) cost: calls, tokens, seconds."""
+    """Say what answers cost: calls, tokens, seconds.
+
+    RECIPES are recipes, by file or by name; all of the store when none is named.
+    """
     result = srlm_data.cost(*recipes, store=store)
     if as_json:
         say_json(

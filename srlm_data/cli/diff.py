@@ -25,7 +25,10 @@ DIFFERENT = 10  # the exit code that `--exit-code` gives
 def diff(
     context: click.Context, before: str, after: str, samples: int, exit_code: bool, as_json: bool
 ) -> None:
-    """Say why two versions differ, and in what: columns, rows, scores, lengths, judges."""
+    """Say why two versions differ, and in what.
+
+    Compared are columns, rows, scores, lengths and judges.
+    """
     result = srlm_data.diff(before, after, samples=samples, store=context.obj)
     if as_json:
         sides = {"before": manifest_record(result.before), "after": manifest_record(result.after)}

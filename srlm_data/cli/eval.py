@@ -22,7 +22,7 @@ from srlm_data.cli._terminal import say
 @click.option("-q", "--quiet", is_flag=True, help="Print the table alone.")
 @click.pass_obj
 def evaluate(store: Path, /, recipe: Path, quiet: bool, **settings: Any) -> None:
-    """Build RECIPE, a YAML file, then print its metrics as one table, models in columns."""
+    """Build RECIPE, then print its metrics as one table."""
     from srlm_data.cli._progress import watching
 
     with watching(store, quiet=quiet, checks=not quiet) as watcher:

@@ -30,7 +30,10 @@ from srlm_data.cli._terminal import say, say_json, say_state
 @options.as_json
 @click.pass_obj
 def export(store: Path, ref: str, trainer: str, folder: Path | None, as_json: bool) -> None:
-    """Write REF (a dataset or version) as a trainer's data files and the config that names them."""
+    """Write a version as the files that another trainer reads.
+
+    REF is a dataset or a version of it. A config that names the files is written beside them.
+    """
     written = srlm_data.export(ref, trainer, folder, store=store)
     if as_json:
         say_json({**vars(written), "folder": str(written.folder)})

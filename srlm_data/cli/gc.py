@@ -24,7 +24,10 @@ from srlm_data.core.errors import counted
 @options.as_json
 @click.pass_obj
 def gc(store: Path, delete: bool, recipes: Path, as_json: bool) -> None:
-    """List what no name needs any more: versions, models, what killed processes left behind."""
+    """List, or delete, what no name needs any more.
+
+    That is versions, models, and what killed processes left behind.
+    """
     result = srlm_data.gc(delete=delete, recipes=recipes, store=store)
     if as_json:
         say_json(

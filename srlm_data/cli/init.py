@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from srlm_data.cli import _options as options
 from srlm_data.cli._terminal import say
 from srlm_data.core.errors import StoreError
 
@@ -13,10 +14,13 @@ from srlm_data.core.errors import StoreError
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default="recipes")
 def init(folder: Path) -> None:
-    """Write the shipped recipes into FOLDER, to start from; nothing there is overwritten."""
+    """Write a folder of recipes to start from.
+
+    Nothing that is in FOLDER is overwritten.
+    """
     for file in _write_recipes(folder):
         say(f"wrote {file}")
-    say(f"next: srlm-data build {folder}/iter1.yaml")
+    say(f"next: {options.command('build', str(folder / 'iter1.yaml'))}")
 
 
 def _write_recipes(folder: Path) -> list[Path]:

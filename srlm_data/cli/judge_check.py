@@ -47,9 +47,10 @@ _SHOWN_JUDGMENT: Final = 2000
 )
 @click.pass_obj
 def judge_check(store: Path, /, recipe: Path, step: str | None, form: str, **settings: Any) -> None:
-    """Ask the judge of RECIPE about a few candidates: show what it writes, and what is read.
+    """Show what a recipe's judge writes, and what is read of it.
 
-    STEP names a dataset of judgments, where the recipe has several. Answers are kept for the build.
+    It is asked about a few candidates. STEP names a dataset of judgments, where the recipe has
+    several. Answers are kept for the build.
     """
     from srlm_data.cli._progress import watching
 

@@ -27,7 +27,10 @@ from srlm_data.cli._terminal import say, say_json
 def lineage(
     store: Path, what: str, down: bool, limit: int, output: Path | None, as_json: bool
 ) -> None:
-    """Where a row comes from, by its id; or a model, by its digest; or a version, by its name."""
+    """Say where a row, a model or a version comes from.
+
+    WHAT is the beginning of a row's id or of a model's digest, or the name of a version.
+    """
     from srlm_data.cli._answers import complete
 
     if output is not None and output.suffix not in {".mmd", ".md"}:

@@ -20,7 +20,10 @@ from srlm_data.core.errors import StoreError
 @options.as_json
 @click.pass_obj
 def log(store: Path, name: str, as_json: bool) -> None:
-    """Every version of a dataset, newest first: by which command, at what cost, what changed."""
+    """List every version of a dataset, newest first.
+
+    Of each: by which command it was made, at what cost, and what changed.
+    """
     from srlm_data.cli._provenance import changed, provenance
     from srlm_data.store.graph import Graph
 

@@ -41,7 +41,7 @@ def plan(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Say what a build of RECIPE, a YAML file, would do, why, and what it would take.
+    """Say what a build would do, why, and what it would take.
 
     Nothing is run or written.
     """

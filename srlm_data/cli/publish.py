@@ -58,7 +58,10 @@ def publish(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Publish TARGETS (recipes, datasets or versions) to the Hub: one commit, a card and a tag."""
+    """Publish to the Hugging Face Hub: one commit, a card, a tag.
+
+    TARGETS are recipes, datasets or versions.
+    """
     if bool(targets) == everything:
         raise click.UsageError("name what to publish, or say --all.")
     published = srlm_data.push(*targets, repo=repo, dry_run=dry_run, store=store, **settings)

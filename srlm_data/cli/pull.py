@@ -26,9 +26,9 @@ def pull(
     kind: Literal["dataset", "model"],
     as_json: bool,
 ) -> None:
-    """Bring what was published back as the same versions, checked byte by byte.
+    """Bring what was published back as the same versions.
 
-    DATASETS are some of what is there; all when none is named.
+    They are checked byte by byte. DATASETS are some of what is there; all when none is named.
     """
     repo, _, revision = source.partition("@")
     pulled = srlm_data.pull(repo, revision or None, only=datasets, kind=kind, store=store).versions

@@ -29,7 +29,10 @@ from srlm_data.cli._terminal import say, say_state
 )
 @click.pass_obj
 def report(store: Path, names: tuple[str, ...], output: Path, map_points: int) -> None:
-    """Write one offline HTML page about built recipes, in the order of RECIPE..."""
+    """Write one offline HTML page about built recipes.
+
+    They are shown in the order of RECIPE...
+    """
     warnings = srlm_data.write_report(*names, output=output, map_points=map_points, store=store)
     for dataset, of_dataset in warnings.items():
         for warning in of_dataset:

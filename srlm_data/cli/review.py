@@ -56,7 +56,7 @@ def review(
     opens: bool,
     **draw: Any,
 ) -> None:
-    """Let a person say which of two answers is better, without the judge's scores in sight.
+    """Let a person say which of two answers is better, blind.
 
     REF is a dataset (or version) of pairs, or of candidates, of which two answers a prompt are
     drawn. What people say becomes the dataset REF_labels.

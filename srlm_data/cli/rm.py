@@ -19,9 +19,10 @@ _SHOWN = 5
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_obj
 def rm(store: Path, ref: str, dry_run: bool) -> None:
-    """Take away the names of REF: a dataset, a version of it, or one name (recipe.dataset@tag).
+    """Take away a name, or all names of a version or a dataset.
 
-    No version is deleted: `gc --delete` deletes what no name, and no lock file, leads to.
+    REF is a dataset, a version of it, or one name (recipe.dataset@tag). No version is deleted:
+    `gc --delete` deletes what no name, and no lock file, leads to.
     """
     result = srlm_data.remove(ref, dry_run=dry_run, store=store)
     for name in result.names:

@@ -22,7 +22,10 @@ from srlm_data.cli._terminal import say, say_json
 @options.as_json
 @click.pass_obj
 def show(store: Path, ref: str, count: int, whole: bool, dropped: bool, as_json: bool) -> None:
-    """Show how a version (recipe.name, or recipe.name@version) was made, and its first rows."""
+    """Show how a version was made, and its first rows.
+
+    REF is recipe.name, for the latest version, or recipe.name@version.
+    """
     from srlm_data.cli._pretty import show_drops, show_rows
     from srlm_data.cli._provenance import packages, provenance, step
     from srlm_data.store.graph import Graph

@@ -52,9 +52,10 @@ def sql(
     output: Path | None,
     open_access: bool,
 ) -> None:
-    """Ask the store with SQL. Datasets are tables: iter1.pairs, iter1.pairs@3f2a, all_judgments.
+    """Ask the store with SQL.
 
-    Without a query, a terminal gets a prompt, and a pipe is read. '.tables' lists what there is.
+    Datasets are tables: iter1.pairs, iter1.pairs@3f2a, all_judgments. Without a query, a
+    terminal gets a prompt, and a pipe is read. '.tables' lists what there is.
     """
     from srlm_data.cli._answers import format_of
 

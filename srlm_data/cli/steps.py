@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, shell_complete=_completion.steps)
 @options.as_json
 def steps(name: str | None, as_json: bool) -> None:
-    """What each step reads and makes; with a NAME, all settings of this step or engine."""
+    """Say what each step reads and makes.
+
+    With a NAME: all settings of this step or engine.
+    """
     from srlm_data.engines.settings import ENGINES
     from srlm_data.pipeline.registry import STEPS
     from srlm_data.pipeline.signature import find_step, look_for_steps_in

@@ -25,7 +25,10 @@ _THINGS = {
 @click.option("--quarantine", is_flag=True, help="Put what is damaged aside; a build mends it.")
 @click.pass_obj
 def verify(store: Path, refs: tuple[str, ...], quarantine: bool) -> None:
-    """Read and hash every byte (of REFS, or of all there is) and name every fault."""
+    """Read and hash every byte, and name every fault.
+
+    REFS are versions; all of the store when none is named.
+    """
     result = srlm_data.verify(*refs, quarantine=quarantine, store=store)
     if result.faults and not quarantine:
         raise StoreError("\n".join(fault.sentence for fault in result.faults))

@@ -20,9 +20,10 @@ from srlm_data.cli._stopping import stop_tidily
 @options.opens
 @click.pass_obj
 def view(store: Path, names: tuple[str, ...], port: int, opens: bool) -> None:
-    """Show the page of `report` over the store itself: every row, new ones as they are built.
+    """Show the page of `report` live over the store.
 
-    RECIPEs are what the page begins with; without any it shows all that has something to show.
+    It has every row, new ones as they are built. RECIPEs are what the page begins with; without
+    any it shows all that has something to show.
     """
     stop_tidily("Start it again to go on; what was labelled is kept.")
     announce = options.announcing(

@@ -85,7 +85,14 @@ class Drops(Counter[str]):
         if len(examples) < self.EXAMPLES:
             # Of a file its name alone: a manifest holds no path of the machine.
             place = where.rpartition("/")[2] if where.startswith("/") else where
-            examples.append({"where": place, "record": _EXCERPT.repr(record)})
+            examples.append({"where": place, "record": _EXCERPT.repr(without_nulls(record))})
+
+
+def without_nulls(value: Any) -> Any:
+    """Return a value without the fields that are null: Parquet gives every record all of them."""
+    if isinstance(value, Mapping):
+        return {name: without_nulls(item) for name, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 _EXCERPT: Final = reprlib.Repr()

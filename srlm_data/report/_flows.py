@@ -136,7 +136,7 @@ def _nothing(store: Store, name: str, manifests: list[Manifest]) -> StoreError:
     if not manifests:
         return StoreError(
             f"{store.root}: no recipe '{name}' was built.{did_you_mean(name, recipes)} "
-            f"It has {', '.join(recipes) or 'nothing'}."
+            f"It has {', '.join(recipes) or 'none'}. Build it first."
         )
     types = dict.fromkeys(manifest.type for manifest in manifests)
     return StoreError(

@@ -76,7 +76,9 @@ def tag(ref: str, name: str, store: Place = None) -> Manifest:
         StoreError: there is no such version.
     """
     opened = open_store(store)
-    if not (name.isascii() and name.isidentifier()) or name == "latest" or len(name) > 100:
+    if name == "latest":
+        raise ArgumentError("'latest' cannot be a tag: a build gives it. Use another word.")
+    if not (name.isascii() and name.isidentifier()) or len(name) > 100:
         raise ArgumentError(
             f"'{name}' cannot be a tag. Use letters, digits and underscores, a letter first."
         )
@@ -132,7 +134,8 @@ def remove(ref: str, *, dry_run: bool = False, store: Place = None) -> RemoveRes
         if not going:
             raise StoreError(
                 f"{ref}: there is no such name, and no version that has one."
-                f"{did_you_mean(name, opened.names())} 'srlm-data log {name}' lists them."
+                f"{did_you_mean(name, opened.names())} "
+                f"'srlm-data {f'log {name}' if refs else 'ls'}' lists what there is."
             )
         lost = set(going.values()) - {refs[ref] for ref in refs.keys() - going.keys()}
         graph = Graph(opened)

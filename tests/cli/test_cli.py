@@ -115,6 +115,10 @@ def test_log_lists_every_version_and_tags_name_them(cli: Cli, built: Path) -> No
     refused = cli("tag", "toy.pairs", "not-a-name", cwd=built)
     assert refused.returncode == 2
     assert "cannot be a tag" in refused.stderr
+    assert (
+        "'latest' cannot be a tag: a build gives it."
+        in cli("tag", "toy.pairs", "latest", cwd=built).stderr
+    )
 
 
 def test_steps_are_documented_by_themselves(cli: Cli) -> None:
@@ -320,6 +324,12 @@ def test_help_of_no_command_waits_for_a_library(cli_env: dict[str, str]) -> None
     heavy = {"duckdb", "numpy", "polars", "pyarrow", "pydantic", "rich", "torch", "yaml"}
     asked = [["--help"], *([name, "--help"] for name in COMMANDS)]
     assert loaded(cli_env, *asked) & heavy == set()
+
+
+def test_the_list_of_the_commands_shows_a_whole_sentence_of_each() -> None:
+    listed = CliRunner().invoke(cli, ["--help"], terminal_width=80).output.partition("Commands:")[2]
+    assert "..." not in listed
+    assert "  sql          Ask the store with SQL.\n" in listed
 
 
 def test_a_look_at_the_store_waits_for_no_statistics(cli_env: dict[str, str]) -> None:

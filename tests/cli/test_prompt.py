@@ -117,6 +117,14 @@ def test_a_state_folder_that_cannot_be_written_takes_no_query_away(
     assert ("42" in out, err) == (True, "")
 
 
+def test_a_user_without_a_home_may_ask(say: Converse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    out, err = say(f"SELECT 42;{ENTER}")
+    assert ("42" in out, err) == (True, "")
+
+
 def offered(store: Store, text: str) -> list[str]:
     completer = SqlCompleter(store)
     document = Document(text)

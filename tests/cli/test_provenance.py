@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -49,6 +50,7 @@ def test_what_a_query_left_out_is_shown_with_the_record_and_its_id(cli: Cli, sto
         for example in one["examples"]:
             assert example["where"] in prompts
             assert "'prompt': [{" in example["record"]
+            assert not {"None", "Decimal"} & set(re.findall(r"\w+", example["record"]))
 
 
 def test_a_version_says_its_step_settings_and_packages(store: Store) -> None:

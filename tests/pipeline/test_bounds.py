@@ -105,3 +105,13 @@ def test_the_command_stops_with_an_exit_code_of_its_own(cli: Cli, project: Path)
     assert cli("build", "toy.yaml", "--max-time", "1h30m", "-q").returncode == 0
     assert len(toy.asked(project)) == 72
     assert "'soon' is no time" in cli("build", "toy.yaml", "--max-time", "soon").stderr
+
+
+def test_the_command_that_comes_next_is_for_the_same_store_and_makes_the_same_versions(
+    cli: Cli, project: Path
+) -> None:
+    toy.write_recipe(project)
+    command = "--store", "my store", "build", "toy.yaml", "--seed", "5"
+    ended = cli(*command, "--max-calls", "10").stderr
+    assert "next: srlm-data --store 'my store' build toy.yaml --seed 5\n" in ended
+    assert "next: srlm-data --store 'my store' report toy\n" in cli(*command).stderr

@@ -357,7 +357,8 @@ def test_a_report_is_written_and_what_is_not_there_is_a_sentence(
 
     absent = cli(*where, "report", "ones")
     assert absent.returncode == 4
-    assert "no recipe 'ones' was built. Did you mean 'one'?" in absent.stderr
+    assert "no recipe 'ones' was built. Did you mean 'one'? It has " in absent.stderr
+    assert absent.stderr.endswith(". Build it first.\n")
     empty = cli(*where, "report", "seed")
     assert empty.returncode == 4
     assert "neither judgments nor pairs nor metrics" in empty.stderr

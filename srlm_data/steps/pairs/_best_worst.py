@@ -105,7 +105,7 @@ _DROPPED: Final = (
     "SELECT prompt_id AS id, reason FROM decided",
     """
     SELECT prompt_id AS id, any_value(prompt) AS prompt, any_value(chosen_score) AS best_score,
-           any_value(rejected_score) AS worst_score, any_value(n_unscored) AS unscored
+           any_value(rejected_score) AS worst_score, any_value(n_unscored)::BIGINT AS unscored
     FROM candidates JOIN decided USING (prompt_id) GROUP BY prompt_id
     """,
 )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from srlm_data.core.rows import without_nulls
 from srlm_data.core.schema import Message
 from srlm_data.core.yaml_data import data_beside
 
@@ -188,7 +189,7 @@ def _read_calls(calls: object) -> list[dict[str, Any]]:
             raise RecordDropError("tool_calls")
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
-            arguments = _dump({} if arguments is None else _without_nulls(arguments))
+            arguments = _dump({} if arguments is None else without_nulls(arguments))
         identity = call.get("id")
         read.append(
             {
@@ -209,7 +210,7 @@ def with_tools(turns: list[Message], tools: object) -> list[Message]:
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
         raise RecordDropError("tool_calls")
     listed = [
-        _without_nulls(tool if "function" in tool else {"type": "function", "function": tool})
+        without_nulls(tool if "function" in tool else {"type": "function", "function": tool})
         for tool in tools
     ]
     return [{**turns[0], "tools": _dump(listed)}, *turns[1:]]
@@ -233,13 +234,6 @@ def _dump(value: object) -> str:
     except (TypeError, ValueError, RecursionError):
         raise RecordDropError("tool_calls") from None
     return text
-
-
-def _without_nulls(value: Any) -> Any:
-    """Return a value without the fields that are null: Parquet gives every record all of them."""
-    if isinstance(value, Mapping):
-        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _text_of(content: object) -> str:
