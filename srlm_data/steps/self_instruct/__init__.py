@@ -7,10 +7,7 @@ it adds, after Self-Instruct. It stops where it has enough, or where nothing new
 from __future__ import annotations
 
 import logging
-import math
 import random
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self
@@ -18,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field
 
 from srlm_data.core.config import Expected, Lengths, Template, fills
-from srlm_data.core.errors import DataError, counted
+from srlm_data.core.errors import DataError
 from srlm_data.core.ids import prompt_id
 from srlm_data.core.messages import render, user
 from srlm_data.core.rows import Drops, Examples, Models, Prompts, Rows
@@ -31,10 +28,10 @@ from srlm_data.steps._words import count_words
 from srlm_data.steps.self_instruct._filters import MOST_WORDS, flaw
 from srlm_data.steps.self_instruct._languages import name_language, seed_language
 from srlm_data.steps.self_instruct._lists import new_prompts, one_line
+from srlm_data.steps.self_instruct._progress import WINDOW, Progress
 
 _LOG = logging.getLogger(__name__)
 
-_WINDOW: Final = 200  # the last requests, by which the yield is known
 _ADVICE: Final = (
     "Show other examples, raise 'max_similarity', ask another model, or lower 'n'; "
     "'min_yield: 0' asks on."
@@ -91,7 +88,7 @@ class SelfInstruct(SamplingConfig):
     @property
     def most_requests(self) -> int:
         """The number of requests after which it gives up."""
-        return self.max_requests or max(20 * self.n, _WINDOW)
+        return self.max_requests or max(20 * self.n, WINDOW)
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """``n`` rows, from at least as many calls."""
@@ -137,7 +134,7 @@ def self_instruct(
         pool = _Pool(config, examples)
         language = config.language or seed_language(pool.texts)
         notes.update(wanted=config.n, seed_prompts=len(pool.seed), language=language)
-        progress = _Progress(config, drops)
+        progress = Progress(config, drops)
         while numbers := progress.next_round():
             report_progress(engine, len(pool.own), config.n, "new prompts")
             asked = [
@@ -169,45 +166,6 @@ def self_instruct(
             _LOG.warning("%s", sentence)
 
     return Rows.stream(PROMPTS, rows(), drops=drops, notes=notes)
-
-
-class _Progress:
-    """How many prompts there are, what they took, and whether to ask for more."""
-
-    def __init__(self, config: SelfInstruct, drops: Counter[str]) -> None:
-        self._config = config
-        self._drops = drops
-        self.requests = 0
-        self.brought: list[int] = []  # for each new prompt the request that brought it, in order
-
-    @property
-    def missing(self) -> int:
-        """How many prompts are still wanted."""
-        return self._config.n - len(self.brought)
-
-    def _latest(self) -> int:
-        """How many prompts the requests of the window have brought."""
-        return len(self.brought) - bisect_left(self.brought, self.requests - _WINDOW)
-
-    def next_round(self) -> range:
-        """Return the numbers of the next requests; none, where enough was asked."""
-        seen, latest = min(self.requests, _WINDOW), self._latest()
-        left = self._config.most_requests - self.requests
-        is_dry = seen == _WINDOW and latest * 100 / _WINDOW < self._config.min_yield
-        if not self.missing or left <= 0 or is_dry:
-            return range(0)
-        # One more of each: a yield of nothing would ask for all at once.
-        wanted = math.ceil(self.missing * (seen + 1) / (latest + 1))
-        begin = self.requests
-        self.requests += min(wanted, left, self._config.round_size)
-        return range(begin, self.requests)
-
-    def __str__(self) -> str:
-        text = f"{len(self.brought):,} of {counted(self._config.n, 'new prompt')}"
-        recent = counted(min(self.requests, _WINDOW), "request")
-        text += f"; {self._latest() or 'none'} in the last {recent}"
-        refused = [reason for reason, _ in self._drops.most_common(1)]
-        return f"{text}; most refused: {refused[0]}" if refused else text
 
 
 @dataclass(frozen=True)
