@@ -70,7 +70,7 @@ def measure_judge(
         rows: list[dict[str, Any]] = []
         drops = Drops()
         _view_scores(connection, judgments)
-        (ranks,) = _one(connection, "SELECT count(rank) FROM candidates")
+        (ranks,) = _first_row(connection, "SELECT count(rank) FROM candidates")
         if ranks or labels is None:
             _select(config, connection, drops)
             _refuse_nothing(config, connection, drops)
@@ -135,13 +135,13 @@ def _refuse_nothing(
     config: MeasureJudge, connection: duckdb.DuckDBPyConnection, drops: Drops
 ) -> None:
     where = "measure_judge" if config.split is None else f"measure_judge, split '{config.split}'"
-    (replies,) = _one(connection, "SELECT count(*) FROM replies")
+    (replies,) = _first_row(connection, "SELECT count(*) FROM replies")
     if not replies:
         raise DataError(
             f"{where}: no prompt has two ranked replies, found {dict(drops) or 'no reply at all'}. "
             "Read candidates that humans ranked, or choose another split."
         )
-    (judged,) = _one(connection, "SELECT count(*) FROM verdicts")
+    (judged,) = _first_row(connection, "SELECT count(*) FROM verdicts")
     if not judged:
         raise DataError(
             f"{where}: none of the {replies} ranked replies was judged, found {dict(drops)}. "
@@ -152,7 +152,7 @@ def _refuse_nothing(
 def _measure(
     config: MeasureJudge, connection: duckdb.DuckDBPyConnection, judge: str
 ) -> Iterator[dict[str, Any]]:
-    modal, best = _one(
+    modal, best = _first_row(
         connection,
         """
         SELECT (SELECT score FROM verdicts WHERE judge = $judge AND score IS NOT NULL
@@ -237,5 +237,5 @@ _PROMPTS: Final = """
 """
 
 
-def _one(connection: duckdb.DuckDBPyConnection, query: str, values: Any = None) -> Any:
+def _first_row(connection: duckdb.DuckDBPyConnection, query: str, values: Any = None) -> Any:
     return connection.execute(query, values).fetchall()[0]

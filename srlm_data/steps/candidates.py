@@ -52,18 +52,18 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
     sampling = config.sampling(stop=config.stop)
     drops = Drops()
 
-    def asked() -> Iterator[tuple[Request, tuple[str, list[Message], int, Any, Any]]]:
-        columns = ("prompt_id", "prompt", "reference", "rubric")
-        for identity, prompt, reference, rubric in prompts.tuples(*columns):
+    def requests() -> Iterator[tuple[Request, tuple[str, list[Message], int, Any, Any]]]:
+        names = ("prompt_id", "prompt", "reference", "rubric")
+        for identity, prompt, reference, rubric in prompts.tuples(*names):
             messages = tuple(prompt)
             for sample in range(config.n):
                 seed = request_seed(config.seed, identity, sample)
                 request = Request(f"{identity}/{sample}", messages, sampling, seed)
                 yield request, (identity, prompt, sample, reference, rubric)
 
-    def answered() -> Iterator[Columns]:
+    def columns() -> Iterator[Columns]:
         total = prompts.count() * config.n
-        for block in ask_in_blocks(engine, model, asked(), total=total):
+        for block in ask_in_blocks(engine, model, requests(), total=total):
             reasons = [_unusable(config, completion) for completion in block.completions]
             for reason, completion in zip(reasons, block.completions, strict=True):
                 if reason:
@@ -87,7 +87,7 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
                 "rubric": rubrics,
             }
 
-    return Rows.columns(CANDIDATES, answered(), drops=drops)
+    return Rows.columns(CANDIDATES, columns(), drops=drops)
 
 
 def _unusable(config: Generate, completion: Completion) -> str | None:

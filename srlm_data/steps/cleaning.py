@@ -54,7 +54,7 @@ def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -
         _check_prompts(name, dataset)
     drops, notes = Drops(), dict[str, Any]()
 
-    def kept() -> Iterator[pa.RecordBatch]:
+    def batches() -> Iterator[pa.RecordBatch]:
         index = _Index(config.n)
         for name, dataset in against.items():
             index.add(name, dataset)
@@ -70,7 +70,7 @@ def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -
             yield batch.filter(pa.array(mask, pa.bool_()))
         notes["against"] = index.counts()
 
-    return Rows.reading(rows.type, kept(), drops=drops, notes=notes)
+    return Rows.reading(rows.type, batches(), drops=drops, notes=notes)
 
 
 class _Index:
@@ -141,7 +141,7 @@ def drop_near_duplicates(config: DropNearDuplicates, rows: Rows) -> Rows:
     _check_prompts("rows", rows)
     drops = Drops()
 
-    def kept() -> Iterator[pa.RecordBatch]:
+    def batches() -> Iterator[pa.RecordBatch]:
         novelty = Novelty(config.max_similarity)
         known: dict[str, bool] = {}
         for batch in rows.batches():
@@ -155,7 +155,7 @@ def drop_near_duplicates(config: DropNearDuplicates, rows: Rows) -> Rows:
                 mask.append(known[identity])
             yield batch.filter(pa.array(mask, pa.bool_()))
 
-    return Rows.reading(rows.type, kept(), drops=drops)
+    return Rows.reading(rows.type, batches(), drops=drops)
 
 
 def _check_prompts(name: str, rows: Rows) -> None:

@@ -76,7 +76,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     # Filled while the rows are drained, and read after.
     notes: dict[str, Any] = {"states": states}
 
-    def asked() -> Iterator[tuple[Request, tuple[str, str, int]]]:
+    def requests() -> Iterator[tuple[Request, tuple[str, str, int]]]:
         shown = ("candidate_id", "prompt_id", "prompt", "response", *config.columns)
         for row in candidates.tuples(*shown):
             named = dict(zip(shown, row, strict=True))
@@ -90,12 +90,12 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                 request = Request(f"{identity}/{repeat}", messages, sampling, seed)
                 yield request, (identity, named["prompt_id"], repeat)
 
-    def judged() -> Iterator[Columns]:
+    def columns() -> Iterator[Columns]:
         total, by = candidates.count() * config.repeats, engine.model
         # The answers are searched beside the asking, not when the engine is done.
         with ThreadPoolExecutor(1) as beside:
             counting = beside.submit(_count_injections, candidates)
-            for block in ask_in_blocks(engine, model, asked(), total=total):
+            for block in ask_in_blocks(engine, model, requests(), total=total):
                 identities, prompt_ids, repeats = zip(*block.about, strict=True)
                 texts = block.texts()
                 readings = [
@@ -121,7 +121,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                     yield _of_criteria(config, judgments, readings, by)
             notes.update(counting.result())
 
-    return Rows.columns(JUDGMENTS, judged(), drops=drops, notes=notes)
+    return Rows.columns(JUDGMENTS, columns(), drops=drops, notes=notes)
 
 
 def _scale(config: Judge, rows: int) -> dict[str, pa.Array]:

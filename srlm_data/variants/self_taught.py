@@ -53,7 +53,7 @@ def rewrite_prompts(
     sampling = config.sampling()
     drops = Drops()
 
-    def asked() -> Iterator[tuple[Request, Mapping[str, Any]]]:
+    def requests() -> Iterator[tuple[Request, Mapping[str, Any]]]:
         for prompt in prompts.dicts():
             text = config.template.fill(prompt=render(prompt["prompt"]))
             seed = request_seed(config.seed, prompt["prompt_id"], 0)
@@ -61,7 +61,7 @@ def rewrite_prompts(
 
     def rows() -> Iterator[dict[str, Any]]:
         seen: set[str] = set()
-        answers = list(ask(engine, model, asked(), total=prompts.count()))
+        answers = list(ask(engine, model, requests(), total=prompts.count()))
         # In an order of their own: which of two equal ones is kept must not hang on timing.
         for prompt, completion in sorted(answers, key=lambda answer: str(answer[0]["prompt_id"])):
             line, _, rest = completion.text.strip().partition("\n")

@@ -51,7 +51,7 @@ def compare_in_both_orders(
     """
     sampling = config.sampling()
 
-    def asked() -> Iterator[tuple[Request, tuple[Mapping[str, Any], bool]]]:
+    def requests() -> Iterator[tuple[Request, tuple[Mapping[str, Any], bool]]]:
         for pair in pairs:
             for swapped in (False, True):
                 shown = [pair["first_response"], pair["second_response"]]
@@ -61,7 +61,7 @@ def compare_in_both_orders(
                 seed = request_seed(config.seed, identity, 0)
                 yield Request(identity, tuple(user(text)), sampling, seed), (pair, swapped)
 
-    for (pair, swapped), completion in ask(engine, model, asked(), total=total):
+    for (pair, swapped), completion in ask(engine, model, requests(), total=total):
         state, letter = read_verdict(completion.text, completion.finish_reason)
         sides = ("second", "first") if swapped else ("first", "second")
         columns = {

@@ -118,7 +118,7 @@ def _prompt(
     while prompt and prompt[-1]["role"] == "assistant":
         prompt.pop()
     prompt = refuse_blank(fields.in_full(prompt))
-    for_judge = {name: fields.given(name) for name in ("reference", "rubric")}
+    for_judge = {name: fields.read_for_judge(name) for name in ("reference", "rubric")}
     yield {"prompt_id": prompt_id(prompt), "prompt": prompt, "source": "given", **for_judge}
 
 

@@ -144,7 +144,7 @@ class Fields:
         """Return whether the recipe names a column for any of these fields."""
         return any(name in self._columns for name in names)
 
-    def given(self, name: str) -> str | None:
+    def read_for_judge(self, name: str) -> str | None:
         """Return a text that comes with a prompt for its judge; of a list, a line an item."""
         value = self.get(name)
         if isinstance(value, list):
