@@ -1,74 +1,68 @@
-"""vLLM in processes of its own, as on a GPU, and models one after another.
-
-Each way is a process: how vLLM computes is decided once, when it is imported.
-"""
+"""vLLM in processes of its own, as on a GPU, and models one after another."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from checkout import ROOT
+from forked import environment
+from needed import needs
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-pytest.importorskip("vllm")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), needs("vllm")]
+
+Models = list[dict[str, Any]]
 
 
-def in_turn(folder: Path, processes: str, *parts: str) -> list[Any]:
-    env = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": processes, "PYTHONPATH": str(ROOT)}
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """A model in a process of its own and in two; then three in turn in the asking process."""
     command = [sys.executable, str(ROOT / "tests" / "support" / "one_after_another.py")]
     done = subprocess.run(
-        [*command, str(folder), *parts], env=env, capture_output=True, text=True, check=False
+        [*command, str(tmp_path_factory.mktemp("models"))],
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    found: list[Any] = json.loads(done.stdout.splitlines()[-1])
+    found: Models = json.loads(done.stdout.splitlines()[-1])
+    assert [(model["name"], model["parts"]) for model in found] == [
+        ("small", 1), ("small", 2), ("small", 0), ("large", 0), ("small", 0),
+    ]  # fmt: skip
     return found
 
 
-@pytest.fixture(scope="module")
-def apart(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """A model in a process of its own, then another in two."""
-    return in_turn(tmp_path_factory.mktemp("apart"), "1", "1", "2")
-
-
-@pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """Both of them in the asking process, then the first again."""
-    return in_turn(tmp_path_factory.mktemp("together"), "0", "1", "1", "1")
-
-
-def test_models_in_turn_leave_no_process_and_no_shared_memory(apart: list[Any]) -> None:
-    for model in apart:
+def test_models_in_turn_leave_no_process_and_no_shared_memory(models: Models) -> None:
+    for model in models[:2]:
         assert model["processes"] >= model["parts"]
         assert model["shared_memory"] > 0
         assert model["left"]["processes"] == model["left"]["shared_memory"] == []
 
 
-def test_models_in_turn_in_one_process_give_their_memory_back(together: list[Any]) -> None:
-    first, _, third = (model["left"]["megabytes"] for model in together)
-    assert third - first < 50  # a model has 94
+def test_models_in_turn_in_one_process_give_their_memory_back(models: Models) -> None:
+    first, _, third = (model["left"]["megabytes"] for model in models[2:])
+    assert third - first < 50  # the large one has 94
 
 
-def test_each_of_the_models_in_turn_writes_its_own_texts(together: list[Any]) -> None:
-    first, second, again = (model["texts"] for model in together)
+def test_each_of_the_models_in_turn_writes_its_own_texts(models: Models) -> None:
+    first, second, again = (model["texts"] for model in models[2:])
     assert first == again != second
     assert len(first) == 20
 
 
 def test_a_model_writes_the_same_texts_wherever_it_computes_and_in_how_many_parts(
-    apart: list[Any], together: list[Any]
+    models: Models,
 ) -> None:
-    assert [model["parts"] for model in apart] == [1, 2]
-    assert [model["texts"] for model in apart] == [model["texts"] for model in together[:2]]
+    apart, halved, together = (model["texts"] for model in models[:3])
+    assert apart == halved == together
 
 
-def test_vllm_goes_on_computing_while_nobody_reads_its_answers(apart: list[Any]) -> None:
+def test_vllm_goes_on_computing_while_nobody_reads_its_answers(models: Models) -> None:
     """As it must on a GPU while a step writes rows, or the journal waits for the disk."""
-    model = apart[0]
+    model = models[0]
     assert model["after_a_pause"] < model["at_once"] / 2

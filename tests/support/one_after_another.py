@@ -1,15 +1,15 @@
 """Models one after another in one process: what each wrote, and what it left behind.
 
-    python tests/support/one_after_another.py FOLDER PARTS...
+    python tests/support/one_after_another.py FOLDER
 
-Prints JSON, for as many models as there are numbers of parts, which are processes that hold a model
-together. The third model is the first one again.
+Prints JSON, for each model its name and in how many processes it computes beside the asking one.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import os
 import sys
 import time
 from contextlib import closing, suppress
@@ -25,7 +25,8 @@ from tiny import tiny_model
 from vllm_server import shared_memory, still_there
 
 PLACES = 4
-WIDTH, LAYERS = 512, 10  # 24 M parameters: what stays of such a model shows
+# vLLM decides where it computes with the first model that it holds itself: those come last.
+TURNS = [("small", 1), ("small", 2), ("small", 0), ("large", 0), ("small", 0)]
 
 
 def requests(count: int, tokens: int) -> list[Request]:
@@ -37,14 +38,14 @@ def requests(count: int, tokens: int) -> list[Request]:
 
 
 def seconds_of_reading(engine: Engine, pause: float) -> float:
-    """How long it takes to read all answers, with a pause after the first that is not counted."""
-    stream = engine.generate(requests(2 * PLACES, 60))
-    started = time.monotonic()
+    """How long it takes to read all answers but the first, after a pause that is not counted."""
+    stream = engine.generate(requests(2 * PLACES, 200))
     next(stream)
     time.sleep(pause)
+    started = time.monotonic()
     for _ in stream:
         pass
-    return time.monotonic() - started - pause
+    return time.monotonic() - started
 
 
 def family() -> list[psutil.Process]:
@@ -59,19 +60,23 @@ def family() -> list[psutil.Process]:
 
 def main() -> None:
     folder = Path(sys.argv[1])
+    paths = {
+        "small": tiny_model(folder / "small"),
+        # 24 M parameters: what stays of such a model shows.
+        "large": tiny_model(folder / "large", seed=1, width=512, layers=10),
+    }
     found = []
-    for turn, parts in enumerate(map(int, sys.argv[2:])):
-        seed = turn % 2
-        model = tiny_model(folder / str(seed), seed=seed, width=WIDTH, layers=LAYERS)
+    for turn, (name, parts) in enumerate(TURNS):
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(parts > 0))
         settings = VllmEngine(
             max_num_seqs=PLACES,
             kv_cache_memory_bytes=64 << 20,
-            tensor_parallel_size=parts,
+            tensor_parallel_size=max(parts, 1),
         )
-        with closing(open_engine(settings, str(model), f"m{seed}")) as engine:
+        with closing(open_engine(settings, str(paths[name]), name)) as engine:
             done = engine.generate(requests(20, 12))
             texts = {one.request.id: one.text for one in done}
-            known: dict[str, Any] = {"parts": parts, "texts": texts}
+            known: dict[str, Any] = {"name": name, "parts": parts, "texts": texts}
             if turn == 0:
                 known["at_once"] = seconds_of_reading(engine, 0)
                 known["after_a_pause"] = seconds_of_reading(engine, 2 * known["at_once"])
