@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+from needed import needs
 from srlm_data.core import templates
 from srlm_data.core.messages import user
 from srlm_data.engines._chat import Prompts
@@ -20,9 +21,7 @@ from srlm_data.steps.judging.texts import read_score
 from srlm_data.steps.judgments import Judge
 from vllm_server import M0, VllmServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-pytest.importorskip("vllm")
-pytest.importorskip("openai")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), needs("openai", "vllm")]
 
 SAMPLING = Sampling(0.7, 0.9, 24)
 

@@ -22,12 +22,16 @@ pytestmark = [
     # Ray leaves the files that its processes write to open when it shuts down.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-pytest.importorskip("ray")
-pytest.importorskip("vllm")
-
 SETTINGS = RayEngine(
     replicas=2, vllm=VllmEngine(max_num_seqs=8, kv_cache_memory_bytes=64 << 20), restarts=1
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries() -> None:
+    """Import what takes ten seconds, in the one process that runs these tests."""
+    pytest.importorskip("ray")
+    pytest.importorskip("vllm")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,7 @@ def test_both_replicas_answer_each_request_once_in_bounded_numbers(engine: Engin
 
     def counted() -> Iterator[object]:
         nonlocal pulled
-        for request in ask(120):
+        for request in ask(60):
             pulled += 1
             yield request
 
@@ -55,7 +59,7 @@ def test_both_replicas_answer_each_request_once_in_bounded_numbers(engine: Engin
     for completion in engine.generate(counted()):
         done.append(completion)
         assert pulled - len(done) <= 2 * 2 * 8
-    assert len(texts(done)) == len(done) == 120
+    assert len(texts(done)) == len(done) == 60
     assert {one.finish_reason for one in done} <= {"stop", "length"}
     assert engine.model == "digest"
 
@@ -73,14 +77,14 @@ def test_stopping_early_leaves_nothing_behind(engine: Engine) -> None:
 
 
 def test_a_replica_that_is_killed_mid_run_loses_nothing(engine: Engine) -> None:
-    asked = ask(120)
+    asked = ask(60)
     expected = texts(engine.generate(asked))
     found = []
     for completion in engine.generate(iter(asked)):
         found.append(completion)
         if len(found) == 20:
             os.kill(engine.processes[0], signal.SIGKILL)
-    assert len(found) == 120
+    assert len(found) == 60
     assert texts(found) == expected
 
 

@@ -21,9 +21,14 @@ from srlm_data.steps.judgments import Judge
 from tiny import tiny_model
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("vllm")
 
 SETTINGS = VllmEngine(max_num_seqs=8, kv_cache_memory_bytes=64 << 20)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def library() -> None:
+    """Import what takes ten seconds, in the one process that runs these tests."""
+    pytest.importorskip("vllm")
 
 
 @pytest.fixture(scope="module")
