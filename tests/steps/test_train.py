@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ class Bench:
     """A workshop in a folder."""
 
     root: Path
+    trainer: Trainer = field(default_factory=Trainer)
 
     @property
     def scratch(self) -> Path:
@@ -52,10 +55,6 @@ class Bench:
 
     def resolve(self, location: str) -> Path:
         return Path(location.removeprefix("path:"))
-
-    @property
-    def trainer(self) -> Trainer:
-        return Trainer()
 
 
 def says(role: str, text: str) -> list[dict[str, str]]:
@@ -88,8 +87,10 @@ def held_out(text: str) -> Rows:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "bench")
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path / "bench")
+    with closing(bench.trainer):
+        yield bench
 
 
 @pytest.fixture
@@ -187,6 +188,7 @@ def test_a_checkpoint_is_one_model() -> None:
 @pytest.mark.slow
 def test_sft_and_then_dpo_make_models_with_their_lineage(tmp_path: Path, bench: Bench) -> None:
     pytest.importorskip("trl")
+    bench.trainer.start(training.script("prefork.py"))
     m0 = tiny_model(tmp_path / "m0")
     start = named(identity.digest(m0), f"path:{m0}")
     m1 = sft(Sft(**QUICK), start, [some_examples(), some_examples()], bench)
