@@ -126,21 +126,22 @@ def same_command(*without: str) -> str:
 
 
 def manifest_record(manifest: Manifest) -> dict[str, Any]:
-    """Return what ``--json`` says of a version."""
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "type": manifest.type,
-        "rows": manifest.rows,
-        "content": manifest.content,
-        "identity": manifest.identity,
-        "inputs": list(map(vars, manifest.inputs)),
-        "drops": manifest.drops,
-        "cost": manifest.cost,
-        "provenance": manifest.provenance,
-        "accepted": manifest.accepted,
-        "failures": {kind: vars(failure) for kind, failure in manifest.failures.items()},
-    }
+    """Return what ``--json`` says of a version: all but its files and notes."""
+    facts = {name: vars(manifest)[name] for name in _FACTS}
+    failures = {kind: vars(failure) for kind, failure in manifest.failures.items()}
+    inputs = list(map(vars, manifest.inputs))
+    return facts | {"inputs": inputs, "accepted": manifest.accepted, "failures": failures}
+
+
+_FACTS: Final = "name version type rows content identity drops cost provenance".split()
+
+
+def recipe_line(name: str, manifest: Manifest) -> str:
+    """Return how a recipe reads this very version as its dataset ``name``."""
+    return (
+        f"  {name}: {{step: read_version, version: {manifest.ref}, type: {manifest.type}, "
+        f"content: {manifest.content}}}"
+    )
 
 
 def announcing(served: str, ends: str, *, opens: bool) -> Callable[[str], None]:

@@ -68,7 +68,7 @@ def _print_json(result: PlanResult) -> None:
                 "reasons": planned.reasons,
                 "rows": planned.expected.rows,
                 "calls": planned.expected.calls,
-                "trust_remote_code": _runs_model_code(planned),
+                "trust_remote_code": planned.runs_model_code,
                 "estimate": vars(planned.estimate),
             }
             for planned in result.datasets
@@ -90,7 +90,7 @@ def _print_dataset(planned: Planned) -> None:
         say(f"      {redacted(reason)}")
     if planned.is_missing and (server := _server(planned)):
         say(f"      {redacted(server)}")
-    if _runs_model_code(planned):
+    if planned.runs_model_code:
         say("      runs Python code that comes with the model (trust_remote_code)")
 
 
@@ -164,11 +164,6 @@ def _tokens(planned: Planned) -> str:
     read = _sum([estimate.prompt_tokens], "", "tokens in")
     written = _sum([estimate.completion_tokens], "" if estimate.basis else "at most", "out")
     return f"; about {estimate.calls:,.0f} calls, {read}, {written}{alike}"
-
-
-def _runs_model_code(planned: Planned) -> bool:
-    engine = planned.dataset.engine
-    return planned.is_missing and bool(getattr(engine, "trust_remote_code", False))
 
 
 def _calls(planned: Planned) -> str:

@@ -48,7 +48,4 @@ def pull(
         say_state(f"{mark} {manifest.ref}  {manifest.counted}{known}{named}")
     say("In a recipe:")
     for manifest in (version.manifest for version in pulled):
-        say(
-            f"  {manifest.name.partition('.')[2]}: {{step: read_version, version: {manifest.ref}, "
-            f"type: {manifest.type}, content: {manifest.content}}}"
-        )
+        say(options.recipe_line(manifest.name.partition(".")[2], manifest))

@@ -88,8 +88,4 @@ def _say_labels(manifest: srlm_data.Manifest) -> None:
     say_state(f"+ {manifest.ref}  {manifest.counted}")
     for person, count in manifest.notes["people"].items():
         say(f"  {count:,} by {person}")
-    say("In a recipe:")
-    say(
-        f"  labels: {{step: read_version, version: {manifest.ref}, type: {manifest.type}, "
-        f"content: {manifest.content}}}"
-    )
+    say(f"In a recipe:\n{options.recipe_line('labels', manifest)}")

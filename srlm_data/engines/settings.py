@@ -83,6 +83,12 @@ class _Engine(Config):
     failure_floor: int = Field(default=FLOOR, ge=0, description="Failures that never end a step.")
 
     needs: ClassVar[Mapping[str, str]] = {}
+    holds_the_model: ClassVar[bool] = False  # whether it loads a model's files itself
+
+    @property
+    def runs_model_code(self) -> bool:
+        """Whether Python code that comes with a model's files is run."""
+        return bool(getattr(self, "trust_remote_code", False))
 
     def packages(self) -> Mapping[str, str]:
         """Return what the engine imports."""
@@ -105,6 +111,7 @@ class TransformersEngine(_Engine):
     )
     trust_remote_code: _RemoteCode = False
     needs: ClassVar[Mapping[str, str]] = {"torch": "transformers", "transformers": "transformers"}
+    holds_the_model: ClassVar[bool] = True
 
 
 class VllmEngine(_Engine):
@@ -133,6 +140,7 @@ class VllmEngine(_Engine):
     )
     trust_remote_code: _RemoteCode = False
     needs: ClassVar[Mapping[str, str]] = {"vllm": "vllm"}
+    holds_the_model: ClassVar[bool] = True
 
 
 class RayEngine(_Engine):
@@ -153,6 +161,12 @@ class RayEngine(_Engine):
     restarts: int = Field(default=5, ge=0, description="Replicas that may die, and are replaced.")
     vllm: VllmEngine = Field(default=VllmEngine(), description="How each replica runs.")
     needs: ClassVar[Mapping[str, str]] = {"ray": "ray", "vllm": "vllm"}
+    holds_the_model: ClassVar[bool] = True
+
+    @property
+    def runs_model_code(self) -> bool:
+        """Whether the replicas run Python code that comes with a model's files."""
+        return self.vllm.trust_remote_code
 
 
 class OpenaiEngine(_Engine):
@@ -276,9 +290,6 @@ class PluginEngine(_Engine):
 _Shipped = TransformersEngine | VllmEngine | RayEngine | OpenaiEngine
 EngineSettings = _Shipped | PluginEngine
 """Any engine's settings; ``kind`` says which."""
-
-HOLD_THE_MODEL: Final = ("transformers", "vllm", "ray")
-"""The kinds that load a model's files themselves."""
 
 COMMON: Final = frozenset(_Engine.model_fields)
 """The settings that every engine has."""

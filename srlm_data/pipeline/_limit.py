@@ -104,9 +104,8 @@ class _Trial:
         config = dataset.config.limited(self._prompts)
         inputs = {name: self.of(read) for name, read in dataset.inputs.items()}
         reads_limited = any(read.limit for read in inputs.values())
-        uses_model = bool(dataset.step.resources & {"engine", "workshop"})
         # A query may subtract what it reads, so it is given the whole of it.
-        takes = uses_model or (reads_limited and dataset.step.name != "sql")
+        takes = dataset.step.uses_model or (reads_limited and dataset.step.name != "sql")
         if takes and config is dataset.config:
             inputs = {name: self._take(read) for name, read in inputs.items()}
         if config is dataset.config and not any(read.limit for read in inputs.values()):

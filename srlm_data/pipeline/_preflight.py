@@ -28,7 +28,7 @@ from srlm_data.core.hub import Remote
 from srlm_data.core.machine import count_gpus
 from srlm_data.core.schema import MODELS
 from srlm_data.engines.cache.sealed import model_folder
-from srlm_data.engines.settings import HOLD_THE_MODEL, OpenaiEngine, RayEngine, VllmEngine
+from srlm_data.engines.settings import OpenaiEngine, RayEngine, VllmEngine
 from srlm_data.models import identity
 from srlm_data.models.chat_template import describe_fault
 from srlm_data.models.training import Training, launcher
@@ -124,7 +124,7 @@ class _Look:
                         "on the Hub."
                     )
                     yield Problem(TrainingError(sentence))
-                elif dataset.engine and dataset.engine.kind in HOLD_THE_MODEL:
+                elif dataset.engine and dataset.engine.holds_the_model:
                     sentence = (
                         f"{dataset.line}: the engine '{dataset.engine.kind}' loads a model's "
                         f"files, and only a server has those of '{location}'. "
@@ -136,7 +136,7 @@ class _Look:
         """Models that are talked to or trained, and have no chat template that can be used."""
         readers: dict[Path, Dataset] = {}
         for dataset in self._todo:
-            holds = dataset.engine and dataset.engine.kind in HOLD_THE_MODEL
+            holds = dataset.engine and dataset.engine.holds_the_model
             model = dataset.inputs.get("model")
             if model and (holds or isinstance(dataset.config, Training)):
                 origin = self._origin(model)
@@ -304,7 +304,7 @@ class _Look:
         """Whether a dataset's step or engine reads the files of models."""
         if "workshop" in dataset.step.resources:
             return True
-        return dataset.engine is not None and dataset.engine.kind in HOLD_THE_MODEL
+        return dataset.engine is not None and dataset.engine.holds_the_model
 
     def _origin(self, model: Dataset) -> Dataset:
         """The model that a model which is yet to be trained is trained from; itself otherwise."""

@@ -19,7 +19,7 @@ from srlm_data.engines.cache.sealed import SealedResponses
 from srlm_data.engines.failures import Failures
 from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Engine
-from srlm_data.engines.settings import HOLD_THE_MODEL, EngineSettings
+from srlm_data.engines.settings import EngineSettings
 from srlm_data.models import chat_template, identity
 from srlm_data.models.trainer import Trainer
 from srlm_data.store import Store
@@ -69,7 +69,7 @@ class Engines:
         key = (settings, digest)
         if self._engine is None or self._key != key:
             self.close()
-            if identity.is_remote(location) and settings.kind in HOLD_THE_MODEL:
+            if identity.is_remote(location) and settings.holds_the_model:
                 raise EngineError(
                     f"engine '{settings.kind}': it loads a model's files, found {location}, which "
                     "only a server has. Set 'engine: {kind: openai}' for this dataset."
@@ -83,7 +83,7 @@ class Engines:
 
     def refuse_turns(self, settings: EngineSettings, models: Rows, prompts: Rows) -> None:
         """Refuse prompts whose turns a model's chat template refuses, before any is asked."""
-        if settings.kind not in HOLD_THE_MODEL:
+        if not settings.holds_the_model:
             return  # the server applies its own
         with database.viewing(prompts=prompts) as connection:
             kinds = connection.execute(_TURNS).fetchall()
@@ -91,12 +91,11 @@ class Engines:
             return
         row = models.table().to_pylist()[0]
         place = identity.locate(row["location"], self._store.root)
-        holder = getattr(settings, "vllm", settings)
         refusal = chat_template.refused(
             place.name,
             [conversation for _, conversation, _ in kinds],
             place.revision,
-            trust_remote_code=bool(getattr(holder, "trust_remote_code", False)),
+            trust_remote_code=settings.runs_model_code,
         )
         if refusal:
             kind, reason = refusal

@@ -89,7 +89,6 @@ class _Build:
     _accept: bool  # whether versions in which requests failed are taken as they are
     _unchecked: list[Dataset] = field(default_factory=list)
     _known: dict[Key, Manifest] = field(default_factory=dict)
-    _unfinished: set[Key] = field(default_factory=set)  # and what was made from one that is
 
     def __post_init__(self) -> None:
         self._maker = Maker(self._store, self._watcher.progress, self._bounds, self._accept)
@@ -109,9 +108,7 @@ class _Build:
             try:
                 flow = self._unchecked = recipe.flow(only)
                 for dataset in flow:
-                    manifest = self._known[dataset.key] = self._one(dataset)
-                    if manifest.unfinished or self._lacks_answers(dataset):
-                        self._unfinished.add(dataset.key)
+                    self._known[dataset.key] = self._one(dataset)
             except BoundError as error:
                 remaining = [dataset.name for dataset in flow if dataset.key not in self._known]
                 raise BoundError(str(error), self._versions(), remaining) from None
@@ -127,8 +124,8 @@ class _Build:
         return {name: manifest for (name, _), manifest in self._known.items()}
 
     def _lacks_answers(self, dataset: Dataset) -> bool:
-        """Whether something that a dataset reads is unfinished, or was made from what is."""
-        return any(read.key in self._unfinished for read in dataset.inputs.values())
+        """Whether something that a dataset is made from is unfinished."""
+        return any(self._known[read.key].unfinished for read in dataset.ancestors())
 
     def _leave(self, recipe: Recipe | None, versions: Mapping[str, Manifest]) -> None:
         """Tidy up and write a recipe's lock file; what is read-only, and had all, goes without."""

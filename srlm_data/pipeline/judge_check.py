@@ -169,14 +169,11 @@ def _find(recipe: Recipe, step: str | None) -> Dataset:
 
 def _ranked(recipe: Recipe) -> list[Dataset]:
     """Candidates of the recipe and of those it reads from that no model wrote."""
-
-    def is_human(dataset: Dataset) -> bool:
-        return not dataset.step.resources & {"engine", "workshop"} and all(
-            map(is_human, dataset.inputs.values())
-        )
-
     return [
-        dataset for dataset in recipe.flow() if dataset.makes is CANDIDATES and is_human(dataset)
+        dataset
+        for dataset in recipe.flow()
+        if dataset.makes is CANDIDATES
+        and not any(each.step.uses_model for each in (dataset, *dataset.ancestors()))
     ]
 
 

@@ -56,6 +56,12 @@ class Planned:
         """Whether a build makes it."""
         return self.action != "reuse"
 
+    @property
+    def runs_model_code(self) -> bool:
+        """Whether a build runs Python code that comes with a model."""
+        engine = self.dataset.engine
+        return self.is_missing and engine is not None and engine.runs_model_code
+
 
 def identity_of(dataset: Dataset, contents: Mapping[str, str]) -> dict[str, Any]:
     """What decides a dataset's rows, as plain JSON."""
@@ -153,17 +159,10 @@ def _reasons(
 
 def _asked_in_vain(dataset: Dataset) -> tuple[str, ...]:
     """Say where a trial's answers hang on a model that it trains: the full build has another."""
-    model = _trained_by_trial(dataset) if dataset.engine else None
-    if model is None:
+    models = [read.name for read in dataset.ancestors() if read.limit and read.makes is MODELS]
+    if not (models and dataset.engine):
         return ()
-    return (f"hangs on {model.name} of the trial: the full build trains another, and asks anew",)
-
-
-def _trained_by_trial(dataset: Dataset) -> Dataset | None:
-    """The nearest model among what a dataset is made from that a trial trains."""
-    reads = [read for read in dataset.inputs.values() if read.limit]
-    models = [read for read in reads if read.makes is MODELS]
-    return next(filter(None, (*models, *map(_trained_by_trial, reads))), None)
+    return (f"hangs on {models[0]} of the trial: the full build trains another, and asks anew",)
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:

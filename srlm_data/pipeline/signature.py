@@ -64,6 +64,11 @@ class Step:
     makes: DatasetType | None
 
     @property
+    def uses_model(self) -> bool:
+        """Whether it asks a model, or trains or reads the files of one."""
+        return bool(self.resources & {"engine", "workshop"})
+
+    @property
     def summary(self) -> str:
         """The first sentence of the step's docstring."""
         return (inspect.getdoc(self.function) or "").split("\n\n")[0].replace("\n", " ")

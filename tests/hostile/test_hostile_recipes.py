@@ -172,11 +172,20 @@ def test_a_recipe_may_name_files_anywhere_that_its_user_can_read(cli: Cli, proje
     assert "prompts.jsonl" not in json.dumps(json.loads(manifest)["identity"])
 
 
-@pytest.mark.parametrize("trusted", [True, False])
-def test_plan_says_when_code_of_a_model_would_run(cli: Cli, project: Path, trusted: bool) -> None:
+@pytest.mark.parametrize(
+    ("engine", "trusted"),
+    [
+        ("{kind: transformers, trust_remote_code: true}", True),
+        ("{kind: ray, vllm: {trust_remote_code: true}}", True),
+        ("{kind: transformers, trust_remote_code: false}", False),
+    ],
+)
+def test_plan_says_when_code_of_a_model_would_run(
+    cli: Cli, project: Path, engine: str, trusted: bool
+) -> None:
     (project / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
     (project / "mine.yaml").write_text(
-        f"engine: {{kind: transformers, trust_remote_code: {str(trusted).lower()}}}\n"
+        f"engine: {engine}\n"
         f"datasets:\n  {MODEL}\n  p: {{step: read_prompts, files: [prompts.jsonl]}}\n"
         "  a: {step: generate, prompts: p, model: m}\n"
     )

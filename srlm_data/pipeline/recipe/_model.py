@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,16 @@ class Dataset:
     def key(self) -> Key:
         """What tells it from all others: a trial has a dataset whole, and a few rows of it."""
         return self.name, self.limit
+
+    def ancestors(self) -> Iterator[Dataset]:
+        """Yield all that it is made from, each once, the nearest first."""
+        waiting, seen = deque([self]), {self.key}
+        while waiting:
+            for read in waiting.popleft().inputs.values():
+                if read.key not in seen:
+                    seen.add(read.key)
+                    waiting.append(read)
+                    yield read
 
 
 @dataclass(frozen=True)
