@@ -1,0 +1,196 @@
+"""The versions of a store, read: by name, by tag, by the beginning of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from srlm_data.core.errors import DamagedError, StoreError, did_you_mean
+from srlm_data.core.rows import Rows
+from srlm_data.core.schema import DATASET_TYPES, MODELS
+from srlm_data.store import _refs, manifests
+from srlm_data.store._manifest_shape import NAME
+from srlm_data.store._proof import Proof
+from srlm_data.store.manifests import Manifest
+
+_LOG: Final = logging.getLogger("srlm_data")
+_NAME: Final = re.compile(NAME)
+
+
+class Reader:
+    """A folder of dataset versions, as whoever only looks has it: nothing in it is changed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._proof = Proof(root)
+        self._warned: set[str] = set()
+
+    def names(self) -> list[str]:
+        """Every dataset that has a latest version, sorted."""
+        return [folder.name for folder in self.folders() if self._has_latest(folder)]
+
+    def _has_latest(self, folder: Path) -> bool:
+        try:
+            return "latest" in _refs.read(folder)
+        except DamagedError:  # whoever asks for it is told
+            return True
+
+    def folders(self) -> list[Path]:
+        """The folders of datasets, with and without a version; what else lies there is nobody's."""
+        paths = sorted((self.root / "datasets").glob("*"))
+        return [path for path in paths if path.is_dir() and _NAME.fullmatch(path.name)]
+
+    def versions(self, name: str) -> list[str]:
+        """Every version of a dataset, sorted by their names (which say nothing of age)."""
+        folder = self._dataset(name)
+        if not folder.is_dir():
+            return []
+        names = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+        return [version for version in names if _refs.VERSION.fullmatch(version)]
+
+    def has(self, name: str, version: str) -> bool:
+        """Whether this version is there, complete."""
+        return (self._dataset(name) / version / "manifest.json").is_file()
+
+    def refs(self, name: str) -> dict[str, str]:
+        """``latest`` and the tags of a dataset -> version."""
+        return _refs.read(self._dataset(name))
+
+    def resolve(self, ref: str) -> Manifest:
+        """The version that ``name``, ``name@latest``, ``name@tag`` or ``name@3f2a`` means.
+
+        Raises:
+            StoreError: there is no such dataset or version, or a prefix fits several.
+        """
+        name, _, wanted = ref.partition("@")
+        named = self.refs(name)
+        if not named:
+            raise StoreError(
+                f"{self.root}: no dataset '{name}'.{did_you_mean(name, self.names())} "
+                "'srlm-data ls' lists what there is."
+            )
+        version = named.get(wanted or "latest")
+        if version is None:
+            fitting = [have for have in self.versions(name) if wanted and have.startswith(wanted)]
+            if len(fitting) != 1:
+                fit = f"{len(fitting)} versions fit" if fitting else "there is none"
+                lists = f"'srlm-data log {name}' lists them."
+                raise StoreError(f"{name}: no version '{wanted}', {fit}. {lists}")
+            version = fitting[0]
+        try:
+            return self.manifest(name, version)
+        except DamagedError:
+            raise
+        except StoreError:
+            if self.refs(name) == named:
+                raise
+            return self.resolve(ref)  # the name moved on, and a collection took the old version
+
+    def manifest(self, name: str, version: str) -> Manifest:
+        """A version's manifest; DamagedError where it is not what was written."""
+        return manifests.read(self.folder(name, version) / "manifest.json", name, version)
+
+    def latest(self, names: Iterable[str] | None = None) -> list[Manifest]:
+        """The latest versions of datasets (of all, by default), without those that are damaged."""
+        return list(self._read_each(self.resolve, self.names() if names is None else names))
+
+    def readable(self, name: str) -> list[Manifest]:
+        """Every version of a dataset, sorted; one that cannot be read as in :meth:`latest`."""
+        return list(self._read_each(partial(self.manifest, name), self.versions(name)))
+
+    def _read_each(
+        self, read: Callable[[str], Manifest], names: Iterable[str]
+    ) -> Iterator[Manifest]:
+        for name in names:
+            try:
+                yield read(name)
+            except StoreError as error:
+                self.warn(error)
+
+    def warn(self, error: StoreError) -> None:
+        """Say, once, why a version is left out."""
+        if str(error) not in self._warned:
+            _LOG.warning("%s Until then it is left out.", error)
+        self._warned.add(str(error))
+
+    def find(self, name: str, version: str) -> Manifest | None:
+        """Return a version's manifest, or None where there is no such version."""
+        if not _NAME.fullmatch(name) or not self.has(name, version):
+            return None
+        return self.manifest(name, version)
+
+    def without_failed(self, name: str, identity: Mapping[str, Any]) -> Manifest | None:
+        """Return the version of a step in which requests failed, or None where there is none.
+
+        It is an accepted one if there is one, else the one that lacks the fewest answers.
+        ``identity`` is what decides the rows of the step when no request fails.
+        """
+        unfinished: list[Manifest] = []
+        for version in self.versions(name):
+            with contextlib.suppress(StoreError):  # a damaged one is made anew
+                manifest = self.manifest(name, version)
+                if manifest.failures and manifests.step_identity(manifest.identity) == identity:
+                    unfinished.append(manifest)
+        unfinished.sort(key=lambda manifest: (not manifest.accepted, manifest.failed))
+        return unfinished[0] if unfinished else None
+
+    def rows(self, manifest: Manifest, *, proven: bool = False) -> Rows:
+        """The rows of a version, read lazily from its files; DamagedError where one is damaged.
+
+        ``proven`` hashes every byte first, once in a process.
+        """
+        folder = self.folder(manifest.name, manifest.version)
+        if not (folder / "manifest.json").is_file():
+            self.manifest(manifest.name, manifest.version)  # says that it is gone
+        self._proof.refuse_damaged(folder, manifest, proven=proven)
+        return Rows.of_files(DATASET_TYPES[manifest.type], self.files(manifest), manifest.ref)
+
+    def fault(self, name: str, version: str, *, proven: bool = False) -> str | None:
+        """Why a version that is there cannot be used, or None: damage, or a model that is gone."""
+        try:
+            manifest = self.manifest(name, version)
+            rows = self.rows(manifest, proven=proven)
+            if manifest.type == MODELS.name:
+                for row in rows.dicts():
+                    self._proof.refuse_damaged_model(row["location"], row["model"], proven=proven)
+        except DamagedError as damaged:
+            return str(damaged)
+        return None
+
+    def folder(self, name: str, version: str) -> Path:
+        """Where a version lies."""
+        return self._dataset(name) / version
+
+    def files(self, manifest: Manifest) -> list[Path]:
+        """The Parquet files of a version."""
+        folder = self.folder(manifest.name, manifest.version)
+        return [folder / entry.path for entry in manifest.files]
+
+    def version(self, ref: str) -> Rows:
+        """The rows of the version that ``ref`` means; see :meth:`resolve`."""
+        return self.rows(self.resolve(ref))
+
+    def verify(self, manifest: Manifest) -> list[str]:
+        """Every fault of a version, one sentence each; reads and hashes every byte."""
+        folder = self.folder(manifest.name, manifest.version)
+        faults = manifests.faults(manifest, folder)
+        known = {"manifest.json", *(entry.path for entry in manifest.files)}
+        files = filter(Path.is_file, folder.rglob("*"))
+        paths = {file.relative_to(folder).as_posix() for file in files}
+        return faults + [
+            f"{manifest.ref}: {path} is there and was not written by a build."
+            for path in sorted(paths - known)
+        ]
+
+    def _dataset(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise StoreError(
+                f"'{name}': not a dataset's name. "
+                "A name is recipe.dataset, in lower-case letters, digits and underscores."
+            )
+        return self.root / "datasets" / name
