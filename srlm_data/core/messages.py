@@ -73,10 +73,16 @@ def render(conversation: Sequence[Message]) -> str:
     forges a turn.
     """
     tools = conversation[0].get("tools") if conversation else None
-    texts = [_OPENS_A_TURN.sub(r"\\", text_of(turn)) for turn in conversation]
+    texts = [_as_no_turn(text_of(turn)) for turn in conversation]
     if len(conversation) == 1 and conversation[0]["role"] == "user" and not tools:
         return texts[0]
     opening = [f"Tools: {tools}"] if tools else []
     roles = [turn["role"].capitalize() for turn in conversation]
     turns = (f"{role}: {text}" for role, text in zip(roles, texts, strict=True))
     return "\n\n".join([*opening, *turns])
+
+
+def _as_no_turn(text: str) -> str:
+    if ":" not in text and "\uff1a" not in text:  # what opens a turn has one
+        return text
+    return _OPENS_A_TURN.sub(r"\\", text)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 Marks = tuple[str, str]
@@ -38,8 +39,13 @@ def pattern_of(marks: Iterable[str]) -> str:
     return "|".join(re.sub(r"[>▷]$", r" ?\g<0>", mark) for mark in opened)
 
 
+@functools.cache
+def _first_characters(marks: tuple[Marks, ...]) -> tuple[str, ...]:
+    return tuple({mark[0] for pair in marks for mark in pair})
+
+
 def split_reasoning(
-    text: str, marks: Sequence[Marks] = MARKS, *, opened: bool | None = None
+    text: str, marks: tuple[Marks, ...] = MARKS, *, opened: bool | None = None
 ) -> tuple[str | None, str]:
     """Return the reasoning at the beginning of a text, None where there is none, and the answer.
 
@@ -47,6 +53,8 @@ def split_reasoning(
     mark alone, which is believed, too, where nobody can tell. Reasoning that nothing closes was cut
     off, so all of the text is reasoning. Takes time linear in the text.
     """
+    if not opened and not any(map(text.__contains__, _first_characters(marks))):
+        return None, text  # as most texts are
     for opening, closing in marks:
         begins = text.lstrip().startswith(opening)
         inside, closed, _ = text.partition(closing)

@@ -187,12 +187,13 @@ class _Look:
 
         The server of a model that is yet to be trained need not run before the model is there.
         """
-        if not packages.is_installed("openai"):
+        asking = list(self._asking(OpenaiEngine))
+        if not asking or not packages.is_installed("openai"):
             return
         from srlm_data.engines.backends.openai import list_models  # noqa: PLC0415
 
         served: dict[tuple[str | None, str], list[str] | None] = {}
-        for dataset, model in self._asking(OpenaiEngine):
+        for dataset, model in asking:
             engine, location = dataset.engine, self._location(model)
             assert isinstance(engine, OpenaiEngine)
             server = (engine.address, engine.api_key_env)

@@ -52,7 +52,7 @@ def test_a_prompt_that_opened_the_reasoning_decides_what_a_text_without_a_mark_i
 
 
 def test_a_recipe_declares_marks_of_its_own() -> None:
-    marks = [("<|channel|>analysis", "<|channel|>final")]
+    marks = (("<|channel|>analysis", "<|channel|>final"),)
     assert split_reasoning("<|channel|>analysis Hm.<|channel|>final Yes.", marks) == ("Hm.", "Yes.")
     assert split_reasoning("<think>Hm.</think>", marks) == (None, "<think>Hm.</think>")
 

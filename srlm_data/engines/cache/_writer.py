@@ -37,6 +37,7 @@ class Writer:
         self._changing = threading.Lock()  # of what is held, and of who writes it
         self._pool = ThreadPoolExecutor(1, "journal")
         self._writing: Future[None] | None = None
+        self._refused = False  # whether the disk did; asking the future costs a microsecond
         self._hurry = threading.Event()
         self._lock = contextlib.ExitStack()
 
@@ -46,14 +47,14 @@ class Writer:
             self._held.append(completion)
             if self._writing is None:
                 self._writing = self._pool.submit(self._write_held)
-            refused = self._writing.done()
-        if refused or len(self._held) >= HELD_ROWS:
+        if self._refused or len(self._held) >= HELD_ROWS:
             self.flush()
 
     def flush(self) -> None:
         """Wait until the disk has everything; what it refused is tried again."""
         with self._changing:
             if self._held and (self._writing is None or self._writing.done()):
+                self._refused = False
                 self._writing = self._pool.submit(self._write_held)
             writing = self._writing
         if writing:
@@ -76,7 +77,11 @@ class Writer:
             if len(self._held) < FLUSH_ROWS:
                 self._hurry.wait(FLUSH_SECONDS)
             part = self._held[:FLUSH_ROWS]
-            self._write(part)
+            try:
+                self._write(part)
+            except BaseException:
+                self._refused = True
+                raise
             with self._changing:
                 del self._held[: len(part)]
                 if not self._held:

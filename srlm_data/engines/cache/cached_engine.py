@@ -136,10 +136,13 @@ class CachedEngine:
 
     def _separate(self, completion: Completion) -> Completion:
         """Return a completion with its reasoning apart, and count one that is nothing else."""
-        separated = _separate_reasoning(completion)
-        cut_off = separated.finish_reason == "length" and not separated.text.strip()
-        self.usage.only_reasoning += cut_off and bool(separated.reasoning)
-        return separated
+        if completion.reasoning is None:  # an engine of a user's own may leave it in the text
+            reasoning, answer = completion.request.sampling.split(completion.text)
+            if reasoning is not None or answer != completion.text:
+                completion = completion._replace(text=answer, reasoning=reasoning)
+        if completion.reasoning and completion.finish_reason == "length":
+            self.usage.only_reasoning += not completion.text.strip()
+        return completion
 
     def _windows(self, requests: Iterator[Request]) -> Iterator[_Window]:
         while window := list(islice(requests, LOOKAHEAD)):
@@ -273,13 +276,3 @@ def _writable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def _separate_reasoning(completion: Completion) -> Completion:
-    """Return a completion with its reasoning apart: an engine of a user's own may leave it in."""
-    if completion.reasoning is not None:
-        return completion
-    reasoning, answer = completion.request.sampling.split(completion.text)
-    if reasoning is None and answer == completion.text:
-        return completion
-    return completion._replace(text=answer, reasoning=reasoning)

@@ -6,6 +6,7 @@ numbers are identity, its file's name is not.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ class JudgePrompt(Config):
         known = {name: settings[name] for name in settings if name in cls.model_fields}
         return {**known, **values}
 
-    @property
+    @functools.cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns of the candidates that the template shows, besides prompt and response."""
         return tuple(sorted(self.template.placeholders - set(_NEEDS)))

@@ -30,9 +30,11 @@ from srlm_data.steps.judging._words import words
 T = TypeVar("T")
 
 _PLAIN: Final = re.compile(r"\nScore: (\d)\Z")
-_RIVALS: Final = re.compile(
-    r"[<>{\"`|=:]|score|points|rating|grade|total|final|overall|revised|sum", re.IGNORECASE
+_RIVALS: Final = (
+    *'<>{"`|=:',
+    *("score", "points", "rating", "grade", "total", "final", "overall", "revised", "sum"),
 )
+"""What may stand about another score, in lower case."""
 
 
 class Reading(NamedTuple):
@@ -81,7 +83,8 @@ def read_score(
     if name is None and finish_reason == "stop" and (plain := _PLAIN.search(text, len(text) - 9)):
         # How most judgments end; where nothing else could be a score, nothing is to be understood.
         points = float(plain[1])
-        if scale.low <= points <= scale.high and not _RIVALS.search(text, 0, plain.start()):
+        before = text[: plain.start()].lower()
+        if scale.low <= points <= scale.high and not any(map(before.__contains__, _RIVALS)):
             return Reading("parsed", points, _decision.LAST)
     judgment = split(text)
     faults = {"unparsed": "no one number", "out_of_range": f"no score of {scale}"}
