@@ -24,10 +24,11 @@ MARKS: Final[tuple[Marks, ...]] = (
 recipe declares others with ``reasoning_marks``."""
 
 _NEXT_CHANNEL: Final = r"(?:<\|end\|><\|start\|>assistant)?"  # what GPT-OSS writes between channels
-_NAMES: Final = "thinking thought thoughts reasoning reflection scratchpad analysis rationale"
+_NAMES: Final = "think thinking thought thoughts reasoning reflection scratchpad analysis rationale"
 _TAGS: Final = ((f"<{name}>", f"</{name}>") for name in _NAMES.split())
+_TOKENS: Final = ((f"<|{name}|>", f"<|/{name}|>") for name in _NAMES.split())
 
-WRITTEN_MARKS: Final[tuple[Marks, ...]] = (*MARKS, *_TAGS)
+WRITTEN_MARKS: Final[tuple[Marks, ...]] = (*MARKS, *_TAGS, *_TOKENS)
 """Those that a model may write where it was asked for a judgment or for prompts. An answer may be
 asked to have such tags, so that an engine leaves them where they are."""
 

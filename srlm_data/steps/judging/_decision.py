@@ -16,22 +16,25 @@ _ENOUGH: Final = 3  # so many scores are those of criteria, whatever they are ca
 _HEADING: Final = re.compile(
     r"\s*+(?:#{1,6}\s.*|\*\*[^*]{1,60}\*\*:?|[^.!?]{1,40}:|criterion \d+\W*)\s*", re.IGNORECASE
 )
-_LISTED: Final = re.compile(r"[\s,/\"']*+(?:or|and|oder|ou|或|또는)?[\s\"']*+", re.IGNORECASE)
-_BRACKETED: Final = re.compile(r"\[\[\s?([abc]|tie|[ab]\s?[<>=]{1,3}\s?[ab])\s?\]\]", re.IGNORECASE)
+_SENTENCE_END: Final = re.compile(r"[.!?\u00b6](?=\s|$)")
+_BRACKETED: Final = re.compile(
+    r"\[\[\s?([abc]|tie|[ab]\s?[<>=\u2248~]{1,3}\s?[ab])\s?\]\]", re.IGNORECASE
+)
 
 
 def find_bracketed(judgment: Judgment) -> Iterator[Place]:
     """The verdicts ``[[A]]``, ``[[A>B]]`` and ``[[C]]``, which need no word."""
     for number, line in enumerate(judgment.lines):
         verdicts = list(_BRACKETED.finditer(line.text)) if not line.introduced else []
-        listed = {
+        several = {
             match
-            for pair in itertools.pairwise(verdicts)
-            if _LISTED.fullmatch(line.text, pair[0].end(), pair[1].start())
-            for match in pair
+            for first, second in itertools.pairwise(verdicts)
+            if first[1].lower() != second[1].lower()
+            and not _SENTENCE_END.search(line.text, first.end(), second.start())
+            for match in (first, second)
         }
         for match in verdicts:
-            if match in listed:
+            if match in several:
                 continue  # "[[A]], [[B]] or [[C]]" repeats the orders
             in_quotes = line.text.count('"', 0, match.start()) % 2 == 1
             if not is_quoted(line.text, match.start(), match.end(), in_quotes, key=False):

@@ -24,7 +24,7 @@ _FOLD: Final = {
 }
 _BEGINS, _ENDS = (pattern_of(marks) for marks in zip(*WRITTEN_MARKS, strict=True))
 _MARK: Final = re.compile(rf"(?P<begins>{_BEGINS})|(?P<ends>{_ENDS})", re.IGNORECASE)
-_SPECIAL: Final = r"<\|[^<>|\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|<[be]os>|\[/?INST\]"
+_SPECIAL: Final = r"<\|[^<>|\n]{1,40}\|>|<\|turn>|</?s>|<(?:start|end)_of_turn>|<[be]os>|\[/?INST\]"
 _BLOCK: Final = re.compile(
     r"<(?P<end>/?)(?P<name>response|prompt|instruction|conversation|answer_[ab])>", re.IGNORECASE
 )
@@ -119,17 +119,18 @@ def _without_blocks(text: str) -> str:
 
 @functools.cache
 def _turn() -> re.Pattern[str]:
-    turns, parts, headings = (
+    turns, parts, headings, openings = (
         "|".join(sorted(map(re.escape, words(name)), key=len, reverse=True))
-        for name in ("turns", "parts", "headings")
+        for name in ("turns", "parts", "headings", "openings")
     )
     another = rf"[^\n.:]{{0,20}}\b(?:another|next) (?:{headings})\b[^\n.:]{{0,30}}"
-    part = rf"(?P<part>{parts}|(?<=# )(?:{headings})|{another})"
+    part = rf"(?P<part>{parts}|(?<=# )(?:{headings})|(?:{headings}) [2-9]|{another})"
     role = (
         r"^(?-i:user|assistant|system|human|model) *$"  # its marks were skipped as special tokens
     )
     return re.compile(
-        rf"{_SPECIAL}|{role}|^[ *_#]*+(?:{turns}|{part})[ *_]*+[:\uff1a][*_]*+",
+        rf"{_SPECIAL}|{role}|^[ *_#]*+(?:(?P<opening>{openings})"
+        rf"|(?:{turns}|{part})[ *_]*+[:\uff1a][*_]*+)",
         re.IGNORECASE | re.MULTILINE,
     )
 
@@ -138,7 +139,7 @@ def _first_turn(text: str) -> str:
     """The text up to where another turn begins; marks before the first word are skipped."""
     at, scored = 0, None
     for mark in _turn().finditer(text):
-        if mark["part"]:
+        if mark["part"] or mark["opening"]:
             if scored is None:
                 scored = match.end() if (match := _SCORED.search(text)) else len(text)
             if mark.start() < scored:
@@ -226,7 +227,7 @@ def undress(line: str) -> str:
         line = re.sub(r"<br ?/?>", " \u00b6 ", _TAGS.sub(" ", line), flags=re.IGNORECASE)
     if "\\" in line:
         line = re.sub(r"\\([*_#])", r" ", _LATEX.sub(" ", line.replace("\\n", " \u00b6 ")))
-    line = line.replace("[RESULT]", " \u00b6 Final: ")  # what Prometheus writes
+    line = re.sub(r"\[RESULT\]:?", " \u00b6 Final: ", line)  # what Prometheus writes
     line = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", line)  # totalScore
     line = re.sub(r"[*_$]|^[\s#]+", " ", line).strip(" ")
     return re.sub(r"^[=\-\u2013]{2,}+|[=\-\u2013]{2,}+$", "", line).strip(" ")

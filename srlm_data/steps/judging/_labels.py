@@ -26,6 +26,9 @@ _NOTE: Final = re.compile(
 )
 _OF_A_SCALE: Final = frozenset({"min", "max", "maximum", "between", "possible", "out"})
 _NAMES_A_SCALE: Final = re.compile(r"\d\D+\d|out of|/|max|of|scale", re.IGNORECASE)
+_LEGEND: Final = re.compile(r"\d\s?[=:]\s?[^\W\d]")  # "1 = poor, 10 = excellent"
+_ENDS_A_SCALE: Final = frozenset({"max", "maximum", "possible", "scale", "range", "out"})
+_LISTED: Final = re.compile(r"[:=]\s?\d[\d./]*+\s?[,;|]\s*+$")  # "Clarity: 4, Style: 3"
 _BEHIND: Final = re.compile(r"['\s]{0,3}([^\W\d_]+)")
 _JOINT: Final = re.compile(
     r"[\s\"')\]}]*+(?P<colon>[:=]+>?|→|->|\.{3,}+|…++)|(?P<tag>>)|\s*+(?P<pipe>\|)|\s*+(?P<dash>[-\u2013]\s|(?:\u2013\u2013|--)(?![-\u2013]))"
@@ -63,6 +66,7 @@ class Vocabulary:
         before_value: Iterable[str] = (),  # do so only before a value that can be read
         *,
         neutral: Iterable[str] = (),  # may stand beside them
+        needed: Iterable[str] = (),  # must stand beside them
         values: Iterable[str] = (),  # are values, and so never neutral
         begins: str = r"\W*\d",  # how a value begins in a JSON object
         final: bool = True,  # whether the words of totals count
@@ -70,7 +74,9 @@ class Vocabulary:
         self.always = frozenset(always)
         self.final = words("final") if final else frozenset()
         self.before_value = frozenset(before_value) | self.final
-        self.neutral = (words("neutral") | frozenset(neutral) | self.always) - frozenset(values)
+        plain = words("neutral") if final else words("neutral") - words("final")
+        self.neutral = (plain | frozenset(neutral) | self.always) - frozenset(values)
+        self.needed = frozenset(needed)
         self.values = frozenset(values)
         self.choices = self.values | {"or", "and", "c", "tie", "draw"}
         self.begins = re.compile(begins, re.IGNORECASE)
@@ -206,7 +212,7 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
             if numbers and note["note"] and not _NAMES_A_SCALE.search(named):
                 break  # "Score (4)"
             scale = numbers[-1] if numbers else scale
-            spoken = [word.lower() for word in _WORD.findall(named)]
+            spoken = [word.lower() for word in _WORD.findall(named) if not _LEGEND.search(named)]
             values = [word for word in spoken if word in vocabulary.values]
             if len(values) == 1:
                 break  # "Verdict (A)"
@@ -238,6 +244,8 @@ def _rank(head: Head, beside: list[str], lead: str, vocabulary: Vocabulary) -> s
         return "other"  # "Final answer: 4" may be the answer's
     if not head.word or re.search(r"\d", lead) or not spoken <= vocabulary.known:
         return "other"
+    if not vocabulary.needed <= spoken:
+        return "other"
     return "final" if head.final or spoken & vocabulary.final else "own"
 
 
@@ -251,6 +259,8 @@ def _rank_within(before: str, mark: str, rank: str, vocabulary: Vocabulary) -> s
     """The rank of a place that does not begin its line, by what stands before it."""
     if _EXAMPLE.search(before):
         return "other"
+    if not vocabulary.final and _LISTED.search(before):
+        return rank
     if mark in _SENTENCE_ENDS or (mark in ('"', "'") and before.rstrip("\"' ").endswith(",")):
         return rank
     if _SAYING.search(before) or re.search(r"\d", before):
@@ -278,10 +288,19 @@ def is_quoted(text: str, start: int, value: int, in_quotes: bool, key: bool) -> 
 
 
 def _of_object(number: int, line: Line, vocabulary: Vocabulary) -> list[Place]:
-    """The place in a JSON object: its own key if it has one, else the only one within it."""
+    """The place in a JSON object: its own key if it has one, else the only one within it.
+
+    A key beside it may name the end of its scale: ``{"score": 8, "max_score": 10}``.
+    """
+    known = vocabulary.known | vocabulary.before_value
     named: list[tuple[int, str, str, str]] = []
+    ends: dict[int, str] = {}
     for depth, key, value in _leaves(line.value):
         label = undress(fold(key)).replace("-", " ")
+        spoken = {word.lower() for word in _WORD.findall(label)}
+        if spoken & _ENDS_A_SCALE and spoken <= _ENDS_A_SCALE | known:
+            for end in re.findall(r"\d++(?:\.\d++)?+", str(value)):
+                ends[depth] = end
         head = max(vocabulary.find(label), default=None, key=lambda head: head.end)
         text = undress(fold(value)) if isinstance(value, str) else "?"
         # {"evaluation": {"score": 4}} and {"verdict": "good", "score": 4} name a part and a word.
@@ -305,6 +324,7 @@ def _of_object(number: int, line: Line, vocabulary: Vocabulary) -> list[Place]:
     values = {(text, scale) for depth, own, text, scale in named if (depth, own) == (top, rank)}
     values = {value for value in values if vocabulary.begins.match(value[0])} or values
     text, scale = min(values) if len(values) == 1 else ("?", "")
+    scale = scale or ends.get(top, "")
     return [Place(number, number, text, rank, False, "none", scale, key=True)]
 
 

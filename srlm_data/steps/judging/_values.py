@@ -41,9 +41,10 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         "percent": r"""[\s"'(\[{]*+(?P<number>\d++(?:\.\d++)?+)\ ?%""",
         "scale": rf"""
             [\s"')\]}}\#]*+ (?:(?:{units})\ ?)?+
-            (?:/|[(\[]?(?:{of})(?=[\s\d])
+            (?:/|[(\[]?(?:{of})(?=[\s\d])|[(\[]?on\ an?(?=\ \d+[-\ ]point\ scale)
               |[(\[]?(?:on\ an?\ )?scale:?(?:\ of|\ from)?\ (?:\d+\ ?(?:to|and|-|\u2013)\ ?)?+)
-            [\s"'(\[{{]*+ {most} (?P<scale>\d++(?:\.\d++)?+)(?:\ ?(?:{glued}))?+(?:\ ?(?:{full}))?+
+            [\s"'(\[{{]*+ {most} (?P<scale>\d++(?:\.\d++)?+)
+            (?:[-\ ]point\ scale|(?:\ ?(?:{glued}))?+(?:\ ?(?:{full}))?+)
             (?![\w%{_PARTS}]|[.,]\d)""",
         # "4 (5점 만점)", "4(满分5分)", "4 (max. 5)"
         "full": rf"""
@@ -110,7 +111,7 @@ def _without_sum(value: str) -> tuple[str, float | None]:
     """A value without the sum that leads to it (``1 + 1 (relevant) = 2``), and what that is."""
     if "+" not in value:
         return value, None
-    bare = re.sub(r" ?\([^()\d]{0,40}\)(?= ?[+=])", "", value).lstrip() if "=" in value else value
+    bare = re.sub(r" ?\([^()\d]{0,40}\)(?= ?[+=])", "", value)
     terms = _SUM.match(bare.lstrip())
     if terms is None:
         return value, None
@@ -167,7 +168,9 @@ def _is_comment(mark: str, sentence: str, number: str, room: str) -> bool:
         return False
     if mark == "(" and (higher := patterns["elsewise"].match(words_behind)) is not None:
         return _amount(higher[1]) != _amount(number)
-    if patterns["condition"].match(words_behind) or patterns["otherwise"].search(sentence):
+    if any(patterns[name].match(words_behind) for name in ("condition", "retraction")):
+        return False
+    if patterns["otherwise"].search(sentence):
         return False
     left = patterns["explained"].sub(" ", sentence)
     for terms in _SUM.findall(left):
@@ -218,6 +221,18 @@ def _letters() -> dict[str, re.Pattern[str]]:
             rf"[\s\"'{{]*+{answer}(?P<letter>[ab])(?![^\W_]|'\w){close}", re.IGNORECASE
         ),
         "won": re.compile(rf"\s*+(?:{pattern(words('wins'))})\b", re.IGNORECASE),
+        "lost": re.compile(
+            rf"[\W_]*+(?:(?:it|this|that|which) )?(?:is |was )?(?:the |clearly |slightly |much )*"
+            rf"(?:{pattern(words('losses'))})",
+            re.IGNORECASE,
+        ),
+        **{
+            f"not {chosen}": re.compile(
+                rf"\b{other}(?:\W{{1,3}}|\s+(?:is|answers?|was)\s+)?"
+                rf"(?i:{pattern(words('wins') | words('wins_too'))})"
+            )
+            for chosen, other in (("a", "B"), ("b", "A"))
+        },
     }
 
 
@@ -246,13 +261,16 @@ def _says_no_more(rest: str, room: str, chosen: str | None) -> bool:
     bare = rest.strip(" \"')]}")
     if not bare or bare.startswith("</"):
         return True
-    if bare[0] not in ".!,;:(-\u2013|" and not _patterns()["reason"].match(bare):
+    letters = _letters()
+    if chosen and (letters["lost"].match(rest) or letters[f"not {chosen}"].search(rest)):
+        return False
+    if bare[0] not in ".!,;:([-\u2013|" and not _patterns()["reason"].match(bare):
         doubt = r"\b(?:but|not|if|unless|or|almost|only|however|n't|more|less)\b"
-        won = _letters()["won"].match(rest) and chosen is not None
+        won = letters["won"].match(rest) and chosen is not None
         return bool(won) and not re.search(doubt, _END.split(bare, 1)[0], re.IGNORECASE)
     other = r"[\s\"']*(?:(?:or|and|maybe|perhaps|/)\b|(?:[ab]|tie)\b(?!\s+\w))"
     return not (
         (room == "none" and bare[0] not in ".!(")
         or re.match(other, bare[1:], re.IGNORECASE)
-        or _patterns()["retraction"].match(bare[1:])
+        or _patterns()["retraction"].match(bare.lstrip(".!,;:("))
     )

@@ -25,7 +25,7 @@ from srlm_data.core.scale import POINTS, Scale
 from srlm_data.steps.judging import _decision, _labels, _values
 from srlm_data.steps.judging._judgment import Judgment, fold, own_words, split, undress
 from srlm_data.steps.judging._labels import Place, Vocabulary
-from srlm_data.steps.judging._words import words
+from srlm_data.steps.judging._words import pattern, words
 
 T = TypeVar("T")
 
@@ -94,7 +94,8 @@ def read_score(
         return state, score, faults.get(state, "")
 
     places = _labels.find_places(judgment, _scores() if name is None else _named(name))
-    places = [place for place in places if place.key or not keys_only]
+    if name is not None:  # the scores of other criteria are nobody's business
+        places = [p for p in places if p.rank != "other" and (p.key or not keys_only)]
     return Reading(*_read(judgment, places, read, finish_reason == "length"))
 
 
@@ -182,14 +183,21 @@ def _read(
 
 @functools.lru_cache(64)
 def _named(name: str) -> Vocabulary:
-    own = re.findall(r"[^\W\d_]+", name.lower())
-    return Vocabulary([own[-1]], neutral=[*own, *words("score")], final=False)
+    own = re.findall(r"[^\W\d_]+", undress(name.rpartition(".")[2] or name).lower())
+    return Vocabulary([own[-1]], neutral=[*own, *words("score")], needed=own[:-1], final=False)
 
 
 def _is_cut(judgment: Judgment, place: Place) -> bool:
-    """Whether a judgment that was cut off ends within the value of a place."""
+    """Whether a judgment that was cut off ends within the value of a place, or names a total."""
+    if not judgment.lines[-1].ends and _total_begun().fullmatch(judgment.lines[-1].text):
+        return True
     ends = place.last < len(judgment.lines) and judgment.lines[place.last].ends
     return not ends and not (place.key and re.match(r'[^,<]*(?:"?\s*,|</\w+>)', place.value))
+
+
+@functools.cache
+def _total_begun() -> re.Pattern[str]:
+    return re.compile(rf"(?:{pattern(words('final'))})(?:\s+\w*+)?\s*+", re.IGNORECASE)
 
 
 def _is_taken_back(judgment: Judgment, place: Place) -> bool:

@@ -132,6 +132,26 @@ def test_the_score_of_a_criterion_is_read_under_its_name() -> None:
     assert scores == {"helpfulness": 4, "Factual accuracy": 3, "safety": None, "style": None}
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "score"),
+    [
+        ("Factual accuracy: 2\nAccuracy: 4", "factual accuracy", 2),
+        ("Factual accuracy: 2\nVisual accuracy: 4", "factual accuracy", 2),
+        ("Accuracy: 4\nFactual accuracy: 2", "accuracy", 4),
+        ("Helpfulness: 4, Accuracy: 3, Style: 5", "accuracy", 3),
+        ('{"grade": 2, "final_grade": 4}', "final_grade", 4),
+        ('{"score": 4, "total_score": 9}', "score", 4),
+        ('{"finalGrade": 4}', "finalGrade", 4),
+        ('{"result": {"score": 4}}', "result.score", 4),
+        ("Accuracy: 4", "factual accuracy", None),
+    ],
+)
+def test_a_name_that_is_a_part_of_another_is_not_read_for_it(
+    text: str, name: str, score: float | None
+) -> None:
+    assert read_score(text, "stop", name=name).score == score
+
+
 def test_a_reading_says_why() -> None:
     assert "total" in read_score("Score: 1\nTotal: 2", "stop").why
     assert "criterion" in read_score("Score: 1\nScore: 1\nScore: 0", "stop").why
