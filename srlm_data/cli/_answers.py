@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
 import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -19,7 +18,8 @@ from srlm_data.cli._stopping import interruptible
 from srlm_data.cli._terminal import coloured, columns, json_text, table_text
 from srlm_data.core import database
 from srlm_data.core.controls import visible
-from srlm_data.core.errors import DataError, StoreError
+from srlm_data.core.errors import DataError
+from srlm_data.core.filesystem import open_whole
 from srlm_data.core.rows import BATCH
 from srlm_data.store import Store
 
@@ -67,7 +67,7 @@ def answer_query(
 
         def ask() -> None:
             answer = run(connection, store, query)
-            with refused(store, query), complete(output) if output else _standard_output() as to:
+            with refused(store, query), open_whole(output) if output else _standard_output() as to:
                 write[form](answer, to)
 
         interruptible(connection, ask)
@@ -78,29 +78,6 @@ def _standard_output() -> Iterator[IO[bytes]]:
     sys.stdout.flush()
     yield sys.stdout.buffer
     sys.stdout.buffer.flush()
-
-
-@contextlib.contextmanager
-def complete(output: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which takes its name only once it is whole.
-
-    A device or a pipe is written through: it must stay what it is.
-    """
-    through = output.exists() and not output.is_file()
-    draft = output if through else output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        with draft.open("wb" if through else "xb") as to:
-            yield to
-        if not through:
-            draft.replace(output)
-    except OSError as error:
-        raise StoreError(
-            f"{output}: it cannot be written, found '{error.strerror}'. Name another file."
-        ) from None
-    finally:
-        if not through:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
 
 
 class _Column(NamedTuple):

@@ -11,6 +11,7 @@ import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli import _options as options
 from srlm_data.cli._terminal import say, say_json
+from srlm_data.core.filesystem import open_whole
 
 
 @click.command()
@@ -31,15 +32,13 @@ def lineage(
 
     WHAT is the beginning of a row's id or of a model's digest, or the name of a version.
     """
-    from srlm_data.cli._answers import complete
-
     if output is not None and output.suffix not in {".mmd", ".md"}:
         raise click.UsageError(f"--output: .mmd or .md is wanted, found '{output.name}'.")
     graph = srlm_data.lineage(what, down=down, limit=limit, store=store)
     if output is not None:
         chart = graph.mermaid()
         text = chart if output.suffix == ".mmd" else f"```mermaid\n{chart}```\n"
-        with complete(output) as file:
+        with open_whole(output) as file:
             file.write(text.encode())
     elif as_json:
         say_json(asdict(graph))

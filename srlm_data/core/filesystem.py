@@ -11,7 +11,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import duckdb
 
@@ -181,6 +181,33 @@ def replace_file(file: Path, data: bytes) -> None:
     write_synced(draft, data)
     draft.replace(file)
     sync(file.parent)
+
+
+@contextlib.contextmanager
+def open_whole(file: Path) -> Iterator[IO[bytes]]:
+    """Open a file that a user named, to be written; it takes its name only once it is whole.
+
+    A device, a pipe or a link is written through: it must stay what it is.
+
+    Raises:
+        StoreError: it cannot be written; what was there before is left as it was.
+    """
+    draft = file
+    try:
+        if not file.is_symlink() and (file.is_file() or not file.exists()):
+            draft = file.with_name(f".{file.name}.{os.getpid()}")
+        with draft.open("wb" if draft is file else "xb") as handle:
+            yield handle
+        if draft is not file:
+            draft.replace(file)
+    except OSError as error:
+        raise StoreError(
+            f"{file}: it cannot be written, found '{error.strerror}'. Name another file."
+        ) from None
+    finally:
+        if draft is not file:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

@@ -24,9 +24,10 @@ import duckdb
 
 from srlm_data.analysis import figures
 from srlm_data.analysis.health_checks import HealthWarning, check_health
+from srlm_data.core.filesystem import open_whole
 from srlm_data.core.packages import require
 from srlm_data.report._flows import Flow, Subject, subject_of
-from srlm_data.report._page import page_of, write_page
+from srlm_data.report._page import page_of
 from srlm_data.report._prompt_map import draw_map, sample_prompts
 from srlm_data.report._rows import index_rows
 from srlm_data.report._sample import sample_rows
@@ -53,8 +54,9 @@ def write_report(
 
     Raises:
         MissingError: a package of the extra ``report`` is not installed.
-        StoreError: the store does not have what is named, or it is damaged.
-        DataError: what is named holds nothing to report, or the file cannot be written.
+        StoreError: the store does not have what is named, or it is damaged; or the file cannot be
+            written, and an older one is left as it was.
+        DataError: what is named holds nothing to report.
     """
     opened, file = open_store(store), Path(output)
     subject = subject_of(opened, names)
@@ -62,7 +64,8 @@ def write_report(
         require(("sklearn",), "report", "report", "leave out the map with --map-points 0")
     warnings = health_of(opened, subject)
     data = offline_data(opened, subject, warnings, map_points=map_points)
-    write_page(file, page_of(data["summary"]["title"], data))
+    with open_whole(file) as page:
+        page.write(page_of(data["summary"]["title"], data).encode())
     return warnings
 
 

@@ -15,21 +15,9 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
-from srlm_data.core.errors import DataError
-
 _HERE: Final = Path(__file__).parent
 _SCRIPTS: Final = ("text.js", "source.js", "charts.js", "rows.js", "page.js")
 """The modules of the page, in the order of their needs; the file holds them as one."""
-
-
-def write_page(file: Path, text: str) -> None:
-    """Write a file that a user named; it is replaced if it is there."""
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(
-            f"{file}: cannot be written, found '{error.strerror}'. Name another file with -o."
-        ) from None
 
 
 def page_of(title: str, data: dict[str, Any], *, connect: bool = False) -> str:

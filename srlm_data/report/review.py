@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from srlm_data.core.filesystem import open_whole
 from srlm_data.core.packages import require
 from srlm_data.report._blind import draw_items
 from srlm_data.report._label_files import Format, check_name, read_labels, records_of
 from srlm_data.report._labels import store_labels, take_in_drafts
-from srlm_data.report._page import write_page
 from srlm_data.report._review_page import Review
 from srlm_data.store import Manifest, Place, open_store
 
@@ -40,11 +40,12 @@ def write_review(
 
     Raises:
         ArgumentError: nobody can be called ``by``.
-        DataError: there is nothing to review, or the page cannot be written.
-        StoreError: the store does not have the version.
+        DataError: there is nothing to review.
+        StoreError: the store does not have the version, or the page cannot be written.
     """
     review = Review.draw(open_store(store), ref, by, n, seed)
-    write_page(Path(output), review.page())
+    with open_whole(Path(output)) as page:
+        page.write(review.page().encode())
     return len(review.items)
 
 
@@ -121,11 +122,12 @@ def export_review(
     ``records.from_json``) or ``label-studio`` (JSON tasks).
 
     Raises:
-        DataError: there is nothing to review, or the file cannot be written.
-        StoreError: the store does not have the version.
+        DataError: there is nothing to review.
+        StoreError: the store does not have the version, or the file cannot be written.
     """
     opened = open_store(store)
     reviewed = opened.resolve(ref)
     records = records_of(form, reviewed.ref, draw_items(opened, reviewed, n, seed=seed))
-    write_page(Path(output), json.dumps(records, indent=1))
+    with open_whole(Path(output)) as file:
+        file.write(json.dumps(records, indent=1).encode())
     return len(records)

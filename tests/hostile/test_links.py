@@ -70,6 +70,14 @@ def test_a_device_stays_one_and_its_refusal_is_a_sentence(cli: Cli) -> None:
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
 
 
+def test_an_answer_is_written_through_a_link(cli: Cli, project: Path) -> None:
+    (project / "kept.csv").write_text("old")
+    (project / "link.csv").symlink_to("kept.csv")
+    assert cli("sql", "SELECT 7 AS seven", "-o", "link.csv").returncode == 0
+    assert (project / "link.csv").is_symlink()
+    assert (project / "kept.csv").read_text() == "seven\n7\n"
+
+
 def spill_of(connection: duckdb.DuckDBPyConnection) -> Path:
     row = connection.execute("SELECT current_setting('temp_directory')").fetchone()
     assert row

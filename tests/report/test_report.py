@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from srlm_data import report
 from srlm_data.analysis import figures
 from srlm_data.analysis.figures import connect
 from srlm_data.core import packages
-from srlm_data.core.errors import MissingError
+from srlm_data.core.errors import MissingError, StoreError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import JUDGMENTS
 from srlm_data.report import _flows, _sample
@@ -363,8 +364,22 @@ def test_a_report_is_written_and_what_is_not_there_is_a_sentence(
     assert empty.returncode == 4
     assert "neither judgments nor pairs nor metrics" in empty.stderr
     nowhere = cli(*where, "report", "one", "-o", "no/such/folder.html", "--map-points", "0")
-    assert nowhere.returncode == 3
+    assert nowhere.returncode == 4
     assert "cannot be written" in nowhere.stderr
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(store: Store, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("the old page")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(StoreError, match="cannot be written, found 'File too large'"):
+            report.write_report("one", output=page, map_points=0, store=store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert page.read_text() == "the old page"
+    assert list(tmp_path.iterdir()) == [page]
 
 
 def test_without_its_package_a_report_says_how_to_get_it_or_do_without(

@@ -15,7 +15,7 @@ import synthetic
 from checkout import Cli
 from reviewing import commit_pairs, data_of, review, write_labels
 from srlm_data.core import packages
-from srlm_data.core.errors import ArgumentError, DataError, MissingError
+from srlm_data.core.errors import ArgumentError, DataError, MissingError, StoreError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES
 from srlm_data.report._blind import draw_items
@@ -93,7 +93,7 @@ def test_what_cannot_be_reviewed_is_a_sentence(store: Store, tmp_path: Path) -> 
         srlm_data.write_review("one.prompts", by="reader", output=tmp_path / "p.html", store=store)
     with pytest.raises(ArgumentError, match="cannot be a reviewer's name"):
         srlm_data.write_review("one.pairs", by=" reader\n", output=tmp_path / "p.html", store=store)
-    with pytest.raises(DataError, match=r"cannot be written.*Name another file"):
+    with pytest.raises(StoreError, match=r"cannot be written.*Name another file"):
         srlm_data.write_review("one.pairs", by="reader", output=tmp_path / "no" / "p", store=store)
     alike = Store(tmp_path / "alike")
     row = {"prompt_id": "p", "prompt": [{"role": "user", "content": "?"}], "response": "same"}
