@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, TextIO
 
 import click
 
 from srlm_data.core.controls import ESCAPED, visible
+from srlm_data.core.finite import finite
 
 _COLOURS: Final = {
     "error:": "red",
@@ -182,14 +182,5 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     try:
         text = json.dumps(value, **options, allow_nan=False)
     except ValueError:
-        text = json.dumps(_finite(value), **options)
+        text = json.dumps(finite(value), **options)
     return text.translate(ESCAPED)
-
-
-def _finite(value: Any) -> Any:
-    """Return a value with null in the place of every number that is not finite."""
-    if isinstance(value, Mapping):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

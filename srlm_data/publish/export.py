@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from srlm_data.core.errors import ArgumentError, DataError, counted, did_you_mean
+from srlm_data.core.finite import finite
 from srlm_data.core.messages import assistant
 from srlm_data.publish._trainers import EXPORTERS, Exporter, Unfit
 from srlm_data.store import Manifest, Place, Store, open_store
@@ -122,7 +123,7 @@ def _write(path: Path, records: Iterator[dict[str, Any]]) -> int:
     with path.open("w", encoding="utf-8") as file:
         for record in records:
             file.write(between if count else begin)
-            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False))
+            file.write(json.dumps(finite(record), ensure_ascii=False, allow_nan=False))
             count += 1
         file.write(end if count else "")
     return count

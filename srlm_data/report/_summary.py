@@ -6,15 +6,14 @@ All of it is plain data, as large as the page and not as the store. A figure tha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
 
 from srlm_data.analysis import figures
-from srlm_data.analysis.figures import Figures
 from srlm_data.analysis.health_checks import LOOKED_FOR, HealthWarning
+from srlm_data.core.finite import finite
 from srlm_data.report._charts import charts_of
 from srlm_data.report._flows import Subject
 from srlm_data.report._headlines import headlines_of
@@ -50,7 +49,7 @@ def summarize(
             for warning in warnings_of_dataset
         ],
         "looked_for": list(LOOKED_FOR.values()),
-        "overview": _finite(overview),
+        "overview": finite(overview),
         "charts": [chart for chart in charts_of(connection, overview, states) if chart["series"]],
         "metrics": metrics_of(metrics, subject.models),
         "duels": duels_of(metrics, subject.models),
@@ -112,15 +111,4 @@ def _failures(subject: Subject) -> list[dict[str, Any]]:
         }
         for manifest in subject.versions.values()
         for kind, failure in manifest.failures.items()
-    ]
-
-
-def _finite(rows: Figures) -> Figures:
-    """Return rows in which a float that is no number is None."""
-    return [
-        {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in row.items()
-        }
-        for row in rows
     ]

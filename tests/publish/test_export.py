@@ -21,6 +21,7 @@ from srlm_data.core.schema import (
     EXAMPLES,
     LABELS,
     MESSAGES,
+    METRICS,
     PAIRS,
     PROMPTS,
     SCORES,
@@ -143,6 +144,16 @@ def test_rows_of_every_dataset_type_are_written_as_lines_and_read_back_equal(sto
     table = Rows.of(rows.type, records(written.folder / "rows.jsonl")).table()
     assert table == rows.table()
     assert written.rows == table.num_rows
+
+
+def test_what_is_no_number_is_written_as_null(store, tmp_path):
+    from srlm_data import export
+
+    metric = {"metric_id": "a", "model": "m", "metric": "mine", "n": 3}
+    metric |= {"value": float("nan"), "low": float("-inf")}
+    store.commit("mine.metrics", Rows.of(METRICS, [metric]), identity={"mine": 1}, inputs=[])
+    [row] = records(export("mine.metrics", "jsonl", tmp_path / "out", store).folder / "rows.jsonl")
+    assert (row["value"], row["low"], row["n"]) == (None, None, 3)
 
 
 def test_trl_reads_its_files_by_the_config_beside_them(cli, store, project, monkeypatch):
