@@ -88,7 +88,7 @@ def read_labels(file: Path, by: str | None) -> list[Label]:
     ``by`` must be who the page's labels name; it names the one person of another tool's, who may
     have an id there.
     """
-    records = list(read_records(file))
+    records = [(where, record or {}) for where, record in read_records(file)]
     ours = not any(key in record for _, record in records for key in _READ)
     placed = [
         (where, fields)

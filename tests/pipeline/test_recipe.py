@@ -93,7 +93,17 @@ def test_another_recipe_in_the_folder_is_read_from_by_its_name(tmp_path):
         ),
         pytest.param(
             PLAIN.replace("trees.jsonl", "absent.jsonl"),
-            "mine.yaml:4: 'files': no such file: 'absent.jsonl'", id="missing file",
+            "mine.yaml:4: 'files': no such file: 'absent.jsonl', found ['absent.jsonl'].",
+            id="missing file",
+        ),
+        pytest.param(
+            PLAIN.replace("[trees.jsonl]", "absent.jsonl"),
+            "mine.yaml:4: 'files': no such file: 'absent.jsonl'.", id="missing file, found once",
+        ),
+        pytest.param(
+            PLAIN.replace("[trees.jsonl]", "''"),
+            "mine.yaml:4: 'files': a file, a folder or a pattern is wanted, found ''.",
+            id="a file without a name",
         ),
         pytest.param(
             PLAIN.replace("messages: messages", "messages: mine.ift"),

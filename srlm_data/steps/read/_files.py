@@ -51,6 +51,8 @@ def find(name: str, base: Path, split: str) -> list[Path]:
 
     Of a ``datasets.DatasetDict`` that was saved, only the files of ``split`` are listed.
     """
+    if not name.strip():
+        raise ValueError("a file, a folder or a pattern is wanted")
     path = base / name
     if os.path.isdir(path):  # noqa: PTH112 - says no to a name that is no name
         files = _of_folder(path, split)

@@ -28,8 +28,8 @@ from srlm_data.steps.read._files import (
     refuse_another,
 )
 
-Record = tuple[str, dict[str, Any]]
-"""Where a record stands (``file:line``, or a row's number from 1), and the record."""
+Record = tuple[str, dict[str, Any] | None]
+"""Where a record stands (``file:line``, or a row's number from 1), and the record, or null."""
 
 _LINE_BYTES: Final = 1 << 28  # a record; a packed file of a megabyte can hold a line of gigabytes
 _READ_ERRORS: Final = (
@@ -60,7 +60,7 @@ def read_records(path: Path) -> Iterator[Record]:
     try:
         refuse_another(path)
         for where, record in _READERS[kind](path):
-            if not isinstance(record, dict):
+            if not isinstance(record, dict | None):
                 raise DataError(
                     f"{where}: not a JSON object, found {type(record).__name__}. "
                     "Write an object with named fields for each record."

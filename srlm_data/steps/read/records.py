@@ -135,6 +135,8 @@ class Records(Config):
             missing: list[MissingColumnError] = []
             for number, (where, record) in enumerate(self.read()):
                 try:
+                    if record is None:
+                        raise RecordDropError("empty")
                     for row in rows_of(record, drops, where):
                         name = row[dataset_type.id].encode()
                         identity = hashlib.md5(name, usedforsecurity=False).digest()

@@ -122,6 +122,20 @@ def test_a_dataset_that_was_saved_to_disk_is_read_by_its_split(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.json", '[null, {"prompt": "a"}, null]'),
+        ("p.jsonl", 'null\n{"prompt": "a"}\nnull\n'),
+    ],
+)
+def test_a_record_that_is_null_is_counted_as_empty(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    rows = read_prompts(ReadPrompts(files=[tmp_path / name]))
+    assert [row["prompt"][0]["content"] for row in rows.dicts()] == ["a"]
+    assert rows.drops == {"empty": 2}
+
+
+@pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
         ("p.jsonl", b"PAR1....", r"this is Parquet, its name says JSON. Name it p\.parquet"),
