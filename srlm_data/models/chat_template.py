@@ -51,13 +51,17 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 resource.setrlimit(resource.RLIMIT_CPU, ({SECONDS}, {SECONDS}))
 resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
 text = re.sub(r"{{%-?\\s*(end)?generation\\s*-?%}}", "", sys.stdin.read())
-turns = [{{"role": role, "content": "?"}} for role in ("user", "assistant", "user")]
+asked = [{{"role": "user", "content": "?"}}]
+answered = [*asked, {{"role": "assistant", "content": "{_ANSWER}"}}]
 try:
     environment = ImmutableSandboxedEnvironment(extensions=[loopcontrols])
     if list(meta.find_referenced_templates(environment.parse(text))):
         sys.exit(78)
-    values = dict(messages=turns, add_generation_prompt=True, bos_token="", eos_token="")
-    environment.from_string(text).render(values)
+    template, tokens = environment.from_string(text), dict(bos_token="<s>", eos_token="</s>")
+    template.render(messages=answered + asked, add_generation_prompt=True, **tokens)
+    _, said, end = template.render(messages=answered, **tokens).partition("{_ANSWER}")
+    if said and not end.strip():
+        sys.exit(79)
 except (MemoryError, OverflowError):
     sys.exit(77)
 except Exception:
@@ -76,7 +80,7 @@ def _load(value: object, info: ValidationInfo) -> Template:
     name = str(value)
     text = templates.read_text(name, base_folder(info), _SHIPPED, "chat template")
     text = text.removesuffix("\n")
-    if name not in shipped() and (unusable := describe_fault(text)):
+    if name not in shipped() and (unusable := describe_fault(text, learned=True)):
         raise ValueError(f"'{name}' is a chat template {unusable}")
     if "messages" not in text:
         raise ValueError(f"'{name}' is no chat template: it writes no 'messages'")
@@ -124,8 +128,10 @@ def dress(folder: Path, template: str, target: Path) -> Path:
 
 
 @functools.cache
-def describe_fault(template: str) -> str | None:
+def describe_fault(template: str, *, learned: bool = False) -> str | None:
     """Return why a template is not to be used, a phrase ("that ..."); None where it can be.
+
+    One that a model is to be trained with (``learned``) must write something behind an answer.
 
     A template is a program of whoever made the model. No sandbox bounds how long it loops and how
     much text it multiplies, so it is tried in a process that may take little.
@@ -142,7 +148,10 @@ def describe_fault(template: str) -> str | None:
         return _TOO_LONG
     if probe.returncode < 0:  # by the signal of a limit
         return _TOO_LONG
-    return {77: _TOO_MUCH, 78: "that includes another file"}.get(probe.returncode)
+    faults = {77: _TOO_MUCH, 78: "that includes another file"}
+    if learned:
+        faults[79] = "that writes nothing behind an answer, and what learns it would not stop"
+    return faults.get(probe.returncode)
 
 
 def end_of_turn(tokenizer: Any) -> str:

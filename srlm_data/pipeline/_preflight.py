@@ -135,27 +135,33 @@ class _Look:
     def for_chat_templates(self) -> Iterator[Problem]:
         """Models that are talked to or trained, and have no chat template that can be used."""
         readers: dict[Path, Dataset] = {}
-        for dataset in self._todo:
+        # Trainings first: they ask more of a template.
+        for dataset in sorted(self._todo, key=lambda each: not isinstance(each.config, Training)):
             holds = dataset.engine and dataset.engine.holds_the_model
             model = dataset.inputs.get("model")
             if model and (holds or isinstance(dataset.config, Training)):
-                origin = self._origin(model)
-                folder = self._folder(origin)
-                configs = (origin.config, model.config, dataset.config)
-                is_set = any(getattr(config, "chat_template", None) for config in configs)
+                models = self._line(model)
+                folder = self._folder(models[-1])
+                is_set = any(
+                    getattr(each.config, "chat_template", None) for each in (*models, dataset)
+                )
                 if folder and not is_set:
                     readers.setdefault(folder, dataset)
         for folder, dataset in readers.items():
             template = identity.chat_template(folder)
+            trains = isinstance(dataset.config, Training)
             if template is None:
                 fault = "no chat template, so it is not known how to write a conversation"
-            elif unusable := describe_fault(template):
+            elif unusable := describe_fault(template, learned=trains):
                 fault = f"a chat template {unusable}"
             else:
                 continue
             sentence = f"{dataset.line}: the model in {folder} has {fault}. "
             sentence += "Set 'chat_template' at its checkpoint."
-            yield self._unless_answered(EngineError(sentence), dataset)
+            if trains:
+                yield Problem(TrainingError(sentence))
+            else:
+                yield self._unless_answered(EngineError(sentence), dataset)
 
     def for_gpus(self) -> Iterator[Problem]:
         """More GPUs for a model than this machine has."""
@@ -217,7 +223,7 @@ class _Look:
                 sentence = (
                     f"{where} serve '{name}', it serves {known}. Start it with "
                     f"--served-model-name {name}, or set 'served_name' to its name for the same "
-                    "model."
+                    "model; --no-preflight asks for one that it does not list."
                 )
                 yield self._unless_answered(EngineError(sentence), dataset)
 
@@ -268,7 +274,7 @@ class _Look:
         for dataset in self._todo:
             model = dataset.inputs.get("model")
             if isinstance(dataset.config, Training) and model:
-                folder = self._folder(self._origin(model))
+                folder = self._folder(self._line(model)[-1])
                 weights = identity.parameters(folder) if folder else 0
                 needed += weights * _BYTES[dataset.config.dtype]
         root = self._store.root.resolve()
@@ -307,10 +313,10 @@ class _Look:
             return True
         return dataset.engine is not None and dataset.engine.holds_the_model
 
-    def _origin(self, model: Dataset) -> Dataset:
-        """The model that a model which is yet to be trained is trained from; itself otherwise."""
+    def _line(self, model: Dataset) -> list[Dataset]:
+        """A model and those that it is to be trained from, down to the first that is there."""
         base = model.inputs.get("model")
-        return model if model.name in self._models or not base else self._origin(base)
+        return [model] if model.name in self._models or not base else [model, *self._line(base)]
 
     def _location(self, model: Dataset) -> str | None:
         """Where a model is; None while it is yet to be made."""

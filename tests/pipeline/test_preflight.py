@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,6 +71,7 @@ def test_every_mistake_is_told_at_once_and_nothing_is_asked_or_built(
     train, serve, prompts, other = built.stderr.splitlines()
     assert "'sft' trains or reads the files of 'remote:big@2026-04-14'" in train
     assert "does not serve 'small', it serves 'served', 'big'" in serve
+    assert "--no-preflight asks for one that it does not list" in serve
     assert "prompts.jsonl:1: there is no column 'prompt', found ['weird']" in prompts
     assert "prompts.jsonl:1: there is no column 'completion'" in other
     assert not api.bodies
@@ -266,6 +268,24 @@ def test_a_model_without_a_chat_template_is_told_before_it_is_loaded(
     assert "has no chat template" in str(error)
 
 
+def test_a_template_that_a_model_is_trained_with_along_the_way_is_its_own(
+    tmp_path: Path, model: Path
+) -> None:
+    folder = shutil.copytree(model, tmp_path / "model")
+    (folder / "chat_template.jinja").unlink()
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "Why?", "chosen": "So.", "rejected": "No."}')
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    further = (
+        "pairs: {step: read_pairs, files: [pairs.jsonl]}",
+        "m2: {step: dpo, model: tuned, reference: tuned, pairs: pairs, on_policy: false}",
+        READ,
+        ASK.replace("model: model", "model: m2"),
+    )
+    recipe = write_training(tmp_path, folder, "chat_template: chatml")
+    recipe.write_text(recipe.read_text() + "".join(f"  {line}\n" for line in further))
+    assert problems_of(recipe) == []
+
+
 @pytest.mark.parametrize(
     ("engine", "wanted"),
     [
@@ -310,6 +330,21 @@ def test_a_disk_without_room_for_the_models_is_told(
     [error] = problems_of(recipe)
     assert error.exit_code == 4
     assert "Make room, or name another store." in str(error)
+
+
+def test_a_template_that_ends_no_answer_is_told_before_anything_is_trained(
+    cli: Cli, project: Path, model: Path
+) -> None:
+    folder = shutil.copytree(model, project / "model")
+    endless = "{% for m in messages %}\n{{ m.role }}: {{ m.content }}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(endless)
+    write_training(project, folder)
+    sentence = one_sentence(cli("plan", "first.yaml"), 7)
+    assert "has a chat template that writes nothing behind an answer" in sentence
+    (project / "mine.jinja").write_text(endless)
+    write_training(project, model, "chat_template: mine.jinja")
+    sentence = one_sentence(cli("plan", "first.yaml"), 2)
+    assert "'mine.jinja' is a chat template that writes nothing behind an answer" in sentence
 
 
 @pytest.mark.parametrize(
