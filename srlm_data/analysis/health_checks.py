@@ -35,7 +35,7 @@ NOTES: Final = 5  # most notes of an engine that are told, the most frequent one
 LOOKED_FOR: Final[Mapping[str, str]] = {
     "failed_requests": "requests that failed, and why",
     "dropped": f"more than {100 * DROPPED:g} % dropped for one reason, choices of the recipe apart",
-    "only_reasoning": "answers that spent all of max_tokens on reasoning",
+    "only_reasoning": "answers that are reasoning alone",
     "noted_answers": "answers that are not quite what was asked for, by the engine's note",
     "fewer_than_wanted": "fewer prompts or examples than were wanted",
     "unread_judgments": f"more than {100 * UNREAD:g} % of the judgments without a score",
@@ -105,8 +105,8 @@ def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
     if thought := manifest.cost.get("only_reasoning"):
         yield HealthWarning(
             "only_reasoning",
-            f"{thought:,.0f} answers spent all of max_tokens on reasoning. Raise max_tokens, or "
-            "ask for less reasoning.",
+            f"{thought:,.0f} answers are reasoning alone. Raise max_tokens, or ask for less "
+            "reasoning.",
             {"answers": thought},
         )
     identity = manifest.identity

@@ -22,6 +22,7 @@ _ADVICE: Final = {
     "may not fit the judge",
     "identical_texts": "Raise the temperature of the answers",
     "margin_too_small": "Lower 'min_margin'",
+    "only_reasoning": "Ask for less reasoning or none, or turn off the server's parser of it",
     "not_novel": "Raise 'max_similarity', or show other examples",
     "other_language": "Set 'lang' to the language of the rows",
     "unranked": "Give it rows that people have ranked",
@@ -40,17 +41,19 @@ def refuse_empty(dataset: Dataset, manifest: Manifest, reads: Iterable[Manifest]
         return
     of = f" of {', '.join(source.counted for source in sources)}" if sources else ""
     why, advice = "", "Look at what the step reads and how it is set"
+    thought = int(manifest.cost.get("only_reasoning", 0))
     if not dataset.inputs:
         why = ", for no record is there"
     if manifest.drops:
         reason, count = max(manifest.drops.items(), key=lambda drop: drop[1])
         why = f"; {count:,} of {sum(manifest.drops.values()):,} were dropped as '{reason}'"
-        advice = _ADVICE.get(reason, advice) if dataset.inputs else _OUTSIDE
+        cause = "only_reasoning" if thought and reason == "empty" else reason
+        advice = _ADVICE.get(cause, advice) if dataset.inputs else _OUTSIDE
         examples = manifest.notes.get("dropped", {}).get(reason)
         if examples and not dataset.inputs:
             why += f", the first at {examples[0]['where']}"
-    if thought := int(manifest.cost.get("only_reasoning", 0)):
-        why += f", and {thought:,} answers spent all of 'max_tokens' on reasoning"
+    if thought:
+        why += f", and {thought:,} answers are reasoning alone"
     raise DataError(
         f"{dataset.name}: no {manifest.type} came{of}{why}. {advice}; if nothing is right here, "
         "set 'allow_empty: true'."

@@ -70,20 +70,26 @@ def test_allow_empty_is_true_or_false(cli: Cli, project: Path) -> None:
     assert "'allow_empty' is true or false, found 'often'" in planned.stderr
 
 
-def test_a_budget_that_went_into_reasoning_is_named(cli: Cli, project: Path) -> None:
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        ("length", "'cut_off', and 24 answers are reasoning alone. Raise 'max_tokens'"),
+        ("stop", "'empty', and 24 answers are reasoning alone. Ask for less reasoning or none"),
+    ],
+)
+def test_answers_that_are_reasoning_alone_are_named(
+    cli: Cli, project: Path, ended: str, words: str
+) -> None:
     (project / "thinker.py").write_text(
         "import toy\n"
         "class Thinker(toy.ToyEngine):\n"
         "    def generate(self, requests, *, total=None):\n"
         "        for done in super().generate(requests, total=total):\n"
-        "            yield done._replace(text='', finish_reason='length', reasoning='Hm.')\n"
+        f"            yield done._replace(text='', finish_reason='{ended}', reasoning='Hm.')\n"
         "def open_thinker(options, model, digest, revision):\n"
         "    return Thinker(digest, **options)\n"
     )
     toy.write_recipe(project, ("toy:open_toy", "thinker:open_thinker"))
     built = cli("build", "toy.yaml")
     assert built.returncode == 3
-    assert (
-        "24 of 24 were dropped as 'cut_off', and 24 answers spent all of 'max_tokens' on "
-        "reasoning. Raise 'max_tokens'"
-    ) in built.stderr
+    assert f"24 of 24 were dropped as {words}" in built.stderr

@@ -43,7 +43,7 @@ class Usage:
     completion_tokens: int = 0
     cached_tokens: int = 0
     uncounted: int = 0  # responses whose tokens a server did not tell
-    only_reasoning: int = 0  # responses that were cut off before any text
+    only_reasoning: int = 0  # responses that have reasoning and no text
     new_prompt_tokens: int = 0  # of calls alone
     new_completion_tokens: int = 0
     seconds: float = 0.0  # waiting for the engine, once it had started
@@ -140,7 +140,7 @@ class CachedEngine:
             reasoning, answer = completion.request.sampling.split(completion.text)
             if reasoning is not None or answer != completion.text:
                 completion = completion._replace(text=answer, reasoning=reasoning)
-        if completion.reasoning and completion.finish_reason == "length":
+        if completion.reasoning:
             self.usage.only_reasoning += not completion.text.strip()
         return completion
 
