@@ -31,7 +31,7 @@ from srlm_data.engines.backends._bounded_client import TooLongError
 from srlm_data.engines.protocol import DRAWING
 
 _AWAY: Final = frozenset({429, 502, 503, 504, 520, 521, 522, 523, 524, 529})
-_AGAIN: Final = frozenset({408, 409, 424, 425})
+_AGAIN: Final = frozenset({200, 408, 409, 424, 425})  # 200: an error that has no number
 _WRONG: Final = frozenset({401, 402, 403, 404, 405, 410})
 
 FIRST_PAUSE: Final = 0.5
@@ -54,7 +54,9 @@ _NO_CREDIT: Final = _any_of(
     "budget.{0,20}exceeded",
 )
 _NO_KEY: Final = _any_of("invalid.api.?key", "authentication.error", "no_db_connection")
-_NO_MODEL: Final = _any_of("model_not_found", "invalid model name", "(unknown|no such) model")
+_NO_MODEL: Final = _any_of(
+    "model_not_found", "invalid model name", "(unknown|no such) model", "unexpected endpoint"
+)
 _BUSY: Final = _any_of("rate.?limit", "too many requests", "resource_exhausted", "overloaded")
 _TOO_LARGE: Final = _any_of("request too large")
 _FILTERED: Final = _any_of("content.?(filter|policy|management)", "moderation", "flagged")
@@ -141,12 +143,10 @@ def refuse_error(answer: Any, retry_after: str = "") -> None:
         answer = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
     error = answer.get("error") or (answer if answer.get("object") == "error" else None)
     if error:
-        body = json.dumps(answer)
         names = ("code", "status", "status_code")
         codes = [error.get(name) for name in names] if isinstance(error, dict) else []
         known = [int(code) for code in map(str, codes) if re.fullmatch("[45][0-9][0-9]", code)]
-        status = known[0] if known else 429 if _BUSY.search(body[:_LONGEST_SEARCH]) else 500
-        raise classify_status(status, body, retry_after)
+        raise classify_status(known[0] if known else 200, json.dumps({"error": error}), retry_after)
 
 
 def _classify_response(response: httpx2.Response) -> FaultError:
@@ -169,14 +169,17 @@ def classify_status(status: int, body: str, retry_after: str = "") -> FaultError
         searched = json.dumps(content)[:_LONGEST_SEARCH]
     except (ValueError, RecursionError):
         content, searched = body, body[:_LONGEST_SEARCH]
-    if status in (400, 422):  # what a gateway says of a key or a model that it does not know
+    number = status
+    if status in (200, 400, 422):  # what a gateway says of a key or a model that it does not know
         status = 401 if _NO_KEY.search(searched) else 404 if _NO_MODEL.search(searched) else status
+    if status == 200 and _BUSY.search(searched):
+        status = 429
     kind, advice = f"http_{status}", ""
-    if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(searched)):
+    if status == 402 or (status in (200, 400, 403, 429) and _NO_CREDIT.search(searched)):
         trouble, kind, advice = Trouble.FATAL, "no_credit", "Raise the account's limit."
-    elif status in (400, 403, 451) and _FILTERED.search(searched):
+    elif status in (200, 400, 403, 451) and _FILTERED.search(searched):
         trouble, kind = Trouble.REFUSED, "content_filter"
-    elif status in (400, 422) and (advice := _name_setting(searched)):
+    elif status in (200, 400, 422) and (advice := _name_setting(searched)):
         trouble = Trouble.FATAL
     elif status == 429 and _TOO_LARGE.search(searched):
         trouble = Trouble.REFUSED  # it would be, however long one waits
@@ -187,7 +190,7 @@ def classify_status(status: int, body: str, retry_after: str = "") -> FaultError
     else:
         trouble = Trouble.FATAL if status in _WRONG or status < 400 else Trouble.REFUSED
     words = " ".join((_words_of(content) or "no reason").split())
-    reason = f"HTTP {status}, {words[:_LONGEST_REASON]}".rstrip(".")
+    reason = f"HTTP {number}, {words[:_LONGEST_REASON]}".rstrip(".")
     return FaultError(trouble, kind, reason, _seconds(retry_after), status, advice)
 
 

@@ -425,7 +425,7 @@ ERRORS = [
     Row(
         "an error under 200, no code",
         [answer({"error": {"message": "odd"}})] * 2,
-        failed("http_500", "HTTP 500, odd"),
+        failed("http_200", "HTTP 200, odd"),
     ),
     Row(
         "an error object of old",
@@ -456,6 +456,11 @@ ERRORS = [
         "larger than a minute's limit",
         [status(429, "Request too large for m on tokens per min (TPM): Limit 9")],
         {**FAILED, "error_kind": "http_429"},
+    ),
+    Row(
+        "an error beside a model's words",
+        [in_choice(error={"message": "odd"}, message={"content": "invalid api key"})] * 2,
+        failed("http_200", "HTTP 200, odd"),
     ),
     Row("error null", [altered(error=None)], KEPT),
     Row(
@@ -664,6 +669,14 @@ FATAL = {
         "No connected db. Set OPENAI_API_KEY to a key that may ask for 'served'",
     ),
     "a gateway's model": (refused("Invalid model name passed in model=served."), "It serves 'serv"),
+    "a key under 200": (
+        answer({"error": {"message": "Invalid API key"}}),
+        "HTTP 200, Invalid API key. Set OPENAI_API_KEY to a key",
+    ),
+    "no such path under 200": (
+        answer({"error": "Unexpected endpoint or method. (POST /chat/completions)"}),
+        "HTTP 200, Unexpected endpoint or method",
+    ),
     "no such path": (lambda handler: handler.raw(405, b"no"), "HTTP 405, no"),
 }
 
@@ -701,6 +714,7 @@ MODELS = {
     "null": ({"data": None}, "Correct 'base_url'"),
     "no list": ({"object": "list"}, "Correct 'base_url'"),
     "text": ("models", "Correct 'base_url'"),
+    "an error": ({"error": "Unexpected endpoint or method. (GET /models)"}, "Correct 'base_url'"),
     "others": ({"data": [{"id": "x"}, {"id": None}, 5, {"id": "y"}]}, "It serves 'x', 'y': start"),
     "none": ({"data": []}, "It serves no model"),
 }
@@ -720,9 +734,12 @@ def test_a_key_is_sent_without_the_line_end_of_the_file_that_it_came_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", " my-key\r\n")
+    monkeypatch.setenv("OPENAI_ORG_ID", "my-org\n")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "\n")
     with serve() as api:
         run(api.address, ["a"])
     assert api.headers[0]["authorization"] == "Bearer my-key"
+    assert api.headers[0]["openai-organization"] == "my-org"
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "schlüssel", "a\tb"])
@@ -730,7 +747,7 @@ def test_a_key_that_no_header_can_hold_is_refused_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(EngineError, match="OPENAI_API_KEY has characters that no key has") as no:
+    with pytest.raises(EngineError, match="OPENAI_API_KEY has characters that cannot be") as no:
         run("http://127.0.0.1:1/v1", ["a"])
     assert key not in str(no.value)
 
@@ -753,6 +770,22 @@ def test_an_address_in_the_environment_that_is_none_is_refused(
     with pytest.raises(EngineError, match="OPENAI_BASE_URL") as no:
         open_engine(OpenaiEngine(), "m", "digest", "1")
     assert "pass-word" not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1"),
+        ("HTTPS_PROXY", "no proxy"),
+        ("SSL_CERT_FILE", "/no/such/file.pem"),
+    ],
+)
+def test_a_proxy_or_certificates_that_cannot_be_used_are_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(EngineError, match=rf"proxy or certificates .* Correct .*{name}"):
+        open_engine(OpenaiEngine(base_url="https://127.0.0.1:1/v1"), "m", "digest", "1")
 
 
 @contextmanager

@@ -10,6 +10,9 @@ import openai
 LONGEST_BODY: Final = 32 << 20
 """Bytes of an answer, unpacked; the longest answers of today's models are a tenth of it."""
 
+_LONGEST_FILE: Final = 1 << 30
+"""Bytes of a file, which has the answers to all requests of a batch."""
+
 
 class TooLongError(httpx2.DecodingError):
     """A body has more bytes than are read."""
@@ -21,21 +24,21 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
     A redirect would carry prompts to a host that no recipe names.
     """
 
-    def __init__(self, timeout: httpx2.Timeout, longest_body: int = LONGEST_BODY) -> None:
+    def __init__(self, timeout: httpx2.Timeout) -> None:
         super().__init__(timeout=timeout, follow_redirects=False)
-        self._longest_body = longest_body
 
     async def send(
         self, request: httpx2.Request, *, stream: bool = False, **options: Any
     ) -> httpx2.Response:
         """Send a request; return its response with the whole body, which may not be too long."""
         response = await super().send(request, stream=True, **options)
+        longest = _LONGEST_FILE if request.url.path.endswith("/content") else LONGEST_BODY
         body = bytearray()
         try:
             async for part in response.aiter_bytes():
                 body += part
-                if len(body) > self._longest_body:
-                    raise TooLongError(f"its body has more than {self._longest_body >> 20} MiB")
+                if len(body) > longest:
+                    raise TooLongError(f"its body has more than {longest >> 20} MiB")
         finally:
             await response.aclose()
         headers = response.headers.copy()

@@ -28,7 +28,7 @@ from srlm_data.core.messages import data_of
 from srlm_data.engines._chat import failed
 from srlm_data.engines._server_answers import parse, read_answer, read_models
 from srlm_data.engines._server_faults import FaultError, Trouble, classify, pause, refuse_error
-from srlm_data.engines.backends._bounded_client import LONGEST_BODY, BoundedClient
+from srlm_data.engines.backends._bounded_client import BoundedClient
 from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import ADDRESS, OpenaiEngine
 
@@ -44,15 +44,13 @@ def load(
     model: str,
     digest: str,
     revision: str | None = None,
-    *,
-    longest_body: int = LONGEST_BODY,
 ) -> Openai:
     """Return an engine over the server that has ``model`` (see ``opening.open_engine``).
 
     A model that has a name (``remote:`` or ``hub:``, with a revision) is asked for by it, a
     checkpoint by its digest: so a server of M2 cannot answer for M1.
     """
-    key = _read_key(settings)
+    key = _read_header(settings.api_key_env)
     address = settings.address
     if key is None and address is None:
         raise MissingError(
@@ -62,7 +60,7 @@ def load(
     name = settings.served_name or (model if revision else digest)
     timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
     try:
-        http_client = BoundedClient(timeout, longest_body)
+        http_client = BoundedClient(timeout)
     except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
         raise EngineError(
             "engine 'openai': the environment names a proxy or certificates that cannot be used "
@@ -85,18 +83,20 @@ def load(
             f"engine 'openai': {where} is no address of a server. Set it to one that begins like "
             "http://host:8000/v1, without a name and password."
         ) from None
+    client.organization = _read_header("OPENAI_ORG_ID")
+    client.project = _read_header("OPENAI_PROJECT_ID")
     return Openai(settings, client, name, digest, revision)
 
 
-def _read_key(settings: OpenaiEngine) -> str | None:
-    """Return the key in the environment, without the line end of the file that it came from."""
-    key = os.environ.get(settings.api_key_env, "").strip()
-    if not key.isascii() or not key.isprintable():
+def _read_header(name: str) -> str | None:
+    """Return a variable of the environment without the line end of the file that it came from."""
+    value = os.environ.get(name, "").strip()
+    if not value.isascii() or not value.isprintable():
         raise EngineError(
-            f"engine 'openai': {settings.api_key_env} has characters that no key has. Export the "
-            "key alone, on one line."
+            f"engine 'openai': {name} has characters that cannot be sent. Export its value alone, "
+            "on one line."
         )
-    return key or None
+    return value or None
 
 
 def list_models(settings: OpenaiEngine, patience: float = 10.0) -> list[str] | None:

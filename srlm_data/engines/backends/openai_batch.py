@@ -30,6 +30,7 @@ from srlm_data.engines._chat import failed
 from srlm_data.engines._server_answers import parse
 from srlm_data.engines._server_faults import FaultError, Trouble, classify, classify_status, pause
 from srlm_data.engines.backends._batch_records import BatchRecord, read_records
+from srlm_data.engines.backends._bounded_client import LONGEST_BODY
 from srlm_data.engines.backends.openai import TRY_ERRORS, Openai, load
 from srlm_data.engines.protocol import Completion, Request, response_keys
 from srlm_data.engines.settings import OpenaiEngine
@@ -41,7 +42,6 @@ _LOG: Final = logging.getLogger(__name__)
 _ENDPOINT: Final = "/v1/chat/completions"
 _MOST_OPEN: Final = 16  # batches that are waited for at a time: what they ask is held in memory
 _MOST_LISTED: Final = 1000  # newest batches of an account among which one is looked for
-_LONGEST_FILE: Final = 1 << 30
 _ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled", "gone"})
 _METADATA: Final = "srlm_data"  # where a batch carries the token of its record
 
@@ -50,7 +50,7 @@ def load_batch(
     settings: OpenaiEngine, model: str, digest: str, revision: str | None, folder: Path
 ) -> OpenaiBatch:
     """Return an engine over the batch API of the server that has ``model``."""
-    server = load(settings, model, digest, revision, longest_body=_LONGEST_FILE)
+    server = load(settings, model, digest, revision)
     return OpenaiBatch(settings, server, folder)
 
 
@@ -240,6 +240,8 @@ class OpenaiBatch:
                     return ""
 
             for text in self._call(read).split("\n"):
+                if len(text) > LONGEST_BODY:
+                    continue  # as the answer to one request it would not be read either
                 try:
                     line = parse(text)
                     lines[line["custom_id"]] = line
@@ -286,6 +288,8 @@ class OpenaiBatch:
             await asyncio.sleep(min(pause(tries, fault.retry_after), left))
         if fault.status in (404, 405):
             advice = "It has no batch API: take 'batch: true' out of the engine's settings."
+        elif fault.status == 413:
+            advice = "It takes no file of so many requests: set a smaller 'batch_size'."
         elif fault.trouble is Trouble.FATAL:
             advice = await self._server.advice(fault)
         else:
