@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import nbformat
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
+import srlm_data
 from checkout import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -124,6 +126,26 @@ def test_pictures_are_readable_on_a_dark_page_too(file: Path) -> None:
         corners = [(x, y) for x in (0, picture.width - 1) for y in (0, picture.height - 1)]
         assert {picture.getpixel(corner) for corner in corners} == {(255, 255, 255, 255)}
         assert picture.getextrema()[3] == (255, 255), "a part of it is transparent"
+
+
+@pytest.mark.slow
+def test_after_one_iteration_a_notebook_runs_or_says_first_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = shutil.copytree(ROOT / "notebooks" / "example", tmp_path / "example") / "iter1.yaml"
+    monkeypatch.setenv("SRLM_STORE", str(tmp_path / "store"))
+    codes = {
+        file.stem: [cell.source for cell in code_cells(read(file))] for file in NOTEBOOKS
+    }
+    with pytest.raises(AssertionError, match=r"Build an iteration first \(make demo"):
+        exec(codes["judge_quality"][0], {})
+    srlm_data.build(recipe, store=tmp_path / "store")
+    for name in ("judge_quality", "score_distributions"):
+        exec("\n".join(codes[name]), {})
+    with pytest.raises(AssertionError, match=r"Build iter2 too"):
+        exec(codes["comparing_iterations"][0], {})
+    with pytest.raises(AssertionError, match=r"Label first: srlm-data review iter1.candidates"):
+        exec(codes["human_review"][0], {})
 
 
 def test_a_changed_number_and_a_changed_picture_are_noticed() -> None:
