@@ -28,6 +28,7 @@ from srlm_data.core.errors import TrainingError, did_you_mean
 from srlm_data.core.hub import MODEL_FILES, Remote
 from srlm_data.core.rows import Drops
 from srlm_data.models import chat_template, identity
+from srlm_data.models.network import load_network
 from srlm_data.models.training import Sft, Training
 
 Settings = TypeVar("Settings", bound=Training)
@@ -82,6 +83,12 @@ class Job(Generic[Settings]):
                 "Correct the path, or pin the revision."
             )
         return Remote(repository, "model").fetch(revision, MODEL_FILES)
+
+    def check_weights(self) -> None:
+        """Refuse models that lack weights, without room for any: TRL would not."""
+        named = [self.model] if self.paths.reference is None else [self.model, self.reference]
+        for folder in dict.fromkeys(named):
+            load_network(folder, TrainingError, device_map="meta")
 
     @property
     def cache(self) -> Path:

@@ -59,6 +59,8 @@ def run(kind: type[Settings], trainer: Callable[[Job[Settings]], Trainer]) -> No
             if (job.output / "model").is_dir():
                 print(f"{job.output / 'model'} is finished: nothing to do.")
             else:
+                if first:
+                    job.check_weights()
                 _train(job, identity, trainer)
     except SrlmError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 from srlm_data.core.errors import DataError
 from srlm_data.core.messages import for_template
 from srlm_data.core.schema import Message
+from srlm_data.models.network import load_network
 
 T = TypeVar("T")
-W = TypeVar("W")
 
 _BATCH: Final = 64
 _WINDOW: Final = 32
@@ -34,10 +34,8 @@ class Reader:
         gpu = torch.cuda.is_available()
         self._torch = torch
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        self._network = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype="auto" if gpu else torch.float32, use_safetensors=True
-        )
-        self._network = self._network.to("cuda" if gpu else "cpu").eval()
+        network = load_network(folder, DataError, dtype="auto" if gpu else torch.float32)
+        self._network = network.to("cuda" if gpu else "cpu").eval()
 
     def log_probabilities(
         self, answers: Iterable[tuple[Sequence[Message], str]]
@@ -57,8 +55,8 @@ class Reader:
         texts = (self._endings(*beginning) for beginning in beginnings)
         yield from self._read(texts, _share)
 
-    def _answered(self, prompt: Sequence[Message], answer: str) -> tuple[list[int], int]:
-        """Return an answered conversation, and where the answer begins."""
+    def _answered(self, prompt: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
+        """Return the tokens of an answered conversation, and those of the answer at its end."""
         before = self._tokens(prompt)
         turns, tools = for_template(prompt)
         tokens: list[int] = self._tokenizer.apply_chat_template(
@@ -69,7 +67,7 @@ class Reader:
                 "log-probabilities: the chat template writes a conversation otherwise once it is "
                 "answered. Use a model whose template only adds to it."
             )
-        return tokens, len(before)
+        return tokens, tokens[len(before) :]
 
     def _endings(
         self, prompt: Sequence[Message], beginning: str, endings: Sequence[str]
@@ -97,9 +95,9 @@ class Reader:
         return tokens
 
     def _read(
-        self, texts: Iterable[tuple[list[int], W]], pick: Callable[[Any, list[int], W], T]
+        self, texts: Iterable[tuple[list[int], list[int]]], pick: Callable[[Any, list[int]], T]
     ) -> Iterator[T]:
-        """Yield what is picked from the logits (place, vocabulary) of each text, in order."""
+        """Yield what is picked from each text's logits (place, vocabulary) of its second tokens."""
         source = iter(texts)
         while window := list(islice(source, _BATCH * _WINDOW)):
             order = sorted(range(len(window)), key=lambda place: len(window[place][0]))
@@ -110,7 +108,7 @@ class Reader:
                 for place, read in zip(places, logits, strict=True):
                     tokens, wanted = window[place]
                     # Without the padding.
-                    picked[place] = pick(read[: len(tokens)].float(), tokens, wanted)
+                    picked[place] = pick(read[: len(tokens)].float(), wanted)
             yield from (picked[place] for place in range(len(window)))
 
     def _forward(self, texts: list[list[int]]) -> Any:
@@ -131,13 +129,13 @@ class Reader:
             return self._network(input_ids=tokens.to(device), attention_mask=mask.to(device)).logits
 
 
-def _sum_log_probabilities(logits: Any, tokens: list[int], start: int) -> float:
-    """Return the log-probability of the tokens from ``start`` on."""
-    chances = logits[start - 1 : -1].log_softmax(-1)
-    return float(chances[range(len(chances)), tokens[start:]].sum())
+def _sum_log_probabilities(logits: Any, last: list[int]) -> float:
+    """Return the log-probability of a text's last tokens, each after those before it."""
+    chances = logits[-len(last) - 1 : -1].log_softmax(-1)
+    return float(chances[range(len(last)), last].sum())
 
 
-def _share(logits: Any, tokens: list[int], following: list[int]) -> list[float]:  # noqa: ARG001
+def _share(logits: Any, following: list[int]) -> list[float]:
     """Return how likely each of some tokens is to come after the last one, among themselves."""
     shares: list[float] = logits[-1][following].softmax(-1).tolist()
     return shares

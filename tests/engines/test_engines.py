@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,15 @@ def engine(model: Path) -> Iterator[Engine]:
     opened = open_engine(TransformersEngine(batch_size=8), str(model), "digest")
     yield opened
     opened.close()
+
+
+def change_weights(folder: Path, change: Callable[[str, Any], tuple[str, Any]]) -> None:
+    """Write a model's weights anew, each under the name and with the value that it is given."""
+    from safetensors.numpy import load_file, save_file
+
+    file = folder / "model.safetensors"
+    weights = dict(change(name, value) for name, value in load_file(file).items())
+    save_file(weights, file, metadata={"format": "pt"})
 
 
 def test_settings_are_told_apart_by_their_kind() -> None:
@@ -316,14 +325,53 @@ def test_a_model_whose_state_cannot_be_carried_on_is_refused(model: Path, tmp_pa
 def test_weights_under_other_names_are_no_model_that_answers_by_chance(
     model: Path, tmp_path: Path
 ) -> None:
-    from safetensors.numpy import load_file, save_file
-
     shutil.copytree(model, tmp_path, dirs_exist_ok=True)
-    file = tmp_path / "model.safetensors"
-    weights = {f"base_model.{name}": value for name, value in load_file(file).items()}
-    save_file(weights, file, metadata={"format": "pt"})
+    change_weights(tmp_path, lambda name, value: (f"base_model.{name}", value))
     with pytest.raises(EngineError, match=r"weights, the first is .* would answer by chance"):
         open_engine(TransformersEngine(), str(tmp_path), "digest")
+
+
+def test_weights_that_compute_no_numbers_end_the_run_in_a_sentence(
+    model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(model, tmp_path, dirs_exist_ok=True)
+    change_weights(tmp_path, lambda name, value: (name, value * math.nan))
+    damaged = open_engine(TransformersEngine(), str(tmp_path), "digest")
+    with pytest.raises(EngineError, match=r"computes no numbers \(NaN\).*'dtype: float32'"):
+        list(damaged.generate(ask(1)))
+
+
+def test_a_token_that_the_model_has_no_weights_for_fails_its_request_alone(
+    model: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    shutil.copytree(model, tmp_path, dirs_exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.add_tokens(["<extra>"])
+    tokenizer.save_pretrained(tmp_path)
+    odd = Request("odd", ({"role": "user", "content": "one <extra>"},), WARM, 1)
+    larger = open_engine(TransformersEngine(), str(tmp_path), "digest")
+    done = {completion.request.id: completion for completion in larger.generate([odd, *ask(1)])}
+    assert done["odd"].error == "the prompt has tokens other than the model's 384"
+    assert done["r0"].error is None
+
+
+def test_a_token_that_ends_an_answer_is_no_part_of_its_text(
+    engine: Engine, model: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    [whole] = engine.generate(ask(1, GREEDY))
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    end = tokenizer.encode(whole.text, add_special_tokens=False)[4]
+    shutil.copytree(model, tmp_path, dirs_exist_ok=True)
+    settings = {"eos_token_id": [end, tokenizer.eos_token_id]}
+    (tmp_path / "generation_config.json").write_text(json.dumps(settings))
+    [cut] = open_engine(TransformersEngine(), str(tmp_path), "digest").generate(ask(1, GREEDY))
+    assert cut.finish_reason == "stop"
+    assert whole.text.startswith(cut.text + tokenizer.decode([end]))
+    assert tokenizer.decode([end]) not in cut.text
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import safetensors
+from safetensors.numpy import load_file, save_file
 
 import toy
 from checkout import ROOT
@@ -316,6 +317,33 @@ def test_what_a_base_model_lacks_is_said_before_anything_is_trained(
     assert "refuses a conversation, found 'no system'" in refused("sft.py", refusing, capsys)
     folding = {"chat_template": "../strict.jinja", "system": "fold"}
     train("sft.py", job(tmp_path / "folded", base, rows, **folding))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["model", "reference"])
+def test_weights_under_an_adapter_s_names_are_not_trained_from_chance(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    adapted = shutil.copytree(model, tmp_path / "adapted")
+    file = adapted / "model.safetensors"
+    weights = {f"base_model.model.{name}": value for name, value in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    settings = {"reference": str(model)} | {part: str(adapted)}
+    said = refused("dpo.py", job(tmp_path / "job", model, pairs(), **settings), capsys)
+    assert f"the model {adapted} lacks" in said
+    assert "would answer by chance. Save the whole model" in said
+
+
+@pytest.mark.slow
+def test_a_model_with_several_templates_is_trained_with_its_usual_one(
+    tmp_path: Path, model: Path
+) -> None:
+    several = shutil.copytree(model, tmp_path / "several")
+    (several / "additional_chat_templates").mkdir()
+    (several / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}")
+    trained = train("sft.py", job(tmp_path / "job", several, examples(), system="fold"))
+    own = str(identity.chat_template(model))
+    assert str(identity.chat_template(trained)).endswith(own)
 
 
 @pytest.mark.slow

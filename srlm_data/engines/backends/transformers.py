@@ -28,6 +28,7 @@ from srlm_data.engines.backends._forms import Forms
 from srlm_data.engines.backends._growing_cache import cache_for
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 from srlm_data.engines.settings import TransformersEngine
+from srlm_data.models.network import load_network
 
 _WINDOW = 8
 """Batches that are read ahead, so that prompts of similar length can be put together."""
@@ -50,21 +51,13 @@ def load(
     where = {"revision": revision, "trust_remote_code": settings.trust_remote_code}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(model, **where)
-        network, report = transformers.AutoModelForCausalLM.from_pretrained(
-            model, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
-        )
-        network = network.to(device)
+        network = load_network(model, EngineError, dtype=dtype, **where).to(device)
     except SrlmError:
         raise
     except Exception as error:  # of many libraries
         raise EngineError(
             f"engine 'transformers': the model {model} cannot be loaded: {error}"
         ) from error
-    if missing := sorted(report["missing_keys"]):
-        raise EngineError(
-            f"engine 'transformers': the model {model} lacks {len(missing)} weights, the first is "
-            f"{missing[0]}, and would answer by chance. Save the whole model with save_pretrained."
-        )
     if "cache_params" in inspect.signature(network.forward).parameters:  # Mamba's own
         raise EngineError(
             f"engine 'transformers': the model {model} keeps a running state alone, which this "

@@ -1,0 +1,28 @@
+"""A model's network in memory, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from srlm_data.core.errors import SrlmError
+
+
+def load_network(model: str | Path, error: type[SrlmError], **options: Any) -> Any:
+    """Load a folder's or the Hub's causal language model with ``options`` of transformers.
+
+    Raises:
+        SrlmError: an ``error``; weights that lie under other names (an adapter's, say) are not
+            found by transformers, which would draw them by chance and go on.
+    """
+    from transformers import AutoModelForCausalLM  # heavy, and only where a model is loaded
+
+    network, report = AutoModelForCausalLM.from_pretrained(
+        model, use_safetensors=True, output_loading_info=True, **options
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise error(
+            f"the model {model} lacks {len(missing)} weights, the first is {missing[0]}, and would "
+            "answer by chance. Save the whole model with save_pretrained."
+        )
+    return network
