@@ -26,6 +26,7 @@ def request(text="hi", seed=1, sampling=SAMPLING):
         ("m", request(sampling=Sampling(0.7, 0.9, 17))),
         ("m", request(sampling=Sampling(0.7, 0.9, 16, ("\n",)))),
         ("m", request(sampling=Sampling(0.7, 0.9, 16, pattern="Score: [0-5]"))),
+        ("m", request(sampling=Sampling(0.7, 0.9, 16, json_schema={"type": "object"}))),
         ("m", request(sampling=Sampling(0.7, 0.9, 16, top_k=20))),
         ("m", request(sampling=Sampling(0.7, 0.9, 16, min_p=0.0))),
         ("m", request(sampling=Sampling(0.7, 0.9, 16, repetition_penalty=1.0))),

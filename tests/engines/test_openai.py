@@ -196,6 +196,15 @@ def test_an_answer_that_a_server_did_not_guide_is_kept_and_says_so(
     assert all(field in body for body in api.bodies)
 
 
+def test_a_guided_answer_that_a_server_takes_for_reasoning_is_the_answer(api: Api) -> None:
+    body = completion("")
+    body["choices"][0]["message"] |= {"content": None, "reasoning_content": "Score: 4"}
+    api.faults = {"a": [answer(body)]}
+    sampling = Sampling(0.7, 0.9, 16, pattern="Score: [0-5]")
+    done = run(api.address, ask("a", sampling=sampling))["a"]
+    assert (done.text, done.reasoning, done.note) == ("Score: 4", None, None)
+
+
 def test_requests_are_sent_a_bounded_number_at_a_time_and_topped_up(api: Api) -> None:
     api.delay = 0.02
     pulled = 0

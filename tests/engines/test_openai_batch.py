@@ -19,6 +19,7 @@ from checkout import Cli
 from forked import Start
 from srlm_data.core.errors import BoundError, DamagedError, EngineError, UnfinishedError
 from srlm_data.engines import _server_faults
+from srlm_data.engines.backends import _bounded_client, openai_batch
 from srlm_data.engines.bounds import Bounds
 from srlm_data.engines.opening import open_engine
 from srlm_data.engines.settings import OpenaiEngine
@@ -217,6 +218,40 @@ def test_a_server_without_a_batch_api_ends_the_build_in_a_sentence(api: BatchApi
     api.faults_of = {"POST /v1/files": [status(404, "not found")]}
     with pytest.raises(EngineError, match="take 'batch: true' out of the engine's settings"):
         far.build()
+
+
+def test_a_file_that_is_too_large_for_the_server_names_the_setting(api: BatchApi, far: Far) -> None:
+    api.faults_of = {"POST /v1/files": [status(413, "too large")]}
+    with pytest.raises(EngineError, match=r"HTTP 413, too large\. .* smaller 'batch_size'"):
+        far.build()
+
+
+def test_a_batch_that_tells_its_end_in_capitals_and_its_answers_as_text_is_read(
+    api: BatchApi, far: Far
+) -> None:
+    api.ends = "COMPLETED"
+    api.answer = lambda line: {"status_code": "200", "body": json.dumps(echo(line)["body"])}
+    assert far.build("batch_size: 24").rows == 24
+
+
+def test_an_answer_in_a_file_has_the_bound_of_one_that_comes_alone(
+    api: BatchApi, far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_bounded_client, "LONGEST_BODY", 4000)  # the file has more
+    monkeypatch.setattr(openai_batch, "LONGEST_BODY", 4000)
+
+    def answer(line):  # type: ignore[no-untyped-def]
+        response = echo(line)
+        if "number 2" in line["body"]["messages"][-1]["content"]:
+            response["body"]["choices"][0]["message"]["content"] = "a" * 4000
+        return response
+
+    api.answer = answer
+    with pytest.raises(UnfinishedError, match=r"4 of 24 requests failed: .* without an answer"):
+        far.build("batch_size: 24")
+    api.faults_of = {"GET /v1/batches/batch_1": [lambda handler: handler.json(200, ["a" * 4000])]}
+    with pytest.raises(EngineError, match="its body has more than"):
+        far.build("batch_size: 24, patience: 0")
 
 
 def test_strange_results_are_failed_requests(api: BatchApi, far: Far) -> None:
