@@ -211,6 +211,8 @@ class JudgeForm(JudgePrompt):
         scores of the criteria, or a match of the reader's own expression; or one of the choices.
         A reason in JSON has at most as many characters as there are tokens beside the rest of the
         object: a small model knows no end, and the score must still come.
+
+        A change of it bumps the revision of ``Judge``: no setting of a version has it.
         """
         names = [criterion.name for criterion in self.criteria]
         if self.reader == "json":

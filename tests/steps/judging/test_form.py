@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -98,6 +99,21 @@ def test_what_a_guided_judge_may_say_is_what_its_reader_reads(
     config = judge(guided=True, **settings)
     assert re.fullmatch(config.constraint(64)["pattern"], text)
     assert config.read(text, "stop")[0][1].state == "parsed"
+
+
+def test_what_a_guided_judge_may_say_changes_only_with_the_revision_of_its_step() -> None:
+    # It is code and no setting: an answer has it in its key, a version has the revision alone.
+    judges = [
+        *(judge(scale=scale) for scale in ([0, 5], [0, 10], [0, 1], [-3, 3], [0, 2.5])),
+        judge(criteria=["helpful", "honest"]),
+        judge(reader="json", field="grade"),
+        judge(reader="json", criteria=["helpful", "honest"], scale=[0, 1]),
+        judge(reader="regex", regex=r"(?P<score>\d)/5"),
+        judge(reader="choice", choices={"bad": 0, "good": 5}),
+    ]
+    forms = json.dumps([each.constraint(512) for each in judges], sort_keys=True)
+    digest = hashlib.sha256(forms.encode()).hexdigest()[:16]
+    assert (Judge.revision, digest) == (2, "DIGEST")
 
 
 @pytest.mark.parametrize("text", ["Score: 4", "Score: 1\nScore: 4", "Good.\nScore: 4\n"])
