@@ -776,7 +776,7 @@ def test_an_address_in_the_environment_that_is_none_is_refused(
     ("name", "value"),
     [
         ("ALL_PROXY", "socks5://127.0.0.1:1"),
-        ("HTTPS_PROXY", "no proxy"),
+        ("HTTPS_PROXY", "http://[::1"),
         ("SSL_CERT_FILE", "/no/such/file.pem"),
     ],
 )
