@@ -339,7 +339,7 @@ def test_a_template_that_ends_no_answer_is_told_before_anything_is_trained(
     endless = "{% for m in messages %}\n{{ m.role }}: {{ m.content }}{% endfor %}"
     (folder / "chat_template.jinja").write_text(endless)
     write_training(project, folder)
-    sentence = one_sentence(cli("plan", "first.yaml"), 7)
+    sentence = one_sentence(cli("build", "first.yaml"), 7)
     assert "has a chat template that writes nothing behind an answer" in sentence
     (project / "mine.jinja").write_text(endless)
     write_training(project, model, "chat_template: mine.jinja")
