@@ -328,8 +328,9 @@ def test_weights_under_an_adapter_s_names_are_not_trained_from_chance(
     file = adapted / "model.safetensors"
     weights = {f"base_model.model.{name}": value for name, value in load_file(file).items()}
     save_file(weights, file, metadata={"format": "pt"})
-    settings = {"reference": str(model)} | {part: str(adapted)}
-    said = refused("dpo.py", job(tmp_path / "job", model, pairs(), **settings), capsys)
+    models = {"model": model, "reference": model, part: adapted}
+    file = job(tmp_path / "job", models["model"], pairs(), reference=str(models["reference"]))
+    said = refused("dpo.py", file, capsys)
     assert f"the model {adapted} lacks" in said
     assert "would answer by chance. Save the whole model" in said
 
