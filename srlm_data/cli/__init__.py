@@ -50,7 +50,7 @@ from srlm_data.core.errors import SrlmError
 EXIT_CODES = """\b
 Exit codes:
   0  done
-  1  a bug of ours (with a traceback)
+  1  a bug of ours, or of a step or engine of your own (with a traceback)
   2  the recipe or the command line is wrong
   3  rows break a rule, or cannot be read; a step made none; a query is wrong
   4  a version is missing or damaged, or the store cannot be used

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from srlm_data.core import schema
-from srlm_data.core.errors import DamagedError, DataError
+from srlm_data.core.errors import DamagedError, DataError, did_you_mean, first_line
 from srlm_data.core.schema import DatasetType
 
 if TYPE_CHECKING:
@@ -343,8 +343,11 @@ def _of_columns(
     dataset_type: DatasetType, columns: Columns, rows: int | None = None
 ) -> pa.RecordBatch:
     schema = dataset_type.schema
-    if unknown := columns.keys() - set(schema.names):
-        raise TypeError(f"{dataset_type.name} has no column {sorted(unknown)}, but {schema.names}")
+    if unknown := sorted(columns.keys() - set(schema.names)):
+        raise DataError(
+            f"{dataset_type.name}: there is no column '{unknown[0]}'."
+            f"{did_you_mean(unknown[0], schema.names)} The columns are {', '.join(schema.names)}."
+        )
     rows = len(next(iter(columns.values()))) if rows is None else rows
     arrays = []
     for field in schema:
@@ -352,9 +355,19 @@ def _of_columns(
         if values is None:
             values = pa.nulls(rows, field.type)
         elif not isinstance(values, pa.Array):
-            values = pa.array(values, type=field.type)
+            values = _array(dataset_type, field, values)
         arrays.append(values)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _array(dataset_type: DatasetType, field: pa.Field, values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values, type=field.type)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise DataError(
+            f"{dataset_type.name}: a value of '{field.name}' does not fit, found "
+            f"'{first_line(error)}'. Its type is {field.type}."
+        ) from error
 
 
 Messages = Annotated[Rows, schema.MESSAGES]

@@ -143,7 +143,7 @@ def find_step(name: str, shipped: Mapping[str, Callable[..., Any]]) -> Step:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
         inspect.signature(function)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise RecipeError(
             f"step '{name}': cannot import it, found '{error}'. Name a function of a module."
         ) from None

@@ -103,5 +103,5 @@ def test_columns_that_are_left_out_are_null_and_unknown_ones_are_a_fault() -> No
     del part["score"]
     [row] = Rows.columns(JUDGMENTS, [part]).dicts()
     assert row["score"] is None
-    with pytest.raises(TypeError, match=r"judgments has no column \['scores'\]"):
+    with pytest.raises(DataError, match=r"judgments: there is no column 'scores'. Did you mean"):
         Rows.columns(JUDGMENTS, [part | {"scores": [1.0]}]).table()

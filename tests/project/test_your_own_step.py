@@ -45,6 +45,29 @@ def test_the_files_of_the_page_are_a_project_that_builds(cli: Cli, project: Path
     assert drops["too_long"] > 0
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "code", "sentence"),
+    [
+        (
+            "yield row\n",
+            "yield row | {'respons': ''}\n",
+            3,
+            "no column 'respons'. Did you mean 'resp",
+        ),
+        ("yield row\n", "yield row | {'sample': 'x'}\n", 3, "a value of 'sample' does not fit"),
+        ("def rows():", "def rows()", 2, "expected ':' (my_step.py, line 16)"),
+    ],
+)
+def test_a_mistake_in_a_step_is_a_sentence(
+    cli: Cli, project: Path, right: str, wrong: str, code: int, sentence: str
+) -> None:
+    for name, text in FILES.items():
+        (project / name).write_text(text.replace(right, wrong), encoding="utf-8")
+    built = cli("build", "mine.yaml", "short")
+    assert (built.returncode, "Traceback" in built.stderr) == (code, False), built.stderr
+    assert sentence in built.stderr
+
+
 def test_a_change_of_the_template_is_what_a_plan_names(cli: Cli, project: Path) -> None:
     for name, text in FILES.items():
         (project / name).write_text(text, encoding="utf-8")
