@@ -23,11 +23,11 @@ import atheris
 
 with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data.analysis.query import _TOKEN
-    from srlm_data.core import templates
+    from srlm_data.core import templates, yaml_lines
     from srlm_data.core.errors import RecipeError, SrlmError
     from srlm_data.core.rows import Drops, Rows
     from srlm_data.core.schema import COMPARISON_STATES, MESSAGES, STATES
-    from srlm_data.pipeline.recipe import _yaml_lines, load
+    from srlm_data.pipeline.recipe import load
     from srlm_data.steps.judging.texts import read_score, read_verdict
     from srlm_data.steps.read import open_assistant
     from srlm_data.steps.read._conversations import RecordDropError, read_turns
@@ -65,7 +65,7 @@ def recipe(data: bytes) -> None:
     except RecipeError as error:
         assert error.problems
     try:
-        _yaml_lines.read(file)
+        yaml_lines.read(file)
     except RecipeError as error:
         assert str(error)
 

@@ -20,11 +20,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from srlm_data.core import yaml_lines
 from srlm_data.core.errors import RecipeError
 from srlm_data.core.hub import Pins
 from srlm_data.core.rows import Rows
 from srlm_data.engines.settings import EngineSettings
-from srlm_data.pipeline.recipe import _yaml_lines, lock
+from srlm_data.pipeline.recipe import lock
 from srlm_data.pipeline.recipe._checks import File
 from srlm_data.pipeline.recipe._engine import chosen
 from srlm_data.pipeline.recipe._model import Dataset, Key, Recipe
@@ -79,7 +80,7 @@ class Loader:
             self._open.append(key)
             self.pins.add(lock.read_pins(path))
             try:
-                self._loaded[key] = File(self, _yaml_lines.read(path)).recipe()
+                self._loaded[key] = File(self, yaml_lines.read(path)).recipe()
             finally:
                 self._open.pop()
         return self._loaded[key]

@@ -12,10 +12,10 @@ from srlm_data.core.config import Config
 from srlm_data.core.errors import HubError, MissingError, RecipeError, did_you_mean
 from srlm_data.core.redaction import redacted
 from srlm_data.core.schema import DATASET_TYPES, DatasetType
+from srlm_data.core.yaml_lines import Document
 from srlm_data.engines.settings import COMMON
 from srlm_data.pipeline.recipe._engine import engine_settings, lower
 from srlm_data.pipeline.recipe._model import Dataset, Recipe
-from srlm_data.pipeline.recipe._yaml_lines import Document
 from srlm_data.pipeline.registry import FORMER_KEYS, FORMER_STEPS
 from srlm_data.pipeline.signature import Parameter, Step, find_step
 
