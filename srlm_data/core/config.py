@@ -60,6 +60,15 @@ class Config(BaseModel):
     calls_are_fewest: ClassVar[bool] = False  # what it expects to ask is a lower bound
     rows_at_most: ClassVar[str | None] = None  # the dataset that has as many rows, or more
 
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``n: yes``, which pydantic takes for 1."""
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and field.annotation in (int, float, int | None, float | None):
+            raise ValueError("a number is wanted")
+        return value
+
     def identity(self) -> dict[str, Any]:
         """The fields that decide the rows, as plain JSON."""
         runtime = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from srlm_data.core.errors import RecipeError
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 20
 MAX_NUMBER: Final = 10**18
+_READ_OTHERWISE: Final = re.compile(r"[-+]?(0[0-7_]+|.*:.*)")  # octal and sexagesimal numbers
 
 Where = tuple[str | int, ...]
 
@@ -46,9 +48,16 @@ def read(path: Path) -> Document:
         raise RecipeError(f"{path}: it cannot be read, found '{reason}'. Name a file.") from None
     if len(raw) > MAX_BYTES:
         raise RecipeError(f"{path}: a recipe has at most {MAX_BYTES:,} bytes. Move data to files.")
+    try:
+        return parse(path, raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8 text in YAML, found: {error}.") from None
+
+
+def parse(path: Path, text: str) -> Document:
+    """Return what the text of a file holds."""
     lines: dict[Where, int] = {}
     try:
-        text = raw.decode("utf-8")
         _check_depth(path, text)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
         if node is None:
@@ -59,10 +68,10 @@ def read(path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        hint = " Indent with spaces." if b"\t" in raw else " See the line above it, too."
+        hint = " Indent with spaces." if "\t" in text else " See the line above it, too."
         raise RecipeError(f"{path}:{line}: not YAML, found: {error.problem}.{hint}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not UTF-8 text in YAML, found: {error}.") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not text in YAML, found: {error}.") from None
     return Document(path, data, lines)
 
 
@@ -106,13 +115,18 @@ def _scalar(path: Path, node: yaml.Node) -> str | int | float | bool | None:
     """Text, a number, a truth value or nothing; what PyYAML cannot make of a node is a mistake."""
     try:
         value = yaml.constructor.SafeConstructor().construct_object(node)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        value = object()  # "!!int five", 5,000 digits, the 99th of a month: PyYAML trips over them
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, yaml.YAMLError):
+        value = object()  # "!!int five", 5,000 digits, "<<", "!env X": PyYAML makes nothing of them
     if not isinstance(value, str | int | float | bool | None):
         kind = node.tag.rpartition(":")[2]
         raise RecipeError(
             f"{path}:{node.start_mark.line + 1}: a value is text, a number, true, false or null, "
-            f"found the {kind} {node.value!r:.80}. Quote it."
+            f"found the {kind} {node.value!r:.80}. Write it out, or quote it."
+        )
+    if type(value) in (int, float) and _READ_OTHERWISE.fullmatch(node.value):
+        raise RecipeError(
+            f"{path}:{node.start_mark.line + 1}: YAML reads '{node.value}' as {value}. "
+            "Write the number that is meant, or quote it."
         )
     if isinstance(value, int) and abs(value) >= MAX_NUMBER:
         raise RecipeError(

@@ -92,6 +92,17 @@ def test_another_recipe_in_the_folder_is_read_from_by_its_name(tmp_path):
             PLAIN.replace("n: 5", "n: many"), "mine.yaml:8: 'n': ", id="bad type",
         ),
         pytest.param(
+            PLAIN.replace("n: 5", "n: yes"), "mine.yaml:8: 'n': a number is wanted, found True.",
+            id="a truth for a number",
+        ),
+        pytest.param(
+            PLAIN.replace("n: 5", "n: 010"), "mine.yaml:8: YAML reads '010' as 8.", id="octal",
+        ),
+        pytest.param(
+            PLAIN.replace("n: 5", "n: 1:30"), "mine.yaml:8: YAML reads '1:30' as 90.",
+            id="sexagesimal",
+        ),
+        pytest.param(
             PLAIN.replace("trees.jsonl", "absent.jsonl"),
             "mine.yaml:4: 'files': no such file: 'absent.jsonl', found ['absent.jsonl'].",
             id="missing file",

@@ -41,7 +41,7 @@ _PROSE: Final = re.compile(
     r"\b(?:is|are|was|has|does|it|this|i|answers?|response)\b", re.IGNORECASE
 )
 _JOINED_PROSE: Final = re.compile(rf"[{JOINED}]{{5,}}")
-_SAYING: Final = re.compile(rf"(?:{pattern(words('sayings'))})", re.IGNORECASE)
+SAYING: Final = re.compile(rf"(?:{pattern(words('sayings'))})", re.IGNORECASE)
 _CLOSERS: Final = {"(": ")", "[": "]"}
 _REST_OF_LABEL: Final = re.compile(r"(?:[ '/&-]{1,3}[^\W\d_]+){1,6}+(?=\s?[:=])")
 _EXAMPLE: Final = re.compile(r"\b(?:e\.g|i\.e|ex)\.\s*$", re.IGNORECASE)
@@ -263,7 +263,7 @@ def _rank_within(before: str, mark: str, rank: str, vocabulary: Vocabulary) -> s
         return rank
     if mark in _SENTENCE_ENDS or (mark in ('"', "'") and before.rstrip("\"' ").endswith(",")):
         return rank
-    if _SAYING.search(before) or re.search(r"\d", before):
+    if SAYING.search(before) or re.search(r"\d", before):
         return "other"
     names = [word.lower() for word in _WORD.findall(before)]
     if names and set(names) <= vocabulary.known | vocabulary.before_value:

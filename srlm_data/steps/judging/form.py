@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import duckdb
-import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from srlm_data.core import filesystem, templates
+from srlm_data.core import filesystem, templates, yaml_lines
 from srlm_data.core.config import Config, Runtime, Template, base_folder, fills
-from srlm_data.core.errors import DataError
+from srlm_data.core.errors import DataError, RecipeError
 from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render
 from srlm_data.core.scale import POINTS, Scale
@@ -158,6 +157,9 @@ class JudgeForm(JudgePrompt):
             if self.criteria:
                 raise ValueError("a choice is one score: 'criteria' need another reader")
             low, high = self.on
+            words = {word.strip().casefold() for word in self.choices}
+            if "" in words or len(words) < len(self.choices):
+                raise ValueError(f"choices differ in more than case, found {list(self.choices)}")
             off = [word for word, score in self.choices.items() if not low <= score <= high]
             if off:
                 raise ValueError(f"choices with a score outside the scale {self.on}: {off}")
@@ -232,11 +234,12 @@ def _read(base: Path, name: object) -> dict[str, Any]:
     """The settings in a judge's file; its template is looked up beside it."""
     path = base / str(name)
     try:
-        settings = yaml.safe_load(filesystem.read_text(path))
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        fault = " ".join(str(error).split())
-        raise ValueError(f"judge '{name}': cannot be read, found '{fault:.200}'") from None
-    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+        settings = yaml_lines.parse(path, filesystem.read_text(path)).data
+    except ValueError as error:
+        raise ValueError(f"judge '{name}': cannot be read, found '{error}'") from None
+    except RecipeError as error:
+        raise ValueError(f"judge {error}") from None
+    if not isinstance(settings, dict):
         raise ValueError(f"judge '{name}': settings by name are wanted")
     template = settings.get("template")
     if isinstance(template, str) and template not in templates.shipped():

@@ -133,7 +133,7 @@ def read_choice(text: str, finish_reason: str, choices: Mapping[str, float]) -> 
     cut = finish_reason == "length"
     words_of = {word.casefold(): score for word, score in choices.items()}
     word = last.casefold()
-    if word not in words_of:
+    if word not in words_of and not _labels.SAYING.search(word):
         word = word.rpartition(": ")[2]
     if word not in words_of or unfinished:
         return Reading("truncated" if cut else "unparsed", None, "none of the choices")

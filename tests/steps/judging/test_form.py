@@ -54,6 +54,7 @@ def test_a_judgment_that_lacks_a_criterion_has_no_score() -> None:
         ({"reader": "regex", "regex": r"(?P<score>\d)/(\d)"}, "3/5", 3),
         ({"reader": "choice", "choices": {"bad": 0, "good": 5}}, "It is.\nGood.", 5),
         ({"reader": "choice", "choices": {"bad": 0, "good": 5}}, "not good", None),
+        ({"reader": "choice", "choices": {"bad": 0, "good": 5}}, "The answer says: good", None),
         ({"scale": [-3, 3]}, "Score: -2", -2),
         ({"scale": [0, 1]}, "Score: 0.25", 0.25),
     ],
@@ -71,6 +72,7 @@ def test_a_judgment_is_read_as_its_judge_declares(
         ({"reader": "regex"}, "belong together"),
         ({"reader": "regex", "regex": "("}, "no regular expression"),
         ({"reader": "choice", "choices": {"good": 9}}, "outside the scale 0 to 5"),
+        ({"reader": "choice", "choices": {"a": 1, "A": 2}}, "differ in more than case"),
         ({"criteria": ["a", "A"]}, "names of their own"),
         ({"template": Template("t", "{prompt} {response} {colour}")}, "colour"),
     ],
@@ -229,6 +231,10 @@ def test_a_setting_of_a_judges_file_is_not_set_twice(judged: Cli, project: Path)
     plan = judged("plan", "mine.yaml")
     assert plan.returncode == 2
     assert "judge 'ten.yaml': set in the recipe too: scale" in plan.stderr
+    with (project / "ten.yaml").open("a") as file:
+        file.write("reader: line\n")
+    plan = judged("plan", "mine.yaml")
+    assert re.search(r"judge ten.yaml:\d: 'reader' is given twice\.", plan.stderr)
 
 
 def test_a_judges_text_is_identity_and_its_files_name_is_not(judged: Cli, project: Path) -> None:
