@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,7 @@ import duckdb
 import pytest
 
 from checkout import ROOT
-from forked import CommandServer
+from forked import Command, CommandServer, environment
 from srlm_data.analysis.query import connect
 from srlm_data.engines.cache.journal import read_intact
 from srlm_data.store import Store
@@ -25,15 +23,25 @@ from srlm_data.store import Store
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SMALLER = {
-    "seed.yaml": (("n: 1200", "n: 560"), ("n: 2000", "n: 40")),
+    "seed.yaml": (
+        ("n: 1200", "n: 380"),
+        ("n: 2000", "n: 40"),
+        ("eval_share: 0.5", "eval_share: 0.3"),
+        ("repeats: 3", "repeats: 1"),
+    ),
     "iter1.yaml": (("n: 1200", "n: 80"),),
     "iter2.yaml": (("n: 3600", "n: 120"),),
-    "loop.yaml": (("split = 'eval'", "split = 'eval' AND prompt_id < '4'"),),
+    # The dialogues' model is built by the same command, which imports TRL once.
+    "loop.yaml": (
+        ("template: judge_brief,", "template: judge_brief, repeats: 1,"),
+        ("datasets:\n", "datasets:\n  talks: {step: generate, prompts: dialogues.prompts, "
+         "model: dialogues.m2, n: 1, max_tokens: 48, cut_off: keep}\n"),
+    ),
     "dialogues.yaml": (("n: 600", "n: 24"),),
-}
+}  # fmt: skip
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = environment() | {"PYTHONPATH": str(ROOT)}
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
@@ -47,15 +55,6 @@ def run(world: Path, model_server: CommandServer) -> Run:
         return done
 
     return run
-
-
-def begin(folder: Path, *words: str) -> subprocess.Popen[bytes]:
-    """Begin a command that will be killed."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "srlm_data", *words],
-        cwd=folder, env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +148,7 @@ def test_building_again_asks_no_model(loop, run):
     assert b"building" not in run("build", "iter2.yaml").stderr
 
 
-def test_conversations_are_answered_judged_and_trained_on_as_they_are(world, loop, run):
-    run("build", "dialogues.yaml")
+def test_conversations_are_answered_judged_and_trained_on_as_they_are(world, loop):
     store = Store(world / "store")
     given = {
         row["prompt_id"]: row["prompt"]
@@ -172,27 +170,19 @@ def test_cream_and_self_taught_evaluators_make_their_data(world, loop, run):
     assert store.resolve("self_taught.eft").rows > 20
 
 
-def test_kill_9_while_a_model_answers_and_judges_loses_nothing(world, loop, run, tmp_path):
+def test_kill_9_while_a_model_answers_and_judges_loses_nothing(
+    world, loop, run, model_server, tmp_path
+):
+    """What becomes of a build that is killed while vLLM answers, `engines/test_vllm_stopped`."""
     killed = _before_m1_answered(world, tmp_path / "killed")
     names = ("iter1.candidates", "iter1.judgments")
-    build = ("--store", str(killed.root), "build", "iter1.yaml", "judgments")
-    counts = [_kill_after_answers(begin(world, *build), killed.root, name) for name in names]
+    build = ["--store", str(killed.root), "build", "iter1.yaml", "judgments"]
+    counts = []
+    for name in names:
+        with model_server.begin(build, world, ENVIRONMENT) as building:
+            counts.append(_kill_after_answers(building, killed.root, name))
     run(*build)
     _check_killed(killed, Store(world / "store"), dict(zip(names, counts, strict=True)))
-
-
-def test_kill_9_while_vllm_answers_loses_nothing(world, loop, run, tmp_path):
-    """That its texts hang on nothing but the requests, `engines/test_vllm` shows."""
-    pytest.importorskip("vllm")
-    killed = _before_m1_answered(world, tmp_path / "killed")
-    build = ("--store", str(killed.root), "build", "iter1.yaml", "candidates", "--engine", "vllm")
-    count = _kill_after_answers(begin(world, *build), killed.root, "iter1.candidates")
-    run(*build)
-    whole = Store(world / "store").resolve("iter1.candidates")
-    candidates = killed.resolve("iter1.candidates")
-    assert candidates.cost["reused"] == count
-    assert candidates.cost["calls"] == whole.cost["calls"] - count > 0
-    _check_nothing_is_staged(killed)
 
 
 def _before_m1_answered(world: Path, root: Path) -> Store:
@@ -225,7 +215,7 @@ def _check_nothing_is_staged(store: Store) -> None:
     assert list((store.root / ".staging").iterdir()) == []
 
 
-def _kill_after_answers(command: subprocess.Popen[bytes], store: Path, step: str) -> int:
+def _kill_after_answers(command: Command, store: Path, step: str) -> int:
     """SIGKILL once the journal has responses of ``step``; return how many it has in the end."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
@@ -233,7 +223,7 @@ def _kill_after_answers(command: subprocess.Popen[bytes], store: Path, step: str
         for file in (store / "journal").glob("*.log"):
             if _answers_of(step, file):
                 command.send_signal(signal.SIGKILL)
-                command.wait()
+                command.wait(60)
                 return _answers_of(step, file)
         time.sleep(0.02)
     raise AssertionError(f"no answer of {step} in five minutes")
