@@ -30,7 +30,8 @@ with atheris.instrument_imports(include=["srlm_data"]):
     from srlm_data.pipeline.recipe import load
     from srlm_data.steps.judging.texts import read_score, read_verdict
     from srlm_data.steps.read import open_assistant
-    from srlm_data.steps.read._conversations import RecordDropError, read_turns
+    from srlm_data.steps.read._conversations import read_turns
+    from srlm_data.steps.read._values import RecordDropError
     from srlm_data.steps.self_instruct._lists import new_prompts
 
 FINISHES: Final = ("stop", "length", "error")

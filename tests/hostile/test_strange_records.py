@@ -21,7 +21,8 @@ from srlm_data.core.ids import row_id
 from srlm_data.core.rows import Drops, Rows
 from srlm_data.core.schema import MESSAGES
 from srlm_data.steps.read import ReadMessages, containers, read_messages
-from srlm_data.steps.read._conversations import MissingColumnError, RecordDropError, read_turns
+from srlm_data.steps.read._conversations import read_turns
+from srlm_data.steps.read._values import MissingColumnError, RecordDropError
 from srlm_data.steps.read.open_assistant import messages_of
 
 LEAVES = st.one_of(

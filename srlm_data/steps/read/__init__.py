@@ -21,10 +21,11 @@ from srlm_data.core.errors import DataError
 from srlm_data.core.ids import example_id, prompt_id
 from srlm_data.core.rows import Drops, Examples, Messages, Pairs, Prompts, Rows, Versions
 from srlm_data.core.schema import EXAMPLES, MESSAGES, PAIRS, PROMPTS
-from srlm_data.steps.read._conversations import RecordDropError, read_list, read_turns
+from srlm_data.steps.read._conversations import read_turns
 from srlm_data.steps.read._layouts import Layout
 from srlm_data.steps.read._pairs import PairsOfRecords
 from srlm_data.steps.read._sides import is_conversation, read_answered, refuse_blank
+from srlm_data.steps.read._values import RecordDropError, read_list
 from srlm_data.steps.read.open_assistant import messages_of
 from srlm_data.steps.read.records import Records
 

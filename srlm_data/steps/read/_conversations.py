@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from srlm_data.core.rows import without_nulls
 from srlm_data.core.schema import Message
-from srlm_data.core.yaml_data import data_beside
-
-LAYOUTS: Final[dict[str, Any]] = data_beside(__file__, "layouts.yaml")
-"""How records and roles are called elsewhere."""
-
-ROLES: Final[dict[str, str]] = {
-    alias: role for role, aliases in LAYOUTS["roles"].items() for alias in aliases
-}
-"""A role elsewhere -> which of the four of a chat template it is."""
+from srlm_data.steps.read._tools import read_calls, with_tools
+from srlm_data.steps.read._transcripts import read_transcript, without_end
+from srlm_data.steps.read._values import ROLES, RecordDropError, check_unicode, is_null
 
 _ROLE_KEYS: Final = ("role", "from", "speaker", "author")
 _CONTENT_KEYS: Final = ("content", "value", "text", "message", "parts", "full_text")
@@ -34,38 +26,10 @@ _OTHER_CALLS: Final = ("function_calls", "functions")
 
 _TEXT_PARTS: Final = ("text", "input_text", "output_text")
 _MEDIA: Final = ("image", "images", "video", "videos", "audio", "audios")
-_TURNS: Final = [re.compile(mark) for mark in LAYOUTS["transcripts"]["turns"]]
-_BEGINS: Final = LAYOUTS["transcripts"]["begins"]
-_ENDS: Final = LAYOUTS["transcripts"]["ends"]
 _OF_TURNS: Final = re.compile(r"\s*\[\s*\{\s*['\"](?:role|from|content|value)['\"]\s*:")
 _ARRAY_ENDS: Final = re.compile(r"\}[ \t]*\n[ \t]*\{")
 _LONGEST_LITERAL: Final = 1 << 20
 """Characters of a Python literal that is read: its parser takes a thousand bytes for each."""
-
-
-class RecordDropError(Exception):
-    """A record that makes no row. Its text is the reason that is counted."""
-
-
-class MissingColumnError(RecordDropError):
-    """A record without a column that is needed; ``sentence`` is for where no record has it."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__("no_column")
-        self.sentence = sentence
-
-
-def is_null(value: object) -> bool:
-    """Return whether a value says nothing: null, or the NaN that pandas writes for it."""
-    return value is None or value != value  # noqa: PLR0124 - NaN is what differs from itself
-
-
-def read_list(value: object) -> Any:
-    """Return what the JSON text of a list holds; any other value as it is."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(value)
-    return value
 
 
 def read_turns(value: object, role: str) -> list[Message]:  # noqa: PLR0911 - one form a line
@@ -80,7 +44,8 @@ def read_turns(value: object, role: str) -> list[Message]:  # noqa: PLR0911 - on
     if is_null(value):
         return []
     if isinstance(value, str):
-        return _read_transcript(value) or [_message(role, _without_end(value))]
+        spoken = read_transcript(value) or [(role, without_end(value))]
+        return [_message(role, text) for role, text in spoken]
     if isinstance(value, Mapping):
         if "messages" not in value:
             return _read_turn(value, role)
@@ -163,11 +128,11 @@ def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
         message = _message(ROLES[speaker.strip().lower()], _text_of(turn.get(key)))
         calls = turn.get("tool_calls") or turn.get("function_call")
     if calls:
-        message["tool_calls"] = _read_calls(calls)
+        message["tool_calls"] = read_calls(calls)
     for name, aliases in _DATA.items():
         value = next((turn[alias] for alias in aliases if turn.get(alias)), None)
         if not is_null(value):
-            message |= {name: _message("", _text_of(value))["content"]}  # type: ignore[misc]
+            message |= {name: check_unicode(_text_of(value))}  # type: ignore[misc]
     return with_tools([message], turn.get("tools"))
 
 
@@ -175,65 +140,6 @@ def refuse_media(record: Mapping[str, Any]) -> None:
     """Refuse a record, or a turn, with pictures or sounds in a field of their own."""
     if any(record.get(name) for name in _MEDIA):
         raise RecordDropError("content_not_text")
-
-
-def _read_calls(calls: object) -> list[dict[str, Any]]:
-    """Return calls of tools in OpenAI's form, whose arguments are JSON."""
-    calls = _json(calls)
-    read: list[dict[str, Any]] = []
-    for call in calls if isinstance(calls, list) else [calls]:
-        if not isinstance(call, Mapping):
-            raise RecordDropError("tool_calls")
-        function = call.get("function", call)
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise RecordDropError("tool_calls")
-        arguments = function.get("arguments")
-        if not isinstance(arguments, str):
-            arguments = _dump({} if arguments is None else without_nulls(arguments))
-        identity = call.get("id")
-        read.append(
-            {
-                "id": None if identity is None else str(identity),
-                "type": "function",
-                "function": {"name": function["name"], "arguments": arguments},
-            }
-        )
-    _dump(read)
-    return read
-
-
-def with_tools(turns: list[Message], tools: object) -> list[Message]:
-    """Return turns of which the first has the tools that may be called, each in OpenAI's form."""
-    tools = _json(tools)
-    if is_null(tools) or not tools or not turns:
-        return turns
-    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
-        raise RecordDropError("tool_calls")
-    listed = [
-        without_nulls(tool if "function" in tool else {"type": "function", "function": tool})
-        for tool in tools
-    ]
-    return [{**turns[0], "tools": _dump(listed)}, *turns[1:]]
-
-
-def _json(value: object) -> object:
-    """Return what a JSON text holds."""
-    if not isinstance(value, str) or not value.strip():
-        return value or None
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise RecordDropError("tool_calls") from None
-
-
-def _dump(value: object) -> str:
-    """Return a value as JSON."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        text.encode()
-    except (TypeError, ValueError, RecursionError):
-        raise RecordDropError("tool_calls") from None
-    return text
 
 
 def _text_of(content: object) -> str:
@@ -254,41 +160,4 @@ def _text_of(content: object) -> str:
 
 
 def _message(role: str, text: str) -> Message:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # JSON can hold half a character
-        raise RecordDropError("invalid_unicode") from None
-    return {"role": role, "content": text}
-
-
-def _read_transcript(text: str) -> list[Message]:
-    """Return the turns of a conversation in one text, as HH-RLHF or a chat template writes it.
-
-    It begins with another's turn than the assistant's, which comes later; or a mark ends its turns.
-    """
-    opening = text.lstrip()
-    for mark in _BEGINS:
-        opening = opening.removeprefix(mark).lstrip()
-    for turn in _TURNS:
-        if not turn.match(opening):
-            continue
-        _, *parts = turn.split(opening)
-        roles = [ROLES.get(role.lower(), "") for role in parts[::2]]
-        if roles[0] == "assistant" or ("assistant" not in roles and _without_end(text) == text):
-            continue
-        if "" in roles:
-            raise RecordDropError("unknown_role")
-        contents = [_without_end(content).strip() for content in parts[1::2]]
-        turns = [_message(role, text) for role, text in zip(roles, contents, strict=True)]
-        # A prompt ends with the mark of the answer that it asks for.
-        return turns if contents[-1] else turns[:-1]
-    return []
-
-
-def _without_end(text: str) -> str:
-    """Return a text without the marks with which a chat template ends a turn."""
-    for mark in _ENDS:
-        bare = text.rstrip()
-        if bare.endswith(mark) and (mark != "</s>" or "<s>" not in text):  # HTML's
-            text = bare.removesuffix(mark)
-    return text
+    return {"role": role, "content": check_unicode(text)}

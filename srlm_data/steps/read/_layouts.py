@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
@@ -13,15 +11,15 @@ from pydantic import Field, field_validator
 from srlm_data.core.errors import did_you_mean
 from srlm_data.core.messages import data_of, user
 from srlm_data.core.schema import Message
-from srlm_data.steps.read._conversations import (
+from srlm_data.steps.read._conversations import read_turns, refuse_media
+from srlm_data.steps.read._tools import with_tools
+from srlm_data.steps.read._values import (
     LAYOUTS,
     MissingColumnError,
     RecordDropError,
     is_null,
+    read_flag,
     read_list,
-    read_turns,
-    refuse_media,
-    with_tools,
 )
 from srlm_data.steps.read.records import Records
 
@@ -190,23 +188,9 @@ class Fields:
 
         A number may be the class of something else, so it counts where its column is named.
         """
-        flags = {"true": True, "false": False}
-        if self.is_named("label"):
-            flags |= {"1": True, "1.0": True, "0": False, "0.0": False}
-        return flags.get(str(self.get("label")).lower())
-
-
-def read_number(value: object) -> float | None:
-    """Return a number, as such or as the text of one; None where it is null or not finite."""
-    if is_null(value) or value == "":
-        return None
-    try:
-        number = float(value) if isinstance(value, int | float | str | Decimal) else None
-    except (ValueError, OverflowError):
-        number = None
-    if number is None or isinstance(value, bool):
-        raise RecordDropError("not_a_number")
-    return number if math.isfinite(number) else None
+        label = self.get("label")
+        is_word = isinstance(label, bool | str) and str(label).lower() in ("true", "false")
+        return read_flag(label) if is_word or self.is_named("label") else None
 
 
 def is_said(turn: Message) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 from srlm_data.core.ids import prompt_id, row_id, said
 from srlm_data.core.rows import Drops
 from srlm_data.core.schema import Message
-from srlm_data.steps.read._conversations import RecordDropError, read_turns
-from srlm_data.steps.read._layouts import Fields, Layout, read_number, same_text
+from srlm_data.steps.read._conversations import read_turns
+from srlm_data.steps.read._layouts import Fields, Layout, same_text
 from srlm_data.steps.read._ranked import best_and_worst, better_and_worse
 from srlm_data.steps.read._sides import read_answered, split
+from srlm_data.steps.read._values import RecordDropError, read_number
 
 
 class PairsOfRecords:

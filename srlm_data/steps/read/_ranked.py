@@ -7,8 +7,9 @@ from os.path import commonprefix
 from typing import Any, Final
 
 from srlm_data.core.schema import Message
-from srlm_data.steps.read._conversations import RecordDropError, is_null, read_list, read_turns
-from srlm_data.steps.read._layouts import Fields, read_number
+from srlm_data.steps.read._conversations import read_turns
+from srlm_data.steps.read._layouts import Fields
+from srlm_data.steps.read._values import RecordDropError, is_null, read_list, read_number
 
 _ANSWER_KEYS: Final = ("response", "text", "content", "answer", "completion", "output", "value")
 _SCORE_KEYS: Final = ("score", "overall_score", "rating", "fine-grained_score")

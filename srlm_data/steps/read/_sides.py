@@ -8,9 +8,10 @@ from typing import Final
 
 from srlm_data.core.messages import assistant, user
 from srlm_data.core.schema import Message
-from srlm_data.steps.read._conversations import RecordDropError, read_list, read_turns
+from srlm_data.steps.read._conversations import read_turns
 from srlm_data.steps.read._layouts import Fields, Layout, is_said, same_text
 from srlm_data.steps.read._ranked import best_and_worst
+from srlm_data.steps.read._values import RecordDropError, read_list
 
 _REPEATED: Final = 2
 """Least words of a question that both answers begin with by repeating it: "Hello" may be one."""

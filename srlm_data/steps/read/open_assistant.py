@@ -6,12 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from srlm_data.core.rows import Drops
-from srlm_data.steps.read._conversations import ROLES, MissingColumnError, RecordDropError, is_null
-from srlm_data.steps.read._layouts import read_number
+from srlm_data.steps.read._values import (
+    ROLES,
+    MissingColumnError,
+    RecordDropError,
+    check_unicode,
+    is_null,
+    read_flag,
+    read_number,
+)
 
 _ROLES: Final = {"user": "prompter", "assistant": "assistant"}
-_FLAGS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
-"""Flags as JSON has them, and as tables that pandas has written do."""
 
 
 def messages_of(record: Mapping[str, Any], drops: Drops, where: str) -> Iterator[dict[str, Any]]:
@@ -101,19 +106,13 @@ def _text(record: Mapping[str, Any], name: str, otherwise: str) -> str:
     value = record.get(name)
     if not isinstance(value, str) or (not value and otherwise == "no_id"):
         raise RecordDropError(otherwise)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RecordDropError("invalid_unicode") from None
-    return value
+    return check_unicode(value)
 
 
 def _flag(record: Mapping[str, Any], name: str) -> bool | None:
     value = record.get(name)
-    if is_null(value):
-        return None
-    flag = _FLAGS.get(str(value).lower()) if isinstance(value, bool | int | float | str) else None
-    if flag is None:
+    flag = read_flag(value)
+    if flag is None and not is_null(value):
         raise RecordDropError("not_a_flag")
     return flag
 

@@ -16,8 +16,8 @@ from srlm_data.core.hub import Pins
 from srlm_data.core.languages import check_codes
 from srlm_data.core.rows import Drops, Rows
 from srlm_data.core.schema import DatasetType
-from srlm_data.steps.read._conversations import MissingColumnError, RecordDropError
 from srlm_data.steps.read._files import KINDS, find
+from srlm_data.steps.read._values import MissingColumnError, RecordDropError
 from srlm_data.steps.read.containers import Record, read_records
 
 _LOOKED: Final = 100
