@@ -85,17 +85,18 @@ class Drops(Counter[str]):
         if len(examples) < self.EXAMPLES:
             # Of a file its name alone: a manifest holds no path of the machine.
             place = where.rpartition("/")[2] if where.startswith("/") else where
-            examples.append({"where": place, "record": _EXCERPT.repr(without_nulls(record))})
+            examples.append({"where": place, "record": _EXCERPT.repr(record)})
 
 
-def without_nulls(value: Any) -> Any:
-    """Return a value without the fields that are null: Parquet gives every record all of them."""
-    if isinstance(value, Mapping):
-        return {name: without_nulls(item) for name, item in value.items() if item is not None}
-    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+class _Excerpt(reprlib.Repr):
+    """Writes a record down, bounded, without null fields: Parquet gives a record all fields."""
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        named = {name: value for name, value in x.items() if value is not None}
+        return super().repr_dict(named, level)
 
 
-_EXCERPT: Final = reprlib.Repr()
+_EXCERPT: Final = _Excerpt()
 _EXCERPT.maxdict, _EXCERPT.maxlist, _EXCERPT.maxstring, _EXCERPT.maxother = 12, 8, 200, 200
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from srlm_data.core.rows import without_nulls
 from srlm_data.core.schema import Message
 from srlm_data.steps.read._values import RecordDropError, is_null
 
@@ -23,7 +22,7 @@ def read_calls(calls: object) -> list[dict[str, Any]]:
             raise RecordDropError("tool_calls")
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
-            arguments = _dump({} if arguments is None else without_nulls(arguments))
+            arguments = _dump({} if arguments is None else arguments)
         identity = call.get("id")
         read.append(
             {
@@ -44,8 +43,7 @@ def with_tools(turns: list[Message], tools: object) -> list[Message]:
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
         raise RecordDropError("tool_calls")
     listed = [
-        without_nulls(tool if "function" in tool else {"type": "function", "function": tool})
-        for tool in tools
+        tool if "function" in tool else {"type": "function", "function": tool} for tool in tools
     ]
     return [{**turns[0], "tools": _dump(listed)}, *turns[1:]]
 
@@ -61,10 +59,16 @@ def _json(value: object) -> object:
 
 
 def _dump(value: object) -> str:
-    """Return a value as JSON."""
+    """Return a value as JSON, without fields that are null: Parquet gives a record all fields."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(_without_nulls(value), ensure_ascii=False, allow_nan=False)
         text.encode()
     except (TypeError, ValueError, RecursionError):
         raise RecordDropError("tool_calls") from None
     return text
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
