@@ -54,7 +54,7 @@ def plan(
         _print_sum(result, tokens_per_second)
     for problem in result.problems:
         if not problem.certain:
-            say_state(f"note: {problem.error} It is needed where an answer is not kept.", err=True)
+            say_state(f"note: {problem.note}", err=True)
     result.refuse_problems()
 
 

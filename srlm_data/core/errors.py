@@ -123,6 +123,18 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+def fault_text(error: ValueError) -> str:
+    """Return what is wrong with a value, in words: of what pydantic refuses, the first and where.
+
+    ``'rows': Input should be a valid integer``
+    """
+    if not hasattr(error, "errors"):
+        return str(error)
+    fault = error.errors(include_url=False, include_input=False)[0]
+    message: str = fault["msg"].removeprefix("Value error, ")
+    return f"'{'.'.join(map(str, fault['loc']))}': {message}" if fault["loc"] else message
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for a misspelt ``word``, or an empty string when nothing is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

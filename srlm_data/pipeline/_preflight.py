@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from srlm_data.core import packages
-from srlm_data.core.config import Config
 from srlm_data.core.errors import (
     EngineError,
     HubError,
@@ -49,6 +48,11 @@ class Problem:
     # whether the build must end with it; else the answers that are kept may be all that is
     # needed, and nobody is asked
     certain: bool = True
+
+    @property
+    def note(self) -> str:
+        """What is said of it where it is not certain."""
+        return f"{self.error} It is needed where an answer is not kept."
 
 
 def refuse(problems: Iterable[Problem]) -> None:
@@ -94,12 +98,11 @@ class _Look:
     def for_packages(self) -> Iterator[Problem]:
         """Packages of steps and engines that are not installed, with one command for all."""
         needed: dict[str, str] = {}
+        maybe: dict[str, str] = {}
         for dataset in self._todo:
             needed.update(dataset.config.packages())
-        maybe: dict[str, str] = {}
-        for dataset, _ in self._asking(Config):
-            assert dataset.engine
-            (maybe if self._has_answers(dataset) else needed).update(dataset.engine.packages())
+            if dataset.engine:
+                (maybe if self._has_answers(dataset) else needed).update(dataset.engine.packages())
         for wanted, certain in ((needed, True), (maybe, False)):
             missing = {name: of for name, of in wanted.items() if not packages.is_installed(name)}
             if missing:
@@ -193,16 +196,18 @@ class _Look:
 
         The server of a model that is yet to be trained need not run before the model is there.
         """
-        asking = list(self._asking(OpenaiEngine))
+        asking = [
+            (dataset, dataset.engine, dataset.inputs["model"])
+            for dataset in self._todo
+            if isinstance(dataset.engine, OpenaiEngine)
+        ]
         if not asking or not packages.is_installed("openai"):
             return
         from srlm_data.engines.backends.openai import list_models  # noqa: PLC0415
 
         served: dict[tuple[str | None, str], list[str] | None] = {}
-        for dataset, model in asking:
-            engine, location = dataset.engine, self._location(model)
-            assert isinstance(engine, OpenaiEngine)
-            server = (engine.address, engine.api_key_env)
+        for dataset, engine, model in asking:
+            location, server = self._location(model), (engine.address, engine.api_key_env)
             if location is None or (engine.address is None and not engine.has_key):
                 continue
             where = f"{dataset.line}: the server {engine.address or 'of OpenAI'} does not"
@@ -292,12 +297,6 @@ class _Look:
     def _unless_answered(self, error: SrlmError, *datasets: Dataset) -> Problem:
         """A problem that is certain, unless all answers to these datasets may be kept."""
         return Problem(error, certain=not all(map(self._has_answers, datasets)))
-
-    def _asking(self, *kinds: Any) -> Iterator[tuple[Dataset, Dataset]]:
-        """Datasets that an engine of these kinds is to make, each with the model that it asks."""
-        for dataset in self._todo:
-            if isinstance(dataset.engine, kinds):
-                yield dataset, dataset.inputs["model"]
 
     def _by_engine(self, *kinds: Any) -> Iterator[tuple[Any, list[Dataset]]]:
         """The engines of these kinds, each with the datasets that it is to make."""

@@ -26,8 +26,8 @@ from srlm_data.models.training import Training
 from srlm_data.pipeline._making import Maker
 from srlm_data.pipeline._preflight import find_problems, refuse
 from srlm_data.pipeline.plan import Planned, plan_flow, plan_one
-from srlm_data.pipeline.recipe import Dataset, Key, Recipe, lock
-from srlm_data.store import Manifest, Store, access
+from srlm_data.pipeline.recipe import Dataset, Key, Recipe
+from srlm_data.store import Manifest, Store, access, lock_file
 
 _LOG = logging.getLogger("srlm_data")
 
@@ -104,7 +104,7 @@ class _Build:
         # No collection deletes anything while this build runs.
         collection = self._patient(lambda wait: access.shared(root, wait=wait))
         with filesystem.refusals(root), collection, contextlib.closing(self._maker):
-            lock.write_pins(recipe.path, recipe.name, recipe.pins, self._store)
+            lock_file.write_pins(recipe.path, recipe.name, recipe.pins, self._store)
             try:
                 flow = self._unchecked = recipe.flow(only)
                 for dataset in flow:
@@ -132,7 +132,7 @@ class _Build:
         try:
             seal_journals(self._store.root)
             if recipe:
-                lock.write(recipe.path, recipe.name, versions, recipe.pins, self._store)
+                lock_file.write(recipe.path, recipe.name, versions, recipe.pins, self._store)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
@@ -212,7 +212,7 @@ class _Build:
         problems = find_problems(planned, self._store, network=self._network)
         refuse(problems)
         for problem in problems:
-            self._watcher.notice(f"{problem.error} It is needed where an answer is not kept.")
+            self._watcher.notice(problem.note)
         # The trainings of a trial take less time than their imports, which begin beside the rest.
         missing = [each.dataset for each in planned if each.is_missing]
         if any(dataset.limit and isinstance(dataset.config, Training) for dataset in missing):

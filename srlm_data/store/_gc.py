@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,12 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from srlm_data.core import filesystem
-from srlm_data.core.errors import BusyError, RecipeError, StoreError, counted
+from srlm_data.core.errors import BusyError, StoreError, counted
 from srlm_data.core.locks import locked
 from srlm_data.core.schema import MODELS
 from srlm_data.core.tables import Table
-from srlm_data.store import Manifest, Store, _refs, access
+from srlm_data.store import Manifest, Store, _refs, access, lock_file
 from srlm_data.store.graph import Graph
 
 _LOG: Final = logging.getLogger("srlm_data")
@@ -69,7 +67,9 @@ def find(store: Store, locks: Sequence[Path] = ()) -> GcResult:
     """
     garbage = list(_work(store))
     try:
-        needed, models = _mark(store, [*_named(store), *_locked(locks)])
+        entries = [entry for file in locks for entry in lock_file.read(file).datasets.items()]
+        locked_ones = [(name, entry.version) for name, entry in entries]
+        needed, models = _mark(store, [*_named(store), *locked_ones])
     except StoreError as error:
         _LOG.warning("%s Until then every version and model is kept.", error)
         versions = sum(len(store.versions(folder.name)) for folder in store.folders())
@@ -101,19 +101,6 @@ def _named(store: Store) -> Iterator[tuple[str, str]]:
     for folder in store.folders():
         for version in store.refs(folder.name).values():
             yield folder.name, version
-
-
-def _locked(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    for file in files:
-        try:
-            entries = json.loads(filesystem.read_bytes(file))
-            entries.pop("pins", None)  # commits of the Hub, no versions
-            yield from [(name, entry["version"]) for name, entry in entries.items()]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise RecipeError(
-                f"{file}: not what a build writes beside a recipe, found {error}. "
-                "Delete it, or build the recipe again."
-            ) from None
 
 
 def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest], set[str]]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from srlm_data.core import checked_json, filesystem
-from srlm_data.core.errors import DamagedError, StoreError, counted
+from srlm_data.core.errors import DamagedError, StoreError, counted, fault_text
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES
 from srlm_data.engines.failures import Failure, describe_failures
@@ -171,9 +171,7 @@ def parse(data: bytes) -> Manifest:
     try:
         manifest = _READER.validate_json(json.dumps(raw))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        reason = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"'{'.'.join(map(str, first['loc']))}': {reason}") from None
+        raise ValueError(fault_text(error)) from None
     _refuse_contradictions(manifest)
     return manifest
 

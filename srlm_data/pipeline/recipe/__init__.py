@@ -25,11 +25,11 @@ from srlm_data.core.errors import RecipeError
 from srlm_data.core.hub import Pins
 from srlm_data.core.rows import Rows
 from srlm_data.engines.settings import EngineSettings
-from srlm_data.pipeline.recipe import lock
 from srlm_data.pipeline.recipe._checks import File
 from srlm_data.pipeline.recipe._engine import chosen
 from srlm_data.pipeline.recipe._model import Dataset, Key, Recipe
 from srlm_data.pipeline.registry import STEPS
+from srlm_data.store import lock_file
 
 __all__ = ["Dataset", "Key", "Recipe", "load"]
 
@@ -50,7 +50,7 @@ def load(
     recipe = loader.load(path)
     notices = [
         f"{path}: '{name.partition('/')[2]}' moves, and is {commit} now. A build writes that into "
-        f"{lock.file_of(path)}, and it stays so until you delete it there."
+        f"{lock_file.file_of(path)}, and it stays so until you delete it there."
         for name, commit in loader.pins.new.items()
     ]
     return replace(recipe, notices=(*loader.notices, *notices), pins=dict(loader.pins.used))
@@ -78,7 +78,7 @@ class Loader:
             )
         if key not in self._loaded:
             self._open.append(key)
-            self.pins.add(lock.read_pins(path))
+            self.pins.add(lock_file.read(lock_file.file_of(path)).pins)
             try:
                 self._loaded[key] = File(self, yaml_lines.read(path)).recipe()
             finally:
