@@ -122,10 +122,11 @@ class TerminalWatcher(Watcher):
             # Only here: a build that asks no model does not wait for rich.
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
+            from rich.table import Column
 
             self._bar = Progress(
                 TextColumn("  "),
-                BarColumn(),
+                BarColumn(16, table_column=Column(no_wrap=True)),  # else a long line leaves none
                 TextColumn("{task.description}"),
                 console=Console(stderr=True),
                 transient=True,

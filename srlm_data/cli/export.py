@@ -10,6 +10,7 @@ import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli import _options as options
 from srlm_data.cli._terminal import say, say_json, say_state
+from srlm_data.core.errors import counted
 
 
 @click.command()
@@ -40,7 +41,7 @@ def export(store: Path, ref: str, trainer: str, folder: Path | None, as_json: bo
         return
     for name in written.files:
         say_state(f"+ {written.folder / name}")
-    say(f"  {written.rows:,} records")
+    say(f"  {counted(written.rows, 'record')}")
     for reason, count in written.drops.items():
         say(f"  left out {count:,}: {reason}")
     if written.next_command:

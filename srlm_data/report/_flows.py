@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from srlm_data.core import schema
 from srlm_data.core.errors import StoreError, did_you_mean
@@ -49,7 +50,7 @@ class Subject:
 
 
 def subject_of(store: Store, names: Sequence[str]) -> Subject:
-    """Find what is named: a recipe, or a dataset or version of pairs or judgments.
+    """Find what is named: a recipe (or its file), or a dataset or version of pairs or judgments.
 
     A recipe is shown by its pairs; one without pairs, but with metrics, by its metrics; one with
     neither by its judgments.
@@ -57,6 +58,7 @@ def subject_of(store: Store, names: Sequence[str]) -> Subject:
     Raises:
         StoreError: there is no such thing, or it holds nothing to report.
     """
+    names = [Path(name).stem if name.endswith(".yaml") else name for name in names]
     ends: dict[str, Manifest] = {}
     metrics: dict[str, Manifest] = {}
     costs: dict[str, Manifest] = {}

@@ -109,5 +109,6 @@ def test_a_terminal_gets_a_bar(project: Path, start: Start, cli_env: dict[str, s
         text = terminal.read_to_the_end(building)
         assert building.wait(60) == 0
     assert " of 24 answers (" in text
+    assert "━━━" in text
     assert " left, " in text
     assert "next: srlm-data report toy" in text

@@ -346,7 +346,7 @@ def test_a_report_is_written_and_what_is_not_there_is_a_sentence(
     cli: Cli, project: Path, store: Store
 ) -> None:
     where = ("--store", store.root)
-    written = cli(*where, "report", "one", "-o", "page.html", "--map-points", "0")
+    written = cli(*where, "report", "recipes/one.yaml", "-o", "page.html", "--map-points", "0")
     assert written.returncode == 0, written.stderr
     assert written.stdout == "wrote page.html\n"
     [warning] = written.stderr.splitlines()
