@@ -167,7 +167,7 @@ class JudgeForm(JudgePrompt):
             _compile(self.regex, [criterion.name for criterion in self.criteria])
         return self
 
-    @property
+    @functools.cached_property
     def on(self) -> Scale:
         """The scale of the scores."""
         return Scale(*self.scale)
