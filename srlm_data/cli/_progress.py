@@ -215,14 +215,17 @@ class TerminalWatcher(Watcher):
     ) -> None:
         """Say at the end of a build what there is, how much is worth knowing, and what it cost.
 
-        Of the ``remaining`` datasets, the first is the one that was being made.
+        Of the ``remaining`` datasets, the first is the one that was being made. The last of all is
+        of the recipe that is built, whose name goes without saying.
         """
         self.stop()
-        rows = ", ".join(f"{one.name.partition('.')[2]} {one.rows:,}" for one in manifests)
+        *_, last = "", *(manifest.name for manifest in manifests), *remaining
+        own = f"{last.partition('.')[0]}."
+        rows = ", ".join(f"{one.name.removeprefix(own)} {one.rows:,}" for one in manifests)
         self._say(f"rows: {rows}")
         self._say_spent()
         if remaining:
-            pace, names = self._paces[-1], [name.partition(".")[2] for name in remaining]
+            pace, names = self._paces[-1], [name.removeprefix(own) for name in remaining]
             if pace.usage and pace.name == remaining[0]:
                 names[0] += f" ({pace.reached_text()})"
             self._say(f"remaining: {', '.join(names)}")

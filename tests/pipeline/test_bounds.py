@@ -107,6 +107,17 @@ def test_the_command_stops_with_an_exit_code_of_its_own(cli: Cli, project: Path)
     assert "'soon' is no time" in cli("build", "toy.yaml", "--max-time", "soon").stderr
 
 
+def test_the_sums_of_a_build_name_the_recipe_of_what_is_not_its_own(
+    cli: Cli, project: Path
+) -> None:
+    toy.write_recipe(project)
+    (project / "more.yaml").write_text(
+        "datasets:\n  model: {step: sql, inputs: {prompts: toy.prompts}, "
+        "query: SELECT * FROM prompts}\n"
+    )
+    assert "rows: toy.prompts 6, model 6\n" in cli("build", "more.yaml").stderr
+
+
 def test_the_command_that_comes_next_is_for_the_same_store_and_makes_the_same_versions(
     cli: Cli, project: Path
 ) -> None:
