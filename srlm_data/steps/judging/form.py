@@ -7,7 +7,6 @@ numbers are identity, its file's name is not.
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from srlm_data.core.ids import row_id
 from srlm_data.core.messages import render
 from srlm_data.core.scale import POINTS, Scale
 from srlm_data.core.schema import CANDIDATES
+from srlm_data.steps.judging._guides import lines_of, object_of
 from srlm_data.steps.judging.texts import Reading, read_choice, read_match, read_score
 
 _NEEDS: Final = ("prompt", "response")
@@ -32,8 +32,6 @@ _JudgeTemplate = Annotated[
     Template,
     fills("a judge", *_NEEDS, optional=[n for n in CANDIDATES.schema.names if n not in _NEEDS]),
 ]
-
-_REASON: Final = 16  # characters: a base model would give a comma as its reason
 
 
 class Criterion(Config):
@@ -218,16 +216,13 @@ class JudgeForm(JudgePrompt):
         """
         names = [criterion.name for criterion in self.criteria]
         if self.reader == "json":
-            return {"json_schema": _object_of(names or [self.field], self.on, max_tokens)}
+            return {"json_schema": object_of(names or [self.field], self.on, max_tokens)}
         if self.reader == "choice":
             return {"pattern": f"({'|'.join(map(re.escape, self.choices))})"}
         if self.reader == "regex":
             own = re.sub(r"\(\?P<\w+>", "(?:", str(self.regex))  # not all engines know names
             return {"pattern": rf"([^\n]+\n\n?)+({own})"}
-        labels = names or ["Score"]
-        number = _numbers(self.on)
-        scores = "\n".join(f"{re.escape(label)}: {number}" for label in labels)
-        return {"pattern": f"{_lines_before(labels[0])}{scores}"}
+        return {"pattern": lines_of(names or ["Score"], self.on)}
 
 
 def _read(base: Path, name: object) -> dict[str, Any]:
@@ -254,51 +249,3 @@ def _compile(regex: str, criteria: Sequence[str]) -> None:
         raise ValueError(f"'regex' is no regular expression, found '{error}'") from None
     if missing := [name for name in criteria if name not in groups]:
         raise ValueError(f"'regex' lacks the groups of the criteria {missing}: (?P<name>...)")
-
-
-def _are_whole(scale: Scale) -> bool:
-    """Whether scores are whole numbers: on a scale of a single step they are shares of it."""
-    return scale.points() is not None and scale.high - scale.low > 1
-
-
-def _numbers(scale: Scale) -> str:
-    """A pattern of the numbers of a scale: its points, or decimals that may lie beside it."""
-    points = scale.points()
-    if points is None or not _are_whole(scale):
-        digits = len(str(int(max(abs(scale.low), abs(scale.high)))))
-        sign = "-?" if scale.low < 0 else ""
-        return rf"{sign}[0-9]{{1,{digits}}}(\.[0-9]{{1,3}})?"
-    if points[0] >= 0 and points[-1] < 10:
-        return f"[{points[0]}-{points[-1]}]"
-    return f"({'|'.join(map(str, reversed(points)))})"
-
-
-def _lines_before(label: str) -> str:
-    """A pattern of one line of reasons or more, none of which begins as the score's line does.
-
-    How long they are is not bounded: of characters or words that are counted, xgrammar, which a
-    server of vLLM uses, makes a grammar that takes seconds to compile, or milliseconds a token.
-    """
-    head = label[:3]
-    others = [
-        rf"{re.escape(head[:place])}[^{re.escape(letter)}\n][^\n]*"
-        for place, letter in enumerate(head)
-    ]
-    return f"(({'|'.join(others)})\n\n?)+"
-
-
-def _object_of(fields: Sequence[str], scale: Scale, max_tokens: int) -> dict[str, Any]:
-    """The JSON schema of an object with reasons first, then numbers of the scale."""
-    low, high = scale
-    number: dict[str, Any] = {"type": "number", "minimum": low, "maximum": high}
-    if _are_whole(scale):
-        number = {"type": "integer", "minimum": int(low), "maximum": int(high)}
-    rest = len(json.dumps({"reason": "", **dict.fromkeys(fields, high)}))
-    longest = max(max_tokens - rest, max_tokens // 2)
-    reason = {"type": "string", "minLength": min(_REASON, longest), "maxLength": longest}
-    return {
-        "type": "object",
-        "properties": {"reason": reason, **dict.fromkeys(fields, number)},
-        "required": ["reason", *fields],
-        "additionalProperties": False,
-    }
