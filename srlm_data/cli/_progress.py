@@ -132,7 +132,7 @@ class TerminalWatcher(Watcher):
                 transient=True,
             )
             self._bar.start()
-            self._bar.add_task("")
+            self._bar.add_task("", total=None)
         [task] = self._bar.task_ids
         done, wanted, _ = pace.reached()
         self._bar.update(task, total=wanted, completed=done, description=pace.line(now))
