@@ -35,10 +35,7 @@ def gc(store: Path, delete: bool, recipes: Path, as_json: bool) -> None:
                 "deleted": result.deleted,
                 "bytes": result.bytes,
                 "kept_versions": result.kept,
-                "garbage": [
-                    {name: getattr(garbage, name) for name in ("kind", "name", "bytes", "why")}
-                    for garbage in result.garbage
-                ],
+                "garbage": list(map(vars, result.garbage)),
             }
         )
         return
