@@ -791,17 +791,24 @@ def test_a_proxy_or_certificates_that_cannot_be_used_are_named(
 @contextmanager
 def silent_port() -> Iterator[int]:
     """A port at which somebody takes connections, and speaks no TLS."""
+    ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
 
         def close_all() -> None:
-            with suppress(OSError):
-                while True:
+            while not ended.is_set():
+                with suppress(OSError):
                     connection, _ = server.accept()
                     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                     connection.close()
 
-        threading.Thread(target=close_all, daemon=True).start()
-        yield server.getsockname()[1]
+        thread = threading.Thread(target=close_all)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            ended.set()
+            thread.join()  # it would go on at the next server that gets the socket's number
 
 
 def test_a_server_that_cannot_be_reached_is_tried_again_and_then_ends_the_run() -> None:
