@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from srlm_data.steps.judging._judgment import Judgment, Line, fold, undress
-from srlm_data.steps.judging._words import JOINED, Joined, pattern, words
+from srlm_data.steps.judging._vocabulary import WORD, Head, Vocabulary
+from srlm_data.steps.judging._words import JOINED, pattern, words
 
 _WINDOW: Final = 120  # characters before a word of judgment that say whose it is
 _VALUE: Final = 400  # characters behind it that say what it is worth
 # Words of judgment in one line. A judge names its score a few times; a model that repeats itself
 # has no verdict. Each of them costs a look at what stands around it.
 _MOST: Final = 300
-_WORD: Final = re.compile(r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0963\u0e31-\u0e4e]++[^\W\d_]*+)*+")
 _CLAUSE: Final = re.compile(r"[.!?;:,()\[\]{}|\"<>=\u00b6\u2013\u2022→]|\s-\s|^\s*-|'(?=\s|\w{3})")
 _SENTENCE: Final = re.compile(r"[.!?](?=\s|$)|\u00b6")
 _SENTENCE_ENDS: Final = frozenset(".!?;)\u00b6>}]")
@@ -45,53 +45,6 @@ SAYING: Final = re.compile(rf"(?:{pattern(words('sayings'))})", re.IGNORECASE)
 _CLOSERS: Final = {"(": ")", "[": "]"}
 _REST_OF_LABEL: Final = re.compile(r"(?:[ '/&-]{1,3}[^\W\d_]+){1,6}+(?=\s?[:=])")
 _EXAMPLE: Final = re.compile(r"\b(?:e\.g|i\.e|ex)\.\s*$", re.IGNORECASE)
-
-
-class Head(NamedTuple):
-    """A word of judgment in a line."""
-
-    start: int
-    end: int
-    word: str  # empty where its own letters say that it is of something else
-    final: bool
-    copula: bool  # a particle or a verb is grown to it
-
-
-class Vocabulary:
-    """The words under which a number or a letter is a judgment's."""
-
-    def __init__(
-        self,
-        always: Iterable[str],  # make a line a judgment's, whatever stands behind them
-        before_value: Iterable[str] = (),  # do so only before a value that can be read
-        *,
-        neutral: Iterable[str] = (),  # may stand beside them
-        needed: Iterable[str] = (),  # must stand beside them
-        values: Iterable[str] = (),  # are values, and so never neutral
-        begins: str = r"\W*\d",  # how a value begins in a JSON object
-        final: bool = True,  # whether the words of totals count
-    ) -> None:
-        self.always = frozenset(always)
-        self.final = words("final") if final else frozenset()
-        self.before_value = frozenset(before_value) | self.final
-        plain = words("neutral") if final else words("neutral") - words("final")
-        self.neutral = (plain | frozenset(neutral) | self.always) - frozenset(values)
-        self.needed = frozenset(needed)
-        self.values = frozenset(values)
-        self.choices = self.values | {"or", "and", "c", "tie", "draw"}
-        self.begins = re.compile(begins, re.IGNORECASE)
-        self.known = self.neutral | words("copulas") | self.final | words("bounds")
-        self._joined = Joined(self.always | self.before_value, self.final, words("neutral"))
-
-    def find(self, line: str) -> Iterator[Head]:
-        """The words of judgment of a line, in order."""
-        for match in _WORD.finditer(line):
-            word = match[0].lower()
-            if word in self.always or word in self.before_value:
-                yield Head(match.start(), match.end(), word, word in self.final, copula=False)
-            elif not word.isascii() and (joined := self._joined.find(word)) is not None:
-                head, final, copula = joined
-                yield Head(*match.span(), head, final or head in self.final, copula)
 
 
 class Place(NamedTuple):
@@ -139,7 +92,7 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
     joint = _JOINT.match(text, end)
     phrase = None if joint else _REST_OF_LABEL.match(text, end)
     if phrase is not None:  # "Final score after the penalty: 3", "Score for the first half: 4"
-        behind += [word.lower() for word in _WORD.findall(phrase[0])]
+        behind += [word.lower() for word in WORD.findall(phrase[0])]
         joint = _JOINT.match(text, phrase.end())
     kind = "copula" if joint is None or joint.lastgroup == "none" else str(joint.lastgroup)
     if kind == "copula" and not head.copula and words("copulas").isdisjoint(behind):
@@ -166,7 +119,7 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
     begins = (
         not before.strip(" \"'([{<|-=\u2022\u2013\u2192#") or ITEM.fullmatch(before) is not None
     )
-    rank = _rank(head, [*_WORD.findall(lead), *behind], lead, vocabulary)
+    rank = _rank(head, [*WORD.findall(lead), *behind], lead, vocabulary)
     if rank == "none" or (kind == "copula" and _is_denied(lead)):
         return None
     if rank != "other" and not (begins or kind == "tag" or (key and mark == "," and "{" in before)):
@@ -212,7 +165,7 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
             if numbers and note["note"] and not _NAMES_A_SCALE.search(named):
                 break  # "Score (4)"
             scale = numbers[-1] if numbers else scale
-            spoken = [word.lower() for word in _WORD.findall(named) if not _LEGEND.search(named)]
+            spoken = [word.lower() for word in WORD.findall(named) if not _LEGEND.search(named)]
             values = [word for word in spoken if word in vocabulary.values]
             if len(values) == 1:
                 break  # "Verdict (A)"
@@ -252,7 +205,7 @@ def _rank(head: Head, beside: list[str], lead: str, vocabulary: Vocabulary) -> s
 def _is_denied(lead: str) -> bool:
     """Whether a sentence says that a score is not given: "I cannot give it a score of 5"."""
     clause = _CLAUSE.split(lead)[-1].lower()
-    return "n't" in lead or not words("negations").isdisjoint(_WORD.findall(clause))
+    return "n't" in lead or not words("negations").isdisjoint(WORD.findall(clause))
 
 
 def _rank_within(before: str, mark: str, rank: str, vocabulary: Vocabulary) -> str:
@@ -265,7 +218,7 @@ def _rank_within(before: str, mark: str, rank: str, vocabulary: Vocabulary) -> s
         return rank
     if SAYING.search(before) or re.search(r"\d", before):
         return "other"
-    names = [word.lower() for word in _WORD.findall(before)]
+    names = [word.lower() for word in WORD.findall(before)]
     if names and set(names) <= vocabulary.known | vocabulary.before_value:
         return rank
     is_prose = (len(names) > 2 and _PROSE.search(before)) or _JOINED_PROSE.search(before)
@@ -297,7 +250,7 @@ def _of_object(number: int, line: Line, vocabulary: Vocabulary) -> list[Place]:
     ends: dict[int, str] = {}
     for depth, key, value in _leaves(line.value):
         label = undress(fold(key)).replace("-", " ")
-        spoken = {word.lower() for word in _WORD.findall(label)}
+        spoken = {word.lower() for word in WORD.findall(label)}
         if spoken & _ENDS_A_SCALE and spoken <= _ENDS_A_SCALE | known:
             for end in re.findall(r"\d++(?:\.\d++)?+", str(value)):
                 ends[depth] = end
@@ -311,7 +264,7 @@ def _of_object(number: int, line: Line, vocabulary: Vocabulary) -> list[Place]:
         lead = label[: head.start]
         beside = [
             word
-            for word in _WORD.findall(lead)
+            for word in WORD.findall(lead)
             if word.lower() not in vocabulary.before_value - vocabulary.final
         ]
         rank = _rank(head, [*beside, *behind], lead, vocabulary)

@@ -11,8 +11,7 @@ from srlm_data.core.yaml_data import data_beside
 
 # Scripts that are written without spaces, or whose words carry their particles.
 JOINED: Final = r"\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_JOINED_LETTER: Final = re.compile(f"[{JOINED}]")
-_TAIL: Final = 24  # characters of a run of such a script that a word is looked for in
+JOINED_LETTER: Final = re.compile(f"[{JOINED}]")
 
 
 @functools.cache
@@ -42,37 +41,7 @@ def words(name: str) -> frozenset[str]:
 def pattern(entries: Iterable[str]) -> str:
     """A pattern of any of ``entries``, whole words where the script has spaces."""
     ordered = sorted(entries, key=lambda entry: (-len(entry), entry))
-    spaced = [re.escape(word) for word in ordered if not _JOINED_LETTER.search(word)]
-    joined = [re.escape(word) for word in ordered if _JOINED_LETTER.search(word)]
+    spaced = [re.escape(word) for word in ordered if not JOINED_LETTER.search(word)]
+    joined = [re.escape(word) for word in ordered if JOINED_LETTER.search(word)]
     parts = [rf"(?<![^\W\d_])(?:{'|'.join(spaced)})(?![^\W\d_])"] if spaced else []
     return "|".join([*parts, *joined]) or "(?!)"
-
-
-class Joined:
-    """Finds one of ``heads`` at the end of a run of letters without spaces and what leads there."""
-
-    def __init__(self, heads: Iterable[str], final: Iterable[str], neutral: Iterable[str]) -> None:
-        def any_of(entries: Iterable[str]) -> str:
-            return f"(?:{pattern(filter(_JOINED_LETTER.search, entries))})"
-
-        self._split = re.compile(
-            rf"(?P<lead>(?:{any_of([*final, *neutral])})*)(?P<head>{any_of(heads)})"
-            rf"(?P<copula>{any_of(words('copulas'))}?)"
-        )
-        self._final = re.compile(any_of(final))
-
-    def find(self, word: str) -> tuple[str, bool, bool] | None:
-        """The head, whether it is called final, and whether a copula follows; None: there is none.
-
-        A word that leads to it by letters that say something else (a criterion's name) has a head
-        of its own: the empty text.
-        """
-        if not _JOINED_LETTER.search(word):
-            return None
-        tail = word[-_TAIL:]
-        for start in range(len(tail)):
-            if (match := self._split.fullmatch(tail, start)) is not None:
-                known = start == 0 and len(word) <= _TAIL
-                final = bool(self._final.search(match["lead"]))
-                return (match["head"] if known else ""), final, bool(match["copula"])
-        return None

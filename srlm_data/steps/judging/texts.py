@@ -24,7 +24,8 @@ from typing import Final, NamedTuple, TypeVar
 from srlm_data.core.scale import POINTS, Scale
 from srlm_data.steps.judging import _decision, _labels, _values
 from srlm_data.steps.judging._judgment import Judgment, fold, own_words, split, undress
-from srlm_data.steps.judging._labels import Place, Vocabulary
+from srlm_data.steps.judging._labels import Place
+from srlm_data.steps.judging._vocabulary import Vocabulary
 from srlm_data.steps.judging._words import pattern, words
 
 T = TypeVar("T")
