@@ -1,7 +1,7 @@
 """The constants that docs/scale.md reckons with: what one row costs, whatever the model.
 
     python benchmarks/scale.py              half a minute
-    python benchmarks/scale.py --quick      a tenth of it
+    python benchmarks/scale.py --quick      a small part of it, to see that it runs
 
 An engine that answers at once stands for the model, so that all time is srlm-data's own. Times are
 of the processor, so that a busy machine gives the same. Texts are words drawn by chance. Prints a
@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
-    prompts, pool, known = (500, 4_000, 100_000) if quick else (1_500, 20_000, 2_000_000)
+    prompts, pool, known = (150, 1_000, 20_000) if quick else (1_500, 20_000, 2_000_000)
     with tempfile.TemporaryDirectory() as name:
         made = steps(Path(name) / "steps", prompts)
         window = lookups(Path(name) / "lookups", known)

@@ -43,7 +43,7 @@ def _peak() -> float:
 
 def figures(quick: bool) -> Iterator[Figure]:
     """What the journal promises."""
-    small, large = (70_000, 140_000) if quick else (100_000, 1_000_000)
+    small, large = (20_000, 40_000) if quick else (100_000, 1_000_000)
     few, many = call(keep_and_seal, small).said, call(keep_and_seal, large).said
     yield Figure(
         f"journal: answers a second, {large:,} of them, synced",

@@ -96,7 +96,7 @@ def incremental(pool_size: int) -> dict[str, float]:
 
 def figures(quick: bool) -> Iterator[Figure]:
     """What the novelty filter promises."""
-    pool, asked, sample = (2_000, 500, 2_000) if quick else (20_000, 5_000, 8_000)
+    pool, asked, sample = (1_000, 200, 1_000) if quick else (20_000, 5_000, 8_000)
     try:
         import rouge_score  # noqa: F401
     except ImportError:
@@ -110,7 +110,7 @@ def figures(quick: bool) -> Iterator[Figure]:
             f"{said['theirs'] / 3600:.1f} h, from {sample:,} of the pairs",
         )  # fmt: skip
         yield Figure("novelty: decisions equal to rouge-score's", said["same"], "bool", ">= 1")
-    small, large = (5_000, 20_000) if quick else (25_000, 100_000)
+    small, large = (2_000, 8_000) if quick else (25_000, 100_000)
     one, four = call(sift, small).said, call(sift, large).said
     yield Figure(
         f"novelty: time of {large:,} prompts over that of {small:,} (the square would be 16)",
