@@ -11,17 +11,18 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from itertools import groupby
 from typing import Any, Final
 
 from srlm_data.core import database, filesystem
-from srlm_data.core.errors import ArgumentError, counted, did_you_mean
+from srlm_data.core.errors import ArgumentError, did_you_mean
 from srlm_data.core.messages import render
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import CANDIDATES
-from srlm_data.core.tables import Table
 from srlm_data.engines.cache.journal import seal_journals
 from srlm_data.models.training import Training
+from srlm_data.pipeline._judge_text import lines_of
 from srlm_data.pipeline._limit import few
 from srlm_data.pipeline._resources import Engines
 from srlm_data.pipeline.build import Watcher, build
@@ -60,8 +61,8 @@ class HumanOrder:
     judgments: list[CheckedJudgment]
 
 
-@dataclass(frozen=True, repr=False)
-class JudgeCheck(Table):
+@dataclass(frozen=True)
+class JudgeCheck:
     """What a judge said of a few candidates."""
 
     dataset: str  # the judgments that the recipe wants
@@ -77,13 +78,11 @@ class JudgeCheck(Table):
     states: dict[str, int]  # state -> judgments, of all that were made
     read: float  # the share of them that has a score
 
-    def cells(self) -> tuple[list[str], list[list[str]]]:
-        """Return a row for each judgment."""
-        rows = [
-            [each.candidate_id, each.state, score_text(each.score), each.why]
-            for each in self.judgments
-        ]
-        return ["candidate", "state", "score", "why"], rows
+    def __str__(self) -> str:
+        return "\n".join(lines_of(self))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def check(
@@ -274,33 +273,3 @@ def _hold(dataset: str, judgments: list[CheckedJudgment]) -> HumanOrder:
         unscored=len(prompts) - len(pairs),
         judgments=judgments,
     )
-
-
-def score_text(score: float | None) -> str:
-    """Return a score as it is shown."""
-    return "no score" if score is None else f"{score:g}"
-
-
-def describe(check: JudgeCheck) -> list[str]:
-    """Return what there is to say of all judgments together, a sentence each."""
-    states = ", ".join(
-        f"{count} {state.replace('_', ' ')}" for state, count in check.states.items()
-    )
-    total = sum(check.states.values())
-    lines = [f"read {100 * check.read:.0f} % of {counted(total, 'judgment')}: {states or 'none'}"]
-    if check.human is None:
-        lines.append("the recipe has no replies that humans ranked")
-    else:
-        human = check.human
-        share = "none" if human.share is None else f"{100 * human.share:.0f} %"
-        lines.append(
-            f"in the human order: {share} of {counted(human.pairs, 'pair')} of {human.dataset}; "
-            f"{human.tied} tied, {human.unscored} without a score"
-        )
-    for reason, count in check.drops.items():
-        lines.append(f"{counted(count, 'candidate')} not shown: {reason.replace('_', ' ')}")
-    lines.append(
-        f"{counted(check.asked, 'request')} sent, {check.reused} answered before; "
-        "a build asks none again"
-    )
-    return lines
