@@ -11,7 +11,6 @@ import srlm_data
 from srlm_data.cli import _completion
 from srlm_data.cli import _options as options
 from srlm_data.cli._terminal import say, say_json
-from srlm_data.core.filesystem import open_whole
 
 
 @click.command()
@@ -32,6 +31,8 @@ def lineage(
 
     WHAT is the beginning of a row's id or of a model's digest, or the name of a version.
     """
+    from srlm_data.core.filesystem import open_whole
+
     if output is not None and output.suffix not in {".mmd", ".md"}:
         raise click.UsageError(f"--output: .mmd or .md is wanted, found '{output.name}'.")
     graph = srlm_data.lineage(what, down=down, limit=limit, store=store)
