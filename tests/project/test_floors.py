@@ -178,13 +178,13 @@ FOR_VARIANTS = {
     "srlm_data.core.ids.held_out_share",
     "srlm_data.core.rows.BATCH",
     "srlm_data.models.logprobs.Reader",
+    "srlm_data.steps.judging.comparing.compare_in_both_orders",
+    "srlm_data.steps.judging.comparing.Comparing",
+    "srlm_data.steps.judging.comparing.ComparisonTemplate",
     "srlm_data.steps.pairs.rules.Reasoning",
     "srlm_data.steps.pairs.rules.rows_of",
     "srlm_data.steps.seed",
     "srlm_data.steps.sifting.leave_out",
-    "srlm_data.steps.judging.comparing.Comparing",
-    "srlm_data.steps.judging.comparing.ComparisonTemplate",
-    "srlm_data.steps.judging.comparing.compare_in_both_orders",
 }
 """What variants use beside the public names: DuckDB, and what the paper's steps share."""
 
