@@ -9,7 +9,7 @@ from typing import Any, Final
 import yaml
 
 from srlm_data.core import filesystem
-from srlm_data.core.errors import RecipeError
+from srlm_data.core.errors import RecipeError, did_you_mean
 
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 20
@@ -40,8 +40,10 @@ def read(path: Path) -> Document:
     try:
         raw = filesystem.read_bytes(path)
     except FileNotFoundError:
+        near = map(str, [*path.parent.glob("*.yaml"), *path.parent.glob("*/*.yaml")])
         raise RecipeError(
-            f"{path}: no such file. Name a recipe, such as recipes/iter1.yaml."
+            f"{path}: no such file.{did_you_mean(str(path.parent / f'{path.stem}.yaml'), near)} "
+            "Name a recipe, such as recipes/iter1.yaml."
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

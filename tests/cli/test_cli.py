@@ -143,6 +143,7 @@ def test_init_writes_recipes_that_plan_reads_and_overwrites_nothing(
     assert "next: srlm-data build mine/iter1.yaml" in cli("init", "mine").stdout
     assert (project / "mine" / "seed.yaml").is_file()
     assert "it is there already" in one_sentence(cli("init", "mine"), 4)
+    assert "no such file. Did you mean 'mine/iter1.yaml'?" in one_sentence(cli("plan", "iter1"), 2)
 
 
 def test_doctor_says_what_is_missing_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
