@@ -148,13 +148,19 @@ const showEnd = () => {
       return shown;
     }),
   );
-  byId("advice").textContent = review.live
-    ? "The labels are in the store. This page can be closed."
-    : "The labels lie in this browser. Download them, then take them into the store:";
+  advise();
   byId("import").hidden = review.live;
   byId("download-end").hidden = review.live;
   byId("command").textContent = review.command;
   byId("end").focus();
+};
+
+const advise = () => {
+  const live = waiting.length
+    ? "Not all labels are in the store yet. Keep this page open until they are."
+    : "The labels are in the store. This page can be closed.";
+  const offline = "The labels lie in this browser. Download them, then take them into the store:";
+  byId("advice").textContent = review.live ? live : offline;
 };
 
 const choose = (choice) => {
@@ -190,6 +196,7 @@ const send = async (label) => {
       });
       if (!answer.ok) throw new Error(await answer.text());
       waiting.shift();
+      advise();
       tell(waiting.length ? "" : "saved");
     } catch (error) {
       tell(`${waiting.length} not saved yet: the server does not take them`, true);

@@ -195,6 +195,13 @@ def test_nobody_is_kept_out_by_how_the_page_is_made(
             assert [found["id"] for found in state.response["violations"]] == []
 
 
+def lose_labels(route: Any) -> None:
+    if route.request.method == "POST":
+        route.abort()
+    else:
+        route.continue_()
+
+
 @pytest.mark.parametrize(
     ("words", "path", "ends"),
     [
@@ -205,12 +212,6 @@ def test_nobody_is_kept_out_by_how_the_page_is_made(
 def test_a_live_review_goes_into_the_store_and_ends_with_the_server(
     new_context: Any, serving: Any, store: Store, words: list[str], path: str, ends: signal.Signals
 ) -> None:
-    def lose_labels(route: Any) -> None:
-        if route.request.method == "POST":
-            route.abort()
-        else:
-            route.continue_()
-
     with serving(store, *words, ends=ends) as address, new_context() as context:
         context.new_page().goto(address)  # its token becomes a cookie
         page, complaints = opened(context, f"{address.partition('?')[0]}{path}")
@@ -229,3 +230,18 @@ def test_a_live_review_goes_into_the_store_and_ends_with_the_server(
         assert "token" not in page.url
     assert store.resolve("one.pairs_labels").notes["people"] == {"reader": 6}
     assert [said for said in complaints if "ERR_FAILED" not in said] == []
+
+
+def test_a_page_may_be_closed_once_its_labels_are_in_the_store(
+    new_context: Any, serving: Any, store: Store
+) -> None:
+    with (
+        serving(store, "review", "one.pairs", "--by", "reader", "--n", "1") as address,
+        new_context() as context,
+    ):
+        page, _ = opened(context, address)
+        page.route("**", lose_labels)
+        page.keyboard.press("1")
+        page.get_by_text("Keep this page open until they are").wait_for()
+        page.unroute("**")
+        page.get_by_text("This page can be closed").wait_for()
