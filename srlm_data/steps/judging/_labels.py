@@ -120,7 +120,9 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
         not before.strip(" \"'([{<|-=\u2022\u2013\u2192#") or ITEM.fullmatch(before) is not None
     )
     rank = _rank(head, [*WORD.findall(lead), *behind], lead, vocabulary)
-    if rank == "none" or (kind == "copula" and _is_denied(lead)):
+    if rank == "none" or (rank == "other" and kind == "none"):  # "An ideal one would score 5"
+        return None
+    if kind == "copula" and _is_denied(lead):
         return None
     if rank != "other" and not (begins or kind == "tag" or (key and mark == "," and "{" in before)):
         rank = _rank_within(before, mark, rank, vocabulary)
@@ -171,7 +173,7 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
                 break  # "Verdict (A)"
             if values and set(spoken) <= vocabulary.choices:
                 spoken = []  # "Verdict (A or B)"
-            behind += [word for word in spoken if word not in _OF_A_SCALE]
+            behind += [word for word in spoken if word not in _OF_A_SCALE | words("units")]
             end = note.end()
         elif (word := _BEHIND.match(text, end)) is not None:
             known = word[1].lower() in vocabulary.known

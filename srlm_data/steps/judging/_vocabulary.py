@@ -39,7 +39,9 @@ class Vocabulary:
         self.always = frozenset(always)
         self.final = words("final") if final else frozenset()
         self.before_value = frozenset(before_value) | self.final
-        plain = words("neutral") if final else words("neutral") - words("final")
+        plain = words("neutral")
+        if not final:
+            plain = plain - words("final") | words("revisions")
         self.neutral = (plain | frozenset(neutral) | self.always) - frozenset(values)
         self.needed = frozenset(needed)
         self.values = frozenset(values)

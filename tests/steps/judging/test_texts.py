@@ -143,6 +143,7 @@ def test_the_score_of_a_criterion_is_read_under_its_name() -> None:
         ('{"score": 4, "total_score": 9}', "score", 4),
         ('{"finalGrade": 4}', "finalGrade", 4),
         ('{"result": {"score": 4}}', "result.score", 4),
+        ("Clarity: 4\nClarity (revised): 3", "clarity", 3),
         ("Accuracy: 4", "factual accuracy", None),
     ],
 )
