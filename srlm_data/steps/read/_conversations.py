@@ -44,7 +44,8 @@ def read_turns(value: object, role: str) -> list[Message]:  # noqa: PLR0911 - on
     if is_null(value):
         return []
     if isinstance(value, str):
-        spoken = read_transcript(value) or [(role, without_end(value))]
+        answer = without_end(value) if role == "assistant" else value
+        spoken = read_transcript(value) or [(role, answer)]
         return [_message(role, text) for role, text in spoken]
     if isinstance(value, Mapping):
         if "messages" not in value:

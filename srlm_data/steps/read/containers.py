@@ -103,9 +103,9 @@ def _json(path: Path) -> Iterator[tuple[str, Any]]:
 def _objects(path: Path, form: str) -> Iterator[tuple[str, Any]]:
     """Yield the values of a JSON array, or those that follow each other over several lines."""
     query = "SELECT json FROM read_json_objects($path, format = $form)"
-    with database.connect(memory=_MEMORY) as connection:
+    with _on_disk(path) as file, database.connect(memory=_MEMORY) as connection:
         connection.execute("SET threads = 1")  # each one holds a part of the file
-        values = {"path": str(path), "form": form}
+        values = {"path": str(file), "form": form}
         batches = connection.sql(query, params=values).to_arrow_reader(_BATCH)
         texts = (text for batch in batches for text in batch["json"].to_pylist())
         for number, text in enumerate(texts, start=1):
@@ -182,6 +182,8 @@ def _csv(path: Path) -> Iterator[tuple[str, Any]]:
     names = next(csv.reader([header.partition("\r")[0].rstrip()], delimiter=delimiter), [])
     names = [name or f"column{place}" for place, name in enumerate(names)]
     _refuse_twice(path, names)
+    if not names and header:
+        raise DataError(f"{path}:1: the columns' names are wanted, found an empty line. Remove it.")
     if not names:
         return
     # Texts alone: a column of prompts in which every one is a number is a column of prompts.
@@ -192,10 +194,10 @@ def _csv(path: Path) -> Iterator[tuple[str, Any]]:
         )
     """
     columns = dict.fromkeys(names, "VARCHAR")
-    values = {"path": str(path), "columns": columns, "delimiter": delimiter}
-    with database.connect(memory=_MEMORY) as connection:
+    values = {"columns": columns, "delimiter": delimiter}
+    with _on_disk(path) as file, database.connect(memory=_MEMORY) as connection:
         connection.execute("SET threads = 1")  # each one holds a part of the file
-        rows = connection.sql(query, params=values)
+        rows = connection.sql(query, params={**values, "path": str(file)})
         yield from _numbered(path, rows.to_arrow_reader(_BATCH))
 
 
@@ -221,7 +223,10 @@ def _arrow(path: Path) -> Iterator[tuple[str, Any]]:
 
 @contextlib.contextmanager
 def _on_disk(path: Path) -> Iterator[Path]:
-    """Give a file that one can seek in: itself, or what it holds packed, for a while."""
+    """Give a file that one can seek in: itself, or what it holds packed, for a while.
+
+    Arrow unpacks it, since DuckDB does not notice that a Zstandard file is cut off.
+    """
     if path.suffix.lower() not in PACKED:
         yield path
         return

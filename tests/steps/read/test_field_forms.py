@@ -178,6 +178,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "twice.jsonl.zst": (zst(zst(LINE)), "this is Zstandard"),
     "zipped.jsonl": (b"PK\x03\x04....", "a ZIP archive"),
     "cut.jsonl.gz": (gzip.compress(LINE * 1000)[:-20], "cannot be read on after"),
+    "cut.csv.zst": (zst(b"prompt\n" + b"b\n" * 300_000)[:-9], "Truncated compressed stream"),
+    "blank.csv": (b"\nprompt\nb\n", "blank.csv:1: the columns' names are wanted"),
     "cut.json": (b"[" + LINE + b', {"prompt": "b', "cannot be read on after|JSON"),
     "cut.parquet": (parquet(pa.array([TEXT]))[:-9], "cannot be read on after"),
     "keys.jsonl": (LINE + b'{"prompt": "b", "prompt": "c"}\n', ":2: .*'prompt' stands twice"),
