@@ -55,9 +55,7 @@ def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -
     drops, notes = Drops(), dict[str, Any]()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        index = _Index(config.n)
-        for name, dataset in against.items():
-            index.add(name, dataset)
+        index = _Index(config.n, against)
         for batch in rows.batches():
             mask = []
             for row in batch.to_pylist():
@@ -76,26 +74,20 @@ def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -
 class _Index:
     """The n-grams of evaluation texts, and the texts that have each."""
 
-    def __init__(self, n: int) -> None:
-        self._n = n
+    def __init__(self, n: int, against: Mapping[str, Rows]) -> None:
         self._texts: list[tuple[str, str, int]] = []  # evaluation set, text, its n-grams
         self._grams: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-        self._sizes: set[int] = set()
         self._found: set[int] = set()
-
-    def add(self, name: str, dataset: Rows) -> None:
-        """Add the prompts of an evaluation set."""
-        for (prompt,) in dataset.tuples("prompt"):
+        prompts = ((name, row) for name, rows in against.items() for row in rows.tuples("prompt"))
+        for name, (prompt,) in prompts:
             text = "\n".join(turn["content"] for turn in prompt if turn["role"] == "user")
             used = words(text)
-            if len(used) < _FEWEST_WORDS:
-                continue
-            size = min(self._n, len(used))
-            grams = _grams(used, size)
-            for gram in grams:
-                self._grams[gram].append(len(self._texts))
-            self._sizes.add(size)
-            self._texts.append((name, text, len(grams)))
+            if len(used) >= _FEWEST_WORDS:
+                grams = _grams(used, min(n, len(used)))
+                for gram in grams:
+                    self._grams[gram].append(len(self._texts))
+                self._texts.append((name, text, len(grams)))
+        self._sizes = set(map(len, self._grams))
 
     def find(self, text: str, share: float) -> tuple[str, str] | None:
         """Return the evaluation set and the text that a text shares most with, if enough."""

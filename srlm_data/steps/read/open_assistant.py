@@ -85,7 +85,6 @@ def _message(record: Mapping[str, Any], tree: str, parent: str | None) -> dict[s
     known = _ROLES.get(ROLES.get(role.lower(), "")) if isinstance(role, str) else None
     if known is None:
         raise RecordDropError("unknown_role")
-    flags = {name: _flag(record, name) for name in ("review_result", "deleted", "synthetic")}
     return {
         "message_id": _text(record, "message_id", "no_id"),
         "parent_id": parent,
@@ -95,9 +94,9 @@ def _message(record: Mapping[str, Any], tree: str, parent: str | None) -> dict[s
         "text": "" if is_null(record.get("text")) else _text(record, "text", "not_text"),
         "lang": None if is_null(record.get("lang")) else _text(record, "lang", "not_text"),
         "rank": _rank(record),
-        "review_result": flags["review_result"],
-        "deleted": flags["deleted"] or False,
-        "synthetic": flags["synthetic"] or False,
+        "review_result": _flag(record, "review_result"),
+        "deleted": _flag(record, "deleted") or False,
+        "synthetic": _flag(record, "synthetic") or False,
     }
 
 
