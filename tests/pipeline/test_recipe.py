@@ -149,6 +149,10 @@ def test_another_recipe_in_the_folder_is_read_from_by_its_name(tmp_path):
             "examples.", id="wrong dataset type",
         ),
         pytest.param(
+            PLAIN + "  s: {step: sql, inputs: {a: ift, A: messages}, query: q}\n",
+            "mine.yaml:9: 'inputs' has names that differ in case.", id="names of one case",
+        ),
+        pytest.param(
             PLAIN.replace("messages: messages", "messages: other.messages"),
             "mine.yaml:7: no recipe 'other' beside this one (other.yaml).", id="no such recipe",
         ),

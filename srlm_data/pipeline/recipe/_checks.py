@@ -174,6 +174,8 @@ class File:
             if not _INPUT_NAME.fullmatch(name):
                 sentence = f"'{name}' cannot name an input. Use letters, digits and underscores."
                 self._problem(sentence, *where, name)
+        if len({name.lower() for name in value}) < len(value):  # SQL takes them for one
+            self._problem(f"'{parameter.name}' has names that differ in case. Rename one.", *where)
         return {
             f"{parameter.name}.{name}": self._read(step, parameter, read, *where, name)
             for name, read in value.items()
