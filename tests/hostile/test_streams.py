@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 
 import srlm_data
 import toy
+from checkout import Cli
 from srlm_data.analysis.lineage import lineage
 from srlm_data.store import Store
 
@@ -67,20 +69,9 @@ def command(folder: Path, cli_env: dict[str, str]) -> Run:
         ("srlm-data build toy.yaml 2>/dev/full", 0, ""),
         ("srlm-data sql <&-", 2, "the standard input cannot be read"),
         (r"printf '\xff' | srlm-data sql", 2, "no UTF-8 text, found the byte 0xff at 0"),
-        ("srlm-data sql -f bad.sql", 2, "no UTF-8 text, but the byte 0xff at 8"),
         (r"srlm-data sql $'\xff'", 2, "is no UTF-8 text"),
         (r"srlm-data lineage $'\xff'", 2, "is no UTF-8 text"),
-        ("srlm-data sql -f pipe", 2, "no regular file"),
-        ("srlm-data sql -f .", 2, "Is a directory"),
-        ("srlm-data plan pipe", 2, "pipe: it cannot be read, found 'no regular file'"),
-        ("srlm-data plan .", 2, "found 'Is a directory'"),
-        ("srlm-data --store toy.yaml ls", 2, "'toy.yaml' is a file"),
-        (f"srlm-data --store {LONG} ls", 4, "found 'File name too long'"),
-        (f"srlm-data plan {LONG}.yaml", 2, "found 'File name too long'"),
-        (f"srlm-data sql 'FROM toy.pairs' -o {LONG}", 4, "File name too long"),
         ("mkdir gone; cd gone; rmdir ../gone; srlm-data ls", 2, "the working folder is gone"),
-        ("srlm-data show toy.pairs -n 100000000000000000000", 2, "is not in the range"),
-        ("srlm-data build toy.yaml --seed 100000000000000000000", 2, "is not in the range"),
     ],
 )
 def test_what_cannot_be_read_or_written_is_a_sentence(
@@ -89,6 +80,31 @@ def test_what_cannot_be_read_or_written_is_a_sentence(
     run = command(line)
     assert run.returncode == code, run.stderr
     assert sentence in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "sentence"),
+    [
+        ("sql -f bad.sql", 2, "no UTF-8 text, but the byte 0xff at 8"),
+        ("sql -f pipe", 2, "no regular file"),
+        ("sql -f .", 2, "Is a directory"),
+        ("plan pipe", 2, "pipe: it cannot be read, found 'no regular file'"),
+        ("plan .", 2, "found 'Is a directory'"),
+        ("--store toy.yaml ls", 2, "'toy.yaml' is a file"),
+        (f"--store {LONG} ls", 4, "found 'File name too long'"),
+        (f"plan {LONG}.yaml", 2, "found 'File name too long'"),
+        (f"sql 'FROM toy.pairs' -o {LONG}", 4, "File name too long"),
+        ("show toy.pairs -n 100000000000000000000", 2, "is not in the range"),
+        ("build toy.yaml --seed 100000000000000000000", 2, "is not in the range"),
+    ],
+)
+def test_what_an_argument_cannot_name_is_a_sentence(
+    cli: Cli, folder: Path, line: str, code: int, sentence: str
+) -> None:
+    run = cli(*shlex.split(line), cwd=folder)
+    assert run.returncode == code, run.stderr
+    assert sentence in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 @pytest.mark.parametrize(
