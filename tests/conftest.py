@@ -41,11 +41,11 @@ hypothesis.settings.load_profile("project")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--kills", type=int, default=int(os.environ.get("SRLM_KILLS", "30")), metavar="N",
+        "--kills", type=int, default=int(os.environ.get("SRLM_KILLS", "20")), metavar="N",
         help="how often the kill tests send SIGKILL (SRLM_KILLS says the same; 1000 by hand)",
     )  # fmt: skip
     parser.addoption(
-        "--mixes", type=int, default=int(os.environ.get("SRLM_MIXES", "5")), metavar="N",
+        "--mixes", type=int, default=int(os.environ.get("SRLM_MIXES", "3")), metavar="N",
         help="how many random mixes of failures and kills (SRLM_MIXES says the same; 100 by hand)",
     )  # fmt: skip
 
