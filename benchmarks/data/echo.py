@@ -38,7 +38,7 @@ def peer(python: str, script: str, prompts: int, *, family: bool = False) -> Run
 
 def figures(quick: bool) -> Iterator[Figure]:
     """What a build promises."""
-    prompts, times = (1_000, 1) if quick else (20_000, 5)
+    prompts, times = (300, 1) if quick else (20_000, 5)
     size = f"{prompts:,} prompts x 4 x 3"
     plain = paired(
         lambda: ours(prompts), lambda: peer(sys.executable, "plain_echo.py", prompts), times
