@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srlm_data.core.errors import ArgumentError
+from srlm_data.core.errors import ArgumentError, RecipeError
 from srlm_data.core.schema import METRICS, MODELS
 from srlm_data.core.tables import Table
 from srlm_data.engines.bounds import Bounds
@@ -176,16 +176,16 @@ def evaluate(
 
     Raises:
         SrlmError: as :func:`build` does.
+        RecipeError: it has no metrics.
         DataError: two rows give different figures for one metric of one model.
     """
     opened = open_store(store)
     loaded = _load(recipe, opened, engine, seed, replicas=replicas)
+    measured = [dataset for dataset in loaded.datasets.values() if dataset.makes is METRICS]
+    if not measured:
+        raise RecipeError(f"{recipe}: it measures nothing. Evaluate one such as recipes/loop.yaml.")
     versions = build_recipe(loaded, opened, accept_failures=accept_failures, watcher=watcher)
-    metrics = [
-        opened.rows(versions[dataset.name])
-        for dataset in loaded.datasets.values()
-        if dataset.makes is METRICS
-    ]
+    metrics = [opened.rows(versions[dataset.name]) for dataset in measured]
     names = {
         row["model"]: dataset.name.partition(".")[2].upper()
         for dataset in loaded.flow()

@@ -126,11 +126,12 @@ def plan_one(
         if fault := store.fault(dataset.name, version):
             return Planned(dataset, "build", version, (fault,), expected)
         manifest = store.manifest(dataset.name, version)
-        return Planned(dataset, "reuse", version, (), expected, manifest)
+        return Planned(dataset, "reuse", version, (), Expected(manifest.rows, 0), manifest)
     lacking = store.without_failed(dataset.name, identity)
     if lacking and not store.fault(dataset.name, lacking.version):
         if lacking.accepted:
-            return Planned(dataset, "reuse", lacking.version, (), expected, lacking)
+            there = Expected(lacking.rows, 0)
+            return Planned(dataset, "reuse", lacking.version, (), there, lacking)
         reason = f"{counted(lacking.failed, 'failed request')} will be asked again"
         expected = Expected(expected.rows, lacking.failed)
         return Planned(dataset, "retry", version, (reason,), expected, lacking)

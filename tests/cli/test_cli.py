@@ -64,6 +64,11 @@ def test_a_recipe_is_planned_built_and_built_again_for_nothing(cli: Cli, project
     assert [one["name"] for one in json.loads(second.stdout)] == list(toy.DATASETS)
     assert len(toy.asked(project)) == 72
 
+    nothing = json.loads(cli("plan", "toy.yaml", "--json").stdout)
+    assert [one["rows"] for one in nothing] == [1, 6, 24, 48, 6]
+    assert {one["calls"] for one in nothing} == {0}
+    assert "it measures nothing" in one_sentence(cli("eval", "toy.yaml"), 2)
+
     toy.write_recipe(project, ("n: 4", "n: 5"), ("repeats: 2", "repeats: 3"))
     changed = json.loads(cli("plan", "toy.yaml", "--json").stdout)
     assert [one["action"] for one in changed] == ["reuse", "reuse", "build", "wait", "wait"]
