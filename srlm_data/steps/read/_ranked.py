@@ -109,7 +109,7 @@ def _winner(fields: Fields, names: tuple[str, str], ends: list[str]) -> int | No
     if column in _FIRST_IF_TRUE:
         return {1: 0, 0: 1}.get(value)
     text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
-    word = text.strip().lower()
+    word = text.strip().lower().replace(" ", "_")
     for place, (name, end) in enumerate(zip(names, ends, strict=True)):
         if word in (name.lower(), end.lower(), f"model_{end}".lower(), ("first", "second")[place]):
             return place
