@@ -160,6 +160,20 @@ class Folder:
         return self.folder
 
 
+@pytest.fixture(scope="module")
+def uploaded(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the repository, to copy and to tamper with."""
+    theirs, folder = Store(made), tmp_path_factory.mktemp("uploaded")
+    upload = prepare_dataset(
+        select(theirs, ["toy"]), theirs, repo="ada/toy", tag=None, license=None
+    )
+    for path, content in upload.files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    return folder
+
+
 def told(**changes: object) -> Callable[[Path], None]:
     """Change the manifest of the pairs."""
 
@@ -235,17 +249,10 @@ def exchange_rows(folder: Path) -> None:
     ],
 )
 def test_what_was_tampered_with_does_not_come_in(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    uploaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Path], None], wanted: str,
 ) -> None:  # fmt: skip
-    theirs = Store(made)
-    upload = prepare_dataset(
-        select(theirs, ["toy"]), theirs, repo="ada/toy", tag=None, license=None
-    )
-    for path, content in upload.files.items():
-        target = tmp_path / "repo" / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    shutil.copytree(uploaded, tmp_path / "repo")
     change(tmp_path / "repo")
     monkeypatch.setattr(
         sys.modules[pull.__module__], "Remote", lambda repo, kind: Folder(tmp_path / "repo")
