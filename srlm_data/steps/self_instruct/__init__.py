@@ -200,7 +200,7 @@ class _Pool:
             raise DataError(
                 f"self_instruct: {wanted} seed prompts are wanted to show as examples, found "
                 f"{len(self.seed)} IFT prompts of one turn and at most {MOST_WORDS} words. "
-                "Give it more examples or show fewer."
+                "Give it more examples, or set seed_shots and own_shots lower."
             )
 
     def draw(self, number: int) -> list[_Shot]:
