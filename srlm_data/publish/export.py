@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from srlm_data.core.errors import ArgumentError, DataError, counted, did_you_mean
+from srlm_data.core.errors import ArgumentError, DataError, StoreError, counted, did_you_mean
 from srlm_data.core.finite import finite
 from srlm_data.core.messages import assistant
 from srlm_data.publish._trainers import EXPORTERS, Exporter, Unfit
@@ -49,7 +49,7 @@ def export(ref: str, to: str, folder: Path | str | None = None, store: Place = N
         ArgumentError: there is no such format, it has no place for this dataset type, or the folder
             is there already.
         DataError: no row fits the format.
-        StoreError: there is no such version, or it is damaged.
+        StoreError: there is no such version, it is damaged, or nothing can be written there.
     """
     if to not in FORMATS:
         raise ArgumentError(
@@ -78,8 +78,8 @@ def export(ref: str, to: str, folder: Path | str | None = None, store: Place = N
             (draft / name).write_text(text, encoding="utf-8")
         draft.rename(target)
     except OSError as error:
-        raise ArgumentError(
-            f"{target}: cannot be written, found '{error}'. Name another folder."
+        raise StoreError(
+            f"{target}: it cannot be written, found '{error.strerror}'. Name another folder."
         ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)

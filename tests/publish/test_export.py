@@ -267,6 +267,7 @@ def test_calls_of_tools_go_to_trl_as_they_are_and_elsewhere_are_counted(cli, sto
         (["mine.prompts", "--to", "axolotl"], 2, "it takes examples, pairs"),
         (["mine.nothing", "--to", "trl"], 4, "mine.nothing"),
         (["mine.pairs", "--to", "trl", "--out", "recipes"], 2, "it is there already"),
+        (["mine.pairs", "--to", "trl", "--out", "/dev/null/x"], 4, "/x: it cannot be written"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_a_sentence(
