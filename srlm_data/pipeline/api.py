@@ -87,7 +87,7 @@ class EvalResult(BuildResult):
 def build(
     recipe: str | Path,
     *,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     engine: str | None = None,
     replicas: int | None = None,
     seed: int | None = None,
@@ -129,7 +129,7 @@ def build(
     versions = build_recipe(
         loaded,
         opened,
-        only=only,
+        only=[only] if isinstance(only, str) else only,
         wait=wait,
         preflight=preflight,
         accept_failures=accept_failures,

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import weakref
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +50,7 @@ class Upload:
 class Published:
     """What was published, or would be: of a dry run there is the upload alone."""
 
-    upload: Upload
+    upload: Upload = field(repr=False)  # all of its bytes
     address: str | None = None  # where a browser finds it
     commit: str | None = None  # that the tag names, or that the pull request holds
     new: bool = False  # whether a commit was made; if not, all of it was there already

@@ -120,7 +120,7 @@ def pull(
     repo: str,
     revision: str | None = None,
     *,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     kind: Kind = "dataset",
     store: Place = None,
 ) -> PullResult:
@@ -140,6 +140,7 @@ def pull(
     _check_repo(repo)
     opened = open_store(store)
     if kind == "dataset":
+        only = [only] if isinstance(only, str) else only
         return PullResult(pull_dataset(opened, repo, revision, only=only))
     if only:
         raise ArgumentError(f"{repo}: it holds one model alone. Name no dataset.")

@@ -94,7 +94,7 @@ def test_datasets_can_be_named(tmp_path: Path) -> None:
     result = srlm_data.build(toy.write_recipe(tmp_path), only=["prompts"], store=tmp_path / "store")
     assert list(result.versions) == ["toy.prompts"]
     with pytest.raises(srlm_data.SrlmError, match="Did you mean 'prompts'"):
-        srlm_data.build(tmp_path / "toy.yaml", only=["promts"], store=tmp_path / "store")
+        srlm_data.build(tmp_path / "toy.yaml", only="promts", store=tmp_path / "store")
 
 
 def test_a_built_store_is_compared_traced_verified_and_accounted_for(built: Path) -> None:
