@@ -26,7 +26,7 @@ import srlm_data
 from srlm_data.cli import main
 
 PROGRAM = Path(srlm_data.__file__).with_name("__main__.py")
-LATE = ("huggingface_hub.hf_api", "pandas", "polars", "scipy.stats")
+LATE = ("huggingface_hub.hf_api", "pandas", "polars", "rich.console", "rich.table", "scipy.stats")
 """What our modules import where they use it; pandas, where pyarrow makes an array."""
 
 
