@@ -33,11 +33,13 @@ def find_bracketed(judgment: Judgment) -> Iterator[Place]:
             and not _SENTENCE_END.search(line.text, first.end(), second.start())
             for match in (first, second)
         }
+        at = quotes = 0
         for match in verdicts:
+            quotes += line.text.count('"', at, match.start())
+            at = match.start()
             if match in several:
                 continue  # "[[A]], [[B]] or [[C]]" repeats the orders
-            in_quotes = line.text.count('"', 0, match.start()) % 2 == 1
-            if not is_quoted(line.text, match.start(), match.end(), in_quotes, key=False):
+            if not is_quoted(line.text, at, match.end(), quotes % 2 == 1, key=False):
                 value = "tie" if match[1].lower() == "c" else match[1]
                 yield Place(number, number, value, "own", must_read=True, room="none")
 
