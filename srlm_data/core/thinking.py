@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 Marks = tuple[str, str]
@@ -23,6 +22,7 @@ MARKS: Final[tuple[Marks, ...]] = (
 """Those that today's models were trained to write: an engine takes them out of every completion. A
 recipe declares others with ``reasoning_marks``."""
 
+_FIRSTS: Final = tuple({mark[0] for pair in MARKS for mark in pair})
 _NEXT_CHANNEL: Final = r"(?:<\|end\|><\|start\|>assistant)?"  # what GPT-OSS writes between channels
 _NAMES: Final = "think thinking thought thoughts reasoning reflection scratchpad analysis rationale"
 _TAGS: Final = ((f"<{name}>", f"</{name}>") for name in _NAMES.split())
@@ -40,13 +40,8 @@ def pattern_of(marks: Iterable[str]) -> str:
     return "|".join(re.sub(r"[>▷]$", r" ?\g<0>", mark) for mark in opened)
 
 
-@functools.cache
-def _first_characters(marks: tuple[Marks, ...]) -> tuple[str, ...]:
-    return tuple({mark[0] for pair in marks for mark in pair})
-
-
 def split_reasoning(
-    text: str, marks: tuple[Marks, ...] = MARKS, *, opened: bool | None = None
+    text: str, marks: Sequence[Marks] = MARKS, *, opened: bool | None = None
 ) -> tuple[str | None, str]:
     """Return the reasoning at the beginning of a text, None where there is none, and the answer.
 
@@ -54,7 +49,8 @@ def split_reasoning(
     mark alone, which is believed, too, where nobody can tell. Reasoning that nothing closes was cut
     off, so all of the text is reasoning. Takes time linear in the text.
     """
-    if not opened and not any(map(text.__contains__, _first_characters(marks))):
+    firsts = _FIRSTS if marks is MARKS else {mark[0] for pair in marks for mark in pair}
+    if not opened and not any(map(text.__contains__, firsts)):
         return None, text  # as most texts are
     for opening, closing in marks:
         begins = text.lstrip().startswith(opening)

@@ -101,7 +101,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
                 readings = [
                     config.read(done.text, done.finish_reason) for done in block.completions
                 ]
-                became, scores, _ = zip(*(parts[0][1] for parts in readings), strict=True)
+                became, scores, _ = zip(*[parts[0][1] for parts in readings], strict=True)
                 states.update(became)
                 judgments = {
                     "judgment_id": row_ids("judgment", identities, by, template, repeats, texts),

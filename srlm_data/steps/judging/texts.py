@@ -30,12 +30,8 @@ from srlm_data.steps.judging._words import pattern, words
 
 T = TypeVar("T")
 
-_PLAIN: Final = re.compile(r"\nScore: (\d)\Z")
-_RIVALS: Final = (
-    *'<>{"`|=:',
-    *("score", "points", "rating", "grade", "total", "final", "overall", "revised", "sum"),
-)
-"""What may stand about another score, in lower case."""
+_PLAIN: Final = re.compile(r"(?:[ !#-/;?-_a-z}~]*[a-z)][.!]\n+)+Score: (\d)")
+"""Sentences without a digit, a quote or a colon, and a score: they are read the short way."""
 
 
 class Reading(NamedTuple):
@@ -81,11 +77,9 @@ def read_score(
     """
     if finish_reason == "error":
         return Reading("error", None, "the request failed")
-    if name is None and finish_reason == "stop" and (plain := _PLAIN.search(text, len(text) - 9)):
-        # How most judgments end; where nothing else could be a score, nothing is to be understood.
-        points = float(plain[1])
-        before = text[: plain.start()].lower()
-        if scale.low <= points <= scale.high and not any(map(before.__contains__, _RIVALS)):
+    if name is None and finish_reason == "stop" and (plain := _PLAIN.fullmatch(text)):
+        points = float(plain[1])  # nothing else could be a score, so nothing is to be understood
+        if scale.low <= points <= scale.high:
             return Reading("parsed", points, _decision.LAST)
     judgment = split(text)
     faults = {"unparsed": "no one number", "out_of_range": f"no score of {scale}"}

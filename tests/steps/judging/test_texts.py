@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,6 +14,7 @@ import yaml
 
 from checkout import ROOT
 from srlm_data.core.scale import Scale
+from srlm_data.steps.judging import texts
 from srlm_data.steps.judging.texts import read_score, read_verdict
 
 HERE: Final = Path(__file__).parent
@@ -157,3 +160,25 @@ def test_a_reading_says_why() -> None:
     assert "total" in read_score("Score: 1\nTotal: 2", "stop").why
     assert "criterion" in read_score("Score: 1\nScore: 1\nScore: 0", "stop").why
     assert "0 to 5" in read_score("Score: 8", "stop").why
+
+
+def test_sentences_and_a_score_are_read_the_short_way_as_the_long_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vocabulary = (Path(texts.__file__).parent / "words.yaml").read_text(encoding="utf-8")
+    pieces = [*re.findall(r"[^\W\d]+", vocabulary), *"one four half ( ) , * # 3 not user".split()]
+    draw = random.Random(0)
+    judgments = [
+        "".join(
+            draw.choice(pieces) + draw.choice([" ", " ", ".\n", ". ", ".\n\n"])
+            for _ in range(draw.randint(1, 6))
+        )
+        + draw.choice([".\nScore: 4", "the end!\n\nScore: 2", "\nScore: 1"])
+        for _ in range(6_000)
+    ]
+    judgments += ["总分：3。\nScore: 4", "Punktzahl insgesamt 3.\nScore: 4"]
+    short = [read_score(judgment, "stop")[:2] for judgment in judgments]
+    assert sum(texts._PLAIN.fullmatch(judgment) is not None for judgment in judgments) > 300
+    monkeypatch.setattr(texts, "_PLAIN", re.compile(r"(?!)"))
+    assert short == [read_score(judgment, "stop")[:2] for judgment in judgments]
+    assert short[-2:] == [("parsed", 3), ("parsed", 3)]
