@@ -162,7 +162,10 @@ def _rows_by_columns(record: object) -> list[dict[str, Any]] | None:
         return None
     columns = list(record.values())
     if all(isinstance(column, dict) and "0" in column for column in columns):
-        columns = [list(column.values()) for column in columns]
+        numbers = columns[0].keys()
+        if any(column.keys() != numbers for column in columns):
+            return None
+        columns = [[column[number] for number in numbers] for column in columns]
     elif (
         not all(isinstance(column, list) for column in columns)
         or min(len(columns), *map(len, columns)) < 2

@@ -37,11 +37,12 @@ def write_arrow(file: Path, writer: Callable[..., pa.ipc.RecordBatchStreamWriter
         out.write_table(table)
 
 
-def by_columns() -> str:
-    columns = {
-        name: {str(place): record[name] for place, record in enumerate(RECORDS)}
-        for name in RECORDS[0]
-    }
+def by_columns(*last: str) -> str:
+    """A table by columns; those named ``last`` begin with its last row."""
+    columns = {}
+    for name in RECORDS[0]:
+        cells = [(str(place), record[name]) for place, record in enumerate(RECORDS)]
+        columns[name] = dict(reversed(cells) if name in last else cells)
     return json.dumps(columns)
 
 
@@ -57,6 +58,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
         "\n".join(json.dumps(record, indent=2) for record in RECORDS)
     ),
     "columns.json": lambda file: file.write_text(by_columns()),
+    "columns_in_other_orders.json": lambda file: file.write_text(by_columns(list(RECORDS[0])[-1])),
     "spread_columns.json": lambda file: file.write_text(
         json.dumps(pa.Table.from_pylist(RECORDS).to_pydict(), indent=2)
     ),
