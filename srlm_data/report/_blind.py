@@ -57,8 +57,7 @@ def draw_items(
         )
     with database.connect(memory=database.LOOKING) as connection:
         store.rows(reviewed).view(connection, "reviewed")
-        connection.execute("SET VARIABLE seed = ?", [str(seed)])
-        connection.execute("SET VARIABLE n = ?", [min(n, reviewed.rows)])
+        database.set_variables(connection, seed=str(seed), n=min(n, reviewed.rows))
         rows = connection.sql(_DRAWN[reviewed.type]).to_arrow_table().to_pylist()
     if not rows:
         raise DataError(
