@@ -56,8 +56,8 @@ def stop(server: CommandServer, model: Path, tmp_path: Path) -> Stop:
     """Stop ``whom`` of a build when its first answers are kept; nothing of it may be left.
 
     The ``group`` of all its processes, as Ctrl-C does; or, as a machine does that runs out of
-    memory, the ``build`` alone, or the process that has this name alone. Returns the build's exit
-    code and what it has said.
+    memory, the ``build`` alone, or the ``core`` alone, which is known by its worker: it
+    has not the same name on each machine. Returns the build's exit code and what it has said.
     """
     (tmp_path / "stopped.yaml").write_text(RECIPE.format(model=model))
     return partial(_stop, server, tmp_path)
@@ -80,8 +80,8 @@ def _stop(server: CommandServer, home: Path, how: signal.Signals, whom: str) -> 
         elif whom == "build":
             build.send_signal(how)
         else:
-            [one] = [one for one in begun if one.name() == whom]
-            one.send_signal(how)
+            [core] = [one for one in begun if one.children()]
+            core.send_signal(how)
         ended, said = build.wait(60), build.stderr.read_text()
     assert len(begun) >= 2
     assert held
@@ -118,7 +118,7 @@ def test_a_build_that_is_killed_leaves_no_process_and_the_next_asks_what_is_unan
 def test_a_core_that_is_killed_ends_the_build_in_one_sentence_and_loses_no_answer(
     stop: Stop, tmp_path: Path
 ) -> None:
-    ended, said = stop(signal.SIGKILL, "VLLM::EngineCore")
+    ended, said = stop(signal.SIGKILL, "core")
     assert ended == 6
     assert said.count("error: engine 'vllm': it has died") == 1
     assert "Traceback" not in said.partition("error: ")[2]
