@@ -85,6 +85,7 @@ def through_a_build(model: Path, folder: Path, quick: bool) -> Iterator[Ratio]:
         for name, ratio in ratios.items():
             ratio.ours.append(ours[name])
             ratio.theirs.append(theirs[name])
+            ratio.tell_round()
     yield from ratios.values()
     yield from _costs_without_a_model(model, folder, count, judged, rounds)
 

@@ -9,6 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
+
 from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Engine, Request
 from srlm_data.engines.settings import EngineSettings
@@ -37,7 +39,13 @@ class Ratio:
             sides = [(self.ours, ours), (self.theirs, theirs)]
             for figures, side in sides[:: -1 if number % 2 else 1]:
                 figures.append(side())
+            self.tell_round()
         return self
+
+    def tell_round(self) -> None:
+        """Say the last round's ratio: all rounds of a part take many minutes."""
+        value = self.ours[-1] / self.theirs[-1]
+        click.echo(f"{self.what}: round {len(self.ours)}, {value:.3f}", err=True)
 
 
 def speed(engine: Engine, asked: Iterable[Request]) -> float:

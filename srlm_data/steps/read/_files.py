@@ -6,6 +6,9 @@ import glob
 import io
 import json
 import os
+import re
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +45,9 @@ _SIGNS: Final = (
 _DESCRIBE: Final = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 """Files of a folder that ``datasets`` has saved, in which there are no records."""
 
+_SHARD: Final = re.compile(r"(?P<split>.+)-\d{5}-of-(?P<count>\d{5})[-.]")
+"""How ``datasets`` calls a file that holds a part of a split."""
+
 HEAD: Final = 1024
 """Bytes of a file that tell what it is."""
 
@@ -49,7 +55,7 @@ HEAD: Final = 1024
 def find(name: str, base: Path, split: str) -> list[Path]:
     """List the files that a recipe names: one, those of a folder, or those that fit a pattern.
 
-    Of a ``datasets.DatasetDict`` that was saved, only the files of ``split`` are listed.
+    Of a folder that ``datasets`` has saved or published, only the files of ``split`` are listed.
     """
     if not name.strip():
         raise ValueError("a file, a folder or a pattern is wanted")
@@ -76,10 +82,9 @@ def _of_folder(folder: Path, split: str) -> list[Path]:
     if (folder / "dataset_dict.json").is_file():
         splits = json.loads((folder / "dataset_dict.json").read_text())["splits"]
         for part in split.split("+"):
-            if part not in splits:
-                raise ValueError(f"no split '{part}', found {', '.join(sorted(splits))}")
+            _check_split(part, splits)
         return [file for part in split.split("+") for file in _of_folder(folder / part, split)]
-    return sorted(
+    files = sorted(
         file
         for file in folder.rglob("*")
         if file.is_file()
@@ -91,6 +96,30 @@ def _of_folder(folder: Path, split: str) -> list[Path]:
         and not any(part[0] in "._" for part in file.relative_to(folder).parts)
         and not file.match("cache-*.arrow")
     )
+    return _of_split(files, split)
+
+
+def _of_split(files: list[Path], split: str) -> list[Path]:
+    """Leave out the parts of other splits; of the one that is read, none may be missing."""
+    shards = [(file, _SHARD.match(file.name)) for file in files]
+    splits, wanted = {shard["split"] for _, shard in shards if shard}, split.split("+")
+    if len(splits) > 1:
+        for part in wanted:
+            _check_split(part, splits)
+        shards = [(f, shard) for f, shard in shards if not shard or shard["split"] in wanted]
+    found = Counter((f.parent, s["split"], int(s["count"])) for f, s in shards if s)
+    for (folder, name, count), number in found.items():
+        if number < count:
+            raise ValueError(
+                f"'{folder.name}' has {count} files of {name}, found {number}. "
+                "Fetch the others, or name the files that are meant"
+            )
+    return [file for file, _ in shards]
+
+
+def _check_split(part: str, splits: Collection[str]) -> None:
+    if part not in splits:
+        raise ValueError(f"no split '{part}', found {', '.join(sorted(splits))}")
 
 
 def kind_of(name: str) -> str | None:

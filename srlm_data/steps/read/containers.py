@@ -47,6 +47,9 @@ _READ_ERRORS: Final = (
 KeyError of a map with a key that stands twice."""
 
 _BATCH: Final = 1024
+_STREAM_END: Final = b"\xff\xff\xff\xff\0\0\0\0"
+"""What a writer of Arrow's stream format puts behind the last batch."""
+
 _MEMORY: Final = "256MB"
 """What DuckDB may hold of a file while its rows pass."""
 
@@ -214,14 +217,22 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _arrow(path: Path) -> Iterator[tuple[str, Any]]:
+    batches: Iterable[pa.RecordBatch]
     with _on_disk(path) as unpacked, pa.OSFile(str(unpacked)) as file:
         if file.read(6) == b"ARROW1":
             reader = pa.ipc.open_file(file)
             batches = map(reader.get_batch, range(reader.num_record_batches))
         else:
             file.seek(0)
-            batches = iter(pa.ipc.open_stream(file))
+            batches = _whole_stream(file)
         yield from _numbered(path, batches)
+
+
+def _whole_stream(file: pa.OSFile) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a stream that was closed; Arrow takes a cut between two for the end."""
+    yield from pa.ipc.open_stream(file)
+    if file.read_at(len(_STREAM_END), file.size() - len(_STREAM_END)) != _STREAM_END:
+        raise EOFError("no end of the stream")
 
 
 @contextlib.contextmanager

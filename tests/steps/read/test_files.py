@@ -123,6 +123,31 @@ def test_a_dataset_that_was_saved_to_disk_is_read_by_its_split(tmp_path: Path) -
         prompts(tmp_path / "splits", split="dev")
 
 
+def test_a_folder_of_published_splits_is_read_by_its_split_and_whole(tmp_path: Path) -> None:
+    def write(name: str) -> None:
+        datasets.Dataset.from_list([{"prompt": name}]).to_parquet(tmp_path / f"{name}.parquet")
+
+    write("train-00000-of-00002")
+    with pytest.raises(ValidationError, match=r"has 2 files of train, found 1\. Fetch the others"):
+        prompts(tmp_path)
+    assert prompts(tmp_path / "train-*.parquet") == ["train-00000-of-00002"]
+    write("train-00001-of-00002")
+    write("test-00000-of-00001")
+    assert prompts(tmp_path) == ["train-00000-of-00002", "train-00001-of-00002"]
+    assert prompts(tmp_path, split="test") == ["test-00000-of-00001"]
+    with pytest.raises(ValidationError, match="no split 'dev', found test, train"):
+        prompts(tmp_path, split="dev")
+
+
+def test_a_stream_that_was_not_closed_is_refused_after_its_last_record(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(RECORDS)
+    with pa.OSFile(str(tmp_path / "p.arrow"), "wb") as sink:
+        out = pa.ipc.new_stream(sink, table.schema)
+        out.write_table(table)
+    with pytest.raises(DataError, match="cannot be read on after 2 records, found 'no end"):
+        prompts(tmp_path / "p.arrow")
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
