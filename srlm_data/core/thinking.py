@@ -24,7 +24,10 @@ recipe declares others with ``reasoning_marks``."""
 
 _FIRSTS: Final = tuple({mark[0] for pair in MARKS for mark in pair})
 _NEXT_CHANNEL: Final = r"(?:<\|end\|><\|start\|>assistant)?"  # what GPT-OSS writes between channels
-_NAMES: Final = "think thinking thought thoughts reasoning reflection scratchpad analysis rationale"
+_NAMES: Final = (
+    "think thinking thought thoughts reasoning reflection scratchpad analysis rationale "
+    "longcat_think thinking_process thought_process chain_of_thought cot"
+)
 _TAGS: Final = ((f"<{name}>", f"</{name}>") for name in _NAMES.split())
 _TOKENS: Final = ((f"<|{name}|>", f"<|/{name}|>") for name in _NAMES.split())
 

@@ -12,6 +12,7 @@ import pytest
 
 from engine_requests import GREEDY, WARM, ask, texts
 from srlm_data.core.errors import EngineError
+from srlm_data.core.templates import Template
 from srlm_data.engines.cache import cached_engine
 from srlm_data.engines.cache.response_cache import ResponseCache
 from srlm_data.engines.opening import open_engine
@@ -185,7 +186,8 @@ def test_a_pattern_holds_every_answer_however_many_are_under_way(engine: Engine)
 
 
 def test_an_object_of_json_has_what_its_schema_asks_for_and_no_more_space(engine: Engine) -> None:
-    schema = Judge.model_validate({"reader": "json", "scale": [0, 10]}).constraint(24)
+    template = Template("mine", "{prompt}{response}")
+    schema = Judge(template=template, reader="json", scale=(0, 10)).constraint(24)
     done = list(engine.generate(ask(8, Sampling(1.0, 1.0, 128, **schema))))
     objects = [json.loads(one.text, strict=False) for one in done]
     assert all(list(one) == ["reason", "score"] for one in objects)

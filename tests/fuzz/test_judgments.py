@@ -30,7 +30,7 @@ FRAGMENTS: Final = yaml.safe_load(
     Path(__file__).with_name("fragments.yaml").read_text(encoding="utf-8")
 )
 HEAD: Final = re.compile(
-    r"score|total|final|overall|rating|points?|得分|점수|評価|note|punktzahl|sum|अंक|الدرجة|\[result\]",
+    r"score|total|final|overall|rating|points?|得分|점수|評価|note|punktzahl|sum|अंक|الدرجة|result",
     re.IGNORECASE,
 )
 
@@ -39,9 +39,11 @@ def whole_numbers(text: str) -> set[float]:
     """The numbers of a text, each as a whole, that stand behind a word of judgment."""
     unseen = re.sub("[\u200b\ufe0f]", "", text)
     plain = "\n".join(fold(line) for line in unseen.split("\n"))
-    number = re.compile(r"(?<!\d)(?<!\d[.,])-?\d+(?:\.\d+)?(?![.,]?\d)")
+    number = re.compile(r"(?<!\d)(?<!\d[.,])-?\d+(?:\.\d+|,\d)?(?![.,]?\d)")
     return {
-        float(match[0]) for match in number.finditer(plain) if HEAD.search(plain[: match.start()])
+        float(match[0].replace(",", "."))
+        for match in number.finditer(plain)
+        if HEAD.search(plain[: match.start()])
     }
 
 

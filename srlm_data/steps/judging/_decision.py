@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from srlm_data.steps.judging._judgment import Judgment
-from srlm_data.steps.judging._labels import ITEM, Place, is_quoted
+from srlm_data.steps.judging._labels import ITEM, RANKS, Place, is_quoted
 
 LAST: Final = "the last line of a score"
 _ENOUGH: Final = 3  # so many scores are those of criteria, whatever they are called
@@ -54,11 +54,10 @@ def decide(  # noqa: PLR0911 - one reason a line
         places: in their order.
         reads: whether a value stands there.
     """
-    places = [place for place in places if not place.must_read or reads(place)]
-    ranked = {
-        rank: [place for place in places if place.rank == rank]
-        for rank in ("final", "own", "prose", "other")
-    }
+    ranked: dict[str, list[Place]] = {rank: [] for rank in RANKS}
+    for place in places:
+        if reads(place) or (place.rank in ("final", "own") and not place.must_read):
+            ranked[place.rank].append(place)
     own, prose, other = ranked["own"], ranked["prose"], ranked["other"]
     final = [
         place
@@ -82,7 +81,9 @@ def decide(  # noqa: PLR0911 - one reason a line
         return None, "scores of something else, and no total"
     if any(_differ(place, prose[-1]) for place in prose):
         return None, "several scores in sentences"
-    return (prose[-1], "a sentence") if prose else (None, "no line of a score")
+    if prose:
+        return prose[-1], "a sentence"
+    return (ranked["weak"][-1], "a result") if ranked["weak"] else (None, "no line of a score")
 
 
 def _differ(first: Place, second: Place) -> bool:

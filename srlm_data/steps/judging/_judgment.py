@@ -23,8 +23,12 @@ _FOLD: Final = {
     **{ord(sign): plain for plain, signs in dress().items() for sign in signs},
 }
 _BEGINS, _ENDS = (pattern_of(marks) for marks in zip(*WRITTEN_MARKS, strict=True))
-_MARK: Final = re.compile(rf"(?P<begins>{_BEGINS})|(?P<ends>{_ENDS})", re.IGNORECASE)
-_SPECIAL: Final = r"<\|[^<>|\n]{1,40}\|>|<\|turn>|</?s>|<(?:start|end)_of_turn>|<[be]os>|\[/?INST\]"
+_ANSWERS: Final = r"\[BEGIN FINAL RESPONSE\]"  # Apriel's reasoning begins without a mark
+_MARK: Final = re.compile(rf"(?P<begins>{_BEGINS})|(?P<ends>{_ENDS}|{_ANSWERS})", re.IGNORECASE)
+_BOX: Final = r"<\|(?:begin|end)_of_box\|>"  # around what GLM's models answer
+_SPECIAL: Final = (
+    r"<\|[^<>|\n]{1,40}\|>|<\|turn>|</?s>|<(?:start|end)_of_turn>|<(?:[be]os|pad)>|\[/?INST\]"
+)
 _BLOCK: Final = re.compile(
     r"<(?P<end>/?)(?P<name>response|prompt|instruction|conversation|answer_[ab])>", re.IGNORECASE
 )
@@ -38,7 +42,7 @@ _LATEX: Final = re.compile(
 )
 _SCORED: Final = re.compile(r"(?:score|rating|total|verdict)\W{0,8}(?:\d|[ab]\b)", re.IGNORECASE)
 _SPEAKS: Final = re.compile(r"\A(?!\0|\s*+(?:```|~~~)).*?(?:[^\W_]|[\u2460-\u2473>])", re.DOTALL)
-_FENCE: Final = re.compile(r"\s*+(?:```|~~~)")
+_FENCE: Final = re.compile(r"\s*+(?:```|~~~)\s*+(?P<language>\w*+)")
 _OBJECT: Final = re.compile(r"\[\s*+\{\s*+\"|\{\s*+\"")
 _DIGIT: Final = re.compile(r"(?![0-9])\d")
 
@@ -62,7 +66,7 @@ class Judgment(NamedTuple):
 
 def own_words(text: str) -> tuple[str, bool]:
     """What of a completion is the judge's, and whether it was still reasoning where it ended."""
-    text = re.sub(f"[{_UNSEEN}]", "", text)
+    text = re.sub(f"[{_UNSEEN}]|{_BOX}", "", text)
     text = re.sub(r"\r\n?|[\u2028\u2029\x85\x0b\x0c]", "\n", text)
     text = re.sub(r"\n(?:[ \t]*+\n){2,}+", "\n\n", text)
     text, unfinished = _without_reasoning(text.replace("\uff5c", "|"))
@@ -185,9 +189,9 @@ def _lines(text: str, objects: list[Any]) -> Iterator[Line]:
         quotes = saying.search(before[-80:]) is not None
         if raw.startswith("\0"):
             yield Line("", before, ends, introduced or quotes, objects[int(raw[1:])])
-        elif _FENCE.match(raw):
+        elif fence := _FENCE.match(raw):
             fenced = not fenced
-            introduced = fenced and quotes
+            introduced = fenced and (quotes or fence["language"].lower() in words("code"))
         elif plain.lstrip().startswith(">"):
             before = ""
         elif plain.strip():

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from srlm_data.steps.judging._judgment import Judgment, Line, fold, undress
+from srlm_data.steps.judging._judgment import Judgment, fold, undress
 from srlm_data.steps.judging._vocabulary import WORD, Head, Vocabulary
 from srlm_data.steps.judging._words import JOINED, pattern, words
 
@@ -45,6 +45,10 @@ SAYING: Final = re.compile(rf"(?:{pattern(words('sayings'))})", re.IGNORECASE)
 _CLOSERS: Final = {"(": ")", "[": "]"}
 _REST_OF_LABEL: Final = re.compile(r"(?:[ '/&-]{1,3}[^\W\d_]+){1,6}+(?=\s?[:=])")
 _EXAMPLE: Final = re.compile(r"\b(?:e\.g|i\.e|ex)\.\s*$", re.IGNORECASE)
+_NAMES_A_PART: Final = frozenset("criterion criteria name aspect dimension category metric".split())
+
+RANKS: Final = ("final", "own", "prose", "weak", "other")
+"""Whose a judgment is; ``other`` is a criterion's, or nobody can tell whose."""
 
 
 class Place(NamedTuple):
@@ -53,7 +57,7 @@ class Place(NamedTuple):
     line: int
     last: int  # the line that its value stands on
     value: str  # what stands behind the word
-    rank: str  # final, own, prose, or other: a criterion's, or nobody can tell whose
+    rank: str  # one of RANKS
     must_read: bool  # it is a judgment only if a value stands behind it
     room: str  # what may stand behind the value: free, sentence (another one), none; dash: free
     scale: str = ""  # the upper end of the scale that the words name
@@ -66,7 +70,8 @@ def find_places(judgment: Judgment, vocabulary: Vocabulary) -> list[Place]:
     depth = 0
     for number, line in enumerate(judgment.lines):
         if line.value is not None:
-            places += _of_object(number, line, vocabulary)
+            place = None if line.introduced else _of_object(number, line.value, vocabulary)
+            places += [place] if place else []
             continue
         at, quotes, named = 0, 0, 0
         for head in vocabulary.find(line.text) if not line.introduced else ():
@@ -119,8 +124,10 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
     begins = (
         not before.strip(" \"'([{<|-=\u2022\u2013\u2192#") or ITEM.fullmatch(before) is not None
     )
-    rank = _rank(head, [*WORD.findall(lead), *behind], lead, vocabulary)
+    rank = _rank(head, WORD.findall(lead), behind, lead, vocabulary)
     if rank == "none" or (rank == "other" and kind == "none"):  # "An ideal one would score 5"
+        return None
+    if rank == "weak" and not (begins and kind == "colon"):
         return None
     if kind == "copula" and _is_denied(lead):
         return None
@@ -190,17 +197,21 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
     return end, behind, scale
 
 
-def _rank(head: Head, beside: list[str], lead: str, vocabulary: Vocabulary) -> str:
+def _rank(
+    head: Head, before: list[str], behind: list[str], lead: str, vocabulary: Vocabulary
+) -> str:
     """Whose score a word names, by the words beside it; none of anybody's is ``none``."""
-    spoken = {word.lower() for word in beside}
+    spoken = {word.lower() for word in [*before, *behind]}
     if spoken & words("bounds"):
         return "none"
     if "answer" in spoken and head.word in vocabulary.final:
         return "other"  # "Final answer: 4" may be the answer's
     if not head.word or re.search(r"\d", lead) or not spoken <= vocabulary.known:
         return "other"
-    if not vocabulary.needed <= spoken:
-        return "other"
+    if not vocabulary.needed <= spoken or (behind and behind[0].startswith("criteri")):
+        return "other"  # "Total criteria: 5"
+    if head.word in vocabulary.weak:
+        return "weak"
     return "final" if head.final or spoken & vocabulary.final else "own"
 
 
@@ -242,15 +253,15 @@ def is_quoted(text: str, start: int, value: int, in_quotes: bool, key: bool) -> 
     return re.search(r"[^\W_]", outside) is not None
 
 
-def _of_object(number: int, line: Line, vocabulary: Vocabulary) -> list[Place]:
+def _of_object(number: int, pairs: Any, vocabulary: Vocabulary) -> Place | None:
     """The place in a JSON object: its own key if it has one, else the only one within it.
 
     A key beside it may name the end of its scale: ``{"score": 8, "max_score": 10}``.
     """
     known = vocabulary.known | vocabulary.before_value
-    named: list[tuple[int, str, str, str]] = []
+    named: list[tuple[int, str, Any, str]] = []
     ends: dict[int, str] = {}
-    for depth, key, value in _leaves(line.value):
+    for depth, key, value in _leaves(pairs, parts=vocabulary.within is not None):
         label = undress(fold(key)).replace("-", " ")
         spoken = {word.lower() for word in WORD.findall(label)}
         if spoken & _ENDS_A_SCALE and spoken <= _ENDS_A_SCALE | known:
@@ -269,29 +280,55 @@ def _of_object(number: int, line: Line, vocabulary: Vocabulary) -> list[Place]:
             for word in WORD.findall(lead)
             if word.lower() not in vocabulary.before_value - vocabulary.final
         ]
-        rank = _rank(head, [*beside, *behind], lead, vocabulary)
-        if rank in ("final", "own"):
-            named.append((depth, rank, text, scale))
-    if line.introduced or not named:
-        return []
-    rank = "final" if any(rank == "final" for _, rank, _, _ in named) else "own"
+        rank = _rank(head, beside, behind, lead, vocabulary)
+        if rank == "final" and spoken <= words("totals"):
+            rank = "total"
+        if rank in ("final", "total", "own"):
+            named.append((depth, rank, text if isinstance(value, str) else value, scale))
+    if not named:
+        return None
+    rank = min((rank for _, rank, _, _ in named), key=("final", "total", "own").index)
     top = min(depth for depth, own, _, _ in named if own == rank)
-    values = {(text, scale) for depth, own, text, scale in named if (depth, own) == (top, rank)}
+    values = {
+        (value, scale) if isinstance(value, str) else _within(number, value, vocabulary)
+        for depth, own, value, scale in named
+        if (depth, own) == (top, rank)
+    }
     values = {value for value in values if vocabulary.begins.match(value[0])} or values
     text, scale = min(values) if len(values) == 1 else ("?", "")
-    scale = scale or ends.get(top, "")
-    return [Place(number, number, text, rank, False, "none", scale, key=True)]
+    beside = [value for depth, own, value, _ in named if (depth, own) == (top, "own")]
+    scores = {value for value in beside if isinstance(value, str) and value != text}
+    if rank == "total" and any(map(vocabulary.begins.match, scores)):
+        text = "?"  # {"score": 3, "total": 5}
+    rank = "own" if rank == "own" else "final"
+    return Place(number, number, text, rank, False, "none", scale or ends.get(top, ""), key=True)
 
 
-def _leaves(pairs: Any) -> Iterator[tuple[int, str, Any]]:
-    """Depth, key and value of an object that was read as pairs, and of those within it."""
+def _within(number: int, value: Any, vocabulary: Vocabulary) -> tuple[str, str]:
+    """Text and scale of the score that stands in a criterion's own object."""
+    place = None
+    if vocabulary.within and isinstance(value, list):
+        place = _of_object(number, value, vocabulary.within)
+    return (place.value, place.scale) if place else ("?", "")
+
+
+def _leaves(pairs: Any, *, parts: bool) -> Iterator[tuple[int, str, Any]]:
+    """Depth, key and value of an object that was read as pairs, and of those within it.
+
+    With ``parts``, what ``{"criterion": "style", "score": 4}`` has is under ``style``, too.
+    """
     stack: list[tuple[int, Any]] = [(0, pairs)]
     while stack:
         depth, value = stack.pop()
+        part = None
         for item in value:
             if isinstance(item, tuple):
                 if isinstance(item[1], list):
                     stack.append((depth + 1, item[1]))
+                elif parts and isinstance(item[1], str) and item[0] in _NAMES_A_PART:
+                    part = item[1]
                 yield depth, item[0], item[1]
             elif isinstance(item, list):
                 stack.append((depth + 1, item))
+        if part is not None:
+            yield depth, part, value

@@ -35,7 +35,8 @@ def _patterns() -> dict[str, re.Pattern[str]]:
             [\s"'()\[\]{{}}{symbols}]*+
             (?:an?\ |(?:description\ |number\ |level\ ){{1,2}})?+
             (?:(?P<outof>\d++)\ ?(?:{out_of})\s?)?+ (?P<open><?)\s*+
-            (?P<sign>[-+\u2013]?)(?P<number>\d++(?:\.\d++)?+)
+            (?P<sign>[-+\u2013]?)
+            (?P<number>\d++(?:\.\d++|,\d(?=\ ?(?:/|{of}|{units})))?+)
             (?:(?:{glued})(?![^\W\d_]))?+
             (?![\w{_PARTS}^%]|[.,]\d|\ ?%)""",
         "percent": r"""[\s"'(\[{]*+(?P<number>\d++(?:\.\d++)?+)\ ?%""",
@@ -61,7 +62,7 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         # "4 (would be 5 with an example)"
         "elsewise": r"(?:would|could|might)\ (?:be|have\ been)\ (?:an?\ )?(\d++)",
         "a number": rf"\s*+(?:\d|{numbers})",
-        "retraction": rf"[\s\"')\]}}]*+(?:{retractions()})",
+        "retraction": rf"[\s\"')\]}}]*+(?:{pattern(words('retractions'))})",
         "explained": rf"""
             \b(?:criteri\w+|points?|items?|steps?|requirements?|rules?|parts?|no\.?|number)
               \s*\#?\d+(?:\s*(?:,|and|&|to|-|\u2013|through|or)\s*(?:and\s*)?\d+)*
@@ -94,7 +95,7 @@ def read_number(value: str, room: str, named_scale: str, scale: Scale) -> tuple[
         return _on(scale if scale.high == _HUNDRED else _NO_SCALE, "", percent["number"])
     if (match := patterns["number"].match(value)) is None:
         return "unparsed", None
-    number, end = match["number"], match.end()
+    number, end = match["number"].replace(",", "."), match.end()
     part = patterns["scale"].match(value, end) or patterns["full"].match(value, end)
     units = patterns["units"].match(value, part.end() if part else end)
     end = units.end() if units else end
@@ -190,10 +191,9 @@ def _goes_on(later: str, room: str) -> bool:
 
 
 @functools.cache
-def retractions() -> str:
-    """A pattern of what takes a judgment back, at the beginning of a sentence."""
-    listed = sorted(words("retractions"), key=len, reverse=True)
-    return "|".join(rf"{re.escape(word)}(?![^\W_])" for word in listed)
+def retraction() -> re.Pattern[str]:
+    """What takes a judgment back, at the beginning of a sentence."""
+    return re.compile(rf"(?:^|[.!?]\s+)(?:{pattern(words('retractions'))})", re.IGNORECASE)
 
 
 LETTER: Final = rf"\W*(?:(?:{pattern(words('answers'))})\W*)*(?:[ab]|tie|draw)(?![^\W_])"

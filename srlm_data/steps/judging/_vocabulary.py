@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 
 from srlm_data.steps.judging._words import JOINED_LETTER, pattern, words
 
-WORD: Final = re.compile(r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0963\u0e31-\u0e4e]++[^\W\d_]*+)*+")
+WORD: Final = re.compile(
+    r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e]++[^\W\d_]*+)*+"
+)
 _TAIL: Final = 24  # characters of a run of such a script that a word is looked for in
 
 
@@ -32,13 +34,17 @@ class Vocabulary:
         *,
         neutral: Iterable[str] = (),  # may stand beside them
         needed: Iterable[str] = (),  # must stand beside them
+        weak: Iterable[str] = (),  # do so where nothing else is a judgment
         values: Iterable[str] = (),  # are values, and so never neutral
         begins: str = r"\W*\d",  # how a value begins in a JSON object
         final: bool = True,  # whether the words of totals count
+        within: Vocabulary | None = None,  # of an object in JSON that has such a name
     ) -> None:
         self.always = frozenset(always)
         self.final = words("final") if final else frozenset()
-        self.before_value = frozenset(before_value) | self.final
+        self.weak = frozenset(weak)
+        self.before_value = frozenset(before_value) | self.final | self.weak
+        self.within = within
         plain = words("neutral")
         if not final:
             plain = plain - words("final") | words("revisions")

@@ -144,6 +144,11 @@ class JudgeForm(JudgePrompt):
     def _fits(self) -> Self:
         if self.on.low >= self.on.high:
             raise ValueError(f"the lower end of a scale comes first, found {list(self.scale)}")
+        if self.template.name in templates.shipped() and (self.criteria or self.on != POINTS):
+            raise ValueError(
+                f"the shipped template '{self.template.name}' asks for one score of {POINTS}: "
+                "'scale' and 'criteria' want a template of your own"
+            )
         names = [criterion.name.lower() for criterion in self.criteria]
         if len(set(names)) < len(names):
             raise ValueError(f"criteria have names of their own, found {names}")

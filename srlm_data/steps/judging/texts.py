@@ -18,20 +18,25 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Final, NamedTuple, TypeVar
 
 from srlm_data.core.scale import POINTS, Scale
 from srlm_data.steps.judging import _decision, _labels, _values
 from srlm_data.steps.judging._judgment import Judgment, fold, own_words, split, undress
 from srlm_data.steps.judging._labels import Place
-from srlm_data.steps.judging._vocabulary import Vocabulary
+from srlm_data.steps.judging._vocabulary import WORD, Vocabulary
 from srlm_data.steps.judging._words import pattern, words
 
 T = TypeVar("T")
 
 _PLAIN: Final = re.compile(r"(?:[ !#-/;?-_a-z}~]*[a-z)][.!]\n+)+Score: (\d)")
 """Sentences without a digit, a quote or a colon, and a score: they are read the short way."""
+
+
+_TAGGED: Final = re.compile(r"<(\w+)>([^<>]*)</\1>")
+_NEXT_LINE: Final = re.compile(r"[:\uff1a][ *_]*\n\s*")
+_AROUND: Final = " .!\"'()[]{}<>"
 
 
 class Reading(NamedTuple):
@@ -44,7 +49,7 @@ class Reading(NamedTuple):
 
 @functools.cache
 def _scores() -> Vocabulary:
-    return Vocabulary(words("score"), words("score_before_a_number"))
+    return Vocabulary(words("score"), words("score_before_a_number"), weak=words("results"))
 
 
 @functools.cache
@@ -81,11 +86,14 @@ def read_score(
         points = float(plain[1])  # nothing else could be a score, so nothing is to be understood
         if scale.low <= points <= scale.high:
             return Reading("parsed", points, _decision.LAST)
+    if name is not None and re.search(r"\d", name):
+        text, name = _with_name_in_letters(text, name)
     judgment = split(text)
     faults = {"unparsed": "no one number", "out_of_range": f"no score of {scale}"}
 
     def read(place: Place) -> tuple[str, float | None, str]:
-        state, score = _values.read_number(place.value, place.room, place.scale, scale)
+        value = place.value if name is None else _score_of_part().sub("", place.value, 1)
+        state, score = _values.read_number(value, place.room, place.scale, scale)
         return state, score, faults.get(state, "")
 
     places = _labels.find_places(judgment, _scores() if name is None else _named(name))
@@ -119,23 +127,44 @@ def read_match(
 
 
 def read_choice(text: str, finish_reason: str, choices: Mapping[str, float]) -> Reading:
-    """Read which of some words is all that a judgment, or its last line, says."""
+    """Read which of some words is all that a judgment, or its last line behind a colon, says."""
     if finish_reason == "error":
         return Reading("error", None, "the request failed")
     spoken, unfinished = own_words(text)
-    lines = [undress(fold(line)).strip(" .!\"'()[]{}") for line in spoken.split("\n")]
-    last = next((line for line in reversed(lines) if line), "")
     cut = finish_reason == "length"
-    words_of = {word.casefold(): score for word, score in choices.items()}
-    word = last.casefold()
-    if word not in words_of and not _labels.SAYING.search(word):
-        word = word.rpartition(": ")[2]
-    if word not in words_of or unfinished:
+    scores = {_plain(word): score for word, score in choices.items()}
+    said = list(_choices_in(spoken, scores)) or [("", "")]
+    label, word = said[-1]
+    # "Quality: low" and then "Confidence: high" are of two things.
+    several = label and {other for before, other in said if before} - {word, ""}
+    if not word or unfinished or (several and not _names_judgment(label)):
         return Reading("truncated" if cut else "unparsed", None, "none of the choices")
     # A word that was cut off might have been a longer one.
-    if cut and any(other != word and other.startswith(word) for other in words_of):
+    if cut and any(other != word and other.startswith(word) for other in scores):
         return Reading("truncated", None, "cut off within its choice")
-    return Reading("parsed", float(words_of[word]), f"the choice '{word}'")
+    return Reading("parsed", float(scores[word]), f"the choice '{word}'")
+
+
+def _choices_in(spoken: str, choices: Container[str]) -> Iterator[tuple[str, str]]:
+    """What stands before the last colon of each line, and the choice behind it, if it is one."""
+    spoken = _NEXT_LINE.sub(": ", _TAGGED.sub(r"\1: \2\n", spoken))
+    for line in map(_plain, re.findall(r"^(?! *>).*\w.*", spoken, re.MULTILINE)):
+        several = line not in choices and line.count(":") > 1
+        for part in re.split(r"[,;]\s+", line) if several else [line]:
+            label, _, word = ("", "", part) if part in choices else part.rpartition(":")
+            word = word.strip(_AROUND)
+            yield label, word if word in choices and not _labels.SAYING.search(label) else ""
+
+
+def _plain(text: str) -> str:
+    return undress(fold(text)).casefold().strip(_AROUND)
+
+
+@functools.lru_cache(1000)
+def _names_judgment(label: str) -> bool:
+    spoken = set(WORD.findall(label))
+    judged = words("score") | words("verdict") | words("final")
+    return spoken <= _scores().known | _verdicts().known and not spoken.isdisjoint(judged)
 
 
 def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
@@ -179,7 +208,26 @@ def _read(
 @functools.lru_cache(64)
 def _named(name: str) -> Vocabulary:
     own = re.findall(r"[^\W\d_]+", undress(name.rpartition(".")[2] or name).lower())
-    return Vocabulary([own[-1]], neutral=[*own, *words("score")], needed=own[:-1], final=False)
+    return Vocabulary(
+        [own[-1]],
+        neutral=[*own, *words("score")],
+        needed=own[:-1],
+        final=False,
+        within=_scores(),
+    )
+
+
+def _with_name_in_letters(text: str, name: str) -> tuple[str, str]:
+    """A text with a name like ``Criterion 1`` as one word, which no other name is a part of."""
+    parts = map(re.escape, re.findall(r"[^\W\d_]+|\d+", name))
+    whole = rf"(?<![^\W_]){'[ _-]?'.join(parts)}(?![^\W_])"
+    return re.sub(whole, "namedcriterion", text, flags=re.IGNORECASE), "namedcriterion"
+
+
+@functools.cache
+def _score_of_part() -> re.Pattern[str]:
+    """How a score begins that stands below the name of its criterion: ``Score: 4``."""
+    return re.compile(rf"^\W*(?:{pattern(words('score'))})\W{{0,3}}[:=]\s*", re.IGNORECASE)
 
 
 def _is_cut(judgment: Judgment, place: Place) -> bool:
@@ -197,5 +245,5 @@ def _total_begun() -> re.Pattern[str]:
 
 def _is_taken_back(judgment: Judgment, place: Place) -> bool:
     """Whether a later sentence begins with words that take the score back."""
-    pattern = re.compile(rf"(?:^|[.!?]\s+)(?:{_values.retractions()})", re.IGNORECASE)
-    return any(pattern.search(line.text) for line in judgment.lines[place.last + 1 :])
+    retraction = _values.retraction()
+    return any(retraction.search(line.text) for line in judgment.lines[place.last + 1 :])

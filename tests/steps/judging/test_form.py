@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from checkout import Cli
-from srlm_data.core.templates import Template
+from srlm_data.core.templates import Template, load
 from srlm_data.steps.judgments import Judge
 
 TEMPLATE = Template("mine", "{prompt}<response>{response}</response>")
@@ -55,6 +55,16 @@ def test_a_judgment_that_lacks_a_criterion_has_no_score() -> None:
         ({"reader": "choice", "choices": {"bad": 0, "good": 5}}, "It is.\nGood.", 5),
         ({"reader": "choice", "choices": {"bad": 0, "good": 5}}, "not good", None),
         ({"reader": "choice", "choices": {"bad": 0, "good": 5}}, "The answer says: good", None),
+        ({"reader": "choice", "choices": {"bad": 0, "good": 5}}, "So.\n**Grade:** good", 5),
+        ({"reader": "choice", "choices": {"bad": 0, "good": 5}}, "Grade:\ngood", 5),
+        ({"reader": "choice", "choices": {"bad": 0, "good": 5}}, "评分：good", 5),
+        ({"reader": "choice", "choices": {"no": 0, "yes": 5}}, "<score> yes </score>", 5),
+        ({"reader": "choice", "choices": {"no": 0, "yes": 5}}, '{"why": "a", "ok":"yes"}', 5),
+        ({"reader": "choice", "choices": {"[[C]]": 0, "[[B]]": 5}}, "It is [[C]].\n[[B]]", 5),
+        ({"reader": "choice", "choices": {"B": 0, "B+": 5}}, "**Grade:** B+", 5),
+        ({"reader": "choice", "choices": {"low": 0, "high": 5}}, "Worth: low\nDoubt: high", None),
+        ({"reader": "choice", "choices": {"low": 0, "high": 5}}, "Worth: low, doubt: high", None),
+        ({"reader": "choice", "choices": {"low": 0, "high": 5}}, "Doubt: high\nOverall: low", 0),
         ({"scale": [-3, 3]}, "Score: -2", -2),
         ({"scale": [0, 1]}, "Score: 0.25", 0.25),
     ],
@@ -75,6 +85,8 @@ def test_a_judgment_is_read_as_its_judge_declares(
         ({"reader": "choice", "choices": {"a": 1, "A": 2}}, "differ in more than case"),
         ({"criteria": ["a", "A"]}, "names of their own"),
         ({"template": Template("t", "{prompt} {response} {colour}")}, "colour"),
+        ({"template": load("judge"), "scale": [0, 10]}, "'judge' asks for one score of 0 to 5"),
+        ({"template": load("judge_json"), "criteria": ["a"]}, "want a template of your own"),
     ],
 )
 def test_a_judge_that_cannot_be_is_refused(settings: dict[str, Any], sentence: str) -> None:

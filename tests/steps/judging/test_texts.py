@@ -148,6 +148,15 @@ def test_the_score_of_a_criterion_is_read_under_its_name() -> None:
         ('{"result": {"score": 4}}', "result.score", 4),
         ("Clarity: 4\nClarity (revised): 3", "clarity", 3),
         ("Accuracy: 4", "factual accuracy", None),
+        ("Criterion 1: met\nCriterion 2: 4", "Criterion 1", None),
+        ("Criterion 1: 3\nCriterion 2: 4", "Criterion 1", 3),
+        ('{"q1": 3, "q2": 4}', "q1", 3),
+        ('{"q2": 4}', "q1", None),
+        ('{"style": {"reason": "2 slips", "score": 4}, "facts": {"score": 3}}', "style", 4),
+        ('{"style": {"score": 4, "max": 10}}', "style", None),
+        ('{"style": {"a": {"score": 4}, "b": {"score": 3}}}', "style", None),
+        ('[{"criterion": "style", "score": 4}, {"criterion": "facts", "score": 3}]', "facts", 3),
+        ("**Style**\nScore: 4/5\n\n**Facts**\nScore: 3/5", "style", 4),
     ],
 )
 def test_a_name_that_is_a_part_of_another_is_not_read_for_it(
