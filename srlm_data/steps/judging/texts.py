@@ -133,10 +133,10 @@ def read_choice(text: str, finish_reason: str, choices: Mapping[str, float]) -> 
     spoken, unfinished = own_words(text)
     cut = finish_reason == "length"
     scores = {_plain(word): score for word, score in choices.items()}
-    said = list(_choices_in(spoken, scores)) or [("", "")]
-    label, word = said[-1]
+    statements = list(_choices_in(spoken, scores)) or [("", "")]
+    label, word = statements[-1]
     # "Quality: low" and then "Confidence: high" are of two things.
-    several = label and {other for before, other in said if before} - {word, ""}
+    several = label and {other for before, other in statements if before} - {word, ""}
     if not word or unfinished or (several and not _names_judgment(label)):
         return Reading("truncated" if cut else "unparsed", None, "none of the choices")
     # A word that was cut off might have been a longer one.
