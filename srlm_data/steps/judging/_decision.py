@@ -41,23 +41,26 @@ def find_bracketed(judgment: Judgment) -> Iterator[Place]:
                 continue  # "[[A]], [[B]] or [[C]]" repeats the orders
             if not is_quoted(line.text, at, match.end(), quotes % 2 == 1, key=False):
                 value = "tie" if match[1].lower() == "c" else match[1]
-                yield Place(number, number, value, "own", must_read=True, room="none")
+                around = (line.text[:at], line.text[match.end() :])
+                rank = "prose" if all(re.search(r"\w", text) for text in around) else "own"
+                yield Place(number, number, value, rank, must_read=True, room="none")
 
 
 def decide(  # noqa: PLR0911 - one reason a line
-    judgment: Judgment, places: list[Place], reads: Callable[[Place], bool]
+    judgment: Judgment, places: list[Place], read: Callable[[Place], tuple[str, object, str]]
 ) -> tuple[Place | None, str]:
     """The place that decides, and why; None where none does.
 
     Args:
         judgment: the lines.
         places: in their order.
-        reads: whether a value stands there.
+        read: says what stands there.
     """
     ranked: dict[str, list[Place]] = {rank: [] for rank in RANKS}
     for place in places:
-        if reads(place) or (place.rank in ("final", "own") and not place.must_read):
-            ranked[place.rank].append(place)
+        named = place.rank in RANKS[:3] and not place.must_read
+        if named or read(place)[0] != "unparsed":
+            ranked["final" if place.rank == "total" else place.rank].append(place)
     own, prose, other = ranked["own"], ranked["prose"], ranked["other"]
     final = [
         place
@@ -66,6 +69,9 @@ def decide(  # noqa: PLR0911 - one reason a line
         if place.room != "sentence" or not (own and own[-1].line > place.line)
     ]
     if final:
+        later = [place for place in own if place.line > final[-1].line]
+        if final[-1].rank == "total" and len(later) == 1 and read(later[0]) != read(final[-1]):
+            return None, "a total, and another score behind it"
         return final[-1], "the last line of a total"
     if own:
         if len(own) >= _ENOUGH or (len(own) > 1 and all(_of_criterion(judgment, p) for p in own)):

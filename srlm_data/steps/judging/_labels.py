@@ -27,7 +27,7 @@ _NOTE: Final = re.compile(
 _OF_A_SCALE: Final = frozenset({"min", "max", "maximum", "between", "possible", "out"})
 _NAMES_A_SCALE: Final = re.compile(r"\d\D+\d|out of|/|max|of|scale", re.IGNORECASE)
 _LEGEND: Final = re.compile(r"\d\s?[=:]\s?[^\W\d]")  # "1 = poor, 10 = excellent"
-_ENDS_A_SCALE: Final = frozenset({"max", "maximum", "possible", "scale", "range", "out"})
+_ENDS_A_SCALE: Final = frozenset({"max", "maximum", "possible", "scale", "range", "out", "of"})
 _LISTED: Final = re.compile(r"[:=]\s?\d[\d./]*+\s?[,;|]\s*+$")  # "Clarity: 4, Style: 3"
 _BEHIND: Final = re.compile(r"['\s]{0,3}([^\W\d_]+)")
 _JOINT: Final = re.compile(
@@ -44,10 +44,11 @@ _JOINED_PROSE: Final = re.compile(rf"[{JOINED}]{{5,}}")
 SAYING: Final = re.compile(rf"(?:{pattern(words('sayings'))})", re.IGNORECASE)
 _CLOSERS: Final = {"(": ")", "[": "]"}
 _REST_OF_LABEL: Final = re.compile(r"(?:[ '/&-]{1,3}[^\W\d_]+){1,6}+(?=\s?[:=])")
+_NUMBERS_A_POINT: Final = re.compile(r"(?:point|mark) \d++\s?[:.)]\s*[^\s\d]")
 _EXAMPLE: Final = re.compile(r"\b(?:e\.g|i\.e|ex)\.\s*$", re.IGNORECASE)
 _NAMES_A_PART: Final = frozenset("criterion criteria name aspect dimension category metric".split())
 
-RANKS: Final = ("final", "own", "prose", "weak", "other")
+RANKS: Final = ("final", "total", "own", "prose", "weak", "other")
 """Whose a judgment is; ``other`` is a criterion's, or nobody can tell whose."""
 
 
@@ -133,7 +134,7 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
         return None
     if rank != "other" and not (begins or kind == "tag" or (key and mark == "," and "{" in before)):
         rank = _rank_within(before, mark, rank, vocabulary)
-    if kind == "copula" and rank == "final" and head.word in vocabulary.final:
+    if kind == "copula" and rank in ("final", "total") and head.word in vocabulary.final:
         if head.word not in words("totals"):
             return None  # "The final is 4"
         rank = "prose"
@@ -145,7 +146,7 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
     labelled = head.word in vocabulary.always and kind in ("colon", "tag") and phrase is None
     must_read = not labelled
     if value.strip(" \"')]}"):
-        if kind == "none" and not begins:
+        if kind == "none" and (not begins or _NUMBERS_A_POINT.match(f"{head.word} {value}")):
             return None
         room = {"none": "none", "copula": "sentence", "dash": "dash"}.get(kind, "free")
         return Place(number, number, value, rank, must_read, room, scale, key)
@@ -197,7 +198,7 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
     return end, behind, scale
 
 
-def _rank(
+def _rank(  # noqa: PLR0911 - one reason a line
     head: Head, before: list[str], behind: list[str], lead: str, vocabulary: Vocabulary
 ) -> str:
     """Whose score a word names, by the words beside it; none of anybody's is ``none``."""
@@ -208,10 +209,14 @@ def _rank(
         return "other"  # "Final answer: 4" may be the answer's
     if not head.word or re.search(r"\d", lead) or not spoken <= vocabulary.known:
         return "other"
-    if not vocabulary.needed <= spoken or (behind and behind[0].startswith("criteri")):
-        return "other"  # "Total criteria: 5"
+    if not vocabulary.needed <= spoken:
+        return "other"
+    if behind and (behind[0].startswith("criteri") or (behind == ["a"] and not lead)):
+        return "other"  # "Total criteria: 5", "Score A: 4"
     if head.word in vocabulary.weak:
         return "weak"
+    if head.word in words("totals") and spoken.isdisjoint(vocabulary.final | vocabulary.always):
+        return "total"
     return "final" if head.final or spoken & vocabulary.final else "own"
 
 
@@ -281,13 +286,11 @@ def _of_object(number: int, pairs: Any, vocabulary: Vocabulary) -> Place | None:
             if word.lower() not in vocabulary.before_value - vocabulary.final
         ]
         rank = _rank(head, beside, behind, lead, vocabulary)
-        if rank == "final" and spoken <= words("totals"):
-            rank = "total"
-        if rank in ("final", "total", "own"):
+        if rank in RANKS[:3]:
             named.append((depth, rank, text if isinstance(value, str) else value, scale))
     if not named:
         return None
-    rank = min((rank for _, rank, _, _ in named), key=("final", "total", "own").index)
+    rank = min((rank for _, rank, _, _ in named), key=RANKS.index)
     top = min(depth for depth, own, _, _ in named if own == rank)
     values = {
         (value, scale) if isinstance(value, str) else _within(number, value, vocabulary)
@@ -296,11 +299,10 @@ def _of_object(number: int, pairs: Any, vocabulary: Vocabulary) -> Place | None:
     }
     values = {value for value in values if vocabulary.begins.match(value[0])} or values
     text, scale = min(values) if len(values) == 1 else ("?", "")
-    beside = [value for depth, own, value, _ in named if (depth, own) == (top, "own")]
+    beside = [value for depth, own, value, _ in named if own == "own" and depth <= top]
     scores = {value for value in beside if isinstance(value, str) and value != text}
     if rank == "total" and any(map(vocabulary.begins.match, scores)):
         text = "?"  # {"score": 3, "total": 5}
-    rank = "own" if rank == "own" else "final"
     return Place(number, number, text, rank, False, "none", scale or ends.get(top, ""), key=True)
 
 

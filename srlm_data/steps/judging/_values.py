@@ -45,7 +45,7 @@ def _patterns() -> dict[str, re.Pattern[str]]:
             (?:/|[(\[]?(?:{of})(?=[\s\d])|[(\[]?on\ an?(?=\ \d+[-\ ]point\ scale)
               |[(\[]?(?:on\ an?\ )?scale:?(?:\ of|\ from)?\ (?:\d+\ ?(?:to|and|-|\u2013)\ ?)?+)
             [\s"'(\[{{]*+ {most} (?P<scale>\d++(?:\.\d++)?+)
-            (?:[-\ ]point\ scale|(?:\ ?(?:{glued}))?+(?:\ ?(?:{full}))?+)
+            (?:[-\ ]point\ scale|\ possible|(?:\ ?(?:{glued}))?+(?:\ ?(?:{full}))?+)
             (?![\w%{_PARTS}]|[.,]\d)""",
         # "4 (5점 만점)", "4(满分5分)", "4 (max. 5)"
         "full": rf"""
@@ -64,13 +64,14 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         "a number": rf"\s*+(?:\d|{numbers})",
         "retraction": rf"[\s\"')\]}}]*+(?:{pattern(words('retractions'))})",
         "explained": rf"""
-            \b(?:criteri\w+|points?|items?|steps?|requirements?|rules?|parts?|no\.?|number)
+            \b(?:criteri\w+|points?|items?|steps?|statements?|requirements?|rules?|parts?|no\.?|number)
               \s*\#?\d+(?:\s*(?:,|and|&|to|-|\u2013|through|or)\s*(?:and\s*)?\d+)*
             |\d+(?:\.\d+)?\ ?% | \d+(?:st|nd|rd|th)\b
             |(?:/|(?:{of}))\s*{most}\d+
             |(?:lost|loses?|losing|deduct\w*|minus|missing|lacks?)\s\d+
             |\d+\s*(?:points?|marks?)?\s*(?:deducted|lost|off|each)
             |\b[A-Za-z]{{3,20}}\s?[:=]\s?\d+(?:\.\d+)?(?:/\d+)?
+            |\b\d+\s?[:=]\s?[A-Za-z]{{3,20}}
             |(?:{pattern(words("bounds"))})\s*:?\s*\d+""",
     }
     return {name: re.compile(text, re.IGNORECASE | re.VERBOSE) for name, text in texts.items()}

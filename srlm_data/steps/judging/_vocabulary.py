@@ -75,7 +75,7 @@ class _Joined:
             return f"(?:{pattern(filter(JOINED_LETTER.search, entries))})"
 
         self._split = re.compile(
-            rf"(?P<lead>(?:{any_of([*final, *neutral])})*)(?P<head>{any_of(heads)})"
+            rf"(?P<lead>(?:{any_of([*heads, *final, *neutral])})*)(?P<head>{any_of(heads)})"
             rf"(?P<copula>{any_of(words('copulas'))}?)"
         )
         self._final = re.compile(any_of(final))

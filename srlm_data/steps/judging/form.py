@@ -156,6 +156,8 @@ class JudgeForm(JudgePrompt):
             if (self.reader == reader) != bool(setting):
                 name = "regex" if reader == "regex" else "choices"
                 raise ValueError(f"'{name}' and 'reader: {reader}' belong together")
+        if self.field != "score" and (self.reader != "json" or self.criteria):
+            raise ValueError("'field' and 'reader: json' without criteria belong together")
         if self.reader == "choice":
             if self.criteria:
                 raise ValueError("a choice is one score: 'criteria' need another reader")

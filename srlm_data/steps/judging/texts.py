@@ -150,7 +150,7 @@ def _choices_in(spoken: str, choices: Container[str]) -> Iterator[tuple[str, str
     spoken = _NEXT_LINE.sub(": ", _TAGGED.sub(r"\1: \2\n", spoken))
     for line in map(_plain, re.findall(r"^(?! *>).*\w.*", spoken, re.MULTILINE)):
         several = line not in choices and line.count(":") > 1
-        for part in re.split(r"[,;]\s+", line) if several else [line]:
+        for part in re.split(r"[,;]\s+|\(", line) if several else [line]:
             label, _, word = ("", "", part) if part in choices else part.rpartition(":")
             word = word.strip(_AROUND)
             yield label, word if word in choices and not _labels.SAYING.search(label) else ""
@@ -194,7 +194,7 @@ def _read(
     cut: bool,
 ) -> tuple[str, T | None, str]:
     """The state, the value and why, of the place that decides; ``read`` says what stands there."""
-    place, why = _decision.decide(judgment, places, lambda place: read(place)[0] != "unparsed")
+    place, why = _decision.decide(judgment, places, read)
     if place is None or (cut and _is_cut(judgment, place)):
         why = why if place is None else "cut off within its score"
         why = "reasoning without end" if judgment.unfinished else why

@@ -84,6 +84,7 @@ def test_a_judgment_is_read_as_its_judge_declares(
         ({"reader": "choice", "choices": {"good": 9}}, "outside the scale 0 to 5"),
         ({"reader": "choice", "choices": {"a": 1, "A": 2}}, "differ in more than case"),
         ({"criteria": ["a", "A"]}, "names of their own"),
+        ({"field": "grade"}, "belong together"),
         ({"template": Template("t", "{prompt} {response} {colour}")}, "colour"),
         ({"template": load("judge"), "scale": [0, 10]}, "'judge' asks for one score of 0 to 5"),
         ({"template": load("judge_json"), "criteria": ["a"]}, "want a template of your own"),
