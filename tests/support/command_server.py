@@ -20,11 +20,13 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from select import select
 from typing import Any, NoReturn
 
 import srlm_data
 from srlm_data.cli import main
 
+STDIN = 0
 PROGRAM = Path(srlm_data.__file__).with_name("__main__.py")
 LATE = ("huggingface_hub.hf_api", "pandas", "polars", "rich.console", "rich.table", "scipy.stats")
 """What our modules import where they use it; pandas, where pyarrow makes an array."""
@@ -73,30 +75,53 @@ def become(request: dict[str, Any], imported: dict[str, str]) -> NoReturn:
     os._exit(int(str(code or 0)))
 
 
-def watch(request: dict[str, Any], imported: dict[str, str]) -> None:
-    """Run a command, and tell its number and how it ended."""
-    child = os.fork()
-    if not child:
-        become(request, imported)
-    with Path(request["pipe"]).open("w") as pipe:
-        print(child, file=pipe, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=pipe)
+def tell(pipe: str, number: int) -> None:
+    """Write a number to who waits for a command, unless nobody does any more."""
+    with suppress(OSError):
+        handle = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        os.write(handle, f"{number}\n".encode())
+        os.close(handle)
 
 
-def reap(*_: object) -> None:
-    """Wait for the watchers that have ended, so that their time is counted as this process's."""
+def reap(pipes: dict[int, str]) -> None:
+    """Tell how each command ended that has ended."""
     with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            tell(pipes.pop(ended[0]), os.waitstatus_to_exitcode(ended[1]))
+
+
+def serve(imported: dict[str, str]) -> None:
+    """Fork for each command that is read, once: a fork costs as much as a small command."""
+    pipes: dict[int, str] = {}
+    unread = b""
+    awake, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # which writes to `wake`
+    while True:
+        ready = select([STDIN, awake], [], [])[0]
+        if awake in ready:
+            os.read(awake, 4096)
+            reap(pipes)
+        if STDIN not in ready:
+            continue
+        if not (data := os.read(STDIN, 1 << 20)):
+            return
+        *lines, unread = (unread + data).split(b"\n")
+        for request in map(json.loads, lines):
+            child = os.fork()
+            if not child:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.set_wakeup_fd(-1)
+                os.close(awake)
+                os.close(wake)
+                become(request, imported)
+            pipes[child] = request["pipe"]
+            tell(request["pipe"], child)
 
 
 if __name__ == "__main__":
     before = dict(os.environ)
     import_once(sys.argv[1:])
-    imported = {name: value for name, value in os.environ.items() if name not in before}
-    signal.signal(signal.SIGCHLD, reap)
-    for line in sys.stdin:
-        if not os.fork():
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            watch(json.loads(line), imported)
-            os._exit(0)
+    serve({name: value for name, value in os.environ.items() if name not in before})
+    os._exit(0)  # nothing was begun here that would have to be ended
