@@ -7,22 +7,24 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+from needed import needs
+from srlm_data import demo
+from srlm_data.demo import Oracle
+from srlm_data.demo.facts import THINGS, VALUES, WORDS
+from srlm_data.demo.language import draw_question
+from tools import corpus
 
-from srlm_data import demo  # noqa: E402
-from srlm_data.demo import Oracle  # noqa: E402
-from srlm_data.demo.facts import THINGS, VALUES, WORDS  # noqa: E402
-from srlm_data.demo.language import draw_question  # noqa: E402
-from tools import corpus  # noqa: E402
-from tools.pretrain import JUDGMENTS, Encoder, Settings, draw, new_model, noise_at, weighted_loss  # noqa: E402
+# `tools.pretrain` is imported where it is used: with torch, which takes seconds.
+pytestmark = needs("torch", "transformers")
 
 M0 = Path(demo.__file__).parent / "m0"
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return transformers.AutoTokenizer.from_pretrained(str(M0))
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(M0))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,8 @@ def test_the_loss_of_an_assistants_turn_covers_its_end(tokenizer) -> None:
     [corpus.answering, corpus.comparing, corpus.judging, corpus.listing, corpus.dialogue],
 )
 def test_pretraining_sees_what_the_chat_template_writes(tokenizer, make) -> None:
+    from tools.pretrain import Encoder
+
     rng, encoder = random.Random(0), Encoder(tokenizer)
     for _ in range(30):
         example = make(rng, 1.0)
@@ -98,6 +102,10 @@ def test_pretraining_sees_what_the_chat_template_writes(tokenizer, make) -> None
 
 
 def test_a_shared_prefix_changes_neither_loss_nor_gradient(tokenizer) -> None:
+    import torch
+
+    from tools.pretrain import JUDGMENTS, Encoder, Settings, draw, new_model, weighted_loss
+
     encoder = Encoder(tokenizer)
     model = new_model(Settings(layers=2, width=32, inner=64), tokenizer)
     ids, weights = draw(JUDGMENTS, encoder, "key", 1.0)
@@ -115,6 +123,8 @@ def test_a_shared_prefix_changes_neither_loss_nor_gradient(tokenizer) -> None:
 
 
 def test_noise_comes_late_and_stays() -> None:
+    from tools.pretrain import Settings, noise_at
+
     settings = Settings(steps=100)
     noises = [noise_at(settings, step) for step in range(100)]
     assert noises[:45] == [0.0] * 45

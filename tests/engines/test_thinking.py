@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from needed import needs
 from srlm_data.engines.protocol import Request, Sampling
 from tiny import CHAT_TEMPLATE, tiny_model
 
-transformers = pytest.importorskip("transformers")
+pytestmark = needs("transformers")
 
 OPENING = CHAT_TEMPLATE.replace("'<|assistant|>' }}{%", "'<|assistant|><think>\\n' }}{%")
 """As many a thinking model's: the template itself opens the reasoning."""
@@ -24,9 +25,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def split(
     model: Path, text: str, *, template: str = CHAT_TEMPLATE, special: Any = (), **further: Any
 ) -> Any:
+    from transformers import AutoTokenizer
+
     from srlm_data.engines._chat import Prompts
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
     tokenizer.chat_template = template
     tokens = tokenizer.encode(text, add_special_tokens=False)
@@ -79,9 +82,11 @@ def test_marks_that_are_made_of_special_tokens_are_seen(model: Path) -> None:
 
 
 def test_bytes_that_are_no_characters_are_not_counted_as_reasoning(model: Path) -> None:
+    from transformers import AutoTokenizer
+
     from srlm_data.engines._chat import Prompts
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
     broken = tokenizer.convert_tokens_to_ids("ÿ")
     tokens = [*tokenizer.encode("<think>Hm.</think>"), *[broken] * 40]
     prompts = Prompts(tokenizer, "m0", 512)
@@ -107,9 +112,11 @@ SWITCH = CHAT_TEMPLATE.replace(
 
 
 def test_a_template_is_told_how_to_think_and_that_decides_what_is_reasoning(model: Path) -> None:
+    from transformers import AutoTokenizer
+
     from srlm_data.engines._chat import Prompts
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.chat_template = SWITCH
     prompts = Prompts(tokenizer, "m0", 512)
     plain = Sampling(0.7, 0.9, 64)

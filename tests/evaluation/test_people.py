@@ -8,7 +8,6 @@ import krippendorff
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import cohen_kappa_score
 
 from builders import (
     answer,
@@ -50,6 +49,8 @@ SAID += [(SECOND, FIRST)] * 2 + [(TIE, TIE)] * 3 + [(TIE, FIRST)] + [(SECOND, TI
 
 
 def test_agreement_and_kappa_equal_those_worked_out_by_hand() -> None:
+    from sklearn.metrics import cohen_kappa_score
+
     found = figures(measure(SAID))
     # 24 labels, 16 on the diagonal. People: 11 first, 9 second, 4 ties; the judge: 11, 8 and 5.
     observed = 16 / 24

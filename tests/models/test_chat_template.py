@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from needed import needs
 from srlm_data.core.templates import Template
 from srlm_data.models import chat_template, identity
 from srlm_data.models.chat_template import ChatTemplate
 from tiny import tiny_model
 
-transformers = pytest.importorskip("transformers")
+pytestmark = needs("transformers")
 
 STRICT = """\
 {{- bos_token }}
@@ -44,7 +45,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tokenizer(base: Path) -> Any:
-    return transformers.AutoTokenizer.from_pretrained(base)
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(base)
 
 
 def named(name: str, base: Path = Path()) -> Template:
@@ -165,6 +168,8 @@ def test_a_template_without_the_beginning_that_the_tokenizer_writes_is_refused(
 def test_a_tokenizer_may_lack_any_special_token_where_the_template_ends_turns(
     base: Path, tmp_path: Path, lacking: tuple[str, ...]
 ) -> None:
+    from transformers import AutoTokenizer
+
     folder = chat_template.dress(base, named("chatml").text, tmp_path / "lacking")
     settings = json.loads((base / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").unlink()
@@ -172,7 +177,7 @@ def test_a_tokenizer_may_lack_any_special_token_where_the_template_ends_turns(
         json.dumps({name: value for name, value in settings.items() if name not in lacking})
     )
     assert chat_template.fault_of(folder, named=True) is None
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = named("zephyr").text  # which ends a turn with the end-of-text token
     assert (chat_template.fault(tokenizer, named=True) is None) == ("eos_token" not in lacking)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from needed import needs
 from srlm_data.models import chat_template, identity
-
-transformers = pytest.importorskip("transformers")
 
 _FOLDER = os.environ.get("SRLM_REAL_MODELS")
 pytestmark = [
     pytest.mark.slow,
+    needs("transformers"),
     pytest.mark.skipif(_FOLDER is None, reason="needs real models, named by SRLM_REAL_MODELS"),
 ]
 MODELS = Path(_FOLDER or ".")
@@ -33,7 +33,9 @@ def test_a_base_model_takes_every_shipped_template(name: str, tmp_path: Path) ->
 
 
 def test_an_instruct_model_ends_an_answer_as_its_own_template_does() -> None:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(MODELS / "instruct")
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(MODELS / "instruct")
     assert chat_template.fault(tokenizer, named=False) is None
     assert chat_template.end_of_turn(tokenizer) == "<|im_end|>"
     known = len(tokenizer)

@@ -8,7 +8,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 import yaml
 
@@ -77,6 +76,8 @@ def test_the_header_declares_configs_features_and_sizes(bundle: Bundle, text: st
 
 @pytest.mark.parametrize("dataset_type", DATASET_TYPES.values(), ids=DATASET_TYPES)
 def test_features_are_written_as_datasets_writes_them(dataset_type: Any) -> None:
+    import datasets
+
     expected = datasets.Features.from_arrow_schema(dataset_type.schema)._to_yaml_list()
     assert features(dataset_type.schema) == expected
 

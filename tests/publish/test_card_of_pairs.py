@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 
 import huggingface_hub
 import pytest
-from datasets.utils.metadata import MetadataConfigs
 from markdown_it import MarkdownIt
 
 import toy
@@ -123,6 +122,8 @@ def test_the_header_is_what_the_hub_and_datasets_read(card: str) -> None:
     fields = header(card)
     assert fields["size_categories"] == ["n<1K"]
     assert "language" not in fields
+    from datasets.utils.metadata import MetadataConfigs
+
     configs = MetadataConfigs.from_dataset_card_data(huggingface_hub.DatasetCard(card).data)
     assert configs.get_default_config_name() == "pairs"
     assert configs["pairs"]["data_files"] == [

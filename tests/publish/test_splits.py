@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import datasets
 import pytest
 
 import toy
@@ -19,6 +19,9 @@ from srlm_data.pipeline.recipe import load
 from srlm_data.publish._bundle import select
 from srlm_data.publish._push import Upload, prepare_dataset
 from srlm_data.store import Store
+
+if TYPE_CHECKING:
+    import datasets
 
 Prompts = dict[str, dict[str, set[str]]]
 
@@ -55,10 +58,14 @@ def written(upload: Upload, folder: Path) -> Path:
 
 
 def loaded(folder: Path, config: str) -> datasets.DatasetDict:
+    import datasets
+
     return datasets.load_dataset(str(folder), config, cache_dir=str(folder / ".cache"))
 
 
 def test_datasets_loads_train_and_test_with_no_prompt_in_both(store: Store, tmp_path: Path) -> None:
+    import datasets
+
     upload = prepare_dataset(select(store, ["toy"]), store, repo="ada/toy", test_share=0.2)
     folder = written(upload, tmp_path / "toy")
     sides: dict[str, list[set[str]]] = {}
@@ -85,6 +92,8 @@ def test_datasets_loads_train_and_test_with_no_prompt_in_both(store: Store, tmp_
 
 
 def test_more_data_and_a_larger_share_move_no_prompt_back(store: Store, tmp_path: Path) -> None:
+    import datasets
+
     larger = Store(tmp_path / "store")
     build(
         load(toy.write_recipe(tmp_path, ("n: 6", "n: 150"), ("repeats: 2", "repeats: 1"))), larger

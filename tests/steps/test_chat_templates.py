@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from checkout import Cli
+from needed import needs
 from srlm_data.models import identity
 from srlm_data.store import Store
 from tiny import tiny_model
 
-pytest.importorskip("transformers")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs("transformers")]
 
 # Gemma's own refuses both a system turn and two turns of one role in a row.
 STRICT = """\

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import PreTrainedTokenizerFast
 
 import strange
 import tiny
@@ -110,6 +109,8 @@ def test_calls_and_tools_are_part_of_what_a_prompt_is() -> None:
 def test_the_chat_template_is_given_calls_and_tools_and_a_mark_in_them_is_no_mark(
     tmp_path: Path,
 ) -> None:
+    from transformers import PreTrainedTokenizerFast
+
     template = (
         "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}"
         "{% for turn in messages %}<|{{ turn.role }}|>{{ turn.content }}"

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -113,6 +112,8 @@ def test_a_folder_and_a_pattern_are_their_files_in_order(tmp_path: Path) -> None
 
 
 def test_a_dataset_that_was_saved_to_disk_is_read_by_its_split(tmp_path: Path) -> None:
+    import datasets
+
     train, test = (datasets.Dataset.from_list([{"prompt": text}]) for text in ("a", "b"))
     train.save_to_disk(tmp_path / "one")
     datasets.DatasetDict(train=train, test=test).save_to_disk(tmp_path / "splits")
