@@ -199,8 +199,7 @@ def test_an_id_that_is_nowhere_is_one_sentence(store: Store) -> None:
 
 
 def test_a_row_of_several_versions_is_one_row_of_the_one_that_is_nearest(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    build(load(toy.write_recipe(tmp_path)), store)
+    store = toy.build_once(tmp_path)
     first = store.resolve("toy.pairs").ref
     build(load(toy.write_recipe(tmp_path, ("repeats: 2", "repeats: 3"))), store)
     pair = next(store.rows(store.resolve("toy.pairs")).dicts())
@@ -220,8 +219,7 @@ def test_a_parent_that_the_store_has_not_is_said_to_be_missing(tmp_path: Path) -
 
 
 def test_a_damaged_version_hides_no_other(store: Store, tmp_path: Path) -> None:
-    own = Store(tmp_path / "store")
-    build(load(toy.write_recipe(tmp_path)), own)
+    own = toy.build_once(tmp_path)
     own.files(own.resolve("toy.judgments"))[0].unlink()
     pair = next(own.rows(own.resolve("toy.pairs")).dicts())
     kinds = {one.type for one in lineage(pair["pair_id"], store=own).nodes}

@@ -21,7 +21,7 @@ from srlm_data.store import Store
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a built toy recipe: 24 answers and 48 judgments of 7 tokens in and 3 out."""
     folder = tmp_path_factory.mktemp("built")
-    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    toy.build_once(folder)
     return folder
 
 

@@ -25,8 +25,6 @@ from checkout import ROOT, Cli
 from commands import one_sentence
 from forked import Start
 from srlm_data.cli import EXIT_CODES, cli
-from srlm_data.pipeline.build import build
-from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
 
 COMMANDS = sorted(cli.commands)
@@ -36,7 +34,7 @@ COMMANDS = sorted(cli.commands)
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a built toy recipe, for commands that only look."""
     folder = tmp_path_factory.mktemp("built")
-    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    toy.build_once(folder)
     return folder
 
 

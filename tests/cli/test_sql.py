@@ -22,16 +22,13 @@ import toy
 from checkout import Cli
 from commands import one_sentence
 from srlm_data.cli._answers import format_of
-from srlm_data.pipeline.build import build
-from srlm_data.pipeline.recipe import load
-from srlm_data.store import Store
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a built toy recipe, for commands that only look."""
     folder = tmp_path_factory.mktemp("built")
-    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    toy.build_once(folder)
     return folder
 
 

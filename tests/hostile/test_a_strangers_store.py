@@ -23,15 +23,13 @@ from srlm_data.engines.cache import _batches
 from srlm_data.engines.cache.journal import append_frame, seal_journals
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.models import identity
-from srlm_data.pipeline.build import build
-from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("original")
-    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    toy.build_once(folder)
     return folder / "store"
 
 

@@ -20,7 +20,7 @@ from srlm_data.store import Store
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the toy recipe and its store."""
     folder = tmp_path_factory.mktemp("built")
-    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    toy.build_once(folder)
     return folder
 
 

@@ -29,10 +29,7 @@ from srlm_data.store import Store
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("made")
-    store = Store(folder / "store")
-    build(load(toy.write_recipe(folder)), store)
-    return store
+    return toy.build_once(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +155,7 @@ def test_model_text_cannot_end_a_block_or_a_cell() -> None:
 def test_versions_that_were_not_made_from_each_other_are_not_published_together(
     tmp_path: Path,
 ) -> None:
-    store = Store(tmp_path / "store")
-    build(load(toy.write_recipe(tmp_path)), store)
+    store = toy.build_once(tmp_path)
     before = store.resolve("toy.pairs")
     build(load(toy.write_recipe(tmp_path, ("n: 6", "n: 5"))), store)
     with pytest.raises(StoreError, match="would be published beside it"):

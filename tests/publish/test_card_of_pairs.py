@@ -239,8 +239,7 @@ def test_messages_say_their_languages_and_pulled_data_brings_them_along(
 
 
 def test_the_picture_shows_what_came_and_what_went_on_at_each_step(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    build(load(toy.write_recipe(tmp_path)), store)
+    store = toy.build_once(tmp_path)
     upload = prepare_dataset(select(store, ["toy"]), store, repo="ada/toy")
     pairs = store.resolve("toy.pairs")
     words = f"6 prompts, 24 answers, 48 judgments, {pairs.rows} pairs"

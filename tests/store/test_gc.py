@@ -30,8 +30,7 @@ from srlm_data.store import _gc as gc
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose toy recipe was built as it is, and then with five answers a prompt."""
     folder = tmp_path_factory.mktemp("built")
-    store = Store(folder / "store")
-    build(load(toy.write_recipe(folder)), store)
+    store = toy.build_once(folder)
     shutil.copyfile(folder / "toy.lock", folder / "first.lock")
     build(load(toy.write_recipe(folder, ("n: 4", "n: 5"))), store)
     return folder

@@ -40,8 +40,7 @@ datasets:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with the toy recipe, and another recipe that judges its candidates again."""
     folder = tmp_path_factory.mktemp("built")
-    store = Store(folder / "store")
-    build(load(toy.write_recipe(folder)), store)
+    store = toy.build_once(folder)
     candidates = store.resolve("toy.candidates")
     borrower = BORROWER % (candidates.ref, candidates.content)
     (folder / "borrower.yaml").write_text(

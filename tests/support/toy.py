@@ -6,12 +6,16 @@ its log has a line for every answer that it gave, so that a test can count what 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import random
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -56,15 +60,33 @@ def write_recipe(folder: Path, *changes: tuple[str, str]) -> Path:
     return file
 
 
-def publish_pairs(folder: Path) -> Store:
-    """Build the recipe in ``folder``, and tag its pairs as ``published``."""
+def build_once(folder: Path) -> Store:
+    """Write the recipe into ``folder``, with the store of its build: the first of this process."""
+    from srlm_data.store import Store
+
+    shutil.copytree(_built(), folder, dirs_exist_ok=True)
+    for manifest in folder.glob("store/datasets/*/*/manifest.json"):
+        manifest.chmod(manifest.stat().st_mode)  # as a build leaves it: newer than its shards
+    write_recipe(folder)
+    return Store(folder / "store")
+
+
+@cache
+def _built() -> Path:
     # Here: a command that imports this module for its steps does not pay for it.
     from srlm_data.pipeline.build import build
     from srlm_data.pipeline.recipe import load
     from srlm_data.store import Store
 
-    store = Store(folder / "store")
-    build(load(write_recipe(folder)), store)
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    build(load(write_recipe(folder)), Store(folder / "store"))
+    return folder
+
+
+def publish_pairs(folder: Path) -> Store:
+    """Build the recipe in ``folder``, and tag its pairs as ``published``."""
+    store = build_once(folder)
     store.point("toy.pairs", store.resolve("toy.pairs").version, "published")
     return store
 
