@@ -13,19 +13,18 @@ import toy
 from checkout import Cli
 from forked import Start
 from hub_repos import Hub
-from srlm_data.pipeline.build import build
-from srlm_data.pipeline.recipe import load
 from srlm_data.store import Store
 
 KEY = "datasets/ada/toy"
-PUBLISH = ("publish", "toy", "--repo", "ada/toy", "--tag", "v1")
+DATASETS = ("prompts", "candidates")
+PUBLISH = ("publish", *(f"toy.{name}" for name in DATASETS), "--repo", "ada/toy", "--tag", "v1")
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of a built toy recipe, to copy."""
     folder = tmp_path_factory.mktemp("built")
-    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    toy.build_once(folder)
     return folder / "store"
 
 
@@ -59,7 +58,7 @@ def test_a_publication_that_is_killed_is_whole_after_the_next(
     repo = hub.repos[KEY]
     assert repo.messages == [".", "Publish toy (v1)"]
     assert repo.tags == {"v1": repo.branches["main"]}
-    for name in ("candidates", "judgments", "pairs", "prompts"):
+    for name in DATASETS:
         store = Store(project / "store")
         [file] = store.files(store.resolve(f"toy.{name}"))
         path = f"{name}/train-00000-of-00001.parquet"

@@ -35,15 +35,24 @@ PAIRS = "pairs/train-00000-of-00001.parquet"
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    build(load(toy.write_recipe(folder)), Store(folder / "store"))
+    toy.build_once(folder)
     return folder / "store"
 
 
+@pytest.fixture(scope="module")
+def first() -> Hub:
+    """What the first publication has left on its Hub."""
+    return Hub()
+
+
 @pytest.fixture
-def published(made: Path, project: Path, cli: Cli, hub: Hub) -> Store:
+def published(made: Path, project: Path, cli: Cli, hub: Hub, first: Hub) -> Store:
     """A store whose toy recipe is on the Hub as v1; the project has no store of its own yet."""
     shutil.copytree(made, project / "theirs")
-    ran(cli("--store", "theirs", "publish", "toy", "--repo", "ada/toy", "--tag", "v1"))
+    if not first.repos:
+        ran(cli("--store", "theirs", "publish", "toy", "--repo", "ada/toy", "--tag", "v1"))
+        first.take(hub)
+    hub.take(first)
     return Store(project / "theirs")
 
 

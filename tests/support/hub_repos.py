@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import threading
 from collections.abc import Callable
@@ -91,6 +92,11 @@ class Hub:
         before: Callable[[], None] | None = None,
     ) -> None:
         self.faults.append(Fault(pattern, status, times, before))
+
+    def take(self, other: Hub) -> None:
+        """Hold what another one holds now; it is asked for nothing that has come in there."""
+        self.repos, self.blobs = copy.deepcopy(other.repos), dict(other.blobs)
+        self.stored = list(other.stored)
 
     def commit(
         self, key: str, changes: dict[str, bytes | None], branch: str = "main", message: str = "."
