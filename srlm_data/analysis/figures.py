@@ -41,11 +41,17 @@ def connect(
 
     The views of candidates, judgments and pairs are always there, with no row where none is given.
     """
-    with database.connect(memory=database.LOOKING) as connection:
-        connection.execute("SET preserve_insertion_order = false")
-        for name in {CANDIDATES.name, JUDGMENTS.name, PAIRS.name, *versions}:
-            _union(connection, store, DATASET_TYPES[name], versions.get(name, {}))
+    with database.session(memory=database.LOOKING) as connection:
+        create_views(connection, store, **versions)
         yield connection
+
+
+def create_views(
+    connection: duckdb.DuckDBPyConnection, store: Store, **versions: Mapping[str, Manifest]
+) -> None:
+    """Create the views of :func:`connect` in a connection that is open."""
+    for name in {CANDIDATES.name, JUDGMENTS.name, PAIRS.name, *versions}:
+        _union(connection, store, DATASET_TYPES[name], versions.get(name, {}))
 
 
 def _union(
@@ -113,7 +119,7 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str) -> Figures:
 
 def count_notes(store: Store, manifest: Manifest) -> dict[str, int]:
     """Return note -> how many answers of a model have it, the most frequent first."""
-    with database.connect(memory=database.LOOKING) as connection:
+    with database.session(memory=database.LOOKING) as connection:
         store.rows(manifest).view(connection, "rows")
         if "note" not in connection.table("rows").columns:  # a version of before the column
             return {}

@@ -74,14 +74,15 @@ def _without_progress(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyC
 
 
 @contextlib.contextmanager
-def session() -> Iterator[duckdb.DuckDBPyConnection]:
+def session(*, memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database of its own inside one that the process keeps: a tenth of the time of a new one.
 
-    Settings are everybody's there, so it is for queries that need none. Rows come in no order but
-    one that is asked for, which takes less memory.
+    Settings are everybody's there, so it is for queries that need none but how much ``memory`` they
+    hold (see :func:`connect`). Rows come in no order but one that is asked for, which takes less
+    memory.
     """
     name = f"session_{next(_numbers)}"
-    with _without_progress(_kept().cursor()) as connection:
+    with _without_progress(_kept(memory).cursor()) as connection:
         connection.execute(f"ATTACH ':memory:' AS {name}")
         try:
             connection.execute(f"USE {name}")
@@ -147,9 +148,10 @@ _numbers = itertools.count()
 
 
 @functools.cache
-def _kept() -> duckdb.DuckDBPyConnection:
-    connection = connect()
+def _kept(memory: str | None) -> duckdb.DuckDBPyConnection:
+    connection = connect(memory=memory)
     connection.execute("SET preserve_insertion_order = false")
+    connection.execute("SET enable_external_file_cache = false")  # it would outlive the session
     return connection
 
 

@@ -106,7 +106,7 @@ def prepare_dataset(
 
 
 def _refuse_tokens(store: Store, part: Part) -> None:
-    with database.connect() as connection:
+    with database.session() as connection:
         store.rows(part.manifest).view(connection, "rows", parts=True)
         [(count,)] = connection.execute(
             "SELECT count(*) FROM rows WHERE regexp_matches(rows::VARCHAR, ?)", [TOKENS]

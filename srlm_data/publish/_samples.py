@@ -33,7 +33,7 @@ def samples(store: Store, part: Part) -> str:
     """Return a section of up to three pairs as Markdown; empty where there are none to show."""
     if part.manifest.type != PAIRS.name or not part.manifest.rows:
         return ""
-    with database.connect(memory=database.LOOKING) as connection:
+    with database.session(memory=database.LOOKING) as connection:
         store.rows(part.manifest).view(connection, "pairs")
         last = part.manifest.rows - 1
         places = {"Widest margin": 0, "Median margin": last // 2, "Narrowest margin": last}

@@ -86,7 +86,7 @@ def _is_split(store: Store, part: Part) -> bool:
 
 
 def _held_out(store: Store, parts: Sequence[Part], share: float) -> set[str]:
-    with database.connect(memory=database.LOOKING) as connection:
+    with database.session(memory=database.LOOKING) as connection:
         for number, part in enumerate(parts):
             store.rows(part.manifest).view(connection, f"rows_{number}")
         rows = " UNION ALL ".join(

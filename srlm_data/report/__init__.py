@@ -24,6 +24,7 @@ import duckdb
 
 from srlm_data.analysis import figures
 from srlm_data.analysis.health_checks import HealthWarning, check_health
+from srlm_data.core import database
 from srlm_data.core.filesystem import open_whole
 from srlm_data.core.packages import require
 from srlm_data.report._flows import Flow, Subject, subject_of
@@ -105,12 +106,15 @@ def connected(
 
     ``begin`` is called with what is counted next.
     """
-    with figures.connect(
-        store,
-        candidates={flow.label: flow.candidates for flow in flows},
-        judgments={flow.label: flow.judgments for flow in flows if flow.judgments},
-        pairs={flow.label: flow.pairs for flow in flows if flow.pairs},
-    ) as connection:
+    with database.connect(memory=database.LOOKING) as connection:
+        connection.execute("SET preserve_insertion_order = false")
+        figures.create_views(
+            connection,
+            store,
+            candidates={flow.label: flow.candidates for flow in flows},
+            judgments={flow.label: flow.judgments for flow in flows if flow.judgments},
+            pairs={flow.label: flow.pairs for flow in flows if flow.pairs},
+        )
         begin("the judgments of each answer")
         figures.count_answers(connection)
         begin("the pairs")
