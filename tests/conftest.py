@@ -5,11 +5,12 @@ Nothing here or in any test reaches the network or the user's own folders.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,17 @@ hypothesis.settings.register_profile(
     "project", derandomize=True, database=None, deadline=None, max_examples=100
 )
 hypothesis.settings.load_profile("project")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Have what is collected and imported for it walked by no garbage collection: it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

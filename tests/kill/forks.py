@@ -7,6 +7,7 @@ of its input is a request in JSON, each line of its output the answer: `start` g
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -67,5 +68,6 @@ def answer(request: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # a child that walked what is imported would copy it
     for line in sys.stdin:
         print(answer(json.loads(line)), flush=True)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from builders import answer, example, models, preferred, prompt, prompts
 from checkout import ROOT
+from needed import needs
 from srlm_data.core.errors import RecipeError, TrainingError
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import EXAMPLES, MODELS, PAIRS
@@ -186,8 +187,8 @@ def test_a_checkpoint_is_one_model() -> None:
 
 
 @pytest.mark.slow
+@needs("trl")
 def test_sft_and_then_dpo_make_models_with_their_lineage(tmp_path: Path, bench: Bench) -> None:
-    pytest.importorskip("trl")
     bench.trainer.start(training.script("prefork.py"))
     m0 = tiny_model(tmp_path / "m0")
     start = named(identity.digest(m0), f"path:{m0}")

@@ -34,6 +34,7 @@ LATE = ("huggingface_hub.hf_api", "pandas", "polars", "rich.console", "rich.tabl
 
 def import_once(modules: list[str]) -> None:
     """Import all that is ours but the engines that run models, and these modules."""
+    gc.disable()  # what is imported stays: walking it again and again takes seconds
     ours = [module.name for module in pkgutil.walk_packages(srlm_data.__path__, "srlm_data.")]
     engines = ("growing_cache", "ray", "transformers", "vllm")
     for name in [*ours, *LATE]:
@@ -42,8 +43,8 @@ def import_once(modules: list[str]) -> None:
                 importlib.import_module(name)
     for name in modules:
         importlib.import_module(name)
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def become(request: dict[str, Any], imported: dict[str, str]) -> NoReturn:
