@@ -21,6 +21,7 @@ import pytest
 import toy
 from checkout import Cli
 from commands import one_sentence
+from forked import Command, Start
 from srlm_data.cli._answers import format_of
 
 
@@ -188,11 +189,11 @@ def test_a_table_obeys_no_control_character_of_a_model(cli: Cli, built: Path) ->
     assert "\x1b" not in answer.stdout
 
 
-def work_until(process: subprocess.Popen[str], seconds: float) -> None:
-    """Wait until a process has had this much of the processor."""
-    times = psutil.Process(process.pid).cpu_times
+def work_until(command: Command, seconds: float) -> None:
+    """Wait until a command has had this much of the processor."""
+    times = psutil.Process(command.pid).cpu_times
     while sum(times()[:2]) < seconds:
-        assert process.poll() is None
+        assert command.poll() is None
         time.sleep(0.05)
 
 
@@ -205,18 +206,11 @@ def work_until(process: subprocess.Popen[str], seconds: float) -> None:
     ids=["SIGINT", "SIGTERM"],
 )
 def test_a_query_that_is_stopped_ends_at_once_without_a_traceback(
-    built: Path, cli_env: dict[str, str], number: int, code: int, said: str
+    built: Path, start: Start, number: int, code: int, said: str
 ) -> None:
     endless = "SELECT sum(a.range) FROM range(10000000) a, range(10000000) b"
-    with subprocess.Popen(
-        [sys.executable, "-m", "srlm_data", "sql", endless],
-        cwd=built, env=cli_env, stderr=subprocess.PIPE, text=True,
-    ) as asking:  # fmt: skip
-        work_until(asking, 3)  # long enough to be asked; there is nothing to be seen of it
+    with start("sql", endless, cwd=built) as asking:
+        work_until(asking, 2)  # long enough to be asked; there is nothing to be seen of it
         asking.send_signal(number)
-        try:
-            _, told = asking.communicate(timeout=60)
-        finally:
-            asking.kill()
-        assert told.strip() == said
-    assert asking.returncode == code
+        assert asking.wait(60) == code
+        assert asking.stderr.read_text().strip() == said

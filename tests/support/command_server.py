@@ -50,6 +50,7 @@ def import_once(modules: list[str]) -> None:
 def become(request: dict[str, Any], imported: dict[str, str]) -> NoReturn:
     """Be ``python -m srlm_data`` with these arguments; importing has set some variables."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     for number, name in enumerate(request["streams"]):
         handle = os.open(name, os.O_RDWR | os.O_NOCTTY)
         os.dup2(handle, number)
