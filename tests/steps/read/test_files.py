@@ -125,6 +125,8 @@ def test_a_dataset_that_was_saved_to_disk_is_read_by_its_split(tmp_path: Path) -
 
 
 def test_a_folder_of_published_splits_is_read_by_its_split_and_whole(tmp_path: Path) -> None:
+    import datasets
+
     def write(name: str) -> None:
         datasets.Dataset.from_list([{"prompt": name}]).to_parquet(tmp_path / f"{name}.parquet")
 
