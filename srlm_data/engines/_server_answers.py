@@ -8,19 +8,19 @@ costs an answer that was paid for.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from srlm_data.engines.protocol import Completion, Request
 
-_CUT_OFF: Final = frozenset(
-    "length max_length max_tokens max_output_tokens model_length context_length_exceeded "
-    "model_context_window_exceeded".split()
+# Why an answer ended has as many names as there are servers: max_tokens, maxTokens, MODEL_LENGTH;
+# content_filter, SAFETY, "content_filter: RECITATION". A name is known by a part of it.
+_FAILED: Final = re.compile(
+    "[a-z0-9_]*(?:filter|safety|recitation|blocklist|prohibited|spii|sensitive|guardrail|toxic"
+    "|refus|error|fail|abort|cancel|malformed|unexpected|insufficient|repetition|unload"
+    "|time_?out|time_?limit|incomplete|not_?finished)[a-z0-9_]*"
 )
-_FAILED: Final = frozenset(
-    "content_filter content_filtered guardrail_intervened safety image_safety recitation blocklist "
-    "prohibited_content spii sensitive refusal error abort aborted cancelled network_error "
-    "insufficient_system_resource".split()
-)
+_CUT_OFF: Final = re.compile("length|max.*token|token_?limit|context|truncat")
 _THOUGHTS: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 """Where servers have reasoning beside the text; parts of the text have types that begin so."""
 _LARGEST_COUNT: Final = 2**31 - 1  # a column's; no answer has so many tokens
@@ -38,12 +38,14 @@ def parse(text: str) -> Any:
 def read_models(text: str) -> list[str] | None:
     """Return the names in a server's list of models; None where the body is no such list."""
     try:
-        entries = parse(text)["data"]
-    except (ValueError, RecursionError, LookupError, TypeError):
+        body = parse(text)
+    except (ValueError, RecursionError):
         return None
+    entries = _object(body).get("data", _object(body).get("models", body))
     if not isinstance(entries, list):
         return None
-    names = [_object(entry).get("id") for entry in entries]
+    models = [_object(entry) or {"id": entry} for entry in entries]
+    names = [model.get("id") or model.get("name") for model in models]
     return [name for name in names if isinstance(name, str)]
 
 
@@ -58,12 +60,14 @@ def read_answer(request: Request, answer: Any) -> Completion:
     reasoning = separate or inline
     usage = _object(answer.get("usage"))
     tokens = _read_counts(usage)
-    reason, note = _read_end(choice.get("finish_reason"))
+    reason, note = _read_end(
+        choice.get("finish_reason"), at_limit=(tokens[1] or 0) >= sampling.limit
+    )
     if reason == "length" and reasoning and not text.strip():
         note = "the tokens went into reasoning"
     if reason == "stop" and not sampling.fits(text):
         note = "; ".join(filter(None, [note, "not held to its form by the server"]))
-    if reason in _FAILED:
+    if reason not in ("stop", "length"):
         error = f"the server ended it with '{reason}'"
         return Completion(request, "", "error", *tokens, error=error, error_kind=reason)
     read = _object(usage.get("prompt_tokens_details"))
@@ -73,9 +77,9 @@ def read_answer(request: Request, answer: Any) -> Completion:
         text,
         reason,
         *tokens,
-        cached_tokens=_count(read.get("cached_tokens")) or 0,
+        cached_tokens=read_count(read.get("cached_tokens")) or 0,
         reasoning=reasoning,
-        reasoning_tokens=_count(written.get("reasoning_tokens")),
+        reasoning_tokens=read_count(written.get("reasoning_tokens")),
         note=note,
     )
 
@@ -117,32 +121,35 @@ def _text_of(value: Any) -> str:
         return "".join(map(_text_of, value))
     if not isinstance(value, dict):
         return ""
-    names = ("text", "thinking", "reasoning", "refusal", "summary", "value")
+    names = ("text", "thinking", "reasoning", "refusal", "summary", "value", "content")
     return next((text for name in names if (text := _text_of(value.get(name)))), "")
 
 
-def _read_end(ended: Any) -> tuple[str, str | None]:
+def _read_end(ended: Any, *, at_limit: bool) -> tuple[str, str | None]:
     """Return why an answer ended in the words of a completion, and a note where it was a guess."""
     ended = _object(ended).get("type", ended)  # of servers' own protocols
-    word = ended.lower() if isinstance(ended, str) else None
-    if word == "stop" or word in _FAILED:
+    word = ended.lower()[:_LONGEST_WORD] if isinstance(ended, str) else ""
+    if failure := _FAILED.search(word):
+        return failure[0], None
+    if word == "stop":
         return word, None
-    if word in _CUT_OFF:
+    if _CUT_OFF.search(word):
         return "length", None
-    what = "no finish_reason" if ended is None else f"finish_reason {_brief(ended)}"
-    return "stop", f"{what}, taken for 'stop'"
+    what = f"finish_reason {_brief(ended)}" if ended else "no finish_reason"
+    reason = "length" if at_limit and not ended else "stop"
+    return reason, f"{what}, taken for '{reason}'"
 
 
 def _read_counts(usage: dict[str, Any]) -> tuple[int | None, int | None]:
     """Return the tokens read and written; some servers count reasoning in the total alone."""
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    read, written, total = (_count(usage.get(name)) for name in names)
+    read, written, total = (read_count(usage.get(name)) for name in names)
     if read is not None and written is not None and total is not None:
         written = max(written, total - read)
     return read, written
 
 
-def _count(value: Any) -> int | None:
+def read_count(value: Any) -> int | None:
     """Return a count of tokens; None where it is no such thing."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -5,7 +5,7 @@
   that time, the request is a failed row (a gateway gave it up), unless it only says to wait (429).
 - What may be the *request's* own doing (500, a cut connection, a time-out, an unreadable answer) is
   tried ``retries`` times more, for at most ``patience`` seconds, and is then a failed row.
-- What the server *refused* (other 4xx) is a failed row at once.
+- What the server *refused* (other 4xx; 403 by a firewall before it) is a failed row at once.
 - A *fatal* fault (a wrong key, model or address, a redirect, a used-up quota, a parameter that the
   server does not know) ends the run. How many failed rows end it, too, is the same for every engine
   (:mod:`srlm_data.engines.failures`).
@@ -30,8 +30,8 @@ import openai
 from srlm_data.engines.backends._bounded_client import TooLongError
 from srlm_data.engines.protocol import DRAWING
 
-_AWAY: Final = frozenset({429, 502, 503, 504, 520, 521, 522, 523, 524, 529})
-_AGAIN: Final = frozenset({200, 408, 409, 424, 425})  # 200: an error that has no number
+_AWAY: Final = frozenset({429, 498, 502, 503, 504, *range(520, 531)})
+_AGAIN: Final = frozenset({200, 408, 409, 424, 425, 499})  # 200: an error that has no number
 _WRONG: Final = frozenset({401, 402, 403, 404, 405, 410})
 
 FIRST_PAUSE: Final = 0.5
@@ -51,11 +51,21 @@ _NO_CREDIT: Final = _any_of(
     "insufficient_quota",
     "billing_(hard_limit|not_active)",
     "insufficient (balance|credit)",
+    "balance is (insufficient|too low)",
+    "(used all|no|out of) (available )?credits",
+    "spend(ing)? (limit|cap)",
     "budget.{0,20}exceeded",
+    "exceeded.?budget",
+    "arrearage",
 )
 _NO_KEY: Final = _any_of("invalid.api.?key", "authentication.error", "no_db_connection")
 _NO_MODEL: Final = _any_of(
-    "model_not_found", "invalid model name", "(unknown|no such) model", "unexpected endpoint"
+    "model_not_found",
+    "(unknown|no such) model",
+    "invalid model(:| name)",
+    "unexpected endpoint",
+    "model (not exist|unloaded)",
+    "model_decommissioned",
 )
 _BUSY: Final = _any_of("rate.?limit", "too many requests", "resource_exhausted", "overloaded")
 _TOO_LARGE: Final = _any_of("request too large")
@@ -71,7 +81,8 @@ _FIELDS: Final = {  # as a server may write them: presencePenalty
 _FIELD: Final = f"({'|'.join(_FIELDS.values()).replace('_', '_?')})"
 _UNKNOWN: Final = (
     "(?:unrecogni[sz]ed|unsupported|not.supported|not.support|unknown|unexpected|extra.forbidden"
-    "|extra.inputs|not.permitted|not.allowed|not.enabled|deprecated|cannot.both|may.only)"
+    "|extra.inputs|not.permitted|not.allowed|not.enabled|not.implemented|unavailable|deprecated"
+    "|cannot.both|may.only|unset|only.{0,8}(?:is|are).allowed)"
 )
 _BOUND: Final = (
     "(?:less.than|<=|at.most|no.more.than|maximum|too.(?:large|big|high)|out.of.range|exceed"
@@ -139,10 +150,10 @@ def refuse_error(answer: Any, retry_after: str = "") -> None:
     """Raise the fault that an answer under status 200 is, if it is one."""
     if not isinstance(answer, dict):
         return
-    if choices := answer.get("choices"):  # what failed while it was written stands in its choice
-        answer = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
-    error = answer.get("error") or (answer if answer.get("object") == "error" else None)
-    if error:
+    choices = answer.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    within = choice.get("error") if isinstance(choice, dict) else None  # as it was written
+    if error := answer.get("error") or within or ("choices" not in answer and answer):
         names = ("code", "status", "status_code")
         codes = [error.get(name) for name in names] if isinstance(error, dict) else []
         known = [int(code) for code in map(str, codes) if re.fullmatch("[45][0-9][0-9]", code)]
@@ -172,10 +183,10 @@ def classify_status(status: int, body: str, retry_after: str = "") -> FaultError
     number = status
     if status in (200, 400, 422):  # what a gateway says of a key or a model that it does not know
         status = 401 if _NO_KEY.search(searched) else 404 if _NO_MODEL.search(searched) else status
-    if status == 200 and _BUSY.search(searched):
+    if status in (200, 403) and _BUSY.search(searched):
         status = 429
     kind, advice = f"http_{status}", ""
-    if status == 402 or (status in (200, 400, 403, 429) and _NO_CREDIT.search(searched)):
+    if status == 402 or (status in (200, 400, 403, 412, 429) and _NO_CREDIT.search(searched)):
         trouble, kind, advice = Trouble.FATAL, "no_credit", "Raise the account's limit."
     elif status in (200, 400, 403, 451) and _FILTERED.search(searched):
         trouble, kind = Trouble.REFUSED, "content_filter"
@@ -183,6 +194,8 @@ def classify_status(status: int, body: str, retry_after: str = "") -> FaultError
         trouble = Trouble.FATAL
     elif status == 429 and _TOO_LARGE.search(searched):
         trouble = Trouble.REFUSED  # it would be, however long one waits
+    elif status == 403 and body.lstrip().startswith("<"):
+        trouble = Trouble.REFUSED  # by a firewall before the server, for what is in this request
     elif status in _AWAY:
         trouble = Trouble.AWAY
     elif status >= 500 or status in _AGAIN:

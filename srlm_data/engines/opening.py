@@ -51,7 +51,7 @@ def open_engine(
             package = (error.name or "").partition(".")[0]
             if package == "srlm_data":
                 raise
-            extra = settings.packages().get(package, settings.kind)
+            extra = settings.needs.get(package, settings.kind)
             raise missing(f"engine '{settings.kind}'", package, extra) from None
         if batch:
             if folder is None:

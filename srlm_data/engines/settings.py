@@ -82,17 +82,13 @@ class _Engine(Config):
     )
     failure_floor: int = Field(default=FLOOR, ge=0, description="Failures that never end a step.")
 
-    needs: ClassVar[Mapping[str, str]] = {}
+    needs: ClassVar[Mapping[str, str]] = {}  # package that is imported -> extra
     holds_the_model: ClassVar[bool] = False  # whether it loads a model's files itself
 
     @property
     def runs_model_code(self) -> bool:
         """Whether Python code that comes with a model's files is run."""
         return bool(getattr(self, "trust_remote_code", False))
-
-    def packages(self) -> Mapping[str, str]:
-        """Return what the engine imports."""
-        return self.needs
 
     def decides(self) -> dict[str, Any]:
         """Return the settings that decide texts, as fields of :class:`Sampling`; usually none."""

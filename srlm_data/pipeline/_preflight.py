@@ -102,7 +102,7 @@ class _Look:
         for dataset in self._todo:
             needed.update(dataset.config.packages())
             if dataset.engine:
-                (maybe if self._has_answers(dataset) else needed).update(dataset.engine.packages())
+                (maybe if self._has_answers(dataset) else needed).update(dataset.engine.needs)
         for wanted, certain in ((needed, True), (maybe, False)):
             missing = {name: of for name, of in wanted.items() if not packages.is_installed(name)}
             if missing:
@@ -203,7 +203,7 @@ class _Look:
         ]
         if not asking or not packages.is_installed("openai"):
             return
-        from srlm_data.engines.backends.openai import list_models  # noqa: PLC0415
+        from srlm_data.engines.backends.openai import is_listed, list_models  # noqa: PLC0415
 
         served: dict[tuple[str | None, str], list[str] | None] = {}
         for dataset, engine, model in asking:
@@ -223,7 +223,7 @@ class _Look:
                     yield Problem(EngineError(sentence), certain=False)
             name = engine.served_name or self._served_name(model, location)
             listed = served[server]
-            if listed is not None and name and name not in listed:
+            if listed is not None and name and not is_listed(name, listed):
                 known = ", ".join(map("'{}'".format, listed[:5])) or "no model"
                 sentence = (
                     f"{where} serve '{name}', it serves {known}. Start it with "

@@ -127,6 +127,8 @@ KEPT = {"text": "a b", "finish_reason": "stop", "error": None}
 NO_COUNTS = {**KEPT, "prompt_tokens": None, "completion_tokens": None, "cached_tokens": 0}
 CUT = {"text": "", "finish_reason": "length", "note": "the tokens went into reasoning"}
 FAILED = {"text": "", "finish_reason": "error"}
+LATER = {"finish_reason": "stop", "error": None}
+AGAIN = {**LATER, "retries": 1}
 TEXT = {"type": "text", "text": "a b"}
 THOUGHT = {"type": "thinking", "thinking": "hm"}
 
@@ -194,6 +196,12 @@ CONTENTS = [
         [message([THOUGHT, *[{"type": "thinking", "thinking": ""}] * 30_000, TEXT])],
         {**KEPT, "reasoning": "hm"},
     ),
+    Row("content in a part", [message([{"type": "text", "content": "a b"}])], KEPT),
+    Row(
+        "reasoning in an object",
+        [message("a b", reasoning={"content": "hm"})],
+        {**KEPT, "reasoning": "hm"},
+    ),
     Row("a call", [message(None, "tool_calls", tool_calls=[{}])], {"text": "", "error": None}),
     Row("reasoning_content", [message("a b", reasoning_content="hm")], {**KEPT, "reasoning": "hm"}),
     Row("reasoning", [message("a b", reasoning="hm")], {**KEPT, "reasoning": "hm"}),
@@ -254,6 +262,20 @@ ENDS = [
         failed("content_filter", "the server ended it with 'content_filter'"),
     ),
     Row("SAFETY", [message("a", "SAFETY")], failed("safety", "the server ended it with 'safety'")),
+    Row(
+        "a filter and its cause",
+        [message("a", "content_filter: RECITATION")],
+        {**FAILED, "error_kind": "content_filter"},
+    ),
+    Row("a call that is none", [message("a", "MALFORMED_FUNCTION_CALL")], FAILED),
+    Row("TIMEOUT", [message("a", "TIMEOUT")], {**FAILED, "error_kind": "timeout"}),
+    Row("a long reason", [message("a", "error " * 200_000)], {**FAILED, "error_kind": "error"}),
+    Row("maxTokens", [message("a b", "maxTokens")], {**KEPT, "finish_reason": "length"}),
+    Row(
+        "no end, and no token left",
+        [altered(choices=[{"message": {"content": "a b"}}], usage={"completion_tokens": 16})],
+        {"finish_reason": "length", "note": "no finish_reason, taken for 'length'"},
+    ),
     Row("abort", [message("a", "abort")], failed("abort", "the server ended it with 'abort'")),
 ]
 
@@ -451,6 +473,19 @@ ERRORS = [
         failed("http_200", "HTTP 200, odd"),
     ),
     Row("error null", [altered(error=None)], KEPT),
+    Row("error empty", [altered(error={})], KEPT),
+    Row("an error beside a choice", [altered(error={"message": "broke", "code": 502})], AGAIN),
+    Row("nothing but words", [answer({"message": "API rate limit exceeded"})], AGAIN),
+    Row("nothing but a state", [answer({"status": "IN_QUEUE"})] * 2, {"error_kind": "http_200"}),
+    Row("too fast, 403", [status(403, "Rate Limit Exceeded")], AGAIN),
+    Row("a tunnel that is down", [status(530)] * 3, {**LATER, "retries": 3}),
+    Row("no room for now", [status(498)] * 3, {**LATER, "retries": 3}),
+    Row("cancelled by the server", [status(499)], AGAIN),
+    Row(
+        "a firewall",
+        [lambda h: h.raw(403, b"<html>blocked</html>")],
+        failed("http_403", "HTTP 403, <html>blocked</html>"),
+    ),
     Row(
         "flagged",
         [status(400, "the prompt was flagged by our content policy")],

@@ -16,6 +16,7 @@ from api_server import Api, answer, completion, cut, hang, malformed, serve, sta
 from checkout import Cli
 from srlm_data.core.errors import EngineError, MissingError, UnfinishedError
 from srlm_data.engines import _server_faults
+from srlm_data.engines.backends import openai as openai_backend
 from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.engines.settings import OpenaiEngine
@@ -266,6 +267,15 @@ def test_a_key_is_sent_and_never_told(api: Api, monkeypatch: pytest.MonkeyPatch)
         run(api.address, ask("a"), api_key_env="MY_API_KEY")
     assert "sk-secret" not in str(refused.value)
     assert "MY_API_KEY" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"), [("m", True), ("models/m", True), ("m:latest", True), ("m2", False)]
+)
+def test_a_model_is_looked_for_in_a_list_under_the_names_that_servers_give_it(
+    listed: str, expected: bool
+) -> None:
+    assert openai_backend.is_listed("m", ["other", listed]) is expected
 
 
 def test_without_an_address_a_key_is_needed() -> None:

@@ -6,15 +6,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api_server import Fault, answer, serve, status
+from api_server import Fault, Handler, answer, completion, serve, status
 from checkout import Cli
-from foreign_servers import altered, quick_pauses, run
+from foreign_servers import altered, ask, quick_pauses, run
 from srlm_data.core.errors import EngineError
 from srlm_data.engines.opening import open_engine
 from srlm_data.engines.settings import OpenaiEngine
@@ -75,6 +75,15 @@ FATAL = {
         refused("`temperature` and `top_p` cannot both be specified for this model."),
         "'omit: [temperature]'",
     ),
+    "one temperature alone": (
+        refused("invalid temperature: only 1 is allowed for this model"),
+        "'omit: [temperature]'",
+    ),
+    "not while it thinks": (
+        refused("`top_p` must be at least 0.95 or unset when thinking is enabled."),
+        "'omit: [top_p]'",
+    ),
+    "no form": (refused("This response_format type is unavailable now"), "'guided: false'"),
     "stop": (
         refused("Unsupported parameter: 'stop' is not supported with this model."),
         "Take 'stop' out of the settings of the step",
@@ -111,11 +120,22 @@ FATAL = {
     "no money": (refused("Insufficient Balance", 402), "HTTP 402, Insufficient Balance"),
     "less money": (refused("You can only afford 9", 402), "afford 9. Raise the account's limit"),
     "a gateway's budget": (refused("Budget has been exceeded!"), "Raise the account's limit"),
+    "a credit balance": (
+        refused("Your credit balance is too low to access the API."),
+        "Raise the account's limit",
+    ),
+    "a spending limit": (
+        refused("Account suspended, possibly for its monthly spending limit", 412),
+        "Raise the account's limit",
+    ),
     "a gateway's key": (
         refused("No connected db.", type="no_db_connection"),
         "No connected db. Set OPENAI_API_KEY to a key that may ask for 'served'",
     ),
     "a gateway's model": (refused("Invalid model name passed in model=served."), "It serves 'serv"),
+    "no such model": (refused("Model Not Exist"), "It serves 'serv"),
+    "a model that is gone": (answer({"error": "Model unloaded."}), "It serves 'serv"),
+    "a key, and nothing but words": (answer({"message": "Invalid API key"}), "Set OPENAI_API_KEY"),
     "a key under 200": (
         answer({"error": {"message": "Invalid API key"}}),
         "HTTP 200, Invalid API key. Set OPENAI_API_KEY to a key",
@@ -137,6 +157,29 @@ def test_what_no_other_try_can_mend_ends_the_run_at_once(fault: Fault, words: st
     assert words in str(ended.value)
     assert "secret" not in str(ended.value)
     assert len(api.bodies) == 1
+
+
+def test_what_is_on_its_way_when_a_run_must_end_is_waited_for_and_nothing_more_is_sent() -> None:
+    def late(handler: Handler) -> None:
+        refused_one.wait(20)
+        time.sleep(0.2)
+        handler.json(200, completion("late"))
+
+    def revoked(handler: Handler) -> None:
+        handler.json(401, {"error": {"message": "revoked"}})
+        refused_one.set()
+
+    refused_one = threading.Event()
+    with serve() as api:
+        later = status(429, Retry_After="100")
+        api.faults = {"late": [late], "busy": [later], "key": [revoked]}
+        settings = OpenaiEngine(base_url=api.address, concurrency=3)
+        with closing(open_engine(settings, "served", "digest", "1")) as engine:
+            answers = engine.generate(ask(["late", "busy", "key", "never", "neither"]))
+            assert next(answers).text == "late"
+            with pytest.raises(EngineError, match="HTTP 401, revoked"):
+                next(answers)
+    assert set(api.tries) == {"late", "busy", "key"}
 
 
 @pytest.mark.parametrize("after", ["1e9", "inf", "Fri, 01 Jan 2100 00:00:00 GMT"])
@@ -164,6 +207,8 @@ MODELS = {
     "an error": ({"error": "Unexpected endpoint or method. (GET /models)"}, "Correct 'base_url'"),
     "others": ({"data": [{"id": "x"}, {"id": None}, 5, {"id": "y"}]}, "It serves 'x', 'y': start"),
     "none": ({"data": []}, "It serves no model"),
+    "a list alone": ([{"id": "x"}, "y"], "It serves 'x', 'y': start"),
+    "models": ({"models": [{"name": "x", "model": "x"}]}, "It serves 'x': start"),
 }
 
 

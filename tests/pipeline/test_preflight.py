@@ -133,7 +133,7 @@ def test_a_server_that_refuses_the_key_is_told(
     assert "refuses the key (HTTP 401). Set OPENAI_API_KEY" in str(error)
 
 
-@pytest.mark.parametrize("fault", [404, 503])
+@pytest.mark.parametrize("fault", [403, 404, 503])
 def test_a_server_that_lists_nothing_is_told_and_not_in_the_way(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int
 ) -> None:

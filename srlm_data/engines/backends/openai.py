@@ -106,6 +106,12 @@ def list_models(settings: OpenaiEngine, patience: float = 10.0) -> list[str] | N
         return engine.list_models()
 
 
+def is_listed(name: str, listed: Iterable[str]) -> bool:
+    """Return whether a list has a model, perhaps as ``models/x`` (Gemini) or ``x:latest``."""
+    bare = [other.removeprefix("models/").partition(":")[0] for other in (name, *listed)]
+    return bare[0] in bare[1:]
+
+
 class Openai:
     """An engine over a server. Satisfies :class:`srlm_data.engines.protocol.Engine`."""
 
@@ -126,6 +132,8 @@ class Openai:
         self.where = f"engine 'openai' ({self.client.base_url})"
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._heard = time.monotonic()
+        self._in_flight = 0  # tries that wait for their answer
+        self._is_over = False  # a fault ends the run, and nothing more is sent
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -138,9 +146,12 @@ class Openai:
         room = 2 * self._settings.concurrency  # what waits here is sent the moment a place is free
         flying: set[Future[Completion]] = set()
         done: SimpleQueue[Future[Completion]] = SimpleQueue()
+        self._is_over = False
         try:
             while True:
-                while len(flying) < room and (request := next(source, None)) is not None:
+                while len(flying) < room and not self._is_over:
+                    if (request := next(source, None)) is None:
+                        break
                     future = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
                     flying.add(future)
                     future.add_done_callback(done.put)
@@ -159,7 +170,7 @@ class Openai:
             response = self.wait_for(self._list())
         except TRY_ERRORS as error:
             fault = classify(error, self._settings.timeout)
-            if fault.status in (401, 403):
+            if fault.status == 401 and "scope" not in fault.reason:  # a key may ask, and not list
                 raise EngineError(
                     f"{self.where}: the server refuses the key (HTTP {fault.status}). "
                     f"Set {self._settings.api_key_env} to one that it takes."
@@ -201,6 +212,8 @@ class Openai:
             tries = failures = 0
             since = paused = 0.0  # the time of its first failure, and how long it was waited then
             while True:
+                if self._is_over:
+                    await asyncio.Event().wait()  # until the run's end drops it
                 try:
                     return (await self._try(request))._replace(retries=tries)
                 except TRY_ERRORS as error:
@@ -211,7 +224,12 @@ class Openai:
                 tries += 1
                 failures += fault.trouble is Trouble.REQUEST
                 if fault.trouble is Trouble.FATAL:
-                    raise EngineError(f"{self.where}: {reason}. {await self.advice(fault)}")
+                    self._is_over = True
+                    advice = await self.advice(fault)
+                    for _ in range(1200):  # a minute at most, for what is paid for and on its way
+                        if self._in_flight:
+                            await asyncio.sleep(0.05)
+                    raise EngineError(f"{self.where}: {reason}. {advice}")
                 if fault.trouble is Trouble.REFUSED or failures > self._settings.retries:
                     return failed(request, fault.kind, reason)._replace(retries=tries - 1)
                 busy, left = fault.status == 429, patience - paused
@@ -243,10 +261,14 @@ class Openai:
             return response
 
     async def _try(self, request: Request) -> Completion:
-        async with asyncio.timeout(self._settings.timeout):
-            response = await self.client.post(
-                "/chat/completions", body=self.body(request), cast_to=httpx2.Response
-            )
+        self._in_flight += 1
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                response = await self.client.post(
+                    "/chat/completions", body=self.body(request), cast_to=httpx2.Response
+                )
+        finally:
+            self._in_flight -= 1
         completion = self.read(request, response.text, response.headers.get("retry-after", ""))
         self._heard = time.monotonic()
         return completion
