@@ -7,13 +7,13 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import toy
-from api_server import hang, status
+from api_server import Fault, hang, status
 from batch_server import BatchApi, echo, serve
 from checkout import Cli
 from forked import Start
@@ -28,6 +28,8 @@ from srlm_data.pipeline.recipe import Recipe, load
 from srlm_data.store import Manifest, Store
 
 pytest.importorskip("openai")
+
+Change = Callable[[BatchApi], Fault]
 
 RECIPE = """\
 seed: 3
@@ -165,6 +167,101 @@ def test_a_batch_whose_answer_was_lost_is_not_created_twice(api: BatchApi, far: 
     assert len(api.batches) == 1
 
 
+def of_batch(**fields: object) -> Change:
+    """Tell of the first batch, with some fields changed."""
+    return lambda api: lambda handler: handler.json(200, {**api.batches["batch_0"], **fields})
+
+
+def of_results(change: Callable[[list[str]], list[str]]) -> Change:
+    """Answer with the first batch's file of results, its lines changed."""
+
+    def fault(api: BatchApi) -> Fault:
+        name = "output_of_batch_0"
+        return lambda handler: handler.raw(
+            200, "\n".join(change(api.files[name].split("\n"))).encode()
+        )
+
+    return fault
+
+
+def of_list(**fields: object) -> Change:
+    """List the batches, with some fields of each changed."""
+    return lambda api: (
+        lambda handler: handler.json(
+            200, {"data": [{**batch, **fields} for batch in api.batches.values()]}
+        )
+    )
+
+
+def of_nothing(code: int) -> Change:
+    """Answer with an error."""
+    return lambda api: status(code, "there is no such thing yet")
+
+
+NEW = "POST /v1/batches"
+LIST = "GET /v1/batches"
+LOOK = "GET /v1/batches/batch_0"
+RESULTS = "GET /v1/files/output_of_batch_0/content"
+
+DIFFERENT: dict[str, dict[str, list[Change]]] = {
+    "an end of another name": {LOOK: [of_batch(status="SUCCESS")]},
+    "results that come late": {LOOK: [of_batch(status="completed", output_file_id=None)] * 2},
+    "a file that comes late": {RESULTS: [of_nothing(404)] * 2},
+    "half a file": {RESULTS: [of_results(lambda lines: lines[:9])]},
+    "a page instead of a file": {RESULTS: [of_results(lambda _: ["<html>", "wait", "</html>"])]},
+    "each line twice": {RESULTS: [of_results(lambda lines: lines * 2)]},
+    "no status in a line": {
+        RESULTS: [of_results(lambda lines: [x.replace('"status_code": 200, ', "") for x in lines])]
+    },
+    "a batch that is not known yet": {LOOK: [of_nothing(404)] * 2},
+    "counts that are text": {LOOK: [of_batch(request_counts={"completed": "3"})]},
+    "no metadata": {NEW: [of_nothing(500)], LIST: [of_list(metadata=None)]},
+    "metadata of another kind": {NEW: [of_nothing(500)], LIST: [of_list(metadata=["x"])]},
+    "no id": {NEW: [lambda api: lambda handler: handler.json(200, {"job": {}})]},
+}
+
+
+@pytest.mark.parametrize("changes", DIFFERENT.values(), ids=DIFFERENT)
+def test_a_batch_api_of_another_kind_is_sent_each_request_once(
+    api: BatchApi, far: Far, changes: dict[str, list[Change]]
+) -> None:
+    api.looks = 0
+    api.faults_of = {place: [change(api) for change in changes[place]] for place in changes}
+    assert far.build("batch_size: 24").rows == 24
+    assert len(api.sent) == 24
+
+
+@pytest.mark.parametrize("state", ["halted", None])
+def test_a_state_that_nobody_knows_is_not_waited_for_and_loses_nothing(
+    api: BatchApi, far: Far, state: str | None
+) -> None:
+    api.looks = 0
+    api.faults_of = {LOOK: [of_batch(status=state)(api)]}
+    with pytest.raises(EngineError, match=r"batch_0 has the status '\w+', which is not known"):
+        far.build("batch_size: 24")
+    assert far.build("batch_size: 24").rows == 24
+    assert len(api.sent) == 24
+
+
+@pytest.mark.parametrize(
+    ("listing", "words"),
+    [
+        ({"data": []}, r"neither gives it an id nor lists it\. Look for it there"),
+        ([], r"its list of batches is no such list"),
+    ],
+)
+def test_a_batch_that_is_begun_and_not_found_again_is_not_begun_twice(
+    api: BatchApi, far: Far, listing: object, words: str
+) -> None:
+    api.faults_of = {
+        NEW: [lambda handler: handler.json(200, {"job": {}})] * 9,
+        LIST: [lambda handler: handler.json(200, listing)] * 99,
+    }
+    with pytest.raises(EngineError, match=words):
+        far.build("batch_size: 24, patience: 0.1")
+    assert len(api.batches) == 1
+
+
 def test_half_a_batch_is_half_kept_and_the_next_build_sends_the_rest(
     api: BatchApi, far: Far
 ) -> None:
@@ -248,7 +345,7 @@ def test_an_answer_in_a_file_has_the_bound_of_one_that_comes_alone(
 
     api.answer = answer
     with pytest.raises(UnfinishedError, match=r"4 of 24 requests failed: .* without an answer"):
-        far.build("batch_size: 24")
+        far.build("batch_size: 24, patience: 0.1")
     api.faults_of = {"GET /v1/batches/batch_1": [lambda handler: handler.json(200, ["a" * 4000])]}
     with pytest.raises(EngineError, match="its body has more than"):
         far.build("batch_size: 24, patience: 0")

@@ -72,6 +72,7 @@ class BatchApi(api_server.Api):
 
     def _end(self, batch: dict[str, Any]) -> None:
         batch["status"] = self.ends
+        counts = batch["request_counts"] = {**batch["request_counts"], "completed": 0}
         if self.errors:
             batch["errors"] = {"object": "list", "data": self.errors}
             return
@@ -93,6 +94,7 @@ class BatchApi(api_server.Api):
         ]
         for kind, chosen in (("output", True), ("error", False)):
             of_kind = [json.dumps(r) for r in results if _is_answer(r) is chosen]
+            counts["completed" if chosen else "failed"] = len(of_kind)
             if of_kind:
                 batch[f"{kind}_file_id"] = f"{kind}_of_{batch['id']}"
                 self.files[batch[f"{kind}_file_id"]] = "\n".join(reversed(of_kind)) + "\n"
@@ -141,8 +143,6 @@ class BatchHandler(Handler):
                 return
         if found is None:
             self.json(404, {"error": {"message": "there is no such thing"}})
-        elif isinstance(found, str):
-            self.raw(200, found.encode())
         else:
             self._tell(path, found)
 
@@ -152,10 +152,12 @@ class BatchHandler(Handler):
         assert isinstance(api, BatchApi)
         return api
 
-    def _tell(self, path: str, value: dict[str, Any]) -> None:
+    def _tell(self, path: str, value: dict[str, Any] | str) -> None:
         faults = self._api.faults_of.get(f"{self.command} {path}")
         if faults:
             faults.pop(0)(self)
+        elif isinstance(value, str):
+            self.raw(200, value.encode())
         else:
             self.json(200, value)
 

@@ -3,7 +3,8 @@
     <store>/batches/<token>.json    a batch: its server, its model, its id there, its requests
 
 A record is written before its batch is created and has no id until then; the batch carries the
-record's token, so that one that was created in the moment of a kill is found by it. A record says
+record's token, so that one that was created in the moment of a kill is found by it, or by the file
+of its requests where a server forgets what a batch carries. A record says
 which requests its batch has an answer to, or will have. It is not removed when they are read: a
 request whose answer is in the response cache is not looked for here, and one whose answer was read
 and lost is read once more.
@@ -29,6 +30,7 @@ class BatchRecord:
     keys: list[str]  # of the requests that it answers
     batch: str | None = None  # its id at the server
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    file: str | None = None  # of its requests, at the server
 
     def write(self, folder: Path) -> None:
         """Write the record, whole or not at all; one that answers nothing any more is removed."""

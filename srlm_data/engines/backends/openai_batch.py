@@ -27,7 +27,7 @@ import openai
 
 from srlm_data.core.errors import EngineError, counted
 from srlm_data.engines._chat import failed
-from srlm_data.engines._server_answers import parse
+from srlm_data.engines._server_answers import parse, read_count
 from srlm_data.engines._server_faults import FaultError, Trouble, classify, classify_status, pause
 from srlm_data.engines.backends._batch_records import BatchRecord, read_records
 from srlm_data.engines.backends._bounded_client import LONGEST_BODY
@@ -42,7 +42,12 @@ _LOG: Final = logging.getLogger(__name__)
 _ENDPOINT: Final = "/v1/chat/completions"
 _MOST_OPEN: Final = 16  # batches that are waited for at a time: what they ask is held in memory
 _MOST_LISTED: Final = 1000  # newest batches of an account among which one is looked for
-_ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled", "gone"})
+_ENDED: Final = re.compile(
+    "complet|succe|done|finished|ended|processed|fail|error|expire|cancell?ed|timeout|timed|gone"
+)
+_GOES_ON: Final = re.compile(
+    "validat|progress|process|finaliz|cancel|queue|pending|wait|running|submit|creat|start|schedul"
+)
 _METADATA: Final = "srlm_data"  # where a batch carries the token of its record
 
 
@@ -63,6 +68,7 @@ class OpenaiBatch:
         self._server = server
         self._client = server.client
         self._last_progress = ""
+        self._ended: dict[str, float] = {}  # token -> when its batch was first seen to have ended
         self._folder = folder
         self._address = str(self._client.base_url)
 
@@ -93,11 +99,13 @@ class OpenaiBatch:
                         unread.append(sent[key])
             if not unread:
                 return
-            looks = self._look_at(unread)
-            ended = [(record, batch) for record, batch in looks if _status(batch) in _ENDED]
-            for record, batch in ended:
+            some_ended = False
+            for record, batch in self._look_at(unread):
+                if (lines := self._results(record, batch)) is None:
+                    continue
+                some_ended = True
                 unread.remove(record)
-                answers, failures, fatal = self._read(record, batch, waiting, sent)
+                answers, failures, fatal = self._read(record, batch, lines, waiting, sent)
                 yield from answers
                 if record in earlier:
                     again += [completion.request for completion in failures]
@@ -106,7 +114,7 @@ class OpenaiBatch:
                 if fatal:
                     reason = self._server.hide_key(fatal.reason)
                     raise EngineError(f"{self._server.where}: {reason}. {fatal.advice}")
-            if not ended:
+            if not some_ended:
                 time.sleep(self._settings.poll_seconds)
 
     def close(self) -> None:
@@ -126,7 +134,7 @@ class OpenaiBatch:
             return _id_of(await files.create(file=("requests.jsonl", data), purpose="batch"))
 
         file = self._call(upload)
-        record = BatchRecord(self._address, self.model, list(requests))
+        record = BatchRecord(self._address, self.model, list(requests), file=file)
         record.write(self._folder)
         tries = 0
 
@@ -134,14 +142,18 @@ class OpenaiBatch:
             nonlocal tries
             tries += 1
             # A try that failed may have reached the server nevertheless.
-            if tries > 1 and (there := await self._find(record.token)):
-                return there
+            if tries > 1 and (there := await self._find(record)):
+                return _id_of(there)
             batch = await batches.create(
                 input_file_id=file,
                 endpoint=_ENDPOINT,
                 completion_window="24h",
                 metadata={_METADATA: record.token},
             )
+            if getattr(batch, "id", None) is None and not (batch := await self._find(record)):
+                reason = "it took a batch, and neither gives it an id nor lists it"
+                advice = "Look for it there: the next build sends its requests anew."
+                raise FaultError(Trouble.FATAL, "unreadable", reason, advice=advice)
             return _id_of(batch)
 
         record.batch = self._call(create)
@@ -154,21 +166,27 @@ class OpenaiBatch:
         records = read_records(self._folder, self._address, self.model)
         for record in records:
             if record.batch is None:  # its build was killed while it sent this one
-                record.batch = self._call(partial(self._find, record.token))
-                if record.batch is None:
+                if there := self._call(partial(self._find, record)):
+                    record.batch = _id_of(there)
+                else:
                     record.keys = []
                 record.write(self._folder)
         return [record for record in records if record.keys]
 
-    async def _find(self, token: str) -> str | None:
-        """Return the id of the batch that carries a record's token, if there is one."""
+    async def _find(self, record: BatchRecord) -> Any:
+        """Return the batch that carries a record's token or has its file, if there is one."""
         listed = 0
-        async for batch in self._client.batches.list(limit=100):
-            listed += 1
-            if (getattr(batch, "metadata", None) or {}).get(_METADATA) == token:
-                return _id_of(batch)
-            if listed == _MOST_LISTED:
-                break
+        try:
+            async for batch in self._client.batches.list(limit=100):
+                listed += 1
+                file = getattr(batch, "input_file_id", None)
+                carried = str(getattr(batch, "metadata", None))
+                if record.token in carried or (file and file == record.file):
+                    return batch
+                if listed == _MOST_LISTED:
+                    break
+        except (AttributeError, LookupError, TypeError):  # of the client, which takes it on trust
+            raise ValueError("its list of batches is no such list") from None
         return None
 
     def _look_at(self, records: list[BatchRecord]) -> list[tuple[BatchRecord, Any]]:
@@ -185,17 +203,36 @@ class OpenaiBatch:
         async def look() -> Any:
             try:
                 batch = await self._client.batches.retrieve(record.batch)
-            except openai.NotFoundError:
-                return None
+            except openai.NotFoundError:  # gone, or so new that not all of the server knows it
+                return await self._find(record)
             _id_of(batch)
             return batch
 
         return self._call(look)
 
+    def _results(self, record: BatchRecord, batch: Any) -> dict[str, Any] | None:
+        """Return the lines of an ended batch's results by key; None where there is more to come.
+
+        Files may come after the end: what a batch counts and does not show is waited for.
+        """
+        status = _status(batch)
+        if not _ENDED.search(status):
+            if _GOES_ON.search(status):
+                return None
+            raise EngineError(
+                f"{self._server.where}: batch {record.batch} has the status '{status}', which is "
+                "not known. Nothing is lost: build again when it has another."
+            )
+        lines = self._download(batch)
+        since = self._ended.setdefault(record.token, time.monotonic())
+        is_late = len(lines) < _counted(batch, "completed")
+        return None if is_late and time.monotonic() - since < self._settings.patience else lines
+
     def _read(
         self,
         record: BatchRecord,
         batch: Any,
+        lines: dict[str, Any],
         waiting: dict[str, list[Request]],
         sent: dict[str, BatchRecord],
     ) -> tuple[list[Completion], list[Completion], FaultError | None]:
@@ -204,7 +241,6 @@ class OpenaiBatch:
         Returns:
             The completions that are answers, those that failed, and a fault that ends the run.
         """
-        lines = self._download(batch)
         answers: list[Completion] = []
         failures: list[Completion] = []
         fatal: FaultError | None = None
@@ -253,14 +289,13 @@ class OpenaiBatch:
         self, request: Request, batch: Any, line: Any
     ) -> tuple[Completion, FaultError | None]:
         """Return the completion of a request by its line of the results, and its fault if any."""
-        if line is None or not isinstance(line.get("response"), dict):
+        if line is None or not isinstance(response := line.get("response"), dict):
             status = _status(batch)
             reason = f"its batch ended as '{status}' without an answer{_words(line, batch)}"
             return failed(request, f"batch_{status}", reason), None
-        response = line["response"]
-        body = response.get("body")
+        body = response.get("body") or line.get("error")
         body = body if isinstance(body, str) else json.dumps(body)
-        code = _as_status(response.get("status_code"))
+        code = _as_status(response.get("status_code", 200))
         try:
             if code == 200:
                 return self._server.read(request, body), None
@@ -305,14 +340,18 @@ def _id_of(thing: Any) -> str:
 
 
 def _status(batch: Any) -> str:
-    return "gone" if batch is None else str(batch.status).lower()
+    return "gone" if batch is None else re.sub("[^a-z]+", "_", str(batch.status).lower()[:40])
+
+
+def _counted(batch: Any, name: str) -> int:
+    """Return how many of a batch's requests are such, as far as the server tells."""
+    return read_count(getattr(getattr(batch, "request_counts", None), name, None)) or 0
 
 
 def _progress(looks: list[tuple[BatchRecord, Any]]) -> str:
     """Return how far batches are, as far as the server tells."""
-    counts = [getattr(batch, "request_counts", None) for _, batch in looks]
     done, failed_ = (
-        sum(getattr(count, name, None) or 0 for count in counts) for name in ("completed", "failed")
+        sum(_counted(batch, name) for _, batch in looks) for name in ("completed", "failed")
     )
     sent = sum(len(record.keys) for record, _ in looks)
     states = Counter(_status(batch).replace("_", " ") for _, batch in looks)
