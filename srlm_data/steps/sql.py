@@ -91,7 +91,7 @@ def _check(dataset_type: DatasetType, columns: list[str]) -> None:
 def _cast(dataset_type: DatasetType, batch: pa.RecordBatch) -> pa.RecordBatch:
     try:
         return batch.select(dataset_type.schema.names).cast(dataset_type.schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+    except (pa.ArrowException, ValueError) as error:
         raise DataError(
             f"sql: a column has not the type that {dataset_type.name} want, found "
             f"'{first_line(error)}'. Cast it in the query."

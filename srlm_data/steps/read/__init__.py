@@ -24,6 +24,7 @@ from srlm_data.core.schema import EXAMPLES, MESSAGES, PAIRS, PROMPTS
 from srlm_data.steps.read._conversations import read_turns
 from srlm_data.steps.read._layouts import Layout
 from srlm_data.steps.read._pairs import PairsOfRecords
+from srlm_data.steps.read._ranked import read_compared
 from srlm_data.steps.read._sides import is_conversation, read_answered, refuse_blank
 from srlm_data.steps.read._values import RecordDropError, read_list
 from srlm_data.steps.read.open_assistant import messages_of
@@ -101,7 +102,8 @@ class ReadPrompts(Layout):
 def read_prompts(config: ReadPrompts) -> Prompts:
     """Read prompts that were made elsewhere, from files or the Hub.
 
-    Of a conversation that was answered, the last answer is left out.
+    Of a conversation that was answered, the last answer is left out; of two that were compared,
+    where they hold the only prompt, the first is read.
 
     Drops: ``empty``, ``duplicate``, and what ``Layout`` names.
     """
@@ -115,7 +117,7 @@ def _prompt(
     if is_conversation(config, fields, "prompt"):
         prompt = read_turns(read_list(fields.need("messages")), "user")
     else:
-        prompt = fields.prompt()
+        prompt = read_compared(fields) or fields.prompt()
     while prompt and prompt[-1]["role"] == "assistant":
         prompt.pop()
     prompt = refuse_blank(fields.in_full(prompt))

@@ -58,6 +58,8 @@ def read_turns(value: object, role: str) -> list[Message]:  # noqa: PLR0911 - on
         return [_message(role, _text_of(value))]
     if all(isinstance(turn, str) for turn in value) and (role == "user" or len(value) < 2):
         return _alternate(list(value), role)
+    if len(value) > 1 and all(map(_is_role_and_text, value)):
+        value = [{"role": speaker, "content": text} for speaker, text in value]
     turns: list[Message] = []
     for turn in value:
         if isinstance(turn, Mapping):
@@ -67,6 +69,11 @@ def read_turns(value: object, role: str) -> list[Message]:  # noqa: PLR0911 - on
         else:
             raise RecordDropError("not_text")
     return turns
+
+
+def _is_role_and_text(turn: object) -> bool:
+    pair = isinstance(turn, list | tuple) and len(turn) == 2
+    return pair and str(turn[0]).strip().lower() in ROLES
 
 
 def _alternate(texts: list[object], role: str) -> list[Message]:
@@ -117,16 +124,17 @@ def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
     if not any(key in turn for key in (*_ROLE_KEYS, *_CONTENT_KEYS)):
         raise RecordDropError("not_text")
     speaker = next((turn[key] for key in _ROLE_KEYS if not is_null(turn.get(key))), role)
-    if not isinstance(speaker, str) or speaker.strip().lower() not in (*ROLES, "function_call"):
+    speaker = str(speaker).strip().lower()
+    if speaker not in (*ROLES, "function_call"):
         raise RecordDropError("unknown_role")
     if any(turn.get(key) for key in _OTHER_CALLS):
         raise RecordDropError("tool_calls")
     refuse_media(turn)
     key = next((key for key in _CONTENT_KEYS if not is_null(turn.get(key))), "")
     if speaker == "function_call":
-        message, calls = _message("assistant", ""), turn[key]
+        message, calls = _message("assistant", ""), turn.get(key) or {}
     else:
-        message = _message(ROLES[speaker.strip().lower()], _text_of(turn.get(key)))
+        message = _message(ROLES[speaker], _text_of(turn.get(key)))
         calls = turn.get("tool_calls") or turn.get("function_call")
     if calls:
         message["tool_calls"] = read_calls(calls)
@@ -139,7 +147,7 @@ def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
 
 def refuse_media(record: Mapping[str, Any]) -> None:
     """Refuse a record, or a turn, with pictures or sounds in a field of their own."""
-    if any(record.get(name) for name in _MEDIA):
+    if any(record.get(name) and not is_null(record[name]) for name in _MEDIA):
         raise RecordDropError("content_not_text")
 
 

@@ -17,6 +17,7 @@ from srlm_data.steps.read._values import (
     LAYOUTS,
     MissingColumnError,
     RecordDropError,
+    check_unicode,
     is_null,
     read_flag,
     read_list,
@@ -108,9 +109,13 @@ class Fields:
         column = self.column(name)
         if column is None:
             return None
-        if name in self._columns and _PLACEHOLDER.search(column):
-            return _PLACEHOLDER.sub(lambda match: str(self.value(match[1]) or ""), column).strip()
-        return self.value(column)
+        if name not in self._columns or not _PLACEHOLDER.search(column):
+            return self.value(column)
+        filled = {place: self.value(place) for place in _PLACEHOLDER.findall(column)}
+        texts = {place: "" if value is None else str(value) for place, value in filled.items()}
+        if not any(map(str.strip, texts.values())):
+            return None
+        return _PLACEHOLDER.sub(lambda match: texts[match[1]], column).strip()
 
     def need(self, name: str) -> Any:
         """Return the value of a field that a record must have, be it null."""
@@ -125,11 +130,15 @@ class Fields:
         return next((two for two in _TWO_ANSWERS if {*two} <= self.record.keys()), None)
 
     def value(self, column: str) -> Any:
-        """Return what a column holds; None where it is null."""
-        if column not in self.record:
-            raise self.missing(column)
-        value = self.record[column]
-        return None if is_null(value) else value
+        """Return what a column holds, or an object in one (``data.prompt``); None where null."""
+        value: Any = self.record
+        for name in [column] if column in self.record else column.split("."):
+            if not isinstance(value, Mapping) or name not in value:
+                raise self.missing(column)
+            value = value[name]
+            if is_null(value):
+                return None
+        return value
 
     def missing(self, column: str) -> MissingColumnError:
         """Return the error of a record that lacks a column."""
@@ -147,7 +156,7 @@ class Fields:
         value = self.get(name)
         if isinstance(value, list):
             value = "\n".join(f"- {item}" for item in value if isinstance(item, str)) or None
-        return str(value) if isinstance(value, str | int | float) else None
+        return check_unicode(str(value)) if isinstance(value, str | int | float) else None
 
     def prompt(self) -> list[Message]:
         """Return the history and the question; a system column is not in it."""
@@ -155,6 +164,24 @@ class Fields:
         earlier = read_turns(read_list(history) or None, "user")
         turns = earlier + read_turns(self._question(), "user")
         return turns or user("")  # null is a text that says nothing
+
+    def asked(self) -> list[Message]:
+        """Return the prompt that stands beside answers: a conversation, a column, or none."""
+        if self.column("messages") and not self.is_named("prompt"):
+            conversation = read_turns(self.get("messages"), "user")
+            if conversation and conversation[-1]["role"] != "assistant":
+                return conversation
+        return self.prompt() if self.column("prompt") else []
+
+    def conversation_in_text(self) -> list[Message]:
+        """Return the turns of a text that stands alone, as chat templates write a conversation."""
+        text = None if self.column("completion") else self.get("prompt")
+        return read_turns(text, "user") if isinstance(text, str) else []
+
+    def chosen(self) -> Any:
+        """Return the better answer, which may be that of the conversation, as ms-swift has it."""
+        lone = not self.column("chosen") and self.column("rejected")
+        return self.need("messages") if lone and self.column("messages") else self.need("chosen")
 
     def replies(self) -> list[Any] | None:
         """Return the replies of a record that has several; None where it has not."""
@@ -166,12 +193,19 @@ class Fields:
         if "prompt" in self._columns and column != "instruction":
             return question
         # Alpaca's second half of an instruction, which is often empty.
-        more = next((name for name in NAMES["input"] if name in self.record), column)
-        more = self._columns.get("input", more)
-        extra = None if more == column else self.value(str(more))
-        if isinstance(question, str) and isinstance(extra, str) and extra.strip():
-            return question if extra in question else f"{question}\n\n{extra}"
-        return question
+        others = (self.record.get(name) for name in NAMES["input"] if name != column)
+        extra = next((value for value in others if value and not is_null(value)), None)
+        if self.is_named("input"):
+            extra = self.get("input")
+        if not isinstance(question, str) or not extra:
+            return question
+        if not isinstance(extra, str):
+            raise RecordDropError("not_text")
+        # A prompt may hold it already; a word of an instruction ("a or b?", "a") is not it.
+        is_there = extra in question
+        if column == "instruction":
+            is_there = f"\n{extra.strip()}\n" in f"\n{question}\n"
+        return question if is_there or not extra.strip() else f"{question}\n\n{extra}"
 
     def in_full(self, turns: list[Message]) -> list[Message]:
         """Return a prompt with what stands in columns of its own: a system message, and tools."""

@@ -12,7 +12,7 @@ from srlm_data.core.schema import Message
 from srlm_data.steps.read._conversations import read_turns
 from srlm_data.steps.read._layouts import Fields, Layout, same_text
 from srlm_data.steps.read._ranked import best_and_worst, better_and_worse
-from srlm_data.steps.read._sides import read_answered, split
+from srlm_data.steps.read._sides import asks, read_answered, split
 from srlm_data.steps.read._values import RecordDropError, read_number
 
 
@@ -37,12 +37,12 @@ class PairsOfRecords:
             yield from self._labelled(fields, where)
         elif layout == "ranked":
             (best, better), (worst, worse) = best_and_worst(fields)
-            yield _pair(fields, fields.prompt(), best, worst, better, worse)
+            yield _pair(fields, fields.asked() or fields.prompt(), best, worst, better, worse)
         else:
-            sides = fields.need("chosen"), fields.need("rejected")
+            sides = fields.chosen(), fields.need("rejected")
             names = ("chosen_score", "rejected_score", "margin")
             numbers = [read_number(fields.get(name)) for name in names]
-            yield _pair(fields, _asked(fields), *sides, *numbers)
+            yield _pair(fields, fields.asked(), *sides, *numbers)
 
     def waiting(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield the records that still wait, each with where it stands."""
@@ -71,19 +71,21 @@ class PairsOfRecords:
             waiting.append((where, fields.record, answer))
 
 
-def _asked(fields: Fields) -> list[Message]:
-    """Return the prompt that stands beside the answers: a conversation, a column, or none."""
-    if fields.column("messages") and not fields.is_named("prompt"):
-        conversation = read_turns(fields.get("messages"), "user")
-        if conversation and conversation[-1]["role"] != "assistant":
-            return conversation
-    return fields.prompt() if fields.column("prompt") else []
+def _holds_a_prompt(fields: Fields) -> bool:
+    """Return whether another column than the answers holds words, and may be their prompt."""
+    answers = {*map(fields.column, ("chosen", "rejected")), *(fields.two_answers() or ())}
+    others = (value for name, value in fields.record.items() if name not in answers)
+    return any(
+        isinstance(value, str | list | dict) and len(str(value).split()) > 1 for value in others
+    )
 
 
 def _pair(
     fields: Fields, prompt: list[Message], chosen: object, rejected: object, *scores: float | None
 ) -> dict[str, Any]:
     sides = read_turns(chosen, "assistant"), read_turns(rejected, "assistant")
+    if not prompt and all(sides) and not any(map(asks, sides)) and _holds_a_prompt(fields):
+        raise fields.missing("prompt")
     prompt, (better, worse) = split(prompt, *sides)
     return _pair_row(fields.in_full(prompt), better, worse, *scores)
 

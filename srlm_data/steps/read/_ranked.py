@@ -9,16 +9,19 @@ from typing import Any, Final
 from srlm_data.core.schema import Message
 from srlm_data.steps.read._conversations import read_turns
 from srlm_data.steps.read._layouts import Fields
-from srlm_data.steps.read._values import RecordDropError, is_null, read_list, read_number
+from srlm_data.steps.read._values import RecordDropError, is_null, read_flag, read_list, read_number
 
 _ANSWER_KEYS: Final = ("response", "text", "content", "answer", "completion", "output", "value")
-_SCORE_KEYS: Final = ("score", "overall_score", "rating", "fine-grained_score")
+_SCORE_KEYS: Final = ("score", "overall_score", "rating", "fine-grained_score", "reward")
 
 _SIGNED: Final = ("overall_preference", "preference_strength")
 """Winners of HelpSteer: below 0 the first answer is better, above it the second."""
 
 _FIRST_IF_TRUE: Final = ("labels",)
 """The winner of SHP: 1 is the first answer, 0 the second."""
+
+_SIDES: Final = (("first", "left"), ("second", "right"))
+"""Words for each of two answers, whatever their columns are called."""
 
 
 def best_and_worst(fields: Fields) -> tuple[tuple[Any, float | None], tuple[Any, float | None]]:
@@ -49,7 +52,7 @@ def _numbers(
     fields: Fields, name: str, replies: list[Any], keys: Sequence[str]
 ) -> list[float | None]:
     """Return a number for each reply, from a field beside them or from one of its own keys."""
-    beside = fields.get(name)
+    beside = read_list(fields.get(name))
     if not isinstance(beside, list) or len(beside) != len(replies):
         beside = [_first(reply, keys) if isinstance(reply, Mapping) else None for reply in replies]
     return [read_number(number) for number in beside]
@@ -89,7 +92,7 @@ def better_and_worse(
     if sides is None:
         # Prometheus has the prompt of its judge as ``instruction``.
         prompt = read_turns(fields.record.get("orig_instruction"), "user")
-        prompt = prompt or (fields.prompt() if fields.column("prompt") else [])
+        prompt = prompt or fields.asked()
         sides = [fields.value(name) for name in names]
     worse = 1 - better
     return prompt, (sides[better], sides[worse]), (scores[better], scores[worse])
@@ -97,9 +100,9 @@ def better_and_worse(
 
 def _winner(fields: Fields, names: tuple[str, str], ends: list[str]) -> int | None:
     """Return the place of the better answer; None where no column says so."""
-    won = [read_number(fields.record.get(f"winner_model_{end}")) for end in ends]
-    if won in ([1, 0], [0, 1]):
-        return won.index(1)
+    won = [read_flag(fields.record.get(f"winner_model_{end}")) for end in ends]
+    if won in ([True, False], [False, True]):
+        return won.index(True)
     value, column = fields.get("winner"), fields.column("winner")
     if is_null(value):
         return None
@@ -107,13 +110,25 @@ def _winner(fields: Fields, names: tuple[str, str], ends: list[str]) -> int | No
         strength = read_number(value) or 0
         return int(strength > 0) if strength else None
     if column in _FIRST_IF_TRUE:
-        return {1: 0, 0: 1}.get(value)
+        is_first = read_flag(value)
+        return None if is_first is None else int(not is_first)
     text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
     word = text.strip().lower().replace(" ", "_")
     for place, (name, end) in enumerate(zip(names, ends, strict=True)):
-        if word in (name.lower(), end.lower(), f"model_{end}".lower(), ("first", "second")[place]):
+        if word in (name.lower(), end.lower(), f"model_{end}".lower(), *_SIDES[place]):
             return place
     return None
+
+
+def read_compared(fields: Fields) -> list[Message]:
+    """Return the first of two conversations that hold their prompt; nothing of other records."""
+    names = fields.two_answers()
+    if names and (conversations := _whole(fields, names)):
+        return read_turns(conversations[0], "user")
+    if fields.column("prompt"):
+        return []
+    turns = read_turns(fields.value(names[0]) if names else fields.get("chosen"), "assistant")
+    return turns if turns and turns[0]["role"] != "assistant" else []
 
 
 def _whole(fields: Fields, names: tuple[str, str]) -> list[Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os.path import commonprefix
 from typing import Final
 
@@ -11,7 +11,10 @@ from srlm_data.core.schema import Message
 from srlm_data.steps.read._conversations import read_turns
 from srlm_data.steps.read._layouts import Fields, Layout, is_said, same_text
 from srlm_data.steps.read._ranked import best_and_worst
-from srlm_data.steps.read._values import RecordDropError, read_list
+from srlm_data.steps.read._values import RecordDropError, read_flag, read_list
+
+_TRAINED: Final = ("weight", "train", "loss")
+"""Keys of a turn that is not trained on where they are 0 or false: OpenAI, Axolotl, ms-swift."""
 
 _REPEATED: Final = 2
 """Least words of a question that both answers begin with by repeating it: "Hello" may be one."""
@@ -20,17 +23,29 @@ _REPEATED: Final = 2
 def read_answered(config: Layout, fields: Fields) -> tuple[list[Message], list[Message]]:
     """Return the prompt and the answer of a record, whatever its layout."""
     if is_conversation(config, fields, "prompt", "completion"):
-        turns = read_turns(read_list(fields.need("messages")), "user")
+        conversation = read_list(fields.need("messages"))
+        turns = read_turns(conversation, "user")
         if turns and turns[-1]["role"] != "assistant":
             raise RecordDropError("no_answer")
+        _refuse_untrained(conversation)
         prompt, answer = refuse_blank(turns[:-1]), refuse_blank(turns[-1:])
     elif config.format == "ranked" or (not fields.column("completion") and fields.replies()):
         (best, _), _ = best_and_worst(fields)
         prompt, [answer] = split(fields.prompt(), read_turns(best, "assistant"))
+    elif len(text := fields.conversation_in_text()) > 1:
+        prompt, [answer] = split([], text)
     else:
-        completion = read_turns(fields.need("completion"), "assistant")
-        prompt, [answer] = split(fields.prompt(), completion)
+        completion = fields.need("completion")
+        prompt, [answer] = split(fields.prompt(), read_turns(completion, "assistant"))
+        _refuse_untrained(completion)
     return fields.in_full(prompt), answer
+
+
+def _refuse_untrained(turns: object) -> None:
+    """Refuse an answer whose turn says that nothing is learned from it."""
+    last = turns[-1] if isinstance(turns, list) and turns else turns
+    if isinstance(last, Mapping) and any(read_flag(last.get(key)) is False for key in _TRAINED):
+        raise RecordDropError("labelled_bad")
 
 
 def is_conversation(config: Layout, fields: Fields, *others: str) -> bool:
@@ -56,22 +71,22 @@ def split(
     if any(side[-1]["role"] != "assistant" for side in sides):
         raise RecordDropError("no_answer")
     answers: Sequence[list[Message]] = sides
-    if whole := [side for side in sides if _asks(side)]:
+    if whole := [side for side in sides if asks(side)]:
         shared = _shared(whole)
         prompt = _joined([turn for turn in prompt if is_said(turn)], shared)
-        answers = [side[len(shared) :] if _asks(side) else side for side in sides]
+        answers = [side[len(shared) :] if asks(side) else side for side in sides]
     elif prompt:
         answers = _without(prompt, sides)
     else:
         prompt, *answers = _begun_alike(sides)
-    if any(map(_asks, answers)):
+    if any(map(asks, answers)):
         raise RecordDropError("prompt_differs")
     for answer in answers:
         refuse_blank(answer)
     return refuse_blank(prompt), [*answers]
 
 
-def _asks(side: list[Message]) -> bool:
+def asks(side: list[Message]) -> bool:
     """Return whether a side is a whole conversation: it begins with what is not an answer."""
     return side[0]["role"] in ("system", "user")
 

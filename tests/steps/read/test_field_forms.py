@@ -51,6 +51,8 @@ FORMS = [Form(kind, name, **form) for kind, forms in TABLE.items() for name, for
 def row(form: Form) -> dict[str, Any]:
     if form.kind == "examples":
         return {"prompt": form.prompt, "completion": assistant(GOOD)}
+    if form.kind == "prompts":
+        return {"prompt": form.prompt}
     sides = {"prompt": form.prompt, "chosen": assistant(GOOD), "rejected": assistant(BAD)}
     return sides | dict(zip(("chosen_score", "rejected_score"), form.scores, strict=True))
 

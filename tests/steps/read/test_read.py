@@ -101,6 +101,12 @@ def test_columns_of_any_name_are_mapped_and_joined_by_a_template(tmp_path: Path)
     assert example(tmp_path, record, columns=columns) == (user("Tea: What is it?"), ANSWERED)
     assert example(tmp_path, record, prompt="{title}", completion="reply")[0] == user("Tea")
     assert example(tmp_path, {"talk": TURNS}, messages="talk")[1] == ANSWERED
+    nested = {"data": {"title": "Tea", "n": 0}, "reply": "A drink."}
+    assert example(tmp_path, nested, prompt="data.title", completion="reply")[0] == user("Tea")
+    counted = {"prompt": "{data.n} {data.title}", "completion": "reply"}
+    assert example(tmp_path, nested, columns=counted)[0] == user("0 Tea")
+    blank = {**record, "title": " ", "body": None}
+    assert examples(tmp_path, blank, columns=columns).drops == {"empty": 1}
     with pytest.raises(ValueError, match=r"no field 'promt' is known. Did you mean 'prompt'\?"):
         examples(tmp_path, record, columns={"promt": "body"})
 

@@ -125,6 +125,8 @@ def test_texts_without_a_prompt_share_their_first_words(tmp_path: Path) -> None:
     texts = {"chosen": "The sky is blue.", "rejected": "The sky is blond."}
     wanted = (user("The sky is"), assistant("blue."), assistant("blond."))
     assert pair(tmp_path, texts) == wanted
+    with pytest.raises(DataError, match="no column 'prompt', found"):
+        read(tmp_path, {"asked": "What is above?", **texts})
 
 
 def test_an_answer_may_begin_with_the_words_of_a_short_question(tmp_path: Path) -> None:
