@@ -165,9 +165,14 @@ class Fields:
         turns = earlier + read_turns(self._question(), "user")
         return turns or user("")  # null is a text that says nothing
 
+    def holds_conversation(self) -> bool:
+        """Return whether a record holds a conversation, and not the number of its turns."""
+        conversation = self.get("messages")
+        return bool(conversation) and not isinstance(conversation, int | float)
+
     def asked(self) -> list[Message]:
         """Return the prompt that stands beside answers: a conversation, a column, or none."""
-        if self.column("messages") and not self.is_named("prompt"):
+        if self.holds_conversation() and not self.is_named("prompt"):
             conversation = read_turns(self.get("messages"), "user")
             if conversation and conversation[-1]["role"] != "assistant":
                 return conversation
@@ -181,7 +186,7 @@ class Fields:
     def chosen(self) -> Any:
         """Return the better answer, which may be that of the conversation, as ms-swift has it."""
         lone = not self.column("chosen") and self.column("rejected")
-        return self.need("messages") if lone and self.column("messages") else self.need("chosen")
+        return self.get("messages") if lone and self.holds_conversation() else self.need("chosen")
 
     def replies(self) -> list[Any] | None:
         """Return the replies of a record that has several; None where it has not."""

@@ -55,7 +55,7 @@ class PairsOfRecords:
             return "two_answers"
         if fields.column("label"):
             return "kto"
-        return "ranked" if fields.replies() else "pairs"
+        return "pairs" if fields.replies() is None else "ranked"
 
     def _labelled(self, fields: Fields, where: str) -> Iterator[dict[str, Any]]:
         good = fields.label()

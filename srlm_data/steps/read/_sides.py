@@ -54,7 +54,7 @@ def is_conversation(config: Layout, fields: Fields, *others: str) -> bool:
         return config.format in ("messages", "sharegpt")
     named = fields.is_named("messages") or not fields.is_named(*others)
     # In a mixture of layouts, a record has the columns of all of them.
-    holds = bool(fields.get("messages")) or not any(map(fields.column, others))
+    holds = fields.holds_conversation() or not any(map(fields.column, others))
     return named and fields.column("messages") is not None and holds
 
 
