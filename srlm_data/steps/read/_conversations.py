@@ -53,15 +53,15 @@ def read_turns(value: object, role: str) -> list[Message]:  # noqa: PLR0911 - on
         return with_tools(read_turns(value["messages"], "user"), value.get("tools"))
     if not isinstance(value, Sequence) or isinstance(value, bytes):
         raise RecordDropError("not_text")
-    value = [_parsed(turn) for turn in value]
-    if value and all(isinstance(turn, Mapping) and _is_part(turn) for turn in value):
-        return [_message(role, _text_of(value))]
-    if all(isinstance(turn, str) for turn in value) and (role == "user" or len(value) < 2):
-        return _alternate(list(value), role)
-    if len(value) > 1 and all(map(_is_role_and_text, value)):
-        value = [{"role": speaker, "content": text} for speaker, text in value]
+    items: list[Any] = [_parsed(turn) for turn in value]
+    if items and all(isinstance(turn, Mapping) and _is_part(turn) for turn in items):
+        return [_message(role, _text_of(items))]
+    if all(isinstance(turn, str) for turn in items) and (role == "user" or len(items) < 2):
+        return _alternate(list(items), role)
+    if len(items) > 1 and all(map(_is_role_and_text, items)):
+        items = [{"role": speaker, "content": text} for speaker, text in items]
     turns: list[Message] = []
-    for turn in value:
+    for turn in items:
         if isinstance(turn, Mapping):
             turns += _read_turn(turn, role)
         elif isinstance(turn, Sequence) and not isinstance(turn, str) and len(turn) == 2:
@@ -71,7 +71,7 @@ def read_turns(value: object, role: str) -> list[Message]:  # noqa: PLR0911 - on
     return turns
 
 
-def _is_role_and_text(turn: object) -> bool:
+def _is_role_and_text(turn: Any) -> bool:
     pair = isinstance(turn, list | tuple) and len(turn) == 2
     return pair and str(turn[0]).strip().lower() in ROLES
 
