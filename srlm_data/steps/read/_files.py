@@ -48,6 +48,9 @@ _DESCRIBE: Final = ("dataset_info.json", "dataset_infos.json", "dataset_dict.jso
 _SHARD: Final = re.compile(r"(?P<split>.+)-\d{5}-of-(?P<count>\d{5})[-.]")
 """How ``datasets`` calls a file that holds a part of a split."""
 
+_SPLITS: Final = ("train", "validation", "valid", "val", "dev", "test", "eval")
+"""Names of files, or of the folders they lie in, that say which split they are."""
+
 HEAD: Final = 1024
 """Bytes of a file that tell what it is."""
 
@@ -55,7 +58,7 @@ HEAD: Final = 1024
 def find(name: str, base: Path, split: str) -> list[Path]:
     """List the files that a recipe names: one, those of a folder, or those that fit a pattern.
 
-    Of a folder that ``datasets`` has saved or published, only the files of ``split`` are listed.
+    Of a folder of splits, as ``datasets`` reads it, only the files of ``split`` are listed.
     """
     if not name.strip():
         raise ValueError("a file, a folder or a pattern is wanted")
@@ -63,9 +66,10 @@ def find(name: str, base: Path, split: str) -> list[Path]:
     if os.path.isdir(path):  # noqa: PTH112 - says no to a name that is no name
         files = _of_folder(path, split)
     elif glob.has_magic(name) and not os.path.isfile(path):  # noqa: PTH113 - the same
-        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - the folder may be absolute
-        files = [Path(match) for match in sorted(matches) if Path(match).name not in _DESCRIBE]
-        files = [file for file in files if file.is_file()]
+        # The folder of the recipe is no part of the pattern, whatever it is called.
+        matches = glob.glob(name, root_dir=base, recursive=True)  # noqa: PTH207 - may be absolute
+        files = [base / match for match in sorted(matches)]
+        files = [file for file in files if file.is_file() and file.name not in _DESCRIBE]
     else:
         files = [path]
         if not os.path.isfile(path):  # noqa: PTH113 - the same
@@ -101,20 +105,28 @@ def _of_folder(folder: Path, split: str) -> list[Path]:
 
 def _of_split(files: list[Path], split: str) -> list[Path]:
     """Leave out the parts of other splits; of the one that is read, none may be missing."""
-    shards = [(file, _SHARD.match(file.name)) for file in files]
-    splits, wanted = {shard["split"] for _, shard in shards if shard}, split.split("+")
+    parts = [(file, *_part_of(file)) for file in files]
+    splits, wanted = {name for _, name, _ in parts if name}, split.split("+")
     if len(splits) > 1:
-        for part in wanted:
-            _check_split(part, splits)
-        shards = [(f, shard) for f, shard in shards if not shard or shard["split"] in wanted]
-    found = Counter((f.parent, s["split"], int(s["count"])) for f, s in shards if s)
+        for wanted_split in wanted:
+            _check_split(wanted_split, splits)
+        parts = [part for part in parts if not part[1] or part[1] in wanted]
+    found = Counter((file.parent, name, count) for file, name, count in parts)
     for (folder, name, count), number in found.items():
         if number < count:
             raise ValueError(
                 f"'{folder.name}' has {count} files of {name}, found {number}. "
                 "Fetch the others, or name the files that are meant"
             )
-    return [file for file, _ in shards]
+    return [file for file, *_ in parts]
+
+
+def _part_of(file: Path) -> tuple[str | None, int]:
+    """Return the split of which a file is a part, by its name, and how many files it has."""
+    if shard := _SHARD.match(file.name):
+        return shard["split"], int(shard["count"])
+    names = file.name.partition(".")[0].lower(), file.parent.name.lower()
+    return next((name for name in names if name in _SPLITS), None), 1
 
 
 def _check_split(part: str, splits: Collection[str]) -> None:

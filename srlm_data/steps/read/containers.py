@@ -196,7 +196,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Any]]:
     query = """
         SELECT * FROM read_csv(
             $path, auto_detect = false, columns = $columns, header = true, delim = $delimiter,
-            quote = '"', escape = '"'
+            quote = '"', escape = '"', max_line_size = 33554432, buffer_size = 33554432
         )
     """
     columns = dict.fromkeys(names, "VARCHAR")
@@ -212,7 +212,6 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
         _on_disk(path) as file,
         pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet,
     ):
-        _refuse_twice(path, parquet.schema_arrow.names)
         yield from _numbered(path, parquet.iter_batches(_BATCH))
 
 
@@ -254,6 +253,7 @@ def _on_disk(path: Path) -> Iterator[Path]:
 def _numbered(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, Any]]:
     number = 0
     for batch in batches:
+        _refuse_twice(path, batch.schema.names)
         for start in range(0, batch.num_rows, _BATCH):
             for record in batch.slice(start, _BATCH).to_pylist(maps_as_pydicts="strict"):
                 number += 1

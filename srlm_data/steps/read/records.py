@@ -29,7 +29,7 @@ class Records(Config):
 
     split: str = Field(
         "train",
-        description="The split of the Hub dataset, or of a folder that 'datasets' has saved; "
+        description="The split of the Hub dataset, or of a folder of splits; "
         "'train+validation' reads both.",
     )
     files: tuple[Source, ...] = Field(

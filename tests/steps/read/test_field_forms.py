@@ -103,6 +103,13 @@ def parquet(values: pa.Array) -> bytes:
     return sink.getvalue()
 
 
+def two_columns() -> bytes:
+    sink, table = io.BytesIO(), pa.Table.from_arrays([[TEXT], ["b"]], names=["prompt"] * 2)
+    with pa.ipc.new_stream(sink, table.schema) as out:
+        out.write_table(table)
+    return sink.getvalue()
+
+
 def semicolons() -> bytes:
     file = io.StringIO()
     csv.writer(file, delimiter=";").writerows([["id", "prompt"], ["1", TEXT], ["2", "b, c"]])
@@ -118,6 +125,7 @@ CONTAINERS: dict[str, tuple[bytes, list[str]]] = {
     "index.csv": (b",prompt\n0,b\n1,c\n", ["b", "c"]),
     "semicolons.csv": (semicolons(), [TEXT, "b, c"]),
     "asides.csv": (b"prompt\nb; c\nd; e\n", ["b; c", "d; e"]),
+    "long_cell.csv": (b"id,prompt\n1," + b"b" * 3_000_000 + b"\n", ["b" * 3_000_000]),
     "one_column.csv": (b"prompt\n5\nNA\n007\n", ["5", "NA", "007"]),
     "wide.tsv": (b'id\tprompt\n1\t"caf\xc3\xa9\nnoir"\n2\ta, b\n', [TEXT, "a, b"]),
     "mark.tsv.gz": (gzip.compress(codecs.BOM_UTF8 + b"prompt\tid\nb\t1\n"), ["b"]),
@@ -187,6 +195,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "keys.jsonl": (LINE + b'{"prompt": "b", "prompt": "c"}\n', ":2: .*'prompt' stands twice"),
     "keys.json": (b'[{"prompt": "b", "prompt": "c"}]', "record 1: .*'prompt' stands twice"),
     "keys.csv": (b"prompt,prompt\nb,c\n", "'prompt' stands twice"),
+    "columns.arrow": (two_columns(), "'prompt' stands twice"),
     "uneven.csv": (b"id,prompt\n1,b\n2,c,d,e\n3,f\n", "Line: 3, Expected Number of Columns: 2"),
     "open_quote.csv": (b'id,prompt\n1,"open\n2,b\n', "Line: 2, .*unterminated quote"),
     "wrapped.json": (b'{"data": [{"prompt": "b"}]}', r"no column 'prompt', found \['data'\]"),

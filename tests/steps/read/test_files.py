@@ -142,6 +142,23 @@ def test_a_folder_of_published_splits_is_read_by_its_split_and_whole(tmp_path: P
         prompts(tmp_path, split="dev")
 
 
+def test_a_folder_whose_files_are_called_after_splits_is_read_by_its_split(tmp_path: Path) -> None:
+    for name in ("harmless/train.jsonl.gz", "harmless/test.jsonl.gz", "helpful/Train/a.jsonl.gz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(gzip.compress(json.dumps({"prompt": name}).encode()))
+    assert prompts(tmp_path) == ["harmless/train.jsonl.gz", "helpful/Train/a.jsonl.gz"]
+    assert prompts(tmp_path, split="test") == ["harmless/test.jsonl.gz"]
+    assert len(prompts(tmp_path / "**" / "*.gz")) == 3
+
+
+def test_a_pattern_begins_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    (tmp_path / "run[2]").mkdir()
+    (tmp_path / "run[2]" / "a.jsonl").write_text('{"prompt": "a"}\n')
+    context = {"base": tmp_path / "run[2]"}
+    config = ReadPrompts.model_validate({"files": "*.jsonl"}, context=context)
+    assert [row["prompt"][0]["content"] for row in read_prompts(config).dicts()] == ["a"]
+
+
 def test_a_stream_that_was_not_closed_is_refused_after_its_last_record(tmp_path: Path) -> None:
     table = pa.Table.from_pylist(RECORDS)
     with pa.OSFile(str(tmp_path / "p.arrow"), "wb") as sink:
