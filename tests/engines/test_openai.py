@@ -270,7 +270,8 @@ def test_a_key_is_sent_and_never_told(api: Api, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("listed", "expected"), [("m", True), ("models/m", True), ("m:latest", True), ("m2", False)]
+    ("listed", "expected"),
+    [("m", True), ("models/m", True), ("m:latest", True), ("m2", False), ("m:8b", False)],
 )
 def test_a_model_is_looked_for_in_a_list_under_the_names_that_servers_give_it(
     listed: str, expected: bool

@@ -107,9 +107,12 @@ def list_models(settings: OpenaiEngine, patience: float = 10.0) -> list[str] | N
 
 
 def is_listed(name: str, listed: Iterable[str]) -> bool:
-    """Return whether a list has a model, perhaps as ``models/x`` (Gemini) or ``x:latest``."""
-    bare = [other.removeprefix("models/").partition(":")[0] for other in (name, *listed)]
-    return bare[0] in bare[1:]
+    """Return whether a list has a model, perhaps as ``models/x`` (Gemini) or ``x:latest``.
+
+    ``x:free`` is a way to be served ``x`` (OpenRouter); ``x:8b`` and ``x:70b`` are two models.
+    """
+    bare, *known = (other.removeprefix("models/") for other in (name, *listed))
+    return not {bare, bare.partition(":")[0], f"{bare}:latest"}.isdisjoint(known)
 
 
 class Openai:
