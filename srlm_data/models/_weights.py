@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_WHOLE = "model.safetensors"
+_MISTRALS = "consolidated.safetensors"  # the same weights, under other names
 
 
 def hashes(directory: Path) -> list[str]:
@@ -76,8 +78,13 @@ def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
             f"{directory}: model.safetensors.index.json names something else than safetensors "
             "files of this folder. Download the model again, from a place that you trust."
         )
-    wanted = sorted(set(weight_map.values())) or ["model.safetensors"]
+    wanted = sorted(set(weight_map.values())) or [_WHOLE]
     missing = [name for name in wanted if name not in names]
+    if index and _WHOLE in names and _WHOLE not in wanted:
+        raise RecipeError(
+            f"{directory}: {_WHOLE} and an index of other weight files are there, and loaders "
+            "differ in which they read. Delete those that are not the model's."
+        )
     if not missing:
         return wanted
     if index:
@@ -91,14 +98,21 @@ def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
             f"{directory}: the weights are pickled ({pickled[0]}), and loading a pickle can run "
             "any code. Save the model as safetensors (save_pretrained does)."
         )
-    if (directory / "model.safetensors").is_symlink():
+    if (directory / _WHOLE).is_symlink():
         raise RecipeError(
-            f"{directory}: model.safetensors is a link that leads to no file. "
+            f"{directory}: {_WHOLE} is a link that leads to no file. "
             "Copy or download the whole model."
         )
-    raise RecipeError(f"{directory}: no model.safetensors. Save the model with save_pretrained.")
+    raise RecipeError(f"{directory}: no {_WHOLE}. Save the model with save_pretrained.")
 
 
 def _files(directory: Path) -> list[Path]:
     names = {file.name for file in directory.iterdir() if file.is_file()}
-    return [directory / name for name in _weight_files(directory, names)]
+    files = _weight_files(directory, names)
+    further = {name for name in names if name.endswith(".safetensors")} - {*files, _MISTRALS}
+    if further and files == [_WHOLE]:
+        raise RecipeError(
+            f"{directory}: {min(further)} lies beside {_WHOLE}, and vLLM would load both. "
+            "Move it elsewhere."
+        )
+    return [directory / name for name in files]

@@ -31,6 +31,8 @@ _WITHOUT_EFFECT = frozenset(
 CHAT_TEMPLATE = "chat_template.jinja"
 """Where a model's folder has its template; it wins over one in the tokenizer's config."""
 
+CHANGED = "its files have changed since its recipe was read. Build again when they are written."
+
 _IN_STORE = re.compile(r"models/[A-Za-z0-9_-]+")
 
 _NO_VERSION = frozenset({"", "main", "master", "head", "latest"})
@@ -134,6 +136,14 @@ def is_whole(directory: Path, wanted: str) -> bool:
         return digest(directory) == wanted
     except RecipeError:
         return False
+
+
+def changed(directory: str, wanted: str, since: float) -> bool:
+    """Whether a folder that held a model at the time ``since`` holds another one now."""
+    files = (file for file in Path(directory).iterdir() if file.is_file())
+    return any(file.stat().st_ctime > since for file in files) and not is_whole(
+        Path(directory), wanted
+    )
 
 
 def is_remote(location: str) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from srlm_data.core import database, filesystem
-from srlm_data.core.errors import DataError, EngineError, TrainingError
+from srlm_data.core.errors import DamagedError, DataError, EngineError, TrainingError
 from srlm_data.core.hub import MODEL_FILES, Remote
 from srlm_data.core.rows import Rows
 from srlm_data.engines.bounds import Bounds
@@ -40,6 +41,7 @@ class Engines:
     def __init__(self, store: Store, bounds: Bounds | None = None) -> None:
         self._store = store
         self._bounds = bounds
+        self._began = time.time()
         self._known: dict[str, SealedResponses] = {}
         self._key: tuple[EngineSettings, str] | None = None
         self._engine: Engine | None = None
@@ -75,6 +77,9 @@ class Engines:
                     "only a server has. Set 'engine: {kind: openai}' for this dataset."
                 )
             place = identity.locate(location, self._store.root)
+            # Models of the store never change; a folder's were hashed when its recipe was read.
+            if location.startswith("path:") and identity.changed(place.name, digest, self._began):
+                raise DamagedError(f"{location}: {identity.CHANGED}")
             self._engine = open_engine(
                 settings, place.name, digest, place.revision, folder=self._store.root / "batches"
             )

@@ -44,6 +44,30 @@ def test_the_names_of_the_weight_files_do_not_change_the_digest(made: Path, mode
         identity.digest(model)
 
 
+@pytest.mark.parametrize(
+    ("beside", "sentence"),
+    [
+        ({}, None),
+        ({"optimizer.pt": b"", "pytorch_model.bin": b"", "consolidated.safetensors": b""}, None),
+        ({"model-old.safetensors": b""}, r"model-old\.safetensors lies beside .* would load both"),
+        (
+            {"model.safetensors.index.json": b'{"weight_map": {"a": "model-1.safetensors"}}'},
+            "an index of other weight files are there, and loaders differ",
+        ),
+    ],
+)
+def test_weights_that_loaders_would_not_all_read_are_refused(
+    made: Path, model: Path, beside: dict[str, bytes], sentence: str | None
+) -> None:
+    for name, data in beside.items():
+        (model / name).write_bytes(data)
+    if sentence is None:
+        assert identity.digest(model) == identity.digest(made)
+    else:
+        with pytest.raises(RecipeError, match=sentence):
+            identity.digest(model)
+
+
 def test_one_changed_weight_changes_the_digest(made: Path, model: Path) -> None:
     content = bytearray((model / "model.safetensors").read_bytes())
     content[-1] ^= 1
