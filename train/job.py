@@ -51,7 +51,9 @@ class Job(Generic[Settings]):
     settings: Settings
     base: Path  # where relative paths start
     paths: Paths
-    drops: Drops = field(default_factory=Drops)  # filled when the rows are read
+    # Filled when the rows are read: what is left out, and what is worth knowing of the others.
+    drops: Drops = field(default_factory=Drops)
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def output(self) -> Path:
@@ -84,11 +86,29 @@ class Job(Generic[Settings]):
             )
         return Remote(repository, "model").fetch(revision, MODEL_FILES)
 
-    def check_weights(self) -> None:
-        """Refuse models that lack weights, without room for any: TRL would not."""
+    def check_models(self) -> None:
+        """Refuse models that cannot be trained, or read another text, where TRL would not."""
         named = [self.model] if self.paths.reference is None else [self.model, self.reference]
-        for folder in dict.fromkeys(named):
+        model, *others = dict.fromkeys(named)
+        for folder in (model, *others):
+            if getattr(AutoConfig.from_pretrained(folder), "quantization_config", None):
+                raise TrainingError(
+                    f"the model {folder} is quantised, and training goes on from whole weights. "
+                    "Name the model that it was made of."
+                )
             load_network(folder, TrainingError, device_map="meta")
+        for other in others:
+            vocabularies = [AutoTokenizer.from_pretrained(each).get_vocab() for each in named]
+            if vocabularies[0] != vocabularies[1]:
+                raise TrainingError(
+                    f"reference: the tokenizer of {other} has other tokens than that of {model}, "
+                    "and would read another text. Name a model of the same family."
+                )
+
+    @cached_property
+    def embeddings(self) -> int:
+        """How many tokens the model has an embedding of, before any is added."""
+        return int(AutoConfig.from_pretrained(self.model).get_text_config().vocab_size)
 
     @property
     def cache(self) -> Path:
@@ -116,14 +136,15 @@ class Job(Generic[Settings]):
 
     def rows(self, *answers: str) -> datasets.Dataset:
         """Return the rows to train on, without those that do not fit."""
-        return self._rows(self.data, answers, self.drops)
+        return self._rows(self.data, answers, self.drops, self.notes)
 
     def validation_rows(self, *answers: str) -> datasets.Dataset | None:
         """Return the rows to validate on; None where the YAML names none."""
-        return self._rows(self.validation, answers, Drops()) if self.validation else None
+        return self._rows(self.validation, answers, Drops(), {}) if self.validation else None
 
-    def _rows(self, files: list[Path], answers: tuple[str, ...], drops: Drops) -> datasets.Dataset:
-        return prepare(files, answers, self.tokenizer, self.settings.max_length, self.cache, drops)
+    def _rows(self, files: list[Path], answers: tuple[str, ...], *counts: Any) -> datasets.Dataset:
+        known = max(self.embeddings, len(self.tokenizer) if self.new_tokens else 0)
+        return prepare(files, answers, self.tokenizer, self.settings, known, self.cache, *counts)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -144,8 +165,9 @@ class Job(Generic[Settings]):
             raise TrainingError(f"'{self.paths.model}': {fault}")
         if named:
             chat_template.add_tokens(tokenizer)
-        if tokenizer.pad_token is None:
-            end = tokenizer.convert_ids_to_tokens(chat_template.end_token(tokenizer))
+        if tokenizer.pad_token is None or tokenizer.pad_token_id >= self.embeddings:
+            # Any token does, for padding is masked; 0 where the template spells out its end.
+            end = tokenizer.convert_ids_to_tokens(chat_template.end_token(tokenizer) or 0)
             tokenizer.pad_token = tokenizer.eos_token or end
         return tokenizer
 

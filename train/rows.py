@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +19,10 @@ from trl.data_utils import common_prefix_length
 from srlm_data.core.errors import TrainingError
 from srlm_data.core.messages import for_template
 from srlm_data.core.rows import Drops
-from srlm_data.core.thinking import split_reasoning
+from srlm_data.models.training import Training
 
-LOST: Final = "the chat template leaves out the reasoning"
+LOST: Final = "the chat template leaves out a part of the answer"
+UNKNOWN: Final = "the model has no embedding of its tokens"
 FULL: Final = "the prompt fills max_length"
 EQUAL: Final = "chosen and rejected are equal once cut to max_length"
 
@@ -29,14 +31,17 @@ def prepare(
     files: list[Path],
     answers: tuple[str, ...],
     tokenizer: PreTrainedTokenizerBase,
-    limit: int,
+    settings: Training,
+    vocabulary: int,
     cache: Path,
     drops: Drops,
+    notes: dict[str, str],
 ) -> datasets.Dataset:
     """Return ``prompt`` and ``answers`` of Parquet files, without the rows that do not fit.
 
-    TRL cuts a prompt and its answer to ``limit`` tokens; ``drops`` takes what does not fit then.
-    ``datasets`` prepares the rows in ``cache``.
+    TRL cuts a prompt and its answer to ``max_length`` tokens; ``drops`` takes what does not fit
+    then, and what has tokens other than the model's ``vocabulary``. ``notes`` takes sentences about
+    the others. ``datasets`` prepares the rows in ``cache``.
     """
     columns = ["prompt", *answers]
     if not sum(_count_conversations(file, columns) for file in files):
@@ -50,27 +55,31 @@ def prepare(
         rows = rows.map(
             _for_template,
             batched=True,
+            fn_kwargs={"options": settings.chat_template_kwargs or {}},
             features=datasets.Features(
                 {
                     **dict.fromkeys(columns, datasets.List(datasets.Json())),
                     "tools": datasets.Value("string"),
+                    "chat_template_kwargs": datasets.Json(),
                 }
             ),
             desc="Reading turns",
         )
         try:
-            reasons = rows.map(
+            limits = {"limit": settings.max_length, "vocabulary": vocabulary}
+            measured = rows.map(
                 _explain_misfits,
-                fn_kwargs={"tokenizer": tokenizer, "limit": limit},
+                fn_kwargs={"tokenizer": tokenizer, **limits},
                 batched=True,
                 remove_columns=columns,
                 desc="Measuring rows",
-            )["reason"]
-        except TemplateError as error:
+            )
+        except (TemplateError, LookupError, TypeError, ValueError) as error:  # it is a program
             raise TrainingError(
                 f"'{files[0]}': the chat template refuses a conversation, found '{error}'. "
                 "Set system: fold (sft), or name another chat_template."
             ) from None
+    reasons = measured["reason"]
     for place, reason in enumerate(reasons):
         if reason:
             drops.add(reason, f"row {place + 1}", rows[place])
@@ -78,65 +87,109 @@ def prepare(
     if not fitting:
         advice = "Name another chat_template" if LOST in drops else "Raise max_length"
         raise TrainingError(f"no row is left to train on, dropped {dict(drops)}. {advice}.")
+    if cut := sum(measured.select(fitting)["cut"]):
+        notes["answers_cut"] = (
+            f"{cut:,} of {len(fitting):,} rows are cut to {settings.max_length:,} tokens, and "
+            "their answers are trained without an end. Raise max_length."
+        )
+    if difference := _compare_beginnings(rows[fitting[:1]], tokenizer, answers[0]):
+        notes["answers_begin"] = (
+            f"{difference}. Set chat_template_kwargs, such as {{enable_thinking: false}}, or name "
+            "another chat_template."
+        )
     return rows.select(fitting)
 
 
-def _for_template(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Return conversations as chat templates take them, and the tools of each as TRL does."""
+def _for_template(rows: dict[str, list[Any]], options: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return conversations as chat templates take them, and what TRL tells those beside."""
     return {
         **{name: [for_template(turns)[0] for turns in column] for name, column in rows.items()},
         "tools": [turns[0].get("tools") if turns else None for turns in rows["prompt"]],
+        "chat_template_kwargs": [options] * len(rows["prompt"]),
     }
 
 
+def _write(
+    rows: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, answers: str | None = None
+) -> list[str]:
+    """Return prompts as the template writes them, up to where the answer begins or with answers."""
+    columns = [rows["prompt"], rows["tools"], rows["chat_template_kwargs"]]
+    endings = rows[answers] if answers else [[]] * len(rows["prompt"])
+    return [
+        tokenizer.apply_chat_template(
+            prompt + ending,
+            tools=json.loads(tools) if tools else None,
+            add_generation_prompt=answers is None,
+            tokenize=False,
+            **options,
+        )
+        for prompt, tools, options, ending in zip(*columns, endings, strict=True)
+    ]
+
+
 def _explain_misfits(
-    rows: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, limit: int
-) -> dict[str, list[str]]:
-    """Return why each row cannot be trained on, an empty text for one that can.
+    rows: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, limit: int, vocabulary: int
+) -> dict[str, list[Any]]:
+    """Return why each row cannot be trained on, an empty text for one that can; and which is cut.
 
     TRL cuts a row to ``max_length``: nothing of an answer may be left then, and nothing that tells
     two answers apart. TRL leaves the first kind out and counts nothing, and trains on the second.
-    Some templates leave out what stands in an answer before ``</think>``.
+    Some templates leave out what stands in an answer before ``</think>``, or the tools it calls.
     """
-
-    def write(conversations: list[Any], **options: Any) -> list[str]:
-        return [
-            tokenizer.apply_chat_template(
-                turns, tools=json.loads(tools) if tools else None, tokenize=False, **options
-            )
-            for turns, tools in zip(conversations, rows["tools"], strict=True)
-        ]
 
     def encode(texts: list[str]) -> list[list[int]]:
         ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
         return ids
 
-    prompts = encode(write(rows["prompt"], add_generation_prompt=True))
     answered: list[list[list[int]]] = []
     lost: set[int] = set()
-    for name in [name for name in rows if name not in ("prompt", "tools")]:
-        answers = rows[name]
-        texts = write(
-            [prompt + answer for prompt, answer in zip(rows["prompt"], answers, strict=True)]
-        )
-        for place, (answer, text) in enumerate(zip(answers, texts, strict=True)):
-            reasoning, _ = split_reasoning(answer[-1]["content"], opened=False)
-            if reasoning and reasoning.partition("\n")[0] not in text:
+    for name in [name for name in ("completion", "chosen", "rejected") if name in rows]:
+        texts = _write(rows, tokenizer, name)
+        for place, (answer, text) in enumerate(zip(rows[name], texts, strict=True)):
+            written = "".join(text.split())  # templates strip answers and their reasoning
+            if not all("".join(words.split()) in written for words in _words(answer)):
                 lost.add(place)
         answered.append(encode(texts))
-    reasons = []
-    for place, (prompt, *wholes) in enumerate(zip(prompts, *answered, strict=True)):
+    reasons, cut = [], []
+    for place, (prompt, *wholes) in enumerate(
+        zip(encode(_write(rows, tokenizer)), *answered, strict=True)
+    ):
         start = min(common_prefix_length(prompt, whole) for whole in wholes)
-        cut = [whole[:limit] for whole in wholes]
+        parts = [whole[:limit] for whole in wholes]
+        cut.append(parts != wholes)
         if place in lost:
             reasons.append(LOST)
         elif start >= limit or (len(wholes) == 1 and start >= len(wholes[0])):
             reasons.append(FULL)
-        elif len(wholes) > 1 and cut[0] == cut[1]:
+        elif len(wholes) > 1 and parts[0] == parts[1]:
             reasons.append(EQUAL)
+        elif max(map(max, parts)) >= vocabulary:
+            reasons.append(UNKNOWN)
         else:
             reasons.append("")
-    return {"reason": reasons}
+    return {"reason": reasons, "cut": cut}
+
+
+def _words(answer: list[dict[str, Any]]) -> list[str]:
+    """Return what an answer says, and the names of the tools that it calls."""
+    calls = [call["function"]["name"] for turn in answer for call in turn.get("tool_calls") or ()]
+    return [*(turn["content"] or "" for turn in answer), *calls]
+
+
+def _compare_beginnings(
+    rows: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, answers: str
+) -> str | None:
+    """Say what a template writes before a row's answer, if not what it ends its prompt with."""
+    [asked], [text] = _write(rows, tokenizer), _write(rows, tokenizer, answers)
+    start = len(os.path.commonprefix([asked, text]))
+    before, words, _ = text[start:].partition(_words(rows[answers][0])[0].strip() or text)
+    ends = [end.strip() or "nothing" for end in (asked[start:], before)]
+    if not words or ends[0] == ends[1]:
+        return None
+    return (
+        f"the chat template begins an answer with {ends[0]!r} where it is asked for, and with "
+        f"{ends[1]!r} where it is trained"
+    )
 
 
 def _count_conversations(file: Path, columns: list[str]) -> int:

@@ -60,7 +60,7 @@ def run(kind: type[Settings], trainer: Callable[[Job[Settings]], Trainer]) -> No
                 print(f"{job.output / 'model'} is finished: nothing to do.")
             else:
                 if first:
-                    job.check_weights()
+                    job.check_models()
                 _train(job, identity, trainer)
     except SrlmError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -83,9 +83,12 @@ def _train(
     trainer.add_callback(Progress)
     if PartialState().is_main_process:
         _write_json(job.output / SETTINGS, identity)
+    _allow_saving(trainer.model)
     last = _last_checkpoint(job.output / "checkpoints")
     begin = f"resuming from {Path(last).name}" if last else "starting from the first step"
     print(f"{rows} rows, dropped {dict(job.drops) or 'none'}; {begin}", flush=True)
+    for sentence in job.notes.values():
+        print(sentence, flush=True)
     outcome = trainer.train(resume_from_checkpoint=last)
     curve = trainer.state.log_history
     losses = [entry["loss"] for entry in curve if "loss" in entry][-10:]
@@ -98,6 +101,7 @@ def _train(
             **identity,
             "examples": rows,
             "dropped": job.drops,
+            "notes": job.notes,
             "steps": trainer.state.global_step,
             "loss": loss,
             "seconds": outcome.metrics["train_runtime"],
@@ -160,9 +164,12 @@ def _save(job: Job[Settings], trainer: Trainer) -> Path:
         for name, value in job.dropouts.items():
             setattr(network.config, name, value)
         _end_answers(network, job.tokenizer)
+        _allow_saving(network)
         shutil.rmtree(folder, ignore_errors=True)
         network.save_pretrained(folder)
         job.tokenizer.save_pretrained(folder)
+        for file in job.model.glob("*processor*.json"):  # vLLM wants them of models for pictures
+            shutil.copy2(file, folder)
         shutil.rmtree(trained)
     return folder
 
@@ -185,6 +192,15 @@ def _end_answers(network: PreTrainedModel, tokenizer: Any) -> None:
     ends = ends if isinstance(ends, list) else [ends]
     if end is not None and end not in ends:
         network.generation_config.eos_token_id = [end, *ends]
+
+
+def _allow_saving(network: Any) -> None:
+    """Let a model sample, where its config has settings of sampling alone: they are not saved."""
+    settings = network.generation_config
+    try:
+        settings.validate(strict=True)
+    except ValueError:
+        settings.do_sample = True
 
 
 def _write_json(file: Path, value: Any) -> None:

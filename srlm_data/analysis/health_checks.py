@@ -35,6 +35,8 @@ NOTES: Final = 5  # most notes of an engine that are told, the most frequent one
 LOOKED_FOR: Final[Mapping[str, str]] = {
     "failed_requests": "requests that failed, and why",
     "dropped": f"more than {100 * DROPPED:g} % dropped for one reason, choices of the recipe apart",
+    "answers_cut": "answers that are cut off in training",
+    "answers_begin": "answers that a chat template begins otherwise in training",
     "only_reasoning": "answers that are reasoning alone",
     "noted_answers": "answers that are not quite what was asked for, by the engine's note",
     "fewer_than_wanted": "fewer prompts or examples than were wanted",
@@ -102,6 +104,8 @@ def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
                 f"'{reason.replace('_', ' ')}'.",
                 {"dropped": count, "of": seen},
             )
+    for kind, sentence in manifest.notes.get("training", {}).items():
+        yield HealthWarning(kind, sentence, {})
     if thought := manifest.cost.get("only_reasoning"):
         yield HealthWarning(
             "only_reasoning",

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from srlm_data.core.config import Config
 from srlm_data.engines.protocol import DRAWING, Sampling
+from srlm_data.models.chat_template import TemplateOptions
 
 _REASONING: Final = ("reasoning_effort", "reasoning_budget", "reasoning_marks")
 _FURTHER: Final = (*DRAWING, "chat_template_kwargs", *_REASONING)
 _Mark = Annotated[str, Field(min_length=1)]
-
-_OWN: Final = frozenset(
-    "conversation messages tools chat_template add_generation_prompt continue_final_message "
-    "tokenize tokenizer_kwargs padding truncation max_length return_tensors return_dict "
-    "return_assistant_tokens_mask".split()
-)
-"""What a chat template is applied to, and how."""
 
 
 class SamplingConfig(Config):
@@ -45,7 +39,7 @@ class SamplingConfig(Config):
     frequency_penalty: float | None = Field(
         None, ge=-2, le=2, description="Taken each time that the response has it."
     )
-    chat_template_kwargs: dict[str, Any] | None = Field(
+    chat_template_kwargs: TemplateOptions | None = Field(
         None, description="Told the chat template as well: {enable_thinking: false}."
     )
     reasoning_effort: str | None = Field(
@@ -57,13 +51,6 @@ class SamplingConfig(Config):
     reasoning_marks: tuple[_Mark, _Mark] | None = Field(
         None, description="What opens and closes reasoning; unset: the marks of today's models."
     )
-
-    @field_validator("chat_template_kwargs")
-    @classmethod
-    def _for_the_template(cls, values: dict[str, Any] | None) -> dict[str, Any] | None:
-        if own := sorted(_OWN & (values or {}).keys()):
-            raise ValueError(f"{', '.join(own)}: set by the engine, and no variable of a template")
-        return values
 
     def identity(self) -> dict[str, Any]:
         """The fields that decide the rows; further settings only where they are set."""

@@ -98,6 +98,24 @@ ChatTemplate = Annotated[
 SystemTurns = Literal["fold"]
 """``fold``: a system turn becomes the beginning of the user's, and neighbours of a role are one."""
 
+_NOT_FOR_TEMPLATES: Final = frozenset(
+    "conversation messages tools chat_template add_generation_prompt continue_final_message "
+    "tokenize tokenizer_kwargs padding truncation max_length return_tensors return_dict "
+    "return_assistant_tokens_mask".split()
+)
+"""What a chat template is applied to, and how."""
+
+
+def _refuse_arguments(values: dict[str, Any]) -> dict[str, Any]:
+    if arguments := sorted(_NOT_FOR_TEMPLATES & values.keys()):
+        names = ", ".join(arguments)
+        raise ValueError(f"{names}: set by the engine, and no variable of a template")
+    return values
+
+
+TemplateOptions = Annotated[dict[str, Any], pydantic.AfterValidator(_refuse_arguments)]
+"""Variables that a chat template is given beside the conversation, such as enable_thinking."""
+
 
 def compose(own: str | None, named: Template | None, system: SystemTurns | None) -> str | None:
     """Return the template that a model is used with: the named one, else its own.
@@ -170,22 +188,21 @@ def leaves_out_words(tokenizer: Any) -> bool:
 def end_token(tokenizer: Any) -> int | None:
     """Return the token that ends an answer; None where the end is spelled out, or there is none."""
     tokens: list[int] = tokenizer.encode(end_of_turn(tokenizer), add_special_tokens=False)
-    if tokens and (len(tokens) == 1 or tokens[0] in tokenizer.all_special_ids):
+    if tokens and (len(tokens) == 1 or tokens[0] in tokenizer.added_tokens_decoder):
         return tokens[0]
     return None
 
 
 def add_tokens(tokenizer: Any) -> None:
     """Make tokens of the template's marks, and of what ends an answer, where they are none yet."""
-    from transformers import AddedToken
-
-    end, known = end_of_turn(tokenizer), tokenizer.get_vocab()
-    ends = [end] if end and end_token(tokenizer) is None else []
-    wanted = dict.fromkeys([*_MARK.findall(tokenizer.chat_template), *ends])
-    missing = [AddedToken(mark, special=True) for mark in wanted if mark not in known]
-    tokenizer.add_tokens(missing, special_tokens=True)
-    if end not in known and end in wanted and "eos_token" not in tokenizer.chat_template:
-        tokenizer.eos_token = end  # some programs stop at this token alone
+    known = tokenizer.get_vocab()
+    marks = [mark for mark in _MARK.findall(tokenizer.chat_template) if mark not in known]
+    tokenizer.add_tokens(list(dict.fromkeys(marks)), special_tokens=True)
+    if end_token(tokenizer) is None:
+        tokenizer.add_tokens(end_of_turn(tokenizer), special_tokens=True)
+    end = end_token(tokenizer)
+    if end not in (None, *known.values()) and "eos_token" not in tokenizer.chat_template:
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)  # some programs stop at it alone
 
 
 def fault(tokenizer: Any, *, named: bool) -> str | None:

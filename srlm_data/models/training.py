@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 
 from srlm_data.core.config import Config, Runtime
 from srlm_data.core.errors import TrainingError
-from srlm_data.models.chat_template import ChatTemplate, SystemTurns
+from srlm_data.models.chat_template import ChatTemplate, SystemTurns, TemplateOptions
 from srlm_data.models.identity import CHAT_TEMPLATE
 from srlm_data.models.trainer import Trainer
 
@@ -58,6 +58,11 @@ class Training(Config):
     epochs: float = Field(gt=0, description="passes over the data (not stated by the paper)")
     max_steps: int | None = Field(None, gt=0, description="optimizer steps, instead of epochs")
     max_length: int = Field(2048, gt=1, description="tokens of prompt and answer (not stated)")
+    chat_template_kwargs: TemplateOptions | None = Field(
+        None,
+        description="told the chat template as well; name what the answers were asked for with: "
+        "{enable_thinking: false}",
+    )
     lora: Lora | None = Field(None, description="train adapters and merge them")
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="type of the weights in training; bfloat16 rounds small updates away"
@@ -86,6 +91,13 @@ class Training(Config):
         """Return TRL and what it stands on; peft only for adapters."""
         wanted = ("torch", "transformers", "accelerate", "datasets", "trl")
         return dict.fromkeys([*wanted, *(["peft"] if self.lora else [])], "train")
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide the weights; what the template is told only where it is set."""
+        fields = super().identity()
+        if self.chat_template_kwargs is None:
+            del fields["chat_template_kwargs"]
+        return fields
 
     @model_validator(mode="before")
     @classmethod

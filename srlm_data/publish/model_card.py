@@ -77,4 +77,5 @@ def _training_facts(training: Mapping[str, Any]) -> list[str]:
         f"- Rows trained on: {training['examples']:,}, in {training['steps']:,} steps; "
         f"loss over the last steps {training['loss']:.4f}",
         *(f"- Rows dropped: {count:,}: {why}" for why, count in training["dropped"].items()),
+        *(f"- Note: {sentence}" for sentence in training.get("notes", {}).values()),
     ]

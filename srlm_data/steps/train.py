@@ -202,6 +202,8 @@ def _train(
         data=[file for place, rows in enumerate(data) for file in _files(rows, workshop, place)],
         trainer=workshop.trainer,
     )
+    if base["location"].startswith("path:") and training["base"] != base["model"]:
+        raise TrainingError(f"{base['location']}: {identity.CHANGED}")
     digest, location = workshop.keep(folder)
     row = {
         "model": digest,
@@ -214,6 +216,7 @@ def _train(
     }
     models = Rows.of(MODELS, [row])
     models.drops = Drops(training["dropped"], training["examples_dropped"])
+    models.notes["training"] = training.get("notes", {})
     return models
 
 

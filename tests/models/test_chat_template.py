@@ -88,6 +88,26 @@ def test_what_ends_an_answer_is_read_off_the_template(tokenizer: Any, name: str,
     assert len(tokenizer) - known == {"chatml": 2, "gemma": 2, "llama2": 0}[name]
 
 
+def test_an_end_of_several_tokens_is_known_by_its_first(tokenizer: Any, tmp_path: Path) -> None:
+    """As Phi-3 has it: a turn's end, a line break, and the end of the text."""
+    from transformers import AutoTokenizer
+
+    phi = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>\n{% endfor %}{{ eos_token }}"
+    )
+    tokenizer.chat_template = phi
+    assert chat_template.end_of_turn(tokenizer) == "<|end|>\n</s>"
+    known = len(tokenizer)
+    chat_template.add_tokens(tokenizer)
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    assert (chat_template.end_token(tokenizer), len(tokenizer)) == (end, known + 1)
+    assert tokenizer.eos_token != "<|end|>"  # noqa: S105 - no password
+    # Saved as a special token and no more: neither the tokenizer's end nor one of its extra ones.
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert chat_template.end_token(again) == end
+
+
 def test_folding_lets_a_strict_template_take_any_turns_and_changes_no_plain_conversation(
     base: Path, tokenizer: Any, tmp_path: Path
 ) -> None:

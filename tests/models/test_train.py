@@ -253,6 +253,9 @@ def bare(model: Path, folder: Path, *, tied: bool) -> Path:
         network.config.tie_word_embeddings = False
         network.lm_head.weight = torch.nn.Parameter(network.lm_head.weight.detach().clone())
     network.save_pretrained(folder)
+    # As Llama 2 came: transformers does not save settings of sampling without sampling.
+    (folder / "generation_config.json").write_text('{"temperature": 0.9, "top_p": 0.6}')
+    (folder / "preprocessor_config.json").write_text("{}")
     return folder
 
 
@@ -280,6 +283,8 @@ def test_a_base_model_learns_the_chat_template_that_is_named_and_its_tokens(
     assert tokenizer.eos_token_id == end
     loaded = AutoModelForCausalLM.from_pretrained(made)
     assert loaded.generation_config.eos_token_id[0] == loaded.config.eos_token_id == end
+    assert loaded.generation_config.temperature == 0.9
+    assert (made / "preprocessor_config.json").is_file()
     embeddings = loaded.get_input_embeddings().weight
     assert len(embeddings) == len(tokenizer)
     # Both new tokens began alike, and each has learned its own.
@@ -333,6 +338,25 @@ def test_weights_under_an_adapter_s_names_are_not_trained_from_chance(
     said = refused("dpo.py", file, capsys)
     assert f"the model {adapted} lacks" in said
     assert "would answer by chance. Save the whole model" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("part", "file", "change", "sentence"),
+    [
+        ("model", "config.json", {"quantization_config": {"quant_method": "awq"}}, "is quantised"),
+        ("reference", "tokenizer_config.json", {"extra_special_tokens": ["<new>"]}, "other tokens"),
+    ],
+)
+def test_models_that_cannot_be_trained_together_are_refused(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str],
+    part: str, file: str, change: dict[str, Any], sentence: str,
+) -> None:  # fmt: skip
+    other = shutil.copytree(model, tmp_path / "other")
+    (other / file).write_text(json.dumps(json.loads((other / file).read_text()) | change))
+    models = {"model": model, "reference": model, part: other}
+    asked = job(tmp_path / "job", models["model"], pairs(), reference=str(models["reference"]))
+    assert sentence in refused("dpo.py", asked, capsys)
 
 
 @pytest.mark.slow
@@ -397,6 +421,8 @@ def test_how_a_run_is_spread_over_a_machine_is_no_part_of_its_identity() -> None
     assert spread.identity() == Sft().identity()
     assert Sft(preset="paper-v1").identity() == Sft(schedule="linear").identity()
     assert Sft(seed=1).identity() != Sft().identity()
+    told = Sft(chat_template_kwargs={"enable_thinking": False}).identity()
+    assert told == Sft().identity() | {"chat_template_kwargs": {"enable_thinking": False}}
 
 
 def test_a_learning_rate_that_would_rise_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -119,6 +120,7 @@ def test_rows_that_trl_could_not_train_on_are_dropped_and_counted(
     whole = trl(kind, asked_all(tmp_path), model, asked.tokenizer, limit, tmp_path).train_dataset
     assert len(theirs) == len(left) == 60 - asked.drops.total()
     assert bool(asked.drops) is (limit < 1024)
+    assert ("answers_cut" in asked.notes) is (limit < 1024)
     assert asked.drops[FULL] == 60 - len(whole)
     if kind == "dpo":
 
@@ -166,22 +168,87 @@ FORGETS = CHAT_TEMPLATE.replace(
 )
 
 
-def test_reasoning_that_the_template_leaves_out_is_not_taken_for_trained(
-    tmp_path: Path, model: Path
-) -> None:
+def prepared(
+    folder: Path, model: Path, given: list[dict[str, Any]], template: str, **settings: Any
+) -> Any:
+    """Return a job of pairs by a template, whose rows were read: ``left`` has them."""
     import job as jobs
-    from rows import LOST
     from transformers import AutoTokenizer
 
+    asked = jobs.read(job(folder, model, given, **settings), Dpo)
+    asked.tokenizer = AutoTokenizer.from_pretrained(model)
+    asked.tokenizer.chat_template = template
+    asked.left = asked.rows("chosen", "rejected")
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("template", "change", "reason"),
+    [
+        (CHAT_TEMPLATE, {"content": "<think>\nwhy\n</think>\n\nred lamp"}, None),
+        (FORGETS, {"content": "<think>\nwhy\n</think>\n\nred lamp"}, "LOST"),
+        (FORGETS, {"content": "red </think> lamp"}, "LOST"),
+        (
+            CHAT_TEMPLATE.replace("['content'] ~", "['content'] | trim ~"),
+            {"content": " red\n"},
+            None,
+        ),
+        (
+            CHAT_TEMPLATE,
+            {"content": "", "tool_calls": [{"function": {"name": "find_it", "arguments": "{}"}}]},
+            "LOST",
+        ),
+        (CHAT_TEMPLATE, {"content": "red <beyond> lamp"}, "UNKNOWN"),
+    ],
+)
+def test_an_answer_that_cannot_be_written_whole_is_not_taken_for_trained(
+    tmp_path: Path, model: Path, template: str, change: dict[str, Any], reason: str | None
+) -> None:
+    import rows as reasons
+    from transformers import AutoTokenizer
+
+    folder = Path(shutil.copytree(model, tmp_path / "beyond"))
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    # As people do who forget to resize the model.
+    tokenizer.add_special_tokens({"pad_token": "[PAD]", "extra_special_tokens": ["<beyond>"]})
+    tokenizer.save_pretrained(folder)
     made = rows("chosen", "rejected", count=8)
     for row in made[:3]:
-        row["chosen"][0]["content"] = f"<think>\nwhy\n</think>\n\n{row['chosen'][0]['content']}"
-    for template, lost in ((CHAT_TEMPLATE, 0), (FORGETS, 3)):
-        asked = jobs.read(job(tmp_path, model, made), Dpo)
-        asked.tokenizer = AutoTokenizer.from_pretrained(model)
-        asked.tokenizer.chat_template = template
-        assert len(asked.rows("chosen", "rejected")) == 8 - lost
-        assert asked.drops[LOST] == lost
+        row["chosen"][0] |= change
+    asked = prepared(tmp_path, folder, made, template)
+    assert dict(asked.drops) == ({getattr(reasons, reason): 3} if reason else {})
+    assert len(asked.left) == 8 - asked.drops.total()
+    del asked.tokenizer
+    assert asked.tokenizer.pad_token_id == tokenizer.eos_token_id
+
+
+THOUGHT = "{{ '<|assistant|>' }}{% if not thinks %}no thought {% endif %}"
+OPENS = CHAT_TEMPLATE.replace("{{ '<|assistant|>' }}", THOUGHT)
+WRITES = OPENS.replace("{{ message['content'] ~", "{{ 'no thought ' ~ message['content'] ~", 1)
+
+
+@pytest.mark.parametrize(
+    ("template", "thinks", "sentence"),
+    [
+        (CHAT_TEMPLATE, None, None),
+        (WRITES, None, None),
+        (WRITES, True, "with 'nothing' where it is asked for, and with 'no thought' where it is"),
+        (OPENS, True, None),
+        (OPENS, None, "with 'no thought' where it is asked for, and with 'nothing' where it is"),
+        (OPENS, False, "with 'no thought' where it is asked for, and with 'nothing' where it is"),
+    ],
+)
+def test_a_template_that_begins_answers_otherwise_in_training_is_told(
+    tmp_path: Path, model: Path, template: str, thinks: bool | None, sentence: str | None
+) -> None:
+    options = {} if thinks is None else {"chat_template_kwargs": {"thinks": thinks}}
+    made = rows("chosen", "rejected", count=4)
+    asked = prepared(tmp_path, model, made, template, max_length=1024, **options)
+    assert asked.notes.keys() == ({"answers_begin"} if sentence else set())
+    assert (sentence or "") in asked.notes.get("answers_begin", "")
+    theirs = trl("dpo", asked.left, model, asked.tokenizer, 1024, tmp_path).train_dataset
+    ends = {asked.tokenizer.decode(row["prompt_ids"]).strip()[-10:] for row in theirs}
+    assert (ends == {"no thought"}) == (template == WRITES and not thinks)
 
 
 CALLING = """\
