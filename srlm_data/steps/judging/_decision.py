@@ -87,9 +87,7 @@ def decide(  # noqa: PLR0911 - one reason a line
         return None, "scores of something else, and no total"
     if any(_differ(place, prose[-1]) for place in prose):
         return None, "several scores in sentences"
-    if prose:
-        return prose[-1], "a sentence"
-    return (ranked["weak"][-1], "a result") if ranked["weak"] else (None, "no line of a score")
+    return (prose[-1], "a sentence") if prose else (None, "no line of a score")
 
 
 def _differ(first: Place, second: Place) -> bool:

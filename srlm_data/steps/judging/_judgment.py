@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import html
+import itertools
 import json
 import re
 import unicodedata
@@ -84,6 +85,8 @@ def split(text: str) -> Judgment:
 
 def _without_reasoning(text: str) -> tuple[str, bool]:
     """The text without what stands in marks of reasoning, and whether the last was left open."""
+    if not any(sign in text for sign in "<[◁"):
+        return text, False  # as most texts are
     parts: list[str] = []
     at, opened = 0, False
     for mark in _MARK.finditer(text):
@@ -186,7 +189,8 @@ def _lines(text: str, objects: list[Any]) -> Iterator[Line]:
         ends = number < len(raws) - 1
         if not plain and not raw.startswith("\0") and not _FENCE.match(raw):
             continue
-        quotes = saying.search(before[-80:]) is not None
+        goes_on = before[-1:].isalpha() or before.endswith((" ", ":", ","))
+        quotes = goes_on and saying.search(before[-80:]) is not None
         if raw.startswith("\0"):
             yield Line("", before, ends, introduced or quotes, objects[int(raw[1:])])
         elif fence := _FENCE.match(raw):
@@ -202,16 +206,11 @@ def _lines(text: str, objects: list[Any]) -> Iterator[Line]:
 def _inside_quotes(lines: list[str]) -> list[bool]:
     """Whether each line begins within quotation marks that its paragraph closes."""
     inside: list[bool] = []
-    counts = [line.count('"') if line.strip() else -1 for line in lines]
-    start = 0
-    while start < len(lines):
-        end = next((i for i in range(start, len(lines)) if counts[i] < 0), len(lines))
-        total, seen = sum(counts[start:end]), 0
-        for count in counts[start:end]:
-            inside.append(seen % 2 == 1 and total > seen)
-            seen += count
-        inside += [False] * (end < len(lines))
-        start = end + 1
+    for _, paragraph in itertools.groupby(lines, key=lambda line: bool(line.strip())):
+        counts = [line.count('"') for line in paragraph]
+        total = sum(counts)
+        before = itertools.accumulate(counts[:-1], initial=0)
+        inside += [seen % 2 == 1 and total > seen for seen in before]
     return inside
 
 

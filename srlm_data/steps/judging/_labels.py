@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from srlm_data.steps.judging._judgment import Judgment, fold, undress
-from srlm_data.steps.judging._vocabulary import WORD, Head, Vocabulary
+from srlm_data.steps.judging._vocabulary import WORD, Head, Vocabulary, score_words
 from srlm_data.steps.judging._words import JOINED, pattern, words
 
 _WINDOW: Final = 120  # characters before a word of judgment that say whose it is
@@ -48,7 +48,7 @@ _NUMBERS_A_POINT: Final = re.compile(r"(?:point|mark) \d++\s?[:.)]\s*[^\s\d]")
 _EXAMPLE: Final = re.compile(r"\b(?:e\.g|i\.e|ex)\.\s*$", re.IGNORECASE)
 _NAMES_A_PART: Final = frozenset("criterion criteria name aspect dimension category metric".split())
 
-RANKS: Final = ("final", "total", "own", "prose", "weak", "other")
+RANKS: Final = ("final", "total", "own", "prose", "other")
 """Whose a judgment is; ``other`` is a criterion's, or nobody can tell whose."""
 
 
@@ -128,7 +128,7 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
     rank = _rank(head, WORD.findall(lead), behind, lead, vocabulary)
     if rank == "none" or (rank == "other" and kind == "none"):  # "An ideal one would score 5"
         return None
-    if rank == "weak" and not (begins and kind == "colon"):
+    if rank == "prose" and not (begins and kind == "colon"):
         return None
     if kind == "copula" and _is_denied(lead):
         return None
@@ -181,7 +181,9 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
                 break  # "Verdict (A)"
             if values and set(spoken) <= vocabulary.choices:
                 spoken = []  # "Verdict (A or B)"
-            behind += [word for word in spoken if word not in _OF_A_SCALE | words("units")]
+            behind += [
+                word for word in spoken if word not in _OF_A_SCALE | words("units") | words("full")
+            ]
             end = note.end()
         elif (word := _BEHIND.match(text, end)) is not None:
             known = word[1].lower() in vocabulary.known
@@ -211,10 +213,10 @@ def _rank(  # noqa: PLR0911 - one reason a line
         return "other"
     if not vocabulary.needed <= spoken:
         return "other"
-    if behind and (behind[0].startswith("criteri") or (behind == ["a"] and not lead)):
-        return "other"  # "Total criteria: 5", "Score A: 4"
-    if head.word in vocabulary.weak:
-        return "weak"
+    if spoken == {"a"} or (behind and behind[0].startswith("criteri")):
+        return "other"  # "Score A: 4", "Total criteria: 5"
+    if head.word in words("results") and not vocabulary.values:
+        return "prose"
     if head.word in words("totals") and spoken.isdisjoint(vocabulary.final | vocabulary.always):
         return "total"
     return "final" if head.final or spoken & vocabulary.final else "own"
@@ -266,14 +268,14 @@ def _of_object(number: int, pairs: Any, vocabulary: Vocabulary) -> Place | None:
     known = vocabulary.known | vocabulary.before_value
     named: list[tuple[int, str, Any, str]] = []
     ends: dict[int, str] = {}
-    for depth, key, value in _leaves(pairs, parts=vocabulary.within is not None):
+    for depth, key, value in _leaves(pairs, parts=not vocabulary.final):
         label = undress(fold(key)).replace("-", " ")
         spoken = {word.lower() for word in WORD.findall(label)}
         if spoken & _ENDS_A_SCALE and spoken <= _ENDS_A_SCALE | known:
             for end in re.findall(r"\d++(?:\.\d++)?+", str(value)):
                 ends[depth] = end
         head = max(vocabulary.find(label), default=None, key=lambda head: head.end)
-        text = undress(fold(value)) if isinstance(value, str) else "?"
+        text = undress(fold(value)) if isinstance(value, str) else ""
         # {"evaluation": {"score": 4}} and {"verdict": "good", "score": 4} name a part and a word.
         begins = vocabulary.begins.match(text)
         if head is None or (head.word not in vocabulary.always and not begins):
@@ -287,16 +289,17 @@ def _of_object(number: int, pairs: Any, vocabulary: Vocabulary) -> Place | None:
         ]
         rank = _rank(head, beside, behind, lead, vocabulary)
         if rank in RANKS[:3]:
-            named.append((depth, rank, text if isinstance(value, str) else value, scale))
+            named.append((depth, rank, text or value, scale))
     if not named:
         return None
     rank = min((rank for _, rank, _, _ in named), key=RANKS.index)
     top = min(depth for depth, own, _, _ in named if own == rank)
-    values = {
-        (value, scale) if isinstance(value, str) else _within(number, value, vocabulary)
-        for depth, own, value, scale in named
-        if (depth, own) == (top, rank)
-    }
+    chosen = [(value, scale) for depth, own, value, scale in named if (depth, own) == (top, rank)]
+    if not vocabulary.final:  # {"clarity": {"score": 4, "max": 5}}
+        parts = [value for value, _ in chosen if isinstance(value, list)]
+        inner = [_of_object(number, part, score_words()) for part in parts]
+        chosen += [(place.value, place.scale) for place in inner if place]
+    values = {pair for pair in chosen if isinstance(pair[0], str)}
     values = {value for value in values if vocabulary.begins.match(value[0])} or values
     text, scale = min(values) if len(values) == 1 else ("?", "")
     beside = [value for depth, own, value, _ in named if own == "own" and depth <= top]
@@ -304,14 +307,6 @@ def _of_object(number: int, pairs: Any, vocabulary: Vocabulary) -> Place | None:
     if rank == "total" and any(map(vocabulary.begins.match, scores)):
         text = "?"  # {"score": 3, "total": 5}
     return Place(number, number, text, rank, False, "none", scale or ends.get(top, ""), key=True)
-
-
-def _within(number: int, value: Any, vocabulary: Vocabulary) -> tuple[str, str]:
-    """Text and scale of the score that stands in a criterion's own object."""
-    place = None
-    if vocabulary.within and isinstance(value, list):
-        place = _of_object(number, value, vocabulary.within)
-    return (place.value, place.scale) if place else ("?", "")
 
 
 def _leaves(pairs: Any, *, parts: bool) -> Iterator[tuple[int, str, Any]]:

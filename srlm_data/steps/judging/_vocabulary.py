@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -34,17 +35,13 @@ class Vocabulary:
         *,
         neutral: Iterable[str] = (),  # may stand beside them
         needed: Iterable[str] = (),  # must stand beside them
-        weak: Iterable[str] = (),  # do so where nothing else is a judgment
         values: Iterable[str] = (),  # are values, and so never neutral
         begins: str = r"\W*\d",  # how a value begins in a JSON object
         final: bool = True,  # whether the words of totals count
-        within: Vocabulary | None = None,  # of an object in JSON that has such a name
     ) -> None:
         self.always = frozenset(always)
         self.final = words("final") if final else frozenset()
-        self.weak = frozenset(weak)
-        self.before_value = frozenset(before_value) | self.final | self.weak
-        self.within = within
+        self.before_value = frozenset(before_value) | self.final
         plain = words("neutral")
         if not final:
             plain = plain - words("final") | words("revisions")
@@ -65,6 +62,12 @@ class Vocabulary:
             elif not word.isascii() and (joined := self._joined.find(word)) is not None:
                 head, final, copula = joined
                 yield Head(*match.span(), head, final or head in self.final, copula)
+
+
+@functools.cache
+def score_words() -> Vocabulary:
+    """The words of a score."""
+    return Vocabulary(words("score"), words("score_before_a_number") | words("results"))
 
 
 class _Joined:

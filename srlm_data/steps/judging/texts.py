@@ -25,7 +25,7 @@ from srlm_data.core.scale import POINTS, Scale
 from srlm_data.steps.judging import _decision, _labels, _values
 from srlm_data.steps.judging._judgment import Judgment, fold, own_words, split, undress
 from srlm_data.steps.judging._labels import Place
-from srlm_data.steps.judging._vocabulary import WORD, Vocabulary
+from srlm_data.steps.judging._vocabulary import WORD, Vocabulary, score_words
 from srlm_data.steps.judging._words import pattern, words
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ _PLAIN: Final = re.compile(r"(?:[ !#-/;?-_a-z}~]*[a-z)][.!]\n+)+Score: (\d)")
 
 _TAGGED: Final = re.compile(r"<(\w+)>([^<>]*)</\1>")
 _NEXT_LINE: Final = re.compile(r"[:\uff1a][ *_]*\n\s*")
-_AROUND: Final = " .!\"'()[]{}<>"
+_AROUND: Final = " .,!\"'()[]{}<>"
 
 
 class Reading(NamedTuple):
@@ -45,11 +45,6 @@ class Reading(NamedTuple):
     state: str
     score: float | None = None
     why: str = ""
-
-
-@functools.cache
-def _scores() -> Vocabulary:
-    return Vocabulary(words("score"), words("score_before_a_number"), weak=words("results"))
 
 
 @functools.cache
@@ -96,7 +91,7 @@ def read_score(
         state, score = _values.read_number(value, place.room, place.scale, scale)
         return state, score, faults.get(state, "")
 
-    places = _labels.find_places(judgment, _scores() if name is None else _named(name))
+    places = _labels.find_places(judgment, score_words() if name is None else _named(name))
     if name is not None:  # the scores of other criteria are nobody's business
         places = [p for p in places if p.rank != "other" and (p.key or not keys_only)]
     return Reading(*_read(judgment, places, read, finish_reason == "length"))
@@ -113,9 +108,7 @@ def read_match(
         return Reading("error", None, "the request failed")
     spoken, unfinished = own_words(text)
     cut = finish_reason == "length"
-    last = None
-    for last in re.finditer(regex, spoken):  # noqa: B007 - the last one is wanted
-        pass
+    last = [None, *re.finditer(regex, spoken)][-1]
     if last is None or unfinished:
         return Reading("truncated" if cut else "unparsed", None, "nothing matches")
     first = min(last.re.groups, 1)
@@ -164,7 +157,7 @@ def _plain(text: str) -> str:
 def _names_judgment(label: str) -> bool:
     spoken = set(WORD.findall(label))
     judged = words("score") | words("verdict") | words("final")
-    return spoken <= _scores().known | _verdicts().known and not spoken.isdisjoint(judged)
+    return spoken <= score_words().known | _verdicts().known and not spoken.isdisjoint(judged)
 
 
 def read_verdict(text: str, finish_reason: str) -> tuple[str, str | None]:
@@ -208,13 +201,7 @@ def _read(
 @functools.lru_cache(64)
 def _named(name: str) -> Vocabulary:
     own = re.findall(r"[^\W\d_]+", undress(name.rpartition(".")[2] or name).lower())
-    return Vocabulary(
-        [own[-1]],
-        neutral=[*own, *words("score")],
-        needed=own[:-1],
-        final=False,
-        within=_scores(),
-    )
+    return Vocabulary([own[-1]], neutral=[*own, *words("score")], needed=own[:-1], final=False)
 
 
 def _with_name_in_letters(text: str, name: str) -> tuple[str, str]:
