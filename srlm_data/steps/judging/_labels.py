@@ -181,9 +181,7 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
                 break  # "Verdict (A)"
             if values and set(spoken) <= vocabulary.choices:
                 spoken = []  # "Verdict (A or B)"
-            behind += [
-                word for word in spoken if word not in _OF_A_SCALE | words("units") | words("full")
-            ]
+            behind += [word for word in spoken if word not in _OF_A_SCALE | words("units")]
             end = note.end()
         elif (word := _BEHIND.match(text, end)) is not None:
             known = word[1].lower() in vocabulary.known

@@ -183,11 +183,11 @@ def test_sentences_and_a_score_are_read_the_short_way_as_the_long_one(
             for _ in range(draw.randint(1, 6))
         )
         + draw.choice([".\nScore: 4", "the end!\n\nScore: 2", "\nScore: 1"])
-        for _ in range(6_000)
+        for _ in range(3_000)
     ]
-    judgments += ["总分：3。\nScore: 4", "Punktzahl insgesamt 3.\nScore: 4"]
+    judgments += ["总得分：3。\nScore: 4", "Punktzahl insgesamt 3.\nScore: 4"]
     short = [read_score(judgment, "stop")[:2] for judgment in judgments]
-    assert sum(texts._PLAIN.fullmatch(judgment) is not None for judgment in judgments) > 300
+    assert sum(texts._PLAIN.fullmatch(judgment) is not None for judgment in judgments) > 150
     monkeypatch.setattr(texts, "_PLAIN", re.compile(r"(?!)"))
     assert short == [read_score(judgment, "stop")[:2] for judgment in judgments]
     assert short[-2:] == [("parsed", 3), ("parsed", 3)]
