@@ -1,6 +1,6 @@
 """What an engine costs beside the library that it drives: ratios, measured in one run.
 
-    python benchmarks/engines.py              all of it, about twenty minutes on two cores
+    python benchmarks/engines.py              all of it, about an hour on two cores
     python benchmarks/engines.py --quick      fewer requests, to see that it runs
     python benchmarks/engines.py vllm openai  parts of it
 
