@@ -99,7 +99,7 @@ format: setup  ## let ruff put the code in form
 
 # real.py and gpu.py want models of your own; collect, reading, report, variants and view take hours
 # together. All say with --help what they measure.
-bench: setup  ## the figures of README and docs/performance.md, measured again (an hour)
+bench: setup  ## the figures of README and docs/performance.md, measured again (two hours)
 	@$(PIP) install -c requirements/ci.txt rouge-score
 	@for part in scale data_side engines closed_loop; do \
 	  echo "benchmarks/$$part.py"; $(BIN)/python benchmarks/$$part.py || exit 1; done
