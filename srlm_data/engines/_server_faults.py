@@ -157,7 +157,8 @@ def refuse_error(answer: Any, retry_after: str = "") -> None:
         names = ("code", "status", "status_code")
         codes = [error.get(name) for name in names] if isinstance(error, dict) else []
         known = [int(code) for code in map(str, codes) if re.fullmatch("[45][0-9][0-9]", code)]
-        raise classify_status(known[0] if known else 200, json.dumps({"error": error}), retry_after)
+        body = json.dumps(error if isinstance(error, dict) else {"error": error})
+        raise classify_status(known[0] if known else 200, body, retry_after)
 
 
 def _classify_response(response: httpx2.Response) -> FaultError:
@@ -236,7 +237,10 @@ def _words_of(body: Any) -> str:
             value = value[0]
         elif isinstance(value, dict):
             place, names = value.get("loc"), ("error", "message", "detail", "msg")
+            provider = value.get("metadata")  # where OpenRouter has the words of the one behind it
             value = next((value[name] for name in names if value.get(name)), None)
+            if isinstance(provider, dict) and provider.get("raw"):
+                value = f"{value}: {provider['raw']}"
             if isinstance(place, list) and place:  # FastAPI names the field apart
                 value = f"{place[-1]}: {value}"
     return value if isinstance(value, str) else json.dumps(body)

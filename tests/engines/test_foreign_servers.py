@@ -127,8 +127,7 @@ KEPT = {"text": "a b", "finish_reason": "stop", "error": None}
 NO_COUNTS = {**KEPT, "prompt_tokens": None, "completion_tokens": None, "cached_tokens": 0}
 CUT = {"text": "", "finish_reason": "length", "note": "the tokens went into reasoning"}
 FAILED = {"text": "", "finish_reason": "error"}
-LATER = {"finish_reason": "stop", "error": None}
-AGAIN = {**LATER, "retries": 1}
+AGAIN = {"finish_reason": "stop", "error": None, "retries": 1}
 TEXT = {"type": "text", "text": "a b"}
 THOUGHT = {"type": "thinking", "thinking": "hm"}
 
@@ -475,11 +474,18 @@ ERRORS = [
     Row("error null", [altered(error=None)], KEPT),
     Row("error empty", [altered(error={})], KEPT),
     Row("an error beside a choice", [altered(error={"message": "broke", "code": 502})], AGAIN),
+    Row(
+        "a router's provider",
+        [
+            answer(
+                {"error": {"message": "It failed", "code": 400, "metadata": {"raw": "it is long"}}}
+            )
+        ],
+        failed("http_400", "HTTP 400, It failed: it is long"),
+    ),
     Row("nothing but words", [answer({"message": "API rate limit exceeded"})], AGAIN),
     Row("nothing but a state", [answer({"status": "IN_QUEUE"})] * 2, {"error_kind": "http_200"}),
     Row("too fast, 403", [status(403, "Rate Limit Exceeded")], AGAIN),
-    Row("a tunnel that is down", [status(530)] * 3, {**LATER, "retries": 3}),
-    Row("no room for now", [status(498)] * 3, {**LATER, "retries": 3}),
     Row("cancelled by the server", [status(499)], AGAIN),
     Row(
         "a firewall",

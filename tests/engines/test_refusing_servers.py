@@ -16,6 +16,7 @@ from api_server import Fault, Handler, answer, completion, serve, status
 from checkout import Cli
 from foreign_servers import altered, ask, quick_pauses, run
 from srlm_data.core.errors import EngineError
+from srlm_data.engines._server_faults import Trouble, classify_status
 from srlm_data.engines.opening import open_engine
 from srlm_data.engines.settings import OpenaiEngine
 
@@ -180,6 +181,11 @@ def test_what_is_on_its_way_when_a_run_must_end_is_waited_for_and_nothing_more_i
             with pytest.raises(EngineError, match="HTTP 401, revoked"):
                 next(answers)
     assert set(api.tries) == {"late", "busy", "key"}
+
+
+@pytest.mark.parametrize("code", [429, 498, 502, 504, 524, 529, 530])
+def test_a_server_that_is_away_or_busy_is_waited_for_whatever_stands_before_it(code: int) -> None:
+    assert classify_status(code, "<html>").trouble is Trouble.AWAY
 
 
 @pytest.mark.parametrize("after", ["1e9", "inf", "Fri, 01 Jan 2100 00:00:00 GMT"])
