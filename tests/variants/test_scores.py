@@ -6,7 +6,7 @@ from builders import judged_answers, scored
 from srlm_data import report
 from srlm_data.analysis import figures as shown
 from srlm_data.core import schema
-from srlm_data.core.errors import RecipeError
+from srlm_data.core.errors import DataError, RecipeError
 from srlm_data.core.rows import Candidates, Examples, Judgments, Rows, Scores
 from srlm_data.evaluation.head_to_head import CompareScores, compare_scores
 from srlm_data.evaluation.judge_accuracy import MeasureJudge, measure_judge
@@ -39,6 +39,14 @@ def test_scores_pair_as_equal_judgments_do(rule):
     scored = pair(Pair(rule=rule), candidates, scores(judgments))
     assert list(scored.dicts()) == list(judged.dicts())
     assert scored.drops == judged.drops
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("-inf"), 1e12])
+def test_a_score_that_cannot_be_averaged_never_becomes_a_version(tmp_path, score):
+    _, judgments = judged_answers({"p": [[5], [3]]})
+    rows = [row | {"score": score} for row in scores(judgments).dicts()]
+    with pytest.raises(DataError, match="a score is a number below a billion, found row p0/0"):
+        Store(tmp_path).commit("mine.scores", Rows.of(schema.SCORES, rows), identity={}, inputs=[])
 
 
 def test_scores_decide_across_two_sides():
