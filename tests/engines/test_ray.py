@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine_requests import ask, texts
+from needed import needs
 from srlm_data.core.errors import EngineError
 from srlm_data.engines.opening import open_engine
 from srlm_data.engines.protocol import Engine
@@ -19,19 +20,13 @@ from tiny import tiny_model
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
+    needs("ray", "vllm"),  # vLLM is imported by the replicas alone
     # Ray leaves the files that its processes write to open when it shuts down.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 SETTINGS = RayEngine(
     replicas=2, vllm=VllmEngine(max_num_seqs=8, kv_cache_memory_bytes=64 << 20), restarts=1
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def libraries() -> None:
-    """Import what takes ten seconds, in the one process that runs these tests."""
-    pytest.importorskip("ray")
-    pytest.importorskip("vllm")
 
 
 @pytest.fixture(scope="module")
