@@ -36,7 +36,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(model: Path) -> Iterator[Engine]:
-    opened = open_engine(SETTINGS, str(model), "digest")
+    with pytest.MonkeyPatch.context() as patch:
+        # Ray starts a Python for each core beforehand, and no replica is one of them.
+        patch.setenv("RAY_prestart_worker_first_driver", "0")
+        opened = open_engine(SETTINGS, str(model), "digest")
     yield opened
     opened.close()
 
