@@ -12,6 +12,7 @@ import pytest
 from checkout import ROOT
 from forked import environment
 from needed import needs
+from vllm_server import on_one_core
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), needs("vllm")]
 
@@ -22,13 +23,14 @@ Models = list[dict[str, Any]]
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     """A model in a process of its own and in two; then three in turn in the asking process."""
     command = [sys.executable, str(ROOT / "tests" / "support" / "one_after_another.py")]
-    done = subprocess.run(
-        [*command, str(tmp_path_factory.mktemp("models"))],
-        env=environment() | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with on_one_core():
+        done = subprocess.run(
+            [*command, str(tmp_path_factory.mktemp("models"))],
+            env=environment() | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr[-4000:]
     found: Models = json.loads(done.stdout.splitlines()[-1])
     assert [(model["name"], model["parts"]) for model in found] == [
