@@ -21,7 +21,7 @@ from srlm_data.steps._words import words
 
 _CONVERSATIONS: Final = ("prompt", "completion", "chosen", "rejected")
 _FEWEST_WORDS: Final = 4
-"""Words of an evaluation text below which it is everywhere, and no row is refused for it."""
+"""Words of an evaluation text below which it is everywhere: only a prompt that is it is refused."""
 
 
 class Decontaminate(Config):
@@ -44,7 +44,8 @@ def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -
     """Leave out the rows that share n-grams of words with evaluation sets: prompts or answers.
 
     An evaluation set is any dataset with prompts (``read_prompts`` reads one); what is looked for
-    are its prompts. Words are compared without case and punctuation, in any script.
+    are its prompts. Words are compared without case and punctuation, in any script. A text of fewer
+    than four words is looked for as a whole prompt alone.
 
     Drops: ``overlaps_NAME`` for each evaluation set that is named. The notes have, for each, its
     texts and how many of them were found; examples of what went are kept with the drops.
@@ -60,7 +61,7 @@ def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -
             mask = []
             for row in batch.to_pylist():
                 text = _text(row)
-                match = index.find(text, config.min_overlap)
+                match = index.find(text, _asked(row["prompt"]), config.min_overlap)
                 mask.append(match is None)
                 if match:
                     evaluation = f"row: {text} / {match[0]}: {match[1]}"
@@ -77,25 +78,27 @@ class _Index:
     def __init__(self, n: int, against: Mapping[str, Rows]) -> None:
         self._texts: list[tuple[str, str, int]] = []  # evaluation set, text, its n-grams
         self._grams: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        self._short: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
         self._found: set[int] = set()
         prompts = ((name, row) for name, rows in against.items() for row in rows.tuples("prompt"))
         for name, (prompt,) in prompts:
-            text = "\n".join(turn["content"] for turn in prompt if turn["role"] == "user")
-            used = words(text)
-            if len(used) >= _FEWEST_WORDS:
+            text = _asked(prompt)
+            if used := words(text):
                 grams = _grams(used, min(n, len(used)))
                 for gram in grams:
-                    self._grams[gram].append(len(self._texts))
+                    known = self._grams if len(used) >= _FEWEST_WORDS else self._short
+                    known[gram].append(len(self._texts))
                 self._texts.append((name, text, len(grams)))
         self._sizes = set(map(len, self._grams))
 
-    def find(self, text: str, share: float) -> tuple[str, str] | None:
-        """Return the evaluation set and the text that a text shares most with, if enough."""
+    def find(self, text: str, prompt: str, share: float) -> tuple[str, str] | None:
+        """Return the evaluation set and the text that a row's text shares most with, if enough."""
         used = words(text)
         shared: Counter[int] = Counter()
         for size in self._sizes:
             for gram in _grams(used, size):
                 shared.update(self._grams.get(gram, ()))
+        shared.update(self._short.get(tuple(words(prompt)), ()))
         overlaps = {place: count / self._texts[place][2] for place, count in shared.items()}
         matches = [place for place, overlap in overlaps.items() if overlap >= share]
         self._found.update(matches)
@@ -107,6 +110,10 @@ class _Index:
         texts = Counter(name for name, *_ in self._texts)
         matched = Counter(self._texts[place][0] for place in self._found)
         return {name: {"texts": count, "found": matched[name]} for name, count in texts.items()}
+
+
+def _asked(prompt: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(turn["content"] for turn in prompt if turn["role"] == "user")
 
 
 def _grams(used: Sequence[str], size: int) -> set[tuple[str, ...]]:

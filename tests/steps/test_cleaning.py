@@ -34,17 +34,18 @@ def test_a_row_that_holds_an_evaluation_text_is_left_out_whatever_its_case_and_p
         "请回答这个谜语：" + CHINESE.replace("，", " "),
         "Tell me: what has keys, and no locks??",
         "Why? I ask for a friend of mine.",
+        "why",
     )
     assert kept == [
         "Natalia sold clips to 3 friends and went home.",
         "Why? I ask for a friend of mine.",
     ]
-    assert rows.drops == {"overlaps_maths": 1, "overlaps_riddles": 2}
+    assert rows.drops == {"overlaps_maths": 2, "overlaps_riddles": 2}
     assert rows.notes["against"] == {
-        "maths": {"texts": 1, "found": 1},
+        "maths": {"texts": 2, "found": 2},
         "riddles": {"texts": 2, "found": 2},
     }
-    [example] = rows.drops.examples["overlaps_maths"]
+    [example, _] = rows.drops.examples["overlaps_maths"]
     assert "Please solve" in example["record"]
 
 
