@@ -1,7 +1,7 @@
-"""From a small human seed to versioned preference data, made and judged by the model itself.
+"""Turn a small human seed into preference data that a model generates and judges itself.
 
-Import everything from here: the functions are those of the command line, and the classes are what
-a step of your own is written with. A name is loaded when it is first used.
+Import everything from here: the functions are those of the command line, the classes are for
+writing your own steps and engines. A name is loaded when it is first used.
 """
 
 from __future__ import annotations

@@ -82,9 +82,9 @@ and continues numbered lists of prompts. It knows nothing else.
 
 ## Measured
 
-After the round trip through half precision. Figures down to `verdict_same` are read by force: is
-the next token of clean text foretold? The others are written by the model and scored by the oracle
-(answers and judgments at temperature 0.7, lists at 0.6, top-p 0.9; a tie is no success).
+After the round trip through half precision. Figures down to `verdict_same` use teacher forcing: is
+the next token of clean text predicted? The others are generated and scored by the oracle
+(answers and judgments at temperature 0.7, lists at 0.6, top-p 0.9; a tie is not a success).
 
 | probe | share |
 |---|---|

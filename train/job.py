@@ -81,8 +81,8 @@ class Job(Generic[Settings]):
         repository, _, revision = name.partition("@")
         if repository.count("/") != 1 or not revision:
             raise TrainingError(
-                f"'{name}': there is no such folder, and it is no hub/name@revision. "
-                "Correct the path, or pin the revision."
+                f"'{name}': no such folder, and not a hub/name@revision. Correct the path, or pin "
+                "the revision."
             )
         return Remote(repository, "model").fetch(revision, MODEL_FILES)
 
@@ -224,7 +224,7 @@ class Job(Generic[Settings]):
         share = settings.device_batch or math.ceil(settings.batch_size / processes)
         if settings.batch_size % (share * processes):
             raise TrainingError(
-                f"batch_size {settings.batch_size}: it is no multiple of {share} rows a process "
+                f"batch_size {settings.batch_size}: not a multiple of {share} rows per process "
                 f"times {processes} processes. Change device_batch or the number of processes."
             )
         bf16, recompute = settings.bf16, settings.gradient_checkpointing
@@ -300,7 +300,7 @@ def read(file: Path, kind: type[Settings]) -> Job[Settings]:
     except (OSError, yaml.YAMLError) as error:
         raise TrainingError(f"{file}: cannot read it, found '{error}'.") from None
     if not isinstance(values, dict):
-        raise TrainingError(f"{file}: settings are wanted, found {type(values).__name__}.")
+        raise TrainingError(f"{file}: expected settings, found {type(values).__name__}.")
     known = [*Paths.model_fields, *kind.model_fields]
     unknown = [str(key) for key in values if key not in known]
     problems = [f"{file}: unknown key '{key}'.{did_you_mean(key, known)}" for key in unknown]

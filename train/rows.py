@@ -198,13 +198,13 @@ def _count_conversations(file: Path, columns: list[str]) -> int:
         schema, rows = pq.read_schema(file), int(pq.read_metadata(file).num_rows)
     except (OSError, pa.ArrowException) as error:
         raise TrainingError(
-            f"{file}: it cannot be read ({error}). 'srlm-data verify' looks after a store."
+            f"{file}: it cannot be read ({error}). 'srlm-data verify' checks a store."
         ) from None
     for column in columns:
         if column not in schema.names:
             raise TrainingError(
-                f"{file}: the column '{column}' is wanted, found {', '.join(schema.names)}. "
-                "Name data for this method."
+                f"{file}: the column '{column}' is missing, found {', '.join(schema.names)}. Name "
+                "data for this method."
             )
         kind = schema.field(column).type
         turns = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind

@@ -74,8 +74,8 @@ def _train(
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if trainer.args.world_size != started:  # each would train alone and overwrite the others
         raise TrainingError(
-            f"launch: {started} processes were started and {trainer.args.world_size} works with "
-            "the others. Use accelerate launch; where there is no GPU, set ACCELERATE_USE_CPU=true."
+            f"launch: {started} processes were started, but {trainer.args.world_size} work "
+            "together. Use accelerate launch; where there is no GPU, set ACCELERATE_USE_CPU=true."
         )
     rows = len(trainer.train_dataset)
     for callback in (ProgressCallback, PrinterCallback):
@@ -94,7 +94,7 @@ def _train(
     losses = [entry["loss"] for entry in curve if "loss" in entry][-10:]
     loss = sum(losses) / len(losses)
     if not math.isfinite(loss):
-        raise TrainingError(f"the loss is {loss} in the end. Lower learning_rate.")
+        raise TrainingError(f"the final loss is {loss}. Lower learning_rate.")
     folder = _save(job, trainer)
     if PartialState().is_main_process:
         summary = {

@@ -1,4 +1,4 @@
-"""Why two versions differ, and in what.
+"""Why two versions differ, and how.
 
 The fields that decided their rows, all the way up to the input where they part; the columns; the
 rows, by id; scores, lengths and states; and how far two judges agree. Rows are compared in DuckDB,
@@ -33,7 +33,7 @@ _ENVIRONMENT: Final = ("commit", "python", "packages")
 
 @dataclass(frozen=True)
 class Cause:
-    """Where two versions part: the versions, and the fields of their identities that differ."""
+    """Where two versions diverge: the versions, and the fields of their identities that differ."""
 
     # the way from the versions compared to these: ``("judgments", "candidates")``
     parameters: tuple[str, ...]
@@ -44,7 +44,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class RowChanges:
-    """What became of the rows, by id."""
+    """Rows that were added, removed and changed, by id."""
 
     same: int
     changed: int
@@ -59,7 +59,7 @@ class RowChanges:
 
 @dataclass(frozen=True)
 class Diff:
-    """All that differs between two versions of one dataset type."""
+    """Everything that differs between two versions of one dataset type."""
 
     before: Manifest
     after: Manifest
@@ -92,7 +92,7 @@ def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -
     """
     if before.type != after.type:
         raise DataError(
-            f"diff: two versions of one dataset type are wanted, found {before.name} "
+            f"diff: expected two versions of one dataset type, found {before.name} "
             f"({before.type}) and {after.name} ({after.type}). Compare like with like."
         )
     dataset_type = before.type

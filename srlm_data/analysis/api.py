@@ -1,4 +1,4 @@
-"""What Python asks about the data of a store.
+"""The Python API to look at the data of a store.
 
     import srlm_data
 
@@ -7,7 +7,7 @@
     srlm_data.load("iter1.pairs@3f2a")
 
 Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STORE`` or ``store``.
-What is not there, or damaged, is a :class:`StoreError`.
+What is missing or damaged raises a :class:`StoreError`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 class VersionsResult(Table):
     """Versions, newest first, or the latest of each dataset."""
 
-    manifests: list[Manifest]  # of those that can be read
+    manifests: list[Manifest]  # those that can be read
     tags: dict[str, list[str]]  # ``name@version`` -> what else names it: ``latest``, tags
-    faults: list[str]  # a sentence for each of them that cannot be read
+    faults: list[str]  # a sentence for each one that cannot be read
 
     def __iter__(self) -> Iterator[Manifest]:
         return iter(self.manifests)
@@ -68,7 +68,7 @@ class ShowResult(Table):
     """A version and its first rows."""
 
     manifest: Manifest  # how it was made
-    rows: list[dict[str, Any]]  # the first of them, as they are
+    rows: list[dict[str, Any]]  # the first ones, unchanged
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each row."""
@@ -80,10 +80,10 @@ class ShowResult(Table):
 class CostResult(Table):
     """What the responses of the latest versions cost."""
 
-    datasets: list[Spending]  # a line a dataset that asked a model
-    models: list[Spending]  # a line a model that was asked
-    pairs: list[Spending]  # a line a dataset of pairs, with all that it was made from
-    unused: Spending  # the answers that no row of any version came from
+    datasets: list[Spending]  # one for each dataset that called a model
+    models: list[Spending]  # one for each model that was called
+    pairs: list[Spending]  # one for each dataset of pairs, with all that it was made from
+    unused: Spending  # the answers behind no row of any version
     total: Spending  # all answers that the store ever paid for
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
@@ -97,12 +97,12 @@ class CostResult(Table):
 
 
 def sql(query: str, store: Place = None) -> duckdb.DuckDBPyRelation:
-    """Ask one query that reads; ``iter1.pairs@3f2a`` in it names a version.
+    """Run one read-only query; ``iter1.pairs@3f2a`` in it names a version.
 
     The rows are fetched lazily: ``.pl()``, ``.df()``, ``.to_arrow_table()``, ``.fetchall()``.
 
     Raises:
-        DataError: it is not one query that reads, or DuckDB refuses it.
+        DataError: it is not one read-only query, or DuckDB refuses it.
     """
     opened = open_store(store)
     return run(connect(opened), opened, query)

@@ -38,8 +38,8 @@ LOOKED_FOR: Final[Mapping[str, str]] = {
     "answers_cut": "answers that are cut off in training",
     "answers_begin": "answers that a chat template begins otherwise in training",
     "only_reasoning": "answers that are reasoning alone",
-    "noted_answers": "answers that are not quite what was asked for, by the engine's note",
-    "fewer_than_wanted": "fewer prompts or examples than were wanted",
+    "noted_answers": "answers that are not quite what was requested, by the engine's note",
+    "fewer_than_wanted": "fewer prompts or examples than requested",
     "unread_judgments": f"more than {100 * UNREAD:g} % of the judgments without a score",
     "collapsed_scores": f"more than {100 * COLLAPSED:g} % of the scores alike",
     "repeats_never_differ": f"repeats that differ for less than {100 * DIFFER:g} % of the answers",
@@ -120,7 +120,7 @@ def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
         most = f"; most were dropped as '{drops[0][0].replace('_', ' ')}'" if drops else ""
         yield HealthWarning(
             "fewer_than_wanted",
-            f"{got:,} of the {wanted:,} that were wanted{most}.",
+            f"{got:,} of the {wanted:,} requested{most}.",
             {"wanted": wanted, "there": got},
         )
 

@@ -38,9 +38,9 @@ _TOKEN: Final = re.compile(
 
 
 def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection in which the store's datasets are views.
+    """Return a DuckDB connection in which the store's datasets are views.
 
-    It is DuckDB's own, so a version is named as :func:`run` does it or not at all.
+    It is a plain connection: only :func:`run` understands the names of versions.
 
     Args:
         store: a store, or the folder of one.
@@ -87,14 +87,14 @@ def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duck
         return f'{recipe}."{view}"'
 
     if not is_text(query):
-        raise DataError("sql: the query holds NUL or half a character. Write it as UTF-8 text.")
+        raise DataError("sql: the query has NUL or half a surrogate pair. Write it as UTF-8 text.")
     with refused(store, query):
         named = _TOKEN.sub(name_version, query)
         kinds = [statement.type.name for statement in connection.extract_statements(named)]
         # The store's folder must stay open for reading, and DuckDB would write there just as well.
         if kinds != ["SELECT"]:
             raise DataError(
-                f"sql: one query that reads is wanted, found {', '.join(kinds) or 'nothing'}. "
+                f"sql: expected one read-only query, found {', '.join(kinds) or 'nothing'}. "
                 "Begin with SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, or PIVOT with IN (...)."
             )
         return database.begin(connection, named)
@@ -139,5 +139,5 @@ def _view(
     except duckdb.Error as error:
         raise StoreError(
             f"{manifest.ref}: a file is damaged, DuckDB found '{first_line(error)}'. "
-            "'srlm-data verify --quarantine' puts the version aside; build again then."
+            "'srlm-data verify --quarantine' moves the version aside; then build again."
         ) from None

@@ -1,4 +1,4 @@
-"""What the rows of a store have cost: by dataset, by model, and by accepted pair.
+"""What the rows of a store cost: by dataset, by model, and by accepted pair.
 
 All of it is read from manifests. A pair costs what its prompts, answers and judgments cost,
 whatever version or recipe they came from, and nothing of what its model cost to train.
@@ -142,8 +142,8 @@ def _latest(store: Store, recipes: Collection[str]) -> list[Manifest]:
     for recipe in recipes:
         if recipe not in known:
             raise StoreError(
-                f"{store.root}: nothing of a recipe '{recipe}' is built."
-                f"{did_you_mean(recipe, known)} 'srlm-data ls' lists what there is."
+                f"{store.root}: nothing of the recipe '{recipe}' is built."
+                f"{did_you_mean(recipe, known)} 'srlm-data ls' lists the datasets."
             )
     return store.latest(name for name in names if not recipes or name.partition(".")[0] in recipes)
 

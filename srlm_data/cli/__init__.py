@@ -1,6 +1,6 @@
-"""Floor 8. The command line, one file a command: it parses, calls the Python API and prints.
+"""Floor 8. The command line, one file per command: it parses, calls the Python API and prints.
 
-Every command imports what it needs when it runs: `srlm-data --help` must not wait for DuckDB.
+A command imports what it needs when it runs: `srlm-data --help` must not wait for DuckDB.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ from srlm_data.core.errors import SrlmError
 EXIT_CODES = """\b
 Exit codes:
   0  done
-  1  a bug of ours, or of a step or engine of your own (with a traceback)
+  1  a bug in srlm-data, or in a step or engine of your own (with a traceback)
   2  the recipe or the command line is wrong
-  3  rows break a rule, or cannot be read; a step made none; a query is wrong
-  4  a version is missing or damaged, or the store cannot be used
-  5  another process is at work there (with --no-wait, gc --delete, verify --quarantine)
-  6  text generation cannot start or go on, or answers are missing at the end
+  3  rows break a rule or cannot be read; a step made no rows; a query is wrong
+  4  a version is missing or damaged, the store cannot be used, a file cannot be written
+  5  another process is using the store (--no-wait, gc --delete, verify --quarantine)
+  6  text generation cannot start or continue, or answers are missing at the end
   7  a training run was refused or failed
   8  an optional package is not installed
-  9  the Hub refused, failed, or holds something else than was published
+  9  the Hub refused, failed, or holds something other than what was published
   10  the rows of two versions differ (diff --exit-code)
-  11  a bound was reached (build --max-calls, --max-tokens, --max-time)
-  130, 143  stopped by Ctrl-C or SIGTERM; build again to go on
+  11  a limit was reached (build --max-calls, --max-tokens, --max-time)
+  130, 143  stopped by Ctrl-C or SIGTERM; build again to continue
 """
 
 
@@ -74,19 +74,19 @@ Exit codes:
     envvar="SRLM_STORE",
     default="store",
     show_default=True,
-    help="Folder of all versions (or set SRLM_STORE).",
+    help="Folder that holds all versions (or set SRLM_STORE).",
 )
 @click.pass_context
 def cli(context: click.Context, root: Path) -> None:
-    """From a small human seed to versioned preference data, made and judged by the model itself."""
+    """Turn a small human seed into preference data that a model generates and judges itself."""
     for word in sys.argv[1:]:
         # Bytes of a terminal in another encoding; a file may be called so.
         if not is_text(word) and not os.path.lexists(word):
-            raise click.UsageError(f"{word!r} is no UTF-8 text. Write it as such.")
+            raise click.UsageError(f"{word!r} is not UTF-8 text. Encode it as UTF-8.")
     try:
         Path.cwd()
     except FileNotFoundError:
-        raise click.UsageError("the working folder is gone. Go to one that is there.") from None
+        raise click.UsageError("the working folder is gone. Change to another one.") from None
     context.obj = root
 
 

@@ -163,7 +163,7 @@ def _write_json_lines(answer: duckdb.DuckDBPyRelation, to: IO[bytes]) -> None:
     names = answer.columns
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise DataError(f"sql: two columns are named '{twice}'. Name one anew: {twice} AS other.")
+        raise DataError(f"sql: two columns are named '{twice}'. Rename one: {twice} AS other.")
     for row in _rows(answer):
         to.write(json_text(dict(zip(names, row, strict=True))).encode() + b"\n")
 
@@ -206,6 +206,4 @@ def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         yield from reader
     except OSError as error:  # what Arrow makes of a query that fails on its way
         sentence, place = database.refusal(error)
-        raise DataError(
-            f"sql: the query failed on its way, found: {sentence}. Mend it.{place}"
-        ) from None
+        raise DataError(f"sql: the query failed, found: {sentence}. Correct it.{place}") from None

@@ -45,8 +45,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a
 engine = click.option(
     "--engine",
     metavar="KIND",
-    help="Answer with transformers, vllm, ray, openai or my_module:my_engine instead of the "
-    "recipe's engine.",
+    help="Use transformers, vllm, ray, openai or my_module:my_engine instead of the recipe's "
+    "engine.",
 )
 replicas = number("--replicas", help="Copies of the model, with --engine ray.")
 
@@ -75,21 +75,21 @@ allow_env = click.option(
 accept_failures = click.option(
     "--accept-failures",
     is_flag=True,
-    help="Take versions in which requests failed as they are, and do not ask them again.",
+    help="Accept versions with failed requests as they are; do not ask those again.",
 )
 limit = number(
-    "--limit", help="A trial: the recipe on N prompts of its sources, as versions of their own."
+    "--limit", help="A trial on N prompts of the recipe's sources, in separate versions."
 )
 preflight = click.option(
     "--no-preflight",
     "preflight",
     is_flag=True,
     callback=negate,
-    help="Do not ask servers what they serve before the build.",
+    help="Do not check servers and the Hub before the build.",
 )
-seed = number("--seed", least=-_LARGEST, help="Replace the recipe's seed by this one.")
+seed = number("--seed", least=-_LARGEST, help="Replace the recipe's seed with this one.")
 port = click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="By default a free one."
+    "--port", type=click.IntRange(0, 65535), default=0, help="By default a free port."
 )
 opens = click.option("--open/--no-open", "opens", default=True, help="Open the page in a browser.")
 kind = click.option(
@@ -98,7 +98,7 @@ kind = click.option(
     type=click.Choice(["dataset", "model"]),
     default="dataset",
     show_default=True,
-    help="What is published: versions of datasets, or one model.",
+    help="What is in the repository: dataset versions, or one model.",
 )
 
 
@@ -106,7 +106,7 @@ def seconds(time: str) -> float:
     """Return the seconds of a time such as 90s, 30m, 2h or 1h30m."""
     parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", time)
     if not parts or not any(parts.groups()):
-        raise click.BadParameter(f"'{time}' is no time. Write 2h, 30m, 90s or 1h30m.")
+        raise click.BadParameter(f"'{time}' is not a time. Write 2h, 30m, 90s or 1h30m.")
     hours, minutes, rest = (int(part or 0) for part in parts.groups())
     return 3600.0 * hours + 60 * minutes + rest
 

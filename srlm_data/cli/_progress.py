@@ -153,7 +153,7 @@ class TerminalWatcher(Watcher):
     def reused(self, manifest: Manifest) -> None:
         """Say that nothing had to be done."""
         self._reused += 1
-        self._say(f"  = {manifest.ref}  {manifest.counted}, as built before")
+        self._say(f"  = {manifest.ref}  {manifest.counted}, reused")
         if manifest.failures:
             self._say(f"      {manifest.why_failed}")
 
@@ -191,7 +191,7 @@ class TerminalWatcher(Watcher):
                 silences, spoken = silences + 1, now
                 self._say(
                     f"  no answer for {waited:,.0f} s. A large model may take that long; "
-                    "Ctrl-C stops, and what was answered is kept"
+                    "Ctrl-C stops, and all answers are kept"
                 )
             elif not self._draws and now - spoken >= self._interval:
                 spoken = now
@@ -252,7 +252,7 @@ class TerminalWatcher(Watcher):
         cost += f", {failed:,} failed" if failed else ""
         cost += f", {money:,.2f} by the engines' prices" if money else ""
         self._say(
-            f"built {self._built:,}, as before {self._reused:,}; "
+            f"built {self._built:,}, reused {self._reused:,}; "
             f"{counted(warnings, 'warning')}; {cost}; {duration(time.monotonic() - self._began)}"
         )
 
@@ -267,8 +267,8 @@ class TerminalWatcher(Watcher):
             asked += answers
             kept += 0 if trained else answers
         if asked:
-            rest = "; the others hang on models that the trial has trained" if kept < asked else ""
-            self._say(f"of these {asked:,} answers the full build finds {kept:,}{rest}")
+            rest = "; the others depend on models that the trial trained" if kept < asked else ""
+            self._say(f"the full build reuses {kept:,} of these {asked:,} answers{rest}")
 
     def _say(self, line: str) -> None:
         if not self._quiet:

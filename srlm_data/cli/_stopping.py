@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-GO_ON: Final = "Build again to go on from here."
+GO_ON: Final = "Build again to continue from here."
 
 
 class Terminated(BaseException):

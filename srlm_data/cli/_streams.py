@@ -50,7 +50,7 @@ class _Output(io.FileIO):
         except OSError as error:
             silence_output()
             raise StoreError(
-                f"the standard output: it cannot be written, found '{error.strerror}'. "
+                f"standard output: it cannot be written, found '{error.strerror}'. "
                 "Send it elsewhere; what was built is kept."
             ) from None
 

@@ -47,9 +47,9 @@ _BOUNDS: Final = ("--max-calls", "--max-tokens", "--max-time")
     "wait",
     is_flag=True,
     callback=options.negate,
-    help="Fail when another process builds the same version.",
+    help="Fail if another process is building the same version.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless it fails.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing unless it fails.")
 @options.as_json
 @click.pass_obj
 def build(
@@ -63,8 +63,8 @@ def build(
 ) -> None:
     """Build what is missing of RECIPE, a YAML file.
 
-    DATASETS are some of it, with what they read; all when none is named. Versions go into the
-    store. What is there already is reused, and so is every kept answer.
+    Name DATASETS to build only these and what they read; by default all. Versions go into the
+    store. Existing versions are reused, and so is every cached response.
     """
     from srlm_data.cli._pretty import show_samples
     from srlm_data.cli._progress import watching

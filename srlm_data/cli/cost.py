@@ -37,9 +37,9 @@ _DIGITS: Final = {"seconds": 1, "money": 2}
 @options.as_json
 @click.pass_obj
 def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
-    """Say what answers cost: calls, tokens, seconds.
+    """Show what answers cost: calls, tokens, seconds.
 
-    RECIPES are recipes, by file or by name; all of the store when none is named.
+    RECIPES are given by file or by name; by default all of the store.
     """
     result = srlm_data.cost(*recipes, store=store)
     if as_json:
@@ -54,7 +54,7 @@ def cost(store: Path, recipes: tuple[str, ...], as_json: bool) -> None:
         )
         return
     if not (result.datasets or result.total.units):
-        say("No model was asked anything yet.")
+        say("No model has been called yet.")
         return
     _table("dataset", [(_short(line.name), line) for line in result.datasets])
     _table("model", [(f"{line.about} {line.name[:8]}", line) for line in result.models])

@@ -18,16 +18,16 @@ DIFFERENT = 10  # the exit code that `--exit-code` gives
 @click.command()
 @click.argument("before", shell_complete=_completion.versions)
 @click.argument("after", shell_complete=_completion.versions)
-@options.number("-n", "--samples", least=0, default=3, help="Rows to show of each kind.")
-@click.option("--exit-code", is_flag=True, help=f"Exit with {DIFFERENT} when the rows differ.")
+@options.number("-n", "--samples", least=0, default=3, help="Rows to show of each change.")
+@click.option("--exit-code", is_flag=True, help=f"Exit with {DIFFERENT} if the rows differ.")
 @options.as_json
 @click.pass_context
 def diff(
     context: click.Context, before: str, after: str, samples: int, exit_code: bool, as_json: bool
 ) -> None:
-    """Say why two versions differ, and in what.
+    """Show why two versions differ, and how.
 
-    Compared are columns, rows, scores, lengths and judges.
+    Compares columns, rows, scores, lengths and judges.
     """
     result = srlm_data.diff(before, after, samples=samples, store=context.obj)
     if as_json:

@@ -32,7 +32,7 @@ _WANTED = (
 @click.command()
 @options.as_json
 def doctor(as_json: bool) -> None:
-    """Say what is installed, what is missing, and how to get it."""
+    """List installed and missing packages, and how to get them."""
     packages = [
         {"package": name, "version": _version(name), "for": purpose, "get": line}
         for name, purpose, line in _WANTED

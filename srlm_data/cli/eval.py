@@ -19,7 +19,7 @@ from srlm_data.cli._terminal import say
 @options.seed
 @options.allow_env
 @options.accept_failures
-@click.option("-q", "--quiet", is_flag=True, help="Print the table alone.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the table.")
 @click.pass_obj
 def evaluate(store: Path, /, recipe: Path, quiet: bool, **settings: Any) -> None:
     """Build RECIPE, then print its metrics as one table."""

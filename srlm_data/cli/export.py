@@ -26,14 +26,14 @@ from srlm_data.core.errors import counted
     "--out",
     "folder",
     type=click.Path(path_type=Path),
-    help="A new folder to write into; by default REF.FORMAT.",
+    help="A new folder; by default REF.FORMAT.",
 )
 @options.as_json
 @click.pass_obj
 def export(store: Path, ref: str, trainer: str, folder: Path | None, as_json: bool) -> None:
-    """Write a version as the files that another trainer reads.
+    """Write a version in the format of another trainer.
 
-    REF is a dataset or a version of it. A config that names the files is written beside them.
+    REF is a dataset or a version of it. A config that loads the files is written beside them.
     """
     written = srlm_data.export(ref, trainer, folder, store=store)
     if as_json:
@@ -43,6 +43,6 @@ def export(store: Path, ref: str, trainer: str, folder: Path | None, as_json: bo
         say_state(f"+ {written.folder / name}")
     say(f"  {counted(written.rows, 'record')}")
     for reason, count in written.drops.items():
-        say(f"  left out {count:,}: {reason}")
+        say(f"  dropped {count:,}: {reason}")
     if written.next_command:
-        say(f"Next, in {written.folder}: put in your model, then {written.next_command}")
+        say(f"Next, in {written.folder}: set your model, then {written.next_command}")

@@ -19,14 +19,14 @@ from srlm_data.core.errors import counted
     type=click.Path(path_type=Path, file_okay=False),
     default="recipes",
     show_default=True,
-    help="Keep what the lock files in this folder name.",
+    help="Keep what the lock files in this folder refer to.",
 )
 @options.as_json
 @click.pass_obj
 def gc(store: Path, delete: bool, recipes: Path, as_json: bool) -> None:
     """List, or delete, what no name needs any more.
 
-    That is versions, models, and what killed processes left behind.
+    This includes versions, models, and what killed processes left behind.
     """
     result = srlm_data.gc(delete=delete, recipes=recipes, store=store)
     if as_json:
@@ -43,4 +43,4 @@ def gc(store: Path, delete: bool, recipes: Path, as_json: bool) -> None:
         say(f"{garbage.kind:<8} {garbage.name:<44} {garbage.bytes:>15,} bytes  {garbage.why}")
     outcome = "deleted" if delete else "can go; --delete deletes it"
     say(f"{counted(len(result.garbage), 'thing')}, {counted(result.bytes, 'byte')} {outcome}")
-    say(f"kept: {counted(result.kept, 'version')}, and every answer of a model")
+    say(f"kept: {counted(result.kept, 'version')}, and every model response")

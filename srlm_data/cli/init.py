@@ -16,7 +16,7 @@ from srlm_data.core.errors import StoreError
 def init(folder: Path) -> None:
     """Write a folder of recipes to start from.
 
-    Nothing that is in FOLDER is overwritten.
+    Nothing in FOLDER is overwritten.
     """
     for file in _write_recipes(folder):
         say(f"wrote {file}")
@@ -30,12 +30,12 @@ def _write_recipes(folder: Path) -> list[Path]:
         (one for one in (package / "recipes", package.parent / "recipes") if one.is_dir()), None
     )
     if source is None:
-        raise StoreError("init: the shipped recipes are not there. Install srlm-data again.")
+        raise StoreError("init: the shipped recipes are missing. Install srlm-data again.")
     files = sorted(source.rglob("*.yaml"))
     taken = [folder / one.relative_to(source) for one in files]
     there = [one for one in taken if one.exists()]
     if there:
-        raise StoreError(f"{there[0]}: it is there already. Name a folder that is new.")
+        raise StoreError(f"{there[0]}: already exists. Name a new folder.")
     for file, target in zip(files, taken, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.read_bytes())

@@ -21,7 +21,7 @@ from srlm_data.cli._terminal import say, say_json
     "--n",
     "-n",
     default=5,
-    help="Candidates to judge, once each, and prompts whose best and worst reply are judged.",
+    help="Candidates to judge once each, and prompts whose best and worst replies are judged.",
 )
 @options.engine
 @options.seed
@@ -33,13 +33,13 @@ from srlm_data.cli._terminal import say, say_json
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="How it is printed.",
+    help="Output format.",
 )
 @click.pass_obj
 def judge_check(store: Path, /, recipe: Path, step: str | None, form: str, **settings: Any) -> None:
-    """Show what a recipe's judge writes, and what is read of it.
+    """Show what a recipe's judge writes, and how it is parsed.
 
-    It is asked about a few candidates. STEP names a dataset of judgments, where the recipe has
+    The judge is asked about a few candidates. STEP names a dataset of judgments, if the recipe has
     several. Answers are kept for the build.
     """
     from srlm_data.cli._progress import watching

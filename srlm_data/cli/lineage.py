@@ -15,26 +15,26 @@ from srlm_data.cli._terminal import say, say_json
 
 @click.command()
 @click.argument("what", shell_complete=_completion.versions)
-@click.option("--down", is_flag=True, help="What came of it, instead of what it came from.")
+@click.option("--down", is_flag=True, help="Show what was made from it instead.")
 @options.number(
     "--limit",
     default=5,
-    help="With --down: rows to follow that came of one row; the rest is counted.",
+    help="With --down: rows made from one row to follow; the rest are counted.",
 )
-@options.output("Draw it with Mermaid, into an .mmd or .md file.")
+@options.output("Write a Mermaid diagram to this .mmd or .md file.")
 @options.as_json
 @click.pass_obj
 def lineage(
     store: Path, what: str, down: bool, limit: int, output: Path | None, as_json: bool
 ) -> None:
-    """Say where a row, a model or a version comes from.
+    """Show where a row, a model or a version comes from.
 
-    WHAT is the beginning of a row's id or of a model's digest, or the name of a version.
+    WHAT is a row's id or a model's digest, or a prefix of it, or the name of a version.
     """
     from srlm_data.core.filesystem import open_whole
 
     if output is not None and output.suffix not in {".mmd", ".md"}:
-        raise click.UsageError(f"--output: .mmd or .md is wanted, found '{output.name}'.")
+        raise click.UsageError(f"--output: must end in .mmd or .md, found '{output.name}'.")
     graph = srlm_data.lineage(what, down=down, limit=limit, store=store)
     if output is not None:
         chart = graph.mermaid()

@@ -22,7 +22,7 @@ from srlm_data.core.errors import StoreError
 def log(store: Path, name: str, as_json: bool) -> None:
     """List every version of a dataset, newest first.
 
-    Of each: by which command it was made, at what cost, and what changed.
+    Each with the command that made it, its cost, and what changed.
     """
     from srlm_data.cli._provenance import changed, provenance
     from srlm_data.store.graph import Graph

@@ -17,7 +17,7 @@ from srlm_data.core.errors import StoreError
 @options.as_json
 @click.pass_obj
 def ls(store: Path, as_json: bool) -> None:
-    """List the datasets of the store, their types and rows."""
+    """List the datasets of the store with their types and rows."""
     opened = srlm_data.Store(store)
     result = srlm_data.versions(store=opened)
     if as_json:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--tokens-per-second",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
-    help="Tokens that your engines write a second; gives hours.",
+    help="Tokens that your engines write per second; adds hours.",
 )
 @options.as_json
 @click.pass_obj
@@ -41,7 +41,7 @@ def plan(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Say what a build would do, why, and what it would take.
+    """Show what a build would do, why, and what it would take.
 
     Nothing is run or written.
     """
@@ -91,7 +91,7 @@ def _print_dataset(planned: Planned) -> None:
     if planned.is_missing and (server := _server(planned)):
         say(f"      {redacted(server)}")
     if planned.runs_model_code:
-        say("      runs Python code that comes with the model (trust_remote_code)")
+        say("      runs the model's own Python code (trust_remote_code)")
 
 
 def _server(planned: Planned) -> str | None:
@@ -110,7 +110,7 @@ def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:
     asking = [planned for planned in todo if planned.expected.calls != 0]
     sentence = f"{len(todo)} of {len(result.datasets)} datasets to build"
     if asking:
-        sentence += f", model calls: {_sum_of_calls(asking)} (answers that are kept are not asked)"
+        sentence += f", model calls: {_sum_of_calls(asking)} (cached answers are not asked again)"
     say(sentence)
     estimates = [planned.estimate for planned in asking]
     if not any(estimate.calls for estimate in estimates):

@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="Publish every dataset of the store.")
 @click.option("--repo", required=True, metavar="USER/NAME", help="The repository on the Hub.")
 @options.kind
-@click.option("--tag", metavar="NAME", help="Name this publication; its content's hash if not.")
+@click.option("--tag", metavar="NAME", help="Name of this release; by default a hash.")
 @click.option("--license", metavar="ID", help="The license that you publish under.")
 @click.option(
     "--language",
     "languages",
     multiple=True,
     metavar="CODE",
-    help="Language of the texts, such as en; once for each.",
+    help="Language of the texts, such as en; may be repeated.",
 )
 @click.option(
     "--test-share",
     type=float,
     default=0.05,
     show_default=True,
-    help="Share of the prompts whose pairs and examples are the split 'test'; 0 for no such split.",
+    help="Share of the prompts whose pairs and examples form the split 'test'; 0 for no split.",
 )
 @click.option(
     "--public",
     "private",
     is_flag=True,
     callback=options.negate,
-    help="Let everybody read a repository that is made now.",
+    help="Make a new repository public.",
 )
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the card; send nothing.")
@@ -63,7 +63,7 @@ def publish(
     TARGETS are recipes, datasets or versions.
     """
     if bool(targets) == everything:
-        raise click.UsageError("name what to publish, or say --all.")
+        raise click.UsageError("name what to publish, or give --all.")
     published = srlm_data.push(*targets, repo=repo, dry_run=dry_run, store=store, **settings)
     if dry_run:
         _print_upload(published, repo, as_json=as_json)

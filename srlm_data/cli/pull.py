@@ -26,9 +26,9 @@ def pull(
     kind: Literal["dataset", "model"],
     as_json: bool,
 ) -> None:
-    """Bring what was published back as the same versions.
+    """Fetch published versions, checked byte by byte.
 
-    They are checked byte by byte. DATASETS are some of what is there; all when none is named.
+    Name DATASETS to fetch only these; by default everything in the repository.
     """
     repo, _, revision = source.partition("@")
     pulled = srlm_data.pull(repo, revision or None, only=datasets, kind=kind, store=store).versions

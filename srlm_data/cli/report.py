@@ -20,19 +20,16 @@ from srlm_data.cli._terminal import say, say_state
     required=True,
     shell_complete=_completion.recipes_of_store,
 )
-@options.output("The page; it is replaced if it is there.", default="report.html")
+@options.output("The page; an existing file is replaced.", default="report.html")
 @options.number(
     "--map-points",
     least=0,
     default=1000,
-    help="Prompts on the map, at most; 0 leaves the map out.",
+    help="Most prompts on the map; 0 omits the map.",
 )
 @click.pass_obj
 def report(store: Path, names: tuple[str, ...], output: Path, map_points: int) -> None:
-    """Write one offline HTML page about built recipes.
-
-    They are shown in the order of RECIPE...
-    """
+    """Write one offline HTML page about built recipes."""
     warnings = srlm_data.write_report(*names, output=output, map_points=map_points, store=store)
     for dataset, of_dataset in warnings.items():
         for warning in of_dataset:

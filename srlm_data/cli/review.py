@@ -16,30 +16,26 @@ from srlm_data.cli._terminal import say, say_state
 
 @click.command()
 @click.argument("ref", shell_complete=_completion.versions)
-@click.option("--by", metavar="NAME", help="Who reviews. Nobody sees again what they labelled.")
-@options.number(
-    "--n", default=100, help="Pairs, or prompts with two answers, that are reviewed in all."
-)
+@click.option("--by", metavar="NAME", help="Who reviews. Nobody sees again what they have labeled.")
+@options.number("--n", default=100, help="Pairs, or prompts with two answers, to review in total.")
 @options.number(
     "--seed",
     least=0,
     default=0,
-    help="Decides which; everybody with one seed is shown the same ones.",
+    help="Decides which; everybody with the same seed sees the same ones.",
 )
-@options.output(
-    "Write one offline page that downloads labels, or what is exported, into this file."
-)
+@options.output("Write one offline page that downloads labels, or the export, to this file.")
 @click.option(
     "--import",
     "labels",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Take in labels: of the page, of Argilla or of Label Studio.",
+    help="Import labels written by the page, Argilla or Label Studio.",
 )
 @click.option(
     "--export",
     "form",
     type=click.Choice(["argilla", "label-studio"]),
-    help="Write what is to be reviewed for another tool instead.",
+    help="Write the review for another tool instead.",
 )
 @options.port
 @options.opens
@@ -58,11 +54,11 @@ def review(
 ) -> None:
     """Let a person say which of two answers is better, blind.
 
-    REF is a dataset (or version) of pairs, or of candidates, of which two answers a prompt are
-    drawn. What people say becomes the dataset REF_labels.
+    REF is a dataset or version of pairs, or of candidates, from which two answers per prompt are
+    drawn. The labels become the dataset REF_labels.
     """
     if labels and form:
-        raise click.UsageError("either --import or --export, not both")
+        raise click.UsageError("give either --import or --export, not both.")
     if labels:
         _say_labels(srlm_data.import_labels(ref, labels, by=by, store=store))
     elif form:
@@ -70,13 +66,13 @@ def review(
         count = srlm_data.export_review(ref, form, output=file, store=store, **draw)  # type: ignore[arg-type]
         say(f"wrote {file}: {count:,} to review")
     elif by is None:
-        raise click.UsageError("a review needs --by NAME: labels say who made them")
+        raise click.UsageError("a review needs --by NAME, because labels record who made them.")
     elif output:
         count = srlm_data.write_review(ref, by=by, output=output, store=store, **draw)
         say(f"wrote {output}: {count:,} to review")
     else:
-        stop_tidily("Start it again to go on; what was labelled is kept.")
-        announce = options.announcing(f"review {ref}", "labels are kept as they come", opens=opens)
+        stop_tidily("Start it again to continue; labels are kept.")
+        announce = options.announcing(f"review {ref}", "labels are saved at once", opens=opens)
         manifest = srlm_data.serve_review(
             ref, by=by, port=port, announce=announce, store=store, **draw
         )

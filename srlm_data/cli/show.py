@@ -15,9 +15,9 @@ from srlm_data.cli._terminal import say, say_json
 @click.command()
 @click.argument("ref", shell_complete=_completion.versions)
 @options.number("-n", "--rows", "count", least=0, default=3, help="Rows to show.")
-@click.option("--manifest", "whole", is_flag=True, help="The whole manifest, as JSON.")
+@click.option("--manifest", "whole", is_flag=True, help="Print the whole manifest as JSON.")
 @click.option(
-    "--dropped", is_flag=True, help="What was left out: reasons, counts, and examples of each."
+    "--dropped", is_flag=True, help="Print what was dropped: reasons, counts, and examples."
 )
 @options.as_json
 @click.pass_obj

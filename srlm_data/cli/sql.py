@@ -13,10 +13,10 @@ from srlm_data.cli import _options as options
 from srlm_data.cli._terminal import say_error, say_table
 
 COMMANDS = {
-    ".help": "what can be said here",
-    ".tables": "every table, its type and its rows; a dataset's versions are recipe.name@version",
-    ".query": "the shipped queries; with a name, run one",
-    ".quit": "leave, as Ctrl-D does",
+    ".help": "list the commands",
+    ".tables": "list every table, its type and rows; a version is recipe.name@version",
+    ".query": "list the shipped queries; with a name, run one",
+    ".quit": "leave, like Ctrl-D",
 }
 STORE_VIEWS = ("versions", "drops", "failures")  # what there is to ask beside datasets
 _PREVIEW = 40  # rows of a table whose middle is left out
@@ -32,13 +32,13 @@ _WHOLE = 1_000  # a shipped query's answer is read to its end
     metavar="NAME",
     is_flag=False,
     flag_value="",
-    help="A query that comes with the package; without a NAME, list them.",
+    help="Run a query that comes with the package; without a NAME, list them.",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(["table", "csv", "json", "parquet"]),
-    help="What to write; by default what the output's ending says, else a table.",
+    help="Output format; by default that of the file's extension, else a table.",
 )
 @options.output("Write to this file.")
 @click.option("--open-access", is_flag=True, help="Let the query read other files and the network.")
@@ -52,15 +52,15 @@ def sql(
     output: Path | None,
     open_access: bool,
 ) -> None:
-    """Ask the store with SQL.
+    """Query the store with SQL.
 
     Datasets are tables: iter1.pairs, iter1.pairs@3f2a, all_judgments. Without a query, a
-    terminal gets a prompt, and a pipe is read. '.tables' lists what there is.
+    terminal gets a prompt, and a pipe is read. '.tables' lists the tables.
     """
     from srlm_data.cli._answers import format_of
 
     if sum(source is not None for source in (query, file, name)) > 1:
-        raise click.UsageError("give a QUERY, --file or --query, one of them.")
+        raise click.UsageError("give one of QUERY, --file and --query.")
     opened = srlm_data.Store(store)
     ask = partial(answer, opened, open_access=open_access)
     if (query, file, name) == (None, None, None) and sys.stdin.isatty():
@@ -72,7 +72,7 @@ def sql(
         return
     form = form or format_of(output)
     if form == "parquet" and output is None and sys.stdout.isatty():
-        raise click.UsageError("Parquet is not for a terminal. Name a file with --output.")
+        raise click.UsageError("Parquet is not written to a terminal. Name a file with --output.")
     text = _text(query, file) if name is None else f".query {name}"
     ask(text, form=form, output=output)
 
@@ -132,7 +132,7 @@ def _text(query: str | None, file: Path | None) -> str:
             raise click.UsageError(f"--file: {file} cannot be read, found {error}.") from None
     query = _standard_input() if query is None else query
     if not query.strip():
-        raise click.UsageError("give a QUERY, --file or --query, one of them.")
+        raise click.UsageError("give one of QUERY, --file and --query.")
     return query
 
 
@@ -141,10 +141,10 @@ def _standard_input() -> str:
         return sys.stdin.buffer.read().decode("utf-8")
     except OSError as error:
         raise click.UsageError(
-            f"the standard input cannot be read, found '{error.strerror}'. Give a QUERY."
+            f"standard input cannot be read, found '{error.strerror}'. Give a QUERY."
         ) from None
     except UnicodeDecodeError as error:
         raise click.UsageError(
-            f"the standard input is no UTF-8 text, found the byte {error.object[error.start]:#04x} "
+            f"standard input is not UTF-8 text, found the byte {error.object[error.start]:#04x} "
             f"at {error.start}. Give a query as UTF-8 text."
         ) from None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, shell_complete=_completion.steps)
 @options.as_json
 def steps(name: str | None, as_json: bool) -> None:
-    """Say what each step reads and makes.
+    """List what each step reads and makes.
 
     With a NAME: all settings of this step or engine.
     """

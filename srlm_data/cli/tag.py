@@ -16,6 +16,6 @@ from srlm_data.cli._terminal import say
 @click.argument("name")
 @click.pass_obj
 def tag(store: Path, ref: str, name: str) -> None:
-    """Give the version REF a NAME: recipe.dataset@NAME means it."""
+    """Give the version REF a NAME, as in recipe.dataset@NAME."""
     manifest = srlm_data.tag(ref, name, store)
     say(f"{manifest.name}@{name} is {manifest.version}")

@@ -22,12 +22,12 @@ _THINGS = {
 
 @click.command()
 @click.argument("refs", nargs=-1, shell_complete=_completion.versions)
-@click.option("--quarantine", is_flag=True, help="Put what is damaged aside; a build mends it.")
+@click.option("--quarantine", is_flag=True, help="Move damaged files aside; a build remakes them.")
 @click.pass_obj
 def verify(store: Path, refs: tuple[str, ...], quarantine: bool) -> None:
-    """Read and hash every byte, and name every fault.
+    """Read and hash every byte, and report every fault.
 
-    REFS are versions; all of the store when none is named.
+    REFS are versions; by default the whole store.
     """
     result = srlm_data.verify(*refs, quarantine=quarantine, store=store)
     if result.faults and not quarantine:
@@ -35,7 +35,7 @@ def verify(store: Path, refs: tuple[str, ...], quarantine: bool) -> None:
     for fault, outcome in zip(result.faults, result.outcomes, strict=True):
         say(f"{fault.sentence}\n    {outcome}")
     if result.faults:
-        say("build again: what was put aside is made anew")
+        say("build again to remake what was moved aside")
         return
     counts = ", ".join(
         counted(count, _THINGS[kind]) for kind, count in result.counts.items() if count

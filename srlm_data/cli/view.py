@@ -20,12 +20,12 @@ from srlm_data.cli._stopping import stop_tidily
 @options.opens
 @click.pass_obj
 def view(store: Path, names: tuple[str, ...], port: int, opens: bool) -> None:
-    """Show the page of `report` live over the store.
+    """Serve the page of `report` live over the store.
 
-    It has every row, new ones as they are built. RECIPEs are what the page begins with; without
-    any it shows all that has something to show.
+    It has every row, including new ones while they are built. The page begins with the given
+    RECIPEs, by default with all that have something to show.
     """
-    stop_tidily("Start it again to go on; what was labelled is kept.")
+    stop_tidily("Start it again to continue; labels are kept.")
     announce = options.announcing(
         f"view {store}", "it writes nothing but labels to the store", opens=opens
     )

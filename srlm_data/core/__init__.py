@@ -1,1 +1,1 @@
-"""Floor 1. What everything speaks: row shapes, config, ids, errors, messages, templates, files."""
+"""Floor 1. What everything uses: row schemas, config, ids, errors, messages, templates, files."""

@@ -23,7 +23,7 @@ def loads(data: bytes) -> dict[str, Any]:
     """Return the object that :func:`dumps` has written; ValueError where a byte is another."""
     head, _, _ = data.rpartition(_BEFORE)
     if not head or data != head + _after(head):
-        raise ValueError("bytes that do not fit their checksum")
+        raise ValueError("bytes that do not match their checksum")
     try:
         value: dict[str, Any] = json.loads(data)
     except RecursionError:

@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 
 class Runtime:
-    """Marks a field that never decides a row (batch sizes, devices); identity leaves it out.
+    """Marks a field that never decides a row (batch sizes, devices); not part of the identity.
 
     ``device_batch: Annotated[int, Runtime()] = 8``
     """
 
 
 class Expected(NamedTuple):
-    """What a step will make and ask at most, as far as that is known before it runs."""
+    """The most rows and calls of a step, as far as they are known before it runs."""
 
     rows: int | None
     calls: int | None = 0  # cached answers included
 
 
 class Lengths(NamedTuple):
-    """Mean characters of the texts in a dataset's rows: the conversation, and what answers it."""
+    """Mean characters of the texts in a dataset's rows: the conversation and its answer."""
 
     prompt: float
     response: float
@@ -66,11 +66,11 @@ class Config(BaseModel):
         """Refuse ``n: yes``, which pydantic takes for 1."""
         field = cls.model_fields[str(info.field_name)]
         if isinstance(value, bool) and field.annotation in (int, float, int | None, float | None):
-            raise ValueError("a number is wanted")
+            raise ValueError("expected a number")
         return value
 
     def identity(self) -> dict[str, Any]:
-        """The fields that decide the rows, as plain JSON."""
+        """Return the fields that decide the rows, as plain JSON."""
         runtime = {
             name
             for name, field in type(self).model_fields.items()
@@ -84,26 +84,26 @@ class Config(BaseModel):
             raise
 
     def limited(self, prompts: int) -> Self:
-        """Return the config of a trial that makes so many prompts; itself where it makes none.
+        """Return the config of a trial that makes this many prompts; itself if it makes none.
 
-        A step that returns another one reads its datasets whole, and all others a few prompts each.
+        A step that returns another config reads its datasets whole, all others a few prompts each.
         """
         return self
 
     def packages(self) -> Mapping[str, str]:
-        """Return the optional packages that are imported, each with the extra that has it."""
+        """Return the optional packages that it imports, each with the extra that installs it."""
         return {}
 
     def pinned(self, pins: Pins) -> Self:
-        """Return the config with names that move replaced by what they mean now."""
+        """Return the config with moving names replaced by the commits they mean now."""
         return self
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
-        """Rows and model calls to expect, given the row count of each dataset parameter."""
+        """Return the rows and model calls to expect, given the rows of each dataset parameter."""
         return Expected(rows.get(self.rows_at_most) if self.rows_at_most else None)
 
     def prompt_characters(self, lengths: Mapping[str, Lengths]) -> float | None:
-        """Mean characters of what one call reads, given how long each parameter's texts are."""
+        """Return the mean characters that a call reads, given the lengths of each input's texts."""
         return None
 
 
@@ -128,7 +128,7 @@ def _file(value: object, info: ValidationInfo) -> File:
     if isinstance(value, File):
         return value
     if not isinstance(value, str | Path):
-        raise ValueError(f"a file name is wanted, found {value!r}")
+        raise ValueError("expected a file name")
     path = base_folder(info) / value
     if not os.path.isfile(path):  # noqa: PTH113 - says no to a name that is no name
         raise ValueError(f"no such file: '{value}'")

@@ -1,7 +1,7 @@
-"""What can go wrong: expected failures, each kind with the exit code of the command that ends so.
+"""Expected failures, each kind with the exit code of the command.
 
-Every message follows one form: ``where: what is wrong. What to do.``
-Anything else that is raised is a bug of ours and shows its traceback (exit 1).
+Every message has one form: ``where: what is wrong. What to do.``
+Any other exception is a bug and shows its traceback (exit 1).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class SrlmError(Exception):
-    """An expected failure; its text is shown to the user as it stands."""
+    """An expected failure; its text is shown to the user unchanged."""
 
     exit_code = 1
 
@@ -46,7 +46,7 @@ class StoreError(SrlmError):
 
 
 class DamagedError(StoreError):
-    """Bytes of the store are not what was written; what they held can be made again."""
+    """Bytes of the store are not what was written; their content can be made again."""
 
 
 class BusyError(StoreError):
@@ -56,13 +56,13 @@ class BusyError(StoreError):
 
 
 class EngineError(SrlmError):
-    """Text generation cannot start, or cannot go on."""
+    """Text generation cannot start or continue."""
 
     exit_code = 6
 
 
 class UnfinishedError(EngineError):
-    """All was built, and some versions lack the answers of requests that failed.
+    """Everything was built, but some versions lack the answers of failed requests.
 
     ``manifests`` are those of the whole build, by name.
     """
@@ -85,15 +85,15 @@ class MissingError(SrlmError):
 
 
 class HubError(SrlmError):
-    """The Hub refused a request, failed, or holds something else than was published."""
+    """The Hub refused a request, failed, or holds something other than what was published."""
 
     exit_code = 9
 
 
 class BoundError(SrlmError):
-    """A bound that the user set was reached; all that was made and answered is kept.
+    """A limit that the user set was reached; everything made and answered is kept.
 
-    ``manifests`` are those of what is there, by name; ``remaining`` are names of what is not.
+    ``manifests`` are those of the finished versions, by name; ``remaining`` names the others.
     """
 
     exit_code = 11
@@ -110,7 +110,7 @@ class BoundError(SrlmError):
 
 
 class PreflightError(SrlmError):
-    """What a build would stumble over, an error each; its exit code is that of the first."""
+    """Everything that would stop a build, one error each; its exit code is that of the first."""
 
     def __init__(self, *errors: SrlmError) -> None:
         super().__init__("\n".join(map(str, errors)))

@@ -83,8 +83,8 @@ def refuse_links(*paths: Path) -> None:
     for path in paths:
         if path.is_symlink():
             raise StoreError(
-                f"{path}: it is a link, and a store follows none. "
-                "Put what it leads to in its place."
+                f"{path}: it is a link, and links inside a store are not followed. Replace it with "
+                "its target."
             )
 
 

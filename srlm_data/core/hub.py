@@ -31,13 +31,13 @@ MODEL_FILES: Final = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 """What a model is loaded from: no pickles, and no code."""
 
 _LOGIN: Final = "Log in with 'hf auth login', or set HF_TOKEN to a token that may do this"
-_LOOK: Final = "Nothing was published; look at what it changed and publish again"
+_LOOK: Final = "Nothing was published; check what changed there and publish again"
 _OVERTAKEN: Final = ("another push came first", _LOOK)
-_REFUSED: Final = ("the Hub refuses what was sent", "Nothing was published by half; run it again")
+_REFUSED: Final = ("the Hub refuses the request", "Nothing was published by half; run it again")
 _FAILED: Final = ("the Hub failed", "Nothing was published by half; run it again")
 _STATUSES: Final = {
     400: _REFUSED,
-    401: ("the Hub knows no such login", _LOGIN),
+    401: ("the Hub does not know this login", _LOGIN),
     403: ("the token may not do this", _LOGIN),
     404: ("no such {kind}, or the token may not read it", f"Check the name. {_LOGIN}"),
     409: _OVERTAKEN,

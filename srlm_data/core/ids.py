@@ -14,7 +14,7 @@ from srlm_data.core.schema import Message
 
 
 def row_id(*parts: object) -> str:
-    """A stable id of 32 hex digits, derived from ``parts`` (anything that JSON can hold).
+    """Return a stable id of 32 hex digits, derived from ``parts`` (any JSON values).
 
     The same parts give the same id on every machine and in every version of Python; the
     boundary between parts counts, so ``row_id("ab", "c")`` differs from ``row_id("a", "bc")``.
@@ -27,7 +27,7 @@ def row_id(*parts: object) -> str:
 
 
 def row_ids(*columns: str | Sequence[object]) -> list[str]:
-    """The ids of many rows: :func:`row_id` of each, a text standing for all of them.
+    """Return the ids of many rows: :func:`row_id` of each; a plain text applies to all rows.
 
     ``row_ids("judgment", ["a", "b"], [0, 1])`` are the ids of ``("judgment", "a", 0)`` and of
     ``("judgment", "b", 1)``.
@@ -69,12 +69,12 @@ _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_
 
 
 def prompt_id(prompt: Sequence[Message]) -> str:
-    """The id of a conversation, whoever wrote it: the same text is the same prompt."""
+    """Return the id of a conversation, whoever wrote it: equal text is the same prompt."""
     return row_id("prompt", said(prompt))
 
 
 def example_id(prompt: Sequence[Message], completion: Sequence[Message]) -> str:
-    """The id of an instruction example: the same texts are the same example."""
+    """Return the id of an instruction example: equal texts are the same example."""
     return row_id("ift", prompt_id(prompt), said(completion))
 
 

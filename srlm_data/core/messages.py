@@ -20,12 +20,12 @@ _OPENS_A_TURN: Final = re.compile(
 
 
 def user(text: str) -> list[Message]:
-    """A conversation of one user turn."""
+    """Return a conversation of one user turn."""
     return [{"role": "user", "content": text}]
 
 
 def assistant(text: str) -> list[Message]:
-    """An assistant's turn, in the form that TRL takes for a completion."""
+    """Return an assistant's turn, in the form of a TRL completion."""
     return [{"role": "assistant", "content": text}]
 
 
@@ -65,7 +65,7 @@ def text_of(turn: Mapping[str, Any]) -> str:
 
 
 def render(conversation: Sequence[Message]) -> str:
-    """A conversation as the text that a template is filled with.
+    """Return a conversation as the text that a template is filled with.
 
     A single user turn is its bare text. Anything longer is written turn by turn, each opened by
     its role on the same line (``User: ...``), with an empty line between turns; the tools that may

@@ -41,7 +41,7 @@ _Source = Callable[[], Iterator[pa.RecordBatch]] | Iterator[pa.RecordBatch]
 
 
 class Drops(Counter[str]):
-    """reason -> count of what a step left out, with a few examples of each reason."""
+    """reason -> count of the records that a step dropped, with a few examples of each."""
 
     EXAMPLES: ClassVar = 3
 
@@ -54,19 +54,19 @@ class Drops(Counter[str]):
         self.examples = dict(examples or {})
 
     def add(self, reason: str, where: str, record: object) -> None:
-        """Count a record that is left out; ``where`` is a file and line, or the id of a row."""
+        """Count a dropped record; ``where`` is a file and line, or the id of a row."""
         self[reason] += 1
         self._add_example(reason, where, record)
 
     def add_query(
         self, connection: duckdb.DuckDBPyConnection, left_out: str, records: str | None = None
     ) -> None:
-        """Count what a query leaves out; the examples of a reason are those of the least ids.
+        """Count what a query drops; the examples of a reason are those with the smallest ids.
 
         Args:
-            connection: what runs the queries.
-            left_out: a query of ``id`` and ``reason``, which is null where nothing is left out.
-            records: a query of ``id`` and what its record holds; ``left_out`` by default.
+            connection: runs the queries.
+            left_out: a query of ``id`` and ``reason``, which is null where the row is kept.
+            records: a query of ``id`` and the record's fields; ``left_out`` by default.
         """
         counts = f"""
             SELECT reason, count(*), min(id, {self.EXAMPLES}) FROM ({left_out})
@@ -105,8 +105,8 @@ class Rows:
 
     Attributes:
         type: their dataset type, with its schema and rules.
-        drops: reason -> count of what the step left out; complete once the rows are drained.
-        notes: anything else worth keeping in the manifest (plain JSON).
+        drops: reason -> count of dropped records; complete once the rows have been read.
+        notes: anything else to keep in the manifest (plain JSON).
         name: ``recipe.dataset@version`` where the rows come from a version, else ``memory``.
     """
 
@@ -129,7 +129,7 @@ class Rows:
 
     @classmethod
     def of(cls, dataset_type: DatasetType, rows: Iterable[Mapping[str, Any]] | pa.Table) -> Rows:
-        """Rows held in memory, from dicts or a table; missing nullable columns become null."""
+        """Return rows in memory, from dicts or a table; missing nullable columns become null."""
         if not isinstance(rows, pa.Table):
             rows = pa.Table.from_batches([_batch(dataset_type, list(rows))])
         table = rows.select(dataset_type.schema.names).cast(dataset_type.schema)
@@ -137,7 +137,7 @@ class Rows:
 
     @classmethod
     def of_files(cls, dataset_type: DatasetType, files: Sequence[Path], name: str) -> Rows:
-        """Rows of Parquet files, read lazily."""
+        """Return the rows of Parquet files, read lazily."""
 
         def read() -> Iterator[pa.RecordBatch]:
             try:
@@ -150,7 +150,7 @@ class Rows:
             except (ValueError, OSError, pa.ArrowException) as error:
                 raise DamagedError(
                     f"{name}: its files cannot be read, found '{error}'. 'srlm-data verify "
-                    "--quarantine' puts the version aside; build again then."
+                    "--quarantine' moves the version aside; then build again."
                 ) from None
 
         return cls(dataset_type, read, files=files, name=name)
@@ -164,7 +164,7 @@ class Rows:
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Return rows that come one by one, gathered into batches; they can be read once."""
+        """Return rows from an iterable of dicts, gathered into batches; they can be read once."""
         batches = (_batch(dataset_type, part) for part in _parts(iter(rows)))
         return cls(dataset_type, batches, drops=drops, notes=notes)
 
@@ -177,7 +177,7 @@ class Rows:
         drops: Counter[str] | None = None,
         notes: dict[str, Any] | None = None,
     ) -> Rows:
-        """Return rows that come many at a time, a batch a part; they can be read once."""
+        """Return rows from parts of many rows, one batch per part; they can be read once."""
         batches = (_of_columns(dataset_type, part) for part in parts)
         return cls(dataset_type, batches, drops=drops, notes=notes)
 
@@ -214,34 +214,34 @@ class Rows:
         batches, self._source = self._source, None
         if batches is None:
             raise DataError(
-                f"{self.type.name}: these rows are a stream, and it was read already. "
-                "Hold them with rows = rows.collect() before the first reading."
+                f"{self.type.name}: these rows are a stream that was already read. Keep them with "
+                "rows = rows.collect() before the first reading."
             )
         return batches
 
     def tuples(self, *columns: str) -> Iterator[tuple[Any, ...]]:
-        """The values of some columns, row by row, a batch at a time in memory."""
+        """Yield the values of some columns, row by row; one batch at a time is in memory."""
         for batch in self.batches():
             yield from zip(*(_values(batch.column(name)) for name in columns), strict=True)
 
     def dicts(self, *columns: str) -> Iterator[dict[str, Any]]:
-        """The rows as dicts of some columns, by default of all, a batch at a time in memory."""
+        """Yield the rows as dicts of some columns (default: all), one batch at a time in memory."""
         names = columns or tuple(self.type.schema.names)
         for values in self.tuples(*names):
             yield dict(zip(names, values, strict=True))
 
     def table(self) -> pa.Table:
-        """All rows in memory."""
+        """Return all rows as a table in memory."""
         return pa.Table.from_batches(self.batches(), schema=self.type.schema)
 
     def count(self) -> int:
-        """How many rows there are (from the files' footers where there are files)."""
+        """Return the number of rows (from the files' footers if there are files)."""
         if self.files:
             return sum(int(pq.read_metadata(file).num_rows) for file in self.files)
         return sum(batch.num_rows for batch in self.batches())
 
     def scan(self) -> polars.LazyFrame:
-        """The rows as a Polars LazyFrame."""
+        """Return the rows as a Polars LazyFrame."""
         import polars
 
         if self.files:
@@ -253,9 +253,9 @@ class Rows:
     def view(
         self, connection: duckdb.DuckDBPyConnection, name: str, *, parts: bool = False
     ) -> None:
-        """Make the rows queryable as ``name`` in ``connection``, out of core where in files.
+        """Make the rows queryable as ``name`` in ``connection``, out of core if they are in files.
 
-        Rows that are parts of another (a judgment's criteria) are in it only with ``parts``.
+        Rows that are parts of another row (a judgment's criteria) are included with ``parts``.
         """
         if self.files:
             rows = connection.read_parquet([str(file) for file in self.files])
@@ -271,7 +271,7 @@ class Rows:
 
 
 class Versions(Protocol):
-    """What the store holds already: the build lends it to a step that asks for it."""
+    """The versions in the store, passed by the build to a step that asks for them."""
 
     def version(self, ref: str) -> Rows:
         """Return the rows of a version, ``recipe.dataset@3f2a``; StoreError if it is not there."""

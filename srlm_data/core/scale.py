@@ -8,7 +8,7 @@ _MANY: Final = 20  # points; a finer scale is not told point by point
 
 
 class Scale(NamedTuple):
-    """The least and the greatest score that a judge can give."""
+    """The lowest and the highest score that a judge can give."""
 
     low: float = 0
     high: float = 5

@@ -1,4 +1,4 @@
-"""The row shape of each dataset type, and the rules that hold for its rows.
+"""The schema of each dataset type, and the rules that its rows keep.
 
     messages -> ift, ranked -> prompts -> candidates -> judgments -> pairs -> models
 
@@ -68,7 +68,7 @@ _KINDS: Final = {**_SCALARS, "conversation": CONVERSATION, "list<string>": pa.li
 
 @dataclass(frozen=True)
 class DatasetType:
-    """What the rows of a dataset are; ``dataset_types.yaml`` says what each field means."""
+    """A schema of rows and their rules; ``dataset_types.yaml`` says what each field means."""
 
     name: str
     schema: pa.Schema

@@ -128,7 +128,7 @@ def _scalar(path: Path, node: yaml.Node) -> str | int | float | bool | None:
     if type(value) in (int, float) and _READ_OTHERWISE.fullmatch(node.value):
         raise RecipeError(
             f"{path}:{node.start_mark.line + 1}: YAML reads '{node.value}' as {value}. "
-            "Write the number that is meant, or quote it."
+            "Write the intended number, or quote it."
         )
     if isinstance(value, int) and abs(value) >= MAX_NUMBER:
         raise RecipeError(

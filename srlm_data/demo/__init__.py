@@ -1,6 +1,6 @@
 """Floor 4. An embedded world whose truth is known, so that the whole loop runs on a laptop.
 
-The world is one recipe's seed, nothing more: no step, engine or store knows that it exists.
+The world is only the seed of some recipes: no step, engine or store knows that it exists.
 """
 
 from srlm_data.demo.facts import WORLD_SEED

@@ -87,7 +87,7 @@ def world_prompts(config: WorldPrompts) -> Prompts:
 
 
 def world_dialogues(config: WorldPrompts) -> Prompts:
-    """Draw conversations that wait for an answer: a system message, earlier turns, a question.
+    """Draw unanswered conversations: a system message, earlier turns, a question.
 
     Half of them have a system message, and some a tool's text before the question; no question is
     one of the held-out prompts.
@@ -130,7 +130,7 @@ def consult_oracle(config: Consult, candidates: Candidates) -> Scores:  # noqa: 
 
 
 def check_answers(config: CheckAnswers, candidates: Candidates) -> Scores:  # noqa: ARG001 - has no fields
-    """Say whether answers are right, as a calculator would: 5 or 0, in whatever style they are.
+    """Score right answers 5 and wrong ones 0, as a calculator would, whatever their style.
 
     For methods that learn from answers which can be checked (Iterative RPO), and for no other: it
     is a glimpse of the truth.

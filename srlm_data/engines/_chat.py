@@ -40,16 +40,16 @@ class Prompts:
         """Take the ``tokenizer`` of ``model``, whose sequences have at most ``longest`` tokens."""
         if tokenizer.chat_template is None:
             raise EngineError(
-                f"model {model}: its tokenizer has no chat template, so it is not known how to "
-                "write a conversation. Name one in the recipe: 'chat_template: chatml' at its "
-                "checkpoint, or a file."
+                f"model {model}: its tokenizer has no chat template, so conversations cannot be "
+                "formatted. Set one in the recipe: 'chat_template: chatml' on its checkpoint, or a "
+                "file."
             )
         self._tokenizer = tokenizer
         self._longest = longest
         with suppress(*_TEMPLATE_ERRORS):  # of a template that wants more than a question
             self.end_token = chat_template.end_token(tokenizer)
             if chat_template.leaves_out_words(tokenizer):
-                raise EngineError(f"model {model}: {chat_template.WORDLESS} at its checkpoint.")
+                raise EngineError(f"model {model}: {chat_template.WORDLESS} on its checkpoint.")
             if self.end_token is None:
                 self._end_text = chat_template.end_of_turn(tokenizer)
         added = tokenizer.added_tokens_decoder.values()

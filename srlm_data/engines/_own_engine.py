@@ -53,7 +53,7 @@ class OwnEngine:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return EngineError(
             f"engine '{self._kind}': {type(error).__name__} at {Path(place.filename).name}:"
-            f"{place.lineno}, found '{error}'. What was answered is kept: mend it and build again."
+            f"{place.lineno}, found '{error}'. All answers are kept: fix it and build again."
         )
 
 

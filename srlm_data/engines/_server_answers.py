@@ -32,7 +32,7 @@ def parse(text: str) -> Any:
     try:
         return json.loads(text.removeprefix("\ufeff"), strict=False)
     except ValueError:
-        raise ValueError(f"it is no JSON, it begins {_brief(text[:_LONGEST_WORD])}") from None
+        raise ValueError(f"it is not JSON, it begins {_brief(text[:_LONGEST_WORD])}") from None
 
 
 def read_models(text: str) -> list[str] | None:
@@ -86,7 +86,7 @@ def read_answer(request: Request, answer: Any) -> Completion:
 
 def _first_choice(answer: Any) -> dict[str, Any]:
     if not isinstance(answer, dict):
-        raise ValueError(f"it is no object: {_brief(answer)}")
+        raise ValueError(f"it is not an object: {_brief(answer)}")
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise ValueError(f"it has no choice: {_brief(answer)}")
@@ -104,7 +104,7 @@ def _read_message(message: Any) -> tuple[str, str | None]:
     if isinstance(content, str):
         return content, reasoning
     if not isinstance(content, list):
-        raise ValueError(f"its content is no text: {_brief(content)}")
+        raise ValueError(f"its content is not text: {_brief(content)}")
     thoughts: list[Any] = []
     texts: list[Any] = []
     for part in content:

@@ -226,7 +226,7 @@ def _name_setting(body: str) -> str:
         return "Set the step's 'guided: false'."
     if field in _OF_ENGINE:
         return f"Set the engine's 'omit: [{field}]'."
-    return f"Take '{field}' out of the settings of the step, or of the engine's 'extra'."
+    return f"Remove '{field}' from the settings of the step, or from the engine's 'extra'."
 
 
 def _words_of(body: Any) -> str:

@@ -68,8 +68,8 @@ def ask_in_blocks(
     models = [row["model"] for row in model.dicts()]
     if models != [engine.model]:
         raise DataError(
-            f"model: the engine has loaded {engine.model}, but the step was given {models}. "
-            "Give it the one model that is loaded."
+            f"model: the engine has loaded {engine.model}, but the step was given {models}. Give "
+            "it only the loaded model."
         )
     waiting: dict[str, T] = {}
 
@@ -90,8 +90,8 @@ def ask_in_blocks(
         yield _take_block(waiting, completions)
     if waiting:
         raise EngineError(
-            f"engine: ended with {len(waiting)} requests unanswered, the first one is "
-            f"'{next(iter(waiting))}'. This is a fault of the engine; build again to ask them."
+            f"engine: ended with {len(waiting)} requests unanswered, the first is "
+            f"'{next(iter(waiting))}'. This is a bug in the engine; build again to ask them."
         )
 
 
@@ -100,8 +100,8 @@ def _take_block(waiting: dict[str, T], completions: list[Completion]) -> Block[T
         about = [waiting.pop(completion.request.id) for completion in completions]
     except KeyError as error:
         raise EngineError(
-            f"engine: answered request {error}, which is not waiting for an answer. "
-            "This is a fault of the engine."
+            f"engine: answered request {error}, which is not waiting for an answer. This is a bug "
+            "in the engine."
         ) from None
     return Block(about, completions)
 
@@ -121,6 +121,6 @@ def report_progress(engine: Engine, done: int, wanted: int, unit: str) -> None:
 
 
 def answered(engine: Engine, completion: Completion) -> dict[str, Any]:
-    """Return the values of :meth:`Block.answered` for one completion."""
+    """Return the columns of :meth:`Block.answered` for one completion."""
     columns = Block([None], [completion]).answered(engine)
     return {name: values[0] for name, values in columns.items()}

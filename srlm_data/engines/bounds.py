@@ -59,7 +59,7 @@ class Bounds:
         """End the build if a request does not fit, or the time is up."""
         if reached := self._reached(request):
             raise BoundError(
-                f"{reached}. What was made and answered is kept; build again to go on."
+                f"{reached}. Everything made and answered is kept; build again to continue."
             )
 
     def _reached(self, request: Request | None) -> str | None:

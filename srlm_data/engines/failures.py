@@ -72,15 +72,15 @@ class Failures:
         if self.count > max(self._floor, self._share * requests):
             self.refuse_all(requests)  # so far: then no budget would help
             raise EngineError(
-                f"{self._where}: {describe_failures(self.kinds, requests)}. What was answered is "
-                "kept: mend the cause and build again, or raise the engine's 'failure_budget'."
+                f"{self._where}: {describe_failures(self.kinds, requests)}. All answers are kept: "
+                "fix the cause and build again, or raise the engine's 'failure_budget'."
             )
 
     def refuse_all(self, requests: int) -> None:
         """Refuse a step that has no answer at all, however few its requests were."""
         if requests and self.count == requests:
             raise EngineError(
-                f"{self._where}: {describe_failures(self.kinds, requests)}. Mend the cause and "
+                f"{self._where}: {describe_failures(self.kinds, requests)}. Fix the cause and "
                 "build again."
             )
 

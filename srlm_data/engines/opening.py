@@ -56,8 +56,8 @@ def open_engine(
         if batch:
             if folder is None:
                 raise EngineError(
-                    "engine 'openai': 'batch: true' needs a folder for what was sent. Build a "
-                    "recipe, or give 'open_engine' a folder."
+                    "engine 'openai': 'batch: true' needs a folder to record its batches in. Build "
+                    "a recipe, or pass a folder to 'open_engine'."
                 )
             engine: Engine = module.load_batch(settings, model, digest, revision, folder)
         else:

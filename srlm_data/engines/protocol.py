@@ -26,16 +26,16 @@ DRAWING: Final = tuple("top_k min_p repetition_penalty presence_penalty frequenc
 class Sampling(NamedTuple):
     """How a response is drawn; the paper's figures are temperature 0.7 and top-p 0.9.
 
-    ``pattern`` is a regular expression that the whole text must match, ``json_schema`` what an
-    object of JSON must be: the engine guides the model, which is then free only where these are.
-    They decide the text, so they are part of the key of a cached response. An engine that cannot
-    guide answers all the same, or refuses.
+    ``pattern`` is a regular expression that the whole text must match, ``json_schema`` the schema
+    of a JSON object: the engine restricts the model to texts that fit. They decide the text, so
+    they are part of the key of a cached response. An engine that cannot restrict a model answers
+    anyway, or refuses.
 
-    What follows ``pattern`` is part of the key only where it is set. The penalties are those of
-    vLLM: of repetition over the prompt and the response, the other two over the response. ``extra``
-    and ``omit`` are a server's, and set by its engine's settings: further fields of what is sent,
-    and fields that cannot be sent. ``chat_template_kwargs`` and ``reasoning_effort`` are told the
-    chat template; ``reasoning_marks`` open and close what is no part of the answer.
+    The fields after ``pattern`` are part of the key only if they are set. The penalties are those
+    of vLLM: repetition over the prompt and the response, the other two over the response. ``extra``
+    and ``omit`` are set by the engine of a server: additional request fields, and fields that
+    cannot be sent. ``chat_template_kwargs`` and ``reasoning_effort`` are passed to the chat
+    template; ``reasoning_marks`` open and close text that is not part of the answer.
     """
 
     temperature: float
@@ -131,20 +131,20 @@ class Request:
 class Completion(NamedTuple):
     """The response to a request. ``finish_reason`` is ``stop``, ``length`` or ``error``.
 
-    A failed request is a completion too: empty ``text``, ``finish_reason`` ``error``, and why in
-    ``error_kind`` and ``error``. A kind is a short name that failures are counted by, such as
-    ``timeout``, ``http_503`` or ``too_long``: lower-case letters, digits and underscores, and
-    nothing in it of the one request. ``error`` is the sentence about this request, without a full
-    stop at its end. ``text`` never holds the prompt or special tokens.
+    A failed request is a completion too, with empty ``text``, ``finish_reason`` ``error``, and the
+    reason in ``error_kind`` and ``error``. The kind is a short name by which failures are counted,
+    such as ``timeout``, ``http_503`` or ``too_long``: lower-case letters, digits and underscores,
+    and nothing specific to the request. ``error`` is a sentence about this request, without a final
+    full stop. ``text`` never contains the prompt or special tokens.
 
-    ``retries`` are the tries that failed before, ``queue_seconds`` the time between the engine's
-    taking the request and its work on it, where the engine can tell. A count of tokens is None
-    where a server does not tell it.
+    ``retries`` counts earlier failed attempts; ``queue_seconds`` is the time between the engine's
+    accepting the request and working on it, if known. A token count is None if the server does not
+    report it.
 
-    ``reasoning`` is what a thinking model wrote before its answer, and no part of ``text``;
-    ``completion_tokens`` counts both, ``reasoning_tokens`` the reasoning alone. ``note`` says what
-    a reader of the row should know of how it was drawn: a seed that could not be sent, another name
-    that the server gave the model.
+    ``reasoning`` is what a thinking model wrote before its answer, and not part of ``text``;
+    ``completion_tokens`` counts both, ``reasoning_tokens`` only the reasoning. ``note`` says what a
+    reader of the row should know about how it was drawn: a seed that could not be sent, another
+    model name reported by the server.
     """
 
     request: Request
@@ -197,17 +197,17 @@ def response_keys(model: str, requests: Iterable[Request]) -> list[str]:
 
 
 def request_seed(run: int, row: str, sample: int) -> int:
-    """Return the seed of a request (63 bits) from the run's, a row's id and the sample."""
+    """Return a request's seed (63 bits) from the run's seed, the row's id and the sample."""
     decides = f"[{run}, {encode_basestring_ascii(row)}, {sample}]"
     return int.from_bytes(hashlib.blake2b(decides.encode(), digest_size=8).digest()) >> 1
 
 
 class Engine(Protocol):
-    """What answers requests; engines of a user satisfy this protocol."""
+    """Answers requests; your own engines satisfy this protocol."""
 
     @property
     def model(self) -> str:
-        """Digest of the model that answers (weights, tokenizer, chat template)."""
+        """Return the digest of the model (weights, tokenizer, chat template)."""
         ...
 
     def generate(

@@ -26,30 +26,30 @@ class SamplingConfig(Config):
     temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
     max_tokens: int = Field(1024, ge=1, description="Longest response, in tokens.")
-    top_k: int | None = Field(None, ge=1, description="Draw from so many of the likeliest tokens.")
+    top_k: int | None = Field(None, ge=1, description="Draw from the top_k likeliest tokens.")
     min_p: float | None = Field(
-        None, ge=0, le=1, description="Draw from tokens of this share of the likeliest's chance."
+        None, ge=0, le=1, description="Lowest probability, as a share of the highest one."
     )
     repetition_penalty: float | None = Field(
-        None, gt=0, description="Above 1, tokens of the prompt and the response are less likely."
+        None, gt=0, description="Above 1, tokens of the prompt and the response become less likely."
     )
     presence_penalty: float | None = Field(
-        None, ge=-2, le=2, description="Taken from a token's logit if the response has it."
+        None, ge=-2, le=2, description="Subtracted from a token's logit if it has occurred."
     )
     frequency_penalty: float | None = Field(
-        None, ge=-2, le=2, description="Taken each time that the response has it."
+        None, ge=-2, le=2, description="Subtracted for each time that it has occurred."
     )
     chat_template_kwargs: TemplateOptions | None = Field(
-        None, description="Told the chat template as well: {enable_thinking: false}."
+        None, description="Passed to the chat template: {enable_thinking: false}."
     )
     reasoning_effort: str | None = Field(
-        None, min_length=1, description="How much to think, as the model knows it: low, high."
+        None, min_length=1, description="How much to think, in the model's terms: low, high."
     )
     reasoning_budget: int | None = Field(
-        None, ge=1, description="Tokens that reasoning may take before the answer's max_tokens."
+        None, ge=1, description="Tokens for reasoning, in addition to the answer's max_tokens."
     )
     reasoning_marks: tuple[_Mark, _Mark] | None = Field(
-        None, description="What opens and closes reasoning; unset: the marks of today's models."
+        None, description="Marks that open and close reasoning; unset: those of known models."
     )
 
     def identity(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ _OWN_FIELDS: Final = frozenset(
 
 
 class Price(Config):
-    """What a million tokens cost, in a currency of the user's."""
+    """What a million tokens cost, in the user's currency."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
     read: float = Field(default=0.0, ge=0, alias="in", description="A million tokens read.")
@@ -69,12 +69,12 @@ class Price(Config):
 
 
 class _Engine(Config):
-    """What all engines have: it is kept by the wrapper that they share, not by the engine."""
+    """Settings of all engines, applied by the wrapper that they share, not by the engine."""
 
     price: Price | None = Field(
         default=None,
-        description="What a million tokens cost, as {in: 0.15, out: 0.60}; gives money in plan, "
-        "cost and progress.",
+        description="Cost of a million tokens, as {in: 0.15, out: 0.60}; shown by plan, cost and "
+        "progress.",
     )
 
     failure_budget: float = Field(
@@ -103,7 +103,7 @@ class TransformersEngine(_Engine):
     dtype: _Dtype = "auto"
     device: str = Field(
         default="auto",
-        description="A device as torch names it; auto is the first GPU, else the CPU.",
+        description="A torch device; auto is the first GPU, else the CPU.",
     )
     trust_remote_code: _RemoteCode = False
     needs: ClassVar[Mapping[str, str]] = {"torch": "transformers", "transformers": "transformers"}
@@ -111,7 +111,7 @@ class TransformersEngine(_Engine):
 
 
 class VllmEngine(_Engine):
-    """Offline generation with vLLM on this machine; what is unset is vLLM's own choice."""
+    """Offline generation with vLLM on this machine; unset settings are vLLM's defaults."""
 
     kind: Literal["vllm"] = "vllm"
     dtype: _Dtype = "auto"
@@ -132,7 +132,7 @@ class VllmEngine(_Engine):
         default=None, description="Skip compilation and CUDA graphs; unset: only on a CPU."
     )
     enable_prefix_caching: bool = Field(
-        default=True, description="Compute a beginning that several prompts share only once."
+        default=True, description="Compute a prefix that several prompts share only once."
     )
     trust_remote_code: _RemoteCode = False
     needs: ClassVar[Mapping[str, str]] = {"vllm": "vllm"}
@@ -140,21 +140,21 @@ class VllmEngine(_Engine):
 
 
 class RayEngine(_Engine):
-    """Replicas of the vLLM engine over a Ray cluster; the model's files are on every host."""
+    """Replicas of the vLLM engine on a Ray cluster; every host must have the model's files."""
 
     kind: Literal["ray"] = "ray"
     replicas: int = Field(default=1, ge=1, description="Copies of the model, each in an actor.")
     address: str | None = Field(
         default=None,
-        description="A running cluster (auto, or host:port); unset: one on this machine alone.",
+        description="A running cluster (auto, or host:port); unset: a local one.",
     )
-    cpus: float = Field(default=1, gt=0, description="CPU cores that a replica takes.")
+    cpus: float = Field(default=1, gt=0, description="CPU cores per replica.")
     gpus: float | None = Field(
         default=None,
         ge=0,
-        description="GPUs that a replica takes; unset: as many as vllm wants, if there are any.",
+        description="GPUs per replica; unset: as many as vllm needs, if there are any.",
     )
-    restarts: int = Field(default=5, ge=0, description="Replicas that may die, and are replaced.")
+    restarts: int = Field(default=5, ge=0, description="How many replicas may die and be replaced.")
     vllm: VllmEngine = Field(default=VllmEngine(), description="How each replica runs.")
     needs: ClassVar[Mapping[str, str]] = {"ray": "ray", "vllm": "vllm"}
     holds_the_model: ClassVar[bool] = True
@@ -166,7 +166,7 @@ class RayEngine(_Engine):
 
 
 class OpenaiEngine(_Engine):
-    """A server that speaks OpenAI's API. The key comes from the environment and stays there."""
+    """A server with OpenAI's API. The key is read from the environment and never stored."""
 
     kind: Literal["openai"] = "openai"
     needs: ClassVar[Mapping[str, str]] = {"openai": "openai"}
@@ -177,8 +177,8 @@ class OpenaiEngine(_Engine):
     )
     served_name: str | None = Field(
         default=None,
-        description="What the server calls the model; unset: a remote model's own name, and the "
-        "digest of a checkpoint (--served-model-name of vLLM).",
+        description="The server's name for the model; unset: a remote model's own name, or the "
+        "digest of a checkpoint (vLLM's --served-model-name).",
     )
     api_key_env: str = Field(
         default="OPENAI_API_KEY",
@@ -186,47 +186,46 @@ class OpenaiEngine(_Engine):
         description="Environment variable of the key, never the key itself: a name that ends in "
         "API_KEY, or one that --allow-env names.",
     )
-    concurrency: int = Field(default=64, ge=1, description="Most requests that are sent at a time.")
-    timeout: float = Field(default=600, gt=0, description="Seconds that one try may take.")
-    connect_timeout: float = Field(default=30, gt=0, description="Seconds to connect in.")
+    concurrency: int = Field(default=64, ge=1, description="Most requests in flight.")
+    timeout: float = Field(default=600, gt=0, description="Seconds that one attempt may take.")
+    connect_timeout: float = Field(default=30, gt=0, description="Seconds that connecting takes.")
     retries: int = Field(
-        default=5, ge=0, description="Further tries of a request that may itself be at fault."
+        default=5, ge=0, description="Further attempts at a request that may itself be the cause."
     )
     patience: float = Field(
         default=900,
         ge=0,
-        description="Seconds for which a server that is away or busy is waited for.",
+        description="Seconds to wait for a server that is unreachable or busy.",
     )
     limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
-        default="max_tokens", description="What the server calls the longest answer."
+        default="max_tokens", description="The server's name for the length limit."
     )
     other_model: Literal["note", "refuse"] = Field(
         default="note",
-        description="What becomes of an answer in which the server gives the model another name "
-        "than it was asked for.",
+        description="What to do with an answer that names another model than the one requested.",
     )
     extra: dict[str, Any] = Field(
         {},
-        description="Further fields of what is sent, as the server knows them "
-        "(chat_template_kwargs, reasoning_effort); part of what decides the rows.",
+        description="Further request fields of this server (chat_template_kwargs, "
+        "reasoning_effort); they are part of what decides the rows.",
     )
     omit: tuple[Literal["seed", "temperature", "top_p"], ...] = Field(
-        (), description="What the server does not take, and is not sent; each row says so."
+        (), description="Fields not sent because the server does not accept them; each row says so."
     )
     batch: bool = Field(
         default=False,
-        description="Ask by the batch API: files of requests, answered within a day for less. A "
-        "build that is stopped leaves its batches to the next one.",
+        description="Use the batch API: files of requests, answered within a day at a discount. A "
+        "stopped build leaves its batches to the next one.",
     )
-    batch_size: int = Field(default=2000, ge=1, le=50_000, description="Requests of a batch.")
+    batch_size: int = Field(default=2000, ge=1, le=50_000, description="Requests per batch.")
     poll_seconds: float = Field(
-        default=30, gt=0, description="Seconds between two looks at what has become of batches."
+        default=30, gt=0, description="Seconds between two checks of the batches."
     )
     seed_bits: int | None = Field(
         default=None,
         ge=8,
         le=64,
-        description="Bits of the largest seed that the server takes; unset: ours have 63.",
+        description="Bits of the largest seed that the server accepts; unset: 63.",
     )
 
     @field_validator("api_key_env")
@@ -236,7 +235,7 @@ class OpenaiEngine(_Engine):
         if not re.match(KEY_NAME, name) and name not in os.environ.get(ALLOWED, "").split(","):
             raise ValueError(
                 f"the variable {name} would be sent to the server, and its name does not end in "
-                f"API_KEY. If that is what you want, give --allow-env {name}"
+                f"API_KEY. To allow it, give --allow-env {name}"
             )
         return name
 
@@ -244,7 +243,7 @@ class OpenaiEngine(_Engine):
     @classmethod
     def _sendable(cls, extra: dict[str, Any]) -> dict[str, Any]:
         if own := sorted(_OWN_FIELDS & extra.keys()):
-            raise ValueError(f"{', '.join(own)}: set by the step, the engine or the request itself")
+            raise ValueError(f"{', '.join(own)}: set by the step, the engine or the request")
         try:
             json.dumps(extra, allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -271,10 +270,10 @@ class OpenaiEngine(_Engine):
 
 
 class PluginEngine(_Engine):
-    """An engine of the user's own; see ``opening`` for the function that opens it."""
+    """The user's own engine; see ``opening`` for the function that opens it."""
 
     kind: str = Field(pattern=f"^{PLUGIN}$", description="my_module:my_engine")
-    options: dict[str, Any] = Field({}, description="Given to the function as they stand.")
+    options: dict[str, Any] = Field({}, description="Passed to the function unchanged.")
 
     @field_validator("kind")
     @classmethod

@@ -1,1 +1,1 @@
-"""Floor 4. How good judges and models are, and the table that says so."""
+"""Floor 4. Metrics of judges and models, and the table that shows them."""

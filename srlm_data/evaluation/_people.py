@@ -76,7 +76,7 @@ def measure_against_people(
     if not judges:
         raise DataError(
             f"measure_judge: none of the {labels.count()} labels is of two candidates that were "
-            f"judged, found {dict(drops)}. Read the candidates and judgments of what was reviewed."
+            f"judged, found {dict(drops)}. Read the candidates and judgments that were reviewed."
         )
     return [row for (judge,) in judges for row in _measure(config, connection, judge)]
 

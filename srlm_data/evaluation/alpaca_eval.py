@@ -65,7 +65,7 @@ class ReadLeaderboard(Config):
     @model_validator(mode="after")
     def _both_files(self) -> Self:
         if self.difficulties is not None and self.baselines is None:
-            raise ValueError("'difficulties' is read with 'baselines': give both files")
+            raise ValueError("'difficulties' and 'baselines' belong together: give both files")
         return self
 
 
@@ -171,8 +171,8 @@ def _length_controlled(config: ReadLeaderboard, annotations: list[_Annotation]) 
     spread = shorter.std(ddof=1) if len(shorter) > 1 else 0
     if not spread:
         raise DataError(
-            f"{where}: all outputs are as much longer as one another, so their length explains "
-            "nothing. Leave out 'baselines'."
+            f"{where}: all outputs differ from their baselines by the same length, so length "
+            "explains nothing. Remove 'baselines'."
         )
     shares = np.array([_share(row.preference) for row in annotations], float)
     model = Annotations(shares, shorter / spread, np.array(difficulties, float))
@@ -188,8 +188,8 @@ def _columns(file: Path, wanted: tuple[str, ...]) -> dict[str, Array]:
         return {column: np.array([float(row[column]) for row in rows]) for column in wanted}
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise DataError(
-            f"{file.name}: columns of numbers {[name or 'the index' for name in wanted]} are "
-            f"wanted, found '{error}'. Give the file that AlpacaEval publishes."
+            f"{file.name}: expected columns of numbers {[name or 'the index' for name in wanted]}, "
+            f"found '{error}'. Give the file that AlpacaEval publishes."
         ) from None
 
 
@@ -215,7 +215,7 @@ def _read(file: Path, records: pydantic.TypeAdapter[list[_Record]]) -> list[_Rec
     if fault["type"] == "json_invalid":
         sentence = f"it is not JSON, found '{fault['ctx']['error']}'"
     elif len(fault["loc"]) < 2:
-        sentence = f"a list of objects is wanted, found {str(fault['input'])[:40]}"
+        sentence = f"expected a list of objects, found {str(fault['input'])[:40]}"
     else:
         value = "" if fault["type"] == "missing" else f" {fault['input']!r:.40}"
         sentence = (
@@ -227,6 +227,6 @@ def _read(file: Path, records: pydantic.TypeAdapter[list[_Record]]) -> list[_Rec
 def _only(where: str, names: set[str]) -> str:
     if len(names) > 1:
         raise DataError(
-            f"{where}: one model is wanted, found {sorted(names)[:5]}. Give one file a model."
+            f"{where}: expected one model, found {sorted(names)[:5]}. Give one file a model."
         )
     return names.pop()

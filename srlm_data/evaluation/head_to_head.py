@@ -96,7 +96,7 @@ def compare_scores(
     first_scores: Judgments | Scores,
     second_scores: Judgments | Scores,
 ) -> Comparisons:
-    """Compare the answers of two models to the same prompts by scores given to them before.
+    """Compare the answers of two models to the same prompts by their scores.
 
     The scores may be a judge's, or of a step that needs none. An answer's score is the mean of its
     parsed judgments; the higher one wins, equal ones are a tie, and where either answer has

@@ -48,7 +48,7 @@ def measure_judge(
     labels: Labels | None = None,
     prompts: Prompts | None = None,
 ) -> Metrics:
-    """Hold the scores that models gave to replies against the order that humans see in them.
+    """Compare the scores that models gave to replies with the order of humans, or with labels.
 
     Gives, for each judging model (``model``, or the method of scores that no model gave):
     ``pairwise_accuracy``, ``five_best``, ``exact_match``, ``parse_rate``, ``unscored_replies``,

@@ -56,7 +56,7 @@ class CombineJudges(Bootstrap):
 def combine_judges(
     config: CombineJudges, candidates: Candidates, judges: dict[str, Judgments | Scores]
 ) -> Judgments:
-    """Combine what several judges said of the same answers into one judgment of each.
+    """Combine several judges' judgments of the same answers into one judgment each.
 
     A judgment of the panel is followed by a row for each judge (``criterion`` has the judge's
     name), whose state is ``unparsed`` where it abstained. The notes have the ``agreement``
@@ -68,7 +68,7 @@ def combine_judges(
     fewest = max(2, config.min_judges)
     if len(judges) < fewest:
         raise DataError(
-            f"combine_judges: {fewest} judges or more are wanted, found {len(judges)}. Name the "
+            f"combine_judges: expected at least {fewest} judges, found {len(judges)}. Add the "
             "judgments of another one under 'judges', or lower 'min_judges'."
         )
     drops = Drops()
@@ -120,8 +120,8 @@ def _gather(
             for name, low, high in scales
         )
         raise DataError(
-            f"combine_judges: scores of different scales have no mean, found {listed}. "
-            "Set 'scale: [0, 5]' or the like, which all are brought to."
+            f"combine_judges: scores on different scales have no mean, found {listed}. Set a "
+            "common scale, such as 'scale: [0, 5]'."
         )
     brought = "score"
     if wanted:

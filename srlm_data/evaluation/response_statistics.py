@@ -46,7 +46,7 @@ def describe_answers(
         """)
         rows = _shape(config, connection) + _variety(connection)
         if not rows:
-            raise DataError("describe_answers: there is nothing to describe, found no answer.")
+            raise DataError("describe_answers: there are no answers to describe.")
         if judgments is not None:
             judgments.view(connection, "judgments")
             rows += _scores(config, connection)

@@ -14,7 +14,7 @@ class WinRates(Bootstrap):
 
 
 def win_rates(config: WinRates, comparisons: list[Comparisons]) -> Metrics:
-    """Sum comparisons up: how often each model (``model``) beats another (``versus``).
+    """Summarize comparisons: how often each model (``model``) beats another (``versus``).
 
     A prompt is won when every comparison of its two answers says so: when the two orders disagree,
     it is a tie (paper, section 3.1), and when either has no winner, it is unjudged and belongs to
@@ -25,7 +25,7 @@ def win_rates(config: WinRates, comparisons: list[Comparisons]) -> Metrics:
     prompts.
     """
     if not comparisons:
-        raise DataError("win_rates: there is nothing to sum up, found no dataset. Name some.")
+        raise DataError("win_rates: no dataset of comparisons was given. Name one or more.")
     with database.connect() as connection:
         for position, dataset in enumerate(comparisons):
             dataset.view(connection, f"comparisons_{position}")
@@ -46,13 +46,13 @@ def win_rates(config: WinRates, comparisons: list[Comparisons]) -> Metrics:
             FROM outcomes GROUP BY ALL ORDER BY ALL
         """).fetchall()
     if not meetings:
-        raise DataError("win_rates: there is nothing to sum up, found no comparison. Compare some.")
+        raise DataError("win_rates: there are no comparisons. Compare some answers first.")
     rows = []
     for model, versus, judges, outcomes, longer in meetings:
         if len(judges) > 1:
             raise DataError(
                 f"win_rates: two judges compared '{model}' and '{versus}', found {sorted(judges)}. "
-                "Sum up one judge at a time."
+                "Summarize one judge at a time."
             )
         judged = [(won, by) for won, by in zip(outcomes, longer, strict=True) if won is not None]
         won = [outcome for outcome, _ in judged]

@@ -1,1 +1,1 @@
-"""Floor 2. What a model is, how one is trained, and the log-probabilities that it gives."""
+"""Floor 2. Model identity, training, and log-probabilities."""

@@ -32,7 +32,7 @@ def hub_hashes(directory: Path, tree: Mapping[str, RepoFile]) -> list[str]:
     entries = [tree[name] for name in _weight_files(directory, tree.keys())]
     if plain := [entry.path for entry in entries if entry.lfs is None]:
         raise RecipeError(
-            f"{directory}: the Hub has no SHA-256 of {plain[0]}, which is no LFS file there. "
+            f"{directory}: the Hub has no SHA-256 of {plain[0]}, which is not an LFS file there. "
             "Download the model and name its folder with 'path'."
         )
     return sorted(str(entry.lfs.sha256) for entry in entries if entry.lfs)
@@ -47,7 +47,7 @@ def shapes(directory: Path) -> list[list[int]]:
                 shapes += [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
         except (safetensors.SafetensorError, OSError):
             raise RecipeError(
-                f"{file}: not a whole safetensors file. Copy or download it again."
+                f"{file}: not a complete safetensors file. Copy or download it again."
             ) from None
     return shapes
 
@@ -61,7 +61,7 @@ def read_json(file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{file}: not JSON ({error}). Copy or download it again.") from None
     if not isinstance(content, dict):
-        raise RecipeError(f"{file}: a JSON object is wanted. Copy or download it again.")
+        raise RecipeError(f"{file}: not a JSON object. Copy or download it again.")
     return content
 
 
@@ -75,8 +75,8 @@ def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
         for name in weight_map.values()
     ):
         raise RecipeError(
-            f"{directory}: model.safetensors.index.json names something else than safetensors "
-            "files of this folder. Download the model again, from a place that you trust."
+            f"{directory}: model.safetensors.index.json names something other than safetensors "
+            "files in this folder. Download the model again, from a source that you trust."
         )
     wanted = sorted(set(weight_map.values())) or [_WHOLE]
     missing = [name for name in wanted if name not in names]
@@ -96,12 +96,11 @@ def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
     if pickled:
         raise RecipeError(
             f"{directory}: the weights are pickled ({pickled[0]}), and loading a pickle can run "
-            "any code. Save the model as safetensors (save_pretrained does)."
+            "arbitrary code. Save the model as safetensors (save_pretrained does)."
         )
     if (directory / _WHOLE).is_symlink():
         raise RecipeError(
-            f"{directory}: {_WHOLE} is a link that leads to no file. "
-            "Copy or download the whole model."
+            f"{directory}: {_WHOLE} is a broken link. Copy or download the whole model."
         )
     raise RecipeError(f"{directory}: no {_WHOLE}. Save the model with save_pretrained.")
 

@@ -35,7 +35,7 @@ _FOLD: Final = "fold.jinja.part"
 _OLDER: Final = (CHAT_TEMPLATE, "chat_template.json", "additional_chat_templates")
 _MARK: Final = re.compile(r"<\|\w+\|>|<\w+_of_turn>")
 _ANSWER: Final = "answer5150"
-WORDLESS: Final = "the chat template leaves out what a user says. Name another 'chat_template'"
+WORDLESS: Final = "the chat template omits what a user says. Set another 'chat_template'"
 
 
 SECONDS: Final = 3
@@ -83,7 +83,7 @@ def _load(value: object, info: ValidationInfo) -> Template:
     if name not in shipped() and (unusable := describe_fault(text, learned=True)):
         raise ValueError(f"'{name}' is a chat template {unusable}")
     if "messages" not in text:
-        raise ValueError(f"'{name}' is no chat template: it writes no 'messages'")
+        raise ValueError(f"'{name}' is not a chat template: it never uses 'messages'")
     return Template(name, text)
 
 
@@ -168,7 +168,7 @@ def describe_fault(template: str, *, learned: bool = False) -> str | None:
         return _TOO_LONG
     faults = {77: _TOO_MUCH, 78: "that includes another file"}
     if learned:
-        faults[79] = "that writes nothing behind an answer, and what learns it would not stop"
+        faults[79] = "that writes nothing after an answer: what learns it would not stop"
     return faults.get(probe.returncode)
 
 
@@ -215,8 +215,8 @@ def fault(tokenizer: Any, *, named: bool) -> str | None:
         return f"{WORDLESS}."
     if not end:
         return (
-            "the chat template writes nothing behind an answer, and what is trained with it would "
-            "not stop. Name one that ends a turn (chatml adds a token that does)."
+            "the chat template writes nothing after an answer, so a model trained with it would "
+            "not stop. Set one that ends a turn (chatml adds a token for it)."
         )
     begins = tokenizer("?")["input_ids"][:1] == [tokenizer.bos_token_id]
     asked = tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)

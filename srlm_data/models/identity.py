@@ -49,19 +49,19 @@ class Place(NamedTuple):
 
 
 class Workshop(Protocol):
-    """What the build lends a step that makes a model."""
+    """What a build passes to a step that makes a model."""
 
     @property
     def scratch(self) -> Path:
-        """A folder that survives a kill, the same for the same build: training resumes from it."""
+        """The folder of this build that survives a kill: training resumes from it."""
         ...
 
     def keep(self, directory: Path) -> tuple[str, str]:
-        """Store the finished model in ``directory`` by its digest; its digest and location."""
+        """Store the finished model of ``directory``; return its digest and location."""
         ...
 
     def resolve(self, location: str) -> Path:
-        """The folder of a model row's ``location``, downloaded first when it is on the Hub."""
+        """Return the folder of a model row's ``location``, downloaded from the Hub if needed."""
         ...
 
     @property
@@ -96,8 +96,8 @@ def hub_digest(name: str, commit: str) -> str:
     """
     if not COMMIT.fullmatch(commit):
         raise RecipeError(
-            f"model '{name}': the revision '{commit}' can change its content. "
-            "Name the commit, 40 hex digits, or let a recipe look it up."
+            f"model '{name}': the revision '{commit}' can move. Give the commit (40 hex digits), "
+            "or let a recipe resolve it."
         )
     remote = Remote(name, "model")
     try:
@@ -119,8 +119,8 @@ def remote_digest(name: str, version: str) -> str:
     """The digest of a model that only a server has, which is named instead of read."""
     if version.strip().lower() in _NO_VERSION:
         raise RecipeError(
-            f"model '{name}': the version '{version}' can change its content. "
-            "Name a dated version, or the release date of the model."
+            f"model '{name}': the version '{version}' can move. Give a dated version, or the "
+            "release date of the model."
         )
     return row_id("named model", name, version)
 
@@ -171,8 +171,8 @@ def locate(location: str, store: Path) -> Place:
             "its folder back."
         )
     raise StoreError(
-        f"model '{location}': not a place that a model can be in. It is one of "
-        "store:models/<digest>, path:/folder, hub:name@revision and remote:name@revision."
+        f"model '{location}': not the location of a model. Use one of store:models/<digest>, "
+        "path:/folder, hub:name@revision and remote:name@revision."
     )
 
 
@@ -180,7 +180,7 @@ def _check_small_files(directory: Path) -> None:
     if (directory / "adapter_config.json").exists():
         raise RecipeError(
             f"{directory}: a LoRA adapter is not a model by itself. Merge it into its base model "
-            "(merge_and_unload of peft), save the whole, and name that folder."
+            "(merge_and_unload of peft), save the result, and name that folder."
         )
     if not _weights.read_json(directory / "config.json"):
         raise RecipeError(f"{directory}: no config.json. Save the model with save_pretrained.")
@@ -198,8 +198,8 @@ def _row_id(directory: Path, weights: list[str]) -> str:
         )
     except RecursionError:
         raise RecipeError(
-            f"{directory}: a JSON file is nested without end. Download the model again, from a "
-            "place that you trust."
+            f"{directory}: a JSON file is nested endlessly. Download the model again, from a "
+            "source that you trust."
         ) from None
 
 
@@ -240,7 +240,7 @@ def chat_template(directory: Path) -> str | None:
         template = {str(entry.get("name")): entry.get("template") for entry in named}.get("default")
     if not isinstance(template, str | None):
         raise RecipeError(
-            f"{directory}: the chat template is no text, found {template!r:.60}. Mend it in "
+            f"{directory}: the chat template is not text, found {template!r:.60}. Correct it in "
             "tokenizer_config.json, or download the model again."
         )
     # Jinja drops one final line break, and editors add one.

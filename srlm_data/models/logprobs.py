@@ -64,8 +64,8 @@ class Reader:
         )
         if tokens[: len(before)] != before:
             raise DataError(
-                "log-probabilities: the chat template writes a conversation otherwise once it is "
-                "answered. Use a model whose template only adds to it."
+                "log-probabilities: the chat template changes a conversation once it is answered. "
+                "Use a model whose template only appends to it."
             )
         return tokens, tokens[len(before) :]
 
@@ -82,7 +82,7 @@ class Reader:
         following = [tokens[shared] for tokens in whole if len(tokens) > shared]
         if len(set(following)) != len(endings):
             raise DataError(
-                f"choices: the tokenizer does not tell {list(endings)} apart by one token. "
+                f"choices: the tokenizer does not distinguish {list(endings)} by one token. "
                 "Use a model that does, or the scores as they were written."
             )
         return whole[0][:shared], following
@@ -117,7 +117,7 @@ class Reader:
         if longest > limit:
             raise DataError(
                 f"log-probabilities: a text has {longest} tokens, the model reads {limit}. "
-                "Leave it out with a sql step."
+                "Filter it out with a sql step."
             )
         tokens = torch.zeros(len(texts), longest, dtype=torch.long)
         mask = torch.zeros_like(tokens)

@@ -23,6 +23,6 @@ def load_network(model: str | Path, error: type[SrlmError], **options: Any) -> A
     if missing := sorted(report["missing_keys"]):
         raise error(
             f"the model {model} lacks {len(missing)} weights, the first is {missing[0]}, and would "
-            "answer by chance. Save the whole model with save_pretrained."
+            "answer at random. Save the whole model with save_pretrained."
         )
     return network

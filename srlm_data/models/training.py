@@ -46,15 +46,15 @@ class Training(Config):
     """What ``sft`` and ``dpo`` share. AdamW without weight decay; gradients clipped to norm 1."""
 
     preset: Annotated[Literal["paper-v3", "paper-v1"], Runtime()] = Field(
-        "paper-v3", description="whose figures fill the fields that are not given"
+        "paper-v3", description="whose figures are the defaults"
     )
     learning_rate: float = Field(gt=0, description="learning rate at the first step")
     final_learning_rate: float = Field(ge=0, description="learning rate at the last step")
     schedule: Literal["cosine", "linear"] = Field(
-        "cosine", description="the way from the first learning rate to the last"
+        "cosine", description="how the learning rate goes from first to last"
     )
-    batch_size: int = Field(16, gt=0, description="rows of an optimizer step, over all processes")
-    dropout: float = Field(0.1, ge=0, lt=1, description="every dropout that the model has")
+    batch_size: int = Field(16, gt=0, description="rows per optimizer step, over all processes")
+    dropout: float = Field(0.1, ge=0, lt=1, description="every dropout of the model")
     epochs: float = Field(gt=0, description="passes over the data (not stated by the paper)")
     max_steps: int | None = Field(None, gt=0, description="optimizer steps, instead of epochs")
     max_length: int = Field(2048, gt=1, description="tokens of prompt and answer (not stated)")
@@ -68,23 +68,23 @@ class Training(Config):
         "float32", description="type of the weights in training; bfloat16 rounds small updates away"
     )
     save_dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
-        None, description="type that the finished model is saved in; by default its base's own"
+        None, description="number type of the saved model; by default that of its base"
     )
-    seed: int = Field(0, ge=0, description="of the order of the rows, dropout and new adapters")
+    seed: int = Field(0, ge=0, description="seed of the row order, dropout and new adapters")
     bf16: Annotated[bool | None, Runtime()] = Field(
-        None, description="compute in bfloat16; by default where there is a GPU that can"
+        None, description="compute in bfloat16; by default on with a GPU that can"
     )
     gradient_checkpointing: Annotated[bool | None, Runtime()] = Field(
-        None, description="less memory, about a fifth slower; by default where there is a GPU"
+        None, description="save memory, about 20 % slower; by default on with a GPU"
     )
     device_batch: Annotated[int | None, Runtime()] = Field(
-        None, gt=0, description="rows of a process at once; by default its share of the batch"
+        None, gt=0, description="rows per process at a time; by default its share of the batch"
     )
     save_every: Annotated[int, Runtime()] = Field(
-        200, gt=0, description="optimizer steps between the checkpoints that a killed run resumes"
+        200, gt=0, description="optimizer steps between checkpoints, where a killed run resumes"
     )
     launch: Annotated[tuple[str, ...], Runtime()] = Field(
-        (), description="what starts the script, such as [accelerate, launch, --config_file, f]"
+        (), description="launcher of the script, such as [accelerate, launch, --config_file, f]"
     )
 
     def packages(self) -> dict[str, str]:
@@ -124,8 +124,8 @@ class Sft(Training):
     epochs: float = Field(2, gt=0, description="passes over the data (not stated by the paper)")
     chat_template: ChatTemplate | None = Field(
         None,
-        description="what the model learns to speak by, where not by its base's: chatml, gemma, "
-        "llama2, plain, zephyr, or a Jinja file; tokens that it names are added",
+        description="the template to train with, if not the base model's: chatml, gemma, llama2, "
+        "plain, zephyr, or a Jinja file; tokens that it names are added",
     )
     system: SystemTurns | None = Field(
         None,
@@ -173,8 +173,8 @@ def script(name: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise TrainingError(
-        f"train/{name}: the script is not there, looked beside and inside '{package.name}'. "
-        "Install srlm-data again."
+        f"train/{name}: the script is missing, looked beside and inside '{package.name}'. Install "
+        "srlm-data again."
     )
 
 
@@ -223,7 +223,7 @@ def run(
             died += " (by the kernel, if memory ran out: device_batch makes it smaller)"
         raise TrainingError(
             f"train/{name}: training {died}, found '{_telling(log, before)}'. "
-            f"The whole log is {log}; the same command goes on from the last checkpoint."
+            f"The full log is {log}; the same command resumes from the last checkpoint."
         )
     finished = scratch / "model"
     training = json.loads((finished / "training.json").read_text(encoding="utf-8"))
@@ -254,7 +254,7 @@ def _find_config(word: str) -> str:
         return word
     shipped = script("sft.py").parents[1] / word
     if not shipped.is_file():
-        raise TrainingError(f"launch: no file '{word}' in {Path.cwd()}. Name it with its path.")
+        raise TrainingError(f"launch: no file '{word}' in {Path.cwd()}. Give its path.")
     return str(shipped)
 
 

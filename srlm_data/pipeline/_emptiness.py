@@ -12,24 +12,24 @@ from srlm_data.store import Manifest
 
 _ADVICE: Final = {
     "alone": "Raise 'n' of the step that answers",
-    "copied_context": "The model repeats its examples: take another template or a larger model",
+    "copied_context": "The model repeats its examples: use another template or a larger model",
     "cut_off": "Raise 'max_tokens'",
-    "duplicate": "Raise the temperature, or give it other rows",
+    "duplicate": "Raise the temperature, or use other rows",
     "empty": "Ask the model by hand: its chat template or 'stop' may end every answer at once",
-    "equal_scores": "The judge tells no answers apart: take another one, or judge more often",
-    "error": "Mend what the requests failed by",
-    "fewer_than_two_scored": "Look at the states of the judgments: the template or 'max_tokens' "
+    "equal_scores": "The judge does not distinguish answers: use another one, or more repeats",
+    "error": "Fix the cause of the failed requests",
+    "fewer_than_two_scored": "Check the states of the judgments: the template or 'max_tokens' "
     "may not fit the judge",
     "identical_texts": "Raise the temperature of the answers",
     "margin_too_small": "Lower 'min_margin'",
     "only_reasoning": "Ask for less reasoning or none, or turn off the server's parser of it",
     "not_novel": "Raise 'max_similarity', or show other examples",
     "other_language": "Set 'lang' to the language of the rows",
-    "unranked": "Give it rows that people have ranked",
+    "unranked": "Use rows that people have ranked",
 }
 """Reason for leaving rows out -> what to do; of the reasons that can empty a whole step."""
 
-_OUTSIDE: Final = "Look at the records, and name their 'format' or 'columns'"
+_OUTSIDE: Final = "Check the records, and set 'format' or 'columns'"
 
 
 def refuse_empty(dataset: Dataset, manifest: Manifest, reads: Iterable[Manifest]) -> None:
@@ -39,11 +39,11 @@ def refuse_empty(dataset: Dataset, manifest: Manifest, reads: Iterable[Manifest]
         return
     if dataset.inputs and not (sources or manifest.drops):
         return
-    of = f" of {', '.join(source.counted for source in sources)}" if sources else ""
-    why, advice = "", "Look at what the step reads and how it is set"
+    of = f" from {', '.join(source.counted for source in sources)}" if sources else ""
+    why, advice = "", "Check what the step reads and its settings"
     thought = int(manifest.cost.get("only_reasoning", 0))
     if not dataset.inputs:
-        why = ", for no record is there"
+        why = ", because there is no record"
     if manifest.drops:
         reason, count = max(manifest.drops.items(), key=lambda drop: drop[1])
         why = f"; {count:,} of {sum(manifest.drops.values()):,} were dropped as '{reason}'"
@@ -55,6 +55,6 @@ def refuse_empty(dataset: Dataset, manifest: Manifest, reads: Iterable[Manifest]
     if thought:
         why += f", and {thought:,} answers are reasoning alone"
     raise DataError(
-        f"{dataset.name}: no {manifest.type} came{of}{why}. {advice}; if nothing is right here, "
+        f"{dataset.name}: made no {manifest.type}{of}{why}. {advice}; if an empty result is right, "
         "set 'allow_empty: true'."
     )

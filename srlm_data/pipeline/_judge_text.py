@@ -22,18 +22,18 @@ def lines_of(check: JudgeCheck) -> Iterator[str]:
     """Yield the text line by line; what models wrote is as they wrote it."""
     yield (
         f"{check.dataset}: {check.model} judges with '{check.template}', "
-        f"{check.scale}, read as {check.reader}"
+        f"{check.scale}, parsed as {check.reader}"
     )
     yield from _judgments(check.judgments)
     human = check.human
     if human:
-        yield f"\nreplies that humans ranked, the best and the worst, of {human.dataset}"
+        yield f"\nthe best and the worst replies, as ranked by humans, of {human.dataset}"
         yield from _judgments(human.judgments)
     states = [f"{count} {state.replace('_', ' ')}" for state, count in check.states.items()]
     judgments = counted(sum(check.states.values()), "judgment")
     yield f"\nread {100 * check.read:.0f} % of {judgments}: {', '.join(states) or 'none'}"
     if human is None:
-        yield "the recipe has no replies that humans ranked"
+        yield "the recipe has no replies ranked by humans"
     else:
         share = "none" if human.share is None else f"{100 * human.share:.0f} %"
         yield (
@@ -44,7 +44,7 @@ def lines_of(check: JudgeCheck) -> Iterator[str]:
         yield f"{counted(count, 'candidate')} not shown: {reason.replace('_', ' ')}"
     yield (
         f"{counted(check.asked, 'request')} sent, {check.reused} answered before; "
-        "a build asks none again"
+        "a build reuses all answers"
     )
 
 

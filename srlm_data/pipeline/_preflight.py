@@ -52,7 +52,7 @@ class Problem:
     @property
     def note(self) -> str:
         """What is said of it where it is not certain."""
-        return f"{self.error} It is needed where an answer is not kept."
+        return f"{self.error} It is only needed for answers that are not cached."
 
 
 def refuse(problems: Iterable[Problem]) -> None:
@@ -123,14 +123,14 @@ class _Look:
                 if "workshop" in dataset.step.resources:
                     sentence = (
                         f"{dataset.line}: '{dataset.step.name}' trains or reads the files of "
-                        f"'{location}', and only a server has them. Name a model in a folder or "
-                        "on the Hub."
+                        f"'{location}', but only a server has them. Name a model in a folder or on "
+                        "the Hub."
                     )
                     yield Problem(TrainingError(sentence))
                 elif dataset.engine and dataset.engine.holds_the_model:
                     sentence = (
                         f"{dataset.line}: the engine '{dataset.engine.kind}' loads a model's "
-                        f"files, and only a server has those of '{location}'. "
+                        f"files, but only a server has those of '{location}'. "
                         "Set 'engine: {kind: openai}' for this dataset."
                     )
                     yield self._unless_answered(EngineError(sentence), dataset)
@@ -154,13 +154,13 @@ class _Look:
             template = identity.chat_template(folder)
             trains = isinstance(dataset.config, Training)
             if template is None:
-                fault = "no chat template, so it is not known how to write a conversation"
+                fault = "no chat template, so conversations cannot be formatted"
             elif unusable := describe_fault(template, learned=trains):
                 fault = f"a chat template {unusable}"
             else:
                 continue
             sentence = f"{dataset.line}: the model in {folder} has {fault}. "
-            sentence += "Set 'chat_template' at its checkpoint."
+            sentence += "Set 'chat_template' on its checkpoint."
             if trains:
                 yield Problem(TrainingError(sentence))
             else:
@@ -175,9 +175,9 @@ class _Look:
             wanted = _wanted_gpus(engine, there)
             if wanted > max(there, 1):
                 sentence = (
-                    f"{datasets[0].line}: the engine '{engine.kind}' wants {wanted} GPUs "
-                    f"(tensor_parallel_size, replicas), and this machine has {there}. Lower "
-                    "them, or build where there are as many."
+                    f"{datasets[0].line}: the engine '{engine.kind}' needs {wanted} GPUs "
+                    f"(tensor_parallel_size, replicas), but this machine has {there}. Lower these "
+                    "settings, or build on a larger machine."
                 )
                 yield self._unless_answered(EngineError(sentence), *datasets)
 
@@ -187,7 +187,7 @@ class _Look:
             if engine.address is None and not engine.has_key:
                 sentence = (
                     f"{datasets[0].line}: the environment has no {engine.api_key_env}, and no "
-                    "'base_url' is set. Export the key, or name a server that needs none."
+                    "'base_url' is set. Export the key, or set a server that needs none."
                 )
                 yield self._unless_answered(MissingError(sentence), *datasets)
 
@@ -219,7 +219,7 @@ class _Look:
                     yield self._unless_answered(error, dataset)
                     continue
                 if served[server] is None:
-                    sentence = f"{where} list its models, so it is not known what it serves."
+                    sentence = f"{where} list its models, so what it serves is unknown."
                     yield Problem(EngineError(sentence), certain=False)
             name = engine.served_name or self._served_name(model, location)
             listed = served[server]
@@ -228,7 +228,7 @@ class _Look:
                 sentence = (
                     f"{where} serve '{name}', it serves {known}. Start it with "
                     f"--served-model-name {name}, or set 'served_name' to its name for the same "
-                    "model; --no-preflight asks for one that it does not list."
+                    "model; --no-preflight is for a server that does not list it."
                 )
                 yield self._unless_answered(EngineError(sentence), dataset)
 
@@ -287,7 +287,7 @@ class _Look:
         free = shutil.disk_usage(place).free
         if needed > free:
             sentence = (
-                f"{self._store.root}: the models to be trained take {needed / 1e9:,.1f} GB, and "
+                f"{self._store.root}: the models to be trained take {needed / 1e9:,.1f} GB, but "
                 f"the disk has {free / 1e9:,.1f} GB left. Make room, or name another store."
             )
             yield Problem(StoreError(sentence))

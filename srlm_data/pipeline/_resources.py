@@ -52,7 +52,7 @@ class Engines:
         """An engine for one step; the real one is opened when it is first asked something."""
         rows = models.table().to_pylist()
         if len(rows) != 1:
-            raise DataError(f"{models.name}: a step asks one model, found {len(rows)}. Select one.")
+            raise DataError(f"{models.name}: a step uses one model, found {len(rows)}. Select one.")
         digest, location = rows[0]["model"], rows[0]["location"]
         root = self._store.root
         known = self._known.setdefault(digest, SealedResponses(root, digest))
@@ -162,7 +162,7 @@ class StoreWorkshop:
         if identity.is_remote(location):
             raise TrainingError(
                 f"{location}: only a server has the model's files, so it cannot be trained here. "
-                "Train a model that is in a folder or on the Hub."
+                "Train a model from a folder or the Hub."
             )
         place = identity.locate(location, self._store.root)
         if place.revision is None:

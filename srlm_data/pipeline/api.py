@@ -1,4 +1,4 @@
-"""What Python asks of recipes, as the commands `build`, `plan` and `eval` do.
+"""The Python API of recipes, behind the commands `build`, `plan`, `eval` and `judge-check`.
 
 Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STORE`` or ``store``.
 """
@@ -32,7 +32,7 @@ _LOG = logging.getLogger("srlm_data")
 
 @dataclass(frozen=True, repr=False)
 class BuildResult(Table):
-    """What a build made or reused."""
+    """The versions that a build made or reused."""
 
     versions: dict[str, Manifest]  # ``recipe.dataset`` -> manifest, in the order of the recipe
 
@@ -53,15 +53,15 @@ class BuildResult(Table):
 class PlanResult(Table):
     """What a build would do."""
 
-    # what would become of each dataset and what it would take, in order
+    # what would be done with each dataset and what it would take, in order
     datasets: list[Planned]
-    problems: list[Problem]  # what stands in the way of the build
+    problems: list[Problem]  # what would stop the build
 
     def refuse_problems(self) -> None:
-        """Raise what the build would end with.
+        """Raise the error that the build would end with.
 
         Raises:
-            SrlmError: the only problem that is certain, or a :class:`PreflightError` of several.
+            SrlmError: the one certain problem, or a :class:`PreflightError` of several.
         """
         refuse(self.problems)
 
@@ -105,24 +105,24 @@ def build(
 
     Args:
         recipe: the YAML file.
-        only: short names of datasets; these and what they read are built. All when empty.
-        engine: a kind that replaces the recipe's own.
+        only: short names of datasets, built with what they read; all if empty.
+        engine: the kind of engine to use instead of the recipe's.
         replicas: copies of the model, with the engine ``ray``.
-        seed: a number that replaces the recipe's own.
-        limit: try the recipe on so many prompts of its sources, as versions of their own.
-        preflight: whether servers are asked what they serve before anything is built.
+        seed: the seed to use instead of the recipe's.
+        limit: try the recipe on this many prompts of its sources, in separate versions.
+        preflight: whether to check servers and the Hub before anything is built.
         wait: whether to wait for another process that builds the same version.
-        accept_failures: whether to take versions in which requests failed as they are.
-        max_calls: requests that may be sent; the build stops there.
-        max_tokens: tokens that may be read and written; the build stops there.
-        max_seconds: time that it may take; the build stops there.
-        watcher: hears how the build goes.
-        store: where versions lie.
+        accept_failures: whether to accept versions with failed requests as they are.
+        max_calls: most requests to send before the build stops.
+        max_tokens: most tokens to read and write before the build stops.
+        max_seconds: most time to take before the build stops.
+        watcher: is told about the progress of the build.
+        store: the store to use.
 
     Raises:
-        BoundError: one of the bounds is reached; everything made and answered is kept.
-        UnfinishedError: all was built, and some of it lacks the answers of failed requests.
-        SrlmError: its class says what kind of failure; what was built before it stays built.
+        BoundError: one of the limits was reached; everything made and answered is kept.
+        UnfinishedError: everything was built, but answers of failed requests are missing.
+        SrlmError: a failure, of the kind that its class says; what was built before it is kept.
     """
     opened = open_store(store)
     loaded = _load(recipe, opened, engine, seed, replicas=replicas, limit=limit)
@@ -183,7 +183,7 @@ def evaluate(
     loaded = _load(recipe, opened, engine, seed, replicas=replicas)
     measured = [dataset for dataset in loaded.datasets.values() if dataset.makes is METRICS]
     if not measured:
-        raise RecipeError(f"{recipe}: it measures nothing. Evaluate one such as recipes/loop.yaml.")
+        raise RecipeError(f"{recipe}: it has no metrics. Evaluate one such as recipes/loop.yaml.")
     versions = build_recipe(loaded, opened, accept_failures=accept_failures, watcher=watcher)
     metrics = [opened.rows(versions[dataset.name]) for dataset in measured]
     names = {
@@ -206,13 +206,13 @@ def check_judge(
     watcher: Watcher | None = None,
     store: Place = None,
 ) -> JudgeCheck:
-    """Return what a recipe's judge says of a few candidates, as ``srlm-data judge-check`` does.
+    """Ask a recipe's judge about a few candidates, as ``srlm-data judge-check`` does.
 
-    ``step`` is the short name of its judgments, which is not needed where it has one judge. So many
-    candidates as ``n`` are judged, and two ranked replies of so many prompts.
+    ``step`` is the short name of its judgments, not needed if there is only one judge. It judges
+    ``n`` candidates, and two ranked replies for each of ``n`` prompts.
 
     Raises:
-        ArgumentError: there is no such judge, or a model that it needs is not trained yet.
+        ArgumentError: there is no such judge, or a model that it needs is not yet trained.
         SrlmError: as :func:`build` does.
     """
     opened = open_store(store)
@@ -230,7 +230,7 @@ def _load(
     limit: int | None = None,
 ) -> Recipe:
     if replicas is not None and engine != "ray":
-        raise ArgumentError("replicas: they are copies of the engine 'ray'. Give both.")
+        raise ArgumentError("replicas: only the engine 'ray' has them. Give both.")
     path = Path(recipe)
     look_for_steps_in(path.resolve().parent, Path.cwd())
     loaded = load(path, engine=engine, replicas=replicas, seed=seed)

@@ -33,25 +33,25 @@ _LOG = logging.getLogger("srlm_data")
 
 
 class Watcher:
-    """Who is told how a build goes: override what you want to hear, this one ignores it all."""
+    """Is told about the progress of a build: override what you want to hear; these do nothing."""
 
     def begin(self, planned: Planned) -> None:
         """A dataset is about to be built."""
 
     def asking(self, dataset: Dataset) -> None:
-        """A dataset's model is about to be asked, and its dataset is not built."""
+        """A dataset's model is about to be called, but the dataset will not be built (a check)."""
 
     def progress(self, usage: Usage) -> None:
-        """A model step has gone on."""
+        """A step that calls a model has made progress."""
 
     def waiting(self, reason: str) -> None:
-        """Another process builds the same version; this one waits for it."""
+        """Another process is building the same version; this one waits for it."""
 
     def notice(self, sentence: str) -> None:
-        """Something is worth knowing, and ends nothing."""
+        """Something is worth knowing, but does not end the build."""
 
     def reused(self, manifest: Manifest) -> None:
-        """A version was there already."""
+        """A version existed already."""
 
     def built(self, manifest: Manifest) -> None:
         """A version was made."""
@@ -223,9 +223,9 @@ class _Build:
         self._bounds.refuse()
         if "workshop" in dataset.step.resources and self._lacks_answers(dataset):
             raise EngineError(
-                f"{dataset.name}: what it would be trained on lacks the answers of requests that "
-                "failed, and a training is not paid for twice. Build again to ask them, or take "
-                "what there is with --accept-failures."
+                f"{dataset.name}: its training data lacks the answers of failed requests, and "
+                "training twice would cost twice. Build again to ask for them, or accept the data "
+                "with --accept-failures."
             )
         assert planned.version
         folder = self._store.folder(dataset.name, planned.version)
@@ -243,6 +243,6 @@ class _Build:
 
 def _not_finished(manifest: Manifest) -> str:
     return (
-        f"{manifest.name}: {manifest.why_failed}. What was answered is kept: build again to ask "
-        "them again, or take the version as it is with --accept-failures."
+        f"{manifest.name}: {manifest.why_failed}. All answers are kept: build again to ask "
+        "them again, or accept the version as it is with --accept-failures."
     )

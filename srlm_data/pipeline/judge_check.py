@@ -34,7 +34,7 @@ from srlm_data.store import Manifest, Store, access
 
 @dataclass(frozen=True)
 class CheckedJudgment:
-    """A judgment, and what was read of it."""
+    """A judgment, and what was parsed from it."""
 
     candidate_id: str
     prompt_id: str
@@ -50,7 +50,7 @@ class CheckedJudgment:
 
 @dataclass(frozen=True)
 class HumanOrder:
-    """How the judge orders the best and the worst of what humans have ranked, by prompt."""
+    """How the judge orders the replies that humans ranked best and worst, by prompt."""
 
     dataset: str  # where the replies are
     pairs: int  # prompts of which both replies have a score
@@ -63,7 +63,7 @@ class HumanOrder:
 
 @dataclass(frozen=True)
 class JudgeCheck:
-    """What a judge said of a few candidates."""
+    """A judge's judgments of a few candidates."""
 
     dataset: str  # the judgments that the recipe wants
     model: str  # the version of the model that judged

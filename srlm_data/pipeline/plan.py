@@ -163,7 +163,7 @@ def _asked_in_vain(dataset: Dataset) -> tuple[str, ...]:
     models = [read.name for read in dataset.ancestors() if read.limit and read.makes is MODELS]
     if not (models and dataset.engine):
         return ()
-    return (f"hangs on {models[0]} of the trial: the full build trains another, and asks anew",)
+    return (f"depends on the trial's {models[0]}: the full build trains another and asks again",)
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:

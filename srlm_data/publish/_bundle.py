@@ -68,7 +68,7 @@ def select(store: Store, targets: Sequence[str]) -> Bundle:
             other = chosen.setdefault(manifest.name, manifest)
             if other.version != manifest.version:
                 raise StoreError(
-                    f"{manifest.name}: one version of a dataset is published, found "
+                    f"{manifest.name}: only one version of a dataset can be published, found "
                     f"{other.version} and {manifest.version}. Name one of them."
                 )
     if not chosen:
@@ -76,8 +76,8 @@ def select(store: Store, targets: Sequence[str]) -> Bundle:
     if exchanged := other_rows(chosen):
         manifest, beside = exchanged
         raise StoreError(
-            f"{manifest.ref}: it was made from other rows of {beside.name} than those of "
-            f"{beside.version}, which would be published beside it. Build the recipe again, or "
+            f"{manifest.ref}: it was made from other rows of {beside.name} than {beside.version}, "
+            "which would be published with it. Build the recipe again, or "
             "name the versions."
         )
     recipes = {name.split(".")[0] for name in chosen}
@@ -97,8 +97,8 @@ def _resolve(store: Store, target: str) -> list[Manifest]:
         manifest = store.resolve(target)
         if manifest.type == "models":
             raise StoreError(
-                f"{manifest.ref}: it is a model, and a dataset is wanted. Publish it by itself, "
-                "with --type model."
+                f"{manifest.ref}: it is a model, not a dataset. Publish it separately, with --type "
+                "model."
             )
         return [manifest]
     names = [name for name in store.names() if name.split(".")[0] == target]
@@ -140,13 +140,13 @@ def refuse_private(texts: Iterable[tuple[str, str]]) -> None:
     for where, text in texts:
         if re.search(TOKENS, text):
             raise HubError(
-                f"{where}: it holds an access token, and would be published. "
-                "Take it out of the recipe, revoke it, and build again."
+                f"{where}: it contains an access token, which would be published. Remove it from "
+                "the recipe, revoke it, and build again."
             )
         if place := find_place(text):
             raise HubError(
                 f"{where}: it names this machine or a folder of its user, found "
-                f"'{place}'. Take it out of the recipe and build again."
+                f"'{place}'. Remove that from the recipe and build again."
             )
 
 

@@ -36,7 +36,7 @@ _CARD: Final = """\
 {header}
 # {title}
 
-Preference data that a language model made and judged itself, from a small human seed, after \
+Preference data that a language model generated and judged itself, from a small human seed, as in \
 [Self-Rewarding Language Models](https://arxiv.org/abs/2401.10020). Every row can be traced to the \
 version, the model and the settings that made it. Made with srlm-data.
 
@@ -46,7 +46,7 @@ version, the model and the settings that made it. Made with srlm-data.
 
 {splits} Rows name their parents: a candidate its `prompt_id`, a judgment its `candidate_id`, a \
 pair its `chosen_id` and `rejected_id`. `model` is the digest of the model that wrote a row. A \
-judgment that could not be read has a `state` and no score.
+judgment that could not be parsed has a `state` and no score.
 
 {language}
 
@@ -59,7 +59,7 @@ FROM 'hf://datasets/{repo}@{tag}/{config}/*.parquet' LIMIT 10;  -- DuckDB
 ```
 
 ```bash
-srlm-data pull {repo}@{tag}  # as versions, with these ids
+srlm-data pull {repo}@{tag}  # the same versions, with the same ids
 ```
 
 {scores}## From seed to pairs
@@ -107,7 +107,7 @@ def write(
     manifests = [part.manifest for part in bundle.parts]
     licenses = licenses_of(store, *manifests)
     names = [license] if license else list(dict.fromkeys(each.license for each in licenses))
-    by_publisher = f"Published under `{cell(license)}`, by the word of the publisher.\n\n"
+    by_publisher = f"Published under `{cell(license)}`, as declared by the publisher.\n\n"
     known = languages_of(store, *manifests)
     first = default_part(bundle, splits)
     steps = steps_to(store, first.manifest)
@@ -195,7 +195,7 @@ def _funnel(bundle: Bundle) -> str:
         drops += f"; {cell(manifest.why_failed)}" if manifest.failures else ""
         return [f"`{part.config}`", parents, f"{manifest.rows:,}", drops]
 
-    return table("config | made from | rows: | left out", map(row, bundle.parts))
+    return table("config | made from | rows: | dropped", map(row, bundle.parts))
 
 
 def _step(part: Part) -> Iterator[str]:

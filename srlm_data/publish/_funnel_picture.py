@@ -41,7 +41,7 @@ def draw(steps: Sequence[Step]) -> str:
     """Return the picture as the text of an SVG file."""
     drawn = steps[-_STEPS:]
     height = _TOP + _ROW * len(drawn)
-    title = "How many of what came into a step went on; the pale part was left out"
+    title = "How many rows each step kept; the pale part was dropped"
     if len(drawn) < len(steps):
         title += f"; the last {len(drawn)} of {len(steps)} steps"
     lines = [

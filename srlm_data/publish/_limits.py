@@ -15,8 +15,8 @@ from srlm_data.store.graph import Graph
 def limits(bundle: Bundle, store: Store) -> Iterator[str]:
     """Yield the limits and biases of what is published, as lines of Markdown."""
     yield (
-        "- Nobody has checked these rows for truth, harm or private matters: texts were written by "
-        "models and by the people of the seed."
+        "- Nobody has checked these rows for truth, harmful content or personal data: the texts "
+        "were written by models and by the people of the seed."
     )
     for part in bundle.of_type(PAIRS.name):
         with figures.connect(store, pairs={part.config: part.manifest}) as connection:
@@ -26,8 +26,7 @@ def limits(bundle: Bundle, store: Store) -> Iterator[str]:
             f"- Length, `{part.config}`: chosen answers have {facts['mean_chosen']:,} characters "
             f"on average, rejected ones {facts['mean_rejected']:,}. The chosen one is longer in "
             f"{100 * facts['chosen_is_longer']:.1f} % of the pairs and shorter in "
-            f"{100 * shorter:.1f} %. What a judge likes for its "
-            "length, DPO learns."
+            f"{100 * shorter:.1f} %. If the judge favors length, DPO learns to."
         )
     rows = []
     for part in bundle.of_type(JUDGMENTS.name):
@@ -53,8 +52,8 @@ def limits(bundle: Bundle, store: Store) -> Iterator[str]:
         )
     if rows:
         yield (
-            "- A score that most answers get cannot order them, and a judge may favour its own "
-            "words; what it cannot see it cannot mark:\n"
+            "- A score that most answers get cannot rank them, and a judge may favor its own "
+            "answers and miss what it does not know:\n"
         )
         yield table(
             "judgments | most frequent score: | of the judge's own answers: | without a score:",

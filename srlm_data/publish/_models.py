@@ -39,7 +39,7 @@ def prepare_model(
     rows = list(store.rows(manifest).dicts()) if manifest.type == MODELS.name else []
     if len(rows) != 1:
         raise StoreError(
-            f"{manifest.ref}: one model is wanted, found {manifest.counted}. "
+            f"{manifest.ref}: expected one model, found {manifest.counted}. "
             "Publish datasets without --type model."
         )
     row = rows[0]
@@ -134,7 +134,7 @@ def pull_model(store: Store, repo: str, revision: str | None) -> Pulled:
         try:
             _adopt(store, folder, manifest, row)
         except (StoreError, TypeError, ValueError, pa.ArrowException) as error:
-            raise HubError(f"{repo}: the model cannot come in: {error} {REMEDY}") from None
+            raise HubError(f"{repo}: the model is refused: {error} {REMEDY}") from None
     return Pulled(manifest, new, become_latest(store, manifest, repo))
 
 

@@ -1,4 +1,4 @@
-"""Bring versions from the Hub into the store, byte for byte, or not at all."""
+"""Fetch versions from the Hub into the store, byte for byte, or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REMEDY: Final = "Ask its publisher, or name another revision."
 
 @dataclass(frozen=True)
 class Pulled:
-    """A version that came in."""
+    """A version that was pulled."""
 
     manifest: Manifest
     new: bool  # whether it was not here before
@@ -52,7 +52,7 @@ def pull(
         manifest, beside = exchanged
         raise HubError(
             f"{repo}: {manifest.ref} was made from other rows than those of {beside.ref} beside "
-            f"it: one of them was exchanged. {REMEDY}"
+            f"it: one of them was replaced. {REMEDY}"
         )
     configs = {manifest.name: config for config, manifest in manifests.items()}
     for name in only:
@@ -73,7 +73,7 @@ def read_manifests(remote: Remote, folder: Path) -> dict[str, Manifest]:
         try:
             manifest = parse(file.read_bytes())
         except (StoreError, ValueError) as error:
-            raise HubError(f"{where}: it is no manifest, found {error} {REMEDY}") from None
+            raise HubError(f"{where}: it is not a manifest, found {error} {REMEDY}") from None
         if not {"step", "revision", "config"} <= manifest.identity.keys():
             raise HubError(f"{where}: its identity names no step, revision and config. {REMEDY}")
         manifests[file.stem] = manifest
@@ -89,7 +89,7 @@ def _take(store: Store, remote: Remote, commit: str, config: str, manifest: Mani
             store.adopt(manifest, folder / config)
         elif store.manifest(manifest.name, manifest.version).content != manifest.content:
             raise HubError(
-                f"{manifest.ref}: the version is here with other rows than {remote.repo} has. "
+                f"{manifest.ref}: this store has the version with other rows than {remote.repo}. "
                 "Pull into another store: --store FOLDER."
             )
     except StoreError as error:

@@ -48,7 +48,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Published:
-    """What was published, or would be: of a dry run there is the upload alone."""
+    """What was published, or would be: a dry run has only the upload."""
 
     upload: Upload = field(repr=False)  # all of its bytes
     address: str | None = None  # where a browser finds it
@@ -114,7 +114,7 @@ def _refuse_tokens(store: Store, part: Part) -> None:
     if count:
         raise HubError(
             f"{part.manifest.ref}: {count:,} of its rows hold what looks like an access token. "
-            "Drop them with a 'sql' step, and publish what it makes."
+            "Drop them with a 'sql' step, and publish its result."
         )
 
 

@@ -108,7 +108,7 @@ def describe_languages(languages: Sequence[str], known: Languages) -> str:
     """Return what a card says of the languages, by the publisher's word or else the inputs'."""
     codes = ", ".join(f"`{code}`" for code in languages or known.codes)
     if languages:
-        return f"Languages: {codes}, by the word of the publisher."
+        return f"Languages: {codes}, as declared by the publisher."
     if known.unknown:
         silent = ", ".join(f"`{ref}`" for ref in known.unknown)
         return f"Languages: {codes + ' and others' if codes else 'unknown'}; not said of {silent}."

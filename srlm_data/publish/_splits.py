@@ -135,6 +135,6 @@ def describe_splits(splits: Splits) -> str:
     return (
         f"{' and '.join(names)} {'have' if len(names) > 1 else 'has'} the splits `train` and "
         f"`test`{others}. A prompt is in one of them, the same in every config and release: a hash "
-        "of its id decides. The files in a config's folder hold all its rows, as they were made; "
-        "its splits are in `splits/` there."
+        "of its id decides. The files in a config's folder hold all its rows, in the original "
+        "order; its splits are in the subfolder `splits/`."
     )

@@ -1,4 +1,4 @@
-"""What Python asks of the Hub, as the commands `publish` and `pull` do.
+"""The Python API of the Hub, behind the commands `publish` and `pull`.
 
 Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STORE`` or ``store``.
 """
@@ -34,7 +34,7 @@ Kind = Literal["dataset", "model"]
 
 @dataclass(frozen=True)
 class PullResult(Table):
-    """The versions that came in."""
+    """The versions that were pulled."""
 
     versions: list[Pulled]
 
@@ -65,24 +65,24 @@ def push(
     dry_run: bool = False,
     store: Place = None,
 ) -> Published:
-    """Publish recipes, datasets or versions (all, when none is named), or one model, to the Hub.
+    """Publish recipes, datasets or versions (default: all), or one model, to the Hub.
 
     Args:
         targets: names of recipes, datasets or versions; the name of one model.
         repo: ``user/name``.
         kind: what the targets are.
-        tag: the name of this publication; its content's hash if None.
-        license: that you publish under.
-        languages: of the texts, as codes such as ``en``; as their inputs say it if none is named.
-        test_share: of the prompts whose pairs and examples are the split ``test``; 0 for none.
-        private: whether a repository that is made now is private.
+        tag: the name of this release; a hash of its content if None.
+        license: the license that you publish under.
+        languages: codes of the texts' languages, such as ``en``; by default those of the inputs.
+        test_share: share of the prompts in the split ``test``; 0 for no such split.
+        private: whether a new repository is private.
         pull_request: open a pull request instead of a commit on the main branch.
         dry_run: return what would be sent, files and card, and send nothing.
-        store: where versions lie.
+        store: the store to use.
 
     Raises:
-        ArgumentError: ``repo`` or ``tag`` is no name that the Hub takes, not one model is named, a
-            language is no code, or ``test_share`` no share.
+        ArgumentError: ``repo`` or ``tag`` is not a valid name, not exactly one model is named, a
+            language is not a code, or ``test_share`` is out of range.
         StoreError: there is no such dataset, or it is damaged.
         HubError: something in it must not leave this machine, the Hub refuses or fails, or the tag
             names other data.
@@ -95,12 +95,12 @@ def push(
         raise ArgumentError(f"publish: {error}. Name it by its code.") from None
     if tag is not None and not _TAG.fullmatch(tag):
         raise ArgumentError(
-            f"publish: the Hub takes no tag '{tag}'. Write it of letters, digits, '.', '_' and '-'."
+            f"publish: the Hub refuses the tag '{tag}'. Use letters, digits, '.', '_' and '-'."
         )
     if not 0 <= test_share < 1:
         raise ArgumentError(
-            f"publish: a share from 0 to less than 1 is wanted to test with, found {test_share}. "
-            "Say 0.05, or 0 for none."
+            f"publish: the test share must be at least 0 and less than 1, found {test_share}. Use "
+            "0.05, or 0 for none."
         )
     opened = open_store(store)
     settings: dict[str, Any] = {"tag": tag, "license": license, "languages": languages}
@@ -110,7 +110,7 @@ def push(
     elif len(targets) == 1:
         upload = prepare_model(opened, targets[0], **settings)
     else:
-        raise ArgumentError("publish: one model is wanted, as in iter1.m2. Name one.")
+        raise ArgumentError("publish: --type model publishes one model. Name it, such as iter1.m2.")
     if dry_run:
         return Published(upload)
     return send(upload, repo, private=private, pull_request=pull_request)
@@ -124,7 +124,7 @@ def pull(
     kind: Kind = "dataset",
     store: Place = None,
 ) -> PullResult:
-    """Bring what a Hub repository holds into the store, as the versions that were published.
+    """Fetch the versions of a Hub repository into the store, as they were published.
 
     Args:
         repo: ``user/name``.
@@ -143,13 +143,12 @@ def pull(
         only = [only] if isinstance(only, str) else only
         return PullResult(pull_dataset(opened, repo, revision, only=only))
     if only:
-        raise ArgumentError(f"{repo}: it holds one model alone. Name no dataset.")
+        raise ArgumentError(f"{repo}: it holds one model and no datasets. Name no dataset.")
     return PullResult([pull_model(opened, repo, revision)])
 
 
 def _check_repo(repo: str) -> None:
     if not _REPO.fullmatch(repo):
         raise ArgumentError(
-            f"a repository is USER/NAME, found '{repo}'. Write both of letters, digits, '.', '_' "
-            "and '-'."
+            f"a repository is USER/NAME, found '{repo}'. Use letters, digits, '.', '_' and '-'."
         )

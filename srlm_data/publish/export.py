@@ -36,14 +36,14 @@ class Export:
 
 
 def export(ref: str, to: str, folder: Path | str | None = None, store: Place = None) -> Export:
-    """Write a version's rows as a trainer reads them, with the few lines of config it wants.
+    """Write a version's rows in the format of a trainer, with the few lines of config it needs.
 
     Args:
         ref: a dataset or one of its versions, as ``iter1.pairs``.
         to: one of ``trl``, ``alpaca``, ``sharegpt``, ``openai``, ``llamafactory``, ``axolotl``; or
             ``jsonl``, rows of any dataset type as they are.
         folder: a new folder to write into; named after the dataset and the format where None.
-        store: where versions lie.
+        store: the store to use.
 
     Raises:
         ArgumentError: there is no such format, it has no place for this dataset type, or the folder
@@ -53,14 +53,14 @@ def export(ref: str, to: str, folder: Path | str | None = None, store: Place = N
     """
     if to not in FORMATS:
         raise ArgumentError(
-            f"there is no format '{to}'.{did_you_mean(to, FORMATS)} There are {', '.join(FORMATS)}."
+            f"unknown format '{to}'.{did_you_mean(to, FORMATS)} There are {', '.join(FORMATS)}."
         )
     opened = open_store(store)
     manifest = opened.resolve(ref)
     exporter = _find_exporter(manifest, to)
     target = Path(folder or f"{manifest.name}.{to}")
     if target.exists():
-        raise ArgumentError(f"{target}: it is there already. Name another folder, or remove it.")
+        raise ArgumentError(f"{target}: already exists. Name another folder, or remove it.")
     draft = target.with_name(f".{target.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -94,8 +94,8 @@ def _find_exporter(manifest: Manifest, to: str) -> Exporter:
     kind = "examples" if manifest.type == "candidates" else manifest.type
     if kind not in kinds:
         raise ArgumentError(
-            f"{manifest.ref}: {to} has no place for {manifest.type}, it takes {', '.join(kinds)}. "
-            f"Export another dataset, or its rows as they are: --to {ROWS}."
+            f"{manifest.ref}: {to} cannot represent {manifest.type}, only {', '.join(kinds)}. "
+            f"Export another dataset, or its rows unchanged: --to {ROWS}."
         )
     return kinds[kind]
 

@@ -1,16 +1,16 @@
 """Floor 7. One page about the data of some recipes: an offline file, or live over the store.
 
     flows        which versions the page is about
-    funnel       what became of the prompts, and why
+    funnel       how many prompts became pairs, and why the others did not
     summary      the flow, four figures, charts, models, costs: what is shown before a click
     rows         the rows behind a figure, and their texts
-    sample       those that an offline page holds
-    prompt_map   where the prompts lie, as a picture
-    page         one file of HTML that loads nothing and obeys nobody; page/ is its source
-    view         the same page over a store, on a small server
+    sample       the rows in an offline page
+    prompt_map   a map of similar prompts
+    page         one HTML file that loads nothing and runs only its own script; page/ is its source
+    view         the same page live over a store, on a small server
 
-Every row is aggregated in DuckDB, which spills to disk beyond ``database.LOOKING``: what reaches
-Python is as large as the page, not as the data.
+Rows are aggregated in DuckDB, which spills to disk beyond ``database.LOOKING``: what reaches Python
+is as large as the page, not as the data.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def write_report(
 
     Args:
         names: recipes (``iter1``), or single datasets or versions of pairs or judgments.
-        output: the page; it is replaced if it is there.
-        map_points: how many prompts the map shows at most; 0 leaves it out.
-        store: where the versions lie.
+        output: the page; an existing file is replaced.
+        map_points: how many prompts the map shows at most; 0 omits it.
+        store: the store to use.
 
     Returns:
-        Dataset -> what is worth knowing of it, which the page says too.
+        Dataset -> its warnings, which the page shows too.
 
     Raises:
         MissingError: a package of the extra ``report`` is not installed.

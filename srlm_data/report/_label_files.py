@@ -37,7 +37,7 @@ _Choice = Literal["first", "second", "tie", "skip"]
 
 def _refuse_unprintable(name: str) -> str:
     if not name.isprintable() or name != name.strip():
-        raise ValueError("a name is printable and neither begins nor ends with a space")
+        raise ValueError("a name must be printable and neither begin nor end with a space")
     return name
 
 
@@ -96,11 +96,11 @@ def read_labels(file: Path, by: str | None) -> list[Label]:
         for fields in ([record] if ours else _of_tool(where, record))
     ]
     if not placed:
-        raise DataError(f"{file}: there is no label in it. Label first, then export again.")
+        raise DataError(f"{file}: it contains no labels. Label first, then export again.")
     people = {str(fields.get("person") or by) for _, fields in placed}
     if by is not None and people != {by} and (ours or len(people) > 1):
         raise DataError(
-            f"{file}: not '{by}' alone labelled this, found {', '.join(sorted(people)):.100}. "
+            f"{file}: not only '{by}' labeled this, found {', '.join(sorted(people)):.100}. "
             "Import it without --by, or with the right name."
         )
     return [

@@ -151,7 +151,7 @@ def _opened(store: Store, ref: str) -> Manifest:
     manifest = store.find(name, version)
     if manifest is None:
         raise StoreError(
-            f"{ref}: it was reviewed, and is not in the store. Pull it, or build its recipe again."
+            f"{ref}: it was reviewed, but is not in the store. Pull it, or build its recipe again."
         )
     return manifest
 
@@ -165,8 +165,8 @@ def _rows(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> list[_Ro
     for ref, part in by_version.items():
         if ref.partition("@")[0] != reviewed.name:
             raise DataError(
-                f"{ref!r:.100}: these labels are of another dataset than {reviewed.name}. "
-                "Name the one that was reviewed."
+                f"{ref!r:.100}: these labels belong to another dataset than {reviewed.name}. Name "
+                "the one that was reviewed."
             )
         opened = _opened(store, ref)
         prompts = _prompts(store, opened, part)
@@ -175,8 +175,8 @@ def _rows(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> list[_Ro
             if prompt is None:
                 answers = f"{label.first_id} and {label.second_id}"
                 raise DataError(
-                    f"{opened.ref}: it does not hold the answers {answers:.80} that "
-                    f"'{label.person}' labelled. Import labels of this dataset."
+                    f"{opened.ref}: it does not contain the answers {answers:.80} that "
+                    f"'{label.person}' labeled. Import labels of this dataset."
                 )
             at = label.labelled_at.astimezone(UTC).isoformat(timespec="milliseconds")
             own = {"label_id": label.label_id, "labelled_at": at, "note": label.note or None}

@@ -221,7 +221,7 @@ def routes_of(live: Live) -> list[BaseRoute]:
             with contextlib.suppress(ValueError):
                 body = await request.json()
             if not isinstance(body, dict):
-                raise ArgumentError("view: the request is no JSON object. Reload the page.")
+                raise ArgumentError("view: the request is not a JSON object. Reload the page.")
             return JSONResponse(await run_in_threadpool(ask, names, body))
 
         return Route(f"/api/{name}", answer, methods=["POST"])

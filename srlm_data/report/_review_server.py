@@ -88,7 +88,7 @@ class Reviews:
         if n < 1 or seed < 0:
             raise ArgumentError("review: 'n' and 'seed' are numbers. Correct the address.")
         if "by" not in asked:
-            raise ArgumentError("review: nobody is named. Add ?by=NAME to the address.")
+            raise ArgumentError("review: no reviewer is named. Add ?by=NAME to the address.")
         key = request.path_params["ref"], asked["by"], n, seed
         if key not in self._sessions:
             self._sessions[key] = Session(self._store, Review.draw(self._store, *key))

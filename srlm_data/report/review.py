@@ -32,11 +32,11 @@ def write_review(
 
     Args:
         ref: a dataset, or a version, of pairs or of candidates.
-        by: who reviews; what this person has labelled is not shown again.
-        n: how many pairs (or prompts with two answers) are reviewed in all.
-        seed: decides which; the same for everybody who is to label the same ones.
-        output: the page; it is replaced if it is there.
-        store: where the versions lie.
+        by: who reviews; what this person has labeled is not shown again.
+        n: how many pairs (or prompts with two answers) to review in total.
+        seed: decides which; use the same one for everybody who should label the same ones.
+        output: the page; an existing file is replaced.
+        store: the store to use.
 
     Raises:
         ArgumentError: nobody can be called ``by``.
@@ -59,13 +59,13 @@ def serve_review(
     announce: Callable[[str], None] = print,
     store: Place = None,
 ) -> Manifest | None:
-    """Serve one person's review on 127.0.0.1 until Ctrl-C; labels are kept as they come.
+    """Serve one person's review on 127.0.0.1 until Ctrl-C; labels are saved at once.
 
     What is shown is as of :func:`write_review`. ``announce`` is called with the address, which
     holds a token, once it answers; the port 0 takes one that is free.
 
     Returns:
-        The version with all labels; None where nobody has labelled anything.
+        The version with all labels; None if nobody has labeled anything.
 
     Raises:
         MissingError: a package of the extra ``view`` is not installed.
@@ -89,13 +89,13 @@ def serve_review(
 def import_labels(
     ref: str, file: str | Path, *, by: str | None = None, store: Place = None
 ) -> Manifest:
-    """Take the labels of a file into the store and return the version with all there are.
+    """Import the labels of a file into the store and return the version with all labels.
 
     Args:
         ref: what was reviewed.
         file: JSON lines as the page downloads them, or what Argilla or Label Studio exports.
-        by: who labelled; needed where the file does not say.
-        store: where the versions lie.
+        by: who labeled; needed if the file does not say.
+        store: the store to use.
 
     Raises:
         ArgumentError: nobody can be called ``by``.

@@ -22,7 +22,7 @@ def serve_view(
         names: recipes to begin with; all that have something to show where none is named.
         port: 0 takes one that is free.
         announce: called with the address, which holds a token, once it answers.
-        store: where the versions lie.
+        store: the store to use.
 
     Raises:
         MissingError: a package of the extra ``view`` is not installed.

@@ -20,11 +20,11 @@ from srlm_data.engines.sampling import SamplingConfig
 class Generate(SamplingConfig):
     """How many answers are drawn, and how."""
 
-    n: int = Field(4, ge=1, le=10**6, description="Answers a prompt (paper: 4).")
+    n: int = Field(4, ge=1, le=10**6, description="Answers per prompt (paper: 4).")
     stop: tuple[str, ...] = Field((), description="Texts that end an answer.")
     cut_off: Literal["drop", "keep"] = Field(
         "drop",
-        description="What becomes of an answer that reached max_tokens. Kept, it can be chosen, "
+        description="What to do with an answer that reached max_tokens. If kept, it can be chosen, "
         "and its model learns to stop in the middle of a sentence.",
     )
     seed: int = Field(0, ge=0, description="Seed of the requests.")
@@ -43,8 +43,8 @@ class Generate(SamplingConfig):
 def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) -> Candidates:
     """Draw N answers to every prompt from a model.
 
-    Each answer has a seed of its own, from the prompt and the sample's index: raising N adds
-    samples and changes none. Rows come as answers finish.
+    Each answer has its own seed, from the prompt and the sample's index: raising N adds samples
+    and changes none. Rows come as answers finish.
 
     Drops: ``error`` (the request failed), ``cut_off`` (it reached ``max_tokens``, with or without
     text), ``empty`` (nothing but white space).

@@ -28,27 +28,25 @@ class Decontaminate(Config):
     """When a row is too like a text of an evaluation set."""
 
     rows_at_most = "rows"
-    n: int = Field(
-        8, ge=2, description="Words in a row that count as shared; of a shorter text all."
-    )
+    n: int = Field(8, ge=2, description="Words per n-gram; a shorter text must match as a whole.")
     min_overlap: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="Share of an evaluation text's n-grams from which a row that has them is left "
-        "out; a very small one leaves it out for a single n-gram.",
+        description="Share of an evaluation text's n-grams at which a row is dropped; a very small "
+        "share drops it for a single n-gram.",
     )
 
 
 def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -> Rows:
-    """Leave out the rows that share n-grams of words with evaluation sets: prompts or answers.
+    """Drop the rows whose prompt or answer shares n-grams with evaluation sets.
 
-    An evaluation set is any dataset with prompts (``read_prompts`` reads one); what is looked for
-    are its prompts. Words are compared without case and punctuation, in any script. A text of fewer
-    than four words is looked for as a whole prompt alone.
+    An evaluation set is any dataset with prompts (``read_prompts`` reads one); its prompts are
+    searched for. Words are compared without case and punctuation, in any script. A text of fewer
+    than four words is searched for only as a whole prompt.
 
-    Drops: ``overlaps_NAME`` for each evaluation set that is named. The notes have, for each, its
-    texts and how many of them were found; examples of what went are kept with the drops.
+    Drops: ``overlaps_NAME`` for each named evaluation set. The notes have, for each, its texts and
+    how many of them were found; examples of dropped rows are kept with the drops.
     """
     _check_prompts("rows", rows)
     for name, dataset in against.items():
@@ -125,15 +123,15 @@ class DropNearDuplicates(Config):
 
     rows_at_most = "rows"
     max_similarity: float = Field(
-        0.7, gt=0, le=1, description="Highest ROUGE-L F1 of a prompt with one before it."
+        0.7, gt=0, le=1, description="Maximum ROUGE-L F1 of a prompt with an earlier one."
     )
 
 
 def drop_near_duplicates(config: DropNearDuplicates, rows: Rows) -> Rows:
-    """Leave out the rows whose prompt is nearly another row's prompt, as self-instruction does.
+    """Drop the rows whose prompt is nearly another row's prompt, as self-instruction does.
 
-    The first prompt of those that are alike stays, with all of its rows: the answers to one prompt
-    are no duplicates of each other. The time grows with the square of the prompts.
+    The first of several similar prompts is kept with all its rows: answers to one prompt are not
+    duplicates of each other. The time grows with the square of the prompts.
 
     Drops: ``near_duplicate``.
     """
@@ -160,8 +158,8 @@ def drop_near_duplicates(config: DropNearDuplicates, rows: Rows) -> Rows:
 def _check_prompts(name: str, rows: Rows) -> None:
     if not {"prompt", "prompt_id"} <= set(rows.type.schema.names):
         raise DataError(
-            f"{name}: rows with prompts are wanted, found {rows.type.name}. "
-            "Name prompts, examples, candidates or pairs."
+            f"{name}: expected rows with prompts, found {rows.type.name}. Name prompts, examples, "
+            "candidates or pairs."
         )
 
 

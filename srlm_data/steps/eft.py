@@ -46,20 +46,20 @@ class SelectEft(JudgePrompt):
 
     rows_at_most = "candidates"
     agreement: Literal["strict", "weak", "pairwise"] = Field(
-        "strict", description="When scores agree with the human order."
+        "strict", description="When scores count as agreeing with the human order."
     )
     min_pairwise: float = Field(
-        0.75, gt=0, le=1, description="With 'pairwise': least share of pairs in the strict order."
+        0.75, gt=0, le=1, description="With 'pairwise': minimum share of pairs in the strict order."
     )
     max_attempts: int = Field(
-        100, ge=1, le=10**6, description="Combinations of judgments that are tried for a prompt."
+        100, ge=1, le=10**6, description="Combinations of judgments tried per prompt."
     )
     max_modal_share: float = Field(
         0.3,
         gt=0,
         le=1,
-        description="Largest share of the examples that the most common score may have, where "
-        "there are scores enough for it (4 at 0.3); 1 thins nothing.",
+        description="Maximum share of the examples with the most common score, if there are enough "
+        "different scores (4 at 0.3); 1 keeps all.",
     )
     seed: int = Field(0, ge=0, description="Seed of the order of attempts and of the thinning.")
 

@@ -34,14 +34,14 @@ class Judge(JudgeForm, SamplingConfig):
     revision: ClassVar[int] = 2  # scores are read by other rules
 
     repeats: int = Field(
-        3, ge=1, le=10**6, description="Judgments a candidate (paper: 3, their mean)."
+        3, ge=1, le=10**6, description="Judgments per candidate (paper: 3, averaged)."
     )
     max_tokens: int = Field(512, ge=1, description="Longest judgment, in tokens.")
     guided: bool = Field(
         False,
-        description="Hold a judgment to what its reader reads: reasons, then the score. The "
-        "engines vllm, ray and transformers can, and openai where its server does; a note says "
-        "where it did not, and what it wrote is read.",
+        description="Restrict a judgment to what its reader parses: reasons, then the score. The "
+        "engines vllm, ray and transformers can, and openai if its server does; if "
+        "not, a note says so, and the text is parsed as it is.",
     )
     seed: int = Field(0, ge=0, description="Seed of the requests.")
 
@@ -60,14 +60,15 @@ class Judge(JudgeForm, SamplingConfig):
 def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) -> Judgments:
     """Let a model judge every candidate, several times.
 
-    The prompt is filled in as :func:`srlm_data.core.messages.render` writes it. A judgment is a
-    row; one of several criteria is followed by a row for each (``criterion``). None that was made
-    is dropped: one that failed or has no score keeps its text and says so in its state, which the
-    notes count as ``states``. They count the answers, too, that plead with their judge
+    The conversation is written by :func:`srlm_data.core.messages.render`. A judgment is a row; one
+    with several criteria is followed by a row for each (``criterion``). Judgments are never
+    dropped: a failed one, or one without a score, keeps its text and has a state, and the notes
+    count the ``states``. They also count the answers that try to influence their judge
     (``judge_injections``, by kind; see :mod:`srlm_data.steps.judging.injections`), and the
     prompts that do (``prompt_injections``).
 
-    Drops: ``no_reference`` and the like: candidates without a column that the template shows.
+    Drops: ``no_reference``, ``no_rubric`` and so on: candidates without a column that the template
+    shows.
     """
     sampling = config.sampling(**config.constraint(config.max_tokens) if config.guided else {})
     template = row_id(config.template.text)

@@ -45,15 +45,15 @@ class DropDisputed(Config):
 
     rows_at_most = "pairs"
     ties: Literal["drop", "keep"] = Field(
-        "drop", description="What becomes of a pair that people hold for a tie, or are split over."
+        "drop", description="What to do with a pair that people call a tie or disagree about."
     )
     unlabelled: Literal["keep", "drop"] = Field(
-        "keep", description="What becomes of a pair that nobody has labelled."
+        "keep", description="What to do with a pair that nobody has labeled."
     )
 
 
 def drop_disputed(config: DropDisputed, pairs: Pairs, labels: Labels) -> Pairs:
-    """Leave out the pairs whose rejected answer people prefer; the others stay as they are.
+    """Drop the pairs whose rejected answer people prefer; keep the others unchanged.
 
     A label counts for a pair of the same two answers, whichever version of the pairs was reviewed.
 
@@ -88,16 +88,16 @@ class RankByLabels(Config):
 
     rows_at_most = "candidates"
     eval_share: float = Field(
-        0.25, ge=0, le=1, description="About which share of the prompts is held out to evaluate."
+        0.25, ge=0, le=1, description="Approximate share of the prompts to hold out for evaluation."
     )
     seed: int = Field(0, ge=0, description="Seed of the split.")
 
 
 def rank_by_labels(config: RankByLabels, candidates: Candidates, labels: Labels) -> Candidates:
-    """Rank the candidates of a prompt by how often people prefer them, less how often another one.
+    """Rank a prompt's candidates by how often people prefer them, minus how often they do not.
 
-    Rank 0 is best; candidates with as much are of equal rank. Ids stay, so judgments that there are
-    of these candidates are of the ranked ones too.
+    Rank 0 is best; equal counts get equal ranks. Ids stay the same, so existing judgments of these
+    candidates apply to the ranked ones too.
 
     Drops: ``unlabelled`` (nobody has compared it), ``no_preference`` (all compared answers to the
     prompt are of equal rank).
@@ -147,6 +147,6 @@ def _refuse_others(connection: duckdb.DuckDBPyConnection, step: str, query: str)
     if not matching:
         [(labels,)] = connection.sql("SELECT count(*) FROM labels").fetchall()
         raise DataError(
-            f"{step}: none of the {labels} labels is of two answers that are read here. "
-            "Name the labels of this dataset, or of what it was made from."
+            f"{step}: none of the {labels} labels is about two answers of this dataset. Name the "
+            "labels of this dataset, or of one that it was made from."
         )

@@ -33,10 +33,10 @@ class FirstTurns(Config):
         "en", description="Language of the prompt and the reply; null takes any."
     )
     review: Literal["passed", "not_failed", "any"] = Field(
-        "passed", description="What human review must have said of the prompt and the reply."
+        "passed", description="Required outcome of the human review of prompt and reply."
     )
-    deleted: bool = Field(False, description="Take deleted messages too.")
-    synthetic: bool = Field(True, description="Take messages that a model wrote too.")
+    deleted: bool = Field(False, description="Include deleted messages.")
+    synthetic: bool = Field(True, description="Include messages written by a model.")
     seed: int = Field(0, ge=0, description="Seed of the sample.")
 
 
@@ -52,7 +52,7 @@ class SelectIft(FirstTurns):
 
 
 def select_ift(config: SelectIft, messages: Messages) -> Examples:
-    """Take the reply that humans ranked best (rank 0) to each first prompt: the IFT seed.
+    """Select the reply that humans ranked best (rank 0) to each first prompt: the IFT seed.
 
     The sample is drawn by a hash of the seed and the message id, so that new messages move few
     others. Drops, besides those of the flags: ``unranked``, ``not_rank_0``, ``duplicate`` (prompt
@@ -94,24 +94,24 @@ class SelectRanked(FirstTurns):
     rows_at_most = "messages"
     n_prompts: int | None = Field(None, ge=1, description="How many prompts; null takes all.")
     eval_share: float = Field(
-        0.25, ge=0, le=1, description="About which share of the prompts is held out to evaluate."
+        0.25, ge=0, le=1, description="Approximate share of the prompts to hold out for evaluation."
     )
     eval_prompts: int | None = Field(
-        None, ge=0, description="Exactly how many prompts are held out, instead of a share."
+        None, ge=0, description="Exact number of prompts to hold out, instead of a share."
     )
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
         if self.eval_prompts is not None and "eval_share" in self.model_fields_set:
-            raise ValueError("either 'eval_share' or 'eval_prompts' is wanted, found both")
+            raise ValueError("give either 'eval_share' or 'eval_prompts', found both")
         return self
 
 
 def select_ranked(config: SelectRanked, messages: Messages, exclude: Examples) -> Candidates:
-    """Take the prompts with two or more replies that humans ranked, for EFT and to measure judges.
+    """Select prompts with two or more replies ranked by humans, for EFT and to measure judges.
 
     Prompts of ``exclude`` (the IFT examples) are left out by their text. All replies of a prompt
-    are in one split; a prompt's split hangs on a hash of its own text, so more data moves no prompt
+    are in one split, decided by a hash of the prompt's text, so more data moves no prompt
     (``eval_prompts`` moves few). ``sample`` numbers a prompt's replies from the best rank on.
     Replies of equal rank stay, without an order among them; ``prompts_with_equal_ranks`` in the
     notes counts such prompts.

@@ -29,19 +29,19 @@ class Sql(Config):
 
 
 def sql(config: Sql, inputs: dict[str, Rows]) -> Rows:
-    """Run one query over the inputs, out of core, and take its rows as those of a type.
+    """Run one query over the inputs, out of core, and return its rows as a dataset type.
 
-    The query sees its inputs and nothing else: no file, no network, no setting. Columns that the
-    type has and the result has not become null, where null is allowed. The version must not hang
-    on chance, so a sample needs an order of its own::
+    The query sees its inputs and nothing else: no file, no network, no setting. Columns of the
+    type that are missing from the result become null, where null is allowed. A version must be
+    reproducible, so a sample needs a fixed order::
 
         SELECT * FROM prompts ORDER BY md5('7' || prompt_id) LIMIT 100
 
     Without ORDER BY, rows may come in any order; ``random()`` or ``now()`` make a version that
-    cannot be built again.
+    cannot be reproduced.
     """
     if not inputs:
-        raise DataError("sql: at least one input is wanted, found none. Name a dataset to read.")
+        raise DataError("sql: needs at least one input, found none. Name a dataset to read.")
     dataset_type = DATASET_TYPES[config.type] if config.type else next(iter(inputs.values())).type
     return Rows.reading(dataset_type, _result(config.query, dataset_type, inputs))
 
@@ -58,7 +58,7 @@ def _result(
             statements = connection.extract_statements(query)
             kinds = [statement.type.name for statement in statements]
             if kinds != ["SELECT"]:
-                raise DataError(f"sql: one SELECT is wanted, found {kinds}. Write a single query.")
+                raise DataError(f"sql: expected one SELECT, found {kinds}. Write a single query.")
             result = database.begin(connection, query)
             _check(dataset_type, result.columns)
             absent = [name for name in dataset_type.schema.names if name not in result.columns]
@@ -68,7 +68,7 @@ def _result(
         except duckdb.Error as error:
             sentence, place = database.refusal(error)
             raise DataError(
-                f"sql: DuckDB refuses the query, found '{sentence}'. Mend the query.{place}"
+                f"sql: DuckDB refuses the query, found '{sentence}'. Correct the query.{place}"
             ) from None
 
 
@@ -78,7 +78,7 @@ def _check(dataset_type: DatasetType, columns: list[str]) -> None:
         raise DataError(
             f"sql: {dataset_type.name} have no column {unknown}, found it in the result."
             f"{did_you_mean(unknown[0], dataset_type.schema.names)} "
-            "Leave it out (SELECT * EXCLUDE ...)."
+            "Exclude it (SELECT * EXCLUDE ...)."
         )
     missing = [f.name for f in dataset_type.schema if not f.nullable and f.name not in columns]
     if missing:
@@ -93,6 +93,6 @@ def _cast(dataset_type: DatasetType, batch: pa.RecordBatch) -> pa.RecordBatch:
         return batch.select(dataset_type.schema.names).cast(dataset_type.schema)
     except (pa.ArrowException, ValueError) as error:
         raise DataError(
-            f"sql: a column has not the type that {dataset_type.name} want, found "
+            f"sql: a column does not have the type that {dataset_type.name} need, found "
             f"'{first_line(error)}'. Cast it in the query."
         ) from None

@@ -32,7 +32,7 @@ from srlm_data.models.training import Dpo, Sft, run
 
 def _folder(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path):
-        raise ValueError(f"a folder's name is wanted, found {value!r}")
+        raise ValueError("expected the name of a folder")
     path = Path((info.context or {}).get("base", ".")) / value
     if not os.path.isdir(path):  # noqa: PTH112 - says no to a name that is no name
         raise ValueError(f"no such folder: '{value}'")
@@ -59,32 +59,32 @@ class Checkpoint(Config):
         None,
         pattern=r"^[^@\s]+/[^@\s]+(@[^@\s]+)?$",
         description="a model on the Hugging Face Hub, as name@commit; a branch, a tag or no "
-        "revision is looked up once, and its commit is written into the lock file",
+        "revision is resolved once, and its commit is written into the lock file",
     )
     remote: str | None = Field(
         None,
         pattern=r"^[^@\s]+@[^@\s]+$",
-        description="a model that only a server has, as name@version: what the server calls it, "
-        "and the version that you pin (its release date, say)",
+        description="a model that only a server has, as name@version: the server's name for it, "
+        "and the version that you pin (such as its release date)",
     )
 
     chat_template: ChatTemplate | None = Field(
         None,
-        description="how it is asked, where it has no template or another one: chatml, gemma, "
+        description="chat template to use instead of the model's own, if any: chatml, gemma, "
         "llama2, plain, zephyr, or a Jinja file beside the recipe",
     )
     system: SystemTurns | None = Field(
         None,
-        description="fold: system turns become the beginning of the user's, and neighbours of one "
-        "role are one turn, for a template that refuses them",
+        description="fold: move system turns to the beginning of the user's and merge consecutive "
+        "turns of one role, for a template that refuses them",
     )
 
     @model_validator(mode="after")
     def _names_one_model(self) -> Self:
         if [self.path, self.hub, self.remote].count(None) != 2:
-            raise ValueError("name a model by 'path', 'hub' or 'remote', one of the three")
+            raise ValueError("name a model by exactly one of 'path', 'hub' and 'remote'")
         if self.remote and self.is_dressed:
-            raise ValueError("a server applies its own template: leave the chat template to it")
+            raise ValueError("a server applies its own template: remove the chat template")
         return self
 
     @property
@@ -109,7 +109,7 @@ class Checkpoint(Config):
 
 
 def checkpoint(config: Checkpoint, workshop: Workshop) -> Models:
-    """Name a model that exists already: a folder, a Hub model or a server's at a pinned version.
+    """Name an existing model: a folder, a Hub model or a server's at a pinned version.
 
     With a ``chat_template`` or ``system`` it is another model, in a folder of the store: the same
     files, linked, and that template.
@@ -146,7 +146,7 @@ def sft(
     workshop: Workshop,
     held_out: Prompts | None = None,
 ) -> Models:
-    """Fine-tune a model on prompts and completions, the loss on the completions only.
+    """Fine-tune a model on prompts and completions, with the loss on the completions only.
 
     The paper trains the SFT baseline on IFT, and M1 on IFT and EFT, both from M0 (section 2.1).
     All of ``data`` is shuffled together; prompts of ``held_out`` must not be in it.
@@ -188,9 +188,7 @@ def _train(
     if not any(rows.count() for rows in data):
         names = ", ".join(rows.name for rows in data) or "an empty list"
         wanted = data[0].type.name if data else "examples"
-        raise TrainingError(
-            f"{names}: there are no {wanted} to train on. Look at what dropped them."
-        )
+        raise TrainingError(f"{names}: there are no {wanted} to train on. Check what dropped them.")
     for rows in data:
         _refuse_leak(rows, held_out)
     folder, training = run(
@@ -224,7 +222,7 @@ def _only_row(models: Models, parameter: str) -> dict[str, Any]:
     rows = list(models.dicts("model", "location"))
     if len(rows) != 1:
         raise TrainingError(
-            f"{parameter}: one model is wanted, found {len(rows)} in {models.name}. "
+            f"{parameter}: expected one model, found {len(rows)} in {models.name}. "
             "Name a dataset of one model."
         )
     return rows[0]
@@ -240,9 +238,9 @@ def _refuse_other_models(pairs: Pairs, model: str) -> None:
     if strangers:
         count = sum(n for _, n in strangers)
         raise TrainingError(
-            f"{pairs.name}: DPO is on-policy, found {count:,} pairs that {strangers[0][0]} made "
-            f"and not the model in training, {model}. Train the model that made them, "
-            "or set on_policy: false."
+            f"{pairs.name}: DPO is on-policy, found {count:,} pairs made by {strangers[0][0]} "
+            f"instead of the model in training, {model}. Train the model that made them, or set "
+            "on_policy: false."
         )
 
 

@@ -5,7 +5,7 @@
                                               /data/train-00000-of-0000N.parquet
     <store>/models/<digest>/   <store>/answers/   <store>/journal/   <store>/batches/
     <store>/labels/   <store>/locks/
-    <store>/store.json         the file system was found good for a store
+    <store>/store.json         says that the file system is fit for a store
 
 A version's name is the hash of what decided its rows; its manifest keeps that whole payload, and a
 hash of the rows themselves. A version is written outside its final place, synced, and renamed: it
@@ -84,14 +84,14 @@ class Store(Reader):
         return manifest
 
     def accept(self, manifest: Manifest) -> Manifest:
-        """Take an unfinished version without the answers that failed: the same rows, a new name."""
+        """Accept an unfinished version without its failed answers: the same rows, a new name."""
         identity = manifests.accepted_identity(manifest.identity)
         accepted = dataclasses.replace(manifest, identity=identity, version=version_of(identity))
         self.adopt(accepted, self.folder(manifest.name, manifest.version) / "data")
         return accepted
 
     def adopt(self, manifest: Manifest, folder: Path) -> None:
-        """Copy a version of another store, whose files lie in ``folder``, if they are whole."""
+        """Copy a version of another store from ``folder``, if its files are whole."""
         with access.shared(self.root), access.staging(self.root) as staging:
             (staging / "data").mkdir()
             files = [staging / entry.path for entry in manifest.files]
@@ -128,11 +128,11 @@ class Store(Reader):
         filesystem.sync(final.parent)
 
     def _is_lost(self, name: str, version: str) -> bool:
-        """Whether what lies in a version's place is no whole version."""
+        """Whether a version's folder exists but does not hold a whole version."""
         return not self.has(name, version) or self.fault(name, version, proven=True) is not None
 
     def point(self, name: str, version: str, ref: str = "latest") -> None:
-        """Let ``latest``, or a tag, name this version from now on."""
+        """Make ``latest`` or a tag refer to this version from now on."""
         if self.refs(name).get(ref) == version:
             return
         with self.lock(f"{name}.refs", wait=True):
@@ -141,13 +141,13 @@ class Store(Reader):
                 _refs.write(self._dataset(name), {**refs, ref: version})
 
     def unname(self, name: str, *refs: str) -> None:
-        """Take names off a dataset: ``latest``, tags. Its versions stay, for a collection."""
+        """Remove names of a dataset: ``latest``, tags. Its versions stay until ``gc``."""
         with self.lock(f"{name}.refs", wait=True):
             left = {ref: version for ref, version in self.refs(name).items() if ref not in refs}
             _refs.write(self._dataset(name), left)
 
     def put_aside(self, path: Path) -> Path:
-        """Move what is damaged into ``quarantine/``, and return where it lies now."""
+        """Move damaged files into ``quarantine/``, and return their new place."""
         aside = base = self.root / "quarantine" / path.relative_to(self.root)
         base.parent.mkdir(parents=True, exist_ok=True)
         numbers = itertools.count(2)
@@ -164,7 +164,7 @@ class Store(Reader):
 
 
 Place = Store | Path | str | None
-"""A store, or the folder of one; None is where the command line looks: SRLM_STORE, or `store`."""
+"""A store, or its folder; None is where the command line looks: SRLM_STORE, or `store`."""
 
 
 def open_store(place: Place = None) -> Store:

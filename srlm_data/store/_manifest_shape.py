@@ -14,7 +14,7 @@ NAME: Final = r"[a-z][a-z0-9_]{0,99}(\.[a-z][a-z0-9_]{0,99})?"
 
 def _refuse_unknown_type(name: str) -> str:
     if name not in DATASET_TYPES:
-        raise ValueError(f"the dataset type {name!r:.60}, which is none")
+        raise ValueError(f"the unknown dataset type {name!r:.60}")
     return name
 
 

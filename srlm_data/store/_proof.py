@@ -58,7 +58,7 @@ class Proof:
             if not identity.is_whole(place, digest):
                 raise DamagedError(
                     f"model '{location}': its files are not what was trained. "
-                    "Build its recipe again, which makes it anew."
+                    "Build its recipe again to remake it."
                 )
             self._proven.add(place)
 

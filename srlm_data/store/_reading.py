@@ -1,4 +1,4 @@
-"""The versions of a store, read: by name, by tag, by the beginning of their own."""
+"""Reading the versions of a store: by name, by tag, or by a prefix of the version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAME: Final = re.compile(NAME)
 
 
 class Reader:
-    """A folder of dataset versions, as whoever only looks has it: nothing in it is changed."""
+    """A folder of dataset versions, read only: nothing in it is changed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -31,7 +31,7 @@ class Reader:
         self._warned: set[str] = set()
 
     def names(self) -> list[str]:
-        """Every dataset that has a latest version, sorted."""
+        """Return the names of all datasets that have a latest version, sorted."""
         return [folder.name for folder in self.folders() if self._has_latest(folder)]
 
     def _has_latest(self, folder: Path) -> bool:
@@ -41,12 +41,12 @@ class Reader:
             return True
 
     def folders(self) -> list[Path]:
-        """The folders of datasets, with and without a version; what else lies there is nobody's."""
+        """Return the folders of datasets, with and without a version; ignore everything else."""
         paths = sorted((self.root / "datasets").glob("*"))
         return [path for path in paths if path.is_dir() and _NAME.fullmatch(path.name)]
 
     def versions(self, name: str) -> list[str]:
-        """Every version of a dataset, sorted by their names (which say nothing of age)."""
+        """Return every version of a dataset, sorted by name (which says nothing about age)."""
         folder = self._dataset(name)
         if not folder.is_dir():
             return []
@@ -54,15 +54,15 @@ class Reader:
         return [version for version in names if _refs.VERSION.fullmatch(version)]
 
     def has(self, name: str, version: str) -> bool:
-        """Whether this version is there, complete."""
+        """Return whether this version exists and is complete."""
         return (self._dataset(name) / version / "manifest.json").is_file()
 
     def refs(self, name: str) -> dict[str, str]:
-        """``latest`` and the tags of a dataset -> version."""
+        """Return ``latest`` and the tags of a dataset -> version."""
         return _refs.read(self._dataset(name))
 
     def resolve(self, ref: str) -> Manifest:
-        """The version that ``name``, ``name@latest``, ``name@tag`` or ``name@3f2a`` means.
+        """Return the version that ``name``, ``name@latest``, ``name@tag`` or ``name@3f2a`` means.
 
         Raises:
             StoreError: there is no such dataset or version, or a prefix fits several.
@@ -72,7 +72,7 @@ class Reader:
         if not named:
             raise StoreError(
                 f"{self.root}: no dataset '{name}'.{did_you_mean(name, self.names())} "
-                "'srlm-data ls' lists what there is."
+                "'srlm-data ls' lists the datasets."
             )
         version = named.get(wanted or "latest")
         if version is None:
@@ -92,15 +92,15 @@ class Reader:
             return self.resolve(ref)  # the name moved on, and a collection took the old version
 
     def manifest(self, name: str, version: str) -> Manifest:
-        """A version's manifest; DamagedError where it is not what was written."""
+        """Return a version's manifest; DamagedError if it is not what was written."""
         return manifests.read(self.folder(name, version) / "manifest.json", name, version)
 
     def latest(self, names: Iterable[str] | None = None) -> list[Manifest]:
-        """The latest versions of datasets (of all, by default), without those that are damaged."""
+        """Return the latest versions of datasets (default: all), without damaged ones."""
         return list(self._read_each(self.resolve, self.names() if names is None else names))
 
     def readable(self, name: str) -> list[Manifest]:
-        """Every version of a dataset, sorted; one that cannot be read as in :meth:`latest`."""
+        """Return every version of a dataset, sorted, without unreadable ones."""
         return list(self._read_each(partial(self.manifest, name), self.versions(name)))
 
     def _read_each(
@@ -119,13 +119,13 @@ class Reader:
         self._warned.add(str(error))
 
     def find(self, name: str, version: str) -> Manifest | None:
-        """Return a version's manifest, or None where there is no such version."""
+        """Return a version's manifest, or None if there is no such version."""
         if not _NAME.fullmatch(name) or not self.has(name, version):
             return None
         return self.manifest(name, version)
 
     def without_failed(self, name: str, identity: Mapping[str, Any]) -> Manifest | None:
-        """Return the version of a step in which requests failed, or None where there is none.
+        """Return the version of a step in which requests failed, or None if there is none.
 
         It is an accepted one if there is one, else the one that lacks the fewest answers.
         ``identity`` is what decides the rows of the step when no request fails.
@@ -140,7 +140,7 @@ class Reader:
         return unfinished[0] if unfinished else None
 
     def rows(self, manifest: Manifest, *, proven: bool = False) -> Rows:
-        """The rows of a version, read lazily from its files; DamagedError where one is damaged.
+        """Return the rows of a version, read lazily from its files; DamagedError if one is damaged.
 
         ``proven`` hashes every byte first, once in a process.
         """
@@ -151,7 +151,7 @@ class Reader:
         return Rows.of_files(DATASET_TYPES[manifest.type], self.files(manifest), manifest.ref)
 
     def fault(self, name: str, version: str, *, proven: bool = False) -> str | None:
-        """Why a version that is there cannot be used, or None: damage, or a model that is gone."""
+        """Return why an existing version cannot be used (damage, a missing model), or None."""
         try:
             manifest = self.manifest(name, version)
             rows = self.rows(manifest, proven=proven)
@@ -163,20 +163,20 @@ class Reader:
         return None
 
     def folder(self, name: str, version: str) -> Path:
-        """Where a version lies."""
+        """Return the folder of a version."""
         return self._dataset(name) / version
 
     def files(self, manifest: Manifest) -> list[Path]:
-        """The Parquet files of a version."""
+        """Return the Parquet files of a version."""
         folder = self.folder(manifest.name, manifest.version)
         return [folder / entry.path for entry in manifest.files]
 
     def version(self, ref: str) -> Rows:
-        """The rows of the version that ``ref`` means; see :meth:`resolve`."""
+        """Return the rows of the version that ``ref`` means; see :meth:`resolve`."""
         return self.rows(self.resolve(ref))
 
     def verify(self, manifest: Manifest) -> list[str]:
-        """Every fault of a version, one sentence each; reads and hashes every byte."""
+        """Return every fault of a version, one sentence each; read and hash every byte."""
         folder = self.folder(manifest.name, manifest.version)
         faults = manifests.faults(manifest, folder)
         known = {"manifest.json", *(entry.path for entry in manifest.files)}

@@ -24,13 +24,13 @@ def read(folder: Path) -> dict[str, str]:
         refs: dict[str, str] = checked_json.loads(filesystem.read_bytes(file))["refs"]
         for ref, version in refs.items():
             if not VERSION.fullmatch(version):
-                raise ValueError(f"'{ref}' for {version!r:.60}, which is no version")
+                raise ValueError(f"'{ref}' for {version!r:.60}, which is not a version")
     except FileNotFoundError:
         return {}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedError(
             f"{file}: the names of the versions are damaged, found {error}. 'srlm-data verify "
-            "--quarantine' puts the file aside; build again then, and give tags again."
+            "--quarantine' moves the file aside; then build again, and set tags again."
         ) from None
     return refs
 

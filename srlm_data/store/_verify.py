@@ -114,17 +114,17 @@ def put_aside(store: Store, fault: Fault) -> str:
     dangling = sorted(ref for ref in refs if not store.has(fault.dataset, refs[ref]))
     if dangling:
         store.unname(fault.dataset, *dangling)
-        outcome += f"; gone with it: {', '.join(f'{fault.dataset}@{ref}' for ref in dangling)}"
+        outcome += f"; removed with it: {', '.join(f'{fault.dataset}@{ref}' for ref in dangling)}"
     return outcome
 
 
 def _move_aside(store: Store, fault: Fault) -> str:
     if fault.path is None or not fault.path.exists():
-        return "nothing to put aside"
+        return "nothing to move aside"
     if fault.kind not in _INTACT:
-        return f"put aside in {store.put_aside(fault.path)}"
+        return f"moved aside to {store.put_aside(fault.path)}"
     saved = list(_INTACT[fault.kind](fault.path))
     aside = store.put_aside(fault.path)
     sealed.write(store.root, fault.path.stem.partition("-")[0], saved)
     answers = sum(batch.num_rows for batch in saved)
-    return f"put aside in {aside}, {answers:,} answers of it are kept"
+    return f"moved aside to {aside}, {answers:,} of its answers are kept"

@@ -50,7 +50,7 @@ def shared(root: Path, *, wait: bool = True) -> Iterator[None]:
     Raises:
         BusyError: a collection is deleting and ``wait`` is false.
     """
-    busy = f"{root}: what no name needs is being deleted by", "Wait for it."
+    busy = f"{root}: unneeded versions are being deleted by", "Wait for it."
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_locked(root, _GATE, busy, shared=True, wait=wait))
@@ -67,7 +67,7 @@ def alone(root: Path) -> AbstractContextManager[None]:
     Raises:
         BusyError: somebody is writing.
     """
-    busy = f"{root}: it is in use, the last to begin was", "Delete when nobody builds."
+    busy = f"{root}: it is in use, last by", "Delete when no build is running."
     return _locked(root, _GATE, busy)
 
 

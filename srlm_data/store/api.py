@@ -1,4 +1,4 @@
-"""What Python asks of a store itself, as the commands `tag`, `rm`, `verify` and `gc` do.
+"""The Python API of a store itself, behind the commands `tag`, `rm`, `verify` and `gc`.
 
 Each function takes ``store``: a folder, an opened store, or None for ``SRLM_STORE`` or ``store``.
 """
@@ -25,7 +25,7 @@ __all__ = ["GcResult", "RemoveResult", "VerifyResult", "gc", "remove", "tag", "v
 
 @dataclass(frozen=True)
 class VerifyResult(Table):
-    """What is not as it was written; false where all of it is."""
+    """What is not as it was written; false if everything is."""
 
     faults: list[Fault]
     counts: dict[Kind, int]  # how many were read
@@ -46,8 +46,8 @@ def verify(*refs: str, quarantine: bool = False, store: Place = None) -> VerifyR
 
     Args:
         refs: versions; all of the store when empty.
-        quarantine: put what is damaged aside, so that a build makes it anew.
-        store: where versions lie.
+        quarantine: move damaged files aside, so that a build remakes them.
+        store: the store to use.
 
     Raises:
         StoreError: there is no such version.
@@ -77,7 +77,7 @@ def tag(ref: str, name: str, store: Place = None) -> Manifest:
     """
     opened = open_store(store)
     if name == "latest":
-        raise ArgumentError("'latest' cannot be a tag: a build gives it. Use another word.")
+        raise ArgumentError("'latest' cannot be a tag, because builds set it. Use another word.")
     if not (name.isascii() and name.isidentifier()) or len(name) > 100:
         raise ArgumentError(
             f"'{name}' cannot be a tag. Use letters, digits and underscores, a letter first."
@@ -85,7 +85,7 @@ def tag(ref: str, name: str, store: Place = None) -> Manifest:
     with filesystem.refusals(opened.root), access.shared(opened.root):
         manifest = opened.resolve(ref)
         if any(version.startswith(name) for version in opened.versions(manifest.name)):
-            raise ArgumentError(f"'{name}' names a version of its own already. Use another word.")
+            raise ArgumentError(f"'{name}' already names a version. Use another word.")
         opened.point(manifest.name, manifest.version, name)
     return manifest
 
@@ -94,8 +94,8 @@ def tag(ref: str, name: str, store: Place = None) -> Manifest:
 class RemoveResult(Table):
     """What a removal did, or would do."""
 
-    names: list[str]  # that go: ``iter1.pairs@latest``
-    used_by: list[str]  # versions that were made from what has no name then
+    names: list[str]  # removed ones: ``iter1.pairs@latest``
+    used_by: list[str]  # versions that were made from what then has no name
     removed: bool
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
@@ -104,15 +104,15 @@ class RemoveResult(Table):
 
 
 def remove(ref: str, *, dry_run: bool = False, store: Place = None) -> RemoveResult:
-    """Take away the names of a dataset, of a version, or one name, and return what uses them.
+    """Remove the names of a dataset, of a version, or one name, and return what uses them.
 
-    No version is deleted: ``gc`` deletes what no name leads to.
+    No version is deleted: ``gc`` deletes what no name refers to.
 
     Args:
         ref: ``iter1.pairs`` for all names of a dataset, ``iter1.pairs@3f2a`` for all names of a
             version, ``iter1.pairs@published`` for that name.
         dry_run: only return what would be done.
-        store: where versions lie.
+        store: the store to use.
 
     Raises:
         StoreError: there is no such name or version.
@@ -130,10 +130,10 @@ def remove(ref: str, *, dry_run: bool = False, store: Place = None) -> RemoveRes
             fitting = {version for version in refs.values() if version.startswith(wanted)}
             going = {ref: version for ref, version in refs.items() if version in fitting}
             if len(fitting) > 1:
-                raise StoreError(f"{ref}: {len(fitting)} versions begin so. Give more digits.")
+                raise StoreError(f"{ref}: {len(fitting)} versions fit. Give more digits.")
         if not going:
             raise StoreError(
-                f"{ref}: there is no such name, and no version that has one."
+                f"{ref}: no such name, and no version that has one."
                 f"{did_you_mean(name, opened.names())} "
                 f"'srlm-data {f'log {name}' if refs else 'ls'}' lists what there is."
             )
@@ -150,9 +150,9 @@ def gc(*, delete: bool = False, recipes: str | Path = "recipes", store: Place = 
     """Return what no name needs any more, and delete it if asked to.
 
     Args:
-        delete: whether to delete it; else it is only listed.
-        recipes: a folder; what the lock files in it name is kept.
-        store: where versions lie.
+        delete: whether to delete it, not only list it.
+        recipes: a folder; what its lock files refer to is kept.
+        store: the store to use.
 
     Raises:
         ArgumentError: there is no such folder, and it is not the default.
@@ -161,7 +161,7 @@ def gc(*, delete: bool = False, recipes: str | Path = "recipes", store: Place = 
     """
     opened, folder = open_store(store), Path(recipes)
     if folder != Path("recipes") and not folder.is_dir():
-        raise ArgumentError(f"{folder}: there is no such folder of recipes. Name another one.")
+        raise ArgumentError(f"{folder}: no such folder of recipes. Name another one.")
     locks = sorted(file.with_suffix(".lock") for file in folder.rglob("*.y*ml"))
     collect = collection.sweep if delete else collection.find
     with filesystem.refusals(opened.root):

@@ -1,4 +1,4 @@
-"""The manifest of a version: all there is to know about it, in a file that knows its checksum."""
+"""The manifest of a version: everything about it, in a file with its own checksum."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FAILED: Final = "failed"
 _ACCEPTED: Final = "accepted"
 """Keys of an identity: which requests failed, and that their rows are taken without."""
 
-MEND: Final = "Build its recipe again, which puts this version aside and makes it anew."
+MEND: Final = "Build its recipe again to move this version aside and remake it."
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Input:
 @with_config(ConfigDict(strict=True, extra="forbid"))
 @dataclass(frozen=True)
 class Manifest:
-    """All there is to know about a version."""
+    """Everything that is known about a version."""
 
     name: shape.Name
     version: shape.Version
@@ -65,7 +65,7 @@ class Manifest:
 
     @property
     def counted(self) -> str:
-        """How many rows of what: ``1 model``, ``4,572 candidates``."""
+        """The number of rows with their type: ``1 model``, ``4,572 candidates``."""
         return counted(self.rows, self.type.removesuffix("s"))
 
     @property
@@ -75,12 +75,12 @@ class Manifest:
 
     @property
     def accepted(self) -> bool:
-        """Whether somebody has taken the version without the answers that failed."""
+        """Whether the version was accepted without its failed answers."""
         return bool(self.identity.get(_ACCEPTED))
 
     @property
     def unfinished(self) -> bool:
-        """Whether a build asks the failed requests again."""
+        """Whether a build will ask the failed requests again."""
         return bool(self.failures) and not self.accepted
 
     @property
@@ -92,7 +92,7 @@ class Manifest:
 
     @property
     def spent(self) -> str:
-        """What its model calls took, in words; nothing where there were none."""
+        """The cost of its model calls, in words; empty if there were none."""
         if not self.cost:
             return ""
         calls, reused, failed, read, written = (
@@ -105,7 +105,7 @@ class Manifest:
         )
 
     def json(self) -> bytes:
-        """The manifest as it lies in the version's folder."""
+        """Return the manifest as it is stored in the version's folder."""
         flat = {**vars(self), "inputs": list(map(vars, self.inputs))}
         flat["failures"] = {kind: vars(failure) for kind, failure in self.failures.items()}
         return checked_json.dumps({**flat, "files": list(map(vars, self.files))})
@@ -115,7 +115,7 @@ _READER: Final = TypeAdapter(Manifest)
 
 
 def version_of(identity: Mapping[str, Any]) -> str:
-    """The version that an identity payload, which is plain JSON, names: 16 hex digits."""
+    """Return the version (16 hex digits) of an identity payload, which is plain JSON."""
     payload = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(payload.encode()).hexdigest()[:_VERSION_DIGITS]
 
@@ -163,8 +163,8 @@ def parse(data: bytes) -> Manifest:
     newest = raw.get("format")
     if isinstance(newest, int) and newest > FORMAT:
         raise StoreError(
-            f"format {newest} is not known, {FORMAT} is the newest that is. "
-            "Install a newer srlm-data."
+            f"format {newest} is not supported, {FORMAT} is the newest that is. Install a newer "
+            "srlm-data."
         )
     if "made" in raw:  # as 0.1 called it
         raw["provenance"] = raw.pop("made")
@@ -190,7 +190,7 @@ def _refuse_contradictions(manifest: Manifest) -> None:
 
 
 def faults(manifest: Manifest, folder: Path) -> list[str]:
-    """Every fault of a version that lies in a folder, one sentence each; hashes every byte."""
+    """Return every fault of the version in a folder, one sentence each; hash every byte."""
     of_files = [entry.fault(folder) for entry in manifest.files]
     faults = [f"{manifest.ref}: {fault}." for fault in of_files if fault]
     if not faults:

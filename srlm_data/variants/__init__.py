@@ -1,1 +1,1 @@
-"""Floor 4. One file a follow-up paper, made of what a step of your own may use."""
+"""Floor 4. One file per follow-up paper, written with what your own step may use."""

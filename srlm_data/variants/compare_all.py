@@ -35,9 +35,9 @@ def compare_all(
 ) -> Comparisons:
     """Let a model compare every two answers of each prompt, in both orders.
 
-    Answers of one text are one. Gives two rows for every two answers, with the one of the smaller
-    id as ``first``; ``swapped`` tells whether the second was shown as A. Without a verdict there is
-    no winner, and the text is kept. The notes count the ``states``, and the ``verdicts`` by letter.
+    Equal answers count once. Gives two rows for every two answers, with the smaller id as
+    ``first``; ``swapped`` tells whether the second was shown as A. Without a verdict there is no
+    winner, and the text is kept. The notes count the ``states``, and the ``verdicts`` by letter.
 
     Drops: ``same_text`` (candidates), ``alone`` (a prompt of one answer).
     """
@@ -102,14 +102,14 @@ class Rate(Config):
 
     by: Literal["wins", "elo"] = Field(
         "wins",
-        description="wins: the share of an answer's comparisons that it won, a tie being half of "
-        "one (SPPO). elo: its chance against an average answer of the prompt, by Elo, wins in the "
-        "position that wins less often weighing more (Meta-Rewarding).",
+        description="wins: the share of an answer's comparisons that it won, ties counting half "
+        "(SPPO). elo: its chance against an average answer of the prompt, by Elo, with "
+        "wins in the less favored position weighing more (Meta-Rewarding).",
     )
 
 
 def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scores:
-    """Turn comparisons of a prompt's answers into a score of each, from 0 to 5.
+    """Turn comparisons of a prompt's answers into a score for each, from 0 to 5.
 
     5 is an answer that always wins. An answer whose comparisons all lack a winner has no score;
     one that was not compared is dropped as ``not_compared``, as copies of a text
@@ -123,8 +123,8 @@ def rate(config: Rate, candidates: Candidates, comparisons: Comparisons) -> Scor
             judges = connection.sql("SELECT DISTINCT model, template FROM comparisons").fetchall()
             if len(judges) > 1:
                 raise DataError(
-                    f"rate: one judge and one template are wanted, found {len(judges)}. "
-                    "Score one at a time."
+                    f"rate: expected one judge and one template, found {len(judges)}. Rate one at "
+                    "a time."
                 )
             weights = _weights(connection.sql(_POSITIONS).fetchall()) if config.by == "elo" else {}
             notes["weights"] = {"first": 1.0, "second": 1.0} | weights

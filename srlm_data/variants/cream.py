@@ -53,7 +53,7 @@ def expected_scores(
     model: Models,
     workshop: Workshop,
 ) -> Scores:
-    """Score each judged answer by the expectation of its judgments over the points of the scale.
+    """Score each judged answer by the expected score under the judge's token probabilities.
 
     The judge reads its own judgment up to the score, and the probabilities of the scores that may
     stand there (0 to 5, in the paper) are the weights; an answer's score is the mean over its
@@ -69,7 +69,7 @@ def expected_scores(
             judges = connection.sql("SELECT DISTINCT model, template FROM judgments").fetchall()
             if judges != [(digest, row_id(config.template.text))]:
                 raise DataError(
-                    f"expected_scores: the judgments must be {digest}'s, with the template "
+                    f"expected_scores: the judgments must be by {digest} with the template "
                     f"'{config.template.name}', found {judges}. Name the model and the template of "
                     "the judge step."
                 )
@@ -93,8 +93,8 @@ def expected_scores(
                 }
         if scored and not count:
             raise DataError(
-                "expected_scores: no judgment has its score behind 'Score:', so there is no place "
-                "for another one. Take the scores as they were written."
+                "expected_scores: no judgment has its score after 'Score:', so other scores cannot "
+                "be tried there. Use the scores as written."
             )
         notes["shift"] = round(shift / max(count, 1), 6)
 
@@ -116,8 +116,8 @@ def _points(connection: duckdb.DuckDBPyConnection) -> range:
     points = (Scale.of(*scales[0]) or POINTS).points() if len(scales) == 1 else None
     if points is None or fractions:
         raise DataError(
-            "expected_scores: whole points of one scale are weighed, and the judgments have "
-            "others. Take the scores as they were written."
+            "expected_scores: only whole points of one scale can be weighed, and the judgments "
+            "have others. Use the scores as written."
         )
     return points
 
@@ -160,7 +160,7 @@ def intrinsic_rewards(
     base: Models,
     workshop: Workshop,
 ) -> Scores:
-    """Score answers by log p(model) - log p(base): what training has made likelier.
+    """Score answers by log p(model) - log p(base): how much likelier training has made them.
 
     The score is the answer's place among the prompt's answers, from 0 to 5; equal rewards share the
     mean place. The reward and both log-probabilities are the ``details``.
@@ -207,7 +207,7 @@ def _reader(models: Models, workshop: Workshop) -> tuple[str, Reader]:
     """The digest of the one model of a dataset, and what reads with it."""
     rows = list(models.dicts("model", "location"))
     if len(rows) != 1:
-        raise DataError(f"model: one model is wanted, found {len(rows)}. Name a dataset of one.")
+        raise DataError(f"model: expected one model, found {len(rows)}. Name a dataset of one.")
     return rows[0]["model"], Reader(workshop.resolve(rows[0]["location"]))
 
 
@@ -225,18 +225,18 @@ class SmoothLabels(Config):
     """How consistent two judges must be is measured; which pairs turn round, the seed decides."""
 
     rows_at_most = "pairs"
-    seed: int = Field(0, ge=0, description="Seed of the choice of the pairs that are turned round.")
+    seed: int = Field(0, ge=0, description="Seed for choosing the pairs to swap.")
 
 
 def smooth_labels(
     config: SmoothLabels, pairs: Pairs, judgments: Judgments | Scores, previous: Judgments | Scores
 ) -> Pairs:
-    """Turn a share of the pairs round, the larger the less two models' rankings agree.
+    """Swap a share of the pairs, the larger the less two models' rankings agree.
 
     The consistency C is the mean over prompts of (Kendall's tau + 1) / 2 between the scores that
-    two models give the same answers. A share 1 - C of the pairs, chosen by a hash, is turned round.
+    two models give the same answers. A share 1 - C of the pairs, chosen by a hash, is swapped.
     In expectation that is DPO with its labels smoothed by 1 - C, done where it can be seen: TRL has
-    no such option for this loss. A pair that was turned round has no margin. The notes have the
+    no such option for this loss. A swapped pair has no margin. The notes have the
     ``consistency``, the ``prompts`` it was measured on, and how many pairs are ``turned``.
     """
     notes: dict[str, Any] = {}

@@ -27,25 +27,25 @@ class SelectDialogues(Config):
     revision: ClassVar[int] = 2  # prompts are split as select_ranked splits them
 
     rows_at_most = "messages"
-    lang: str | None = Field("en", description="Language of every message; null takes any.")
+    lang: str | None = Field("en", description="Language of every message; null accepts any.")
     review: Literal["passed", "any"] = Field(
-        "passed", description="What human review must have said of every message."
+        "passed", description="Required outcome of the human review of every message."
     )
-    deleted: bool = Field(False, description="Take deleted messages too.")
+    deleted: bool = Field(False, description="Include deleted messages.")
     through: Literal["best", "any"] = Field(
         "any", description="Which earlier replies a conversation may go through: best is rank 0."
     )
     min_replies: int = Field(
-        2, ge=1, description="Least number of ranked replies: 2 to teach judging, 1 to answer."
+        2, ge=1, description="Minimum number of ranked replies: 2 to teach judging, 1 to answer."
     )
     eval_share: float = Field(
-        0.25, ge=0, le=1, description="About which share of the prompts is held out to evaluate."
+        0.25, ge=0, le=1, description="Approximate share of the prompts to hold out for evaluation."
     )
     seed: int = Field(0, ge=0, description="Seed of the split.")
 
 
 def select_dialogues(config: SelectDialogues, messages: Messages) -> Candidates:
-    """Take the ranked replies to every later turn, each with the conversation before it.
+    """Select the ranked replies to every later turn, each with the conversation before it.
 
     ``select_ift`` and ``select_ranked`` take the first turns. Prompts or examples come out of these
     rows by a ``sql`` step: ``SELECT DISTINCT prompt_id, prompt, 'tree' AS source FROM dialogues``.

@@ -26,13 +26,13 @@ class SelectUncertain(JudgePrompt):
     """Which judgments are taken, and the prompt that they were made with."""
 
     rows_at_most = "judgments"
-    seed: int = Field(0, ge=0, description="Seed of the choice among equally disputed answers.")
+    seed: int = Field(0, ge=0, description="Seed for choosing among equally disputed answers.")
 
 
 def select_uncertain(
     config: SelectUncertain, candidates: Candidates, judgments: Judgments
 ) -> Candidates:
-    """Take the judgments of each prompt's most disputed answer, as answers to the judge prompt.
+    """Select the judgments of each prompt's most disputed answer, as answers to the judge prompt.
 
     The most disputed answer is the one whose parsed scores vary most. A judgment without a score
     is left out: it failed as a judgment already.
@@ -104,12 +104,12 @@ class MetaJudgeExamples(Config):
     template: ComparisonTemplate = Field(
         default="meta_judge",
         validate_default=True,
-        description="What is asked, with {prompt}, {answer_a} and {answer_b}.",
+        description="Prompt template, with {prompt}, {answer_a} and {answer_b}.",
     )
 
 
 def meta_judge_examples(config: MetaJudgeExamples, eft: Examples, judgments: Judgments) -> Examples:
-    """Make examples that teach to compare judgments, from those that agreed with the humans.
+    """Make examples that teach comparing judgments, from those that agree with the humans.
 
     An EFT example is a judgment whose score fits the human order; another judgment of the same
     reply with another score is the worse one. Each such two make two examples, one an order. A big

@@ -25,9 +25,9 @@ class PairAcross(Reasoning):
     """Which answers of the two sides meet."""
 
     min_margin: float = Field(
-        0, ge=0, description="Least difference of the two scores, where there are any."
+        0, ge=0, description="Minimum difference of the two scores, if there are any."
     )
-    seed: int = Field(0, ge=0, description="Seed of the choice among equally good or bad answers.")
+    seed: int = Field(0, ge=0, description="Seed for choosing among equally good or bad answers.")
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
         """At most a pair for every answer of either side."""
@@ -56,8 +56,8 @@ def pair_across(
     judged = chosen_judgments is not None
     if judged != (rejected_judgments is not None):
         raise DataError(
-            "pair_across: either both sides have judgments or neither has, found one. "
-            "Judge the other side in the same way."
+            "pair_across: either both sides have judgments or neither does, found one. Judge the "
+            "other side in the same way."
         )
     drops = Drops()
     notes: dict[str, Any] = {}

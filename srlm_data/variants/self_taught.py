@@ -31,7 +31,7 @@ class RewritePrompts(SamplingConfig):
     template: Annotated[Template, fills("a modification", "prompt")] = Field(
         default="modify",
         validate_default=True,
-        description="What is asked, with {prompt}; the first line of the completion is taken.",
+        description="Prompt template, with {prompt}; the first line of the completion is used.",
     )
     max_tokens: int = Field(256, ge=1, description="Longest completion, in tokens.")
     seed: int = Field(0, ge=0, description="Seed of the requests.")
@@ -44,9 +44,9 @@ class RewritePrompts(SamplingConfig):
 def rewrite_prompts(
     config: RewritePrompts, prompts: Prompts, model: Models, engine: Engine
 ) -> Prompts:
-    """Let a model write an instruction that is like each prompt and asks for something else.
+    """Let a model write a similar instruction that asks for something else, for each prompt.
 
-    ``source_ids`` of a row has the id of the prompt that it was made from.
+    ``source_ids`` has the id of the original prompt.
 
     Drops: ``error``, ``empty``, ``cut_off``, ``unchanged``, ``duplicate`` (of an earlier one).
     """

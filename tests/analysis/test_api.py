@@ -72,7 +72,7 @@ def test_an_answer_outlives_the_connection_that_gave_it(at_store: None) -> None:
 
 
 def test_sql_in_python_reads_only_as_on_the_command_line(at_store: None) -> None:
-    with pytest.raises(DataError, match="one query that reads is wanted, found CREATE"):
+    with pytest.raises(DataError, match="expected one read-only query, found CREATE"):
         srlm_data.sql("CREATE TABLE evil AS SELECT 1")
     with pytest.raises(DataError, match="DuckDB refuses"):
         srlm_data.sql("FROM '/etc/passwd'")

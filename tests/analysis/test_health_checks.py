@@ -326,10 +326,10 @@ def test_answers_that_are_reasoning_alone_are_told(store: Store) -> None:
 def test_fewer_than_were_wanted_are_told(store: Store, step: str) -> None:
     manifest = made(store, step, 9, {}, drops={"not_novel": 40, "too_short": 2})
     [found] = check_health(store, manifest)
-    assert found.sentence == "9 of the 10 that were wanted; most were dropped as 'not novel'."
+    assert found.sentence == "9 of the 10 requested; most were dropped as 'not novel'."
     assert check_health(store, replace(manifest, rows=10)) == []
 
 
 def test_ranked_replies_are_counted_by_their_prompts(store: Store) -> None:
     manifest = made(store, "select_ranked", 20, {"prompts": 9})
-    assert "9 of the 10 that were wanted" in check_health(store, manifest)[0].sentence
+    assert "9 of the 10 requested" in check_health(store, manifest)[0].sentence

@@ -192,7 +192,7 @@ def test_an_id_with_a_dot_is_no_dataset(tmp_path: Path) -> None:
 
 
 def test_an_id_that_is_nowhere_is_one_sentence(store: Store) -> None:
-    with pytest.raises(StoreError, match="nope: no row and no model of the store"):
+    with pytest.raises(StoreError, match="nope: no row and no model in the store"):
         lineage("nope", store=store)
     with pytest.raises(StoreError, match=r"no dataset 'toy\.pears'"):
         lineage("toy.pears", store=store)
@@ -300,4 +300,4 @@ def test_the_command_draws_for_mermaid(cli: Cli, store: Store, project: Path) ->
     assert (project / "graph.md").read_text() == f"```mermaid\n{chart}```\n"
     refused = cli("--store", store.root, "lineage", "pair", "-o", "graph.png")
     assert refused.returncode == 2
-    assert ".mmd or .md is wanted, found 'graph.png'" in refused.stderr
+    assert "must end in .mmd or .md, found 'graph.png'" in refused.stderr

@@ -119,7 +119,7 @@ def test_a_query_reads_the_store_and_no_other_file_or_address(store: Store, quer
 )
 def test_whatever_does_not_only_read_is_refused(store: Store, query: str) -> None:
     folder = str(store.root).replace("'", "''")
-    with pytest.raises(DataError, match=r"^sql: one query that reads is wanted, found "):
+    with pytest.raises(DataError, match=r"^sql: expected one read-only query, found "):
         ask(store, query.replace("{store}", folder))
     assert not list((store.root / "datasets").glob("evil*"))
 

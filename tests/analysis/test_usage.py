@@ -73,14 +73,14 @@ def test_a_recipe_is_named_by_its_file_or_its_name(cli: Cli, built: Path) -> Non
 
     unknown = cli("cost", "tay", cwd=built)
     assert unknown.returncode == 4
-    assert "nothing of a recipe 'tay' is built. Did you mean 'toy'?" in unknown.stderr
+    assert "nothing of the recipe 'tay' is built. Did you mean 'toy'?" in unknown.stderr
 
 
 def test_a_store_that_asked_nothing_has_cost_nothing(cli: Cli, project: Path) -> None:
-    assert cli("cost").stdout == "No model was asked anything yet.\n"
+    assert cli("cost").stdout == "No model has been called yet.\n"
     toy.write_recipe(project)
     cli("build", "toy.yaml", "prompts")
-    assert cli("cost").stdout == "No model was asked anything yet.\n"
+    assert cli("cost").stdout == "No model has been called yet.\n"
 
 
 def test_a_version_costs_what_the_attempt_that_finished_it_has_spent(
@@ -99,7 +99,7 @@ def test_a_version_costs_what_the_attempt_that_finished_it_has_spent(
 
 
 def test_an_unknown_recipe_is_refused(built: Path) -> None:
-    with pytest.raises(StoreError, match="nothing of a recipe 'nope'"):
+    with pytest.raises(StoreError, match="nothing of the recipe 'nope'"):
         pairs(Store(built / "store"), ["nope"])
 
 

@@ -65,7 +65,7 @@ def test_a_recipe_is_planned_built_and_built_again_for_nothing(cli: Cli, project
     nothing = json.loads(cli("plan", "toy.yaml", "--json").stdout)
     assert [one["rows"] for one in nothing] == [1, 6, 24, 48, 6]
     assert {one["calls"] for one in nothing} == {0}
-    assert "it measures nothing" in one_sentence(cli("eval", "toy.yaml"), 2)
+    assert "it has no metrics" in one_sentence(cli("eval", "toy.yaml"), 2)
 
     toy.write_recipe(project, ("n: 4", "n: 5"), ("repeats: 2", "repeats: 3"))
     changed = json.loads(cli("plan", "toy.yaml", "--json").stdout)
@@ -119,7 +119,7 @@ def test_log_lists_every_version_and_tags_name_them(cli: Cli, built: Path) -> No
     assert refused.returncode == 2
     assert "cannot be a tag" in refused.stderr
     assert (
-        "'latest' cannot be a tag: a build gives it."
+        "'latest' cannot be a tag, because builds set it."
         in cli("tag", "toy.pairs", "latest", cwd=built).stderr
     )
 
@@ -127,7 +127,7 @@ def test_log_lists_every_version_and_tags_name_them(cli: Cli, built: Path) -> No
 def test_steps_are_documented_by_themselves(cli: Cli) -> None:
     assert "judge(candidates: candidates, model: models) -> judgments" in cli("steps").stdout
     whole = cli("steps", "generate").stdout
-    assert "  n: default 4\n      Answers a prompt (paper: 4)." in whole
+    assert "  n: default 4\n      Answers per prompt (paper: 4)." in whole
     found = {one["step"]: one for one in json.loads(cli("steps", "--json").stdout)}
     assert found["pair"]["reads"] == ["candidates", "judgments"]
     assert found["generate"]["config"]["n"]["default"] == 4
@@ -145,7 +145,7 @@ def test_init_writes_recipes_that_plan_reads_and_overwrites_nothing(
 ) -> None:
     assert "next: srlm-data build mine/iter1.yaml" in cli("init", "mine").stdout
     assert (project / "mine" / "seed.yaml").is_file()
-    assert "it is there already" in one_sentence(cli("init", "mine"), 4)
+    assert "already exists" in one_sentence(cli("init", "mine"), 4)
     assert "no such file. Did you mean 'mine/iter1.yaml'?" in one_sentence(cli("plan", "iter1"), 2)
 
 
@@ -222,7 +222,7 @@ def test_an_expected_failure_is_a_sentence_and_the_code_that_help_promises(
     broken = cli("build", "toy.yaml")
     assert broken.returncode == 6
     assert broken.stderr.endswith("\nerror: engine: the toy is broken. Mend it and build again.\n")
-    assert one_sentence(cli("show", "toy.pears", cwd=built), 4).endswith("lists what there is.")
+    assert one_sentence(cli("show", "toy.pears", cwd=built), 4).endswith("lists the datasets.")
     assert cli("sql").returncode == 2
     assert cli("bild").returncode == 2
     toy.write_recipe(project, ("n: 6", "n: 7"))
@@ -293,7 +293,7 @@ def test_a_build_that_is_stopped_says_so_in_a_line_and_can_go_on(
         os.killpg(building.pid, number)  # as a terminal does: the whole process group
         assert building.wait(60) == code
         said = building.stderr.read_text()
-    assert re.fullmatch(r"\s*error: stopped.*\. Build again to go on from here\.\n", said)
+    assert re.fullmatch(r"\s*error: stopped.*\. Build again to continue from here\.\n", said)
     assert list((project / "store" / ".staging").iterdir()) == []
     before = {one.key for one in toy.asked(project)}
     assert cli("build", "toy.yaml").returncode == 0
@@ -333,7 +333,7 @@ def test_help_of_no_command_waits_for_a_library(cli_env: dict[str, str]) -> None
 def test_the_list_of_the_commands_shows_a_whole_sentence_of_each() -> None:
     listed = CliRunner().invoke(cli, ["--help"], terminal_width=80).output.partition("Commands:")[2]
     assert "..." not in listed
-    assert "  sql          Ask the store with SQL.\n" in listed
+    assert "  sql          Query the store with SQL.\n" in listed
 
 
 def test_a_look_at_the_store_waits_for_no_statistics(cli_env: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ def test_a_model_that_gives_no_answer_is_reported_and_one_that_does_is_not(
     told = TerminalWatcher(store, patience=0.05)
     told.progress(Usage(calls=1))
     said, end = "", time.monotonic() + 60
-    while "what was answered is kept" not in said:
+    while "all answers are kept" not in said:
         assert time.monotonic() < end
         time.sleep(0.05)
         said += capsys.readouterr().err
@@ -62,7 +62,7 @@ def test_where_no_bar_is_drawn_a_line_says_how_far_a_step_is(
     )
     *_, rows, spent, following = said.splitlines()
     assert rows == "rows: model 1, prompts 6, candidates 24, judgments 48, pairs 6"
-    assert spent.startswith("built 5, as before 0; 0 warnings; 72 model calls, 504 tokens in, 216 ")
+    assert spent.startswith("built 5, reused 0; 0 warnings; 72 model calls, 504 tokens in, 216 ")
     assert following == "next: srlm-data report toy"
 
 

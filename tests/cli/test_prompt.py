@@ -101,7 +101,7 @@ def test_a_misspelt_command_is_guessed(say: Converse) -> None:
     _, err = say(f".tabels{ENTER}.query score{ENTER}")
     command, query = err.splitlines()
     assert command == "error: .tabels: no such command. Did you mean '.tables'? Try '.help'."
-    assert "'score': there is none of that name. Did you mean 'scores'?" in query
+    assert "'score': no such query. Did you mean 'scores'?" in query
 
 
 def test_what_was_asked_is_kept_for_the_next_session(say: Converse, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_json_is_json_whatever_a_query_gives(cli: Cli, built: Path) -> None:
 def test_sql_refuses_files_and_writing_in_one_sentence(cli: Cli, built: Path) -> None:
     assert "DuckDB refuses" in one_sentence(cli("sql", "SELECT * FROM '/etc/passwd'", cwd=built), 3)
     copy = cli("sql", "COPY toy.pairs TO 'store/datasets/pairs.csv'", cwd=built)
-    assert "one query that reads is wanted, found COPY" in one_sentence(copy, 3)
+    assert "expected one read-only query, found COPY" in one_sentence(copy, 3)
     late = cli("sql", "SELECT pair_id::INT FROM toy.pairs", "--format", "csv", cwd=built)
     assert late.returncode == 3
     assert "Traceback" not in late.stderr
@@ -127,7 +127,7 @@ def test_parquet_is_written_to_a_pipe_and_never_to_a_terminal(
     os.close(theirs)
     os.close(ours)
     assert refused.returncode == 2
-    assert "Parquet is not for a terminal. Name a file with --output." in refused.stderr
+    assert "Parquet is not written to a terminal. Name a file with --output." in refused.stderr
 
 
 def test_a_file_is_whole_or_not_there(cli: Cli, built: Path, project: Path) -> None:
@@ -153,7 +153,7 @@ def test_two_queries_at_once_are_refused(cli: Cli, built: Path) -> None:
     for words in (["SELECT 1", "--query", "scores"], ["--query", "scores", "-f", "toy.yaml"]):
         answer = cli("sql", *words, cwd=built)
         assert answer.returncode == 2
-        assert "one of them" in answer.stderr
+        assert "give one of QUERY" in answer.stderr
 
 
 def test_a_shipped_analysis_is_run_by_its_name_and_shown_whole(cli: Cli, built: Path) -> None:
@@ -169,7 +169,7 @@ def test_shipped_analyses_are_listed_and_a_misspelt_one_is_guessed(cli: Cli, bui
     assert re.search("^scores +How each model's judgments are spread", listed.stdout, re.MULTILINE)
     misspelt = one_sentence(cli("sql", "--query", "score", cwd=built), 2)
     assert misspelt.startswith(
-        "query 'score': there is none of that name. Did you mean 'scores'? There are cost, "
+        "query 'score': no such query. Did you mean 'scores'? The queries are cost, "
     )
 
 
@@ -180,7 +180,7 @@ def test_other_files_are_read_only_with_open_access(cli: Cli, built: Path) -> No
     opened = cli("sql", query, "--open-access", "--format", "csv", cwd=built)
     assert opened.stdout == "a\n1\n"
     copy = cli("sql", "COPY toy.pairs TO 'evil.csv'", "--open-access", cwd=built)
-    assert "one query that reads is wanted" in one_sentence(copy, 3)
+    assert "expected one read-only query" in one_sentence(copy, 3)
 
 
 def test_a_table_obeys_no_control_character_of_a_model(cli: Cli, built: Path) -> None:
@@ -200,7 +200,7 @@ def work_until(command: Command, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
-        (signal.SIGINT, 130, "error: stopped. Build again to go on from here."),
+        (signal.SIGINT, 130, "error: stopped. Build again to continue from here."),
         (signal.SIGTERM, -signal.SIGTERM, ""),
     ],
     ids=["SIGINT", "SIGTERM"],

@@ -24,7 +24,7 @@ STREAMS: dict[str, Callable[[], Rows]] = {
 def test_a_stream_gives_its_rows_once_and_then_refuses(name: str) -> None:
     rows = STREAMS[name]()
     assert rows.table() == HELD.table()
-    with pytest.raises(DataError, match=r"a stream, and it was read already.*rows\.collect\(\)"):
+    with pytest.raises(DataError, match=r"a stream that was already read.*rows\.collect\(\)"):
         rows.count()
 
 

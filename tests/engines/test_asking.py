@@ -70,7 +70,7 @@ class Odd(FakeEngine):
 
 def test_an_answer_too_many_and_one_too_few_are_faults_of_the_engine() -> None:
     engine = Odd(lambda request: "x")
-    with pytest.raises(EngineError, match="1 requests unanswered, the first one is 'r"):
+    with pytest.raises(EngineError, match="1 requests unanswered, the first is 'r"):
         list(ask_in_blocks(engine, MODEL, asked(10)))
     engine.twice = True
     with pytest.raises(EngineError, match=r"answered request 'r\d', which is not waiting"):

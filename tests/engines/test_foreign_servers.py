@@ -227,9 +227,9 @@ CONTENTS = [
     Row(
         "cut off in reasoning", [message("", "length", reasoning="hm")], {**CUT, "reasoning": "hm"}
     ),
-    Row("a number", [message(5)] * 2, unreadable("its content is no text: 5")),
-    Row("an object", [message({"a": 1})] * 2, unreadable("its content is no text: {'a': 1}")),
-    Row("true", [message(True)] * 2, unreadable("its content is no text: True")),
+    Row("a number", [message(5)] * 2, unreadable("its content is not text: 5")),
+    Row("an object", [message({"a": 1})] * 2, unreadable("its content is not text: {'a': 1}")),
+    Row("true", [message(True)] * 2, unreadable("its content is not text: True")),
     Row(
         "half a surrogate pair",
         [message("a \ud83d")],
@@ -340,18 +340,18 @@ BODIES = [
         [altered(choices=[{"text": "a b"}])] * 2,
         unreadable("its choice has no message, but None"),
     ),
-    Row("a list", [answer([1, 2])] * 2, unreadable("it is no object: [1, 2]")),
-    Row("null body", [answer(None)] * 2, unreadable("it is no object: None")),
-    Row("nothing", [raw(b"")] * 2, unreadable("it is no JSON, it begins ''")),
+    Row("a list", [answer([1, 2])] * 2, unreadable("it is not an object: [1, 2]")),
+    Row("null body", [answer(None)] * 2, unreadable("it is not an object: None")),
+    Row("nothing", [raw(b"")] * 2, unreadable("it is not JSON, it begins ''")),
     Row(
         "HTML",
         [raw(b"<html>Welcome</html>", "text/html")] * 2,
-        unreadable("it is no JSON, it begins '<html>Welcome</html>'"),
+        unreadable("it is not JSON, it begins '<html>Welcome</html>'"),
     ),
     Row(
         "half a JSON",
         [raw(b'{"choices": [{"mess')] * 2,
-        unreadable('it is no JSON, it begins \'{"choices": [{"mess\''),
+        unreadable('it is not JSON, it begins \'{"choices": [{"mess\''),
     ),
     Row(
         "SSE",

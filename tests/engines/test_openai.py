@@ -227,7 +227,7 @@ def test_requests_are_sent_a_bounded_number_at_a_time_and_topped_up(api: Api) ->
 def test_a_server_that_is_away_for_longer_than_its_patience_ends_the_run(api: Api) -> None:
     api.always, api.loading = status(503, "loading"), True
     began = time.monotonic()
-    with pytest.raises(EngineError, match=r"it has answered nothing for .* s, found: HTTP 503"):
+    with pytest.raises(EngineError, match=r"it has not answered for .* s, found: HTTP 503"):
         run(api.address, ask("a", "b"), patience=0.4)
     assert 0.2 < time.monotonic() - began < 60
     with pytest.raises(EngineError, match="it cannot be reached"):
@@ -341,7 +341,7 @@ def test_a_server_that_failed_a_third_and_recovers_gives_the_rows_of_a_healthy_r
     with pytest.raises(UnfinishedError) as unfinished:
         build(load(recipe), store)
     assert str(unfinished.value).startswith(
-        "far.candidates: 8 of 24 requests failed: HTTP 500, out of luck (8). What was answered"
+        "far.candidates: 8 of 24 requests failed: HTTP 500, out of luck (8). All answers are kept"
     )
     made = unfinished.value.manifests["far.candidates"]
     assert (made.rows, made.drops) == (16, {"error": 8})

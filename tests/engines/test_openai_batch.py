@@ -313,7 +313,7 @@ def test_a_parameter_that_the_server_does_not_take_is_named_with_its_setting(
 
 def test_a_server_without_a_batch_api_ends_the_build_in_a_sentence(api: BatchApi, far: Far) -> None:
     api.faults_of = {"POST /v1/files": [status(404, "not found")]}
-    with pytest.raises(EngineError, match="take 'batch: true' out of the engine's settings"):
+    with pytest.raises(EngineError, match="remove 'batch: true' from the engine's settings"):
         far.build()
 
 

@@ -90,6 +90,6 @@ def test_a_cluster_that_is_too_small_is_told_and_not_waited_for(
     engine: Engine, model: Path
 ) -> None:
     wanted = SETTINGS.model_copy(update={"replicas": 500})
-    with pytest.raises(EngineError, match="500 replicas of 1 CPU each are wanted, the cluster has"):
+    with pytest.raises(EngineError, match="500 replicas need 1 CPU each, the cluster has"):
         open_engine(wanted, str(model), "digest")
     assert len(texts(engine.generate(ask(3)))) == 3

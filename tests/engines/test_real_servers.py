@@ -94,7 +94,7 @@ def test_transformers_is_sent_no_seed_where_a_recipe_says_so(transformers_server
 def test_what_transformers_does_not_take_ends_the_run_with_the_setting(
     transformers_server: str,
 ) -> None:
-    with pytest.raises(EngineError, match=r"HTTP 422, .* Take 'top_k' out of the settings of"):
+    with pytest.raises(EngineError, match=r"HTTP 422, .* Remove 'top_k' from the settings of"):
         ask(transformers_server, top_k=20, served_name=str(M0))
 
 

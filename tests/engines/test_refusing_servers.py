@@ -87,15 +87,15 @@ FATAL = {
     "no form": (refused("This response_format type is unavailable now"), "'guided: false'"),
     "stop": (
         refused("Unsupported parameter: 'stop' is not supported with this model."),
-        "Take 'stop' out of the settings of the step",
+        "Remove 'stop' from the settings of the step",
     ),
     "effort": (
         refused("Unrecognized request argument supplied: reasoning_effort"),
-        "Take 'reasoning_effort' out of the settings of the step, or of the engine's 'extra'",
+        "Remove 'reasoning_effort' from the settings of the step, or from the engine's 'extra'",
     ),
     "another spelling": (
         refused("Model grok does not support parameter presencePenalty."),
-        "Take 'presence_penalty' out",
+        "Remove 'presence_penalty' from",
     ),
     "seed in a range": (refused("seed must be between 0 and 4294967295"), "'seed_bits: 31'"),
     "seed, Go": (
@@ -193,7 +193,7 @@ def test_a_server_that_asks_for_a_year_is_waited_for_as_long_as_patience_lasts(a
     with serve() as api:
         api.always = status(429, "later", Retry_After=after)
         began = time.monotonic()
-        with pytest.raises(EngineError, match=r"it has answered nothing for .*HTTP 429, later"):
+        with pytest.raises(EngineError, match=r"it has not answered for .*HTTP 429, later"):
             run(api.address, ["a"], patience=0.3)
     assert 0.3 <= time.monotonic() - began < 60
     assert len(api.bodies) == 2

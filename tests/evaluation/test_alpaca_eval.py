@@ -77,8 +77,8 @@ def test_the_length_controlled_win_rate_is_given_where_the_file_has_it(tmp_path)
     ("file", "text", "message"),
     [
         ("annotations.json", "[{", "annotations.json: it is not JSON"),
-        ("annotations.json", "{}", "a list of objects is wanted"),
-        ("annotations.json", "[]", "a list of objects is wanted"),
+        ("annotations.json", "{}", "expected a list of objects"),
+        ("annotations.json", "[]", "expected a list of objects"),
         ("model_outputs.json", '[{"instruction": "i0"}]', "entry 1 has 'output': Field required"),
         ("model_outputs.json", '[{"instruction": "i0", "output": "x", "generator": "theirs"}]',
          "the annotations are of 'ours', the outputs of 'theirs'"),

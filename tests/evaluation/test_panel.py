@@ -88,7 +88,7 @@ def test_an_answer_that_too_few_judges_scored_has_no_score() -> None:
 
 def test_judges_on_different_scales_are_brought_to_one_or_refused() -> None:
     judges = {"own": PANEL["own"], "ten": said_by("m2", [[10], [0], [5], [0]], (0, 10))}
-    with pytest.raises(DataError, match=r"own from 0 to 5, ten from 0 to 10. Set 'scale"):
+    with pytest.raises(DataError, match=r"own from 0 to 5, ten from 0 to 10. Set a common scale"):
         combined(judges)
     whole, rows = combined(judges, scale=(0, 1))
     assert whole == {"c0": 0.9, "c1": 0, "c2": 0.7, "c3": 0}
@@ -98,8 +98,8 @@ def test_judges_on_different_scales_are_brought_to_one_or_refused() -> None:
 @pytest.mark.parametrize(
     ("judges", "settings", "sentence"),
     [
-        ({"own": PANEL["own"]}, {}, "2 judges or more are wanted, found 1"),
-        (PANEL, {"min_judges": 4}, "4 judges or more are wanted, found 3"),
+        ({"own": PANEL["own"]}, {}, "expected at least 2 judges, found 1"),
+        (PANEL, {"min_judges": 4}, "expected at least 4 judges, found 3"),
     ],
 )
 def test_a_panel_that_cannot_be_is_refused(

@@ -57,5 +57,5 @@ def test_collapsed_scores_show_as_a_modal_share_of_one():
 
 
 def test_no_answer_is_refused():
-    with pytest.raises(DataError, match="found no answer"):
+    with pytest.raises(DataError, match="there are no answers"):
         describe_answers(DescribeAnswers(), candidates([]))

@@ -43,11 +43,11 @@ def read(folder: Path, text: str | bytes, name: str = "mine.yaml") -> Recipe:
         (f"about: !env HOME\ndatasets: {{{MODEL}}}", "found the !env 'HOME'. Write it out"),
         ("datasets: {}", "must name at least one dataset"),
         ("[]", "a recipe is a mapping"),
-        ("datasets: {'a/b': {step: checkpoint}}", "'a/b' is no dataset's name"),
-        ("datasets: {'../up': {step: checkpoint}}", "'../up' is no dataset's name"),
+        ("datasets: {'a/b': {step: checkpoint}}", "'a/b' is not a valid dataset name"),
+        ("datasets: {'../up': {step: checkpoint}}", "'../up' is not a valid dataset name"),
         (f"datasets: {{'{'m' * 101}': {{step: checkpoint}}}}", "at most 100 lower-case letters"),
-        ("datasets: {'m\u043edel': {step: checkpoint}}", "is no dataset's name"),
-        ("datasets: {Model: {step: checkpoint}}", "is no dataset's name"),
+        ("datasets: {'m\u043edel': {step: checkpoint}}", "is not a valid dataset name"),
+        ("datasets: {Model: {step: checkpoint}}", "is not a valid dataset name"),
         ("datasets: {m: {step: ':x'}}", "unknown step ':x'"),
         ("datasets: {m: {step: '.a:x'}}", "unknown step '.a:x'"),
         ("datasets: {m: {step: 'a..b:x'}}", "unknown step"),
@@ -191,6 +191,6 @@ def test_plan_says_when_code_of_a_model_would_run(
         "  a: {step: generate, prompts: p, model: m}\n"
     )
     said = cli("plan", "mine.yaml").stdout
-    assert ("runs Python code that comes with the model (trust_remote_code)" in said) is trusted
+    assert ("runs the model's own Python code (trust_remote_code)" in said) is trusted
     rows = json.loads(cli("plan", "mine.yaml", "--json").stdout)
     assert [row["trust_remote_code"] for row in rows] == [False, False, trusted]

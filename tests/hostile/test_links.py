@@ -49,7 +49,10 @@ def test_a_folder_of_a_store_that_is_a_link_is_refused_before_anything_is_writte
     for command in (["build", "toy.yaml"], ["gc", "--delete"]):
         run = cli(*command)
         assert run.returncode == 4, run.stdout
-        assert f"{Path('store', folder)}: it is a link, and a store follows none." in run.stderr
+        assert (
+            f"{Path('store', folder)}: it is a link, and links inside a store are not followed."
+            in run.stderr
+        )
     assert [path.name for path in outside.rglob("*")] == ["toy.old", "0" * 16]
 
 

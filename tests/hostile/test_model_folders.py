@@ -54,17 +54,17 @@ DEEP = b"[" * 100_000
     ("files", "sentence"),
     [
         (NO_WEIGHTS, "no model.safetensors"),
-        (NO_WEIGHTS | {"pytorch_model.bin": b"\x80\x04cos\nsystem\n."}, "can run any code"),
-        ({"model.safetensors": b""}, "not a whole safetensors file"),
-        ({"model.safetensors": b"\x10\0\0"}, "not a whole safetensors file"),
+        (NO_WEIGHTS | {"pytorch_model.bin": b"\x80\x04cos\nsystem\n."}, "can run arbitrary code"),
+        ({"model.safetensors": b""}, "not a complete safetensors file"),
+        ({"model.safetensors": b"\x10\0\0"}, "not a complete safetensors file"),
         ({"config.json": b"\xff\xfe"}, "config.json: not JSON"),
         ({"config.json": DEEP}, "config.json: not JSON"),
-        ({"config.json": b"[]"}, "a JSON object is wanted"),
-        ({"config.json": b'{"a":' * 900 + b"{}" + b"}" * 900}, "without end|not JSON"),
+        ({"config.json": b"[]"}, "not a JSON object"),
+        ({"config.json": b'{"a":' * 900 + b"{}" + b"}" * 900}, "nested endlessly|not JSON"),
         ({"tokenizer.json": DEEP}, "tokenizer.json: not JSON"),
         ({"generation_config.json": DEEP}, "generation_config.json: not JSON"),
         ({"chat_template.jinja": b"\xff"}, "found no UTF-8 text"),
-        (template(7), "the chat template is no text, found 7"),
+        (template(7), "the chat template is not text, found 7"),
         (template([1, {"name": "default"}]), "has no chat template"),
         (template("{{ messages }}{% include '/etc/passwd' %}"), "that includes another file"),
         (template("{{ messages }}{{ 'a' * 10**11 }}"), "over 1 GiB of memory for three turns"),
@@ -90,13 +90,13 @@ def test_plan_says_what_is_wrong_with_a_models_folder(
 @pytest.mark.parametrize("link", ["/etc/passwd", "/nowhere", "model.safetensors", "/dev/zero", "."])
 def test_weights_that_are_a_link_to_no_weights_are_refused(tmp_path: Path, link: str) -> None:
     found = complaint(tmp_path, NO_WEIGHTS, link)
-    assert "not a whole safetensors file" in found or "a link that leads to no file" in found
+    assert "not a complete safetensors file" in found or "a broken link" in found
 
 
 def test_a_pipe_in_the_place_of_weights_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / "weights")
-    assert "link that leads to no file" in complaint(tmp_path, NO_WEIGHTS, "../pipe/weights")
+    assert "a broken link" in complaint(tmp_path, NO_WEIGHTS, "../pipe/weights")
 
 
 def test_code_that_comes_with_a_model_is_not_run_by_plan(tmp_path: Path) -> None:

@@ -305,10 +305,10 @@ def test_damaged_answers_are_refused_then_put_aside_and_only_they_are_asked_agai
     assert victim.name in line
     refused = project.build()
     assert refused.wait() == 4, refused.text()
-    assert "'srlm-data verify --quarantine' keeps the responses that are whole" in refused.text()
+    assert "'srlm-data verify --quarantine' keeps the undamaged responses" in refused.text()
     put = project.run("verify", "--quarantine")
     assert put.wait() == 0, put.text()
-    assert re.search(r"put aside in .*quarantine.*, \d+ answers of it are kept", put.text())
+    assert re.search(r"moved aside to .*quarantine.*, \d+ of its answers are kept", put.text())
     assert project.build().wait() == 0
     assert {one.key for one in toy.asked(project.folder)} == project.whole.keys
     assert project.run("verify").wait() == 0

@@ -149,7 +149,7 @@ def test_sigterm_at_any_moment_is_a_sentence_and_leaves_nothing_staged(begin) ->
         project: Project = begin()
         build = project.build(at=at, happens="TERM")
         assert build.wait() == 143
-        assert "error: stopped by SIGTERM. Build again to go on from here.\n" in build.text()
+        assert "error: stopped by SIGTERM. Build again to continue from here.\n" in build.text()
         assert not list((project.root / ".staging").glob("*"))
         project.check()
         assert project.build().wait() == 0

@@ -96,7 +96,7 @@ def test_gc_verify_sql_and_builds_at_once_never_see_half_of_anything(begin) -> N
         for one in others:
             code, said = one.wait(), one.text()
             assert code in (0, 5), said
-            assert code == 0 or "it is in use, the last to begin was " in said
+            assert code == 0 or "it is in use, last by " in said
     assert project.run("gc", "--delete").wait() == 0
     assert {name: len(project.store.versions(name)) for name in toy.DATASETS} == dict.fromkeys(
         toy.DATASETS, 1

@@ -78,7 +78,7 @@ def test_a_name_that_moves_is_looked_up_once_and_written_into_the_lock_file(
     hub.repos[KEY].tags["v1"] = moved
     hub.requests.clear()
     again = cli("build", "mine.yaml")
-    assert "as built before" in again.stderr
+    assert "1 model, reused\n" in again.stderr
     assert "moves" not in again.stderr
     assert hub.requests == []
     assert cli("gc").returncode == 0

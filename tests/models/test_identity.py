@@ -153,7 +153,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_a_cut_off_weight_file_is_refused(model: Path, size: int) -> None:
     file = model / "model.safetensors"
     file.write_bytes(file.read_bytes()[:size])
-    with pytest.raises(RecipeError, match="not a whole safetensors file"):
+    with pytest.raises(RecipeError, match="not a complete safetensors file"):
         identity.digest(model)
 
 
@@ -165,14 +165,14 @@ def test_a_broken_config_is_refused(model: Path) -> None:
 
 def test_a_hub_model_needs_a_commit() -> None:
     for moving in ("", "main", "v1", "0123abcd"):
-        with pytest.raises(RecipeError, match="Name the commit"):
+        with pytest.raises(RecipeError, match="Give the commit"):
             identity.hub_digest("org/m", moving)
 
 
 def test_a_servers_model_is_named_by_its_version() -> None:
     assert identity.remote_digest("m", "2026-04-14") != identity.remote_digest("m", "2026-05-01")
     for moving in ("", "main", "HEAD", "latest"):
-        with pytest.raises(RecipeError, match="can change its content"):
+        with pytest.raises(RecipeError, match="can move"):
             identity.remote_digest("m", moving)
 
 
@@ -195,7 +195,7 @@ def test_a_named_models_location_keeps_its_revision(tmp_path: Path, kind: str) -
 
 @pytest.mark.parametrize("location", ["hub:org/model", "ftp:x", "", "models/abc", "path:"])
 def test_an_unknown_form_of_location_is_refused(tmp_path: Path, location: str) -> None:
-    with pytest.raises(StoreError, match="not a place"):
+    with pytest.raises(StoreError, match="not the location of a model"):
         identity.locate(location, tmp_path)
 
 

@@ -337,7 +337,7 @@ def test_weights_under_an_adapter_s_names_are_not_trained_from_chance(
     file = job(tmp_path / "job", models["model"], pairs(), reference=str(models["reference"]))
     said = refused("dpo.py", file, capsys)
     assert f"the model {adapted} lacks" in said
-    assert "would answer by chance. Save the whole model" in said
+    assert "would answer at random. Save the whole model" in said
 
 
 @pytest.mark.slow
@@ -384,12 +384,10 @@ def test_mistakes_in_a_job_are_one_sentence_each(
     said = refused("dpo.py", job(tmp_path, model, pairs()), capsys)
     assert "DPO needs a reference model, found none" in said
     uneven = job(tmp_path, model, examples(), batch_size=5, device_batch=2)
-    assert "batch_size 5: it is no multiple of 2" in refused("sft.py", uneven, capsys)
+    assert "batch_size 5: not a multiple of 2" in refused("sft.py", uneven, capsys)
     monkeypatch.setenv("WORLD_SIZE", "2")
     apart = job(tmp_path, model, examples())
-    assert "2 processes were started and 1 works with the others" in refused(
-        "sft.py", apart, capsys
-    )
+    assert "2 processes were started, but 1 work together" in refused("sft.py", apart, capsys)
     monkeypatch.delenv("WORLD_SIZE")
     # What was refused has left nothing behind that stands in the way of the corrected job.
     assert train("sft.py", job(tmp_path, model, examples())).is_dir()

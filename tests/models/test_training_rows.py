@@ -153,7 +153,7 @@ def test_rows_that_are_no_conversations_are_refused_by_name(
     assert "'prompt' must be conversations, lists of role and content, found string." in said
     wrong = job(tmp_path / "wrong", model, rows("completion"), reference=str(model))
     said = refused("dpo.py", wrong, capsys)
-    assert "the column 'chosen' is wanted, found prompt, completion." in said
+    assert "the column 'chosen' is missing, found prompt, completion." in said
     long = job(tmp_path / "long", model, rows("completion"), max_length=2)
     said = refused("sft.py", long, capsys)
     assert "no row is left to train on, dropped {'the prompt fills max_length': 60}" in said

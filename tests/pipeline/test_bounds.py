@@ -93,18 +93,18 @@ def test_the_command_stops_with_an_exit_code_of_its_own(cli: Cli, project: Path)
     stopped = cli("build", "toy.yaml", "--max-calls", "10")
     assert stopped.returncode == 11
     assert stopped.stderr.splitlines()[-1] == (
-        "error: --max-calls: 10 requests were sent. What was made and answered is kept; build "
-        "again to go on."
+        "error: --max-calls: 10 requests were sent. Everything made and answered is kept; build "
+        "again to continue."
     )
     assert len(toy.asked(project)) == 10
     *_, rows, cost, remaining, following, _ = stopped.stderr.splitlines()
     assert rows == "rows: model 1, prompts 6"
-    assert cost.startswith("built 2, as before 0; 0 warnings; 10 model calls, ")
+    assert cost.startswith("built 2, reused 0; 0 warnings; 10 model calls, ")
     assert remaining == "remaining: candidates (10 of 24 answers), judgments, pairs"
     assert following == "next: srlm-data build toy.yaml"
     assert cli("build", "toy.yaml", "--max-time", "1h30m", "-q").returncode == 0
     assert len(toy.asked(project)) == 72
-    assert "'soon' is no time" in cli("build", "toy.yaml", "--max-time", "soon").stderr
+    assert "'soon' is not a time" in cli("build", "toy.yaml", "--max-time", "soon").stderr
 
 
 def test_the_sums_of_a_build_name_the_recipe_of_what_is_not_its_own(

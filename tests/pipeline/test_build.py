@@ -282,7 +282,7 @@ def test_a_step_asks_one_model(project):
         return Rows.of(schema.MODELS, rows)
 
     recipe = load(project.folder / "toy.yaml", steps={**TOY, "toy_model": two})
-    with pytest.raises(DataError, match="a step asks one model, found 2"):
+    with pytest.raises(DataError, match="a step uses one model, found 2"):
         build(recipe, project.store)
 
 

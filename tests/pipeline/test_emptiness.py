@@ -43,7 +43,7 @@ def test_answers_that_are_all_dropped_end_the_build(
         (project / "far.yaml").write_text(FAR.replace("ADDRESS", api.address))
         built = cli("build", "far.yaml")
     assert built.returncode == 3
-    assert f"error: far.candidates: no candidates came of 6 prompts; {sentence}" in built.stderr
+    assert f"error: far.candidates: made no candidates from 6 prompts; {sentence}" in built.stderr
     assert "set 'allow_empty: true'" in built.stderr
     assert Store(project / "store").names() == ["far.model", "far.prompts"]
 
@@ -53,7 +53,7 @@ def test_a_recipe_may_allow_it_and_nothing_of_nothing_is_no_error(cli: Cli, proj
     recipe = toy.write_recipe(project, ("n: 6}", f"n: 6}}\n  few: {{{none}}}"))
     refused = cli("build", "toy.yaml", "few")
     assert refused.returncode == 3
-    assert "error: toy.few: no prompts came of 6 prompts. Look at what the step reads" in (
+    assert "error: toy.few: made no prompts from 6 prompts. Check what the step reads" in (
         refused.stderr
     )
     text = recipe.read_text().replace(none, f"{none}, allow_empty: true")

@@ -178,7 +178,7 @@ def test_a_model_is_not_trained_on_rows_that_lack_answers(cli: Cli, project: Pat
     recipe.write_text(recipe.read_text().rstrip() + train)
     built = cli("build", "toy.yaml")
     assert built.returncode == 6
-    assert "toy.m2: what it would be trained on lacks the answers" in built.stderr
+    assert "toy.m2: its training data lacks the answers" in built.stderr
 
 
 def test_a_server_that_answers_503_to_everybody_ends_the_build_with_the_reason(
@@ -192,7 +192,7 @@ def test_a_server_that_answers_503_to_everybody_ends_the_build_with_the_reason(
     assert "error: far.candidates: 11 of 11 requests failed: HTTP 503, overloaded (11)" in (
         built.stderr
     )
-    assert "built 2, as before 0; 0 warnings; 11 model calls, " in built.stderr
+    assert "built 2, reused 0; 0 warnings; 11 model calls, " in built.stderr
 
 
 def test_a_server_that_answers_429_to_everybody_is_not_waited_for_for_ever(
@@ -203,7 +203,7 @@ def test_a_server_that_answers_429_to_everybody_is_not_waited_for_for_ever(
         (project / "far.yaml").write_text(FAR.replace("engine: {}", engine))
         built = cli("build", "far.yaml")
     assert built.returncode == 6
-    assert "it has answered nothing for 1 s, found: HTTP 429, later." in built.stderr
+    assert "it has not answered for 1 s, found: HTTP 429, later." in built.stderr
 
 
 def test_what_an_engine_notes_of_its_answers_is_told_where_it_is_built(

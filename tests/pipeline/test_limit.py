@@ -65,7 +65,7 @@ def test_a_server_is_asked_nothing_again_by_the_full_build(cli: Cli, project: Pa
         trial = cli("build", "far.yaml", "--limit", "5")
         assert trial.returncode == 0, trial.stderr
         assert len(api.bodies) == 5 * (2 + 4)
-        assert "of these 30 answers the full build finds 30\nnext: srlm-data build far.yaml\n" in (
+        assert "the full build reuses 30 of these 30 answers\nnext: srlm-data build far.yaml\n" in (
             trial.stderr
         )
         assert cli("build", "far.yaml", "-q").returncode == 0
@@ -76,7 +76,7 @@ def test_a_server_is_asked_nothing_again_by_the_full_build(cli: Cli, project: Pa
 def test_a_trial_says_which_answers_hang_on_a_model_that_it_trains(tmp_path: Path) -> None:
     planned = srlm_data.plan(ROOT / "recipes" / "iter1.yaml", limit=20, store=tmp_path).datasets
     reasons = {one.dataset.name: one.reasons for one in planned if one.expected.calls != 0}
-    told = "hangs on {} of the trial: the full build trains another, and asks anew"
+    told = "depends on the trial's {}: the full build trains another and asks again"
     assert reasons["iter1.generated"] == ("waits for seed.ift, seed.m0",)
     assert reasons["seed.sft_judgments"][1:] == (told.format("seed.sft"),)
     assert reasons["iter1.candidates"][1:] == (told.format("seed.m1"),)

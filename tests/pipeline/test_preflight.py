@@ -71,7 +71,7 @@ def test_every_mistake_is_told_at_once_and_nothing_is_asked_or_built(
     train, serve, prompts, other = built.stderr.splitlines()
     assert "'sft' trains or reads the files of 'remote:big@2026-04-14'" in train
     assert "does not serve 'small', it serves 'served', 'big'" in serve
-    assert "--no-preflight asks for one that it does not list" in serve
+    assert "--no-preflight is for a server that does not list it" in serve
     assert "prompts.jsonl:1: there is no column 'prompt', found ['weird']" in prompts
     assert "prompts.jsonl:1: there is no column 'completion'" in other
     assert not api.bodies
@@ -146,7 +146,7 @@ def test_a_server_that_lists_nothing_is_told_and_not_in_the_way(
         plan(load(recipe), Store(tmp_path / "store")), Store(tmp_path / "store"), network=True
     )
     assert not problem.certain
-    assert "does not list its models, so it is not known what it serves" in str(problem.error)
+    assert "does not list its models, so what it serves is unknown" in str(problem.error)
 
 
 def test_a_provider_without_its_key_is_told(
@@ -233,7 +233,7 @@ def _without_tokenizer(folder: Path) -> None:
     ("spoil", "said"),
     [
         (_pickle, "the weights are pickled (pytorch_model.bin)"),
-        (_truncate, "not a whole safetensors file"),
+        (_truncate, "not a complete safetensors file"),
         (_empty, "no model.safetensors"),
         (_without_tokenizer, "no tokenizer.json"),
     ],
@@ -301,7 +301,7 @@ def test_more_gpus_than_there_are_is_told(
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
     local = f"model: {{step: checkpoint, path: '{model}'}}"
     [error] = problems_of(write(tmp_path, engine, local, READ, ASK))
-    assert f"wants {wanted} GPUs (tensor_parallel_size, replicas), and this machine has 2" in str(
+    assert f"needs {wanted} GPUs (tensor_parallel_size, replicas), but this machine has 2" in str(
         error
     )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
@@ -340,11 +340,11 @@ def test_a_template_that_ends_no_answer_is_told_before_anything_is_trained(
     (folder / "chat_template.jinja").write_text(endless)
     write_training(project, folder)
     sentence = one_sentence(cli("build", "first.yaml"), 7)
-    assert "has a chat template that writes nothing behind an answer" in sentence
+    assert "has a chat template that writes nothing after an answer" in sentence
     (project / "mine.jinja").write_text(endless)
     write_training(project, model, "chat_template: mine.jinja")
     sentence = one_sentence(cli("plan", "first.yaml"), 2)
-    assert "'mine.jinja' is a chat template that writes nothing behind an answer" in sentence
+    assert "'mine.jinja' is a chat template that writes nothing after an answer" in sentence
 
 
 @pytest.mark.parametrize(

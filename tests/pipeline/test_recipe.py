@@ -92,7 +92,7 @@ def test_another_recipe_in_the_folder_is_read_from_by_its_name(tmp_path):
             PLAIN.replace("n: 5", "n: many"), "mine.yaml:8: 'n': ", id="bad type",
         ),
         pytest.param(
-            PLAIN.replace("n: 5", "n: yes"), "mine.yaml:8: 'n': a number is wanted, found True.",
+            PLAIN.replace("n: 5", "n: yes"), "mine.yaml:8: 'n': expected a number, found True.",
             id="a truth for a number",
         ),
         pytest.param(
@@ -113,7 +113,7 @@ def test_another_recipe_in_the_folder_is_read_from_by_its_name(tmp_path):
         ),
         pytest.param(
             PLAIN.replace("[trees.jsonl]", "''"),
-            "mine.yaml:4: 'files': a file, a folder or a pattern is wanted, found ''.",
+            "mine.yaml:4: 'files': expected a file, a folder or a pattern, found ''.",
             id="a file without a name",
         ),
         pytest.param(
@@ -140,7 +140,7 @@ def test_another_recipe_in_the_folder_is_read_from_by_its_name(tmp_path):
         pytest.param(b"\xff\xfe\x00", "mine.yaml: not UTF-8 text in YAML", id="not text"),
         pytest.param(
             PLAIN.replace("    messages: messages\n", ""),
-            "mine.yaml:5: step 'select_ift' reads 'messages' (messages), which is not given.",
+            "mine.yaml:5: step 'select_ift' reads 'messages' (messages), which is missing.",
             id="missing input",
         ),
         pytest.param(

@@ -158,6 +158,6 @@ def test_a_fault_of_the_store_is_returned(tmp_path: Path) -> None:
     [fault] = srlm_data.verify(store=store).faults
     assert fault.sentence.startswith("toy.prompts@")
     aside = srlm_data.verify(store=store, quarantine=True)
-    assert "put aside in" in aside._repr_html_()
+    assert "moved aside to" in aside._repr_html_()
     assert srlm_data.build(tmp_path / "toy.yaml", only=["prompts"], store=store)
     assert not srlm_data.verify(store=store)

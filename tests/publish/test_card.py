@@ -142,7 +142,7 @@ def test_licenses_travel_from_the_inputs_to_the_card_of_what_was_pulled(
     assert "`apache-2.0` | a file with SHA-256 " in both
     own = prepare_dataset(select(store, ["mine.both"]), store, repo="ada/b", license="mit").card
     assert head(own)["license"] == "mit"
-    assert "Published under `mit`, by the word of the publisher." in own
+    assert "Published under `mit`, as declared by the publisher." in own
 
 
 def test_model_text_cannot_end_a_block_or_a_cell() -> None:
@@ -158,9 +158,9 @@ def test_versions_that_were_not_made_from_each_other_are_not_published_together(
     store = toy.build_once(tmp_path)
     before = store.resolve("toy.pairs")
     build(load(toy.write_recipe(tmp_path, ("n: 6", "n: 5"))), store)
-    with pytest.raises(StoreError, match="would be published beside it"):
+    with pytest.raises(StoreError, match="would be published with it"):
         select(store, ["toy.candidates", before.ref])
-    with pytest.raises(StoreError, match="one version of a dataset is published"):
+    with pytest.raises(StoreError, match="one version of a dataset can be published"):
         select(store, ["toy.pairs", before.ref])
     assert select(store, [before.ref]).id(0) != select(store, ["toy.pairs"]).id(0)
 

@@ -139,7 +139,7 @@ def test_the_header_is_what_the_hub_and_datasets_read(card: str) -> None:
         (", language: en", {}, ["en"], "Languages: `en`, as the inputs say."),
         (", language: no", {}, ["no"], "Languages: `no`, as the inputs say."),
         (", language: [de, pt-BR]", {}, ["de", "pt"], "Languages: `de`, `pt-BR`, as the inputs"),
-        ("", {"languages": ["fr"]}, ["fr"], "Languages: `fr`, by the word of the publisher."),
+        ("", {"languages": ["fr"]}, ["fr"], "Languages: `fr`, as declared by the publisher."),
     ],
 )
 def test_languages_are_those_that_somebody_has_said(

@@ -236,7 +236,7 @@ def test_what_a_format_has_no_place_for_is_left_out_and_counted(cli, store, proj
     store.commit("odd.prompts", rows, identity={"odd": 1}, inputs=[])
     store.commit("odd.only", Rows.of(PROMPTS, [row]), identity={"odd": 2}, inputs=[])
     said = ran(cli("export", "odd.prompts", "--to", "alpaca"))
-    assert "3 records\n  left out 1: not_alternating" in said
+    assert "3 records\n  dropped 1: not_alternating" in said
     assert len(records(project / "odd.prompts.alpaca" / "train.json")) == 3
     failed = one_sentence(cli("export", "odd.only", "--to", "alpaca"), 3)
     assert "no row can be written as alpaca, for 1 row of it are not_alternating" in failed
@@ -263,10 +263,10 @@ def test_calls_of_tools_go_to_trl_as_they_are_and_elsewhere_are_counted(cli, sto
     ("arguments", "code", "said"),
     [
         (["mine.pairs", "--to", "trll"], 2, "Did you mean 'trl'?"),
-        (["one.judgments", "--to", "trl"], 2, "trl has no place for judgments"),
-        (["mine.prompts", "--to", "axolotl"], 2, "it takes examples, pairs"),
+        (["one.judgments", "--to", "trl"], 2, "trl cannot represent judgments"),
+        (["mine.prompts", "--to", "axolotl"], 2, "only examples, pairs"),
         (["mine.nothing", "--to", "trl"], 4, "mine.nothing"),
-        (["mine.pairs", "--to", "trl", "--out", "recipes"], 2, "it is there already"),
+        (["mine.pairs", "--to", "trl", "--out", "recipes"], 2, "already exists"),
         (["mine.pairs", "--to", "trl", "--out", "/dev/null/x"], 4, "/x: it cannot be written"),
     ],
 )

@@ -154,12 +154,12 @@ def test_only_who_says_public_publishes_in_public(cli: Cli, hub: Hub, store: Sto
 def test_what_cannot_be_published_is_told_before_anything_is_sent(store: Store) -> None:
     answer = CliRunner().invoke(command, ["publish", "--repo", "ada/toy"])
     assert answer.exit_code == 2
-    assert "name what to publish, or say --all." in answer.output
+    assert "name what to publish, or give --all." in answer.output
     with pytest.raises(ArgumentError, match=r"a repository is USER/NAME, found 'toy'\."):
         push("toy", repo="toy", store=store)
-    with pytest.raises(ArgumentError, match="one model is wanted"):
+    with pytest.raises(ArgumentError, match="publishes one model"):
         push("toy", "toy.pairs", repo="ada/toy", kind="model", store=store)
-    with pytest.raises(StoreError, match="it is a model, and a dataset is wanted"):
+    with pytest.raises(StoreError, match="it is a model, not a dataset"):
         select(store, ["toy.model"])
     with pytest.raises(StoreError, match=r"no dataset 'tory.pairs'. Did you mean 'toy.pairs'\?"):
         select(store, ["tory.pairs"])
@@ -205,7 +205,9 @@ def test_a_template_that_holds_a_token_stops_the_publication(
     change = ("repeats: 2", "repeats: 1, template: judge.txt")
     build(load(toy.write_recipe(project, change)), store)
     said = sentence(cli(*PUBLISH, "--dry-run"))
-    assert said.startswith("toy: manifests/judgments.json: it holds an access token, and would be")
+    assert said.startswith(
+        "toy: manifests/judgments.json: it contains an access token, which would be"
+    )
     assert TOKEN not in said
 
 
@@ -226,7 +228,7 @@ def test_rows_that_hold_a_token_are_not_published(project: Path, store: Store) -
 @pytest.mark.parametrize(
     ("token", "wanted"),
     [
-        ("hf_nobodysTokenNobodysTokenNobody", "the Hub knows no such login, found 401"),
+        ("hf_nobodysTokenNobodysTokenNobody", "the Hub does not know this login, found 401"),
         (READER, "the token may not do this, found 403"),
     ],
 )
@@ -246,7 +248,7 @@ def test_a_push_that_another_one_overtook_is_refused_whole(
     hub.fail("commit/main", 0, before=lambda: hub.commit(KEY, {"notes.md": b"first"}))
     said = sentence(cli(*FEW))
     assert said.startswith("ada/toy: another push came first, found 412")
-    assert said.endswith("look at what it changed and publish again.")
+    assert said.endswith("check what changed there and publish again.")
     assert sorted(hub.files(KEY)) == [".gitattributes", "notes.md"]
     assert hub.repos[KEY].tags == {}
     ran(cli(*FEW))
@@ -293,7 +295,7 @@ def test_bytes_that_arrive_damaged_are_refused_by_their_checksum(
 ) -> None:
     hub.spoil = lambda data: data[:-1] + b"?"
     said = sentence(cli(*FEW))
-    assert said.startswith("ada/toy: the Hub refuses what was sent, found 422")
+    assert said.startswith("ada/toy: the Hub refuses the request, found 422")
     assert sorted(hub.files(KEY)) == [".gitattributes"]
     hub.spoil = bytes
     ran(cli(*FEW))

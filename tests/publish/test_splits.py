@@ -162,12 +162,15 @@ def test_the_files_of_splits_go_with_the_upload(
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (("--test-share", "1"), "a share from 0 to less than 1 is wanted to test with, found 1.0."),
-        (("--test-share", "nan"), "a share from 0 to less than 1 is wanted to test with, found"),
-        (("--tag", "v 1"), "the Hub takes no tag 'v 1'. Write it of letters, digits,"),
-        (("--tag", "v1.."), "the Hub takes no tag 'v1..'. Write it of letters, digits,"),
-        (("--tag", ""), "the Hub takes no tag ''. Write it of letters, digits,"),
-        (("--repo", "ada/my--data"), "a repository is USER/NAME, found 'ada/my--data'. Write both"),
+        (("--test-share", "1"), "the test share must be at least 0 and less than 1, found 1.0."),
+        (("--test-share", "nan"), "the test share must be at least 0 and less than 1, found"),
+        (("--tag", "v 1"), "the Hub refuses the tag 'v 1'. Use letters, digits,"),
+        (("--tag", "v1.."), "the Hub refuses the tag 'v1..'. Use letters, digits,"),
+        (("--tag", ""), "the Hub refuses the tag ''. Use letters, digits,"),
+        (
+            ("--repo", "ada/my--data"),
+            "a repository is USER/NAME, found 'ada/my--data'. Use letters",
+        ),
         (("--language", "English"), "a language is an ISO 639 code such as en or pt-BR, found 'E"),
     ],
 )

@@ -39,16 +39,16 @@ def test_the_same_file_twice_is_the_same_version_and_a_later_choice_counts(
         ({"labelled_at": "yesterday"}, r"labels.jsonl:1: 'labelled_at': "),
         ({"note": "x" * 10_001}, r"labels.jsonl:1: 'note': "),
         ({"first_id": None}, r"labels.jsonl:1: 'first_id': "),
-        ({"person": ["reader"]}, r"not 'reader' alone labelled this"),
+        ({"person": ["reader"]}, r"not only 'reader' labeled this"),
         (
             {"person": "other"},
-            r"not 'reader' alone labelled this, found other. Import it without --by",
+            r"not only 'reader' labeled this, found other. Import it without --by",
         ),
         (
             {"first_id": "chosen 77"},
-            r"does not hold the answers chosen 77 and .* that 'reader' label",
+            r"does not contain the answers chosen 77 and .* that 'reader' label",
         ),
-        ({"reviewed": "iter2.pairs@0123456789abcdef"}, r"labels are of another dataset"),
+        ({"reviewed": "iter2.pairs@0123456789abcdef"}, r"labels belong to another dataset"),
         ({"reviewed": "iter1.pairs@0123456789abcdef"}, r"is not in the store. Pull it"),
         ({"reviewed": "iter1.pairs@../../x"}, r"labels.jsonl:1: 'reviewed': "),
     ],
@@ -132,7 +132,7 @@ def test_other_tools_are_given_blind_items_and_give_labels_back(
     assert "chosen_score" not in file.read_text()
     file.write_text(json.dumps(labelled(items)))
     with pytest.raises(
-        DataError, match=r"not 'reader' alone labelled this, found .*u-other, u-reader"
+        DataError, match=r"not only 'reader' labeled this, found .*u-other, u-reader"
     ):
         srlm_data.import_labels("iter1.pairs", file, by="reader", store=pairs)
     manifest = srlm_data.import_labels("iter1.pairs", file, store=pairs)

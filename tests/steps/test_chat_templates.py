@@ -68,7 +68,7 @@ def test_a_base_model_is_asked_by_the_template_that_its_checkpoint_names(
 ) -> None:
     recipe = base / "asked.yaml"
     recipe.write_text(RECIPE)
-    assert "Set 'chat_template' at its checkpoint." in refusal(model_cli("build", recipe), 6)
+    assert "Set 'chat_template' on its checkpoint." in refusal(model_cli("build", recipe), 6)
     recipe.write_text(RECIPE.replace("path: m0", "path: m0, chat_template: strict.jinja"))
     told = refusal(model_cli("build", recipe), 3)
     assert "refuses the turns 'system, user' of 1 prompts" in told

@@ -87,7 +87,7 @@ def test_the_first_of_prompts_that_are_alike_stays_with_all_its_answers():
 
 def test_rows_without_prompts_are_refused():
     models = Rows.of(schema.MODELS, [{"model": "m", "method": "sft", "location": "path:/"}])
-    with pytest.raises(DataError, match="rows with prompts are wanted, found models"):
+    with pytest.raises(DataError, match="expected rows with prompts, found models"):
         drop_near_duplicates(DropNearDuplicates(), models)
-    with pytest.raises(DataError, match="riddles: rows with prompts are wanted"):
+    with pytest.raises(DataError, match="riddles: expected rows with prompts"):
         decontaminate(Decontaminate(), prompts("a"), {"riddles": models})

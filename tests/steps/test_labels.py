@@ -72,7 +72,7 @@ def test_the_majority_of_people_counts_whichever_side_they_saw() -> None:
 
 def test_labels_of_other_answers_are_refused_and_choose_nothing() -> None:
     pairs = Rows.of(PAIRS, [preferred(GOOD[4], BAD[4])])
-    with pytest.raises(DataError, match="drop_disputed: none of the 4 labels is of two answers"):
+    with pytest.raises(DataError, match="drop_disputed: none of the 4 labels is about two answers"):
         drop_disputed(DropDisputed(), pairs, SAID).table()
     with pytest.raises(DataError, match="rank_by_labels: none of the 4 labels"):
         rank_by_labels(RankByLabels(), candidates([GOOD[4], BAD[4]]), SAID).table()

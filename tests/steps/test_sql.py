@@ -51,14 +51,17 @@ def test_the_result_can_be_of_another_stage(prompts):
         ("SELECT *, 1 AS modell FROM a", r"prompts have no column \['modell'\].*mean 'model'"),
         ("SELECT * FROM b", "DuckDB refuses the query, found 'Catalog Error.*b does not exist"),
         ("SELEC * FROM a", "DuckDB refuses the query, found 'Parser Error"),
-        ("", r"one SELECT is wanted, found \[\]"),
-        ("SELECT * FROM a; SELECT * FROM a", r"one SELECT is wanted, found \['SELECT', 'SELECT'\]"),
-        ("DROP VIEW a", r"one SELECT is wanted, found \['DROP'\]"),
-        ("CREATE TABLE b AS FROM a", r"one SELECT is wanted, found \['CREATE'\]"),
-        ("SET threads = 1", r"one SELECT is wanted, found \['SET'\]"),
-        ("INSTALL httpfs", r"one SELECT is wanted, found \['LOAD'\]"),
+        ("", r"expected one SELECT, found \[\]"),
+        ("SELECT * FROM a; SELECT * FROM a", r"expected one SELECT, found \['SELECT', 'SELECT'\]"),
+        ("DROP VIEW a", r"expected one SELECT, found \['DROP'\]"),
+        ("CREATE TABLE b AS FROM a", r"expected one SELECT, found \['CREATE'\]"),
+        ("SET threads = 1", r"expected one SELECT, found \['SET'\]"),
+        ("INSTALL httpfs", r"expected one SELECT, found \['LOAD'\]"),
         ("SELECT * REPLACE (error('stop') AS source) FROM a", "found 'Invalid Input Error: stop'"),
-        ("SELECT * REPLACE (7 AS prompt) FROM a", "a column has not the type that prompts want"),
+        (
+            "SELECT * REPLACE (7 AS prompt) FROM a",
+            "a column does not have the type that prompts need",
+        ),
     ],
 )
 def test_a_wrong_query_is_one_sentence(prompts, query, sentence):
@@ -104,7 +107,7 @@ def test_a_null_where_the_stage_has_none_is_refused(prompts):
 @pytest.mark.parametrize("target", ["new.parquet", "prompts.parquet"])
 def test_the_query_writes_no_file_not_even_its_input(prompts, tmp_path, target):
     before = prompts.table()
-    with pytest.raises(DataError, match=r"one SELECT is wanted, found \['COPY'\]"):
+    with pytest.raises(DataError, match=r"expected one SELECT, found \['COPY'\]"):
         run(f"COPY a TO '{tmp_path / target}' (USE_TMP_FILE false)", a=prompts)
     assert prompts.table() == before
     assert list(tmp_path.iterdir()) == [tmp_path / "prompts.parquet"]
@@ -118,7 +121,7 @@ def test_an_unknown_stage_is_refused_with_a_guess():
 
 
 def test_without_an_input_there_is_nothing_to_ask():
-    with pytest.raises(DataError, match="at least one input is wanted"):
+    with pytest.raises(DataError, match="needs at least one input"):
         sql(Sql(query="SELECT 1"), {})
 
 

@@ -90,7 +90,7 @@ def test_a_lock_file_beside_a_recipe_keeps_what_it_names(
     (recipes / "first.yml").write_text("datasets: {}")
     assert "0 things" in cli("gc").stdout
     absent = cli("gc", "--delete", "--recipes", "elsewhere")
-    assert "elsewhere: there is no such folder of recipes." in one_sentence(absent, 2)
+    assert "elsewhere: no such folder of recipes." in one_sentence(absent, 2)
     (project / "elsewhere").mkdir()
     assert "3 things" in cli("gc", "--recipes", "elsewhere").stdout
     (recipes / "first.lock").write_text("{")
@@ -111,12 +111,12 @@ def test_nothing_is_deleted_while_somebody_builds_and_no_build_begins_meanwhile(
     with access.shared(store.root):
         refused = cli("gc", "--delete")
         assert refused.returncode == 5
-        assert f"it is in use, the last to begin was process {os.getpid()} on" in refused.stderr
+        assert f"it is in use, last by process {os.getpid()} on" in refused.stderr
         assert "3 things" in cli("gc").stdout
     with access.alone(store.root):
         busy = cli("build", "toy.yaml", "--no-wait")
         assert busy.returncode == 5
-        assert "what no name needs is being deleted by process" in busy.stderr
+        assert "unneeded versions are being deleted by process" in busy.stderr
         with pytest.raises(BusyError), access.shared(store.root, wait=False):
             pass
 

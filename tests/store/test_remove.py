@@ -33,13 +33,13 @@ def test_a_removed_dataset_is_collected_and_what_others_need_of_it_is_kept(
 ) -> None:
     run = cli("rm", "toy.candidates")
     assert run.returncode == 0, run.stderr
-    assert "toy.candidates@latest is gone" in run.stdout
+    assert "toy.candidates@latest removed" in run.stdout
     assert "2 versions made from it: toy.judgments@" in run.stdout
     assert "toy.candidates" not in store.names()
     assert srlm_data.gc(store=store, delete=True).garbage == []  # the pairs were made from it
     assert not srlm_data.verify(store=store)
     run = cli("rm", "toy.pairs")
-    assert "toy.pairs@latest is gone\ntoy.pairs@published is gone\n" in run.stdout
+    assert "toy.pairs@latest removed\ntoy.pairs@published removed\n" in run.stdout
     assert cli("rm", "toy.judgments").returncode == 0
     gone = {garbage.name.partition("@")[0] for garbage in srlm_data.gc(store=store).garbage}
     assert gone == {"toy.candidates", "toy.judgments", "toy.pairs"}
@@ -76,7 +76,7 @@ def test_a_version_without_its_latest_name_is_found_by_its_tag_and_can_be_built_
 def test_a_dry_run_takes_nothing_away(cli: Cli, store: Store) -> None:
     before = store.refs("toy.pairs")
     run = cli("rm", f"toy.pairs@{before['latest'][:5]}", "--dry-run")
-    assert "toy.pairs@latest would go\ntoy.pairs@published would go\n" in run.stdout
+    assert "toy.pairs@latest would be removed\ntoy.pairs@published would be removed\n" in run.stdout
     assert store.refs("toy.pairs") == before
 
 
@@ -100,14 +100,14 @@ def test_a_version_of_tomorrows_format_is_stepped_around_as_a_damaged_one_and_ca
     tomorrow(store, "toy.candidates")
     [parent, _] = Graph(store).parents(pairs)
     assert parent.manifest is None
-    assert "format 99 is not known" in caplog.text
+    assert "format 99 is not supported" in caplog.text
     assert srlm_data.lineage("toy.pairs", store=store)
     assert srlm_data.cost(store=store)
     assert srlm_data.sql("SELECT count(*) FROM toy.pairs", store=store).fetchall() == [(6,)]
     assert srlm_data.gc(store=store).garbage == []
     run = cli("log", "toy.candidates")  # and where it is asked for, it is named
     assert run.returncode == 4
-    assert run.stderr.count("format 99 is not known") == 1
+    assert run.stderr.count("format 99 is not supported") == 1
     assert "Traceback" not in run.stderr
     srlm_data.remove("toy.candidates", store=store)
     assert srlm_data.versions(store=store).faults == []
@@ -118,7 +118,7 @@ def test_putting_a_version_aside_takes_its_names_along(cli: Cli, store: Store) -
     file.write_bytes(b"PAR1")
     run = cli("verify", "--quarantine")
     assert run.returncode == 0, run.stderr
-    assert "gone with it: toy.pairs@latest, toy.pairs@published" in run.stdout
+    assert "removed with it: toy.pairs@latest, toy.pairs@published" in run.stdout
     assert store.refs("toy.pairs") == {}
     assert cli("verify").returncode == 0
     assert cli("ls").returncode == 0
@@ -130,5 +130,5 @@ def test_a_name_that_leads_nowhere_goes_with_the_quarantine(cli: Cli, store: Sto
     shutil.rmtree(store.folder("toy.pairs", store.resolve("toy.pairs").version))
     assert cli("verify").returncode == 4
     run = cli("verify", "--quarantine")
-    assert "gone with it: toy.pairs@latest, toy.pairs@published" in run.stdout
+    assert "removed with it: toy.pairs@latest, toy.pairs@published" in run.stdout
     assert cli("verify").returncode == 0

@@ -131,7 +131,7 @@ def test_two_judges_are_not_scored_as_one():
     comparisons, _, _ = judged({"p": ["a", "bb"]}, longer)
     mixed = comparisons.table().to_pylist()
     mixed[0]["model"] = "another"
-    with pytest.raises(DataError, match="one judge and one template are wanted, found 2"):
+    with pytest.raises(DataError, match="expected one judge and one template, found 2"):
         scores(Rows.of(schema.COMPARISONS, mixed), {"p": ["a", "bb"]})
 
 

@@ -133,7 +133,7 @@ def test_the_points_of_another_scale_are_weighed(shop):
 
 @pytest.mark.parametrize(
     ("text", "score", "sentence"),
-    [("Score: 0.5", 0.5, "whole points"), ("<score>3</score>", 3, "no place for another one")],
+    [("Score: 0.5", 0.5, "whole points"), ("<score>3</score>", 3, "other scores cannot be tried")],
 )
 def test_scores_that_cannot_be_weighed_are_refused(shop, text, score, sentence):
     given = judged([(text, score)])
@@ -142,14 +142,14 @@ def test_scores_that_cannot_be_weighed_are_refused(shop, text, score, sentence):
 
 
 def test_another_models_judgments_are_not_read_as_its_own(shop):
-    with pytest.raises(DataError, match="the judgments must be m0's"):
+    with pytest.raises(DataError, match="the judgments must be by m0"):
         expected_scores(
             ExpectedScores(template=TEMPLATE), *judged([("Score: 1", 1)]), model("m0"), shop
         ).table()
 
 
 def test_scores_that_begin_alike_are_refused(shop):
-    with pytest.raises(DataError, match="does not tell"):
+    with pytest.raises(DataError, match="does not distinguish"):
         list(Reader(shop.folder / "m0").choices([(user("p"), "Score:", [" 1", " 1 0"])]))
 
 

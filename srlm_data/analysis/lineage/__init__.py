@@ -1,11 +1,11 @@
-"""Where a row comes from and what came of it: rows, models, versions, joined by what they say.
+"""Where a row comes from and what was made from it: rows, models, versions, joined by ids.
 
     up      pair -> chosen and rejected candidate, with their judgments -> prompt -> the prompts
-            and examples that it was written after -> message or judgment; model -> the model that
-            it began as, and the versions that it was trained on; a version -> what it read
-    down    the same roads, the other way
+            and examples that it was written from -> message or judgment; model -> its base model,
+            and the versions that it was trained on; a version -> what it read
+    down    the same, in the other direction
 
-Rows are found by their ids in every version of the store, a generation in one query a dataset type.
+Rows are found by their ids in every version of the store, with one query per generation and type.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Edge:
 
 @dataclass
 class Lineage:
-    """A graph, its first node the one that was asked for."""
+    """A graph whose first node is the one that was asked for."""
 
     down: bool  # whether edges lead from a row to what came of it, not to what it came from
     nodes: list[Node] = field(default_factory=list)
@@ -66,12 +66,12 @@ class Lineage:
         return f"<pre>{escape(str(self))}</pre>"
 
     def mermaid(self) -> str:
-        """Return it as a Mermaid flowchart, which GitHub and notebooks draw."""
+        """Return it as a Mermaid flowchart, which GitHub and notebooks render."""
         return mermaid(self)
 
 
 def lineage(what: str, *, down: bool = False, limit: int = 5, store: Place = None) -> Lineage:
-    """Return what a row (by its id or the beginning of it), a model or a version came from.
+    """Return what a row (by its id or a prefix), a model or a version was made from.
 
     With ``down`` it is what came of it: ``limit`` rows are followed of those that came of one, and
     the rest is counted.
@@ -98,12 +98,12 @@ def _find(lookup: Lookup, store: Store, what: str) -> StoredRow:
         store.resolve(what)  # says which dataset is near
     if not ids:
         raise StoreError(
-            f"{what}: no row and no model of the store has an id that begins so. "
+            f"{what}: no row and no model in the store has an id with this prefix. "
             "'srlm-data show iter1.pairs' shows ids; a version is named recipe.name@version."
         )
     if len(ids) > 1:
         several = ", ".join(f"{name} ({dataset_type})" for dataset_type, name in sorted(ids)[:4])
-        raise DataError(f"{what}: several ids begin so, found {several}. Give more digits.")
+        raise DataError(f"{what}: several ids have this prefix, found {several}. Give more digits.")
     return rows[0]
 
 

@@ -111,7 +111,7 @@ class Lookup:
         except duckdb.Error as error:
             raise StoreError(
                 f"{dataset_type}: a file cannot be read, found '{first_line(error)}'. "
-                "'srlm-data verify --quarantine' puts it aside; build again then."
+                "'srlm-data verify --quarantine' moves it aside; then build again."
             ) from None
         names = DATASET_TYPES[dataset_type].schema.names
         return [

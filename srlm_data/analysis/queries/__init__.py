@@ -1,4 +1,4 @@
-"""Analyses that come with the package: a file of SQL each, to be read, run and copied.
+"""Queries that come with the package, one SQL file each, to read, run and copy.
 
 A file begins with comment lines, which are its help, and holds one query over the tables of
 ``srlm-data sql``.
@@ -29,8 +29,8 @@ def load(name: str) -> str:
     known = shipped()
     if name not in known:
         raise ArgumentError(
-            f"query '{name}': there is none of that name.{did_you_mean(name, known)} "
-            f"There are {', '.join(known)}."
+            f"query '{name}': no such query.{did_you_mean(name, known)} The queries are "
+            f"{', '.join(known)}."
         )
     return (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
 

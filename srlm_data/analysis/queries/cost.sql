@@ -1,5 +1,5 @@
--- What the models were asked for: calls, answers that were at hand already, tokens and seconds, for
--- every version that a model had a part in.
+-- What each version cost: calls, reused answers, tokens and seconds, for every version that used a
+-- model.
 SELECT dataset, version[:8] AS version, "rows", "cost"['calls']::BIGINT AS calls,
        "cost"['reused']::BIGINT AS reused, "cost"['failed']::BIGINT AS failed,
        "cost"['prompt_tokens']::BIGINT AS prompt_tokens,

@@ -1,5 +1,5 @@
 -- From the seed to the pairs: the rows of every dataset in the order in which they were made, and
--- below each what was left out, by reason.
+-- below each the drops by reason.
 SELECT dataset, type, coalesce(reason, '= kept') AS what, coalesce(dropped, "rows") AS "rows"
 FROM (
     SELECT dataset, version, type, recipe, made_at, NULL AS reason, NULL AS dropped, "rows"

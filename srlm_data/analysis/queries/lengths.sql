@@ -1,4 +1,4 @@
--- Whether the chosen answers are the longer ones: characters of chosen and rejected answers.
+-- Whether the chosen answers are longer: characters of chosen and rejected answers.
 WITH pairs AS (
     SELECT dataset, model_name, list_sum([length(turn.content) FOR turn IN chosen]) AS chosen,
            list_sum([length(turn.content) FOR turn IN rejected]) AS rejected

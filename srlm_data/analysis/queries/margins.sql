@@ -1,4 +1,4 @@
--- How far chosen and rejected answers lie apart, in points rounded down to halves.
+-- How far apart chosen and rejected answers are, in points rounded down to halves.
 SELECT dataset, model_name, floor(margin * 2) / 2 AS margin_from, count(*) AS pairs,
        round(count(*) / sum(count(*)) OVER (PARTITION BY dataset, model_name), 4) AS share,
        round(avg(chosen_score), 2) AS mean_chosen, round(avg(rejected_score), 2) AS mean_rejected

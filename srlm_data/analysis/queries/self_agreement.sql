@@ -1,5 +1,5 @@
 -- How far a judge agrees with itself: answers that it judged more than once, how often all its
--- scores are equal, how far they lie apart, and how often any of them could not be read.
+-- scores are equal, how far apart they are, and how often any of them could not be read.
 WITH answers AS (
     SELECT dataset, model_name, candidate_id, count(*) AS repeats, count(score) AS scored,
            max(score) - min(score) AS spread, stddev_samp(score) AS deviation

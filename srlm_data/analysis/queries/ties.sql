@@ -1,5 +1,5 @@
 -- How often a judge cannot tell the answers of a prompt apart: the share of prompts whose answers
--- all have the same mean score, and the share whose best score is had by several.
+-- all have the same mean score, and the share whose best score is shared by several.
 WITH answers AS (
     SELECT dataset, model_name, prompt_id, candidate_id, round(avg(score), 9) AS score
     FROM all_judgments

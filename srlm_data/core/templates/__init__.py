@@ -1,8 +1,8 @@
 """Prompt templates: text files with ``{placeholders}``, never strings in code.
 
 A template is filled in one pass, so braces in model text are text. The tags that a template closes
-(``</response>``) are fences, and whatever looks like them in a filled-in text is defused: an answer
-cannot close its fence and speak to the judge from outside.
+(``</response>``) are fences, and anything that looks like them in a filled-in text is escaped: an
+answer cannot close its fence and address the judge from outside.
 """
 
 from __future__ import annotations

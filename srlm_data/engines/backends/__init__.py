@@ -1,1 +1,1 @@
-"""One file an engine: transformers, vLLM, Ray and servers that speak OpenAI's API."""
+"""One file per engine: transformers, vLLM, Ray and servers with OpenAI's API."""

@@ -54,8 +54,8 @@ def load(
     address = settings.address
     if key is None and address is None:
         raise MissingError(
-            f"engine 'openai': the environment has no {settings.api_key_env}, and no 'base_url' "
-            "is set. Export the key, or name a server that needs none."
+            f"engine 'openai': the environment has no {settings.api_key_env}, and no 'base_url' is "
+            "set. Export the key, or set a server that needs none."
         )
     name = settings.served_name or (model if revision else digest)
     timeout = httpx2.Timeout(settings.timeout, connect=settings.connect_timeout)
@@ -80,8 +80,8 @@ def load(
     except (httpx2.InvalidURL, ValueError):
         where = "'base_url'" if settings.base_url else "OPENAI_BASE_URL"
         raise EngineError(
-            f"engine 'openai': {where} is no address of a server. Set it to one that begins like "
-            "http://host:8000/v1, without a name and password."
+            f"engine 'openai': {where} is not the address of a server. Set it to one like "
+            "http://host:8000/v1, without a user name and password."
         ) from None
     client.organization = _read_header("OPENAI_ORG_ID")
     client.project = _read_header("OPENAI_PROJECT_ID")
@@ -93,7 +93,7 @@ def _read_header(name: str) -> str | None:
     value = os.environ.get(name, "").strip()
     if not value.isascii() or not value.isprintable():
         raise EngineError(
-            f"engine 'openai': {name} has characters that cannot be sent. Export its value alone, "
+            f"engine 'openai': {name} has characters that cannot be sent. Export only its value, "
             "on one line."
         )
     return value or None
@@ -176,7 +176,7 @@ class Openai:
             if fault.status == 401 and "scope" not in fault.reason:  # a key may ask, and not list
                 raise EngineError(
                     f"{self.where}: the server refuses the key (HTTP {fault.status}). "
-                    f"Set {self._settings.api_key_env} to one that it takes."
+                    f"Set {self._settings.api_key_env} to a key that it accepts."
                 ) from None
             if fault.kind == "redirect":
                 raise EngineError(f"{self.where}: {fault.reason}. {fault.advice}") from None
@@ -241,8 +241,8 @@ class Openai:
                     left = patience - (silent if busy else now - since)
                     if silent >= patience and (busy or not await self._is_there()):
                         raise EngineError(
-                            f"{self.where}: it has answered nothing for {now - since:,.0f} s, "
-                            f"found: {reason}. What was answered is kept: build again when it does."
+                            f"{self.where}: it has not answered for {now - since:,.0f} s, found: "
+                            f"{reason}. All answers are kept: build again when it responds."
                         )
                 if left <= 0:  # it is there, but not for this request
                     return failed(request, fault.kind, reason)._replace(retries=tries - 1)

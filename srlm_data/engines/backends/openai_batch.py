@@ -322,7 +322,7 @@ class OpenaiBatch:
                 break
             await asyncio.sleep(min(pause(tries, fault.retry_after), left))
         if fault.status in (404, 405):
-            advice = "It has no batch API: take 'batch: true' out of the engine's settings."
+            advice = "It has no batch API: remove 'batch: true' from the engine's settings."
         elif fault.status == 413:
             advice = "It takes no file of so many requests: set a smaller 'batch_size'."
         elif fault.trouble is Trouble.FATAL:

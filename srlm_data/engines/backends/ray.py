@@ -66,8 +66,8 @@ def _resources(settings: RayEngine) -> dict[str, float]:
     for kind, each in (("CPU", settings.cpus), ("GPU", gpus)):
         if each * settings.replicas > there.get(kind, 0):
             raise EngineError(
-                f"engine 'ray': {settings.replicas} replicas of {each:g} {kind} each are wanted, "
-                f"the cluster has {there.get(kind, 0):g}. Set fewer replicas, or add hosts."
+                f"engine 'ray': {settings.replicas} replicas need {each:g} {kind} each, the "
+                f"cluster has {there.get(kind, 0):g}. Set fewer replicas, or add hosts."
             )
     return {"num_cpus": settings.cpus, "num_gpus": gpus}
 
@@ -174,8 +174,8 @@ class Ray:
         """Replace a replica that has died, and return what it had not answered."""
         if self._restarts == 0:
             raise EngineError(
-                f"engine 'ray': its replicas die again and again, the last one: {_reason(error)}. "
-                "What was answered is kept: look at the hosts, and build again."
+                f"engine 'ray': its replicas keep dying, the last one with: {_reason(error)}. All "
+                "answers are kept: check the hosts, and build again."
             ) from error
         self._restarts -= 1
         ray.kill(link.actor)

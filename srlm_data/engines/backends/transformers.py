@@ -60,8 +60,8 @@ def load(
         ) from error
     if "cache_params" in inspect.signature(network.forward).parameters:  # Mamba's own
         raise EngineError(
-            f"engine 'transformers': the model {model} keeps a running state alone, which this "
-            "engine cannot carry on. Set 'engine: {kind: vllm}'."
+            f"engine 'transformers': the model {model} keeps only a running state, which this "
+            "engine cannot continue from. Set 'engine: {kind: vllm}'."
         )
     return Transformers(network.eval(), tokenizer, digest, settings.batch_size)
 
@@ -121,8 +121,8 @@ class Transformers:
                 except torch.OutOfMemoryError as error:
                     raise EngineError(
                         f"engine 'transformers': {len(batch)} requests of up to "
-                        f"{len(batch[-1].prompt)} prompt tokens do not fit into the device's "
-                        "memory. Set a smaller batch_size."
+                        f"{len(batch[-1].prompt)} prompt tokens do not fit in the device's memory. "
+                        "Set a smaller batch_size."
                     ) from error
 
     def close(self) -> None:
@@ -207,8 +207,8 @@ class Transformers:
         logits: Tensor = output.logits[:, -1].float()
         if logits[:, 0].isnan().any():
             raise EngineError(
-                "engine 'transformers': the model computes no numbers (NaN), for its weights are "
-                "damaged or overflow in their type. Set 'dtype: float32', or mend the weights."
+                "engine 'transformers': the model computes NaN, because its weights are damaged or "
+                "overflow in their number type. Set 'dtype: float32', or replace the weights."
             )
         return logits
 

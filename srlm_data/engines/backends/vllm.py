@@ -187,7 +187,7 @@ class Vllm:
         except EngineDeadError as error:
             self._waiting.clear()
             raise EngineError(
-                f"engine 'vllm': it has died: {error}. What was answered is kept; set "
+                f"engine 'vllm': it has died: {error}. All answers are kept; set "
                 "VLLM_LOGGING_LEVEL=INFO to see why, and build again."
             ) from error
         return list(map(self._completion, outputs))

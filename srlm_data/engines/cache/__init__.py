@@ -1,1 +1,1 @@
-"""The response cache: what models were asked and what they answered, never paid for twice."""
+"""The response cache: model responses by request, never paid for twice."""

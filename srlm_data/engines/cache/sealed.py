@@ -40,7 +40,7 @@ def damage_error(file: Path, damage: str) -> DamagedError:
     """Return the error that refuses a damaged file of the response cache."""
     return DamagedError(
         f"{file}: the response cache is damaged, found {damage}. 'srlm-data verify --quarantine' "
-        "keeps the responses that are whole; build again then, and the others are asked anew."
+        "keeps the undamaged responses; then build again to ask for the others."
     )
 
 

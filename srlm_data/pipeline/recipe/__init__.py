@@ -1,8 +1,8 @@
 """A YAML file -> a typed recipe. Every mistake is found here, all at once, before a model loads.
 
     # recipes/iter1.yaml                    the file's name is the recipe's name
-    seed: 0                                 fills every step's `seed` that is not given
-    engine: {kind: vllm}                    for every step that asks a model
+    seed: 0                                 the default of every step's `seed`
+    engine: {kind: vllm}                    for every step that uses a model
     datasets:
       candidates:                           a dataset reads only from datasets above it,
         step: generate                        or from another recipe in the same folder
@@ -10,8 +10,8 @@
         model: seed.m1
         n: 4
 
-Under a dataset, the keys are ``step``, the step's dataset parameters, and its config's fields.
-``engine`` may be given for one dataset too, and ``allow_empty`` says that it may have no rows.
+The keys of a dataset are ``step``, the step's dataset parameters and its config's fields.
+``engine`` may be set for one dataset too, and ``allow_empty`` allows it to have no rows.
 """
 
 from __future__ import annotations

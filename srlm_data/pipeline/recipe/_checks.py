@@ -79,8 +79,8 @@ class File:
         where = ("datasets", short)
         if not _NAME.fullmatch(short):
             self._problem(
-                f"'{short}' is no dataset's name. "
-                "Use at most 100 lower-case letters, digits and underscores.",
+                f"'{short}' is not a valid dataset name. Use at most 100 lower-case letters, "
+                "digits and underscores.",
                 *where,
             )
         if not isinstance(body, dict) or not isinstance(body.get("step"), str):
@@ -101,7 +101,7 @@ class File:
             elif parameter.required:
                 self._problem(
                     f"step '{step.name}' reads '{parameter.name}' ({parameter.wanted}), which is "
-                    f"not given. Add '{parameter.name}: <dataset>'.",
+                    f"missing. Add '{parameter.name}: <dataset>'.",
                     *where,
                 )
         allow_empty = body.get("allow_empty", False)
@@ -185,7 +185,7 @@ class File:
         self, step: Step, parameter: Parameter, name: Any, *where: str | int
     ) -> Dataset | None:
         if not isinstance(name, str):
-            sentence = f"'{parameter.name}' wants the name of a dataset, found {name!r}."
+            sentence = f"'{parameter.name}' needs the name of a dataset, found {name!r}."
             self._problem(sentence, *where)
             return None
         dataset = self._elsewhere(name, *where) if "." in name else self._above(name, *where)
@@ -235,7 +235,7 @@ class File:
             known = [*fields, *step.parameters, *_KEYS]
             self._problem(
                 f"step '{step.name}' has no '{key}'.{did_you_mean(key, known)} "
-                f"'srlm-data steps {step.name}' shows what it takes.",
+                f"'srlm-data steps {step.name}' lists its settings.",
                 *where,
                 key,
             )

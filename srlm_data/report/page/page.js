@@ -108,7 +108,7 @@ function readingOf(summary) {
   return section("read", "Read the rows",
     total("pairs") ? shelf(`${counted(total("pairs"))} pairs`, by("margin", "widest margins"), by("margin", "narrowest margins", false), by("disagreement", "judgments that contradict them"),
       by("spread", "widest spread of scores"), by("length", "longest"), by("chosen_score", "lowest that were chosen", false), entry("an even draw", { table: "pairs" }, "Pairs: an even draw")) : null,
-    shelf("What did not make it", total("prompts") && entry("tied: all scores equal", { table: "prompts", word: "reason", value: "equal_scores" }),
+    shelf("Dropped", total("prompts") && entry("tied: all scores equal", { table: "prompts", word: "reason", value: "equal_scores" }),
       total("prompts") && entry("prompts without a pair", { table: "prompts", sort: "gap" }),
       state("unparsed", "unparsed judgments"), state("truncated", "judgments cut off"), state("out_of_range", "judgments off the scale"), state("error", "judgments that failed"),
       total("answers") && entry("answers cut off", { table: "answers", word: "cut_off", value: "true" }),
@@ -165,7 +165,7 @@ function rowsOf(one) {
 function mapOf(map) {
   const kinds = [...new Set(map.points.map((point) => point.kind))];
   const of = (kind) => (labels.includes(kind) ? colour(kind) : `flow-${(labels.length + kinds.filter((one) => !labels.includes(one)).indexOf(kind)) % 8}`);
-  return section("map", "The prompts", figure("Where do they lie?", [
+  return section("map", "The prompts", figure("Which prompts are alike?", [
     element("p", {}, ...kinds.map((kind) => element("span", { class: "legend" }, element("i", { class: `key-dot ${of(kind)}`, "aria-hidden": "true" }), `${visible(kind)} (${counted(map.points.filter((point) => point.kind === kind).length)})`)))],
   scatter(map, of), "A sample of the prompts. Those that share words lie together; directions mean nothing. The words name what sets a cluster apart. IFT and EFT trained the first models."));
 }
@@ -215,7 +215,7 @@ const shown = (value) => (value === null || value === undefined ? NONE : typeof 
 
 function failuresOf(summary) {
   if (!summary.failures.length) return null;
-  return section("failures", "Requests that failed", table("Requests that failed", ["dataset", "requests", "kind", "the first said"],
+  return section("failures", "Requests that failed", table("Requests that failed", ["dataset", "requests", "kind", "first message"],
     summary.failures.map((one) => [one.dataset, one.count, words(one.kind), one.sentence + (one.accepted ? " (accepted)" : "")])));
 }
 
@@ -319,8 +319,8 @@ function navigate() {
 async function begin() {
   main.replaceChildren(figures);
   document.getElementById("foot").replaceChildren(element("p", {}, source.live
-    ? "Live over the store; nothing here writes to it but the labels of reviews."
-    : `Made by srlm-data report. One file that loads nothing and sends nothing; it holds a sample of the rows, texts cut at ${counted(source.longest)} characters. Figures count every row.`));
+    ? "Live over the store; only the labels of reviews are written to it."
+    : `Made by srlm-data report. One file that loads nothing and sends nothing, with a sample of the rows and texts cut at ${counted(source.longest)} characters. Figures count every row.`));
   if (source.live) {
     head("Counting …");
     state = await source.ask("api/state");

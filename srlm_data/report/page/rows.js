@@ -14,7 +14,7 @@ class Reader {
     this.about = element("p", { class: "about", "aria-live": "polite" });
     this.search = element("input", { type: "search", placeholder: "Search the texts, or an id", "aria-label": "Search the texts, or an id" });
     this.sort = element("select", { "aria-label": "Sort by" });
-    this.way = element("button", { type: "button", class: "quiet", title: "Turn the order round" });
+    this.way = element("button", { type: "button", class: "quiet", title: "Reverse the order" });
     this.flow = element("select", { "aria-label": "Iteration" });
     this.chip = element("span", { class: "chip" });
     this.list = element("ol", { class: "list", "aria-label": "Rows" });
@@ -132,7 +132,7 @@ class Reader {
     this.list.replaceChildren(...this.rows.map((row, place) => this.item(row, place)));
     this.more.hidden = this.rows.length >= this.total;
     if (this.rows.length) this.go(0, false);
-    else this.detail.replaceChildren(element("p", { class: "empty" }, this.source.live ? "No row is so." : "No row of the sample is so."));
+    else this.detail.replaceChildren(element("p", { class: "empty" }, this.source.live ? "No row matches." : "No row of the sample matches."));
   }
 
   item(row, place) {
@@ -157,7 +157,7 @@ class Reader {
       const whole = element("button", { type: "button", class: "quiet", click: async () => {
         const { rows } = await this.source.rows({ table: this.selection.table, dataset: row.dataset, id: row.key ?? row.id, whole: true });
         if (rows.length) this.detail.replaceChildren(...details(this.selection.table, rows[0], this.colour));
-      } }, "Show the whole texts");
+      } }, "Show the full texts");
       this.detail.prepend(whole);
     }
   }

@@ -1,1 +1,1 @@
-"""How a model judges: what it is shown, in which orders it is asked, what is read in its text."""
+"""How a model judges: what it is shown, in which order, and how its text is parsed."""

@@ -37,21 +37,21 @@ _JudgeTemplate = Annotated[
 class Criterion(Config):
     """What one of several scores is of."""
 
-    name: str = Field(pattern=r"\pL", description="In letters; under it the score is read.")
-    weight: float = Field(1, gt=0, description="Of the score in the mean.")
+    name: str = Field(pattern=r"\pL", description="In letters; its score is read after it.")
+    weight: float = Field(1, gt=0, description="Weight of the score in the mean.")
 
 
 class JudgePrompt(Config):
     """What a judge is shown: what a step has that must know how judgments were asked for."""
 
     judge: Annotated[str | None, Runtime()] = Field(
-        None, description="A YAML file beside the recipe that has these settings of the judge."
+        None, description="A YAML file beside the recipe with these settings of the judge."
     )
     template: _JudgeTemplate = Field(
         default="judge",
         validate_default=True,
-        description="Prompt of the judge, with {prompt} and {response}; {reference}, {rubric} and "
-        "other columns of the candidates may stand there too.",
+        description="Prompt of the judge, with {prompt} and {response}, and optionally "
+        "{reference}, {rubric} and other columns of the candidates.",
     )
 
     @model_validator(mode="before")
@@ -107,27 +107,27 @@ class JudgeForm(JudgePrompt):
 
     scale: tuple[float, float] = Field(
         (POINTS.low, POINTS.high),
-        description="The least and the greatest score (paper: 0 and 5); fractions lie between.",
+        description="Lowest and highest score (paper: 0 and 5); fractions are allowed.",
     )
     criteria: tuple[Criterion, ...] = Field(
         (), description="Names of several scores in one judgment, or names with weights."
     )
     combine: Literal["mean", "min", "max"] = Field(
-        "mean", description="How the criteria's scores become one: their weighted mean, the least."
+        "mean", description="How the criteria's scores become one: weighted mean, min or max."
     )
     reader: Literal["line", "json", "regex", "choice"] = Field(
         "line",
-        description="How a judgment is read: line (a score under its word), json (a field of an "
-        "object), regex (the last match), choice (one of some words).",
+        description="How a judgment is parsed: line (a score after its word), json (a field of an "
+        "object), regex (the last match), choice (one of a set of words).",
     )
     field: str = Field("score", description="With json and no criteria: the field of the score.")
     regex: str | None = Field(
         None,
-        description="With regex: its group 'score', its first one or all of it is the score; with "
-        "criteria, a group of each name.",
+        description="With regex: the score is its group 'score', its first group or the match; "
+        "with criteria, a group per name.",
     )
     choices: dict[str, float] = Field(
-        default_factory=dict, description="With choice: the words, and the score of each."
+        default_factory=dict, description="With choice: the words and their scores."
     )
 
     @field_validator("criteria", mode="before")
@@ -143,7 +143,7 @@ class JudgeForm(JudgePrompt):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.on.low >= self.on.high:
-            raise ValueError(f"the lower end of a scale comes first, found {list(self.scale)}")
+            raise ValueError(f"the lower end of a scale must come first, found {list(self.scale)}")
         if self.template.name in templates.shipped() and (self.criteria or self.on != POINTS):
             raise ValueError(
                 f"the shipped template '{self.template.name}' asks for one score of {POINTS}: "
@@ -151,7 +151,7 @@ class JudgeForm(JudgePrompt):
             )
         names = [criterion.name.lower() for criterion in self.criteria]
         if len(set(names)) < len(names):
-            raise ValueError(f"criteria have names of their own, found {names}")
+            raise ValueError(f"criteria must have different names, found {names}")
         for reader, setting in (("regex", self.regex), ("choice", self.choices)):
             if (self.reader == reader) != bool(setting):
                 name = "regex" if reader == "regex" else "choices"
@@ -164,7 +164,7 @@ class JudgeForm(JudgePrompt):
             low, high = self.on
             words = {word.strip().casefold() for word in self.choices}
             if "" in words or len(words) < len(self.choices):
-                raise ValueError(f"choices differ in more than case, found {list(self.choices)}")
+                raise ValueError(f"choices differ only in case, found {list(self.choices)}")
             off = [word for word, score in self.choices.items() if not low <= score <= high]
             if off:
                 raise ValueError(f"choices with a score outside the scale {self.on}: {off}")
@@ -242,7 +242,7 @@ def _read(base: Path, name: object) -> dict[str, Any]:
     except RecipeError as error:
         raise ValueError(f"judge {error}") from None
     if not isinstance(settings, dict):
-        raise ValueError(f"judge '{name}': settings by name are wanted")
+        raise ValueError(f"judge '{name}': expected a mapping of settings")
     template = settings.get("template")
     if isinstance(template, str) and template not in templates.shipped():
         settings["template"] = str((path.parent / template).resolve())
@@ -253,6 +253,6 @@ def _compile(regex: str, criteria: Sequence[str]) -> None:
     try:
         groups = re.compile(regex).groupindex
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"'regex' is no regular expression, found '{error}'") from None
+        raise ValueError(f"'regex' is not a regular expression, found '{error}'") from None
     if missing := [name for name in criteria if name not in groups]:
         raise ValueError(f"'regex' lacks the groups of the criteria {missing}: (?P<name>...)")

@@ -1,6 +1,6 @@
 """candidates, judgments -> pairs: the best answer against the worst one (paper, section 2.2).
 
-The paper's rule has a form of its own, which is fast; every other one is a SQL file, see
+The paper's rule has its own, fast implementation; every other rule is a SQL file, see
 :mod:`srlm_data.steps.pairs.rules`.
 """
 
@@ -26,32 +26,32 @@ class Pair(Reasoning):
     rule: Rule = Field(
         default="best_worst",
         validate_default=True,
-        description="Which answers meet: best_worst, best_random, best_second, all_pairs, "
+        description="Which answers to pair: best_worst, best_random, best_second, all_pairs, "
         "length_controlled, wrap_around, or a SQL file of your own (see docs/recipes.md).",
     )
-    min_margin: float = Field(0, ge=0, description="Least difference of the two mean scores.")
+    min_margin: float = Field(0, ge=0, description="Minimum difference of the two mean scores.")
     max_spread: float | None = Field(
         None,
         ge=0,
-        description="Largest difference among an answer's own scores; where its judge contradicts "
-        "itself more, the answer is unscored.",
+        description="Maximum difference among an answer's own scores; beyond it, the answer counts "
+        "as unscored.",
     )
     rho: float = Field(
-        0, ge=0, lt=1, description="With length_controlled: what is nearly best, or nearly worst."
+        0, ge=0, lt=1, description="With length_controlled: share of the range to choose from."
     )
-    k: int = Field(10, ge=1, le=10**6, description="With wrap_around: most pairs a prompt.")
+    k: int = Field(10, ge=1, le=10**6, description="With wrap_around: maximum pairs per prompt.")
     wins_from: float | None = Field(
         None,
-        description="With wrap_around: least score of a winner; unset: the best of the judge's "
+        description="With wrap_around: lowest score of a winner; unset: the top of the judge's "
         "scale.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the choice among equally good or bad answers.")
+    seed: int = Field(0, ge=0, description="Seed for choosing among equally good or bad answers.")
 
     @model_validator(mode="after")
     def _settings_of_the_rule(self) -> Self:
         for name in ("rho", "k", "wins_from"):
             if name in self.model_fields_set and not self.rule.reads(name):
-                raise ValueError(f"rule '{self.rule.name}' reads no '{name}'")
+                raise ValueError(f"rule '{self.rule.name}' has no setting '{name}'")
         return self
 
     def expected(self, rows: Mapping[str, int | None]) -> Expected:
@@ -63,16 +63,15 @@ class Pair(Reasoning):
 def pair(config: Pair, candidates: Candidates, judgments: Judgments | Scores) -> Pairs:
     """Pair each prompt's best answer with its worst, or by another rule, by the mean scores.
 
-    A judgment without a score counts for nothing: an answer with none that parsed is unscored,
-    never 0. One that names another prompt than its candidate does is none of that candidate.
-    Candidates of one prompt with the same text, but for white space, are one answer, and its score
-    is the mean of all their judgments: what the judge says of a text must not hang on which copy it
-    saw.
+    A judgment without a score is ignored: an answer without any parsed judgment is unscored, never
+    0. A judgment that names another prompt than its candidate does not count.
+    Candidates of one prompt with the same text, up to white space, are one answer, scored by the
+    mean of all their judgments, so that it does not matter which copy the judge saw.
     Among equally good (or bad) answers a hash of the seed and the candidate's id chooses, so that
-    neither the first sample nor the length is favoured.
+    neither the first sample nor the length is favored.
 
     Every prompt becomes a pair or is dropped under the first reason that applies:
-    ``fewer_than_two_scored`` (candidates), ``identical_texts`` (all of them say the same),
+    ``fewer_than_two_scored`` (candidates), ``identical_texts`` (all of them are equal),
     ``equal_scores``, ``margin_too_small``. The notes count ``prompts``, ``unscored_candidates`` and
     ``judgments_of_other_candidates``.
 

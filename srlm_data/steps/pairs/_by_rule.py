@@ -56,8 +56,8 @@ def _best_score(connection: duckdb.DuckDBPyConnection, rule: RuleText) -> float:
     [(top,)] = connection.sql("SELECT max(scale_high) FROM judgments").fetchall()
     if top is None:
         raise DataError(
-            f"rule '{rule.name}': nobody says what the scores' scale is. Set 'wins_from', the "
-            "least score of a winner."
+            f"rule '{rule.name}': the scores have no known scale. Set 'wins_from', the lowest "
+            "score of a winner."
         )
     return float(top)
 
@@ -68,7 +68,7 @@ def _match(connection: duckdb.DuckDBPyConnection, rule: RuleText) -> None:
         columns = connection.sql(rule.text).columns
         if sorted(columns) != ["chosen_id", "rejected_id"]:
             raise DataError(
-                f"rule '{rule.name}': the columns chosen_id and rejected_id are wanted, found "
+                f"rule '{rule.name}': expected the columns chosen_id and rejected_id, found "
                 f"{columns}. Select these two."
             )
         connection.execute(
@@ -77,7 +77,7 @@ def _match(connection: duckdb.DuckDBPyConnection, rule: RuleText) -> None:
         )
     except duckdb.Error as error:
         raise DataError(
-            f"rule '{rule.name}': DuckDB refuses it, found '{first_line(error)}'. Mend the rule."
+            f"rule '{rule.name}': DuckDB refuses it, found '{first_line(error)}'. Correct the rule."
         ) from None
 
 

@@ -110,7 +110,7 @@ def _rule(value: object, info: ValidationInfo) -> RuleText:
     try:
         kinds = [statement.type.name for statement in duckdb.extract_statements(text)]
     except duckdb.Error as error:
-        raise ValueError(f"rule '{name}' is no SQL: {first_line(error)}") from None
+        raise ValueError(f"rule '{name}' is not SQL: {first_line(error)}") from None
     if kinds != ["SELECT"]:
         raise ValueError(f"rule '{name}' must be one SELECT, found {kinds}")
     return RuleText(name, text)

@@ -1,9 +1,9 @@
-"""What was made elsewhere: the human seed, other data in their usual forms, versions of a store.
+"""Reading existing data: the human seed, other data in their usual forms, versions of a store.
 
 ``read_messages`` reads Open Assistant exports, the human seed (paper, section 3.1),
-``read_examples`` brings instruction data (IFT) instead of the human seed, ``read_prompts`` a pool
-of prompts instead of self-instruction, ``read_pairs`` preference pairs in their usual forms, and
-``read_version`` the rows of another recipe, or of one that was pulled from the Hub.
+``read_examples`` instruction data (IFT) instead of that seed, ``read_prompts`` a pool of prompts
+instead of self-instruction, ``read_pairs`` preference pairs in their usual forms, and
+``read_version`` the rows of another recipe, or of a version pulled from the Hub.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ReadMessages(Records):
 
 
 def read_messages(config: ReadMessages) -> Messages:
-    """Read Open Assistant messages: tree exports (a tree a line) or the flat form (a message each).
+    """Read Open Assistant messages: exported trees (one per line) or the flat form (one message).
 
     Drops: ``duplicate`` (a message of this id was read before, whatever its text), ``no_column`` (a
     record is neither a tree nor a message), and what
@@ -60,8 +60,8 @@ class ReadExamples(Layout):
 def read_examples(config: ReadExamples) -> Examples:
     """Read instruction examples (IFT) of your own, from files or the Hub.
 
-    Conversations, prompts with completions and Alpaca's instructions are found by themselves; of
-    ranked replies the best is taken, of labelled ones those that are marked as good.
+    Conversations, prompts with completions and Alpaca's instructions are recognized; of ranked
+    replies the best is taken, of labeled ones those labeled good.
 
     Drops: ``empty`` (a prompt or an answer is null or blank), ``no_answer`` (a conversation does
     not end with the assistant), ``labelled_bad``, ``duplicate`` (prompt and completion are those of
@@ -90,7 +90,7 @@ class ReadPrompts(Layout):
     """Where the prompts are."""
 
     column: str | None = Field(
-        None, description="Column of the prompt, or a template of columns; found by itself else."
+        None, description="Column of the prompt, or a template of columns; recognized by default."
     )
 
     @property
@@ -100,10 +100,10 @@ class ReadPrompts(Layout):
 
 
 def read_prompts(config: ReadPrompts) -> Prompts:
-    """Read prompts that were made elsewhere, from files or the Hub.
+    """Read prompts of your own, from files or the Hub.
 
-    Of a conversation that was answered, the last answer is left out; of two that were compared,
-    where they hold the only prompt, the first is read.
+    The last answer of an answered conversation is removed; of two compared ones that hold the only
+    prompt, the first is read.
 
     Drops: ``empty``, ``duplicate``, and what ``Layout`` names.
     """
@@ -130,8 +130,8 @@ class ReadPairs(Layout):
 
     prompt: str | None = Field(
         None,
-        description="Column of the prompt, or a template of columns. None is needed where chosen "
-        "and rejected are whole conversations: what they share is the prompt.",
+        description="Column of the prompt, or a template of columns. Not needed if chosen and "
+        "rejected are whole conversations: the prompt is what they share.",
     )
     chosen: str | None = Field(
         None,
@@ -144,12 +144,11 @@ class ReadPairs(Layout):
 
 
 def read_pairs(config: ReadPairs) -> Pairs:
-    """Read preference pairs that were made elsewhere, from files or the Hub, UltraFeedback say.
+    """Read existing preference pairs, such as UltraFeedback, from files or the Hub.
 
-    Of ranked replies the best and the worst are a pair; of two answers that were compared, the
-    winner and the other; of answers that are marked as good or bad (KTO), one of each to the same
-    prompt. Nobody knows which model wrote them, so ``model`` is null: ``dpo`` takes them with
-    ``on_policy: false``.
+    Of ranked replies the best and the worst form a pair; of two compared answers, the winner and
+    the other; of answers labeled good or bad (KTO), one of each to the same prompt. It is unknown
+    which model wrote them, so ``model`` is null: ``dpo`` takes them with ``on_policy: false``.
 
     Drops, the first reason that applies: ``empty``, ``no_answer`` (a side does not end with the
     assistant), ``prompt_differs`` (the sides do not begin with the prompt, or not alike),
@@ -166,12 +165,12 @@ class ReadVersion(Config):
 
     version: str = Field(
         pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?@[0-9a-f]{16}$",
-        description="The version in the store, as recipe.dataset@ and 16 hex digits.",
+        description="The version, as recipe.dataset@ and 16 hex digits.",
     )
     type: DatasetTypeName = Field(description="The dataset type of its rows.")
     content: str = Field(
         pattern=r"^[0-9a-f]{64}$",
-        description="The content hash of its rows: they are refused if they are others.",
+        description="The content hash of its rows; other rows are refused.",
     )
 
     def identity(self) -> dict[str, Any]:
@@ -180,15 +179,15 @@ class ReadVersion(Config):
 
 
 def read_version(config: ReadVersion, versions: Versions) -> Rows:
-    """Take the rows of a version that is in the store: pulled from the Hub, or of another recipe.
+    """Read a version from the store, pulled from the Hub or made by another recipe.
 
-    The rows are hashed as they pass, and the version is refused if they are not ``content``.
+    The rows are hashed as they are read; the version is refused if the hash is not ``content``.
     """
     read = versions.version(config.version)
     if read.type.name != config.type:
         raise DataError(
-            f"{config.version}: {config.type} are wanted, found {read.type.name}. "
-            f"Write 'type: {read.type.name}'."
+            f"{config.version}: expected {config.type}, found {read.type.name}. Write 'type: "
+            f"{read.type.name}'."
         )
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -198,8 +197,8 @@ def read_version(config: ReadVersion, versions: Versions) -> Rows:
             yield batch
         if total.hexdigest() != config.content:
             raise DataError(
-                f"{config.version}: its rows are not those that the recipe names, found content "
-                f"{total.hexdigest()}. Pull the version that is meant, or name this one."
+                f"{config.version}: its rows are not the ones that the recipe names, found content "
+                f"{total.hexdigest()}. Pull the intended version, or name this one."
             )
 
     return Rows.reading(read.type, batches(), notes={"read": config.version})

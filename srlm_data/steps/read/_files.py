@@ -61,7 +61,7 @@ def find(name: str, base: Path, split: str) -> list[Path]:
     Of a folder of splits, as ``datasets`` reads it, only the files of ``split`` are listed.
     """
     if not name.strip():
-        raise ValueError("a file, a folder or a pattern is wanted")
+        raise ValueError("expected a file, a folder or a pattern")
     path = base / name
     if os.path.isdir(path):  # noqa: PTH112 - says no to a name that is no name
         files = _of_folder(path, split)

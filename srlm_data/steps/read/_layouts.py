@@ -53,7 +53,7 @@ class Layout(Records):
         "ranked",
         "two_answers",
         "kto",
-    ] = Field("auto", description="Layout of the records; found by their columns by default.")
+    ] = Field("auto", description="Layout of the records; by default recognized by their columns.")
     columns: dict[str, str] = Field(
         {},
         description="Field: the column that holds it, or a template of columns such as "
@@ -66,7 +66,7 @@ class Layout(Records):
         for name in columns:
             if name not in NAMES:
                 raise ValueError(
-                    f"no field '{name}' is known.{did_you_mean(name, NAMES)} "
+                    f"unknown field '{name}'.{did_you_mean(name, NAMES)} "
                     f"The fields are {', '.join(NAMES)}"
                 )
         return columns

@@ -132,7 +132,7 @@ def _refuse_twice(where: str | Path, names: list[str]) -> None:
     """Refuse names of which one stands twice."""
     for place, name in enumerate(names):
         if name in names[:place]:
-            raise DataError(f"{where}: '{name}' stands twice. Keep one, or name them apart.")
+            raise DataError(f"{where}: '{name}' occurs twice. Remove or rename one.")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
@@ -189,7 +189,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Any]]:
     names = [name or f"column{place}" for place, name in enumerate(names)]
     _refuse_twice(path, names)
     if not names and header:
-        raise DataError(f"{path}:1: the columns' names are wanted, found an empty line. Remove it.")
+        raise DataError(f"{path}:1: expected the column names, found an empty line. Remove it.")
     if not names:
         return
     # Texts alone: a column of prompts in which every one is a number is a column of prompts.

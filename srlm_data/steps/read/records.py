@@ -46,17 +46,17 @@ class Records(Config):
     commit: str | None = Field(
         None,
         description="A commit of the Hub dataset, a branch or a tag; the main branch by default. "
-        "What moves is looked up once: the lock file keeps its commit.",
+        "A moving name is resolved once: the lock file keeps its commit.",
     )
 
     license: str | None = Field(
         None,
-        description="Their license, such as apache-2.0; cards of what is made of them name it.",
+        description="License, such as apache-2.0; cards of everything made from the data name it.",
     )
     language: tuple[str, ...] = Field(
         (),
-        description="The language of their texts, such as en, or several; cards of what is made of "
-        "them name it. Messages that name their own need none.",
+        description="Language of the texts, such as en, or several; cards of everything made from "
+        "them name it. Not needed for messages that declare their own.",
     )
 
     @field_validator("language", mode="before")
@@ -89,9 +89,9 @@ class Records(Config):
     def _one_origin(self) -> Self:
         if bool(self.files) == bool(self.hub):
             origins = "both" if self.files else "neither"
-            raise ValueError(f"either 'files' or 'hub' is wanted, found {origins}")
+            raise ValueError(f"give either 'files' or 'hub', found {origins}")
         if not self.hub and (self.subset or self.commit):
-            raise ValueError("'subset' and 'commit' are of a 'hub' dataset, found files")
+            raise ValueError("'subset' and 'commit' belong to a 'hub' dataset, found files")
         return self
 
     def pinned(self, pins: Pins) -> Self:

@@ -1,7 +1,7 @@
-"""examples -> prompts: new prompts in the manner of the seed (paper, section 2.2 and A.5).
+"""examples -> prompts: new prompts in the style of the seed (paper, section 2.2 and A.5).
 
-``self_instruct`` shows a model some seed prompts and some of those it made before, and filters what
-it adds, after Self-Instruct. It stops where it has enough, or where nothing new comes any more.
+``self_instruct`` shows a model some seed prompts and some of its earlier ones, and filters what it
+adds, as in Self-Instruct. It stops when it has enough, or when nothing new comes.
 """
 
 from __future__ import annotations
@@ -42,48 +42,50 @@ class SelfInstruct(SamplingConfig):
     """How many prompts are made, and from which examples."""
 
     calls_are_fewest = True
-    n: int = Field(ge=1, le=10**9, description="How many new prompts are wanted.")
-    seed_shots: int = Field(6, ge=1, description="Seed prompts that are shown (paper: 6).")
+    n: int = Field(ge=1, le=10**9, description="Number of new prompts to make.")
+    seed_shots: int = Field(6, ge=1, description="Seed prompts shown (paper: 6).")
     own_shots: int = Field(
-        2, ge=0, description="Prompts made before that are shown (paper: 2); seed ones until then."
+        2, ge=0, description="Earlier new prompts shown (paper: 2), seed prompts at first."
     )
     template: Annotated[Template, fills("self-instruction", "examples", optional=["language"])] = (
         Field(
             default="self_instruct",
             validate_default=True,
-            description="What is asked, with {examples}, a numbered list of one line each, and, if "
-            "it likes, the {language} by name.",
+            description="Prompt template, with {examples}, a numbered list of one line each, and "
+            "optionally the name of the {language}.",
         )
     )
     language: str | None = Field(
         None,
         pattern=r"^(any|[a-z]{2,3}(-[A-Za-z0-9]+)*)$",
-        description="Language of the prompts, as 'ko' or 'pt-BR'; 'any' refuses none for its "
-        "language. By default that of most seed prompts.",
+        description="Language of the prompts, such as 'ko' or 'pt-BR'; 'any' accepts all. By "
+        "default that of most seed prompts.",
     )
     keep: Literal["first", "all"] = Field(
-        "first", description="Which prompts of a completion are looked at."
+        "first", description="Which prompts of a completion are used."
     )
     max_similarity: float = Field(
-        0.7, gt=0, le=1, description="Highest ROUGE-L F1 with a seed or new prompt (paper: 0.7)."
+        0.7, gt=0, le=1, description="Maximum ROUGE-L F1 with a seed or new prompt (paper: 0.7)."
     )
     temperature: float = Field(0.6, ge=0, description="Sampling temperature (paper: 0.6).")
     max_tokens: int = Field(256, ge=1, description="Longest completion, in tokens.")
     stop: tuple[str, ...] = Field((), description="Texts that end a completion.")
     round_size: int = Field(
-        128, ge=1, description="Requests that are made before new prompts are shown as examples."
+        128, ge=1, description="Requests made before new prompts are shown as examples."
     )
     min_yield: float = Field(
         1.0,
         ge=0,
         le=100,
-        description="Give up where the last 200 requests brought fewer new prompts a hundred.",
+        description="Give up if the last 200 requests gave fewer new prompts per hundred.",
     )
     max_requests: int | None = Field(
-        None, ge=1, description="Give up after so many requests; by default 20 a prompt, from 200."
+        None,
+        ge=1,
+        description="Give up after so many requests; by default 20 per prompt, at least 200.",
     )
-    strict: bool = Field(False, description="Fail where it gives up before there are 'n' prompts.")
-    seed: int = Field(0, ge=0, description="Seed of the examples' choice and of the requests.")
+    strict: bool = Field(False, description="Fail if it gives up before there are 'n' prompts.")
+    seed: int = Field(0, ge=0, description="Seed for choosing examples and of the requests.")
 
     @property
     def most_requests(self) -> int:
@@ -109,16 +111,16 @@ class SelfInstruct(SamplingConfig):
 def self_instruct(
     config: SelfInstruct, examples: Examples, model: Models, engine: Engine
 ) -> Prompts:
-    """Let a model add prompts to a list of seed prompts, until there are ``n`` new ones.
+    """Let a model extend a list of seed prompts until there are ``n`` new ones.
 
     Requests go out in rounds. The examples shown in a round are drawn from the IFT examples and
-    from what earlier rounds gave, and answers are looked at in the order of the requests, so the
-    result does not hang on which answer came first. White space in a shown prompt is collapsed, as
-    the list has a prompt a line; seed prompts of several turns or that are too long are not shown,
-    but new prompts must differ from them as well.
+    from the prompts of earlier rounds, and answers are processed in the order of the requests, so
+    the result does not depend on which answer came first. White space in a shown prompt is
+    collapsed, since the list has one prompt per line; seed prompts that have several turns or are
+    too long are not shown, but new prompts must differ from them as well.
 
-    A round asks for as many prompts as are wanted, by the yield of the last 200 requests. It gives
-    up where these brought fewer than ``min_yield`` a hundred, or after ``max_requests``.
+    A round asks for as many prompts as are missing, by the yield of the last 200 requests. It
+    stops when these gave fewer than ``min_yield`` per hundred, or after ``max_requests``.
 
     Drops: ``error``, ``empty``, ``no_prompt`` (the model wrote something else), ``cut_off`` (the
     completion ended within the prompt), ``copied_context`` (an example that was shown; the prompt
@@ -198,9 +200,9 @@ class _Pool:
         wanted = config.seed_shots + config.own_shots
         if len(self.seed) < wanted:
             raise DataError(
-                f"self_instruct: {wanted} seed prompts are wanted to show as examples, found "
-                f"{len(self.seed)} IFT prompts of one turn and at most {MOST_WORDS} words. "
-                "Give it more examples, or set seed_shots and own_shots lower."
+                f"self_instruct: needs {wanted} seed prompts to show as examples, found "
+                f"{len(self.seed)} IFT prompts of one turn and at most {MOST_WORDS} words. Give it "
+                "more examples, or lower seed_shots and own_shots."
             )
 
     def draw(self, number: int) -> list[_Shot]:

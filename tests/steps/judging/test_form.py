@@ -80,10 +80,10 @@ def test_a_judgment_is_read_as_its_judge_declares(
     [
         ({"scale": [5, 0]}, "lower end"),
         ({"reader": "regex"}, "belong together"),
-        ({"reader": "regex", "regex": "("}, "no regular expression"),
+        ({"reader": "regex", "regex": "("}, "not a regular expression"),
         ({"reader": "choice", "choices": {"good": 9}}, "outside the scale 0 to 5"),
-        ({"reader": "choice", "choices": {"a": 1, "A": 2}}, "differ in more than case"),
-        ({"criteria": ["a", "A"]}, "names of their own"),
+        ({"reader": "choice", "choices": {"a": 1, "A": 2}}, "differ only in case"),
+        ({"criteria": ["a", "A"]}, "must have different names"),
         ({"field": "grade"}, "belong together"),
         ({"template": Template("t", "{prompt} {response} {colour}")}, "colour"),
         ({"template": load("judge"), "scale": [0, 10]}, "'judge' asks for one score of 0 to 5"),

@@ -129,7 +129,7 @@ def test_an_answer_whose_judge_contradicts_itself_is_unscored_and_counted():
 
 
 def test_a_setting_that_the_rule_does_not_read_is_a_mistake():
-    with pytest.raises(ValidationError, match="rule 'best_second' reads no 'rho'"):
+    with pytest.raises(ValidationError, match="rule 'best_second' has no setting 'rho'"):
         Pair(rule="best_second", rho=0.3)
 
 
@@ -155,7 +155,7 @@ def test_a_rule_of_ones_own_is_a_sql_file_and_its_text_its_identity(tmp_path):
     [
         ("DROP TABLE answers", "must be one SELECT"),
         ("SELECT 1; SELECT 2", "must be one SELECT"),
-        ("SELECT FROM", "is no SQL"),
+        ("SELECT FROM", "is not SQL"),
     ],
 )
 def test_a_rule_that_is_no_single_select_is_a_mistake_of_the_recipe(tmp_path, text, wrong):
@@ -167,7 +167,7 @@ def test_a_rule_that_is_no_single_select_is_a_mistake_of_the_recipe(tmp_path, te
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("SELECT candidate_id FROM answers", "chosen_id and rejected_id are wanted"),
+        ("SELECT candidate_id FROM answers", "expected the columns chosen_id and rejected_id"),
         ("SELECT no AS chosen_id, no AS rejected_id FROM answers", "DuckDB refuses it"),
         ("SELECT content AS chosen_id, '' AS rejected_id FROM read_text('/etc/hosts')", "refuses"),
     ],

@@ -189,13 +189,13 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "zipped.jsonl": (b"PK\x03\x04....", "a ZIP archive"),
     "cut.jsonl.gz": (gzip.compress(LINE * 1000)[:-20], "cannot be read on after"),
     "cut.csv.zst": (zst(b"prompt\n" + b"b\n" * 300_000)[:-9], "Truncated compressed stream"),
-    "blank.csv": (b"\nprompt\nb\n", "blank.csv:1: the columns' names are wanted"),
+    "blank.csv": (b"\nprompt\nb\n", "blank.csv:1: expected the column names"),
     "cut.json": (b"[" + LINE + b', {"prompt": "b', "cannot be read on after|JSON"),
     "cut.parquet": (parquet(pa.array([TEXT]))[:-9], "cannot be read on after"),
-    "keys.jsonl": (LINE + b'{"prompt": "b", "prompt": "c"}\n', ":2: .*'prompt' stands twice"),
-    "keys.json": (b'[{"prompt": "b", "prompt": "c"}]', "record 1: .*'prompt' stands twice"),
-    "keys.csv": (b"prompt,prompt\nb,c\n", "'prompt' stands twice"),
-    "columns.arrow": (two_columns(), "'prompt' stands twice"),
+    "keys.jsonl": (LINE + b'{"prompt": "b", "prompt": "c"}\n', ":2: .*'prompt' occurs twice"),
+    "keys.json": (b'[{"prompt": "b", "prompt": "c"}]', "record 1: .*'prompt' occurs twice"),
+    "keys.csv": (b"prompt,prompt\nb,c\n", "'prompt' occurs twice"),
+    "columns.arrow": (two_columns(), "'prompt' occurs twice"),
     "uneven.csv": (b"id,prompt\n1,b\n2,c,d,e\n3,f\n", "Line: 3, Expected Number of Columns: 2"),
     "open_quote.csv": (b'id,prompt\n1,"open\n2,b\n', "Line: 2, .*unterminated quote"),
     "wrapped.json": (b'{"data": [{"prompt": "b"}]}', r"no column 'prompt', found \['data'\]"),
@@ -229,7 +229,7 @@ def test_a_file_without_records_is_no_dataset(tmp_path: Path, name: str, data: b
     (tmp_path / name).write_bytes(data)
     recipe, store = tmp_path / "forms.yaml", Store(tmp_path / "store")
     recipe.write_text(f"datasets:\n  rows: {{step: read_prompts, files: {name}}}\n")
-    with pytest.raises(DataError, match="rows: no prompts came, for no record is there"):
+    with pytest.raises(DataError, match="rows: made no prompts, because there is no record"):
         build(load(recipe), store)
     recipe.write_text(recipe.read_text().replace("}", ", allow_empty: true}"))
     assert build(load(recipe), store)["forms.rows"].rows == 0

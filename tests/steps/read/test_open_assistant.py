@@ -131,9 +131,9 @@ def test_a_cut_gzip_file_and_a_file_in_another_encoding_are_one_sentence(tmp_pat
 
 def test_messages_come_from_files_or_the_hub(tmp_path):
     file = lines(tmp_path / "trees.jsonl", [tree("a")])
-    with pytest.raises(ValidationError, match="are of a 'hub' dataset, found files"):
+    with pytest.raises(ValidationError, match="belong to a 'hub' dataset, found files"):
         ReadMessages(files=file, subset="en")
-    with pytest.raises(ValidationError, match="either 'files' or 'hub' is wanted, found neither"):
+    with pytest.raises(ValidationError, match="give either 'files' or 'hub', found neither"):
         ReadMessages()
 
 

@@ -107,7 +107,7 @@ def test_columns_of_any_name_are_mapped_and_joined_by_a_template(tmp_path: Path)
     assert example(tmp_path, nested, columns=counted)[0] == user("0 Tea")
     blank = {**record, "title": " ", "body": None}
     assert examples(tmp_path, blank, columns=columns).drops == {"empty": 1}
-    with pytest.raises(ValueError, match=r"no field 'promt' is known. Did you mean 'prompt'\?"):
+    with pytest.raises(ValueError, match=r"unknown field 'promt'. Did you mean 'prompt'\?"):
         examples(tmp_path, record, columns={"promt": "body"})
 
 

@@ -46,7 +46,7 @@ def test_other_rows_than_the_recipe_names_are_refused(
 ) -> None:
     store, manifest = made
     (tmp_path / "mine.yaml").write_text(f"datasets:\n  a: {line(manifest, content='0' * 64)}\n")
-    with pytest.raises(DataError, match="its rows are not those that the recipe names"):
+    with pytest.raises(DataError, match="its rows are not the ones that the recipe names"):
         build(load(tmp_path / "mine.yaml"), store)
     assert "mine.a" not in store.names()
 
@@ -56,7 +56,7 @@ def test_another_stage_and_a_missing_version_are_sentences(
 ) -> None:
     store, manifest = made
     config = ReadVersion(version=manifest.ref, type="pairs", content=manifest.content)
-    with pytest.raises(DataError, match="pairs are wanted, found prompts"):
+    with pytest.raises(DataError, match="expected pairs, found prompts"):
         read_version(config, store)
     config = ReadVersion(version=f"toy.prompts@{'0' * 16}", type="prompts", content="0" * 64)
     with pytest.raises(StoreError, match="no version '0000000000000000'"):

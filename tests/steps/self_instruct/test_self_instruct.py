@@ -174,7 +174,7 @@ def test_seed_prompts_are_shown_on_one_line_and_only_ift_ones():
 
 
 def test_too_few_seed_prompts_are_refused():
-    with pytest.raises(DataError, match=r"8 seed prompts are wanted.*found 3"):
+    with pytest.raises(DataError, match=r"needs 8 seed prompts.*found 3"):
         run(lambda _: "", seed=examples("a", "b", "c", "c"))
 
 
