@@ -48,24 +48,14 @@ def _any_of(*patterns: str) -> re.Pattern[str]:
 
 
 _NO_CREDIT: Final = _any_of(
-    "insufficient_quota",
-    "billing_(hard_limit|not_active)",
-    "insufficient (balance|credit)",
-    "balance is (insufficient|too low)",
-    "(used all|no|out of) (available )?credits",
-    "spend(ing)? (limit|cap)",
-    "budget.{0,20}exceeded",
-    "exceeded.?budget",
-    "arrearage",
+    "insufficient_quota|billing_(hard_limit|not_active)|arrearage|spend(ing)? (limit|cap)",
+    "insufficient (balance|credit)|balance is (insufficient|too low)",
+    "(used all|no|out of) (available )?credits|budget.{0,20}exceeded|exceeded.?budget",
 )
 _NO_KEY: Final = _any_of("invalid.api.?key", "authentication.error", "no_db_connection")
 _NO_MODEL: Final = _any_of(
-    "model_not_found",
-    "(unknown|no such) model",
-    "invalid model(:| name)",
-    "unexpected endpoint",
-    "model (not exist|unloaded)",
-    "model_decommissioned",
+    "model_not_found|model_decommissioned|(unknown|no such) model|invalid model(:| name)",
+    "model (not exist|unloaded)|unexpected endpoint",
 )
 _BUSY: Final = _any_of("rate.?limit", "too many requests", "resource_exhausted", "overloaded")
 _TOO_LARGE: Final = _any_of("request too large")

@@ -217,10 +217,13 @@ class Openai:
             while True:
                 if self._is_over:
                     await asyncio.Event().wait()  # until the run's end drops it
+                self._in_flight += 1
                 try:
                     return (await self._try(request))._replace(retries=tries)
                 except TRY_ERRORS as error:
                     fault = classify(error, self._settings.timeout)
+                finally:
+                    self._in_flight -= 1
                 reason = self.hide_key(fault.reason)
                 now = time.monotonic()
                 since = since or now
@@ -264,14 +267,10 @@ class Openai:
             return response
 
     async def _try(self, request: Request) -> Completion:
-        self._in_flight += 1
-        try:
-            async with asyncio.timeout(self._settings.timeout):
-                response = await self.client.post(
-                    "/chat/completions", body=self.body(request), cast_to=httpx2.Response
-                )
-        finally:
-            self._in_flight -= 1
+        async with asyncio.timeout(self._settings.timeout):
+            response = await self.client.post(
+                "/chat/completions", body=self.body(request), cast_to=httpx2.Response
+            )
         completion = self.read(request, response.text, response.headers.get("retry-after", ""))
         self._heard = time.monotonic()
         return completion
