@@ -122,6 +122,9 @@ def serve(imported: dict[str, str]) -> None:
             tell(request["pipe"], child)
 
 
+if __name__ == "__mp_main__":  # one of vLLM's processes, which is about to import it
+    gc.set_threshold(100_000)
+
 if __name__ == "__main__":
     before = dict(os.environ)
     import_once(sys.argv[1:])

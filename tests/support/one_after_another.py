@@ -8,6 +8,7 @@ Prints JSON, for each model its name and in how many processes it computes besid
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import sys
@@ -23,6 +24,10 @@ from srlm_data.engines.protocol import Engine, Request, Sampling
 from srlm_data.engines.settings import VllmEngine
 from tiny import tiny_model
 from vllm_server import shared_memory, still_there
+
+# Importing vLLM makes a million objects that stay, here and in each process of its own, which
+# imports this module too: to walk them again and again takes seconds.
+gc.set_threshold(100_000)
 
 PLACES = 4
 # vLLM decides where it computes with the first model that it holds itself: those come last.
