@@ -96,7 +96,11 @@ class Job(Generic[Settings]):
                     f"the model {folder} is quantised, and training goes on from whole weights. "
                     "Name the model that it was made of."
                 )
-            load_network(folder, TrainingError, device_map="meta")
+            if not load_network(folder, TrainingError, device_map="meta").config.architectures:
+                raise TrainingError(
+                    f"{folder}/config.json: it names no 'architectures'. Save the model with "
+                    "save_pretrained."
+                )
         for other in others:
             vocabularies = [AutoTokenizer.from_pretrained(each).get_vocab() for each in named]
             if vocabularies[0] != vocabularies[1]:

@@ -93,10 +93,7 @@ def prepare(
             "their answers are trained without an end. Raise max_length."
         )
     if difference := _compare_beginnings(rows[fitting[:1]], tokenizer, answers[0]):
-        notes["answers_begin"] = (
-            f"{difference}. Set chat_template_kwargs, such as {{enable_thinking: false}}, or name "
-            "another chat_template."
-        )
+        notes["answers_begin"] = difference
     return rows.select(fitting)
 
 
@@ -183,12 +180,14 @@ def _compare_beginnings(
     [asked], [text] = _write(rows, tokenizer), _write(rows, tokenizer, answers)
     start = len(os.path.commonprefix([asked, text]))
     before, words, _ = text[start:].partition(_words(rows[answers][0])[0].strip() or text)
-    ends = [end.strip() or "nothing" for end in (asked[start:], before)]
+    ends = [repr(end.strip()) for end in (asked[start:], before)]
     if not words or ends[0] == ends[1]:
         return None
+    generation, training = ("nothing" if end == "''" else end for end in ends)
     return (
-        f"the chat template begins an answer with {ends[0]!r} where it is asked for, and with "
-        f"{ends[1]!r} where it is trained"
+        f"the chat template begins answers with {generation} in generation and with {training} in "
+        "training. Set chat_template_kwargs, such as {enable_thinking: false}, or name another "
+        "chat_template."
     )
 
 

@@ -25,4 +25,6 @@ def load_network(model: str | Path, error: type[SrlmError], **options: Any) -> A
             f"the model {model} lacks {len(missing)} weights, the first is {missing[0]}, and would "
             "answer at random. Save the whole model with save_pretrained."
         )
+    if "Classification" in (kind := str(network.config.architectures)):
+        raise error(f"the model {model} judges texts and writes none ({kind}). Name one that does.")
     return network

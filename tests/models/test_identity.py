@@ -75,6 +75,15 @@ def test_one_changed_weight_changes_the_digest(made: Path, model: Path) -> None:
     assert identity.digest(model) != identity.digest(made)
 
 
+def test_a_folder_that_is_written_meanwhile_holds_another_model(model: Path) -> None:
+    digest, before, after = identity.digest(model), 0.0, 2.0**40
+    (model / "config.json").touch()
+    assert not identity.changed(str(model), digest, before)
+    edit(model / "config.json", rms_norm_eps=1e-3)
+    assert identity.changed(str(model), digest, before)
+    assert not identity.changed(str(model), digest, after)
+
+
 def test_the_chat_template_counts_wherever_it_is_kept(made: Path, model: Path) -> None:
     file = model / "chat_template.jinja"
     template = file.read_text()

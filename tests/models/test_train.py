@@ -345,6 +345,13 @@ def test_weights_under_an_adapter_s_names_are_not_trained_from_chance(
     ("part", "file", "change", "sentence"),
     [
         ("model", "config.json", {"quantization_config": {"quant_method": "awq"}}, "is quantised"),
+        ("model", "config.json", {"architectures": None}, "names no 'architectures'"),
+        (
+            "reference",
+            "config.json",
+            {"architectures": ["LlamaForSequenceClassification"]},
+            "judges",
+        ),
         ("reference", "tokenizer_config.json", {"extra_special_tokens": ["<new>"]}, "other tokens"),
     ],
 )

@@ -232,10 +232,10 @@ WRITES = OPENS.replace("{{ message['content'] ~", "{{ 'no thought ' ~ message['c
     [
         (CHAT_TEMPLATE, None, None),
         (WRITES, None, None),
-        (WRITES, True, "with 'nothing' where it is asked for, and with 'no thought' where it is"),
+        (WRITES, True, "with nothing in generation and with 'no thought' in training"),
         (OPENS, True, None),
-        (OPENS, None, "with 'no thought' where it is asked for, and with 'nothing' where it is"),
-        (OPENS, False, "with 'no thought' where it is asked for, and with 'nothing' where it is"),
+        (OPENS, None, "with 'no thought' in generation and with nothing in training"),
+        (OPENS, False, "with 'no thought' in generation and with nothing in training"),
     ],
 )
 def test_a_template_that_begins_answers_otherwise_in_training_is_told(

@@ -203,6 +203,9 @@ def test_sft_and_then_dpo_make_models_with_their_lineage(tmp_path: Path, bench: 
     assert second["model"] == identity.digest(bench.resolve(second["location"]))
     assert second["parameters"] == 98_624
     assert second["loss"] == pytest.approx(0.69, abs=0.3)
+    shutil.rmtree(bench.scratch)
+    with pytest.raises(TrainingError, match="its files have changed since its recipe was read"):
+        sft(Sft(**QUICK), named("another", f"path:{m0}"), [some_examples()], bench)
     assert second["dropped"] == 0
 
 
