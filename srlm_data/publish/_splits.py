@@ -1,9 +1,10 @@
 """Train and test: the rows of a few prompts apart, for a trainer's ``eval_dataset``.
 
-What trainers read is split: pairs, and examples of instructions. The id of a prompt alone draws its
-split, by the rule that holds prompts out everywhere: in every config and in every publication it is
-the same one. EFT examples are whole, for a prompt of theirs holds an answer; the prompts that
-measure a judge were held out when they were selected.
+What trainers read is split: pairs, and examples of instructions. A hash of the first question of a
+prompt draws its split, the same one in every config and in every publication: neither white space
+nor a system message nor how the conversation goes on brings a question into both. EFT examples are
+whole, for a prompt of theirs holds an answer; the prompts that measure a judge were held out when
+they were selected.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from typing import Final
 import pyarrow as pa
 
 from srlm_data.core import database
-from srlm_data.core.ids import held_out_share, split_key
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, EXAMPLES, PAIRS
 from srlm_data.publish._bundle import Bundle, Part
@@ -28,20 +28,22 @@ from srlm_data.store import Store, shards
 TEST_SHARE: Final = 0.05
 """Share of the prompts that are held out where nobody says another one."""
 
-_SEED: Final = 0
-"""Of the draw; another one would move prompts from one split to the other."""
+_QUESTION: Final = database.without_spaces(
+    "coalesce(lower(list_filter(prompt, lambda turn: turn.role = 'user')[1].content), prompt_id)"
+)
 
-# One prompt at least is held out of every config, and one at least is left in it.
+# One question at least is held out of every config, and one at least is left in it.
 _HELD_OUT: Final = """
     WITH prompts AS (
-        SELECT config, prompt_id, md5_number_lower({key}) AS place FROM ({rows}) GROUP BY ALL
+        SELECT config, prompt_id, md5_number_lower(question) / 18446744073709551616 AS place
+        FROM ({rows}) GROUP BY ALL
     ), ends AS (
-        SELECT arg_min(prompt_id, place) AS first, arg_max(prompt_id, place) AS last
-        FROM prompts GROUP BY config HAVING count(*) > 1
+        SELECT min(place) AS first, max(place) AS last
+        FROM prompts GROUP BY config HAVING min(place) < max(place)
     )
     SELECT DISTINCT prompt_id FROM prompts
-    WHERE ({held_out} OR prompt_id IN (SELECT first FROM ends))
-      AND prompt_id NOT IN (SELECT last FROM ends)
+    WHERE (place < $share OR place IN (SELECT first FROM ends))
+      AND place NOT IN (SELECT last FROM ends)
 """
 
 
@@ -90,13 +92,11 @@ def _held_out(store: Store, parts: Sequence[Part], share: float) -> set[str]:
         for number, part in enumerate(parts):
             store.rows(part.manifest).view(connection, f"rows_{number}")
         rows = " UNION ALL ".join(
-            f"SELECT {number} AS config, prompt_id FROM rows_{number}"
+            f"SELECT {number} AS config, prompt_id, {_QUESTION} AS question FROM rows_{number}"
             for number in range(len(parts))
         )
-        query = _HELD_OUT.format(
-            key=split_key(_SEED), rows=rows, held_out=held_out_share(_SEED, share)
-        )
-        return {prompt for (prompt,) in connection.execute(query).fetchall()}
+        held_out = connection.execute(_HELD_OUT.format(rows=rows), {"share": share}).fetchall()
+        return {prompt for (prompt,) in held_out}
 
 
 def _whole(store: Store, part: Part) -> Split:
@@ -134,7 +134,7 @@ def describe_splits(splits: Splits) -> str:
     others = ", the others `train` alone" if len(names) < len(splits) else ""
     return (
         f"{' and '.join(names)} {'have' if len(names) > 1 else 'has'} the splits `train` and "
-        f"`test`{others}. A prompt is in one of them, the same in every config and release: a hash "
-        "of its id decides. The files in a config's folder hold all its rows, in the original "
-        "order; its splits are in the subfolder `splits/`."
+        f"`test`{others}. Prompts with the same first question are in one of them, the same in "
+        "every config and release: a hash of the question decides. The files in a config's folder "
+        "hold all its rows, in the original order; its splits are in the subfolder `splits/`."
     )

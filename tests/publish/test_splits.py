@@ -5,24 +5,28 @@ from __future__ import annotations
 import gc
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import toy
 from checkout import Cli
 from commands import sentence
+from srlm_data.core.messages import assistant, user
 from srlm_data.core.rows import Rows
-from srlm_data.core.schema import EXAMPLES
+from srlm_data.core.schema import EXAMPLES, Message
 from srlm_data.pipeline.build import build
 from srlm_data.pipeline.recipe import load
 from srlm_data.publish._bundle import select
 from srlm_data.publish._push import Upload, prepare_dataset
+from srlm_data.steps.read import ReadExamples, read_examples
 from srlm_data.store import Store
 
 if TYPE_CHECKING:
     import datasets
 
+SYSTEM: Message = {"role": "system", "content": "Be brief."}
 Prompts = dict[str, dict[str, set[str]]]
 
 
@@ -46,6 +50,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         identity = {"step": "mine", "revision": 1, "config": {"kind": kind}}
         store.commit(f"toy.{kind}", Rows.of(EXAMPLES, rows), identity=identity, inputs=[])
     return store
+
+
+def number_asked(row: dict[str, Any]) -> str:
+    """Return the number in the first question."""
+    question = next(turn["content"] for turn in row["prompt"] if turn["role"] == "user")
+    return "".join(filter(str.isdigit, question))
 
 
 def written(upload: Upload, folder: Path) -> Path:
@@ -138,6 +148,33 @@ def test_one_prompt_is_held_out_at_least_where_there_are_two(
     assert any("/splits/test" in path for path in upload.files) == split
     assert ("`ift` has the splits" in upload.card) == split
     assert ("one split, `train`" in upload.card) != split
+
+
+def test_a_question_is_in_one_split_however_its_conversation_goes_on(tmp_path: Path) -> None:
+    records = []
+    for number in range(40):
+        asked, answered = user(f"Why {number}?"), assistant("So.")
+        talks = (
+            asked,
+            user(f"why  {number}?\n"),
+            [SYSTEM, *asked],
+            [*asked, *answered, *user("And?")],
+        )
+        records += [{"messages": [*talk, *answered]} for talk in talks]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    examples = read_examples(ReadExamples(files=str(tmp_path / "mine.jsonl")))
+    store = Store(tmp_path / "store")
+    identity = {"step": "read_examples", "revision": 1, "config": {}}
+    store.commit("mine.ift", examples, identity=identity, inputs=[])
+    upload = prepare_dataset(select(store, ["mine"]), store, repo="ada/mine", test_share=0.2)
+    train, test = (
+        pq.read_table(file).to_pylist()
+        for path, file in sorted(upload.files.items(), reverse=True)
+        if "/splits/" in path
+    )
+    asked_in_test = {number_asked(row) for row in test}
+    assert len(test) == 4 * len(asked_in_test) > 0
+    assert not asked_in_test & {number_asked(row) for row in train}
 
 
 def test_without_a_share_there_is_one_split_and_nothing_is_written(store: Store) -> None:
