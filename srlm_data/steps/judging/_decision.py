@@ -33,6 +33,7 @@ def find_bracketed(judgment: Judgment) -> Iterator[Place]:
             and not _SENTENCE_END.search(line.text, first.end(), second.start())
             for match in (first, second)
         }
+        letters = [at for at, sign in enumerate(line.text) if sign.isalnum()] if verdicts else []
         at = quotes = 0
         for match in verdicts:
             quotes += line.text.count('"', at, match.start())
@@ -41,8 +42,7 @@ def find_bracketed(judgment: Judgment) -> Iterator[Place]:
                 continue  # "[[A]], [[B]] or [[C]]" repeats the orders
             if not is_quoted(line.text, at, match.end(), quotes % 2 == 1, key=False):
                 value = "tie" if match[1].lower() == "c" else match[1]
-                around = (line.text[:at], line.text[match.end() :])
-                rank = "prose" if all(re.search(r"\w", text) for text in around) else "own"
+                rank = "prose" if letters[0] < at and letters[-1] >= match.end() else "own"
                 yield Place(number, number, value, rank, must_read=True, room="none")
 
 
@@ -62,6 +62,10 @@ def decide(  # noqa: PLR0911 - one reason a line
         if named or read(place)[0] != "unparsed":
             ranked["final" if place.rank == "total" else place.rank].append(place)
     own, prose, other = ranked["own"], ranked["prose"], ranked["other"]
+
+    def differ(first: Place, second: Place) -> bool:
+        return read(first)[:2] != read(second)[:2]
+
     final = [
         place
         for place in ranked["final"]
@@ -70,7 +74,7 @@ def decide(  # noqa: PLR0911 - one reason a line
     ]
     if final:
         later = [place for place in own if place.line > final[-1].line]
-        if final[-1].rank == "total" and len(later) == 1 and read(later[0]) != read(final[-1]):
+        if final[-1].rank == "total" and len(later) == 1 and differ(later[0], final[-1]):
             return None, "a total, and another score behind it"
         return final[-1], "the last line of a total"
     if own:
@@ -80,18 +84,14 @@ def decide(  # noqa: PLR0911 - one reason a line
             return None, "a score within a list of criteria, and no total"
         if other and other[-1].line > own[-1].line:
             return None, "scores of several things, and no total"
-        if prose and prose[-1].line > own[-1].line and _differ(prose[-1], own[-1]):
+        if prose and prose[-1].line > own[-1].line and differ(prose[-1], own[-1]):
             return None, "two scores, the later one in a sentence"
         return own[-1], LAST
     if other:
         return None, "scores of something else, and no total"
-    if any(_differ(place, prose[-1]) for place in prose):
+    if any(differ(place, prose[-1]) for place in prose):
         return None, "several scores in sentences"
     return (prose[-1], "a sentence") if prose else (None, "no line of a score")
-
-
-def _differ(first: Place, second: Place) -> bool:
-    return first.value.split()[:1] != second.value.split()[:1]
 
 
 def _of_criterion(judgment: Judgment, place: Place) -> bool:
