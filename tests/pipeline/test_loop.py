@@ -30,7 +30,7 @@ SMALLER = {
         ("repeats: 3", "repeats: 1"),
     ),
     "iter1.yaml": (("n: 1200", "n: 80"),),
-    "iter2.yaml": (("n: 3600", "n: 120"),),
+    "iter2.yaml": (("n: 3600", "n: 120"), ("repeats: 3", "repeats: 1")),
     # The dialogues' model is built by the same command, which imports TRL once.
     "loop.yaml": (
         ("template: judge_brief,", "template: judge_brief, repeats: 1,"),
@@ -38,6 +38,7 @@ SMALLER = {
          "model: dialogues.m2, n: 1, max_tokens: 48, cut_off: keep}\n"),
     ),
     "dialogues.yaml": (("n: 600", "n: 24"),),
+    "self_taught.yaml": (("repeats: 3", "repeats: 1"),),
 }  # fmt: skip
 
 
