@@ -60,7 +60,7 @@ class Training(Config):
     max_length: int = Field(2048, gt=1, description="tokens of prompt and answer (not stated)")
     chat_template_kwargs: TemplateOptions | None = Field(
         None,
-        description="told the chat template as well; name what the answers were asked for with: "
+        description="passed to the chat template; set what the answers were generated with: "
         "{enable_thinking: false}",
     )
     lora: Lora | None = Field(None, description="train adapters and merge them")

@@ -247,7 +247,7 @@ def test_a_state_that_nobody_knows_is_not_waited_for_and_loses_nothing(
     ("listing", "words"),
     [
         ({"data": []}, r"neither gives it an id nor lists it\. Look for it there"),
-        ([], r"its list of batches is no such list"),
+        ([], r"its list of batches is not a list"),
     ],
 )
 def test_a_batch_that_is_begun_and_not_found_again_is_not_begun_twice(

@@ -152,7 +152,7 @@ class OpenaiBatch:
             )
             if getattr(batch, "id", None) is None and not (batch := await self._find(record)):
                 reason = "it took a batch, and neither gives it an id nor lists it"
-                advice = "Look for it there: the next build sends its requests anew."
+                advice = "Look for it there: the next build sends its requests again."
                 raise FaultError(Trouble.FATAL, "unreadable", reason, advice=advice)
             return _id_of(batch)
 
@@ -186,7 +186,7 @@ class OpenaiBatch:
                 if listed == _MOST_LISTED:
                     break
         except (AttributeError, LookupError, TypeError):  # of the client, which takes it on trust
-            raise ValueError("its list of batches is no such list") from None
+            raise ValueError("its list of batches is not a list") from None
         return None
 
     def _look_at(self, records: list[BatchRecord]) -> list[tuple[BatchRecord, Any]]:

@@ -147,7 +147,7 @@ class JudgeForm(JudgePrompt):
         if self.template.name in templates.shipped() and (self.criteria or self.on != POINTS):
             raise ValueError(
                 f"the shipped template '{self.template.name}' asks for one score of {POINTS}: "
-                "'scale' and 'criteria' want a template of your own"
+                "'scale' and 'criteria' need a template of your own"
             )
         names = [criterion.name.lower() for criterion in self.criteria]
         if len(set(names)) < len(names):

@@ -87,7 +87,7 @@ def test_a_judgment_is_read_as_its_judge_declares(
         ({"field": "grade"}, "belong together"),
         ({"template": Template("t", "{prompt} {response} {colour}")}, "colour"),
         ({"template": load("judge"), "scale": [0, 10]}, "'judge' asks for one score of 0 to 5"),
-        ({"template": load("judge_json"), "criteria": ["a"]}, "want a template of your own"),
+        ({"template": load("judge_json"), "criteria": ["a"]}, "need a template of your own"),
     ],
 )
 def test_a_judge_that_cannot_be_is_refused(settings: dict[str, Any], sentence: str) -> None:
