@@ -356,9 +356,14 @@ def test_weights_under_an_adapter_s_names_are_not_trained_from_chance(
     ],
 )
 def test_models_that_cannot_be_trained_together_are_refused(
-    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str],
-    part: str, file: str, change: dict[str, Any], sentence: str,
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    model: Path,
+    capsys: pytest.CaptureFixture[str],
+    part: str,
+    file: str,
+    change: dict[str, Any],
+    sentence: str,
+) -> None:
     other = shutil.copytree(model, tmp_path / "other")
     (other / file).write_text(json.dumps(json.loads((other / file).read_text()) | change))
     models = {"model": model, "reference": model, part: other}
