@@ -143,7 +143,7 @@ def test_a_pipe_in_a_store_is_damage_and_not_waited_for(tmp_path: Path, place: s
 
 def test_half_a_character_from_python_is_a_sentence_and_accuses_no_data(tmp_path: Path) -> None:
     store = toy.publish_pairs(tmp_path)
-    with pytest.raises(srlm_data.DataError, match="half a character"):
+    with pytest.raises(srlm_data.DataError, match="half a surrogate pair"):
         srlm_data.sql("SELECT '\ud800'", store=store)
     with pytest.raises(srlm_data.StoreError, match="no row and no model"):
         lineage("\ud800", store=store)

@@ -95,7 +95,7 @@ def _parsed(value: object) -> object:
         try:
             # Between turns that pandas took from an array there is a line's end, and no comma.
             parsed = read(_ARRAY_ENDS.sub("}, {", value.strip()))
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             continue
         turns = parsed if isinstance(parsed, list) else [parsed]
         return parsed if turns and all(map(_is_turn, turns)) else value
