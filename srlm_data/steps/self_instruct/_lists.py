@@ -83,7 +83,7 @@ def new_prompts(text: str, shown: Sequence[str]) -> Iterator[NewPrompt]:
     lines = text.splitlines()
     values = _json_values(lines)
     if values is not None:
-        for value in map(one_line, values):
+        for value in filter(None, map(one_line, values)):
             yield NewPrompt(value, complete=True, copied=tuple(words(value)) in copies)
         return
     last = max((place for place, line in enumerate(lines) if line.strip()), default=0)

@@ -42,6 +42,7 @@ def listed(mark, prompts=SHOWN, first=1):
         ("- Why?\n- How?", [("Why?", True), ("How?", False)]),
         ("Why?\n- Heat\n- Fire", [("Why?", True)]),
         ("9.", []),
+        ('["", "Why?"]', [("Why?", True)]),
         ("", []),
     ],
 )
