@@ -59,6 +59,8 @@ class Config(BaseModel):
     revision: ClassVar[int] = 1
     calls_are_fewest: ClassVar[bool] = False  # what it expects to ask is a lower bound
     rows_at_most: ClassVar[str | None] = None  # the dataset that has as many rows, or more
+    # Fields that came later: unset, they leave the identity, and so the names, of before as it was.
+    identity_if_set: ClassVar[tuple[str, ...]] = ()
 
     @pydantic.field_validator("*", mode="before")
     @classmethod
@@ -71,13 +73,14 @@ class Config(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the rows, as plain JSON."""
-        runtime = {
+        left_out = {
             name
             for name, field in type(self).model_fields.items()
             if any(isinstance(mark, Runtime) for mark in field.metadata)
+            or (name in self.identity_if_set and getattr(self, name) in (None, ()))
         }
         try:
-            return self.model_dump(mode="json", exclude=runtime)
+            return self.model_dump(mode="json", exclude=left_out)
         except PydanticSerializationError as error:
             if isinstance(error.__cause__, SrlmError):  # of a file that is not what it should be
                 raise error.__cause__ from None

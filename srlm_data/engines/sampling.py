@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class SamplingConfig(Config):
     What a recipe does not set of the further settings is no part of a version's identity or of a
     response's key.
     """
+
+    identity_if_set: ClassVar[tuple[str, ...]] = _FURTHER
 
     temperature: float = Field(0.7, ge=0, description="Sampling temperature (paper: 0.7).")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling (paper: 0.9).")
@@ -51,11 +53,6 @@ class SamplingConfig(Config):
     reasoning_marks: tuple[_Mark, _Mark] | None = Field(
         None, description="Marks that open and close reasoning; unset: those of known models."
     )
-
-    def identity(self) -> dict[str, Any]:
-        """The fields that decide the rows; further settings only where they are set."""
-        fields = super().identity().items()
-        return {name: value for name, value in fields if name not in _FURTHER or value is not None}
 
     def sampling(
         self,

@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
@@ -44,6 +44,8 @@ class Lora(Config):
 
 class Training(Config):
     """What ``sft`` and ``dpo`` share. AdamW without weight decay; gradients clipped to norm 1."""
+
+    identity_if_set: ClassVar[tuple[str, ...]] = ("chat_template_kwargs",)
 
     preset: Annotated[Literal["paper-v3", "paper-v1"], Runtime()] = Field(
         "paper-v3", description="whose figures are the defaults"
@@ -91,13 +93,6 @@ class Training(Config):
         """Return TRL and what it stands on; peft only for adapters."""
         wanted = ("torch", "transformers", "accelerate", "datasets", "trl")
         return dict.fromkeys([*wanted, *(["peft"] if self.lora else [])], "train")
-
-    def identity(self) -> dict[str, Any]:
-        """The fields that decide the weights; what the template is told only where it is set."""
-        fields = super().identity()
-        if self.chat_template_kwargs is None:
-            del fields["chat_template_kwargs"]
-        return fields
 
     @model_validator(mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -26,6 +26,8 @@ _LOOKED: Final = 100
 
 class Records(Config):
     """Where records are read from: ``files``, or a ``hub`` dataset."""
+
+    identity_if_set: ClassVar[tuple[str, ...]] = ("language",)
 
     split: str = Field(
         "train",
@@ -66,13 +68,6 @@ class Records(Config):
             codes = "no"
         listed = codes if isinstance(codes, list | tuple) else [codes]
         return check_codes(map(str, listed))
-
-    def identity(self) -> dict[str, Any]:
-        """Return it without a language where none is named: versions of before keep their names."""
-        identity = super().identity()
-        if not self.language:
-            del identity["language"]
-        return identity
 
     @field_validator("files", mode="before")
     @classmethod
