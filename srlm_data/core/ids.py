@@ -85,7 +85,12 @@ def said(turns: Sequence[Message]) -> list[list[object]]:
 
 def held_out_share(seed: int, share: float) -> str:
     """Return SQL that holds for about a share of the prompts: a prompt's split is its id's hash."""
-    return f"md5_number_lower({split_key(seed)}) / 18446744073709551616 < {share}"
+    return f"{draw(split_key(seed))} < {share}"
+
+
+def draw(text: str) -> str:
+    """Return SQL for a number from 0 to 1 that is drawn by a text."""
+    return f"md5_number_lower({text}) / 18446744073709551616"
 
 
 def split_key(seed: int) -> str:

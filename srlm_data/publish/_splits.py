@@ -20,6 +20,7 @@ from typing import Final
 import pyarrow as pa
 
 from srlm_data.core import database
+from srlm_data.core.ids import draw
 from srlm_data.core.rows import Rows
 from srlm_data.core.schema import DATASET_TYPES, EXAMPLES, PAIRS
 from srlm_data.publish._bundle import Bundle, Part
@@ -35,7 +36,7 @@ _QUESTION: Final = database.without_spaces(
 # One question at least is held out of every config, and one at least is left in it.
 _HELD_OUT: Final = """
     WITH prompts AS (
-        SELECT config, prompt_id, md5_number_lower(question) / 18446744073709551616 AS place
+        SELECT config, prompt_id, {place} AS place
         FROM ({rows}) GROUP BY ALL
     ), ends AS (
         SELECT min(place) AS first, max(place) AS last
@@ -95,8 +96,8 @@ def _held_out(store: Store, parts: Sequence[Part], share: float) -> set[str]:
             f"SELECT {number} AS config, prompt_id, {_QUESTION} AS question FROM rows_{number}"
             for number in range(len(parts))
         )
-        held_out = connection.execute(_HELD_OUT.format(rows=rows), {"share": share}).fetchall()
-        return {prompt for (prompt,) in held_out}
+        query = _HELD_OUT.format(rows=rows, place=draw("question"))
+        return {prompt for (prompt,) in connection.execute(query, {"share": share}).fetchall()}
 
 
 def _whole(store: Store, part: Part) -> Split:
