@@ -4,10 +4,9 @@
 
 A record is written before its batch is created and has no id until then; the batch carries the
 record's token, so that one that was created in the moment of a kill is found by it, or by the file
-of its requests where a server forgets what a batch carries. A record says
-which requests its batch has an answer to, or will have. It is not removed when they are read: a
-request whose answer is in the response cache is not looked for here, and one whose answer was read
-and lost is read once more.
+of its requests where a server forgets what a batch carries. A record says which requests its batch
+has an answer to, or will have. It is not removed when they are read: a request whose answer is in
+the response cache is not looked for here, and one whose answer was read and lost is read once more.
 """
 
 from __future__ import annotations

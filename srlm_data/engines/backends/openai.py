@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -37,6 +37,7 @@ T = TypeVar("T")
 _NO_KEY: Final = "(no key)"  # the client wants one, a local server need not
 TRY_ERRORS: Final = (openai.OpenAIError, FaultError, TimeoutError, ValueError, RecursionError)
 _LIST_SECONDS: Final = 30.0  # for the cheapest question
+_LAST_SECONDS: Final = 60.0  # where a run ends, for what is paid for and on its way
 
 
 def load(
@@ -232,9 +233,10 @@ class Openai:
                 if fault.trouble is Trouble.FATAL:
                     self._is_over = True
                     advice = await self.advice(fault)
-                    for _ in range(1200):  # a minute at most, for what is paid for and on its way
-                        if self._in_flight:
-                            await asyncio.sleep(0.05)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_LAST_SECONDS):
+                            while self._in_flight:
+                                await asyncio.sleep(0.05)
                     raise EngineError(f"{self.where}: {reason}. {advice}")
                 if fault.trouble is Trouble.REFUSED or failures > self._settings.retries:
                     return failed(request, fault.kind, reason)._replace(retries=tries - 1)

@@ -99,11 +99,10 @@ class OpenaiBatch:
                         unread.append(sent[key])
             if not unread:
                 return
-            some_ended = False
-            for record, batch in self._look_at(unread):
+            looks = self._look_at(unread)
+            for record, batch in looks:
                 if (lines := self._results(record, batch)) is None:
                     continue
-                some_ended = True
                 unread.remove(record)
                 answers, failures, fatal = self._read(record, batch, lines, waiting, sent)
                 yield from answers
@@ -114,7 +113,7 @@ class OpenaiBatch:
                 if fatal:
                     reason = self._server.hide_key(fatal.reason)
                     raise EngineError(f"{self._server.where}: {reason}. {fatal.advice}")
-            if not some_ended:
+            if len(unread) == len(looks):  # none has ended
                 time.sleep(self._settings.poll_seconds)
 
     def close(self) -> None:
