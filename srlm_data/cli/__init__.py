@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from srlm_data.cli._completion import answer_shell
-from srlm_data.cli._stopping import GO_ON, Terminated
+from srlm_data.cli._stopping import Terminated, hear_ctrl_c, stopped
 from srlm_data.cli._streams import open_streams, silence_output
 from srlm_data.cli._terminal import say, say_error, say_state
 from srlm_data.cli.build import build
@@ -100,12 +100,10 @@ for command in COMMANDS:
     cli.add_command(command)
 
 
-_STOPPED = f"stopped. {GO_ON}"
-
-
 def main() -> NoReturn:
     """Run the command line; an expected failure is one sentence and an exit code."""
     open_streams()
+    hear_ctrl_c()
     sys.excepthook = _bug
     answer_shell(cli)
     logging.getLogger("srlm_data").addHandler(_Notes(logging.WARNING))
@@ -122,10 +120,8 @@ def main() -> NoReturn:
         code = _click_says(error)
     except SrlmError as error:
         code = _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        code = _fail(_STOPPED, 130)
-    except Terminated as stopped:
-        code = _fail(str(stopped), 143)
+    except (KeyboardInterrupt, Terminated):
+        code = _fail(*stopped())
     except BrokenPipeError:  # the reader of our output has seen enough
         silence_output()
     except Exception as error:  # noqa: BLE001 - what is no refusal is raised again
@@ -162,7 +158,7 @@ def _machine_refuses(error: Exception) -> int:
     from srlm_data.core.filesystem import describe_refusal
 
     if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
-        return _fail(_STOPPED, 130)  # what DuckDB makes of Ctrl-C, at times
+        return _fail(*stopped())  # what DuckDB makes of a signal, at times
     refusal = describe_refusal(error, "srlm-data")
     if refusal is None:
         raise error

@@ -14,7 +14,6 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from srlm_data.analysis import conversations
 from srlm_data.analysis.query import connect, refused, run
-from srlm_data.cli._stopping import interruptible
 from srlm_data.cli._terminal import coloured, columns, json_text, table_text
 from srlm_data.core import database
 from srlm_data.core.controls import visible
@@ -51,7 +50,7 @@ def answer_query(
     rows: int,
     open_access: bool = False,
 ) -> None:
-    """Ask a store one query and write its answer; Ctrl-C ends it.
+    """Ask a store one query and write its answer.
 
     The connection is its own, so that what was built meanwhile is there. Of a table of more than so
     many ``rows`` the middle is left out. A file is there complete or not at all.
@@ -64,13 +63,9 @@ def answer_query(
         "parquet": _write_parquet,
     }
     with connect(store, open_access=open_access) as connection:
-
-        def ask() -> None:
-            answer = run(connection, store, query)
-            with refused(store, query), open_whole(output) if output else _standard_output() as to:
-                write[form](answer, to)
-
-        interruptible(connection, ask)
+        answer = run(connection, store, query)
+        with refused(store, query), open_whole(output) if output else _standard_output() as to:
+            write[form](answer, to)
 
 
 @contextlib.contextmanager

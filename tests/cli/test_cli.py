@@ -302,6 +302,30 @@ def test_a_build_that_is_stopped_says_so_in_a_line_and_can_go_on(
     assert len(keys) - 72 <= 1  # asked anew: the answer that was on its way, if that
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGINT, 130, "stopped."), (signal.SIGTERM, 143, "stopped by SIGTERM.")],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_build_that_is_stopped_in_a_query_says_by_which_signal(
+    start: Start, project: Path, number: int, code: int, said: str
+) -> None:
+    """DuckDB raises the same error for every signal."""
+    (project / "slow.yaml").write_text(
+        "datasets:\n"
+        "  prompts: {step: 'toy:toy_prompts', n: 6}\n"
+        "  slow: {step: sql, inputs: {prompts: prompts}, query: 'FROM prompts WHERE\n"
+        "    0 < (SELECT sum(a.range) FROM range(10000000) a, range(10000000) b)'}\n"
+    )
+    with start("build", "slow.yaml", "-q") as building:
+        building.work_for(3)
+        building.send_signal(number)
+        assert building.wait(60) == code
+        told = building.stderr.read_text()
+    assert told.strip() == f"error: {said} Build again to continue from here."
+    assert list((project / "store" / ".staging").iterdir()) == []
+
+
 # time ---------------------------------------------------------------------------------------
 
 

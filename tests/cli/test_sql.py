@@ -11,17 +11,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars
-import psutil
 import pytest
 
 import toy
 from checkout import Cli
 from commands import one_sentence
-from forked import Command, Start
+from forked import Start
 from srlm_data.cli._answers import format_of
 
 
@@ -189,14 +187,6 @@ def test_a_table_obeys_no_control_character_of_a_model(cli: Cli, built: Path) ->
     assert "\x1b" not in answer.stdout
 
 
-def work_until(command: Command, seconds: float) -> None:
-    """Wait until a command has had this much of the processor."""
-    times = psutil.Process(command.pid).cpu_times
-    while sum(times()[:2]) < seconds:
-        assert command.poll() is None
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
@@ -210,7 +200,7 @@ def test_a_query_that_is_stopped_ends_at_once_without_a_traceback(
 ) -> None:
     endless = "SELECT sum(a.range) FROM range(10000000) a, range(10000000) b"
     with start("sql", endless, cwd=built) as asking:
-        work_until(asking, 2)  # long enough to be asked; there is nothing to be seen of it
+        asking.work_for(2)
         asking.send_signal(number)
         assert asking.wait(60) == code
         assert asking.stderr.read_text().strip() == said

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from select import select
 
+import psutil
+
 from checkout import ROOT
 
 SUPPORT = ROOT / "tests" / "support"
@@ -71,6 +73,13 @@ class Command:
                 self.send_signal(signal.SIGKILL)
                 raise subprocess.TimeoutExpired(self._arguments, timeout)
         return code
+
+    def work_for(self, seconds: float) -> None:
+        """Wait until it has had this much of the processor: there is nothing else to be seen."""
+        times = psutil.Process(self.pid).cpu_times
+        while sum(times()[:2]) < seconds:
+            assert self.poll() is None, self.stderr.read_text()
+            time.sleep(0.05)
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
