@@ -114,6 +114,17 @@ class Job(Generic[Settings]):
         """How many tokens the model has an embedding of, before any is added."""
         return int(AutoConfig.from_pretrained(self.model).get_text_config().vocab_size)
 
+    @cached_property
+    def max_length(self) -> int:
+        """The tokens that a row is cut to: those wanted, or all that the model has a position of.
+
+        Rotary positions are computed, for any number of tokens.
+        """
+        config = AutoConfig.from_pretrained(self.model).get_text_config()
+        is_rotary = getattr(config, "rope_parameters", None) is not None
+        positions = None if is_rotary else getattr(config, "max_position_embeddings", None)
+        return min(self.settings.max_length, positions or self.settings.max_length)
+
     @property
     def cache(self) -> Path:
         """Where ``datasets`` keeps what it prepares; it ends with the job's run."""
@@ -148,7 +159,8 @@ class Job(Generic[Settings]):
 
     def _rows(self, files: list[Path], answers: tuple[str, ...], *counts: Any) -> datasets.Dataset:
         known = max(self.embeddings, len(self.tokenizer) if self.new_tokens else 0)
-        return prepare(files, answers, self.tokenizer, self.settings, known, self.cache, *counts)
+        limits = (self.max_length, known)
+        return prepare(files, answers, self.tokenizer, self.settings, *limits, self.cache, *counts)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -236,7 +248,7 @@ class Job(Generic[Settings]):
             "output_dir": str(self.output / "checkpoints"),
             "model_init_kwargs": self.loading(),
             "disable_dropout": False,
-            "max_length": settings.max_length,
+            "max_length": self.max_length,
             "learning_rate": settings.learning_rate,
             **_schedule(settings),
             "per_device_train_batch_size": share,

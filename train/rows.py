@@ -32,6 +32,7 @@ def prepare(
     answers: tuple[str, ...],
     tokenizer: PreTrainedTokenizerBase,
     settings: Training,
+    limit: int,
     vocabulary: int,
     cache: Path,
     drops: Drops,
@@ -39,9 +40,9 @@ def prepare(
 ) -> datasets.Dataset:
     """Return ``prompt`` and ``answers`` of Parquet files, without the rows that do not fit.
 
-    TRL cuts a prompt and its answer to ``max_length`` tokens; ``drops`` takes what does not fit
-    then, and what has tokens other than the model's ``vocabulary``. ``notes`` takes sentences about
-    the others. ``datasets`` prepares the rows in ``cache``.
+    TRL cuts a prompt and its answer to ``limit`` tokens; ``drops`` takes what does not fit then,
+    and what has tokens other than the model's ``vocabulary``. ``notes`` takes sentences about the
+    others. ``datasets`` prepares the rows in ``cache``.
     """
     columns = ["prompt", *answers]
     if not sum(_count_conversations(file, columns) for file in files):
@@ -66,7 +67,7 @@ def prepare(
             desc="Reading turns",
         )
         try:
-            limits = {"limit": settings.max_length, "vocabulary": vocabulary}
+            limits = {"limit": limit, "vocabulary": vocabulary}
             measured = rows.map(
                 _explain_misfits,
                 fn_kwargs={"tokenizer": tokenizer, **limits},
@@ -84,13 +85,15 @@ def prepare(
         if reason:
             drops.add(reason, f"row {place + 1}", rows[place])
     fitting = [place for place, reason in enumerate(reasons) if not reason]
+    is_bounded = limit < settings.max_length
+    longer = "The model has no more positions" if is_bounded else "Raise max_length"
     if not fitting:
-        advice = "Name another chat_template" if LOST in drops else "Raise max_length"
+        advice = "Name another chat_template" if LOST in drops else longer
         raise TrainingError(f"no row is left to train on, dropped {dict(drops)}. {advice}.")
     if cut := sum(measured.select(fitting)["cut"]):
         notes["answers_cut"] = (
-            f"{cut:,} of {len(fitting):,} rows are cut to {settings.max_length:,} tokens, and "
-            "their answers are trained without an end. Raise max_length."
+            f"{cut:,} of {len(fitting):,} rows are cut to {limit:,} tokens, and their answers are "
+            f"trained without an end. {longer}."
         )
     if difference := _compare_beginnings(rows[fitting[:1]], tokenizer, answers[0]):
         notes["answers_begin"] = difference

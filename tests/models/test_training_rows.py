@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import sys
 import warnings
@@ -129,6 +130,26 @@ def test_rows_that_trl_could_not_train_on_are_dropped_and_counted(
 
         equal = sum(cut(row, "chosen_ids") == cut(row, "rejected_ids") for row in whole)
         assert asked.drops[EQUAL] == equal
+
+
+def test_rows_are_cut_to_the_positions_that_a_model_has(tmp_path: Path, model: Path) -> None:
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    shutil.copytree(model, tmp_path / "gpt2")
+    vocabulary = len(AutoTokenizer.from_pretrained(model))
+    config = GPT2Config(
+        vocab_size=vocabulary, n_positions=60, n_embd=16, n_layer=1, n_head=2,
+        bos_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
+    execute("sft.py", job(tmp_path, tmp_path / "gpt2", rows("completion"), max_steps=2))
+    said = facts(tmp_path / "out" / "model")
+    assert said["dropped"] == {"the prompt fills max_length": 60 - said["examples"]}
+    assert re.fullmatch(
+        r"\d+ of \d+ rows are cut to 60 tokens, and their answers are trained without an end. "
+        "The model has no more positions.",
+        said["notes"]["answers_cut"],
+    )
 
 
 def asked_all(folder: Path) -> Any:
