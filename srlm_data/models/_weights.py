@@ -102,6 +102,12 @@ def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
         raise RecipeError(
             f"{directory}: {_WHOLE} is a broken link. Copy or download the whole model."
         )
+    # The Hub's cache has snapshots/COMMIT in a model's folder, a trainer's output checkpoint-100.
+    if below := sorted([*directory.glob("*/config.json"), *directory.glob("*/*/config.json")]):
+        raise RecipeError(
+            f"{directory}: no {_WHOLE}, and there are models below. Name the folder of one, such "
+            f"as {below[-1].parent}."
+        )
     raise RecipeError(f"{directory}: no {_WHOLE}. Save the model with save_pretrained.")
 
 

@@ -225,6 +225,13 @@ def _empty(folder: Path) -> None:
         file.unlink()
 
 
+def _move_below(folder: Path) -> None:
+    files = list(folder.iterdir())
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    for file in files:
+        file.rename(folder / "snapshots" / "abc" / file.name)
+
+
 def _without_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
 
@@ -235,6 +242,7 @@ def _without_tokenizer(folder: Path) -> None:
         (_pickle, "the weights are pickled (pytorch_model.bin)"),
         (_truncate, "not a complete safetensors file"),
         (_empty, "no model.safetensors"),
+        (_move_below, "model/snapshots/abc."),
         (_without_tokenizer, "no tokenizer.json"),
     ],
 )

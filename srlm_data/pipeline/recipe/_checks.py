@@ -294,7 +294,8 @@ class File:
             name = ".".join(map(str, fault["loc"]))
             # A key may have been put where none belongs, or into an address: it is not repeated.
             untold = fault["type"] == "missing" or "key" in name or "url" in name
-            told = isinstance(fault["input"], str) and repr(fault["input"]) in message
+            text = fault["input"] if isinstance(fault["input"], str) else None
+            told = text and (repr(text) in message or message.startswith(f"{text}: "))
             value = "" if untold or told else f", found {fault['input']!r:.80}"
             self._problem(f"'{name}': {lower(message)}{value}.", *where, *fault["loc"])
 
