@@ -221,7 +221,7 @@ class TerminalWatcher(Watcher):
         self.stop()
         *_, last = "", *(manifest.name for manifest in manifests), *remaining
         own = f"{last.partition('.')[0]}."
-        rows = ", ".join(f"{one.name.removeprefix(own)} {one.rows:,}" for one in manifests)
+        rows = ", ".join(f"{each.name.removeprefix(own)} {each.rows:,}" for each in manifests)
         self._say(f"rows: {rows}")
         self._say_spent()
         if remaining:
@@ -263,7 +263,7 @@ class TerminalWatcher(Watcher):
         for manifest in manifests:
             answers = int(manifest.cost.get("calls", 0) + manifest.cost.get("reused", 0))
             above = [parent.manifest for parent in graph.ancestors(manifest) if parent.manifest]
-            trained = any(one.type == MODELS.name and "limit" in one.provenance for one in above)
+            trained = any(each.type == MODELS.name and "limit" in each.provenance for each in above)
             asked += answers
             kept += 0 if trained else answers
         if asked:

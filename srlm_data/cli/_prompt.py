@@ -99,14 +99,14 @@ class SqlCompleter(Completer):
     def _versions(self, table: str) -> list[str]:
         if table not in self._tables or "." not in table:
             return []
-        refs = [*self._store.refs(table), *(one[:8] for one in self._store.versions(table))]
+        refs = [*self._store.refs(table), *(version[:8] for version in self._store.versions(table))]
         return [f"{table}@{ref}" for ref in refs]
 
     def _columns(self, text: str) -> list[str]:
         named = [dataset_type for name, dataset_type in self._types.items() if name in text.lower()]
         types = dict.fromkeys(named or DATASET_TYPES)
         return list(
-            dict.fromkeys(name for one in types for name in DATASET_TYPES[one].schema.names)
+            dict.fromkeys(name for each in types for name in DATASET_TYPES[each].schema.names)
         )
 
 

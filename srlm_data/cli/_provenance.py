@@ -30,8 +30,10 @@ def provenance(manifest: Manifest, graph: Graph) -> Iterator[str]:
 def packages(manifest: Manifest) -> str:
     """What it was made with."""
     python = manifest.provenance.get("python", "unknown")
-    found = manifest.provenance.get("packages", {})
-    return ", ".join([f"python {python}", *(f"{name} {one}" for name, one in found.items())])
+    versions = manifest.provenance.get("packages", {})
+    return ", ".join(
+        [f"python {python}", *(f"{name} {number}" for name, number in versions.items())]
+    )
 
 
 def step(manifest: Manifest) -> str:
@@ -46,5 +48,5 @@ def step(manifest: Manifest) -> str:
 def changed(before: Manifest, after: Manifest) -> Iterator[str]:
     """The fields that make a version another than the one before it."""
     for where, sides in changes(before, after).items():
-        told = ("(none)" if one is None else shortened(str(one), 48) for one in sides)
-        yield f"changed {where}: {' -> '.join(told)}"
+        values = ("(none)" if side is None else shortened(str(side), 48) for side in sides)
+        yield f"changed {where}: {' -> '.join(values)}"

@@ -27,16 +27,16 @@ def _write_recipes(folder: Path) -> list[Path]:
     """Copy the shipped recipes into ``folder``."""
     package = Path(__file__).resolve().parent.parent
     source = next(
-        (one for one in (package / "recipes", package.parent / "recipes") if one.is_dir()), None
+        (top / "recipes" for top in (package, package.parent) if (top / "recipes").is_dir()), None
     )
     if source is None:
         raise StoreError("init: the shipped recipes are missing. Install srlm-data again.")
     files = sorted(source.rglob("*.yaml"))
-    taken = [folder / one.relative_to(source) for one in files]
-    there = [one for one in taken if one.exists()]
+    targets = [folder / file.relative_to(source) for file in files]
+    there = [target for target in targets if target.exists()]
     if there:
         raise StoreError(f"{there[0]}: already exists. Name a new folder.")
-    for file, target in zip(files, taken, strict=True):
+    for file, target in zip(files, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.read_bytes())
-    return taken
+    return targets

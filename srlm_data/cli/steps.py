@@ -54,9 +54,9 @@ def steps(name: str | None, as_json: bool) -> None:
 def _print_step(step: Step, *, whole: bool) -> None:
     """Print a step's line; with ``whole``, everything that a recipe may set."""
     reads = ", ".join(
-        f"{one.name}{'' if one.required else '?'}: {one.wanted}"
-        + {"one": "", "list": " (several)", "mapping": " (named)"}[one.form]
-        for one in step.parameters.values()
+        f"{parameter.name}{'' if parameter.required else '?'}: {parameter.wanted}"
+        + {"one": "", "list": " (several)", "mapping": " (named)"}[parameter.form]
+        for parameter in step.parameters.values()
     )
     makes = step.makes.name if step.makes else "what its config says"
     say(f"{step.name}({reads}) -> {makes}")

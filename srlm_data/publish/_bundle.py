@@ -128,8 +128,8 @@ def published_manifest(manifest: Manifest, **notes: Any) -> Manifest:
     Examples of what was dropped stay here: they were dropped.
     """
     provenance = {key: value for key, value in manifest.provenance.items() if key in _PUBLISHED}
-    kept = {name: note for name, note in manifest.notes.items() if name != "dropped"}
-    return dataclasses.replace(manifest, provenance=provenance, notes=kept | notes)
+    public = {name: note for name, note in manifest.notes.items() if name != "dropped"}
+    return dataclasses.replace(manifest, provenance=provenance, notes=public | notes)
 
 
 def refuse_private(texts: Iterable[tuple[str, str]]) -> None:

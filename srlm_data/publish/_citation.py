@@ -21,8 +21,8 @@ PAPER: Final = """\
 
 def bibtex(bundle: Bundle, repo: str, tag: str) -> str:
     """Return both as BibTeX; the year is that in which the last version was made."""
-    made = [str(part.manifest.provenance.get("at", "")) for part in bundle.parts]
-    year = max(made)[:4]
+    times = [str(part.manifest.provenance.get("at", "")) for part in bundle.parts]
+    year = max(times)[:4]
     fields = {
         "title": f"{bundle.title}: preference data of a self-rewarding language model",
         "author": repo.partition("/")[0],

@@ -179,9 +179,9 @@ def _scores(bundle: Bundle, store: Store) -> Iterator[str]:
             yield f"States of the judgments: {states}.\n\n"
         if alpha := figures.agreement_of_judges(part.manifest):
             judges = "; ".join(
-                f"`{cell(name)}` scored {told['answers']:,} answers and abstained from "
-                f"{told['abstained']:,}"
-                for name, told in part.manifest.notes["judges"].items()
+                f"`{cell(name)}` scored {judge['answers']:,} answers and abstained from "
+                f"{judge['abstained']:,}"
+                for name, judge in part.manifest.notes["judges"].items()
             )
             yield f"Agreement of the judges (Krippendorff's alpha): {alpha}. {judges}.\n\n"
 

@@ -49,7 +49,7 @@ def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
     steps = _steps_of(flow.chain)
     if flow.judgments is None:
         return steps
-    judged = next(n for n, one in enumerate(flow.chain) if one.ref == flow.judgments.ref)
+    judged = [manifest.ref for manifest in flow.chain].index(flow.judgments.ref)
     unread = {state: count for state, count in states.items() if state != "parsed"}
     step, parsed = steps[judged], states.get("parsed", 0)
     drops = step.drops | unread
@@ -82,21 +82,21 @@ def steps_to(store: Store, end: Manifest) -> list[Step]:
 
 
 def _steps_of(chain: Sequence[Manifest]) -> list[Step]:
-    return [_step(before, one) for before, one in zip([None, *chain], chain, strict=False)]
+    return [_step(before, after) for before, after in zip([None, *chain], chain, strict=False)]
 
 
-def _step(before: Manifest | None, one: Manifest) -> Step:
-    drops = dict(one.drops)
-    filters = before is not None and before.type == one.type
-    if before and filters and not drops and before.rows > one.rows:
-        drops = {"removed by the query": before.rows - one.rows}
-    came = one.rows + sum(drops.values())
-    fans = before is not None and not filters and one.type != PAIRS.name and before.rows
+def _step(before: Manifest | None, manifest: Manifest) -> Step:
+    drops = dict(manifest.drops)
+    filters = before is not None and before.type == manifest.type
+    if before and filters and not drops and before.rows > manifest.rows:
+        drops = {"removed by the query": before.rows - manifest.rows}
+    came = manifest.rows + sum(drops.values())
+    fans = before is not None and not filters and manifest.type != PAIRS.name and before.rows
     return Step(
-        one.ref,
-        _UNITS.get(one.type, one.type),
+        manifest.ref,
+        _UNITS.get(manifest.type, manifest.type),
         came,
-        one.rows,
+        manifest.rows,
         most_first(drops),
         came / before.rows if before and fans else None,
     )

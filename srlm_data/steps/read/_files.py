@@ -111,8 +111,8 @@ def _of_split(files: list[Path], split: str) -> list[Path]:
         for wanted_split in wanted:
             _check_split(wanted_split, splits)
         parts = [part for part in parts if not part[1] or part[1] in wanted]
-    found = Counter((file.parent, name, count) for file, name, count in parts)
-    for (folder, name, count), number in found.items():
+    shards = Counter((file.parent, name, count) for file, name, count in parts)
+    for (folder, name, count), number in shards.items():
         if number < count:
             raise ValueError(
                 f"'{folder.name}' has {count} files of {name}, found {number}. "
