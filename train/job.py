@@ -46,12 +46,12 @@ class Paths(Config):
 
 @dataclass
 class Job(Generic[Settings]):
-    """A YAML that was read and found good."""
+    """A job's YAML, read and validated."""
 
     settings: Settings
     base: Path  # where relative paths start
     paths: Paths
-    # Filled when the rows are read: what is left out, and what is worth knowing of the others.
+    # Filled when the rows are read: the rows left out, and notes about the others.
     drops: Drops = field(default_factory=Drops)
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -87,7 +87,7 @@ class Job(Generic[Settings]):
         return Remote(repository, "model").fetch(revision, MODEL_FILES)
 
     def check_models(self) -> None:
-        """Refuse models that cannot be trained, or read another text, where TRL would not."""
+        """Raise for models that cannot be trained, or whose tokens differ: TRL does not check."""
         named = [self.model] if self.paths.reference is None else [self.model, self.reference]
         model, *others = dict.fromkeys(named)
         for folder in (model, *others):
@@ -182,7 +182,7 @@ class Job(Generic[Settings]):
         if named:
             chat_template.add_tokens(tokenizer)
         if tokenizer.pad_token is None or tokenizer.pad_token_id >= self.embeddings:
-            # Any token does, for padding is masked; 0 where the template spells out its end.
+            # Any token will do, since padding is masked: 0 where the end is not a single token.
             end = tokenizer.convert_ids_to_tokens(chat_template.end_token(tokenizer) or 0)
             tokenizer.pad_token = tokenizer.eos_token or end
         return tokenizer
@@ -273,7 +273,7 @@ class Job(Generic[Settings]):
         """PEFT's config, or None when every weight is trained.
 
         The embeddings of a ``network`` that has new tokens are trained in full: PEFT can train a
-        few rows alone, but TRL multiplies by the output layer's weights and would pass it by.
+        few rows alone, but TRL multiplies by the output layer's weights and would bypass PEFT.
         """
         wanted = self.settings.lora
         if wanted is None:
@@ -292,7 +292,7 @@ class Job(Generic[Settings]):
 
 
 def _embeddings(network: PreTrainedModel) -> list[str]:
-    """Return the names of the layers that have a row for every token; tied ones are the first."""
+    """Return the names of the layers that have a row for every token; of tied ones, the input's."""
     layers = [network.get_input_embeddings(), network.get_output_embeddings()]
     if network.config.tie_word_embeddings:
         del layers[1]

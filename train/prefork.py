@@ -38,7 +38,7 @@ def serve(connection: socket.socket) -> list[str] | None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the build and for the training
-    gc.disable()  # what is imported stays: walking it again and again takes seconds
+    gc.disable()  # imported objects stay: collections over them during the imports take seconds
     import dpo  # noqa: F401
     import sft  # noqa: F401
 

@@ -49,7 +49,7 @@ def prepare(
         raise TrainingError(f"'{files[0]}': there are no rows. Name data that has some.")
     with PartialState().main_process_first():
         rows = datasets.Dataset.from_parquet(
-            [glob.escape(str(file.absolute())) for file in files],  # it takes names for patterns
+            [glob.escape(str(file.absolute())) for file in files],  # it reads names as patterns
             columns=columns,
             cache_dir=str(cache),
         )
@@ -75,7 +75,7 @@ def prepare(
                 remove_columns=columns,
                 desc="Measuring rows",
             )
-        except (TemplateError, LookupError, TypeError, ValueError) as error:  # it is a program
+        except (TemplateError, LookupError, TypeError, ValueError) as error:  # templates are code
             raise TrainingError(
                 f"'{files[0]}': the chat template refuses a conversation, found '{error}'. "
                 "Set system: fold (sft), or name another chat_template."
@@ -101,7 +101,7 @@ def prepare(
 
 
 def _for_template(rows: dict[str, list[Any]], options: dict[str, Any]) -> dict[str, list[Any]]:
-    """Return conversations as chat templates take them, and what TRL tells those beside."""
+    """Return conversations as chat templates take them, and the arguments that TRL passes on."""
     return {
         **{name: [for_template(turns)[0] for turns in column] for name, column in rows.items()},
         "tools": [turns[0].get("tools") if turns else None for turns in rows["prompt"]],
@@ -112,7 +112,7 @@ def _for_template(rows: dict[str, list[Any]], options: dict[str, Any]) -> dict[s
 def _write(
     rows: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, answers: str | None = None
 ) -> list[str]:
-    """Return prompts as the template writes them, up to where the answer begins or with answers."""
+    """Return prompts as the template writes them: up to the answer's beginning, or with answers."""
     columns = [rows["prompt"], rows["tools"], rows["chat_template_kwargs"]]
     endings = rows[answers] if answers else [[]] * len(rows["prompt"])
     return [
@@ -130,10 +130,10 @@ def _write(
 def _explain_misfits(
     rows: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, limit: int, vocabulary: int
 ) -> dict[str, list[Any]]:
-    """Return why each row cannot be trained on, an empty text for one that can; and which is cut.
+    """Return for each row the reason not to train on it, empty if none, and whether it is cut.
 
-    TRL cuts a row to ``max_length``: nothing of an answer may be left then, and nothing that tells
-    two answers apart. TRL leaves the first kind out and counts nothing, and trains on the second.
+    TRL cuts a row to ``max_length``, which may leave nothing of an answer, or make two answers
+    equal. TRL drops rows of the first kind without counting them, and trains on the second kind.
     Some templates leave out what stands in an answer before ``</think>``, or the tools it calls.
     """
 
@@ -179,7 +179,7 @@ def _words(answer: list[dict[str, Any]]) -> list[str]:
 def _compare_beginnings(
     rows: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, answers: str
 ) -> str | None:
-    """Say what a template writes before a row's answer, if not what it ends its prompt with."""
+    """Return a note if a template begins answers differently in training and in generation."""
     [asked], [text] = _write(rows, tokenizer), _write(rows, tokenizer, answers)
     start = len(os.path.commonprefix([asked, text]))
     before, words, _ = text[start:].partition(_words(rows[answers][0])[0].strip() or text)
@@ -195,7 +195,7 @@ def _compare_beginnings(
 
 
 def _count_conversations(file: Path, columns: list[str]) -> int:
-    """Return how many rows a file has."""
+    """Return how many rows a file has; raise if a column does not hold conversations."""
     try:
         schema, rows = pq.read_schema(file), int(pq.read_metadata(file).num_rows)
     except (OSError, pa.ArrowException) as error:

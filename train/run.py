@@ -52,7 +52,7 @@ def run(kind: type[Settings], trainer: Callable[[Job[Settings]], Trainer]) -> No
         sys.exit(f"usage: python {sys.argv[0]} job.yaml")
     try:
         job = read(Path(sys.argv[1]), kind)
-        # A run that was left behind by its parent is waited for; other ranks are of this one.
+        # Wait for a run whose parent has died; the other ranks belong to this run.
         first = int(os.environ.get("RANK", "0")) == 0
         with locked(job.output / ".lock", wait=True) if first else nullcontext():
             identity = _identity(job)
@@ -108,7 +108,7 @@ def _train(
             "parameters": parameters(folder),
         }
         _write_json(folder / "training.json", summary)
-        _write_json(job.output / DROPPED, job.drops.examples)  # texts, which no model takes along
+        _write_json(job.output / DROPPED, job.drops.examples)  # texts, kept out of the model
         with (folder / "metrics.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(entry) + "\n" for entry in curve)
         (folder / "README.md").write_text(model_card.write(summary), encoding="utf-8")
@@ -118,7 +118,7 @@ def _train(
 
 
 def _identity(job: Job[Settings]) -> dict[str, Any]:
-    """What decides the weights."""
+    """Return what decides the weights; raise if the folder holds a run that differs in it."""
     identity = {
         "method": type(job.settings).__name__.lower(),
         "base": digest(job.model),
@@ -136,14 +136,14 @@ def _identity(job: Job[Settings]) -> dict[str, Any]:
 
 
 def _named(file: Path) -> dict[str, str]:
-    """A data file as a card may name it: its dataset version where it has one, and its bytes."""
+    """Return a data file for the card: its dataset version, or file name, and its SHA-256."""
     versions = [path for path in file.resolve().parents if (path / "manifest.json").is_file()]
     name = f"{versions[0].parent.name}@{versions[0].name}" if versions else file.name
     return {"name": name, "file": file.name, "sha256": filesystem.digest(file)}
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end: the trainer's state is written last."""
+    """Return the newest complete checkpoint: the trainer's state is the last file written."""
     for checkpoint in sorted(
         folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True
     ):
@@ -168,7 +168,7 @@ def _save(job: Job[Settings], trainer: Trainer) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         network.save_pretrained(folder)
         job.tokenizer.save_pretrained(folder)
-        for file in job.model.glob("*processor*.json"):  # vLLM wants them of models for pictures
+        for file in job.model.glob("*processor*.json"):  # vLLM needs them for image models
             shutil.copy2(file, folder)
         shutil.rmtree(trained)
     return folder
@@ -187,7 +187,7 @@ def _load_trained(job: Job[Settings], folder: Path) -> PreTrainedModel:
 
 
 def _end_answers(network: PreTrainedModel, tokenizer: Any) -> None:
-    """Let generation end where the chat template ends an answer: the model has learned to."""
+    """Make generation stop at the token that ends an answer, as the model has learned."""
     end, ends = chat_template.end_token(tokenizer), network.generation_config.eos_token_id or []
     ends = ends if isinstance(ends, list) else [ends]
     if end is not None and end not in ends:
@@ -195,7 +195,7 @@ def _end_answers(network: PreTrainedModel, tokenizer: Any) -> None:
 
 
 def _allow_saving(network: Any) -> None:
-    """Let a model sample, where its config has settings of sampling alone: they are not saved."""
+    """Turn sampling on if the config sets its parameters: otherwise saving refuses them."""
     settings = network.generation_config
     try:
         settings.validate(strict=True)

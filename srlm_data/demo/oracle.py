@@ -109,7 +109,7 @@ class Oracle:
 
 
 def _answer_in(question: Question, words: list[str]) -> list[str]:
-    """Collect what a reply gives as its answer: every word in it that has the form asked for."""
+    """Return what a reply gives as its answer: every word in it that has the form asked for."""
     if question.task in ATTRIBUTES:
         values = {value.lower() for value in VALUES[question.task]}
         return sorted({word for word in words if word in values})
@@ -139,7 +139,7 @@ def _sentences(reply: str) -> list[str]:
 
 
 def _has_full_sentence(reply: str, answer: str) -> bool:
-    """Look for a sentence that holds the answer, starts with a capital, has a verb and an end."""
+    """Return whether a sentence with the answer starts with a capital, has a verb and an end."""
     for sentence in _sentences(reply):
         words = re.findall(r"[^\W_]+", sentence.lower().replace("'s ", " is "))
         verb = next((place for place, word in enumerate(words) if word in _VERBS), 0)
@@ -150,7 +150,7 @@ def _has_full_sentence(reply: str, answer: str) -> bool:
 
 
 def _concise(question: Question, reply: str, words: list[str]) -> bool:
-    """One sentence, few words, and nothing said twice or beyond what was asked."""
+    """Return whether a reply is one short sentence, with nothing said twice or beyond the task."""
     if len(_sentences(reply)) != 1 or len(words) > LONGEST_CONCISE:
         return False
     values = [word for word in words if _ATTRIBUTE_OF.get(word) not in (None, "kind")]

@@ -24,7 +24,7 @@ from srlm_data.steps.read.open_assistant import messages_of_tree
 
 M0: Final = Path(__file__).parent / "m0"
 LICENSE: Final = "apache-2.0"
-"""The world's texts are the package's own."""
+"""The license of the world's texts, which is the package's."""
 
 
 class WorldMessages(Config):
@@ -149,7 +149,7 @@ def check_answers(config: CheckAnswers, candidates: Candidates) -> Scores:  # no
 def _score(
     candidates: Candidates, method: str, points: Callable[[str, str], float | None]
 ) -> Scores:
-    """Score each candidate by what the truth says of its prompt's last turn and its response."""
+    """Return a score of each candidate: ``points`` of its prompt's last turn and its response."""
     drops = Drops()
 
     def rows() -> Iterator[dict[str, Any]]:

@@ -139,7 +139,7 @@ def _replies(rng: random.Random, question: Question, facts: World) -> list[str]:
 
 
 def _ranked(rng: random.Random, oracle: Oracle, prompt: str, replies: list[str]) -> list[str]:
-    """Sort replies by the oracle, the best first; equals come in the order of a draw."""
+    """Return replies sorted by the oracle, the best first; equal ones come in random order."""
     shuffled = rng.sample(replies, len(replies))
     return sorted(shuffled, key=lambda reply: -(oracle.quality(prompt, reply) or 0))
 

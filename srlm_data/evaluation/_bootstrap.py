@@ -1,8 +1,8 @@
-"""Figures with their uncertainty: what the evaluation steps share.
+"""Figures with bootstrap intervals, which the evaluation steps share.
 
 Every figure is a ratio of two sums over prompts (a mean is a ratio whose denominators are 1), and
 its interval is a percentile bootstrap over prompts: answers to one prompt are not independent, so
-whole prompts are drawn again, never single answers or pairs.
+whole prompts are resampled, never single answers or pairs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Estimate(NamedTuple):
     """A figure, its interval, and how many things it is a mean over.
 
     ``value`` is null when there is nothing to average; ``low`` and ``high`` are null when fewer
-    than two prompts carry it.
+    than two prompts contribute to it.
     """
 
     value: float | None
@@ -56,14 +56,14 @@ class Estimate(NamedTuple):
 
 
 def exact(value: float | None, n: int) -> Estimate:
-    """A figure without an interval: a count, or one whose resamples would mean nothing."""
+    """Return a figure without an interval: a count, or one whose resamples would mean nothing."""
     return Estimate(value, None, None, n)
 
 
 def ratio(config: Bootstrap, numerators: Numbers, denominators: Numbers) -> Estimate:
-    """Sum of ``numerators`` over sum of ``denominators``, one of each a prompt.
+    """Return the sum of ``numerators`` over the sum of ``denominators``, one of each per prompt.
 
-    ``n`` is the sum of the denominators: what was counted, so pairs for a share of pairs.
+    ``n`` is the sum of the denominators: the number of pairs, say, for a share of pairs.
     """
     terms = np.column_stack([_floats(numerators), _floats(denominators)])
     n = round(float(terms[:, 1].sum()))
@@ -73,14 +73,14 @@ def ratio(config: Bootstrap, numerators: Numbers, denominators: Numbers) -> Esti
 
 
 def _quotients(sums: Array) -> Array:
-    """The first column by the second; NaN where a resample holds no prompt with the figure."""
+    """Return the first column over the second; NaN for resamples where the second is 0."""
     above, below = sums.T
     quotients: Array = np.divide(above, below, out=np.full(len(sums), np.nan), where=below > 0)
     return quotients
 
 
 def mean(config: Bootstrap, values: Numbers) -> Estimate:
-    """The mean of ``values``, one a prompt; ``n`` is how many there are."""
+    """Return the mean of ``values``, one per prompt; ``n`` is how many there are."""
     array = _floats(values)
     return ratio(config, array, np.ones_like(array))
 
@@ -89,19 +89,19 @@ _LEAST_OVERLAP: Final = 0.1
 
 
 def at_equal_length(config: Bootstrap, outcomes: Numbers, differences: Numbers) -> Estimate:
-    """The win rate that the first model would have if its answers were as long as the second's.
+    """Return the first model's win rate as if its answers were as long as the second's.
 
     A logistic regression of the outcome on ``tanh(difference / its standard deviation)`` with an
     intercept; the figure is what it predicts at a difference of zero. It is an estimate of our own
     and not AlpacaEval's figure (:mod:`srlm_data.evaluation._length_control`), from which it can be
-    several points away: it knows neither difficult instructions nor gamed baselines. A ridge of
+    several points away: it models neither instruction difficulty nor gamed baselines. A ridge of
     0.01 on both coefficients keeps them finite; it moves a win rate that is not 0 or 1 by well
     under 0.1 points from a hundred prompts on.
 
     An outcome is 1 where the first answer won, 0.5 for a tie, 0 where it lost; a difference is the
     characters of the first answer minus those of the second. It holds only where lengths overlap:
-    where either side writes more in fewer than a tenth of the prompts, equal length is a guess
-    beyond what was seen, and there is no value.
+    where either answer is as long as the other or longer in fewer than a tenth of the prompts,
+    equal length would be an extrapolation, and there is no value.
     """
     wins, apart = _floats(outcomes), _floats(differences)
     if len(wins) == 0:
@@ -117,7 +117,7 @@ def at_equal_length(config: Bootstrap, outcomes: Numbers, differences: Numbers) 
 
 
 def of_sums(config: Bootstrap, terms: Array, figure: Callable[[Array], Array], n: int) -> Estimate:
-    """Return what ``figure`` gives for the sums of ``terms``, a row a prompt; NaN is null."""
+    """Return ``figure`` of the sums of ``terms``, which has a row per prompt; NaN becomes null."""
     value = float(figure(terms.sum(0, keepdims=True))[0])
     return _resampled(config, value, len(terms), lambda counts: figure(counts @ terms), n)
 
@@ -125,11 +125,11 @@ def of_sums(config: Bootstrap, terms: Array, figure: Callable[[Array], Array], n
 def agreement(
     config: Bootstrap, judges: Numbers, answers: Numbers, prompts: Numbers, scores: Numbers
 ) -> Estimate:
-    """Krippendorff's alpha of several judges, for scores on an interval scale.
+    """Return Krippendorff's alpha of several judges, for scores on an interval scale.
 
     Each entry is a judge's score of an answer to a prompt, NaN where the judge gave none.
 
-    ``n`` is how many answers two judges or more have scored: the others say nothing. The value is
+    ``n`` is how many answers two or more judges have scored: the others are left out. The value is
     null where there is none, or all scores are equal.
     """
     judge, answer, prompt = (
@@ -153,7 +153,7 @@ def agreement(
 
 
 def _terms_of_alpha(scores: Array, prompts: npt.NDArray[np.int_]) -> Array:
-    """What alpha is made of, summed by prompt: a resample then takes no more than a product.
+    """Return the terms of alpha, summed by prompt, so that a resample is one matrix product.
 
     They are the scores' number, sum and sum of squares, and the disagreement within answers.
     """
@@ -166,7 +166,7 @@ def _terms_of_alpha(scores: Array, prompts: npt.NDArray[np.int_]) -> Array:
 
 
 def _alpha_of(count: Array, total: Array, squares: Array, within: Array) -> Array:
-    """Alpha of resamples; NaN where all scores of one are equal."""
+    """Return the alpha of each resample; NaN where all of its scores are equal."""
     between = count * squares - total**2
     with np.errstate(divide="ignore", invalid="ignore"):
         alpha: Array = 1 - (count - 1) * within / between
@@ -174,7 +174,7 @@ def _alpha_of(count: Array, total: Array, squares: Array, within: Array) -> Arra
 
 
 def metric(model: str, versus: str | None, name: str, estimate: Estimate) -> dict[str, Any]:
-    """A row of the dataset type ``metrics``."""
+    """Return a row of the dataset type ``metrics``."""
     key = {"model": model, "versus": versus, "metric": name}
     return {"metric_id": row_id("metric", *key.values()), **key, **estimate._asdict()}
 
@@ -184,9 +184,9 @@ def _floats(values: Numbers) -> Array:
 
 
 def _resamples(config: Bootstrap, prompts: int) -> Iterator[Array]:
-    """Blocks of resamples, a row each: how often every prompt was drawn.
+    """Yield blocks of resamples, one per row: how often each prompt was drawn.
 
-    The seed starts anew for each figure, so that figures of the same prompts share resamples.
+    Each figure starts from the same seed, so that figures of the same prompts share resamples.
     """
     random = np.random.default_rng(config.seed)
     even = np.full(prompts, 1 / prompts)
@@ -199,7 +199,7 @@ def _resamples(config: Bootstrap, prompts: int) -> Iterator[Array]:
 def _resampled(
     config: Bootstrap, value: float, prompts: int, figure: Callable[[Array], Array], n: int
 ) -> Estimate:
-    """A value with the interval of what ``figure`` gives for resamples, a row of counts each."""
+    """Return a value with the interval of ``figure`` over resamples, each a row of counts."""
     if not np.isfinite(value):
         return exact(None, n)
     if prompts < 2 or config.resamples == 0:
@@ -211,7 +211,7 @@ def _resampled(
 
 
 def _at_equal_length(counts: Array, wins: Array, term: Array) -> Array:
-    """The regression's intercept as a probability, a row of ``counts`` each, by Newton's method."""
+    """Return the intercept as a probability for each row of ``counts``, by Newton's method."""
     level, slope = np.zeros(len(counts)), np.zeros(len(counts))
     for _ in range(30):
         chance = 1 / (1 + np.exp(-(level[:, None] + slope[:, None] * term)))
@@ -220,7 +220,7 @@ def _at_equal_length(counts: Array, wins: Array, term: Array) -> Array:
         up, along = missed.sum(1) - _RIDGE * level, missed @ term - _RIDGE * slope
         a, b, c = weight.sum(1) + _RIDGE, weight @ term, weight @ term**2 + _RIDGE
         scale = a * c - b * b
-        # A full step overshoots where the outcomes are nearly separable; two logits never do.
+        # A full step overshoots where outcomes are nearly separable; one of two logits never does.
         steps = np.clip(np.stack([c * up - b * along, a * along - b * up]) / scale, -2, 2)
         level, slope = level + steps[0], slope + steps[1]
         if np.abs(steps).max() < 1e-9:

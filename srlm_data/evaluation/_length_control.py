@@ -2,8 +2,8 @@
 
 A logistic regression of the judge's preference on the difference of the lengths, the difficulty of
 each instruction and the model itself; what it predicts where the lengths are equal is the figure.
-Beside the model's annotations it learns from those of a baseline told to write more and one told to
-write less ("gamed"), of little weight, as AlpacaEval's ``length_controlled_v1`` does.
+Besides the model's annotations it learns, with little weight, from those of a baseline told to
+write more and one told to write less ("gamed"), as AlpacaEval's ``length_controlled_v1`` does.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from srlm_data.core.packages import missing
 Array = npt.NDArray[np.float64]
 
 _OF_GAMED: Final = 0.2 / 2  # the weight of the baselines' annotations; there are two baselines
-_STRENGTHS: Final = np.logspace(-4, 4, 10)  # of the regularisation, the best of which is found
+_STRENGTHS: Final = np.logspace(-4, 4, 10)  # values of C, the inverse regularisation, to try
 _FOLDS: Final = 5
 _SMALLEST: Final = 1e-15
 
 
 class Annotated(NamedTuple):
-    """What the regression learns from, an entry an annotation."""
+    """What the regression learns from, one entry per annotation."""
 
     preferences: Array  # from 0, the baseline is better, to 1
     shorter: Array  # the baseline's length minus the model's, over the standard deviation of that
@@ -50,7 +50,7 @@ def predict_at_equal_length(model: Annotated, gamed: Annotated) -> Array:
 
 
 def _fit(features: Array, preferences: Array, weights: Array) -> Array:
-    """The coefficients, with the regularisation that predicts best what was left out."""
+    """Return the coefficients, with the regularisation that predicts left-out folds best."""
     rows = np.arange(len(preferences)) % _FOLDS
     losses = np.zeros(len(_STRENGTHS))
     for fold in range(_FOLDS):
@@ -69,9 +69,9 @@ def _fit(features: Array, preferences: Array, weights: Array) -> Array:
 
 
 def _regress(features: Array, preferences: Array, weights: Array, strength: float) -> Array:
-    """A logistic regression on shares: each row once as won and once as lost, by its share."""
+    """Return logistic coefficients on shares: each row is won and lost, weighted by its share."""
     try:
-        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - an extra has it
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - of an extra
     except ImportError:
         raise missing("read_leaderboard", "scikit-learn", "report") from None
     regression = LogisticRegression(

@@ -1,15 +1,15 @@
 """labels + judgments -> metrics: a judge against what people say of two answers.
 
-A judge prefers the answer with the higher mean score; equal scores are its tie. A label that was
-skipped says nothing. What is decided here:
+A judge prefers the answer with the higher mean score; equal scores are its tie. Skipped labels do
+not count. What is decided here:
 
 - **Agreement and kappa** are of three choices: the answer shown first, the one shown second, a tie.
-  Sides were drawn at random, so that chance agreement hangs on how often there are ties.
-- **Alpha** is of preferences on a line: one answer, a tie, the other. It takes any number of
-  people, and labels that are missing.
-- **Intervals** draw whole prompts again, as everywhere.
-- **More labels** are those of further prompts: the width of Wilson's interval for the agreement,
-  for kappa the bootstrap's, which shrinks as the square root of the labels grows.
+  Sides were drawn at random, so that chance agreement depends on how often there are ties.
+- **Alpha** is of preferences as numbers: one answer (1), a tie (0), the other (-1). It allows any
+  number of people, and missing labels.
+- **Intervals** resample whole prompts, as everywhere.
+- **Labels wanted**, of further prompts, come from the width of Wilson's interval for the agreement
+  and of the bootstrap's for kappa, which shrinks as the square root of the labels grows.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _measure(
     labels = len(machine)
 
     def share(hits: npt.NDArray[Any], among: npt.NDArray[np.bool_]) -> Estimate:
-        """The share of labels, by prompt."""
+        """Return the share of hits in the labels of ``among``, resampled by prompt."""
         return ratio(config, np.bincount(prompt, hits * among), np.bincount(prompt, among))
 
     same = person == machine
@@ -164,7 +164,7 @@ def _measure(
 def _kinds(
     columns: dict[str, Any], scored: npt.NDArray[np.bool_], machine: Array
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return where a judge may be wrong: a name, and which labels are of this kind."""
+    """Return the kinds of labels that agreement is split by: name -> which labels are of it."""
     longer = columns["longer"][scored].astype(float)
     prefers = np.sign(longer) * machine
     gap = np.abs(longer)
@@ -188,7 +188,7 @@ def _kinds(
 def _kappa(
     config: ComparedWithPeople, prompt: npt.NDArray[np.int_], person: Array, machine: Array
 ) -> Estimate:
-    """Cohen's kappa; null where chance alone would give full agreement."""
+    """Return Cohen's kappa; null where chance alone would give full agreement."""
     if not len(machine):
         return exact(None, 0)
     cell = (3 * (1 - person) + (1 - machine)).astype(int)
@@ -198,7 +198,7 @@ def _kappa(
 
 
 def _kappa_of(tables: Array) -> Array:
-    """Cohen's kappa of tables of nine cells, a row each: what people say by what the judge says."""
+    """Return Cohen's kappa of tables of nine cells, one per row: people's choice by the judge's."""
     shares = (tables / tables.sum(1, keepdims=True)).reshape(-1, 3, 3)
     observed = np.trace(shares, axis1=1, axis2=2)
     chance = (shares.sum(2) * shares.sum(1)).sum(1)
@@ -208,7 +208,7 @@ def _kappa_of(tables: Array) -> Array:
 
 
 def _alpha(config: ComparedWithPeople, columns: dict[str, Any], judged: Array | None) -> Estimate:
-    """Krippendorff's alpha of people, and of a judge with them, over pairs of answers."""
+    """Return Krippendorff's alpha of people, or of people and a judge, over pairs of answers."""
     turned = np.where(columns["in_order"].astype(bool), 1.0, -1.0)  # as if shown in one order
     people, pairs, prompts = (columns[name] for name in ("person", "pair", "prompt_id"))
     choices = columns["choice"] * turned
@@ -216,7 +216,7 @@ def _alpha(config: ComparedWithPeople, columns: dict[str, Any], judged: Array | 
         return agreement(config, people, pairs, prompts, choices)
     return agreement(
         config,
-        np.concatenate([people, np.full(len(people), "")]),  # the judge; nobody is called so
+        np.concatenate([people, np.full(len(people), "")]),  # the judge; no person has this name
         np.tile(pairs, 2),
         np.tile(prompts, 2),
         np.concatenate([choices, judged * turned]),

@@ -145,14 +145,14 @@ def read_leaderboard(config: ReadLeaderboard) -> Metrics:
 
 
 def _length_controlled(config: ReadLeaderboard, annotations: list[_Annotation]) -> list[float]:
-    """What AlpacaEval's regression predicts for each annotation at equal length."""
+    """Return what AlpacaEval's regression predicts for each annotation at equal length."""
     assert config.baselines is not None
     where = config.annotations.path.name
     learned = ("preference", "std_delta_len", "instruction_difficulty")
     numbers, gamed = "index", _columns(config.baselines.path, ("index", *learned))
     table = gamed
     if config.difficulties is not None:
-        numbers = ""  # pandas names no index
+        numbers = ""  # pandas wrote the index without a name
         table = _columns(config.difficulties.path, (numbers, "instruction_difficulty"))
     known = dict(zip(map(int, table[numbers]), table["instruction_difficulty"], strict=True))
     difficulties = [known.get(number) for number in range(len(annotations))]
@@ -181,7 +181,7 @@ def _length_controlled(config: ReadLeaderboard, annotations: list[_Annotation]) 
 
 
 def _columns(file: Path, wanted: tuple[str, ...]) -> dict[str, Array]:
-    """Some columns of numbers of a CSV file."""
+    """Return the wanted columns of a CSV file, as numbers."""
     try:
         with file.open(encoding="utf-8", newline="") as opened:
             rows = list(csv.DictReader(opened))
@@ -194,7 +194,7 @@ def _columns(file: Path, wanted: tuple[str, ...]) -> dict[str, Array]:
 
 
 def _share(preference: float | None) -> float:
-    """A preference from 0 to 1, NaN where nothing was preferred; 0 is a draw."""
+    """Return AlpacaEval's preference as a share from 0 to 1, NaN if there is none; 0 is a draw."""
     if preference is None or not (preference == 0 or 1 <= preference <= 2):
         return math.nan
     return 0.5 if preference == 0 else preference - 1
@@ -207,7 +207,7 @@ def _standard_error(values: list[float]) -> float | None:
 
 
 def _read(file: Path, records: pydantic.TypeAdapter[list[_Record]]) -> list[_Record]:
-    """The objects of a file."""
+    """Return the objects of a file."""
     try:
         return records.validate_json(file.read_bytes(), strict=True)
     except pydantic.ValidationError as error:

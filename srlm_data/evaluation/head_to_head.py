@@ -85,7 +85,7 @@ def compare(
             shown = {name: judged[name] for name in ("state", "winner", "swapped", "text")}
             yield _row(two, engine.model, template, **shown) | judged
 
-    # The counter is filled while the rows are drained, and read after.
+    # The counter is filled while the rows are consumed, and read afterwards.
     return Rows.stream(COMPARISONS, rows(), drops=drops, notes={"states": states})
 
 
@@ -123,7 +123,7 @@ def compare_scores(
             f"{judges or 'no score of these answers'}. Score both models' answers in the same way."
         )
     [(judge, template)] = judges
-    # Rounded, so that the order in which equal scores are added up cannot make a winner.
+    # Rounded, so that the order of summation cannot make a winner of equal means.
     connection.execute(
         "CREATE TABLE means AS SELECT candidate_id, round(avg(score), 9) AS score "
         "FROM (SELECT DISTINCT ON (id) * FROM scores) GROUP BY candidate_id"
@@ -148,13 +148,13 @@ def compare_scores(
 
 _SIDES: Final = ("first", "second")
 _SHOWN: Final = "candidate_id AS id, prompt, response, model"
-"""What an example of an answer that was left out shows."""
+"""The columns that an example of a dropped answer shows."""
 
 
 def _meet(
     step: str, sample: int, first: Rows, second: Rows
 ) -> tuple[duckdb.DuckDBPyConnection, Drops]:
-    """Join the two sides by prompt, as the view ``meeting``; count whom nobody met."""
+    """Return a connection with the view ``meeting`` of both sides by prompt, and the drops."""
     connection = database.connect()
     database.set_variables(connection, sample=sample)
     drops = Drops()

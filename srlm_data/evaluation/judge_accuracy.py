@@ -83,7 +83,7 @@ def measure_judge(
 
 
 def _view_scores(connection: duckdb.DuckDBPyConnection, judgments: Rows) -> None:
-    """Make the view ``scores`` of judgments, or of scores that no model gave."""
+    """Create the view ``scores`` from judgments, or from scores that no model gave."""
     template = "method" if judgments.type is SCORES else "template"
     connection.execute(f"""
         CREATE VIEW scores AS
@@ -104,7 +104,7 @@ def _view_scores(connection: duckdb.DuckDBPyConnection, judgments: Rows) -> None
 
 
 def _select(config: MeasureJudge, connection: duckdb.DuckDBPyConnection, drops: Drops) -> None:
-    """Make the views ``replies`` and ``verdicts``; count what is left out of them."""
+    """Create the views ``replies`` and ``verdicts``; count what is left out of them."""
     database.set_variables(connection, split=config.split)
     connection.execute("""
         CREATE TEMP TABLE sorted AS
@@ -188,7 +188,7 @@ def _measure(
         yield metric(judge, None, name, estimate)
 
 
-# A row a prompt: how the scores of its replies agree with the human order.
+# One row per prompt: how the scores of its replies agree with the human order.
 _PROMPTS: Final = """
     WITH said AS (
         SELECT candidate_id, round(avg(score), 9) AS score, count(*) AS repeats,

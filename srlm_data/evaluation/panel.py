@@ -101,7 +101,7 @@ def combine_judges(
 def _gather(
     config: CombineJudges, connection: duckdb.DuckDBPyConnection, names: list[str]
 ) -> Scale | None:
-    """Make the table ``said`` of all judgments on one scale, and return that scale."""
+    """Create the table ``said`` of all judgments on one scale; return that scale."""
     database.set_variables(connection, names=names)
     columns = "candidate_id, model, score, scale_low, scale_high"
     several = (
@@ -144,7 +144,7 @@ _SCORED: Final = """
     FROM said GROUP BY judge, name, candidate_id
 """
 
-# A judge has one vote, which its judgments of an answer share.
+# A judge has one vote per answer, which is split among its judgments of the answer.
 _VOTED: Final = """
     WITH weighed AS (
         SELECT candidate_id, score, 1 / count(*) OVER (PARTITION BY judge, candidate_id) AS weight
@@ -202,7 +202,7 @@ _ROWS: Final = """
 
 
 def _agreement(config: CombineJudges, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Krippendorff's alpha of the judges' scores, as the notes have it."""
+    """Return Krippendorff's alpha of the judges' scores, as the notes show it."""
     columns = connection.sql("""
         SELECT judge, candidate_id, prompt_id, score
         FROM scored JOIN candidates USING (candidate_id)

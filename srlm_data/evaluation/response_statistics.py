@@ -54,7 +54,7 @@ def describe_answers(
 
 
 def _shape(config: DescribeAnswers, connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    sums = {  # figure -> what a prompt adds to it, and by how many it is divided
+    sums = {  # figure -> what a prompt adds to its numerator and to its denominator
         "characters": ("sum(length(response))", "count(*)"),
         "words": ("sum(len(words))", "count(*)"),
         "tokens": ("sum(completion_tokens)", "count(completion_tokens)"),

@@ -37,8 +37,8 @@ def paper_table(metrics: Iterable[Rows], names: Mapping[str, str]) -> str:
                     f"two figures, found {cells[key]['value']} and {row['value']}. "
                     "Show one dataset of each kind."
                 )
-    # A figure against a baseline elsewhere is the model's own, in a row for each baseline; only a
-    # duel is between two columns.
+    # A figure against an outside baseline is the model's own, in a row per baseline; only the duel
+    # metrics are between two columns.
     single = {key: row for key, row in cells.items() if key[2] not in DUEL}
     others = sorted({name for *_, name in single if not name.startswith("leaderboard.")})
     rows = {name: (name, 1, 3) for name in others} | ROWS

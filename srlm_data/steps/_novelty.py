@@ -1,8 +1,7 @@
-"""Whether a prompt is new: exact ROUGE-L F1 against every prompt that is there already.
+"""Decide whether a prompt is new, by its exact ROUGE-L F1 with every earlier prompt.
 
-Of ASCII texts the decisions are those of google's ``rouge-score`` without its stemmer, after which
-Self-Instruct filters, to the last bit: an F1 is rounded as it is there. ``_words`` tells the words
-of all others.
+For ASCII texts the decisions are exactly those of Google's ``rouge-score`` without its stemmer, by
+which Self-Instruct filters: F1 is rounded in the same way. ``_words`` splits all other texts.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from srlm_data.steps._words import words as words_of
 
 _BITS: Final = 512  # of a fingerprint
 _SLACK: Final = 1e-6  # more than rounding can move a similarity
-_ROOM: Final = 1024  # texts that a pool has room for at first; the room doubles
+_ROOM: Final = 1024  # initial capacity of a pool, in texts; it doubles when full
 
 Words = Sequence[int]
-"""A text as the numbers of its words."""
+"""A text as a sequence of numbers, the same number for the same word."""
 
 Array = npt.NDArray[Any]
 
 
 class Novelty:
-    """A growing pool of texts, and whether another text is like one of them.
+    """A growing pool of texts that can tell whether another text is similar to one of them.
 
-    Two texts are alike when the F1 of ``LCS / a`` and ``LCS / b`` is above the threshold, where
+    Two texts are similar when the F1 of ``LCS / a`` and ``LCS / b`` is above the threshold, where
     ``a`` and ``b`` are their words and LCS the length of their longest common subsequence of words.
-    A text without a word (of punctuation alone, say) is like nothing, as in ``rouge-score``.
+    A text without words (only punctuation, say) is similar to none, as in ``rouge-score``.
 
-    Two bounds, neither of which misses a pair, leave few for rapidfuzz to compare: the F1 is at
+    Two bounds exclude most pairs, and never a similar one, before rapidfuzz compares them: F1 is at
     most ``2 min(a, b) / (a + b)``, and two texts differ in at least as many words as their
     fingerprints do in bits. The time still grows with the square of the pool.
     """
@@ -47,12 +46,12 @@ class Novelty:
         self._prints = np.zeros((_BITS // 64, _ROOM), np.uint64)
 
     def add(self, texts: Iterable[str]) -> None:
-        """Put texts into the pool, whatever they are like."""
+        """Add texts to the pool without checking them."""
         for words in map(self._read, texts):
             self._add(words, _fingerprint(words))
 
     def take(self, text: str) -> bool:
-        """Put a text into the pool if it is new; return whether it is."""
+        """Add a text to the pool if it is new; return whether it is."""
         words = self._read(text)
         fingerprint = _fingerprint(words)
         if any(self._is_like(words, other) for other in self._near(len(words), fingerprint)):
@@ -74,13 +73,13 @@ class Novelty:
         self._prints[:, place] = fingerprint
 
     def _near(self, length: int, fingerprint: Array) -> list[Words]:
-        """The texts that one of a length and a fingerprint may be like."""
+        """Return the texts that one of this length and fingerprint may be similar to."""
         pool = len(self._texts)
         lengths = self._lengths[:pool]
         differ = np.zeros(pool, np.uint16)
         for bits, others in zip(fingerprint, self._prints, strict=True):
             differ += np.bitwise_count(others[:pool] ^ bits)
-        common = (self._threshold - _SLACK) / 2 * (lengths + length)  # the least that is too much
+        common = (self._threshold - _SLACK) / 2 * (lengths + length)  # fewest for a similar text
         near = (np.minimum(lengths, length) >= common) & (differ <= lengths + length - 2 * common)
         return [self._texts[place] for place in np.flatnonzero(near)]
 
@@ -93,7 +92,7 @@ class Novelty:
 
 
 def _fingerprint(words: Words) -> Array:
-    """Bits of which each word flips one, whatever their order."""
+    """Return bits of which each word flips one, so that the order of words does not matter."""
     places = (np.array(words, np.uint64) * 0x9E3779B1 & 0xFFFFFFFF) * _BITS >> 32
     flips = np.bincount(places.astype(np.int64), minlength=_BITS) & 1
     return np.packbits(flips.astype(np.uint8)).view(np.uint64)

@@ -24,7 +24,7 @@ _WORD: Final = regex.compile(
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text, without case: what is compared."""
+    """Return the words of a text, without case, for comparisons."""
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
     # Normalised, for the same letter may be written as one character or as two.
@@ -33,7 +33,7 @@ def words(text: str) -> list[str]:
 
 
 def count_words(text: str) -> int:
-    """Return how long a text is: its words by white space, by characters where there is none."""
+    """Return the number of words: split at white space, or by ``words`` in unspaced scripts."""
     if text.isascii() or not _CHARACTER.search(text):
         return len(text.split())
     return len(words(text))

@@ -91,7 +91,7 @@ def generate(config: Generate, prompts: Prompts, model: Models, engine: Engine) 
 
 
 def _unusable(config: Generate, completion: Completion) -> str | None:
-    """The reason to drop an answer, or None."""
+    """Return the reason to drop an answer, or None."""
     if completion.finish_reason == "error":
         return "error"
     empty = not completion.text.strip()

@@ -21,7 +21,7 @@ from srlm_data.steps._words import words
 
 _CONVERSATIONS: Final = ("prompt", "completion", "chosen", "rejected")
 _FEWEST_WORDS: Final = 4
-"""Words of an evaluation text below which it is everywhere: only a prompt that is it is refused."""
+"""An evaluation text of fewer words is too common: only a prompt equal to it is dropped."""
 
 
 class Decontaminate(Config):
@@ -71,7 +71,7 @@ def decontaminate(config: Decontaminate, rows: Rows, against: dict[str, Rows]) -
 
 
 class _Index:
-    """The n-grams of evaluation texts, and the texts that have each."""
+    """An index from n-grams to the evaluation texts that contain them."""
 
     def __init__(self, n: int, against: Mapping[str, Rows]) -> None:
         self._texts: list[tuple[str, str, int]] = []  # evaluation set, text, its n-grams
@@ -90,7 +90,7 @@ class _Index:
         self._sizes = set(map(len, self._grams))
 
     def find(self, text: str, prompt: str, share: float) -> tuple[str, str] | None:
-        """Return the evaluation set and the text that a row's text shares most with, if enough."""
+        """Return the set and the text with the largest overlap; None if all are below ``share``."""
         used = words(text)
         shared: Counter[int] = Counter()
         for size in self._sizes:
@@ -168,6 +168,6 @@ def _prompt(row: Mapping[str, Any]) -> str:
 
 
 def _text(row: Mapping[str, Any]) -> str:
-    """All that a row would teach: its prompt and its answers."""
+    """Return all text that a model would be trained on: a row's prompt and its answers."""
     turns = [turn for name in _CONVERSATIONS for turn in row.get(name) or ()]
     return "\n".join([*map(text_of, turns), row.get("response") or ""])

@@ -111,7 +111,7 @@ def _check_splits(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-# Every judgment, with the first reason against it by itself, if there is one.
+# Every judgment, with the first reason to drop it for its own faults, or null.
 _JUDGED: Final = r"""
     SELECT judgment_id, judgments.candidate_id, candidates.prompt_id, candidates.rank, score, CASE
              WHEN candidates.candidate_id IS NULL THEN 'other_candidates'
@@ -138,7 +138,7 @@ _DISAGREES: Final = (
 def _agreed(
     config: SelectEft, connection: duckdb.DuckDBPyConnection, notes: dict[str, Any]
 ) -> pa.Table:
-    """Try combinations prompt by prompt; the judgments of those that agree."""
+    """Return the judgments of each prompt's first combination that agrees; fill ``notes``."""
     accepted: list[str] = []
     attempts: Counter[int] = Counter()
     usable = database.dicts(connection, _USABLE.format(seed=config.seed))
@@ -210,7 +210,7 @@ _DROPPED: Final = (
     FROM judgments LEFT JOIN candidates USING (candidate_id)
     """,
 )
-"""The judgments with the reasons against them, and what an example shows of one."""
+"""Queries of the judgments with their reasons for being dropped, and of what an example shows."""
 
 _CHOSEN: Final = """
     SELECT judgment_id, {shown}, text, kept.score

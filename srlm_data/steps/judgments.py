@@ -31,7 +31,7 @@ from srlm_data.steps.judging.texts import Reading
 class Judge(JudgeForm, SamplingConfig):
     """How answers are judged."""
 
-    revision: ClassVar[int] = 2  # scores are read by other rules
+    revision: ClassVar[int] = 2  # the rules that parse scores have changed
 
     repeats: int = Field(
         3, ge=1, le=10**6, description="Judgments per candidate (paper: 3, averaged)."
@@ -74,7 +74,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
     template = row_id(config.template.text)
     states: Counter[str] = Counter()
     drops = Drops()
-    # Filled while the rows are drained, and read after.
+    # Filled while the rows are consumed, and read afterwards.
     notes: dict[str, Any] = {"states": states}
 
     def requests() -> Iterator[tuple[Request, tuple[str, str, int]]]:
@@ -93,7 +93,7 @@ def judge(config: Judge, candidates: Candidates, model: Models, engine: Engine) 
 
     def columns() -> Iterator[Columns]:
         total, by = candidates.count() * config.repeats, engine.model
-        # The answers are searched beside the asking, not when the engine is done.
+        # Answers are searched for injections while the engine works, not afterwards.
         with ThreadPoolExecutor(1) as beside:
             counting = beside.submit(_count_injections, candidates)
             for block in ask_in_blocks(engine, model, requests(), total=total):
@@ -132,7 +132,7 @@ def _scale(config: Judge, rows: int) -> dict[str, pa.Array]:
 def _of_criteria(
     config: Judge, judgments: Columns, readings: Sequence[list[tuple[str | None, Reading]]], by: str
 ) -> Columns:
-    """A row for each criterion of some judgments; texts and costs are the judgment's own."""
+    """Return a row per criterion of each judgment, whose own row has the text and the costs."""
     parts = [
         (judgment, name, reading)
         for judgment, of_one in enumerate(readings)
@@ -158,7 +158,7 @@ def _of_criteria(
 
 
 def _count_injections(candidates: Rows) -> dict[str, dict[str, int]]:
-    """How many answers, and how many prompts, speak to their judge: ``any`` way, and by kind."""
+    """Return how many answers, and how many prompts, have injections: of ``any`` kind, and each."""
     turns = "list_aggregate(list_transform(prompt, lambda turn: turn.content), 'string_agg', '\n')"
     prompts = "SELECT any_value(prompt) AS prompt FROM candidates GROUP BY prompt_id"
     texts = {

@@ -26,7 +26,7 @@ from srlm_data.core.rows import BATCH, Candidates, Drops, Labels, Pairs, Rows
 from srlm_data.core.schema import CANDIDATES, PAIRS
 from srlm_data.steps.sifting import leave_out, sift
 
-# One row for two answers, each way round: whether people prefer it to the other one (1, 0, -1).
+# Two rows for every two answers, one each way: do people prefer ``one`` to ``other`` (1, 0, -1)?
 _PREFERENCES: Final = """
     CREATE TEMP TABLE preferences AS
     WITH votes AS (
@@ -142,7 +142,7 @@ _RANKED: Final = """
 
 
 def _refuse_others(connection: duckdb.DuckDBPyConnection, step: str, query: str) -> None:
-    """Refuse labels that say nothing of what is read: nothing would be chosen by them."""
+    """Raise if no label is about the rows that are read: the labels would decide nothing."""
     [(matching,)] = connection.sql(query).fetchall()
     if not matching:
         [(labels,)] = connection.sql("SELECT count(*) FROM labels").fetchall()

@@ -160,7 +160,7 @@ def _describe(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 def _first_turns(
     connection: duckdb.DuckDBPyConnection, config: FirstTurns, messages: Messages
 ) -> None:
-    """Sift all assistant's messages by what they answer, and by their flags."""
+    """Create the table ``sifted`` of all assistant messages, checked by parent and by flags."""
     messages.view(connection, "messages")
     reviewed = {
         "passed": "coalesce({0}.review_result, false)",
@@ -203,7 +203,7 @@ DROPPED: Final = (
     "SELECT message_id AS id, reason FROM sifted",
     "SELECT message_id AS id, prompt, response, rank FROM sifted",
 )
-"""The replies with the reasons against them, and what an example shows of one."""
+"""Queries of the replies with their reasons for being dropped, and of what an example shows."""
 
 COPY_OF_A_BETTER_ONE: Final = (
     "row_number() OVER (PARTITION BY prompt_id, response ORDER BY rank, message_id) > 1"

@@ -34,7 +34,7 @@ def _folder(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path):
         raise ValueError("expected the name of a folder")
     path = Path((info.context or {}).get("base", ".")) / value
-    if not os.path.isdir(path):  # noqa: PTH112 - says no to a name that is no name
+    if not os.path.isdir(path):  # noqa: PTH112 - is False, not an error, for an invalid name
         raise ValueError(f"no such folder: '{value}'")
     try:
         identity.check(path)
@@ -182,7 +182,7 @@ def _train(
     held_out: Prompts | None,
     reference: Models | None = None,
 ) -> Models:
-    """Refuse what must not be trained on; run the script, and keep its model."""
+    """Check the data, run the training script, and return the row of the model that it made."""
     base = _only_row(model, "model")
     against = _only_row(reference, "reference") if reference is not None else None
     if not any(rows.count() for rows in data):
@@ -261,7 +261,7 @@ def _refuse_leak(rows: Rows, held_out: Prompts | None) -> None:
 
 
 def _files(rows: Rows, workshop: Workshop, place: int) -> list[Path]:
-    """The Parquet files of a version; rows in memory are written to the scratch folder."""
+    """Return the Parquet files of a version; write rows in memory to the scratch folder first."""
     if rows.files:
         return list(rows.files)
     file = workshop.scratch / f"rows-{place}.parquet"

@@ -72,13 +72,13 @@ def compare_all(
                 **columns,
             }
 
-    # The counters are filled while the rows are drained, and read after.
+    # The counters are filled while the rows are consumed, and read afterwards.
     notes = {"states": states, "verdicts": letters}
     return Rows.stream(COMPARISONS, rows(), drops=drops, notes=notes)
 
 
 def _prompts(candidates: Candidates) -> Iterator[list[dict[str, Any]]]:
-    """The answers of each prompt; a version's rows are in order, rows in memory may not be."""
+    """Yield the answers of each prompt; they are sorted, since rows in memory may not be."""
     with database.viewing(candidates=candidates) as connection:
         query = "FROM candidates ORDER BY prompt_id, sample, candidate_id"
         rows = database.dicts(connection, query)
@@ -170,7 +170,7 @@ _POSITIONS: Final = """
 
 
 def _weights(wins: list[tuple[str, int]]) -> dict[str, float]:
-    """A win in a position weighs as much as the other position wins, twice its share."""
+    """Return the weight of a win in each position: twice the other position's share of wins."""
     counts = Counter(dict(wins))
     total = counts.total()
     if not total:
@@ -181,7 +181,7 @@ def _weights(wins: list[tuple[str, int]]) -> dict[str, float]:
 def _scores(
     config: Rate, games: list[dict[str, Any]], weights: Mapping[str, float]
 ) -> dict[str, float | None]:
-    """The score of each answer of one prompt."""
+    """Return the score of each answer of one prompt; None where no comparison has a verdict."""
     ids = sorted({game[side] for game in games for side in ("first_id", "second_id")})
     place = {identity: number for number, identity in enumerate(ids)}
     wins = np.zeros((len(ids), len(ids)))

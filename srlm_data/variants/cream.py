@@ -108,7 +108,7 @@ _JUDGED: Final = """
 
 
 def _points(connection: duckdb.DuckDBPyConnection) -> range:
-    """The scores that the judge may give."""
+    """Return the scores that the judge may give; raise if they are not whole, on one scale."""
     scales = connection.sql("SELECT DISTINCT scale_low, scale_high FROM judgments").fetchall()
     [(fractions,)] = connection.sql(
         "SELECT count(*) FROM judgments WHERE score <> floor(score)"
@@ -125,16 +125,16 @@ def _points(connection: duckdb.DuckDBPyConnection) -> range:
 def _expect(
     config: ExpectedScores, reader: Reader, points: range, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[tuple[dict[str, Any], float | None]]:
-    """Each judgment with its expected score, None where it has no score.
+    """Yield each judgment with its expected score, None where it has no ``Score:``.
 
-    A judgment of another form (a bare JSON object, say) has no place for another score.
+    In a judgment of another form (a bare JSON object, say) other scores cannot be tried.
     """
     for batch in batches:
         judged = [
             (row, _SCORE.search(row["text"]) if row["score"] is not None else None)
             for row in batch.to_pylist()
         ]
-        # The judge's conversation, its judgment up to the score, and the scores that might come.
+        # The judge's conversation, its judgment up to the score, and the scores that may follow.
         shares = reader.choices(
             (
                 user(config.fill(row)),
@@ -194,9 +194,9 @@ def intrinsic_rewards(
 def _log_probabilities(
     models: Models, workshop: Workshop, candidates: Candidates
 ) -> tuple[str, list[float]]:
-    """A model's digest, and how likely it finds each candidate, in order.
+    """Return a model's digest, and its log-probability of each candidate, in order.
 
-    The model is let go of afterwards: two may not fit together.
+    The model is not kept afterwards: two may not fit into memory together.
     """
     digest, reader = _reader(models, workshop)
     answers = ((row["prompt"], row["response"]) for row in _in_order(candidates))
@@ -204,7 +204,7 @@ def _log_probabilities(
 
 
 def _reader(models: Models, workshop: Workshop) -> tuple[str, Reader]:
-    """The digest of the one model of a dataset, and what reads with it."""
+    """Return the digest of a dataset's only model, and a reader of its probabilities."""
     rows = list(models.dicts("model", "location"))
     if len(rows) != 1:
         raise DataError(f"model: expected one model, found {len(rows)}. Name a dataset of one.")
@@ -212,7 +212,7 @@ def _reader(models: Models, workshop: Workshop) -> tuple[str, Reader]:
 
 
 def _in_order(candidates: Candidates) -> Iterator[dict[str, Any]]:
-    """The answers prompt by prompt: a version's rows are so, rows in memory may not be."""
+    """Yield the answers prompt by prompt; they are sorted, since rows in memory may not be."""
     with database.viewing(candidates=candidates) as connection:
         yield from database.dicts(
             connection,
@@ -270,7 +270,7 @@ _CONSISTENCY: Final = """
     SELECT avg((tau + 1) / 2), count(tau) FROM taus
 """
 
-# The first of a random order, so that the share is exact and not only likely.
+# The first pairs in a random order, so that the share is exact and not only expected.
 _TURNED: Final = """
     CREATE TEMP TABLE turned AS
     SELECT *, row_number() OVER (ORDER BY md5(concat_ws('/', getvariable('seed'), pair_id)))

@@ -74,7 +74,7 @@ _DROPPED: Final = (
     FROM disputed JOIN candidates USING (candidate_id)
     """,
 )
-"""The prompts with the reasons against them, and what an example shows of one."""
+"""Queries of the prompts with their reasons for being dropped, and of what an example shows."""
 
 _TAKEN: Final = """
     SELECT judgments.candidate_id, {shown}, repeat, text, judgments.model AS judge
@@ -130,7 +130,7 @@ def meta_judge_examples(config: MetaJudgeExamples, eft: Examples, judgments: Jud
     return Rows.stream(EXAMPLES, rows(), drops=drops)
 
 
-# For each EFT example one judgment of the same reply that scored otherwise, if there is one.
+# For each EFT example one judgment of the same reply with another score, if there is one.
 _RIVALS: Final = """
     CREATE TEMP VIEW rivals AS
     SELECT eft.source_id, any_value(eft.prompt) AS prompt, any_value(good.text) AS better,

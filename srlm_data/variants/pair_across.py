@@ -91,7 +91,7 @@ def pair_across(
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, side: str, wanted: str, *, judged: bool) -> None:
-    """The table of a side's one answer to each prompt, null where none has a score."""
+    """Create the table of a side's one answer to each prompt, null where none has a score."""
     scores = (
         f"SELECT candidate_id, avg(score::DECIMAL(18, 9)) AS score FROM {side}_judgments "
         "WHERE score IS NOT NULL GROUP BY candidate_id"
@@ -123,7 +123,7 @@ _DROPPED: Final = (
     ) USING (prompt_id)
     """,
 )
-"""The prompts with the reasons against them, and what an example shows of one."""
+"""Queries of the prompts with their reasons for being dropped, and of what an example shows."""
 
 _MET: Final = """
     CREATE TEMP TABLE met AS

@@ -62,7 +62,7 @@ def rewrite_prompts(
     def rows() -> Iterator[dict[str, Any]]:
         seen: set[str] = set()
         answers = list(ask(engine, model, requests(), total=prompts.count()))
-        # In an order of their own: which of two equal ones is kept must not hang on timing.
+        # Sorted, so that which of two equal prompts is kept does not depend on timing.
         for prompt, completion in sorted(answers, key=lambda answer: str(answer[0]["prompt_id"])):
             line, _, rest = completion.text.strip().partition("\n")
             text = _MARK.sub("", line, count=1).strip()

@@ -1,4 +1,4 @@
-"""Which of the places where a judgment is named decides, and verdicts that need no word."""
+"""Choose the score or verdict of a judgment that decides; find verdicts in brackets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from srlm_data.steps.judging._judgment import Judgment
 from srlm_data.steps.judging._labels import ITEM, RANKS, Place, is_quoted
 
 LAST: Final = "the last line of a score"
-_ENOUGH: Final = 3  # so many scores are those of criteria, whatever they are called
+_ENOUGH: Final = 3  # from so many scores on, each is of a criterion, whatever its label
 
 _HEADING: Final = re.compile(
     r"\s*+(?:#{1,6}\s.*|\*\*[^*]{1,60}\*\*:?|[^.!?]{1,40}:|criterion \d+\W*)\s*", re.IGNORECASE
@@ -23,7 +23,7 @@ _BRACKETED: Final = re.compile(
 
 
 def find_bracketed(judgment: Judgment) -> Iterator[Place]:
-    """The verdicts ``[[A]]``, ``[[A>B]]`` and ``[[C]]``, which need no word."""
+    """Yield the verdicts ``[[A]]``, ``[[A>B]]`` and ``[[C]]``, which need no word before them."""
     for number, line in enumerate(judgment.lines):
         verdicts = list(_BRACKETED.finditer(line.text)) if not line.introduced else []
         several = {
@@ -39,7 +39,7 @@ def find_bracketed(judgment: Judgment) -> Iterator[Place]:
             quotes += line.text.count('"', at, match.start())
             at = match.start()
             if match in several:
-                continue  # "[[A]], [[B]] or [[C]]" repeats the orders
+                continue  # "[[A]], [[B]] or [[C]]" repeats the judge prompt
             if not is_quoted(line.text, at, match.end(), quotes % 2 == 1, key=False):
                 value = "tie" if match[1].lower() == "c" else match[1]
                 rank = "prose" if letters[0] < at and letters[-1] >= match.end() else "own"
@@ -49,12 +49,12 @@ def find_bracketed(judgment: Judgment) -> Iterator[Place]:
 def decide(  # noqa: PLR0911 - one reason a line
     judgment: Judgment, places: list[Place], read: Callable[[Place], tuple[str, object, str]]
 ) -> tuple[Place | None, str]:
-    """The place that decides, and why; None where none does.
+    """Return the place that decides, or None, and the reason.
 
     Args:
-        judgment: the lines.
-        places: in their order.
-        read: says what stands there.
+        judgment: the judge's own lines.
+        places: where scores or verdicts are named, in order.
+        read: returns the state, the value and the fault of a place.
     """
     ranked: dict[str, list[Place]] = {rank: [] for rank in RANKS}
     for place in places:
@@ -69,7 +69,7 @@ def decide(  # noqa: PLR0911 - one reason a line
     final = [
         place
         for place in ranked["final"]
-        # "It gives the final score as 3" may speak of the answer, where a line comes after it.
+        # "It gives the final score as 3" may be about the answer if a line of a score follows.
         if place.room != "sentence" or not (own and own[-1].line > place.line)
     ]
     if final:
@@ -95,7 +95,7 @@ def decide(  # noqa: PLR0911 - one reason a line
 
 
 def _of_criterion(judgment: Judgment, place: Place) -> bool:
-    """Whether a score stands below the name or the number of a criterion."""
+    """Return whether a score stands at or below the name or the number of a criterion."""
     line = judgment.lines[place.line]
     if line.value is not None:
         return False
@@ -105,7 +105,7 @@ def _of_criterion(judgment: Judgment, place: Place) -> bool:
 
 
 def _within_list(judgment: Judgment, place: Place) -> bool:
-    """Whether a score stands between two items of a numbered list."""
+    """Return whether a score stands between two items of a numbered list."""
     item = ITEM.match(judgment.lines[place.line].bare)
     if item is None:
         return False

@@ -1,4 +1,4 @@
-"""What a guided judge may write: reasons, then scores that the reader reads."""
+"""Patterns and schemas that restrict a guided judge: reasons, then scores that can be parsed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from srlm_data.core.scale import Scale
 
-_REASON: Final = 16  # characters: a base model would give a comma as its reason
+_REASON: Final = 16  # fewest characters: a base model would otherwise write just a comma
 
 
 def lines_of(labels: Sequence[str], scale: Scale) -> str:
@@ -37,12 +37,12 @@ def object_of(fields: Sequence[str], scale: Scale, max_tokens: int) -> dict[str,
 
 
 def _are_whole(scale: Scale) -> bool:
-    """Whether scores are whole numbers: on a scale of a single step they are shares of it."""
+    """Return whether scores are whole numbers; on a scale one wide, as 0 to 1, they are not."""
     return scale.points() is not None and scale.high - scale.low > 1
 
 
 def _numbers(scale: Scale) -> str:
-    """A pattern of the numbers of a scale: its points, or decimals that may lie beside it."""
+    """Return a pattern of a scale's numbers: its points, or decimals, which may lie outside it."""
     points = scale.points()
     if points is None or not _are_whole(scale):
         digits = len(str(int(max(abs(scale.low), abs(scale.high)))))
@@ -54,10 +54,10 @@ def _numbers(scale: Scale) -> str:
 
 
 def _lines_before(label: str) -> str:
-    """A pattern of one line of reasons or more, none of which begins as the score's line does.
+    """Return a pattern of one or more lines of reasons, none of which begins as the score's does.
 
-    How long they are is not bounded: of characters or words that are counted, xgrammar, which a
-    server of vLLM uses, makes a grammar that takes seconds to compile, or milliseconds a token.
+    Their length is not bounded: for counted characters or words xgrammar, which vLLM's server uses,
+    makes a grammar that takes seconds to compile, or milliseconds per token.
     """
     head = label[:3]
     others = [

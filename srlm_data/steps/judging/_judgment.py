@@ -1,6 +1,6 @@
-"""What of a completion is the judgment: no reasoning, no other turn, no quotation, no dress.
+"""Reduce a completion to the judgment: no reasoning, other turns, quotations or markup.
 
-Everything here takes time linear in the text.
+All functions take time linear in the text.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _FOLD: Final = {
     **{ord(sign): plain for plain, signs in dress().items() for sign in signs},
 }
 _BEGINS, _ENDS = (pattern_of(marks) for marks in zip(*WRITTEN_MARKS, strict=True))
-_ANSWERS: Final = r"\[BEGIN FINAL RESPONSE\]"  # Apriel's reasoning begins without a mark
+_ANSWERS: Final = r"\[BEGIN FINAL RESPONSE\]"  # ends Apriel's reasoning, which has no begin mark
 _MARK: Final = re.compile(rf"(?P<begins>{_BEGINS})|(?P<ends>{_ENDS}|{_ANSWERS})", re.IGNORECASE)
-_BOX: Final = r"<\|(?:begin|end)_of_box\|>"  # around what GLM's models answer
+_BOX: Final = r"<\|(?:begin|end)_of_box\|>"  # GLM's models put them around an answer
 _SPECIAL: Final = (
     r"<\|[^<>|\n]{1,40}\|>|<\|turn>|</?s>|<(?:start|end)_of_turn>|<(?:[be]os|pad)>|\[/?INST\]"
 )
@@ -49,24 +49,24 @@ _DIGIT: Final = re.compile(r"(?![0-9])\d")
 
 
 class Line(NamedTuple):
-    """A line of a judgment without its dress."""
+    """A line of a judgment without its markup."""
 
     text: str
-    bare: str  # the text before it, dressed
+    bare: str  # the line before it, with its markup
     ends: bool  # whether the line ended before the completion did
-    introduced: bool  # the line before says that somebody else is quoted
-    value: Any = None  # the JSON object that stands here instead
+    introduced: bool  # whether it is a quotation, by the line before or by quotation marks
+    value: Any = None  # the JSON object that stands in place of the line
 
 
 class Judgment(NamedTuple):
     """The lines of a completion that are the judge's own."""
 
     lines: list[Line]
-    unfinished: bool  # it was still reasoning where it ended
+    unfinished: bool  # whether the completion ended within its reasoning
 
 
 def own_words(text: str) -> tuple[str, bool]:
-    """What of a completion is the judge's, and whether it was still reasoning where it ended."""
+    """Return the judge's own part of a completion, and whether it ended within its reasoning."""
     text = re.sub(f"[{_UNSEEN}]|{_BOX}", "", text)
     text = re.sub(r"\r\n?|[\u2028\u2029\x85\x0b\x0c]", "\n", text)
     text = re.sub(r"\n(?:[ \t]*+\n){2,}+", "\n\n", text)
@@ -84,9 +84,9 @@ def split(text: str) -> Judgment:
 
 
 def _without_reasoning(text: str) -> tuple[str, bool]:
-    """The text without what stands in marks of reasoning, and whether the last was left open."""
+    """Return the text without marked reasoning, and whether the last reasoning has no end."""
     if not any(sign in text for sign in "<[◁"):
-        return text, False  # as most texts are
+        return text, False  # it has no marks, as most texts
     parts: list[str] = []
     at, opened = 0, False
     for mark in _MARK.finditer(text):
@@ -101,9 +101,9 @@ def _without_reasoning(text: str) -> tuple[str, bool]:
 
 
 def _without_blocks(text: str) -> str:
-    """The text without the parts of its own prompt that it repeats, fences and all.
+    """Return the text without the parts of the judge prompt that it repeats, tags included.
 
-    One that is never closed is the beginning of another turn.
+    A part that is never closed begins another turn.
     """
     parts: list[str] = []
     at, opened = 0, ""
@@ -115,7 +115,7 @@ def _without_blocks(text: str) -> str:
             )
             if another or not _SCORED.search(text, tag.end()):
                 return text[: tag.start()]
-            return ""  # a score before the answer and one behind it: which answer's are they?
+            return ""  # scores before and after an answer: it is unclear which one is its score
         if not opened and not tag["end"]:
             parts.append(text[at : tag.start()])
             opened = tag["name"].lower()
@@ -133,7 +133,7 @@ def _turn() -> re.Pattern[str]:
     another = rf"[^\n.:]{{0,20}}\b(?:another|next) (?:{headings})\b[^\n.:]{{0,30}}"
     part = rf"(?P<part>{parts}|(?<=# )(?:{headings})|(?:{headings}) [2-9]|{another})"
     role = (
-        r"^(?-i:user|assistant|system|human|model) *$"  # its marks were skipped as special tokens
+        r"^(?-i:user|assistant|system|human|model) *$"  # the special tokens around it were skipped
     )
     return re.compile(
         rf"{_SPECIAL}|{role}|^[ *_#]*+(?:(?P<opening>{openings})"
@@ -143,7 +143,7 @@ def _turn() -> re.Pattern[str]:
 
 
 def _first_turn(text: str) -> str:
-    """The text up to where another turn begins; marks before the first word are skipped."""
+    """Return the text up to where another turn begins, without turn marks at its beginning."""
     at, scored = 0, None
     for mark in _turn().finditer(text):
         if mark["part"] or mark["opening"]:
@@ -158,7 +158,7 @@ def _first_turn(text: str) -> str:
 
 
 def _without_objects(text: str, objects: list[Any]) -> str:
-    """The text with every JSON object replaced by a mark of its own; a handful of tries."""
+    """Return the text with JSON objects, at most 16, moved to ``objects`` and replaced by marks."""
     decoder = json.JSONDecoder(
         object_pairs_hook=lambda pairs: pairs, parse_int=str, parse_float=str, strict=False
     )
@@ -171,7 +171,7 @@ def _without_objects(text: str, objects: list[Any]) -> str:
         try:
             value, end = decoder.raw_decode(text, start.start())
         except (ValueError, RecursionError):
-            break  # what stands within it would be taken for the whole
+            break  # a part of the broken object would be taken for the whole
         parts += [text[at : start.start()], f"\n\0{len(objects)}\n"]
         objects.append(value)
         at = end
@@ -204,7 +204,7 @@ def _lines(text: str, objects: list[Any]) -> Iterator[Line]:
 
 
 def _inside_quotes(lines: list[str]) -> list[bool]:
-    """Whether each line begins within quotation marks that its paragraph closes."""
+    """Return, for each line, whether it begins in quotation marks that its paragraph closes."""
     inside: list[bool] = []
     for _, paragraph in itertools.groupby(lines, key=lambda line: bool(line.strip())):
         counts = [line.count('"') for line in paragraph]
@@ -215,7 +215,7 @@ def _inside_quotes(lines: list[str]) -> list[bool]:
 
 
 def fold(line: str) -> str:
-    """A line in plain characters: spaces, digits, quotes, brackets and dashes of every script."""
+    """Return a line with spaces, digits, quotes, brackets and dashes of every script made plain."""
     if "&" in line:
         line = html.unescape(line).replace("\xa0", " ")
     if not line.isascii():
@@ -224,7 +224,7 @@ def fold(line: str) -> str:
 
 
 def undress(line: str) -> str:
-    """A line without emphasis, tags and LaTeX; every mark leaves a space, so no digits meet."""
+    """Return a line without emphasis, tags and LaTeX; each becomes a space, so no digits join."""
     line = re.sub(r"~~[^~\n]*+~~", " ", line)
     if "<" in line:
         line = re.sub(r"<br ?/?>", " \u00b6 ", _TAGS.sub(" ", line), flags=re.IGNORECASE)

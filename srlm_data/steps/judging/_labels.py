@@ -1,4 +1,4 @@
-"""Where in a judgment a score or a verdict is named."""
+"""Find where a judgment names a score or a verdict: its judgment words, such as ``Score``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from srlm_data.steps.judging._judgment import Judgment, fold, undress
 from srlm_data.steps.judging._vocabulary import WORD, Head, Vocabulary, score_words
 from srlm_data.steps.judging._words import JOINED, pattern, words
 
-_WINDOW: Final = 120  # characters before a word of judgment that say whose it is
-_VALUE: Final = 400  # characters behind it that say what it is worth
-# Words of judgment in one line. A judge names its score a few times; a model that repeats itself
-# has no verdict. Each of them costs a look at what stands around it.
+_WINDOW: Final = 120  # characters before a judgment word that say what its score is of
+_VALUE: Final = 400  # characters after it that may hold its value
+# Most judgment words in one line. A judge names its score a few times; a model that repeats itself
+# has no verdict. Each of the words costs a search of the text around it.
 _MOST: Final = 300
 _CLAUSE: Final = re.compile(r"[.!?;:,()\[\]{}|\"<>=\u00b6\u2013\u2022→]|\s-\s|^\s*-|'(?=\s|\w{3})")
 _SENTENCE: Final = re.compile(r"[.!?](?=\s|$)|\u00b6")
@@ -49,24 +49,24 @@ _EXAMPLE: Final = re.compile(r"\b(?:e\.g|i\.e|ex)\.\s*$", re.IGNORECASE)
 _NAMES_A_PART: Final = frozenset("criterion criteria name aspect dimension category metric".split())
 
 RANKS: Final = ("final", "total", "own", "prose", "other")
-"""Whose a judgment is; ``other`` is a criterion's, or nobody can tell whose."""
+"""What a score or verdict is of; ``other`` is a criterion's, or one of something unknown."""
 
 
 class Place(NamedTuple):
-    """A place where a judgment is named."""
+    """A place where a score or a verdict is named."""
 
     line: int
-    last: int  # the line that its value stands on
-    value: str  # what stands behind the word
+    last: int  # the line of its value
+    value: str  # the text after the word
     rank: str  # one of RANKS
-    must_read: bool  # it is a judgment only if a value stands behind it
-    room: str  # what may stand behind the value: free, sentence (another one), none; dash: free
+    must_read: bool  # whether it counts only if a value can be read after it
+    room: str  # room after the value: free, sentence (a new one), none; dash is free after a dash
     scale: str = ""  # the upper end of the scale that the words name
-    key: bool = False  # it is a key of something like JSON, or a tag
+    key: bool = False  # whether the word is a key of something like JSON, or a tag
 
 
 def find_places(judgment: Judgment, vocabulary: Vocabulary) -> list[Place]:
-    """Every place of a judgment where one of the words stands before a value, in order."""
+    """Return the places of a judgment where one of the words stands before a value, in order."""
     places: list[Place] = []
     depth = 0
     for number, line in enumerate(judgment.lines):
@@ -158,14 +158,14 @@ def _place(  # noqa: PLR0911, PLR0912 - one reason a line
 
 
 def _within_brackets(value: str, opening: str) -> str:
-    """A value up to the bracket that closes "[Score: 4] The response ...", where it stands so."""
+    """Return a value up to its closing bracket in "[Score: 4] The response ...", else all of it."""
     closing = value.find(_CLOSERS[opening])
     goes_on = re.match(r"\s*+[^\W\d_]", value[closing + 1 :])
     return value[:closing] if closing >= 0 and goes_on and goes_on[0][-1].isupper() else value
 
 
 def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str], str]:
-    """What stands between a word and its joint: its end, its words, and the scale it names."""
+    """Return the end, the words and the scale of what stands between a word and its colon."""
     behind: list[str] = []
     scale = ""
     for _ in range(8):
@@ -201,12 +201,12 @@ def _behind(text: str, end: int, vocabulary: Vocabulary) -> tuple[int, list[str]
 def _rank(  # noqa: PLR0911 - one reason a line
     head: Head, before: list[str], behind: list[str], lead: str, vocabulary: Vocabulary
 ) -> str:
-    """Whose score a word names, by the words beside it; none of anybody's is ``none``."""
+    """Return what a word's score is of (one of RANKS), by the words beside it; ``none`` if none."""
     spoken = {word.lower() for word in [*before, *behind]}
     if spoken & words("bounds"):
         return "none"
     if "answer" in spoken and head.word in vocabulary.final:
-        return "other"  # "Final answer: 4" may be the answer's
+        return "other"  # "Final answer: 4" may be quoted from the answer
     if not head.word or re.search(r"\d", lead) or not spoken <= vocabulary.known:
         return "other"
     if not vocabulary.needed <= spoken:
@@ -221,13 +221,13 @@ def _rank(  # noqa: PLR0911 - one reason a line
 
 
 def _is_denied(lead: str) -> bool:
-    """Whether a sentence says that a score is not given: "I cannot give it a score of 5"."""
+    """Return whether a sentence says that a score is not given: "I cannot give it a score of 5"."""
     clause = _CLAUSE.split(lead)[-1].lower()
     return "n't" in lead or not words("negations").isdisjoint(WORD.findall(clause))
 
 
 def _rank_within(before: str, mark: str, rank: str, vocabulary: Vocabulary) -> str:
-    """The rank of a place that does not begin its line, by what stands before it."""
+    """Return the rank of a place that does not begin its line, by the text before it."""
     if _EXAMPLE.search(before):
         return "other"
     if not vocabulary.final and _LISTED.search(before):
@@ -244,7 +244,7 @@ def _rank_within(before: str, mark: str, rank: str, vocabulary: Vocabulary) -> s
 
 
 def is_quoted(text: str, start: int, value: int, in_quotes: bool, key: bool) -> bool:
-    """Whether a word and its value stand in a quotation within somebody's sentence."""
+    """Return whether a word and its value stand in a quotation within a sentence."""
     opening = text.rfind('"', max(0, start - _VALUE), start)
     if not in_quotes:
         before = text[max(0, start - _WINDOW) : start].rstrip()
@@ -259,7 +259,7 @@ def is_quoted(text: str, start: int, value: int, in_quotes: bool, key: bool) -> 
 
 
 def _of_object(number: int, pairs: Any, vocabulary: Vocabulary) -> Place | None:
-    """The place in a JSON object: its own key if it has one, else the only one within it.
+    """Return the place in a JSON object: its own key if it has one, else the only one within it.
 
     A key beside it may name the end of its scale: ``{"score": 8, "max_score": 10}``.
     """
@@ -274,7 +274,7 @@ def _of_object(number: int, pairs: Any, vocabulary: Vocabulary) -> Place | None:
                 ends[depth] = end
         head = max(vocabulary.find(label), default=None, key=lambda head: head.end)
         text = undress(fold(value)) if isinstance(value, str) else ""
-        # {"evaluation": {"score": 4}} and {"verdict": "good", "score": 4} name a part and a word.
+        # The first key of {"evaluation": {"score": 4}} or {"verdict": "good", ...} has no score.
         begins = vocabulary.begins.match(text)
         if head is None or (head.word not in vocabulary.always and not begins):
             continue
@@ -308,9 +308,9 @@ def _of_object(number: int, pairs: Any, vocabulary: Vocabulary) -> Place | None:
 
 
 def _leaves(pairs: Any, *, parts: bool) -> Iterator[tuple[int, str, Any]]:
-    """Depth, key and value of an object that was read as pairs, and of those within it.
+    """Yield depth, key and value of all items of an object read as pairs, nested ones included.
 
-    With ``parts``, what ``{"criterion": "style", "score": 4}`` has is under ``style``, too.
+    With ``parts``, the items of ``{"criterion": "style", "score": 4}`` are under ``style``, too.
     """
     stack: list[tuple[int, Any]] = [(0, pairs)]
     while stack:

@@ -1,4 +1,4 @@
-"""What stands behind a judgment's word: one number, one letter, or nothing that is one."""
+"""Read the value after a judgment word: one number, one letter, or neither."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 from srlm_data.core.scale import Scale
 from srlm_data.steps.judging._words import pattern, words
 
-_LONG: Final = 400  # characters behind a word that are looked at
+_LONG: Final = 400  # characters after a word that are read
 _HUNDRED: Final = 100  # the scale of a percentage
-_NO_SCALE: Final = Scale(1, 0)  # nothing lies on it
+_NO_SCALE: Final = Scale(1, 0)  # every number is outside it
 _SUM: Final = re.compile(r"\d{1,3}(?:\.\d{1,3})?(?: ?\+ ?\d{1,3}(?:\.\d{1,3})?){1,40}")
 _END: Final = re.compile(r"[.!\u00b6](?=[\s\"')\]}]|$)")
 _NUMERAL: Final = re.compile(r"\d++(?:\.\d++)?+")
 _PARTS: Final = "\u00b2\u00b3\u00b9\u00bd\u00bc\u00be\u2153\u2154"  # powers and fractions
-_CHANGES: Final = "/%+<>=?~\u2192^-\u2013&@#*\u00d7\u00f7\\"  # a number before these is another
+_CHANGES: Final = "/%+<>=?~\u2192^-\u2013&@#*\u00d7\u00f7\\"  # they change the number before them
 
 
 @functools.cache
@@ -78,11 +78,11 @@ def _patterns() -> dict[str, re.Pattern[str]]:
 
 
 def read_number(value: str, room: str, named_scale: str, scale: Scale) -> tuple[str, float | None]:
-    """The state of a score, and the number if it is ``parsed``.
+    """Return the state of a score, and the number if it is ``parsed``.
 
     Args:
-        value: what stands behind the word, without emphasis.
-        room: what may stand behind the number (see :class:`~._labels.Place`).
+        value: the text after the word, without emphasis.
+        room: what may follow the number (see :class:`~._labels.Place`).
         named_scale: the upper end of the scale that the words before the number name.
         scale: the judge's own.
     """
@@ -110,7 +110,7 @@ def read_number(value: str, room: str, named_scale: str, scale: Scale) -> tuple[
 
 
 def _without_sum(value: str) -> tuple[str, float | None]:
-    """A value without the sum that leads to it (``1 + 1 (relevant) = 2``), and what that is."""
+    """Return a value without the sum before it (``1 + 1 (relevant) = 2``), and the sum's total."""
     if "+" not in value:
         return value, None
     bare = re.sub(r" ?\([^()\d]{0,40}\)(?= ?[+=])", "", value)
@@ -126,17 +126,17 @@ def _total(terms: str) -> float:
 
 
 def _amount(numeral: str) -> float:
-    return float(numeral[:30])  # a longer one is no score anyway
+    return float(numeral[:30])  # a longer number is not a score anyway
 
 
 def _on(scale: Scale, sign: str, number: str) -> tuple[str, float | None]:
-    """A number if it lies on the scale."""
+    """Return the state of a number, and the number if it lies on the scale."""
     score = -_amount(number) if sign in ("-", "\u2013") else _amount(number)
     return ("parsed", score + 0.0) if scale.low <= score <= scale.high else ("out_of_range", None)
 
 
 def _stands_alone(value: str, end: int, number: str, room: str) -> bool:
-    """Whether what follows a number neither changes it nor names another."""
+    """Return whether what follows a number neither changes it nor names another."""
     patterns, bare = _patterns(), value[end:].strip()
     spaced = value[end - 1 : end] == " " or value[end : end + 1] == " "
     if not bare.strip(".!,;\\") or bare.startswith(("</", "[/")):
@@ -160,7 +160,7 @@ def _stands_alone(value: str, end: int, number: str, room: str) -> bool:
 
 
 def _is_comment(mark: str, sentence: str, number: str, room: str) -> bool:
-    """Whether a sentence that goes on behind a number comments on it, and names no other."""
+    """Return whether the rest of a number's sentence comments on it, and names no other."""
     patterns, words_behind = _patterns(), sentence.lstrip()
     reasoned = patterns["reason"].match(words_behind)
     narrow = room in ("none", "sentence") and mark != "(" and not reasoned
@@ -183,7 +183,7 @@ def _is_comment(mark: str, sentence: str, number: str, room: str) -> bool:
 
 
 def _goes_on(later: str, room: str) -> bool:
-    """Whether the sentences behind that of a number leave it what it is."""
+    """Return whether the sentences after that of a number leave it unchanged."""
     patterns = _patterns()
     if room == "none" and re.search(r"[^\W_]", later):
         return False
@@ -193,12 +193,12 @@ def _goes_on(later: str, room: str) -> bool:
 
 @functools.cache
 def retraction() -> re.Pattern[str]:
-    """What takes a judgment back, at the beginning of a sentence."""
+    """Return a pattern of words that retract a judgment, at the beginning of a sentence."""
     return re.compile(rf"(?:^|[.!?]\s+)(?:{pattern(words('retractions'))})", re.IGNORECASE)
 
 
 LETTER: Final = rf"\W*(?:(?:{pattern(words('answers'))})\W*)*(?:[ab]|tie|draw)(?![^\W_])"
-"""How a value begins that is a verdict."""
+"""Pattern of the beginning of a value that is a verdict."""
 
 
 @functools.cache
@@ -238,7 +238,7 @@ def _letters() -> dict[str, re.Pattern[str]]:
 
 
 def read_letter(value: str, room: str) -> str | None:
-    """``a``, ``b`` or ``tie``, if what stands behind the word is exactly one of them."""
+    """Return ``a``, ``b`` or ``tie`` if the text after the word is exactly one of them, or None."""
     patterns = _letters()
     value = value[:_LONG]
     if (versus := patterns["versus"].match(value)) is not None:
@@ -258,7 +258,7 @@ def read_letter(value: str, room: str) -> str | None:
 
 
 def _says_no_more(rest: str, room: str, chosen: str | None) -> bool:
-    """Whether what follows a letter is the end, or a reason for it."""
+    """Return whether what follows a letter is nothing more than a reason for it."""
     bare = rest.strip(" \"')]}")
     if not bare or bare.startswith("</"):
         return True

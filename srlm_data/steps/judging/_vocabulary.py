@@ -1,4 +1,4 @@
-"""The words under which a score or a verdict stands, and where they are in a line."""
+"""Judgment words, which name a score or a verdict, and how they are found in a line."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from srlm_data.steps.judging._words import JOINED_LETTER, pattern, words
 WORD: Final = re.compile(
     r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e]++[^\W\d_]*+)*+"
 )
-_TAIL: Final = 24  # characters of a run of such a script that a word is looked for in
+_TAIL: Final = 24  # last characters of a word of joined scripts that are searched
 
 
 class Head(NamedTuple):
-    """A word of judgment in a line."""
+    """A judgment word in a line."""
 
     start: int
     end: int
-    word: str  # empty where its own letters say that it is of something else
+    word: str  # empty where letters joined to it say that it is of something else
     final: bool
-    copula: bool  # a particle or a verb is grown to it
+    copula: bool  # whether a particle or a verb is joined to it
 
 
 class Vocabulary:
-    """The words under which a number or a letter is a judgment's."""
+    """The words after which a number is a score, or a letter a verdict."""
 
     def __init__(
         self,
-        always: Iterable[str],  # make a line a judgment's, whatever stands behind them
-        before_value: Iterable[str] = (),  # do so only before a value that can be read
+        always: Iterable[str],  # name a score or a verdict, whatever follows them
+        before_value: Iterable[str] = (),  # name one only before a value that can be read
         *,
         neutral: Iterable[str] = (),  # may stand beside them
         needed: Iterable[str] = (),  # must stand beside them
@@ -54,7 +54,7 @@ class Vocabulary:
         self._joined = _Joined(self.always | self.before_value, self.final, words("neutral"))
 
     def find(self, line: str) -> Iterator[Head]:
-        """The words of judgment of a line, in order."""
+        """Yield the judgment words of a line, in order."""
         for match in WORD.finditer(line):
             word = match[0].lower()
             if word in self.always or word in self.before_value:
@@ -66,12 +66,12 @@ class Vocabulary:
 
 @functools.cache
 def score_words() -> Vocabulary:
-    """The words of a score."""
+    """Return the vocabulary of scores."""
     return Vocabulary(words("score"), words("score_before_a_number") | words("results"))
 
 
 class _Joined:
-    """Finds one of ``heads`` at the end of a run of letters without spaces and what leads there."""
+    """Finds one of ``heads`` at the end of a run of letters without spaces, by what precedes it."""
 
     def __init__(self, heads: Iterable[str], final: Iterable[str], neutral: Iterable[str]) -> None:
         def any_of(entries: Iterable[str]) -> str:
@@ -84,10 +84,9 @@ class _Joined:
         self._final = re.compile(any_of(final))
 
     def find(self, word: str) -> tuple[str, bool, bool] | None:
-        """The head, whether it is called final, and whether a copula follows; None: there is none.
+        """Return the head, whether it is called final, and whether a copula follows, or None.
 
-        A word that leads to it by letters that say something else (a criterion's name) has a head
-        of its own: the empty text.
+        The head is empty where the letters before it say something else (a criterion's name).
         """
         if not JOINED_LETTER.search(word):
             return None

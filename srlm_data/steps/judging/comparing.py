@@ -23,7 +23,7 @@ ComparisonTemplate = Annotated[Template, fills("a comparison", "prompt", "answer
 class Comparing(SamplingConfig):
     """How a model is asked to compare two answers."""
 
-    revision: ClassVar[int] = 2  # scores are read by other rules
+    revision: ClassVar[int] = 2  # the rules that parse verdicts have changed
 
     template: ComparisonTemplate = Field(
         default="pairwise",

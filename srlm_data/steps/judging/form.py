@@ -26,7 +26,7 @@ from srlm_data.steps.judging._guides import lines_of, object_of
 from srlm_data.steps.judging.texts import Reading, read_choice, read_match, read_score
 
 _NEEDS: Final = ("prompt", "response")
-"""What every judge is shown; other columns of the candidates may be."""
+"""Columns that every judge is shown; other columns of the candidates are optional."""
 
 _JudgeTemplate = Annotated[
     Template,
@@ -57,7 +57,7 @@ class JudgePrompt(Config):
     @model_validator(mode="before")
     @classmethod
     def _of_file(cls, values: Any, info: ValidationInfo) -> Any:
-        """The settings of the judge's own file, where one is named."""
+        """Return the settings with those of the judge's own file, where one is named."""
         if not isinstance(values, Mapping) or values.get("judge") is None:
             return values
         settings = _read(base_folder(info), values["judge"])
@@ -133,7 +133,7 @@ class JudgeForm(JudgePrompt):
     @field_validator("criteria", mode="before")
     @classmethod
     def _of_names(cls, value: Any) -> Any:
-        """Criteria as a list of names, or as names with their weights."""
+        """Return criteria given as a list of names, or as names with weights, as mappings."""
         if isinstance(value, Mapping):
             return [{"name": name, "weight": weight} for name, weight in value.items()]
         if isinstance(value, list | tuple):
@@ -198,7 +198,7 @@ class JudgeForm(JudgePrompt):
         return read_score(text, finish_reason, self.on, name)
 
     def _combine(self, readings: Sequence[Reading]) -> Reading:
-        """One score of several; none where one of them has none."""
+        """Return one score made of several; none where one of them is missing."""
         for criterion, reading in zip(self.criteria, readings, strict=True):
             if reading.score is None:
                 return Reading(reading.state, None, f"{criterion.name}: {reading.why}")
@@ -212,14 +212,14 @@ class JudgeForm(JudgePrompt):
         return Reading("parsed", score, f"the {self.combine} of {len(scores)} criteria")
 
     def constraint(self, max_tokens: int) -> dict[str, Any]:
-        """What an engine that can holds judgments to, as arguments of ``SamplingConfig.sampling``.
+        """Return the constraint of guided judgments, as arguments of ``SamplingConfig.sampling``.
 
-        It is what the reader reads: an object of JSON; else lines of reasons, then the score, the
-        scores of the criteria, or a match of the reader's own expression; or one of the choices.
-        A reason in JSON has at most as many characters as there are tokens beside the rest of the
-        object: a small model knows no end, and the score must still come.
+        It allows what the reader parses: a JSON object; one of the choices; or lines of reasons
+        followed by the score, the scores of the criteria, or a match of ``regex``. A reason in
+        JSON has at most as many characters as tokens remain beside the rest of the object: a small
+        model may not stop by itself, and the score must still come.
 
-        A change of it bumps the revision of ``Judge``: no setting of a version has it.
+        A change here must bump the revision of ``Judge``: no setting of a version records it.
         """
         names = [criterion.name for criterion in self.criteria]
         if self.reader == "json":
@@ -227,13 +227,13 @@ class JudgeForm(JudgePrompt):
         if self.reader == "choice":
             return {"pattern": f"({'|'.join(map(re.escape, self.choices))})"}
         if self.reader == "regex":
-            own = re.sub(r"\(\?P<\w+>", "(?:", str(self.regex))  # not all engines know names
+            own = re.sub(r"\(\?P<\w+>", "(?:", str(self.regex))  # not all engines allow names
             return {"pattern": rf"([^\n]+\n\n?)+({own})"}
         return {"pattern": lines_of(names or ["Score"], self.on)}
 
 
 def _read(base: Path, name: object) -> dict[str, Any]:
-    """The settings in a judge's file; its template is looked up beside it."""
+    """Return the settings in a judge's file; its template is looked up beside it."""
     path = base / str(name)
     try:
         settings = yaml_lines.parse(path, filesystem.read_text(path)).data

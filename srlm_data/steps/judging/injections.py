@@ -53,7 +53,7 @@ def injections_sql(column: str) -> str:
     len({injections_sql("response")}) > 0``.
     """
     wide, plain = "".join(_WIDE) + _UNSEEN, "".join(_WIDE.values())
-    # Nothing is to be folded in ASCII, and finding that out is sixty times as fast as folding.
+    # ASCII text needs no folding, and checking for it is sixty times as fast as folding.
     text = (
         f"CASE WHEN strlen({column}) = length({column}) THEN {column} "
         f"ELSE translate({column}, {_quoted(wide)}, {_quoted(plain)}) END"
@@ -63,7 +63,7 @@ def injections_sql(column: str) -> str:
         for kind, pattern in KINDS.items()
     )
     kinds = f"list_filter([{cases}], lambda kind: kind IS NOT NULL)"
-    # One look at a text that pleads for nothing, as most do.
+    # A single search suffices for a text without injections, as most are.
     any_kind = _quoted("|".join(f"(?:{pattern})" for pattern in KINDS.values()))
     return f"CASE WHEN regexp_matches({text}, {any_kind}) THEN {kinds} ELSE [] END"
 

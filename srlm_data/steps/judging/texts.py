@@ -31,7 +31,7 @@ from srlm_data.steps.judging._words import pattern, words
 T = TypeVar("T")
 
 _PLAIN: Final = re.compile(r"(?:[ !#-/;?-_a-z}~]*[a-z)][.!]\n+)+Score: (\d)")
-"""Sentences without a digit, a quote or a colon, and a score: they are read the short way."""
+"""Sentences without a digit, a quote or a colon, then a score: no further analysis is needed."""
 
 
 _TAGGED: Final = re.compile(r"<(\w+)>([^<>]*)</\1>")
@@ -78,7 +78,7 @@ def read_score(
     if finish_reason == "error":
         return Reading("error", None, "the request failed")
     if name is None and finish_reason == "stop" and (plain := _PLAIN.fullmatch(text)):
-        points = float(plain[1])  # nothing else could be a score, so nothing is to be understood
+        points = float(plain[1])  # no other text in it could be a score
         if scale.low <= points <= scale.high:
             return Reading("parsed", points, _decision.LAST)
     if name is not None and re.search(r"\d", name):
@@ -92,7 +92,7 @@ def read_score(
         return state, score, faults.get(state, "")
 
     places = _labels.find_places(judgment, score_words() if name is None else _named(name))
-    if name is not None:  # the scores of other criteria are nobody's business
+    if name is not None:  # the scores of other criteria do not count
         places = [p for p in places if p.rank != "other" and (p.key or not keys_only)]
     return Reading(*_read(judgment, places, read, finish_reason == "length"))
 
@@ -128,7 +128,7 @@ def read_choice(text: str, finish_reason: str, choices: Mapping[str, float]) -> 
     scores = {_plain(word): score for word, score in choices.items()}
     statements = list(_choices_in(spoken, scores)) or [("", "")]
     label, word = statements[-1]
-    # "Quality: low" and then "Confidence: high" are of two things.
+    # "Quality: low" and then "Confidence: high" are about two things.
     several = label and {other for before, other in statements if before} - {word, ""}
     if not word or unfinished or (several and not _names_judgment(label)):
         return Reading("truncated" if cut else "unparsed", None, "none of the choices")
@@ -139,7 +139,7 @@ def read_choice(text: str, finish_reason: str, choices: Mapping[str, float]) -> 
 
 
 def _choices_in(spoken: str, choices: Container[str]) -> Iterator[tuple[str, str]]:
-    """What stands before the last colon of each line, and the choice behind it, if it is one."""
+    """Yield what stands before the last colon of each line, and the choice after it, or empty."""
     spoken = _NEXT_LINE.sub(": ", _TAGGED.sub(r"\1: \2\n", spoken))
     for line in map(_plain, re.findall(r"^(?! *>).*\w.*", spoken, re.MULTILINE)):
         several = line not in choices and line.count(":") > 1
@@ -186,7 +186,7 @@ def _read(
     read: Callable[[Place], tuple[str, T | None, str]],
     cut: bool,
 ) -> tuple[str, T | None, str]:
-    """The state, the value and why, of the place that decides; ``read`` says what stands there."""
+    """Return the state, the value and the reason of the place that decides, read by ``read``."""
     place, why = _decision.decide(judgment, places, read)
     if place is None or (cut and _is_cut(judgment, place)):
         why = why if place is None else "cut off within its score"
@@ -205,7 +205,7 @@ def _named(name: str) -> Vocabulary:
 
 
 def _with_name_in_letters(text: str, name: str) -> tuple[str, str]:
-    """A text with a name like ``Criterion 1`` as one word, which no other name is a part of."""
+    """Return the text and the name, with a name like ``Criterion 1`` made one word of letters."""
     parts = map(re.escape, re.findall(r"[^\W\d_]+|\d+", name))
     whole = rf"(?<![^\W_]){'[ _-]?'.join(parts)}(?![^\W_])"
     return re.sub(whole, "namedcriterion", text, flags=re.IGNORECASE), "namedcriterion"
@@ -213,12 +213,12 @@ def _with_name_in_letters(text: str, name: str) -> tuple[str, str]:
 
 @functools.cache
 def _score_of_part() -> re.Pattern[str]:
-    """How a score begins that stands below the name of its criterion: ``Score: 4``."""
+    """Return a pattern of what precedes a score below its criterion's name: ``Score:``."""
     return re.compile(rf"^\W*(?:{pattern(words('score'))})\W{{0,3}}[:=]\s*", re.IGNORECASE)
 
 
 def _is_cut(judgment: Judgment, place: Place) -> bool:
-    """Whether a judgment that was cut off ends within the value of a place, or names a total."""
+    """Return whether a cut-off judgment ends within a place's value, or where it names a total."""
     if not judgment.lines[-1].ends and _total_begun().fullmatch(judgment.lines[-1].text):
         return True
     ends = place.last < len(judgment.lines) and judgment.lines[place.last].ends
@@ -231,6 +231,6 @@ def _total_begun() -> re.Pattern[str]:
 
 
 def _is_taken_back(judgment: Judgment, place: Place) -> bool:
-    """Whether a later sentence begins with words that take the score back."""
+    """Return whether a later sentence begins with words that take the score back."""
     retraction = _values.retraction()
     return any(retraction.search(line.text) for line in judgment.lines[place.last + 1 :])

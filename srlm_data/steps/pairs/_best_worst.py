@@ -1,4 +1,4 @@
-"""The paper's rule, prompts by the range: one query, which holds no more however many there are."""
+"""The paper's rule, one query per range of prompts, so that memory does not grow with a dataset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from srlm_data.steps.pairs import Pair
 
 _AT_A_TIME: Final = 50_000
-"""Candidates that are paired at a time, so that what is held does not grow with a dataset."""
+"""Approximate number of candidates that are paired at a time, which bounds the memory."""
 
 
 def pair_best_with_worst(
@@ -52,9 +52,9 @@ def pair_best_with_worst(
 
 
 def _ranges(candidates: int) -> Iterator[tuple[str, str | None]]:
-    """Ranges of prompt ids, in order, each with about as many candidates as are paired at a time.
+    """Yield ranges of prompt ids, in order, each with about ``_AT_A_TIME`` candidates.
 
-    Ids are hashes. A version is sorted by them, so that each range reads a part of it.
+    Ids are evenly spread hashes. A version is sorted by them, so each range reads a part of it.
     """
     parts = -(-candidates // _AT_A_TIME)
     bounds = [f"{part * 16**8 // parts:08x}" for part in range(1, parts)]
@@ -67,8 +67,8 @@ _IN_RANGE: Final = """
       AND (getvariable('high') IS NULL OR prompt_id < getvariable('high'))
 """
 
-# One row a prompt, of a range of them. Decimals add up to the same mean in whatever order the
-# threads take them; floats do not. A hash breaks ties, and the id follows it.
+# One row per prompt of a range. Sums of decimals do not depend on the order in which threads add
+# them; sums of floats do. A hash breaks ties; the candidate's id is appended to it.
 _DECIDED: Final = """
     WITH means AS (
         SELECT prompt_id, candidate_id, count(*) AS judgments,
@@ -109,7 +109,7 @@ _DROPPED: Final = (
     FROM candidates JOIN decided USING (prompt_id) GROUP BY prompt_id
     """,
 )
-"""The prompts with the reasons against them, and what an example shows of one."""
+"""Queries of the prompts with their reasons for being dropped, and of what an example shows."""
 
 _COUNTED: Final = """
     SELECT count(*) AS prompts, coalesce(sum(n_unscored), 0)::BIGINT AS unscored_candidates,

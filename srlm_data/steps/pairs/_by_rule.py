@@ -1,4 +1,4 @@
-"""Pairs by a rule of SQL: margins, ties, drops and counts are the same for all of them."""
+"""Pairs by a SQL rule: margins, ties, drops and counts are handled alike for all rules."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def pair_by_rule(config: Pair, candidates: Candidates, judgments: Judgments | Sc
 
 
 def _best_score(connection: duckdb.DuckDBPyConnection, rule: RuleText) -> float:
-    """The best of the scale: what wins where the recipe says nothing else."""
+    """Return the top of the scale, which is ``wins_from`` where the recipe does not set it."""
     [(top,)] = connection.sql("SELECT max(scale_high) FROM judgments").fetchall()
     if top is None:
         raise DataError(
@@ -63,7 +63,7 @@ def _best_score(connection: duckdb.DuckDBPyConnection, rule: RuleText) -> float:
 
 
 def _match(connection: duckdb.DuckDBPyConnection, rule: RuleText) -> None:
-    """Run the rule: the table ``found`` of what it matched."""
+    """Create the table ``found`` of the pairs that the rule matches."""
     try:
         columns = connection.sql(rule.text).columns
         if sorted(columns) != ["chosen_id", "rejected_id"]:
@@ -81,8 +81,8 @@ def _match(connection: duckdb.DuckDBPyConnection, rule: RuleText) -> None:
         ) from None
 
 
-# A row a candidate. Decimals add up to the same mean in whatever order the threads take them. An
-# answer whose judge contradicts itself by more than the allowed spread counts as unscored.
+# One row per candidate. Sums of decimals do not depend on the order in which threads add them. An
+# answer whose own scores differ by more than ``max_spread`` counts as unscored.
 _SCORED: Final = """
     CREATE TEMP TABLE scored AS
     SELECT prompt_id, candidate_id, response, n > 0 AS parsed,
@@ -97,7 +97,7 @@ _SCORED: Final = """
     )
 """
 
-# A row a text: what the judge says of it must not hang on which copy it saw.
+# One row per text, so that its score does not depend on which copy the judge saw.
 _ANSWERS: Final = f"""
     CREATE TEMP TABLE answers AS
     SELECT *, length(response) AS characters, max(score) OVER prompt AS best,
@@ -155,7 +155,7 @@ _DROPPED_BY_RULE: Final = (
     FROM candidates LEFT JOIN answers USING (prompt_id, candidate_id) GROUP BY prompt_id
     """,
 )
-"""The prompts with the reasons against them, and what an example shows of one."""
+"""Queries of the prompts with their reasons for being dropped, and of what an example shows."""
 
 _NOTES: Final = """
     SELECT (SELECT count(*) FROM outcome) AS prompts,

@@ -123,4 +123,4 @@ Rule = Annotated[
     pydantic.WithJsonSchema({"type": "string"}),
 ]
 """A shipped rule by its name, which is its identity (a change of its rows bumps the revision of the
-step), or a SQL file beside the recipe, whose text is."""
+step), or a SQL file beside the recipe, whose identity is its text."""

@@ -1,4 +1,4 @@
-"""Conversations as other people write them down, read into turns of role and content."""
+"""Read conversations in their usual forms into turns of role and content."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _DATA: Final = {
     "reasoning_content": ("reasoning_content", "reasoning", "thinking"),
 }
 _OTHER_CALLS: Final = ("function_calls", "functions")
-"""Where calls and tools stand in a turn of a form that no chat template here can be given."""
+"""Keys of a turn's calls and tools in a form that no chat template here can take."""
 
 _TEXT_PARTS: Final = ("text", "input_text", "output_text")
 _MEDIA: Final = ("image", "images", "video", "videos", "audio", "audios")
 _OF_TURNS: Final = re.compile(r"\s*\[\s*\{\s*['\"](?:role|from|content|value)['\"]\s*:")
 _ARRAY_ENDS: Final = re.compile(r"\}[ \t]*\n[ \t]*\{")
 _LONGEST_LITERAL: Final = 1 << 20
-"""Characters of a Python literal that is read: its parser takes a thousand bytes for each."""
+"""Most characters of a Python literal that is parsed: the parser takes 1,000 bytes for each."""
 
 
 def read_turns(value: object, role: str) -> list[Message]:  # noqa: PLR0911 - one form a line
@@ -38,7 +38,7 @@ def read_turns(value: object, role: str) -> list[Message]:  # noqa: PLR0911 - on
     These are a list of turns (``role`` and ``content``, ``from`` and ``value``), one turn, pairs of
     question and answer, texts of which the user says the first, the JSON text of turns, a
     transcript (``Human: ... Assistant: ...``, or what a chat template makes of turns), parts of a
-    text, and a bare text, one turn of ``role``. Null is none.
+    text, and a bare text, which is one turn of ``role``. Null gives no turns.
     """
     value = _parsed(value)
     if is_null(value):
@@ -83,9 +83,9 @@ def _alternate(texts: list[object], role: str) -> list[Message]:
 
 
 def _parsed(value: object) -> object:
-    """Return what a JSON text of a conversation holds, or a Python one, as CSV files have it.
+    """Return the turns in a JSON text, or in a Python literal, as in CSV files; else the value.
 
-    A text that begins as turns do and cannot be read is not taken for a turn's text.
+    A text that begins as turns do and cannot be parsed drops the record.
     """
     if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return value
@@ -93,7 +93,7 @@ def _parsed(value: object) -> object:
         if read is ast.literal_eval and len(value) > _LONGEST_LITERAL:
             break
         try:
-            # Between turns that pandas took from an array there is a line's end, and no comma.
+            # pandas writes the turns of an array with a line break and no comma between them.
             parsed = read(_ARRAY_ENDS.sub("}, {", value.strip()))
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             continue
@@ -105,7 +105,7 @@ def _parsed(value: object) -> object:
 
 
 def _is_part(part: Mapping[str, Any]) -> bool:
-    """Return whether an object is a part of a text: it says its type, and no role."""
+    """Return whether an object is a part of a text: it has a type, and no role."""
     return "type" in part and not any(key in part for key in _ROLE_KEYS)
 
 
@@ -146,7 +146,7 @@ def _read_turn(turn: Mapping[str, Any], role: str) -> list[Message]:
 
 
 def refuse_media(record: Mapping[str, Any]) -> None:
-    """Refuse a record, or a turn, with pictures or sounds in a field of their own."""
+    """Drop a record that has, or one of whose turns has, a field of pictures or sounds."""
     if any(record.get(name) and not is_null(record[name]) for name in _MEDIA):
         raise RecordDropError("content_not_text")
 

@@ -1,4 +1,4 @@
-"""The files that a recipe names: which they are, and whether they are what they are called."""
+"""Find the files that a recipe names, and check that their content fits their names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS: Final = {
     ".parquet": "Parquet",
     ".arrow": "Arrow",
 }
-"""How a file is called that holds records, and what it is."""
+"""Suffix of a file of records -> its format."""
 
 PACKED: Final = {".gz": "gzip", ".zst": "Zstandard"}
 _PACKED_OTHERWISE: Final = (".bz2", ".xz", ".lz4", ".zip")
@@ -40,19 +40,19 @@ _SIGNS: Final = (
     (b"<!doctype html", "an HTML page", "Download the file, not the page about it."),
     (b"<html", "an HTML page", "Download the file, not the page about it."),
 )
-"""How a file begins, in lower case, what it is then, and what to do about its name."""
+"""How a file begins, in lower case, the format it then has, and what the user should do."""
 
 _DESCRIBE: Final = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
-"""Files of a folder that ``datasets`` has saved, in which there are no records."""
+"""Files without records in a folder that ``datasets`` has saved."""
 
 _SHARD: Final = re.compile(r"(?P<split>.+)-\d{5}-of-(?P<count>\d{5})[-.]")
-"""How ``datasets`` calls a file that holds a part of a split."""
+"""The name that ``datasets`` gives to a file with a part of a split."""
 
 _SPLITS: Final = ("train", "validation", "valid", "val", "dev", "test", "eval")
-"""Names of files, or of the folders they lie in, that say which split they are."""
+"""Names of files, or of the folders they are in, that are the name of a split."""
 
 HEAD: Final = 1024
-"""Bytes of a file that tell what it is."""
+"""Bytes at the beginning of a file that are checked for its format."""
 
 
 def find(name: str, base: Path, split: str) -> list[Path]:
@@ -63,10 +63,10 @@ def find(name: str, base: Path, split: str) -> list[Path]:
     if not name.strip():
         raise ValueError("expected a file, a folder or a pattern")
     path = base / name
-    if os.path.isdir(path):  # noqa: PTH112 - says no to a name that is no name
+    if os.path.isdir(path):  # noqa: PTH112 - is False, not an error, for an invalid name
         files = _of_folder(path, split)
     elif glob.has_magic(name) and not os.path.isfile(path):  # noqa: PTH113 - the same
-        # The folder of the recipe is no part of the pattern, whatever it is called.
+        # A * or ? in the name of the recipe's folder is not part of the pattern.
         matches = glob.glob(name, root_dir=base, recursive=True)  # noqa: PTH207 - may be absolute
         files = [base / match for match in sorted(matches)]
         files = [file for file in files if file.is_file() and file.name not in _DESCRIBE]
@@ -94,7 +94,7 @@ def _of_folder(folder: Path, split: str) -> list[Path]:
         if file.is_file()
         and (
             kind_of(file.name)
-            or (file.suffix.lower() in _PACKED_OTHERWISE and kind_of(file.stem))  # refused by name
+            or (file.suffix.lower() in _PACKED_OTHERWISE and kind_of(file.stem))  # find() raises
         )
         and file.name not in _DESCRIBE
         and not any(part[0] in "._" for part in file.relative_to(folder).parts)
@@ -104,7 +104,7 @@ def _of_folder(folder: Path, split: str) -> list[Path]:
 
 
 def _of_split(files: list[Path], split: str) -> list[Path]:
-    """Leave out the parts of other splits; of the one that is read, none may be missing."""
+    """Return the files without those of other splits; raise if a part of the split is missing."""
     parts = [(file, *_part_of(file)) for file in files]
     splits, wanted = {name for _, name, _ in parts if name}, split.split("+")
     if len(splits) > 1:
@@ -122,7 +122,7 @@ def _of_split(files: list[Path], split: str) -> list[Path]:
 
 
 def _part_of(file: Path) -> tuple[str | None, int]:
-    """Return the split of which a file is a part, by its name, and how many files it has."""
+    """Return the split that a file is a part of, by its name, and how many files the split has."""
     if shard := _SHARD.match(file.name):
         return shard["split"], int(shard["count"])
     names = file.name.partition(".")[0].lower(), file.parent.name.lower()
@@ -135,13 +135,13 @@ def _check_split(part: str, splits: Collection[str]) -> None:
 
 
 def kind_of(name: str) -> str | None:
-    """Return what a file is by its name; None where its name does not say."""
+    """Return the format of a file by its name; None where the name does not say it."""
     path = Path(name.lower())
     return KINDS.get(Path(path.stem).suffix if path.suffix in PACKED else path.suffix)
 
 
 def describe_unknown(name: str) -> str:
-    """Return what is wrong with a file's name that does not say what the file is."""
+    """Return the fault of a file's name that does not say the format of the file."""
     packed = " or ".join(PACKED)
     return (
         f"a file is called {', '.join(KINDS)}, or one of these with {packed} after it, "
@@ -150,14 +150,14 @@ def describe_unknown(name: str) -> str:
 
 
 def open_unpacked(path: Path) -> io.BufferedReader:
-    """Open a file, unpacked where its name says that it is packed."""
-    # By Python's own open: Arrow wants a path in UTF-8.
+    """Open a file, and decompress it where its name says that it is compressed."""
+    # Opened by Python, since Arrow accepts only paths in UTF-8.
     codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix.lower())
     return io.BufferedReader(pa.input_stream(path.open("rb"), compression=codec))
 
 
 def refuse_another(path: Path) -> None:
-    """Refuse a file that is not what its name says."""
+    """Raise if a file does not have the format that its name says."""
     kind, packed = kind_of(path.name), PACKED.get(path.suffix.lower())
     with path.open("rb") as file:
         _refuse_head(path, file.read(HEAD), packed or kind)

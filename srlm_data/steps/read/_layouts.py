@@ -1,4 +1,4 @@
-"""The fields of a record under one name each, whatever its columns are called."""
+"""Access to the fields of a record by fixed names, whatever its columns are called."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from srlm_data.steps.read.records import Records
 NAMES: Final[dict[str, tuple[str, ...]]] = {
     name: tuple(columns) for name, columns in LAYOUTS["fields"].items()
 }
-"""Field -> the columns that it is looked for in, the first one first."""
+"""Field -> the columns that may hold it, in order of preference."""
 
 _TWO_ANSWERS: Final = [tuple(columns) for columns in LAYOUTS["two_answers"]]
 """Columns of two answers that somebody compared: the fields ``first`` and ``second``."""
@@ -79,7 +79,7 @@ class Layout(Records):
         return {**usual, **self.columns, **{name: c for name, c in own.items() if c is not None}}
 
     def fields(self, record: Mapping[str, Any], where: str) -> Fields:
-        """Return the fields of a record that stands ``where``."""
+        """Return the fields of a record; ``where`` is its place, for error messages."""
         return Fields(record, self.named, where)
 
 
@@ -87,11 +87,11 @@ _OF_FORMAT: Final = {
     "sharegpt": {"messages": "conversations"},
     "alpaca": {"prompt": "instruction", "completion": "output"},
 }
-"""The columns that the name of a layout says."""
+"""Layout -> field -> the column that the layout implies."""
 
 
 class Fields:
-    """The fields of one record that stands ``where``; ``columns`` are those that a recipe names."""
+    """The fields of the record at ``where``; ``columns`` are those that the recipe names."""
 
     def __init__(self, record: Mapping[str, Any], columns: Mapping[str, str], where: str) -> None:
         self.record = record
@@ -118,7 +118,7 @@ class Fields:
         return _PLACEHOLDER.sub(lambda match: texts[match[1]], column).strip()
 
     def need(self, name: str) -> Any:
-        """Return the value of a field that a record must have, be it null."""
+        """Return a field's value, which may be null; raise if the record has no column for it."""
         if self.column(name) is None:
             raise self.missing(NAMES[name][0])
         return self.get(name)
@@ -130,7 +130,7 @@ class Fields:
         return next((two for two in _TWO_ANSWERS if {*two} <= self.record.keys()), None)
 
     def value(self, column: str) -> Any:
-        """Return what a column holds, or an object in one (``data.prompt``); None where null."""
+        """Return a column's value, or one nested in it (``data.prompt``); None where it is null."""
         value: Any = self.record
         for name in [column] if column in self.record else column.split("."):
             if not isinstance(value, Mapping) or name not in value:
@@ -152,7 +152,7 @@ class Fields:
         return any(name in self._columns for name in names)
 
     def read_for_judge(self, name: str) -> str | None:
-        """Return a text that comes with a prompt for its judge; of a list, a line an item."""
+        """Return a text for the prompt's judge, such as a rubric; a list gives a line per item."""
         value = self.get(name)
         if isinstance(value, list):
             value = "\n".join(f"- {item}" for item in value if isinstance(item, str)) or None
@@ -163,15 +163,15 @@ class Fields:
         history = self.get("history") if self.column("prompt") != self.column("history") else None
         earlier = read_turns(read_list(history) or None, "user")
         turns = earlier + read_turns(self._question(), "user")
-        return turns or user("")  # null is a text that says nothing
+        return turns or user("")  # null is read as an empty text
 
     def holds_conversation(self) -> bool:
-        """Return whether a record holds a conversation, and not the number of its turns."""
+        """Return whether the column of the conversation holds turns, and not their number."""
         conversation = self.get("messages")
         return bool(conversation) and not isinstance(conversation, int | float)
 
     def asked(self) -> list[Message]:
-        """Return the prompt that stands beside answers: a conversation, a column, or none."""
+        """Return the prompt beside the answers, from a conversation or a column, or no turns."""
         if self.holds_conversation() and not self.is_named("prompt"):
             conversation = read_turns(self.get("messages"), "user")
             if conversation and conversation[-1]["role"] != "assistant":
@@ -179,17 +179,17 @@ class Fields:
         return self.prompt() if self.column("prompt") else []
 
     def conversation_in_text(self) -> list[Message]:
-        """Return the turns of a text that stands alone, as chat templates write a conversation."""
+        """Return the turns of a lone text that holds a conversation as chat templates write it."""
         text = None if self.column("completion") else self.get("prompt")
         return read_turns(text, "user") if isinstance(text, str) else []
 
     def chosen(self) -> Any:
-        """Return the better answer, which may be that of the conversation, as ms-swift has it."""
+        """Return the better answer; in ms-swift's form, the conversation that ends with it."""
         lone = not self.column("chosen") and self.column("rejected")
         return self.get("messages") if lone and self.holds_conversation() else self.need("chosen")
 
     def replies(self) -> list[Any] | None:
-        """Return the replies of a record that has several; None where it has not."""
+        """Return the list of replies of a record; None where it has none."""
         replies = read_list(self.get("replies"))
         return replies if isinstance(replies, list) else None
 
@@ -197,7 +197,7 @@ class Fields:
         question, column = self.need("prompt"), self.column("prompt")
         if "prompt" in self._columns and column != "instruction":
             return question
-        # Alpaca's second half of an instruction, which is often empty.
+        # Alpaca's ``input``, the second half of an instruction, is often empty.
         others = (self.record.get(name) for name in NAMES["input"] if name != column)
         extra = next((value for value in others if value and not is_null(value)), None)
         if self.is_named("input"):
@@ -206,14 +206,14 @@ class Fields:
             return question
         if not isinstance(extra, str):
             raise RecordDropError("not_text")
-        # A prompt may hold it already; a word of an instruction ("a or b?", "a") is not it.
+        # A prompt may contain it already; in an instruction ("a or b?") only as lines of its own.
         is_there = extra in question
         if column == "instruction":
             is_there = f"\n{extra.strip()}\n" in f"\n{question}\n"
         return question if is_there or not extra.strip() else f"{question}\n\n{extra}"
 
     def in_full(self, turns: list[Message]) -> list[Message]:
-        """Return a prompt with what stands in columns of its own: a system message, and tools."""
+        """Return a prompt with the system message and the tools that have columns of their own."""
         refuse_media(self.record)
         system = [turn for turn in read_turns(self.get("system"), "system") if is_said(turn)]
         if system and turns and turns[0]["role"] == "system":
@@ -225,7 +225,7 @@ class Fields:
     def label(self) -> bool | None:
         """Return whether the answer is marked as good; None where nothing says so.
 
-        A number may be the class of something else, so it counts where its column is named.
+        A number may be some other class, so it counts only where the recipe names its column.
         """
         label = self.get("label")
         is_word = isinstance(label, bool | str) and str(label).lower() in ("true", "false")
@@ -233,11 +233,11 @@ class Fields:
 
 
 def is_said(turn: Message) -> bool:
-    """Return whether a turn says anything, or calls a tool; what a tool says may be nothing."""
+    """Return whether a turn has text or calls a tool; the turn of a tool may be empty."""
     return bool(turn["content"].strip() or turn.get("tool_calls")) or turn["role"] == "tool"
 
 
 def same_text(first: Message, second: Message) -> bool:
-    """Return whether two turns say the same: white space does not count."""
+    """Return whether two turns are equal, apart from white space."""
     texts = first["content"].split() == second["content"].split()
     return texts and first["role"] == second["role"] and data_of(first) == data_of(second)

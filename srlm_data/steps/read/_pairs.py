@@ -1,4 +1,4 @@
-"""The preference pairs that records give, in whatever form they have them."""
+"""Read the preference pairs of records in any of the known layouts."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from srlm_data.steps.read._values import RecordDropError, read_number
 
 
 class PairsOfRecords:
-    """Reads pairs from records; of answers that are marked (KTO), one waits for another."""
+    """Reads pairs from records; a labeled answer (KTO) waits for one with the other label."""
 
     def __init__(self, config: Layout) -> None:
         self._config = config
-        # Prompt, and whether an answer is good -> where the records stand that wait, and answers.
+        # Prompt id, and whether the answer is good -> place, record and answer of each that waits.
         self._waiting: dict[
             tuple[str, bool], deque[tuple[str, Mapping[str, Any], list[Message]]]
         ] = {}
 
     def read(self, record: Mapping[str, Any], _: Drops, where: str) -> Iterator[dict[str, Any]]:
-        """Yield the pair of a record as a row, if it makes one."""
+        """Yield the pair that a record makes, alone or with an earlier one, as a row."""
         fields = self._config.fields(record, where)
         layout = self._layout_of(fields)
         if layout == "two_answers":
@@ -45,7 +45,7 @@ class PairsOfRecords:
             yield _pair(fields, fields.asked(), *sides, *numbers)
 
     def waiting(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield the records that still wait, each with where it stands."""
+        """Yield the records that still wait for another answer, each after its place."""
         return ((where, record) for sides in self._waiting.values() for where, record, _ in sides)
 
     def _layout_of(self, fields: Fields) -> str:
@@ -72,7 +72,7 @@ class PairsOfRecords:
 
 
 def _holds_a_prompt(fields: Fields) -> bool:
-    """Return whether another column than the answers holds words, and may be their prompt."""
+    """Return whether a column besides the answers holds several words: it may be their prompt."""
     answers = {*map(fields.column, ("chosen", "rejected")), *(fields.two_answers() or ())}
     others = (value for name, value in fields.record.items() if name not in answers)
     return any(

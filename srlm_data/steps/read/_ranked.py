@@ -1,4 +1,4 @@
-"""Which of several replies is the best, by scores, ranks, winners and whatever else says so."""
+"""Find the best of several replies, by scores, ranks or columns that name a winner."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def better_and_worse(
         raise RecordDropError("no_winner")
     prompt, sides = [], _whole(fields, names)
     if sides is None:
-        # Prometheus has the prompt of its judge as ``instruction``.
+        # In Prometheus's data ``instruction`` is the prompt of the judge.
         prompt = read_turns(fields.record.get("orig_instruction"), "user")
         prompt = prompt or fields.asked()
         sides = [fields.value(name) for name in names]
@@ -99,7 +99,7 @@ def better_and_worse(
 
 
 def _winner(fields: Fields, names: tuple[str, str], ends: list[str]) -> int | None:
-    """Return the place of the better answer; None where no column says so."""
+    """Return the index of the better answer; None where no column names it."""
     won = [read_flag(fields.record.get(f"winner_model_{end}")) for end in ends]
     if won in ([True, False], [False, True]):
         return won.index(True)
@@ -121,7 +121,7 @@ def _winner(fields: Fields, names: tuple[str, str], ends: list[str]) -> int | No
 
 
 def read_compared(fields: Fields) -> list[Message]:
-    """Return the first of two conversations that hold their prompt; nothing of other records."""
+    """Return the first of two conversations that include their prompt; no turns otherwise."""
     names = fields.two_answers()
     if names and (conversations := _whole(fields, names)):
         return read_turns(conversations[0], "user")
@@ -132,9 +132,9 @@ def read_compared(fields: Fields) -> list[Message]:
 
 
 def _whole(fields: Fields, names: tuple[str, str]) -> list[Any] | None:
-    """Return two whole conversations where prompt and answers are lists of texts, as LMSYS has it.
+    """Return two whole conversations where prompt and answers are lists of texts, as in LMSYS data.
 
-    Such lists are JSON texts; turn by turn, a question meets its answer.
+    Such lists are JSON texts; each question is followed by the answer at the same place.
     """
     asked, *answered = (
         _texts(value) for value in (fields.get("prompt"), *map(fields.value, names))
@@ -145,7 +145,7 @@ def _whole(fields: Fields, names: tuple[str, str]) -> list[Any] | None:
 
 
 def _texts(value: object) -> list[Any] | None:
-    """Return what the JSON text of a list of texts holds, as LMSYS writes conversations."""
+    """Return the list of texts in a JSON text, as LMSYS writes conversations; else None."""
     texts = read_list(value) if isinstance(value, str) else None
     fit = isinstance(texts, list) and all(isinstance(text, str | None) for text in texts)
     return texts if fit else None

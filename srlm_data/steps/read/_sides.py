@@ -1,4 +1,4 @@
-"""The answers of a record, apart from the prompt that they may repeat."""
+"""Separate the answers of a record from the prompt that they may repeat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRAINED: Final = ("weight", "train", "loss")
 """Keys of a turn that is not trained on where they are 0 or false: OpenAI, Axolotl, ms-swift."""
 
 _REPEATED: Final = 2
-"""Least words of a question that both answers begin with by repeating it: "Hello" may be one."""
+"""Fewest words of a question that is cut from answers; they may begin with "Hello" themselves."""
 
 
 def read_answered(config: Layout, fields: Fields) -> tuple[list[Message], list[Message]]:
@@ -42,7 +42,7 @@ def read_answered(config: Layout, fields: Fields) -> tuple[list[Message], list[M
 
 
 def _refuse_untrained(turns: object) -> None:
-    """Refuse an answer whose turn says that nothing is learned from it."""
+    """Drop a record whose answer is marked as not to be trained on."""
     last = turns[-1] if isinstance(turns, list) and turns else turns
     if isinstance(last, Mapping) and any(read_flag(last.get(key)) is False for key in _TRAINED):
         raise RecordDropError("labelled_bad")
@@ -63,8 +63,8 @@ def split(
 ) -> tuple[list[Message], list[list[Message]]]:
     """Return the prompt, and the sides without it.
 
-    A side that begins with system or user is a whole conversation. What the whole ones share is the
-    prompt then, and ``prompt`` must be a part of that.
+    A side that begins with system or user is a whole conversation. Then the prompt is what the
+    whole ones share, or the given ``prompt`` where that contains it; one must contain the other.
     """
     if not all(sides):
         raise RecordDropError("empty")
@@ -87,12 +87,12 @@ def split(
 
 
 def asks(side: list[Message]) -> bool:
-    """Return whether a side is a whole conversation: it begins with what is not an answer."""
+    """Return whether a side is a whole conversation: it begins with a system or user turn."""
     return side[0]["role"] in ("system", "user")
 
 
 def refuse_blank(turns: list[Message]) -> list[Message]:
-    """Return turns without system messages that say nothing."""
+    """Return turns without empty system messages; drop the record if another turn is empty."""
     turns = [turn for turn in turns if is_said(turn) or turn["role"] != "system"]
     if not turns or not all(map(is_said, turns)):
         raise RecordDropError("empty")
@@ -100,7 +100,7 @@ def refuse_blank(turns: list[Message]) -> list[Message]:
 
 
 def _shared(conversations: list[list[Message]]) -> list[Message]:
-    """Return the turns that conversations begin with alike, short of the last of any."""
+    """Return the first turns that conversations share, never including the last turn of one."""
     first, count = conversations[0], 0
     for turns in zip(*(conversation[:-1] for conversation in conversations), strict=False):
         if not all(same_text(first[count], turn) for turn in turns):
@@ -110,7 +110,7 @@ def _shared(conversations: list[list[Message]]) -> list[Message]:
 
 
 def _joined(prompt: list[Message], shared: list[Message]) -> list[Message]:
-    """Return the longer of a prompt and what the sides begin with, where one has the other."""
+    """Return the longer of a prompt and the turns that the sides share; one contains the other."""
     if _is_part(prompt, shared):
         return shared
     if shared and _is_part(shared, prompt) and same_text(shared[-1], prompt[-1]):
@@ -124,7 +124,7 @@ def _is_part(part: list[Message], turns: list[Message]) -> bool:
 
 
 def _begun_alike(sides: tuple[list[Message], ...]) -> tuple[list[Message], ...]:
-    """Return two texts without a prompt as what they begin with, in whole words, and the rest."""
+    """Return the common beginning of two texts, in whole words, as a prompt, and their rests."""
     if len(sides) < 2:
         raise RecordDropError("empty")
     if any(len(side) > 1 for side in sides):
@@ -140,7 +140,7 @@ def _begun_alike(sides: tuple[list[Message], ...]) -> tuple[list[Message], ...]:
 
 
 def _without(prompt: list[Message], sides: tuple[list[Message], ...]) -> tuple[list[Message], ...]:
-    """Return sides without the text of the question, where all of them begin with it."""
+    """Return sides without the text of the question if all of them begin with it."""
     asked = prompt[-1]["content"]
     texts = [side[0]["content"] for side in sides]
     if len(asked.split()) < _REPEATED or not all(_repeats(text, asked) for text in texts):

@@ -36,7 +36,7 @@ def read_calls(calls: object) -> list[dict[str, Any]]:
 
 
 def with_tools(turns: list[Message], tools: object) -> list[Message]:
-    """Return turns of which the first has the tools that may be called, each in OpenAI's form."""
+    """Return turns with the tools that may be called, in OpenAI's form, put into the first turn."""
     tools = _json(tools)
     if is_null(tools) or not tools or not turns:
         return turns
@@ -49,7 +49,7 @@ def with_tools(turns: list[Message], tools: object) -> list[Message]:
 
 
 def _json(value: object) -> object:
-    """Return what a JSON text holds."""
+    """Return the value of a JSON text; another value as it is, and None for an empty one."""
     if not isinstance(value, str) or not value.strip():
         return value or None
     try:
@@ -59,7 +59,7 @@ def _json(value: object) -> object:
 
 
 def _dump(value: object) -> str:
-    """Return a value as JSON, without fields that are null: Parquet gives a record all fields."""
+    """Return a value as JSON without null fields, since Parquet gives every record all fields."""
     try:
         text = json.dumps(_without_nulls(value), ensure_ascii=False, allow_nan=False)
         text.encode()

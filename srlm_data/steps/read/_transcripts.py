@@ -13,9 +13,9 @@ _ENDS: Final = LAYOUTS["transcripts"]["ends"]
 
 
 def read_transcript(text: str) -> list[tuple[str, str]]:
-    """Return roles and texts of a conversation in one text; none of another text.
+    """Return roles and texts of a conversation in one text; an empty list for any other text.
 
-    It begins with another's turn than the assistant's, which comes later; or a mark ends its turns.
+    Its first turn is not the assistant's; a later one is, or an end mark closes the text.
     """
     opening = text.lstrip()
     for mark in _BEGINS:
@@ -31,7 +31,7 @@ def read_transcript(text: str) -> list[tuple[str, str]]:
             raise RecordDropError("unknown_role")
         contents = [without_end(content).strip() for content in parts[1::2]]
         turns = list(zip(roles, contents, strict=True))
-        # A prompt ends with the mark of the answer that it asks for.
+        # A prompt may end with the mark that begins the answer.
         return turns if contents[-1] else turns[:-1]
     return []
 
@@ -40,6 +40,6 @@ def without_end(text: str) -> str:
     """Return a text without the marks with which a chat template ends a turn."""
     for mark in _ENDS:
         bare = text.rstrip()
-        if bare.endswith(mark) and (mark != "</s>" or "<s>" not in text):  # HTML's
+        if bare.endswith(mark) and (mark != "</s>" or "<s>" not in text):  # else HTML
             text = bare.removesuffix(mark)
     return text

@@ -1,4 +1,4 @@
-"""Single values of a record, and what is wrong with one that makes no row."""
+"""Readers of single values of a record, and the errors of a record that makes no row."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any, Final
 from srlm_data.core.yaml_data import data_beside
 
 LAYOUTS: Final[dict[str, Any]] = data_beside(__file__, "layouts.yaml")
-"""How records and roles are called elsewhere."""
+"""The names of columns and roles in other people's data."""
 
 ROLES: Final[dict[str, str]] = {
     alias: role for role, aliases in LAYOUTS["roles"].items() for alias in aliases
 }
-"""A role elsewhere -> which of the four of a chat template it is."""
+"""Name of a role in other people's data -> one of the four roles of a chat template."""
 
 
 class RecordDropError(Exception):
-    """A record that makes no row. Its text is the reason that is counted."""
+    """A record that makes no row; the error's text is the reason that is counted."""
 
 
 class MissingColumnError(RecordDropError):
-    """A record without a column that is needed; ``sentence`` is for where no record has it."""
+    """A record without a needed column; ``sentence`` is the error shown if no record has it."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__("no_column")
@@ -32,12 +32,12 @@ class MissingColumnError(RecordDropError):
 
 
 def is_null(value: object) -> bool:
-    """Return whether a value says nothing: null, or the NaN that pandas writes for it."""
+    """Return whether a value is null, or the NaN that pandas writes for it."""
     return value is None or value != value  # noqa: PLR0124 - NaN is what differs from itself
 
 
 def read_list(value: object) -> Any:
-    """Return what the JSON text of a list holds; any other value as it is."""
+    """Return the list in a JSON text; any other value as it is."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(value)
@@ -58,13 +58,13 @@ def read_number(value: object) -> float | None:
 
 
 def read_flag(value: object) -> bool | None:
-    """Return a flag as JSON has it, or as tables that pandas has written do; None of others."""
+    """Return a flag as JSON or pandas write it (``true``, ``1.0``); None for any other value."""
     flags = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
     return flags.get(str(value).lower()) if isinstance(value, bool | int | float | str) else None
 
 
 def check_unicode(text: str) -> str:
-    """Return a text that can be written; JSON can hold half a character."""
+    """Return a text; drop the record where JSON holds half a character, which cannot be saved."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -31,7 +31,7 @@ from srlm_data.steps.read._files import (
 Record = tuple[str, dict[str, Any] | None]
 """Where a record stands (``file:line``, or a row's number from 1), and the record, or null."""
 
-_LINE_BYTES: Final = 1 << 28  # a record; a packed file of a megabyte can hold a line of gigabytes
+_LINE_BYTES: Final = 1 << 28  # longest line; a packed megabyte can hold a line of gigabytes
 _READ_ERRORS: Final = (
     OSError,
     EOFError,
@@ -43,15 +43,15 @@ _READ_ERRORS: Final = (
     KeyError,
     csv.Error,
 )
-"""ValueError is of text that is not UTF-8, OverflowError of a time that Python does not have,
-KeyError of a map with a key that stands twice."""
+"""ValueError: text is not UTF-8. OverflowError: a time is outside Python's range. KeyError: a map
+has a key twice."""
 
 _BATCH: Final = 1024
 _STREAM_END: Final = b"\xff\xff\xff\xff\0\0\0\0"
-"""What a writer of Arrow's stream format puts behind the last batch."""
+"""The bytes after the last batch of a complete stream in Arrow's format."""
 
 _MEMORY: Final = "256MB"
-"""What DuckDB may hold of a file while its rows pass."""
+"""DuckDB's memory limit while it reads a file."""
 
 
 def read_records(path: Path) -> Iterator[Record]:
@@ -78,7 +78,7 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def _brief(error: Exception) -> str:
-    """Return what an error says, in a line; DuckDB repeats a record of CSV before its fault."""
+    """Return an error in one line; for CSV, DuckDB prints the record before the fault."""
     first, *more = str(error).splitlines() or [type(error).__name__]
     if not isinstance(error, duckdb.Error) or "CSV Error" not in first:
         return first
@@ -104,10 +104,10 @@ def _json(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _objects(path: Path, form: str) -> Iterator[tuple[str, Any]]:
-    """Yield the values of a JSON array, or those that follow each other over several lines."""
+    """Yield the values of a JSON array, or of JSON values one after another on several lines."""
     query = "SELECT json FROM read_json_objects($path, format = $form)"
     with _on_disk(path) as file, database.connect(memory=_MEMORY) as connection:
-        connection.execute("SET threads = 1")  # each one holds a part of the file
+        connection.execute("SET threads = 1")  # each thread buffers a part of the file
         values = {"path": str(file), "form": form}
         batches = connection.sql(query, params=values).to_arrow_reader(_BATCH)
         texts = (text for batch in batches for text in batch["json"].to_pylist())
@@ -117,7 +117,7 @@ def _objects(path: Path, form: str) -> Iterator[tuple[str, Any]]:
 
 
 def _load(text: str, where: str) -> Any:
-    """Return what a JSON text holds."""
+    """Return the value of a JSON text; raise if an object has a key twice."""
 
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         built = dict(pairs)
@@ -129,7 +129,7 @@ def _load(text: str, where: str) -> Any:
 
 
 def _refuse_twice(where: str | Path, names: list[str]) -> None:
-    """Refuse names of which one stands twice."""
+    """Raise if a name occurs twice."""
     for place, name in enumerate(names):
         if name in names[:place]:
             raise DataError(f"{where}: '{name}' occurs twice. Remove or rename one.")
@@ -157,9 +157,9 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _rows_by_columns(record: object) -> list[dict[str, Any]] | None:
-    """Return the rows of a table by columns, as pandas and ``datasets`` write it; None of others.
+    """Return the rows of a table stored by columns, as by pandas and ``datasets``; else None.
 
-    Its columns are lists of as many texts or numbers, or objects with the rows' numbers.
+    Its columns are lists of texts or numbers, all of one length, or objects keyed by row number.
     """
     if not isinstance(record, dict) or not record:
         return None
@@ -172,7 +172,7 @@ def _rows_by_columns(record: object) -> list[dict[str, Any]] | None:
     elif (
         not all(isinstance(column, list) for column in columns)
         or min(len(columns), *map(len, columns)) < 2
-        or any(isinstance(item, dict) for column in columns for item in column)  # turns
+        or any(isinstance(item, dict) for column in columns for item in column)  # are turns
     ):
         return None
     if len({len(column) for column in columns}) > 1:
@@ -183,7 +183,7 @@ def _rows_by_columns(record: object) -> list[dict[str, Any]] | None:
 def _csv(path: Path) -> Iterator[tuple[str, Any]]:
     with open_unpacked(path) as file:
         header = file.readline(_LINE_BYTES).decode("utf-8-sig")
-    # By the names alone: a guess from the rows would part texts at their semicolons.
+    # From the header alone: a guess from the rows could split texts at their semicolons.
     delimiter = max(",;\t|", key=header.count)
     names = next(csv.reader([header.partition("\r")[0].rstrip()], delimiter=delimiter), [])
     names = [name or f"column{place}" for place, name in enumerate(names)]
@@ -192,7 +192,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Any]]:
         raise DataError(f"{path}:1: expected the column names, found an empty line. Remove it.")
     if not names:
         return
-    # Texts alone: a column of prompts in which every one is a number is a column of prompts.
+    # Every column is read as text, so that prompts that are all numbers are still prompts.
     query = """
         SELECT * FROM read_csv(
             $path, auto_detect = false, columns = $columns, header = true, delim = $delimiter,
@@ -202,7 +202,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Any]]:
     columns = dict.fromkeys(names, "VARCHAR")
     values = {"columns": columns, "delimiter": delimiter}
     with _on_disk(path) as file, database.connect(memory=_MEMORY) as connection:
-        connection.execute("SET threads = 1")  # each one holds a part of the file
+        connection.execute("SET threads = 1")  # each thread buffers a part of the file
         rows = connection.sql(query, params={**values, "path": str(file)})
         yield from _numbered(path, rows.to_arrow_reader(_BATCH))
 
@@ -228,7 +228,7 @@ def _arrow(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _whole_stream(file: pa.OSFile) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of a stream that was closed; Arrow takes a cut between two for the end."""
+    """Yield the batches of a stream; raise if it is cut between two: Arrow does not notice."""
     yield from pa.ipc.open_stream(file)
     if file.read_at(len(_STREAM_END), file.size() - len(_STREAM_END)) != _STREAM_END:
         raise EOFError("no end of the stream")
@@ -236,9 +236,9 @@ def _whole_stream(file: pa.OSFile) -> Iterator[pa.RecordBatch]:
 
 @contextlib.contextmanager
 def _on_disk(path: Path) -> Iterator[Path]:
-    """Give a file that one can seek in: itself, or what it holds packed, for a while.
+    """Give a seekable file: the file itself, or a temporary decompressed copy of it.
 
-    Arrow unpacks it, since DuckDB does not notice that a Zstandard file is cut off.
+    Arrow decompresses it, since DuckDB does not notice that a Zstandard file is cut off.
     """
     if path.suffix.lower() not in PACKED:
         yield path

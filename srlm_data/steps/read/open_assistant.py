@@ -58,7 +58,7 @@ def messages_of_tree(
         record, parent = waiting.pop()
         replies = record.get("replies") if isinstance(record, Mapping) else None
         if not isinstance(replies, list):
-            replies = [] if is_null(replies) else [replies]  # what is no list is no message either
+            replies = [] if is_null(replies) else [replies]  # a lone value is read as one reply
         try:
             if parent == _DROPPED:
                 raise RecordDropError("parent_dropped")
@@ -76,7 +76,7 @@ def messages_of_tree(
 
 
 _DROPPED: Final = ""
-"""Stands for the id of a message that was dropped; none has it."""
+"""Replaces the id of a message that was dropped; no message has an empty id."""
 
 
 def _message(record: Mapping[str, Any], tree: str, parent: str | None) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _message(record: Mapping[str, Any], tree: str, parent: str | None) -> dict[s
         "parent_id": parent,
         "tree_id": tree,
         "role": known,
-        # Null says nothing, as a blank does.
+        # Null is read as an empty text.
         "text": "" if is_null(record.get("text")) else _text(record, "text", "not_text"),
         "lang": None if is_null(record.get("lang")) else _text(record, "lang", "not_text"),
         "rank": _rank(record),
@@ -101,7 +101,7 @@ def _message(record: Mapping[str, Any], tree: str, parent: str | None) -> dict[s
 
 
 def _text(record: Mapping[str, Any], name: str, otherwise: str) -> str:
-    """Return a text that must be there."""
+    """Return a required text, or drop the record with the reason ``otherwise``."""
     value = record.get(name)
     if not isinstance(value, str) or (not value and otherwise == "no_id"):
         raise RecordDropError(otherwise)

@@ -21,7 +21,7 @@ from srlm_data.steps.read._values import MissingColumnError, RecordDropError
 from srlm_data.steps.read.containers import Record, read_records
 
 _LOOKED: Final = 100
-"""Records in which a column is looked for before it is missing from all of them."""
+"""Reading stops if so many first records all lack a column that is needed."""
 
 
 class Records(Config):
@@ -64,7 +64,7 @@ class Records(Config):
     @field_validator("language", mode="before")
     @classmethod
     def _check_language(cls, codes: object) -> object:
-        if codes is False:  # what YAML takes the code of Norwegian for
+        if codes is False:  # YAML reads ``no``, the code of Norwegian, as false
             codes = "no"
         listed = codes if isinstance(codes, list | tuple) else [codes]
         return check_codes(map(str, listed))
@@ -117,9 +117,9 @@ class Records(Config):
 
         Args:
             dataset_type: of the rows.
-            rows_of: gives the rows of a record, with the drops and where it stands; none where it
-                needs another record.
-            left: the records whose other one never came.
+            rows_of: returns the rows of a record, given the drops and its place; none while the
+                record waits for its counterpart.
+            left: returns the records whose counterpart never came.
 
         Drops: the reasons that ``rows_of`` raises, ``no_counterpart``, ``duplicate``.
         """

@@ -179,7 +179,7 @@ class _Shot:
 
 
 class _Pool:
-    """The seed prompts, those made so far, and what decides whether another one is taken."""
+    """The seed prompts and the new ones, and the checks whether another one is taken."""
 
     def __init__(self, config: SelfInstruct, examples: Examples) -> None:
         self._config = config
@@ -196,7 +196,7 @@ class _Pool:
                 if len(row["prompt"]) == 1 and text and count_words(text) <= MOST_WORDS:
                     self.seed.append(_Shot(row["prompt_id"], text))
         self._novelty.add(self.texts)
-        self.seed.sort(key=lambda shot: shot.id)  # the draw must not hang on the order of rows
+        self.seed.sort(key=lambda shot: shot.id)  # draws must not depend on the order of rows
         wanted = config.seed_shots + config.own_shots
         if len(self.seed) < wanted:
             raise DataError(
@@ -206,7 +206,7 @@ class _Pool:
             )
 
     def draw(self, number: int) -> list[_Shot]:
-        """The examples of a request: some of one's own, the rest from the seed, shuffled."""
+        """Return a request's examples, shuffled: some new prompts, and the rest from the seed."""
         config = self._config
         chance = random.Random(request_seed(config.seed, "few-shot", number))
         own = config.own_shots if len(self.own) >= config.own_shots else 0
@@ -216,7 +216,7 @@ class _Pool:
         return shown
 
     def refuse(self, text: str) -> str | None:
-        """The reason not to take a prompt that has no flaw by itself, or None."""
+        """Return the reason not to take a prompt that passed the filters, or None."""
         if len(self.own) == self._config.n:
             return "not_needed"
         if prompt_id(user(text)) in self._known:
@@ -224,7 +224,7 @@ class _Pool:
         return None if self._novelty.take(text) else "not_novel"
 
     def add(self, text: str) -> dict[str, Any]:
-        """Take a prompt; the columns of its row that do not come from the answer."""
+        """Add a prompt; return the columns of its row that do not come from the completion."""
         identity = prompt_id(user(text))
         self._known.add(identity)
         self.own.append(_Shot(identity, text))
@@ -247,7 +247,7 @@ def _request(config: SelfInstruct, number: int, shown: Sequence[_Shot], language
 def _read(
     config: SelfInstruct, completion: Completion, shown: Sequence[_Shot]
 ) -> Iterator[tuple[str, str | None]]:
-    """The prompts of a completion, each with the reason to drop it, if there is one already."""
+    """Yield the prompts of a completion, each with a reason to drop it, or None."""
     if completion.finish_reason == "error":
         yield "", "error"
         return

@@ -19,7 +19,7 @@ MOST_WORDS: Final = 150
 _BLOCKED: Final = re.compile(
     r"\b(?:images?|graphs?|pictures?|files?|maps?|draw|plot|go to)\b", re.IGNORECASE
 )
-"""Words of prompts that a model without eyes and hands cannot answer (Self-Instruct)."""
+"""Words of prompts that a model of text alone cannot answer (Self-Instruct)."""
 
 _OPENING: Final = frozenset("¿¡「『《〈（【“„«‘")
 """Punctuation outside ASCII that a sentence may begin with."""

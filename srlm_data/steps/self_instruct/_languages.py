@@ -1,4 +1,4 @@
-"""The language of a text, as far as rules for new prompts need it: its script, and common words."""
+"""Identify the language of a text by its script and common words, as far as the filters need it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from srlm_data.core.yaml_data import data_beside
 from srlm_data.steps._words import words
 
 ANY: Final = "any"
-"""Of a seed in several languages: nothing is refused for its language."""
+"""The language of a seed in several languages: no prompt is dropped for its language."""
 
-_LOOKED_AT: Final = 2000  # texts of a seed: enough to tell
-_ENOUGH_LETTERS: Final = 4  # of a script other than Latin, to tell a language by
-_MAJORITY: Final = 2 / 3  # of those whose language can be told
+_LOOKED_AT: Final = 2000  # texts of a seed that are examined
+_ENOUGH_LETTERS: Final = 4  # of a script other than Latin, which identify a language
+_MAJORITY: Final = 2 / 3  # of the texts whose language is identified
 
 
 @functools.cache
 def _languages() -> dict[str, dict[str, Any]]:
-    """The languages of ``languages.yaml``, by their codes."""
+    """Return the languages of ``languages.yaml``, by their codes."""
     languages: dict[str, dict[str, Any]] = data_beside(__file__, "languages.yaml")
     return languages
 
 
 @functools.cache
 def _common_words() -> dict[str, frozenset[str]]:
-    """The common words of the languages in Latin letters."""
+    """Return the common words of each language in Latin letters, by its code."""
     words_of = {code: language.get("words") for code, language in _languages().items()}
     return {code: frozenset(text.split()) for code, text in words_of.items() if text}
 
 
 def fewest_words(language: str) -> int:
-    """Return the words that a prompt has at least: four (paper, A.5).
+    """Return the fewest words that a prompt may have: four (paper, A.5).
 
-    Three suffice where a word holds what English says in several.
+    Three suffice in languages whose single words say what takes several in English.
     """
     return 3 if _languages().get(_base(language), {}).get("dense") else 4
 
@@ -60,9 +60,9 @@ def seed_language(texts: Iterable[str]) -> str:
 def is_in_other_language(text: str, language: str) -> bool:
     """Return whether a text cannot be in ``language``.
 
-    It is where letters of other scripts are in the majority, Latin ones aside, which names and code
-    are written in everywhere; and for a language in Latin letters, where it has common words of
-    English and none of its own: models drift into English.
+    It cannot where it has no letters of the language, or more of other scripts (not counting Latin,
+    in which names and code are written everywhere). Nor can it, for a language in Latin letters,
+    where it has two common words of English or more and none of its own: models drift into English.
     """
     language = _base(language)
     if language == ANY:
@@ -80,7 +80,7 @@ def is_in_other_language(text: str, language: str) -> bool:
 
 
 def _language(text: str) -> str | None:
-    """The language of one text, None where nothing tells it."""
+    """Return the language of one text; None where it cannot be identified."""
     letters = {code: len(_letters(code)[0].findall(text)) for code in _firsts_of_scripts()}
     if letters["ja"] * 6 > letters["zh"]:  # Japanese is written in Chinese characters as well
         letters["ja"] += letters["zh"]
@@ -95,7 +95,7 @@ def _language(text: str) -> str | None:
 
 @functools.cache
 def _letters(language: str) -> tuple[regex.Pattern[str], regex.Pattern[str]]:
-    """What finds a language's own letters, and those of scripts that it does not use."""
+    """Return patterns of a language's own letters, and of those in scripts it does not use."""
     known = _languages().get(language, {})
     own = known.get("script", r"\p{Latin}")
     neutral = own + r"\p{Latin}" + known.get("neutral", "")
@@ -106,7 +106,7 @@ def _letters(language: str) -> tuple[regex.Pattern[str], regex.Pattern[str]]:
 
 @functools.cache
 def _firsts_of_scripts() -> tuple[str, ...]:
-    """The languages that a script of its own tells, the first of several with one."""
+    """Return the first language of each script that identifies a language."""
     languages = reversed(_languages().items())
     return (*{of["script"]: code for code, of in languages if "script" in of}.values(),)
 

@@ -1,7 +1,7 @@
-"""What a model adds to a list of prompts, whatever it writes around them.
+"""Extract the prompts that a model adds to a list, whatever it writes around them.
 
-Asked for the next line of a list, models greet, think first, repeat the list, start at 1 again,
-write ``**9.**``, ``Task 9:``, bullets or JSON, and go on to answer the prompt that they made.
+Asked for the next line of a list, models greet, reason first, repeat the list, start at 1 again,
+write ``**9.**``, ``Task 9:``, bullets or JSON, and go on to answer the prompt that they wrote.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _INLINE_NUMBER: Final = regex.compile(r"\s(\d{1,6})[.):](?:\s|$)")
 _COLON: Final = regex.compile(r"[:：]")
 _SENTENCE: Final = regex.compile(r"(.{1,200}?[.!。！])(?:[*_]*\s+|$|(?<=[。！]))(.*)")
 _LONGEST_TALK: Final = 160  # characters
-_MOST_TALK: Final = 8  # pieces of talk and marks before a prompt, on one line
+_MOST_TALK: Final = 8  # introductions and list marks before a prompt, on one line
 _CHINESE: Final = {digit: value for value, digit in enumerate("一二三四五六七八九", start=1)}
 _WRAPPERS: Final = tuple(
     zip(
@@ -63,7 +63,7 @@ class NewPrompt(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """What a line is, and its text without mark and talk. Only ``numbered`` has a ``number``."""
+    """A line's kind, and its text without list mark and talk; only ``numbered`` has a number."""
 
     kind: _Kind
     text: str
@@ -74,9 +74,9 @@ def new_prompts(text: str, shown: Sequence[str]) -> Iterator[NewPrompt]:
     """Yield the prompts that a model added to a list of those ``shown``, without their marks.
 
     A prompt is one line. The first is that with the list's next number; without one, what follows a
-    line such as ``New request:``; without one, the first line that is no talk and no copy. More
-    follow by number or by bullet. All else is the model's answer to its own prompt, and is left
-    out; so is what follows the next number or an ``Answer:`` on the same line.
+    line such as ``New request:``; without that, the first line that is neither talk nor a copy.
+    Further ones follow by number or bullet. All else is the model's answer to its own prompt and is
+    left out, as is what follows the next number or an ``Answer:`` on the same line.
     """
     copies = {tuple(words(prompt)) for prompt in shown}
     text = _without_thought(text)
@@ -97,14 +97,14 @@ def new_prompts(text: str, shown: Sequence[str]) -> Iterator[NewPrompt]:
             continue
         if line.kind == "numbered":
             number = line.number
-            wants_text = not line.text  # it may stand below its number
+            wants_text = not line.text  # the text may be on the next line
         elif kind is None and line.text:
             number = len(shown) + 1
         prompt = _cut(line.text, number + 1)
         if not prompt:
             continue
         if kind is None and line.kind == "plain" and prompt[-1] in "!！" and place < last:
-            return  # a greeting or a prompt: nobody can tell
+            return  # it may be a greeting or a prompt
         copied = tuple(words(prompt)) in copies
         kind, wants_text = None if copied else line.kind, False
         complete = place + 1 < len(lines) or prompt != line.text or text.endswith("\n")
@@ -112,12 +112,12 @@ def new_prompts(text: str, shown: Sequence[str]) -> Iterator[NewPrompt]:
 
 
 def one_line(text: str) -> str:
-    """Return a text with its white space collapsed, as the list has a prompt a line."""
+    """Return a text with its white space collapsed: the list has one prompt per line."""
     return " ".join(text.split())
 
 
 def _without_thought(text: str) -> str:
-    """What was written after thinking: nothing, where the thought has no end."""
+    """Return the text after the last reasoning, up to where another begins that has no end."""
     ends = [end.end() for end in _THOUGHT_ENDS.finditer(text)]
     text = text[ends[-1] :] if ends else text
     begin = _THOUGHT_BEGINS.search(text)
@@ -125,7 +125,7 @@ def _without_thought(text: str) -> str:
 
 
 def _start(lines: Sequence[str], expected: int) -> int:
-    """The line at which the new prompts begin."""
+    """Return the index of the line at which the new prompts begin."""
     label = None
     for place, line in enumerate(lines):
         if _number(patterns()["numbered"].match(line)) == expected:
@@ -136,7 +136,7 @@ def _start(lines: Sequence[str], expected: int) -> int:
 
 
 def _read_line(line: str) -> _Line:
-    """What a line is; a mark may stand behind talk, and talk behind a mark."""
+    """Return a line's kind and text; a list mark may follow talk, and talk a list mark."""
     kind: _Kind = "plain"
     number, text = 0, line.strip()
     for _ in range(_MOST_TALK):
@@ -153,7 +153,7 @@ def _read_line(line: str) -> _Line:
 
 
 def _number(mark: regex.Match[str] | None) -> int:
-    """The number of a numbered line, 0 of another one."""
+    """Return the number of a numbered line's mark, or 0 without a mark."""
     if mark is None:
         return 0
     digits = mark["number"]
@@ -166,7 +166,7 @@ def _number(mark: regex.Match[str] | None) -> int:
 
 
 def _without_talk(text: str) -> str:
-    """A text without the first thing that leads to its prompt; nothing, where that is all."""
+    """Return a text without the first talk that leads to its prompt; empty if it is only talk."""
     greeting = patterns()["greeting"].match(text)
     if greeting:
         return text[greeting.end() :]
@@ -185,7 +185,7 @@ def _without_talk(text: str) -> str:
 
 
 def _cut(text: str, number: int) -> str:
-    """A prompt without what follows it on its line: the next number, or an answer."""
+    """Return a prompt without what follows it on its line: the next number, or an answer."""
     for mark in _INLINE_NUMBER.finditer(text):
         if int(mark[1]) == number:
             text = text[: mark.start()]
@@ -194,7 +194,7 @@ def _cut(text: str, number: int) -> str:
 
 
 def _clean(text: str) -> str:
-    """A prompt on one line, without the quotes, tags and emphasis that it stands in."""
+    """Return a prompt on one line, without the quotes, tags and emphasis around it."""
     text = one_line(text).strip("| ")
     text = _TOPIC.sub("", text.lstrip("#> "), count=1) if _TOPIC.match(text) else text.lstrip("#> ")
     before = None
@@ -213,7 +213,7 @@ def _clean(text: str) -> str:
 
 
 def _json_values(lines: Sequence[str]) -> list[str] | None:
-    """The prompts of an answer in JSON, whole or cut off; None where it is something else."""
+    """Return the prompts of an answer in JSON, whole or cut off; None where it is not JSON."""
     place = next((place for place, line in enumerate(lines) if _read_line(line).text), 0)
     if not lines or not _JSON_BEGINS.match(lines[place]):
         return None
@@ -233,12 +233,12 @@ def _json_values(lines: Sequence[str]) -> list[str] | None:
 def _unescape(quoted: str) -> str:
     try:
         return str(json.loads(f'"{quoted}"', strict=False))
-    except ValueError:  # no JSON after all
+    except ValueError:  # not valid JSON
         return quoted
 
 
 def _texts(value: Any) -> list[str]:
-    """The prompts in a value of JSON: of a mapping, what its keys call one."""
+    """Return the prompts in a JSON value: in an object, if possible, those that its keys name."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list):

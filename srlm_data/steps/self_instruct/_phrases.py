@@ -1,4 +1,4 @@
-"""What models say around a prompt that they were asked for, in a dozen languages."""
+"""Patterns of what models write around a prompt that they were asked for, in a dozen languages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WHO = r"user|human|用户|ユーザー|사용자"
 
 @functools.cache
 def patterns() -> dict[str, regex.Pattern[str]]:
-    """Return the patterns of the phrases; they are compiled once they are needed."""
+    """Return the patterns of the phrases; they are compiled on first use."""
     phrases = data_beside(__file__, "phrases.yaml")
     any_of = {name: _any_of(listed) for name, listed in phrases.items()}
     items, unspaced = any_of["items"], any_of["unspaced_items"]
@@ -40,7 +40,7 @@ def patterns() -> dict[str, regex.Pattern[str]]:
 
 
 def _any_of(listed: str) -> str:
-    """An alternation of phrases that commas and lines separate; the longest first."""
+    """Return an alternation of phrases that commas and lines separate, the longest first."""
     stripped = sorted((phrase.strip() for phrase in regex.split("[,\n]", listed)), key=len)
     return "|".join(regex.escape(p, literal_spaces=True) for p in reversed(stripped) if p)
 
@@ -51,5 +51,5 @@ def leads_to_prompt(text: str) -> bool:
 
 
 def names_new_prompt(text: str) -> bool:
-    """Return whether a text that leads to a prompt says that it is another than those before."""
+    """Return whether a text that introduces a prompt says that the prompt is a new one."""
     return patterns()["opened"].match(text) is not None

@@ -1,4 +1,4 @@
-"""How far self-instruction is, and whether asking on is worth it."""
+"""The progress of self-instruction, and whether more requests are worth making."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from srlm_data.steps.self_instruct import SelfInstruct
 
 WINDOW: Final = 200
-"""The last requests, by which the yield is known."""
+"""The number of latest requests from which the yield is computed."""
 
 
 class Progress:
-    """How many prompts there are, what they took, and whether to ask for more."""
+    """How many prompts there are, how many requests they took, and whether to make more."""
 
     def __init__(self, config: SelfInstruct, drops: Counter[str]) -> None:
         self._config = config
@@ -31,17 +31,17 @@ class Progress:
         return self._config.n - len(self.brought)
 
     def _latest(self) -> int:
-        """How many prompts the requests of the window have brought."""
+        """Return how many new prompts the latest requests have brought."""
         return len(self.brought) - bisect_left(self.brought, self.requests - WINDOW)
 
     def next_round(self) -> range:
-        """Return the numbers of the next requests; none, where enough was asked."""
+        """Return the numbers of the next requests; an empty range where it is time to stop."""
         seen, latest = min(self.requests, WINDOW), self._latest()
         left = self._config.most_requests - self.requests
         is_dry = seen == WINDOW and latest * 100 / WINDOW < self._config.min_yield
         if not self.missing or left <= 0 or is_dry:
             return range(0)
-        # One more of each: a yield of nothing would ask for all at once.
+        # Plus one in both counts: with a yield of zero the number would have no bound.
         wanted = math.ceil(self.missing * (seen + 1) / (latest + 1))
         begin = self.requests
         self.requests += min(wanted, left, self._config.round_size)
