@@ -56,7 +56,7 @@ def _acquire(file: Path, kind: int, wait: bool) -> int:
 
 
 def _is(handle: int, file: Path) -> bool:
-    """Whether an open file is still the one of that name."""
+    """Return whether an open file is still the one that the path names."""
     try:
         return os.path.samestat(os.fstat(handle), file.stat())
     except FileNotFoundError:

@@ -84,7 +84,7 @@ class _Estimator:
         return min(answered, key=lambda version: version.name != name, default=None)
 
     def _rows(self, planned: Planned, before: Manifest | None) -> float | None:
-        """Rows of a step that asks no model."""
+        """Estimate the rows of a step that asks no model."""
         counts = self._counts(planned)
         expected = planned.dataset.config.expected(counts).rows
         if planned.dataset.step.name == "limit":

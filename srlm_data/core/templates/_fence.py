@@ -55,7 +55,7 @@ def pattern(fences: frozenset[str]) -> re.Pattern[str]:
 
 
 def _letter(letter: str) -> str:
-    """A class of everything that may be read as ``letter``."""
+    """Return a regular-expression class of all that may be read as ``letter``."""
     twins = _ALIKE["twins"].get(letter, "")
     alike = {letter.lower(), letter.upper(), *twins, *_variants().get(letter, ())}
     return f"[{''.join(map(re.escape, sorted(alike)))}]"
