@@ -1,4 +1,4 @@
-"""From messages to the tokens of a prompt, for the engines that hold the model themselves."""
+"""Turns messages into prompt tokens, for the engines that load the model themselves."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from srlm_data.models import chat_template
 
 _PROGRAM_ERRORS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _TEMPLATE_ERRORS: Final = (TemplateError, RecursionError, *_PROGRAM_ERRORS)
-"""What a template, which is a program, may end with."""
+"""What a chat template, which is a program, may raise."""
 
 
 class Prompts:
-    """Turns requests into tokens by a tokenizer's own chat template, which separates turns alone.
+    """Turns requests into prompt tokens, in which only the chat template can separate turns.
 
-    ``<|im_end|>`` in a message is ten characters that somebody wrote: a tokenizer would make the
-    token of it that ends the turn, and a response could so speak to its judge in a turn of its own.
-    Here it is read as the characters it is. Other prompts have the tokens that
-    ``apply_chat_template`` gives.
+    A tokenizer would turn ``<|im_end|>`` in a message into the token that ends a turn, so that a
+    response could forge a turn in its judge's prompt. Here it is encoded as the ten characters that
+    it is. Prompts without such marks have the tokens that ``apply_chat_template`` returns.
 
-    ``end_token`` is what the template ends an answer with. A base model that is lent a template may
-    have no such token and spell it out: :meth:`stop` has it then.
+    ``end_token`` is the token with which the template ends an answer. A base model with a borrowed
+    template may lack it and write it out as text, which :meth:`stop` then includes.
     """
 
     end_token: int | None = None
@@ -46,7 +45,7 @@ class Prompts:
             )
         self._tokenizer = tokenizer
         self._longest = longest
-        with suppress(*_TEMPLATE_ERRORS):  # of a template that wants more than a question
+        with suppress(*_TEMPLATE_ERRORS):  # a template may refuse a lone question
             self.end_token = chat_template.end_token(tokenizer)
             if chat_template.leaves_out_words(tokenizer):
                 raise EngineError(f"model {model}: {chat_template.WORDLESS} on its checkpoint.")
@@ -58,8 +57,8 @@ class Prompts:
         self._marks = _any_of(special | named)
         self._special_ids = frozenset(tokenizer.convert_tokens_to_ids(sorted(special)))
         self._reasoning: dict[str, tuple[bool, frozenset[int]]] = {}
-        # In an assistant's turn a template may look for its own marks, to leave out what was only
-        # thought: "<think>" is no special token, and stays.
+        # In an assistant's turn the template may look for its own marks, to leave out reasoning:
+        # so those that are no special tokens ("<think>") are kept there.
         self._marks_of_assistant = _any_of(special)
         self._last: tuple[Any, list[int]] = (None, [])
 
@@ -72,14 +71,14 @@ class Prompts:
     ) -> tuple[str | None, str, int | None]:
         """Return the reasoning before an answer, the answer, and how many tokens are reasoning.
 
-        ``text`` is without special tokens, which the marks of some models are, or are made of.
+        ``text`` has no special tokens, but some models' reasoning marks are or contain such tokens.
         """
         opened, in_marks = self._read_marks(sampling)
         if not in_marks.isdisjoint(tokens):
             ended = tokens[-1] in self._special_ids - in_marks
             shown = self._tokenizer.decode(tokens[:-1] if ended else tokens)
             whole = self._tokenizer.decode(tokens, skip_special_tokens=True)
-            text = shown.removesuffix(whole[len(text) :])  # what a stop string has cut off
+            text = shown.removesuffix(whole[len(text) :])  # from the stop string on
         reasoning, answer = sampling.split(text, opened=opened)
         if not in_marks.isdisjoint(tokens):
             answer = self._marks_of_assistant.sub("", answer)
@@ -88,10 +87,7 @@ class Prompts:
         return reasoning, answer, max(0, len(tokens) - len(self._encode(answer)))
 
     def _read_marks(self, sampling: Sampling) -> tuple[bool, frozenset[int]]:
-        """Return whether the template itself begins an answer with reasoning.
-
-        And the special tokens that the marks of reasoning are made of.
-        """
+        """Return whether the template itself opens the reasoning, and the marks' special tokens."""
         key = json.dumps([sampling.template_options(), sampling.marks], sort_keys=True)
         if key not in self._reasoning:
             openings, closings = zip(*sampling.marks, strict=True)
@@ -105,7 +101,7 @@ class Prompts:
         return self._reasoning[key]
 
     def _write(self, turns: list[Any], sampling: Sampling, **options: Any) -> Any:
-        """Return a conversation as the template writes it, up to where the answer begins."""
+        """Return the conversation as the template formats it, up to where the answer begins."""
         return self._tokenizer.apply_chat_template(
             turns, add_generation_prompt=True, **options, **sampling.template_options()
         )
@@ -130,7 +126,7 @@ class Prompts:
         return tokens
 
     def _tokens(self, request: Request) -> list[int]:
-        name = uuid.uuid4().hex  # what stands for a mark, so that no message can have it
+        name = uuid.uuid4().hex  # random, so that no message can contain a placeholder
         marks: list[str] = []
 
         def stand_in(match: re.Match[str]) -> str:
@@ -166,7 +162,7 @@ class Prompts:
         return tokens
 
     def _spelled(self, mark: str) -> Iterator[int]:
-        """Yield a mark as the characters it is: without its first one, the rest is no mark."""
+        """Yield the tokens of a mark as text: encoding its first character apart breaks it."""
         yield from self._encode(mark[:1])
         rest = mark[1:]
         while inner := self._marks.search(rest):
@@ -180,7 +176,7 @@ class Prompts:
 
 
 def _any_of(texts: set[str]) -> re.Pattern[str]:
-    """Return a pattern of any of the texts, the longest first; of nothing where there is none."""
+    """Return a pattern of any of the texts, longest first; without texts, it matches nothing."""
     longest_first = sorted(filter(str.strip, texts), key=lambda text: (-len(text), text))
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 

@@ -1,4 +1,4 @@
-"""An engine of the user's own: what it raises ends the build in a sentence, as a shipped one's."""
+"""A user's own engine, whose exceptions end the build with a readable error, as shipped ones do."""
 
 from __future__ import annotations
 

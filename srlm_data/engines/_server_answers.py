@@ -1,8 +1,8 @@
-"""Reads what servers answer that speak OpenAI's chat API, each a little differently.
+"""Reads the answers of servers with OpenAI's chat API, which differ in details.
 
-What carries the text is read wherever it stands. What only goes with it (counts of tokens, why the
-answer ended, the model's name) is unknown or noted where it is not what was agreed on: it never
-costs an answer that was paid for.
+The text is read from any field where a server may put it. Other values (token counts, the reason
+why the answer ended, the model's name) are unknown, or noted, where they are not as the API defines
+them: an answer that was paid for is never lost because of them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from srlm_data.engines.protocol import Completion, Request
 
-# Why an answer ended has as many names as there are servers: max_tokens, maxTokens, MODEL_LENGTH;
-# content_filter, SAFETY, "content_filter: RECITATION". A name is known by a part of it.
+# Servers name the reason why an answer ended differently: max_tokens, maxTokens, MODEL_LENGTH;
+# content_filter, SAFETY, "content_filter: RECITATION". So a part of the name is matched.
 _FAILED: Final = re.compile(
     "[a-z0-9_]*(?:filter|safety|recitation|blocklist|prohibited|spii|sensitive|guardrail|toxic"
     "|refus|error|fail|abort|cancel|malformed|unexpected|insufficient|repetition|unload"
@@ -22,9 +22,9 @@ _FAILED: Final = re.compile(
 )
 _CUT_OFF: Final = re.compile("length|max.*token|token_?limit|context|truncat")
 _THOUGHTS: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
-"""Where servers have reasoning beside the text; parts of the text have types that begin so."""
-_LARGEST_COUNT: Final = 2**31 - 1  # a column's; no answer has so many tokens
-_LONGEST_WORD: Final = 100  # characters of a server's own word in a note
+"""Fields that hold reasoning beside the text; types of reasoning parts begin with these, too."""
+_LARGEST_COUNT: Final = 2**31 - 1  # of an int32 column; no answer has so many tokens
+_LONGEST_WORD: Final = 100  # characters of a server's own value that a note repeats
 
 
 def parse(text: str) -> Any:
@@ -55,7 +55,7 @@ def read_answer(request: Request, answer: Any) -> Completion:
     text, separate = _read_message(choice.get("message"))
     sampling = request.sampling
     if separate and not text and sampling.has_form and sampling.fits(separate):
-        text, separate = separate, None  # a server that takes all for reasoning until it is closed
+        text, separate = separate, None  # some servers call all unclosed text reasoning
     inline, text = sampling.split(text)
     reasoning = separate or inline
     usage = _object(answer.get("usage"))
@@ -94,7 +94,7 @@ def _first_choice(answer: Any) -> dict[str, Any]:
 
 
 def _read_message(message: Any) -> tuple[str, str | None]:
-    """Return the text of a message, and the reasoning that stands beside it, if any does."""
+    """Return the text of a message, and the reasoning in fields beside it, if there is any."""
     if not isinstance(message, dict):
         raise ValueError(f"its choice has no message, but {_brief(message)}")
     content = message.get("content")
@@ -114,7 +114,7 @@ def _read_message(message: Any) -> tuple[str, str | None]:
 
 
 def _text_of(value: Any) -> str:
-    """Return the text of a content part, or of several; of what is none, an empty one."""
+    """Return the text of a content part or of several; empty where the value is neither."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -126,8 +126,8 @@ def _text_of(value: Any) -> str:
 
 
 def _read_end(ended: Any, *, at_limit: bool) -> tuple[str, str | None]:
-    """Return why an answer ended in the words of a completion, and a note where it was a guess."""
-    ended = _object(ended).get("type", ended)  # of servers' own protocols
+    """Return the finish reason of a completion, and a note where it is a guess."""
+    ended = _object(ended).get("type", ended)  # some servers send an object
     word = ended.lower()[:_LONGEST_WORD] if isinstance(ended, str) else ""
     if failure := _FAILED.search(word):
         return failure[0], None
@@ -141,7 +141,7 @@ def _read_end(ended: Any, *, at_limit: bool) -> tuple[str, str | None]:
 
 
 def _read_counts(usage: dict[str, Any]) -> tuple[int | None, int | None]:
-    """Return the tokens read and written; some servers count reasoning in the total alone."""
+    """Return the tokens read and written; some servers count reasoning only in the total."""
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
     read, written, total = (read_count(usage.get(name)) for name in names)
     if read is not None and written is not None and total is not None:

@@ -1,16 +1,16 @@
-"""Whose fault it is that a server gave no answer, and so what follows from it.
+"""Classifies why a server gave no answer, and so whether to wait, retry, fail or end the run.
 
-- A server that is *away* or busy (unreachable, 429, 502 to 504) is waited for. The run ends when it
-  has answered nobody for ``patience`` seconds; where it answers others but not this request in all
-  that time, the request is a failed row (a gateway gave it up), unless it only says to wait (429).
-- What may be the *request's* own doing (500, a cut connection, a time-out, an unreadable answer) is
-  tried ``retries`` times more, for at most ``patience`` seconds, and is then a failed row.
-- What the server *refused* (other 4xx; 403 by a firewall before it) is a failed row at once.
-- A *fatal* fault (a wrong key, model or address, a redirect, a used-up quota, a parameter that the
-  server does not know) ends the run. How many failed rows end it, too, is the same for every engine
+- *Away*: the server is unreachable or busy (429, 498, 502 to 504, 520 to 530) and is waited for.
+  The run ends when the server answered nothing for ``patience`` seconds. Where it answered
+  anything else, this request is a failed row (a gateway gave it up), unless told to wait (429).
+- *Request*: the request may be the cause (500, a cut connection, a time-out, an unreadable answer).
+  It gets ``retries`` more tries and at most ``patience`` seconds of pauses, then is a failed row.
+- *Refused*: the server refuses the request (other 4xx; 403 by a firewall): a failed row at once.
+- *Fatal*: a wrong key, model or address, a redirect, a used-up quota or a parameter that the server
+  does not know ends the run. So do too many failed rows, with every engine
   (:mod:`srlm_data.engines.failures`).
 
-An error is the same error whatever it comes as: some servers send it under status 200.
+An error is classified by its content as well, because some servers send errors with status 200.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from srlm_data.engines.backends._bounded_client import TooLongError
 from srlm_data.engines.protocol import DRAWING
 
 _AWAY: Final = frozenset({429, 498, 502, 503, 504, *range(520, 531)})
-_AGAIN: Final = frozenset({200, 408, 409, 424, 425, 499})  # 200: an error that has no number
+_AGAIN: Final = frozenset({200, 408, 409, 424, 425, 499})  # 200: an error without a code
 _WRONG: Final = frozenset({401, 402, 403, 404, 405, 410})
 
 FIRST_PAUSE: Final = 0.5
-"""Seconds before the second try; every further one waits twice as long, up to the longest."""
+"""Seconds before the second try, less jitter; doubled for each further one, to LONGEST_PAUSE."""
 
 LONGEST_PAUSE: Final = 30.0
 
 _LONGEST_REASON: Final = 200
-_LONGEST_SEARCH: Final = 4000  # characters of a body in which a known error is looked for
+_LONGEST_SEARCH: Final = 4000  # characters of a body that are searched for known errors
 
 
 def _any_of(*patterns: str) -> re.Pattern[str]:
@@ -65,7 +65,7 @@ _OF_ENGINE: Final = ("seed", "temperature", "top_p")
 _OF_STEP: Final = (*DRAWING, "stop", "reasoning_effort", "chat_template_kwargs")
 _LIMITS: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _FORMS: Final = ("structured_outputs", "response_format")
-_FIELDS: Final = {  # as a server may write them: presencePenalty
+_FIELDS: Final = {  # keyed without '_': a server may write presencePenalty
     name.replace("_", ""): name for name in (*_OF_ENGINE, *_OF_STEP, *_LIMITS, *_FORMS)
 }
 _FIELD: Final = f"({'|'.join(_FIELDS.values()).replace('_', '_?')})"
@@ -98,10 +98,10 @@ class FaultError(Exception):
 
     trouble: Trouble
     kind: str  # what failures are counted by
-    reason: str  # for a person
+    reason: str  # shown to the user
     retry_after: float = 0.0  # seconds
     status: int | None = None
-    advice: str = ""  # where the server said enough, and no other try can mend it
+    advice: str = ""  # what to do about a fatal fault, where its answer tells
 
 
 def classify(error: Exception, timeout: float) -> FaultError:
@@ -137,12 +137,12 @@ def pause(tries: int, retry_after: float) -> float:
 
 
 def refuse_error(answer: Any, retry_after: str = "") -> None:
-    """Raise the fault that an answer under status 200 is, if it is one."""
+    """Raise the fault that an answer with status 200 reports, if it reports one."""
     if not isinstance(answer, dict):
         return
     choices = answer.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
-    within = choice.get("error") if isinstance(choice, dict) else None  # as it was written
+    within = choice.get("error") if isinstance(choice, dict) else None  # an error while generating
     if error := answer.get("error") or within or ("choices" not in answer and answer):
         names = ("code", "status", "status_code")
         codes = [error.get(name) for name in names] if isinstance(error, dict) else []
@@ -165,14 +165,14 @@ def _classify_response(response: httpx2.Response) -> FaultError:
 
 
 def classify_status(status: int, body: str, retry_after: str = "") -> FaultError:
-    """Return the fault that a status is, with a body that says more."""
+    """Return the fault that the status and the body of a response describe."""
     try:
         content = json.loads(body, object_hook=_without_input)
         searched = json.dumps(content)[:_LONGEST_SEARCH]
     except (ValueError, RecursionError):
         content, searched = body, body[:_LONGEST_SEARCH]
     number = status
-    if status in (200, 400, 422):  # what a gateway says of a key or a model that it does not know
+    if status in (200, 400, 422):  # a gateway may send these for an unknown key or model
         status = 401 if _NO_KEY.search(searched) else 404 if _NO_MODEL.search(searched) else status
     if status in (200, 403) and _BUSY.search(searched):
         status = 429
@@ -184,9 +184,9 @@ def classify_status(status: int, body: str, retry_after: str = "") -> FaultError
     elif status in (200, 400, 422) and (advice := _name_setting(searched)):
         trouble = Trouble.FATAL
     elif status == 429 and _TOO_LARGE.search(searched):
-        trouble = Trouble.REFUSED  # it would be, however long one waits
+        trouble = Trouble.REFUSED  # waiting does not make it smaller
     elif status == 403 and body.lstrip().startswith("<"):
-        trouble = Trouble.REFUSED  # by a firewall before the server, for what is in this request
+        trouble = Trouble.REFUSED  # an HTML page: a firewall refused what this request holds
     elif status in _AWAY:
         trouble = Trouble.AWAY
     elif status >= 500 or status in _AGAIN:
@@ -199,12 +199,12 @@ def classify_status(status: int, body: str, retry_after: str = "") -> FaultError
 
 
 def _without_input(value: dict[str, Any]) -> dict[str, Any]:
-    """Return an object without what a validator repeats in it: a user's words, not the server's."""
+    """Return an object without ``input``, where a validator repeats the user's text."""
     return {name: value[name] for name in value if name != "input"}
 
 
 def _name_setting(body: str) -> str:
-    """Return which setting keeps from a server what it does not take; empty where it is no such."""
+    """Return advice on how to omit a field that the server rejects; empty for any other error."""
     if _SEED_BOUND.search(body):
         return "Set the engine's 'seed_bits: 31'."
     if not (match := _NOT_TAKEN.search(body)):
@@ -220,24 +220,24 @@ def _name_setting(body: str) -> str:
 
 
 def _words_of(body: Any) -> str:
-    """Return what a server says in an error's body, wherever its kind of server says it."""
+    """Return the message in an error's body, wherever this kind of server puts it."""
     value = body
     for _ in range(4):
         if isinstance(value, list) and value:
             value = value[0]
         elif isinstance(value, dict):
             place, names = value.get("loc"), ("error", "message", "detail", "msg")
-            provider = value.get("metadata")  # where OpenRouter has the words of the one behind it
+            provider = value.get("metadata")  # where OpenRouter puts the provider's message
             value = next((value[name] for name in names if value.get(name)), None)
             if isinstance(provider, dict) and provider.get("raw"):
                 value = f"{value}: {provider['raw']}"
-            if isinstance(place, list) and place:  # FastAPI names the field apart
+            if isinstance(place, list) and place:  # FastAPI names the field separately
                 value = f"{place[-1]}: {value}"
     return value if isinstance(value, str) else json.dumps(body)
 
 
 def _seconds(header: str) -> float:
-    """Return the seconds of a ``Retry-After`` header, which is a number or a date."""
+    """Return the seconds that a ``Retry-After`` header (a number or a date) asks to wait, or 0."""
     try:
         return max(0.0, float(header))
     except ValueError:

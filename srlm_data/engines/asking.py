@@ -15,12 +15,12 @@ from srlm_data.engines.protocol import Completion, Engine, Request, fields_of, r
 T = TypeVar("T")
 
 BLOCK: Final = 2048
-"""Completions of a block: enough for columns to pay, and each is still an object here."""
+"""Most completions in a block: enough to make columns pay, few enough to hold as objects."""
 
 _COLUMNS: Final = (
     "finish_reason prompt_tokens completion_tokens reasoning reasoning_tokens note".split()
 )
-"""Fields of a completion that are columns of the row made of it."""
+"""Fields of a completion that become columns of its row."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from srlm_data.core.errors import BoundError
 from srlm_data.engines.protocol import Completion, Request
 
 TEMPLATE_TOKENS: Final = 64
-"""More than chat templates write around a turn."""
+"""An upper bound on the tokens that a chat template adds to a turn."""
 
 
 class Bounds:
@@ -99,6 +99,6 @@ class Bounds:
 
 
 def _most_tokens(request: Request) -> int:
-    """The most tokens that a request can take: one for every byte of its prompt, and the answer."""
+    """Return the most tokens that a request can take: one per prompt byte, and its answer."""
     read = sum(len(turn["content"].encode(errors="replace")) for turn in request.messages)
     return read + TEMPLATE_TOKENS * (len(request.messages) + 1) + request.sampling.limit

@@ -22,10 +22,10 @@ SHARE: Final = 0.1
 """Share of a step's requests that may fail."""
 
 FLOOR: Final = 10
-"""Failed requests that never end a step: a share of a few says nothing."""
+"""Failed requests that never end a step: with few requests, a share says nothing."""
 
 _LONGEST: Final = 200
-"""Characters of a sentence: a server may send a page of HTML."""
+"""Most characters of a reason for a failure: a server may send a page of HTML."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Failures:
         """Count a failed completion, and return it with what may be written down of it."""
         kind = completion.error_kind or "unknown"
         sentence = " ".join(redacted(completion.error or "the engine gave no reason").split())
-        sentence = sentence.encode(errors="replace").decode()  # half a surrogate pair, too
+        sentence = sentence.encode(errors="replace").decode()  # replaces lone surrogates
         sentence = sentence if len(sentence) <= _LONGEST else f"{sentence[: _LONGEST - 3]}..."
         before = self.kinds.get(kind, Failure(0, sentence))
         self.kinds[kind] = replace(before, count=before.count + 1)
@@ -70,7 +70,7 @@ class Failures:
     def refuse_too_many(self, requests: int) -> None:
         """End the step where too many of its requests so far have failed."""
         if self.count > max(self._floor, self._share * requests):
-            self.refuse_all(requests)  # so far: then no budget would help
+            self.refuse_all(requests)  # if all failed so far, do not advise a larger budget
             raise EngineError(
                 f"{self._where}: {describe_failures(self.kinds, requests)}. All answers are kept: "
                 "fix the cause and build again, or raise the engine's 'failure_budget'."

@@ -41,7 +41,7 @@ def hash_sampling(
     ``further`` settings, by name, are hashed where there are any: a key without them is that of
     the time before they existed.
     """
-    # 1 and 1.0 are the same temperature, and are written differently.
+    # 1 and 1.0 are the same temperature, but differ in JSON.
     numbers = (float(temperature), float(top_p), max_tokens)
     common: list[Any] = [model, *numbers, list(stop), pattern]
     if further:
@@ -57,12 +57,12 @@ def _as_float(value: Any) -> Any:
 def hash_question(sampling: hashlib.blake2b, messages: Sequence[Message]) -> str:
     """Return the part of a key that is not the seed; ``sampling`` is of :func:`hash_sampling`."""
     texts = "".join([turn["content"] for turn in messages])
-    # Read from its end, the hashed text can be taken apart in one way only.
+    # The lengths at its end make the hashed text unambiguous: it can be split in only one way.
     lengths = "".join(
         [f"{len(turn['role'])}:{turn['role']}{len(turn['content'])};" for turn in messages]
     )
     digest = sampling.copy()
-    # A lone surrogate is no character, but JSON may hold one.
+    # JSON may hold lone surrogates, which strict UTF-8 refuses.
     digest.update(f"{texts}{lengths}{len(lengths):08x}".encode("utf-8", "surrogatepass"))
     if any(data := [data_of(turn) for turn in messages]):
         calls = json.dumps(data, sort_keys=True)

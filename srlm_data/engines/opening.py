@@ -44,7 +44,7 @@ def open_engine(
     batch = isinstance(settings, OpenaiEngine) and settings.batch
     backend = "openai_batch" if batch else settings.kind
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the libraries say to their own authors as they load
+        warnings.simplefilter("ignore")  # import warnings, meant for the libraries' own authors
         try:
             module = importlib.import_module(f"srlm_data.engines.backends.{backend}")
         except ModuleNotFoundError as error:

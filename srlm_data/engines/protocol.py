@@ -179,7 +179,7 @@ def response_keys(model: str, requests: Iterable[Request]) -> list[str]:
     all_keys = []
     for request in requests:
         if request.key is None or request.key[0] != model:
-            # What several requests ask, a judge's prompt say, is hashed once.
+            # Messages that consecutive requests share (a judge's prompt, say) are hashed once.
             if begun is None or request.sampling is not sampling:
                 messages, sampling = None, request.sampling
                 begun = keys.hash_sampling(model, *sampling[:5], further=sampling.further())

@@ -23,16 +23,16 @@ from srlm_data.engines.failures import FLOOR, SHARE
 from srlm_data.engines.protocol import DRAWING
 
 KEY_NAME: Final = r"^([A-Z0-9_]+_)?API_KEY$"
-"""The variables that a recipe may send to the server that it names."""
+"""Names of the environment variables that a recipe may send to the server that it names."""
 
 ALLOWED: Final = "SRLM_ALLOW_ENV"
-"""Holds the names of further ones, with commas between them; ``--allow-env`` sets it."""
+"""The variable that lists further allowed names, separated by commas; ``--allow-env`` sets it."""
 
 PLUGIN: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 """How a recipe names a user's function: ``my_module:my_engine``, ``my_module:my_step``."""
 
 ADDRESS: Final = r"^https?://[^@\s]+$"
-"""A server's address, in which nobody has written a name and a password."""
+"""A server's address, without a user name and password."""
 
 _Dtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
@@ -53,7 +53,7 @@ _OWN_FIELDS: Final = frozenset(
     "model messages n stream stream_options stop seed temperature top_p max_tokens "
     "max_completion_tokens response_format structured_outputs".split()
 ) | frozenset(DRAWING)
-"""What a server is sent anyway, each by a setting of its own."""
+"""Fields of a request that ``extra`` may not set, because other settings do."""
 
 
 class Price(Config):
@@ -69,7 +69,7 @@ class Price(Config):
 
 
 class _Engine(Config):
-    """Settings of all engines, applied by the wrapper that they share, not by the engine."""
+    """Settings that all engines share; the build applies them, not the engine."""
 
     price: Price | None = Field(
         default=None,
@@ -82,7 +82,7 @@ class _Engine(Config):
     )
     failure_floor: int = Field(default=FLOOR, ge=0, description="Failures that never end a step.")
 
-    needs: ClassVar[Mapping[str, str]] = {}  # package that is imported -> extra
+    needs: ClassVar[Mapping[str, str]] = {}  # imported package -> extra that installs it
     holds_the_model: ClassVar[bool] = False  # whether it loads a model's files itself
 
     @property
@@ -231,7 +231,7 @@ class OpenaiEngine(_Engine):
     @field_validator("api_key_env")
     @classmethod
     def _may_be_sent(cls, name: str) -> str:
-        """A stranger's recipe could send any variable to any host."""
+        """Refuse other variables: an untrusted recipe could send any of them to any host."""
         if not re.match(KEY_NAME, name) and name not in os.environ.get(ALLOWED, "").split(","):
             raise ValueError(
                 f"the variable {name} would be sent to the server, and its name does not end in "
@@ -278,7 +278,7 @@ class PluginEngine(_Engine):
     @field_validator("kind")
     @classmethod
     def _importable(cls, kind: str) -> str:
-        find_function(kind)  # a misspelt name is a mistake of the recipe, not of its tenth dataset
+        find_function(kind)  # a misspelt name fails as the recipe is read, not at its tenth dataset
         return kind
 
 

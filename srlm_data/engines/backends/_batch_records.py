@@ -1,12 +1,12 @@
-"""What was sent by a batch API, written down so that no later build sends it again.
+"""Records of the batches sent to a batch API, so that no later build sends their requests again.
 
     <store>/batches/<token>.json    a batch: its server, its model, its id there, its requests
 
-A record is written before its batch is created and has no id until then; the batch carries the
-record's token, so that one that was created in the moment of a kill is found by it, or by the file
-of its requests where a server forgets what a batch carries. A record says which requests its batch
-has an answer to, or will have. It is not removed when they are read: a request whose answer is in
-the response cache is not looked for here, and one whose answer was read and lost is read once more.
+A record is written before its batch is created, and has no batch id until then. The batch carries
+the record's token as metadata: a batch that was created just before a kill is found by the token,
+or by its file of requests where a server drops metadata. A record lists the requests that its batch
+has answered or will answer. It stays after the answers are read: requests whose answers are in the
+response cache are not looked up here, and an answer that was read and then lost is read again.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class BatchRecord:
 
     server: str
     model: str
-    keys: list[str]  # of the requests that it answers
-    batch: str | None = None  # its id at the server
+    keys: list[str]  # of the responses to its requests
+    batch: str | None = None  # the server's id for the batch
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
-    file: str | None = None  # of its requests, at the server
+    file: str | None = None  # the server's id for the file of its requests
 
     def write(self, folder: Path) -> None:
-        """Write the record, whole or not at all; one that answers nothing any more is removed."""
+        """Write the record, whole or not at all; remove it where it lists no requests any more."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{self.token}.json"
         with filesystem.refusals(file):

@@ -1,4 +1,4 @@
-"""The HTTP client that talks to servers: it reads a bounded body, and follows nobody elsewhere."""
+"""The HTTP client for servers: it limits the size of bodies and follows no redirects."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import httpx2
 import openai
 
 LONGEST_BODY: Final = 32 << 20
-"""Bytes of an answer, unpacked; the longest answers of today's models are a tenth of it."""
+"""Most bytes of an unpacked answer; the longest answers of today's models are a tenth of it."""
 
 _LONGEST_FILE: Final = 1 << 30
-"""Bytes of a file, which has the answers to all requests of a batch."""
+"""Most bytes of a file, which may hold the answers to all requests of a batch."""
 
 
 class TooLongError(httpx2.DecodingError):
-    """A body has more bytes than are read."""
+    """A body is longer than the client reads."""
 
 
 class BoundedClient(openai.DefaultAsyncHttpxClient):
-    """Reads no body beyond a bound, however small it is packed, and follows no redirect.
+    """Limits the size of a body after unpacking, and follows no redirects.
 
     A redirect would carry prompts to a host that no recipe names.
     """
@@ -44,7 +44,7 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
         headers = response.headers.copy()
         for of_packed in ("content-encoding", "content-length", "transfer-encoding"):
             headers.pop(of_packed, None)
-        # JSON is UTF-8; a charset may name any codec that Python has, and not all make texts.
+        # JSON is UTF-8. A charset could name any Python codec, even one that returns no text.
         headers["content-type"] = headers.get("content-type", "").partition(";")[0]
         return httpx2.Response(
             response.status_code, headers=headers, content=bytes(body), request=request

@@ -1,4 +1,4 @@
-"""Holds what a transformers model writes to a form, with llguidance: which tokens may come next."""
+"""Constrains a transformers model's answers to a form: llguidance says which tokens may follow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIKE_PYTHON = {"whitespace_flexible": False, "item_separator": ", ", "key_separ
 
 
 class Forms:
-    """The forms that answers are held to, over one tokenizer."""
+    """Compiles the forms of answers for one tokenizer."""
 
     def __init__(self, tokenizer: Any, ends: Iterable[int | None]) -> None:
         """Take the tokenizer of a model, whose answers end with one of the tokens ``ends``."""
@@ -25,10 +25,10 @@ class Forms:
         self._last: tuple[Sampling | None, Any] = (None, None)
 
     def matcher(self, sampling: Sampling) -> Any:
-        """Return what follows an answer token by token; None where it is free."""
+        """Return a matcher that reads an answer token by token; None where any text is allowed."""
         if sampling.pattern is None and sampling.json_schema is None:
             return None
-        if sampling is not self._last[0]:  # the requests of a step share theirs
+        if sampling is not self._last[0]:  # the requests of a step share one
             self._last = sampling, self._compile(sampling)
         return self._last[1].deep_copy()
 

@@ -1,7 +1,7 @@
 """A key-value cache for transformers that grows in place.
 
-The library's own cache copies everything it holds for each new token; with long prompts on a CPU
-that copying was five sixths of the time of an answer.
+The library's own cache copies all its contents for each new token; with long prompts on a CPU,
+copying took five sixths of the time of an answer.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class RoomyLayer(DynamicLayer):
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep the rows at ``indices``, which may repeat."""
         super().batch_select_indices(indices)
-        self._buffers = None  # what is kept is a copy, without room
+        self._buffers = None  # the selected rows are a copy, without room
 
 
 def _extend(held: Tensor, new: Tensor, start: int, end: int) -> Tensor:
-    """Return a buffer with room behind ``end`` that begins with the ``start`` tokens held."""
+    """Return a buffer that starts with the ``start`` tokens ``held`` and has room after ``end``."""
     buffer = new.new_empty(*new.shape[:2], end + _ROOM, new.shape[-1])
     if start:
         buffer[:, :, :start] = held
@@ -58,8 +58,8 @@ def _extend(held: Tensor, new: Tensor, start: int, end: int) -> Tensor:
 def cache_for(network: Any) -> tuple[transformers.DynamicCache, bool]:
     """Return an empty cache for a model, and whether each of its layers keeps all tokens in order.
 
-    Where one does not (a sliding window, a running state), padding may lie only before a whole
-    prompt, so that a beginning cannot be computed apart from the rest.
+    Where one does not (a sliding window, a running state), padding may stand only before a whole
+    prompt, so a shared beginning cannot be computed separately.
     """
     cache = transformers.DynamicCache(config=network.config)
     plain = all(type(layer) is DynamicLayer for layer in cache.layers)

@@ -1,10 +1,10 @@
-"""Ends what vLLM has begun when the process that began it is killed.
+"""Ends vLLM's processes when the process that started them is killed.
 
-vLLM's processes never look whether anybody is left to ask them. Of a build that was killed they
-would hold a GPU, and the next build could not load its model. So a process of a few lines watches:
-it notes what the asking process begins while it loads a model, and ends that, with the shared
-memory that it leaves, when the asking process has died without closing its engine. It has a session
-of its own, so that what kills the others in one stroke does not kill it.
+vLLM's processes do not notice when the process that uses them dies. After a build was killed they
+would keep the GPU, and the next build could not load its model. So a small guard process notes
+which processes the build starts while it loads a model. When the build's process dies without
+closing its engine, the guard ends them and removes the shared memory that they leave. It has a
+session of its own, so that a signal to the build's process group does not kill it as well.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Final
 
 import psutil
 
-_GRACE: Final = 20.0  # seconds in which vLLM can put its own things away
-_SHARED: Final = "/dev/shm/"  # noqa: S108 - what others have left there is looked for, nothing made
+_GRACE: Final = 20.0  # seconds that vLLM has to clean up by itself
+_SHARED: Final = "/dev/shm/"  # noqa: S108 - vLLM's files are removed there, none is made
 
 
 class Guard:
-    """The process that watches over what is begun in :meth:`loading`."""
+    """The process that watches over the processes started in :meth:`loading`."""
 
     def __init__(self) -> None:
-        resource_tracker.ensure_running()  # Python's own, which stays: not one of vLLM's
+        resource_tracker.ensure_running()  # started first, so that it is not taken for vLLM's
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__, str(psutil.Process().pid)],
             stdin=subprocess.PIPE,
@@ -40,28 +40,28 @@ class Guard:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Have what this process begins inside ended when this process is killed, then or later."""
+        """Have processes that start inside ended when this process is killed, then or later."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin
         assert stdout
         with stdin, stdout:
-            stdout.readline()  # it has seen what was there before
+            stdout.readline()  # it has noted the processes that already run
             try:
                 yield
             finally:
                 with suppress(BrokenPipeError):
                     stdin.write(b"\n")
                     stdin.flush()
-                stdout.readline()  # and what there is now
+                stdout.readline()  # it has noted those that were started
 
     def close(self) -> None:
-        """Wait for it to see that all has ended."""
+        """Wait for the guard to see that all processes have ended."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE)
 
 
 def main() -> None:
-    """Watch the process whose number is given; an empty line says that a look was taken."""
+    """Watch the process whose id is given; print an empty line after each of the two surveys."""
     asker = psutil.Process(int(sys.argv[1]))
     before = _descendants([asker])
     print(flush=True)
@@ -76,11 +76,11 @@ def main() -> None:
         begun |= _descendants([asker]) - before
         shared |= _shared_memory(begun) - _shared_memory([asker])
         if loaded:
-            with suppress(BrokenPipeError):  # nobody is left to hear it
+            with suppress(BrokenPipeError):  # the watched process has died
                 print(flush=True)
     if _gone(asker):
         _end(begun | _descendants(begun))
-    for path in shared:  # vLLM also leaves it where it ends a process that is slow to close
+    for path in shared:  # vLLM leaves it, too, where it kills a process that closes slowly
         Path(path).unlink(missing_ok=True)
 
 
@@ -109,7 +109,7 @@ def _gone(process: psutil.Process) -> bool:
 
 
 def _shared_memory(processes: Iterable[psutil.Process]) -> set[str]:
-    """Return the paths of the shared memory that processes hold."""
+    """Return the paths of the shared memory that processes have mapped."""
     held: set[str] = set()
     for process in processes:
         with suppress(psutil.Error, OSError):

@@ -34,10 +34,10 @@ from srlm_data.engines.settings import ADDRESS, OpenaiEngine
 
 T = TypeVar("T")
 
-_NO_KEY: Final = "(no key)"  # the client wants one, a local server need not
+_NO_KEY: Final = "(no key)"  # the client requires a key, a local server may not
 TRY_ERRORS: Final = (openai.OpenAIError, FaultError, TimeoutError, ValueError, RecursionError)
-_LIST_SECONDS: Final = 30.0  # for the cheapest question
-_LAST_SECONDS: Final = 60.0  # where a run ends, for what is paid for and on its way
+_LIST_SECONDS: Final = 30.0  # time limit of the cheapest request, the list of models
+_LAST_SECONDS: Final = 60.0  # for requests in flight, already paid for, when a run ends
 
 
 def load(
@@ -90,7 +90,7 @@ def load(
 
 
 def _read_header(name: str) -> str | None:
-    """Return a variable of the environment without the line end of the file that it came from."""
+    """Return an environment variable, stripped of a file's line end; None where it is empty."""
     value = os.environ.get(name, "").strip()
     if not value.isascii() or not value.isprintable():
         raise EngineError(
@@ -136,8 +136,8 @@ class Openai:
         self.where = f"engine 'openai' ({self.client.base_url})"
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._heard = time.monotonic()
-        self._in_flight = 0  # tries that wait for their answer
-        self._is_over = False  # a fault ends the run, and nothing more is sent
+        self._in_flight = 0  # tries sent and not yet answered
+        self._is_over = False  # a fatal fault ends the run: nothing more is sent
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -147,7 +147,7 @@ class Openai:
     ) -> Iterator[Completion]:
         """Yield completions of ``requests`` as they finish; closing it drops what is in flight."""
         source = iter(requests)
-        room = 2 * self._settings.concurrency  # what waits here is sent the moment a place is free
+        room = 2 * self._settings.concurrency  # so that a free slot is filled at once
         flying: set[Future[Completion]] = set()
         done: SimpleQueue[Future[Completion]] = SimpleQueue()
         self._is_over = False
@@ -174,7 +174,7 @@ class Openai:
             response = self.wait_for(self._list())
         except TRY_ERRORS as error:
             fault = classify(error, self._settings.timeout)
-            if fault.status == 401 and "scope" not in fault.reason:  # a key may ask, and not list
+            if fault.status == 401 and "scope" not in fault.reason:  # a scoped key may not list
                 raise EngineError(
                     f"{self.where}: the server refuses the key (HTTP {fault.status}). "
                     f"Set {self._settings.api_key_env} to a key that it accepts."
@@ -186,7 +186,7 @@ class Openai:
                     f"{self.where}: the server cannot be reached ({fault.reason}). Start it, or "
                     "correct 'base_url'; --no-preflight waits for it instead."
                 ) from None
-            return None  # busy, or of a kind that has no list
+            return None  # the server is busy, or has no list of models
         return read_models(response.text)
 
     def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -210,14 +210,14 @@ class Openai:
         await self.client.close()
 
     async def _answer(self, request: Request) -> Completion:
-        """Try one request until it is answered or there is no hope."""
+        """Return the completion of one request, retried until it is answered or has failed."""
         patience = self._settings.patience
         async with self._slots:
             tries = failures = 0
-            since = paused = 0.0  # the time of its first failure, and how long it was waited then
+            since = paused = 0.0  # the time of its first failure; seconds paused after it
             while True:
                 if self._is_over:
-                    await asyncio.Event().wait()  # until the run's end drops it
+                    await asyncio.Event().wait()  # until the end of the run cancels it
                 self._in_flight += 1
                 try:
                     return (await self._try(request))._replace(retries=tries)
@@ -249,14 +249,14 @@ class Openai:
                             f"{self.where}: it has not answered for {now - since:,.0f} s, found: "
                             f"{reason}. All answers are kept: build again when it responds."
                         )
-                if left <= 0:  # it is there, but not for this request
+                if left <= 0:  # the server works, but not for this request
                     return failed(request, fault.kind, reason)._replace(retries=tries - 1)
                 wait = min(pause(tries, fault.retry_after), left)
                 paused += wait
                 await asyncio.sleep(wait)
 
     async def _is_there(self) -> bool:
-        """Return whether the server answers the cheapest question, be it with a refusal."""
+        """Return whether the server answers the cheapest request, even with a refusal."""
         try:
             await self._list()
         except TRY_ERRORS as error:
@@ -286,14 +286,14 @@ class Openai:
         return completion._replace(note="; ".join(filter(None, notes)) or None)
 
     def _note_model(self, name: Any) -> str | None:
-        """Return a note, or refuse, where another model answers than was asked for."""
+        """Return a note, or raise FaultError, where another model answered than was asked for."""
         if not isinstance(name, str) or not name or name in self._names:
             return None
         if self._settings.other_model == "refuse":
             reason = f"it was asked for '{self._name}', and {name!r:.100} answered"
             advice = "Ask for that one, or set 'other_model: note'."
             raise FaultError(Trouble.FATAL, "other_model", reason, advice=advice)
-        if name[0] in "/.~" or "\\" in name:  # where its files lie, which names a machine
+        if name[0] in "/.~" or "\\" in name:  # a path, which may reveal its machine
             name = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
         return f"answered as {name!r:.100}"
 

@@ -40,15 +40,15 @@ T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
 
 _ENDPOINT: Final = "/v1/chat/completions"
-_MOST_OPEN: Final = 16  # batches that are waited for at a time: what they ask is held in memory
-_MOST_LISTED: Final = 1000  # newest batches of an account among which one is looked for
+_MOST_OPEN: Final = 16  # batches waited for at a time: their requests are held in memory
+_MOST_LISTED: Final = 1000  # newest batches of an account that are searched for one
 _ENDED: Final = re.compile(
     "complet|succe|done|finished|ended|processed|fail|error|expire|cancell?ed|timeout|timed|gone"
 )
 _GOES_ON: Final = re.compile(
     "validat|progress|process|finaliz|cancel|queue|pending|wait|running|submit|creat|start|schedul"
 )
-_METADATA: Final = "srlm_data"  # where a batch carries the token of its record
+_METADATA: Final = "srlm_data"  # the field of a batch's metadata that holds its record's token
 
 
 def load_batch(
@@ -68,7 +68,7 @@ class OpenaiBatch:
         self._server = server
         self._client = server.client
         self._last_progress = ""
-        self._ended: dict[str, float] = {}  # token -> when its batch was first seen to have ended
+        self._ended: dict[str, float] = {}  # token -> when its batch was first seen as ended
         self._folder = folder
         self._address = str(self._client.base_url)
 
@@ -77,7 +77,7 @@ class OpenaiBatch:
     ) -> Iterator[Completion]:
         """Yield completions of ``requests`` as their batches end; closing it leaves them open."""
         source = iter(requests)
-        again: list[Request] = []  # what an earlier build's batch did not answer
+        again: list[Request] = []  # failed in an earlier build's batch, to be sent anew
         waiting: dict[str, list[Request]] = {}
         earlier = self._read_records()
         sent = {key: record for record in earlier for key in record.keys}
@@ -113,7 +113,7 @@ class OpenaiBatch:
                 if fatal:
                     reason = self._server.hide_key(fatal.reason)
                     raise EngineError(f"{self._server.where}: {reason}. {fatal.advice}")
-            if len(unread) == len(looks):  # none has ended
+            if len(unread) == len(looks):  # no batch has all its results
                 time.sleep(self._settings.poll_seconds)
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class OpenaiBatch:
         self._server.close()
 
     def _send(self, requests: Mapping[str, Request]) -> BatchRecord:
-        """Send requests, by their keys, as one batch."""
+        """Send requests, given by their keys, as one batch; return its record."""
         lines = [
             {"custom_id": key, "method": "POST", "url": _ENDPOINT, "body": self._server.body(item)}
             for key, item in requests.items()
@@ -161,10 +161,10 @@ class OpenaiBatch:
         return record
 
     def _read_records(self) -> list[BatchRecord]:
-        """Return the records of what was sent before, each with its batch."""
+        """Return the records of earlier batches; remove those whose batch was never created."""
         records = read_records(self._folder, self._address, self.model)
         for record in records:
-            if record.batch is None:  # its build was killed while it sent this one
+            if record.batch is None:  # the build was killed while it sent this batch
                 if there := self._call(partial(self._find, record)):
                     record.batch = _id_of(there)
                 else:
@@ -184,12 +184,12 @@ class OpenaiBatch:
                     return batch
                 if listed == _MOST_LISTED:
                     break
-        except (AttributeError, LookupError, TypeError):  # of the client, which takes it on trust
+        except (AttributeError, LookupError, TypeError):  # the client does not check the list
             raise ValueError("its list of batches is not a list") from None
         return None
 
     def _look_at(self, records: list[BatchRecord]) -> list[tuple[BatchRecord, Any]]:
-        """Return records with their batches as they are now, and log what has changed."""
+        """Return each record with its batch's current state; log the progress if it changed."""
         looks = [(record, self._look(record)) for record in records]
         if (progress := _progress(looks)) != self._last_progress:
             _LOG.info("%s", progress)
@@ -197,12 +197,12 @@ class OpenaiBatch:
         return looks
 
     def _look(self, record: BatchRecord) -> Any:
-        """Return the batch of a record as it is now; None where the server knows it no more."""
+        """Return the current state of a record's batch; None where the server has it no more."""
 
         async def look() -> Any:
             try:
                 batch = await self._client.batches.retrieve(record.batch)
-            except openai.NotFoundError:  # gone, or so new that not all of the server knows it
+            except openai.NotFoundError:  # deleted, or not yet known on every host
                 return await self._find(record)
             _id_of(batch)
             return batch
@@ -210,9 +210,9 @@ class OpenaiBatch:
         return self._call(look)
 
     def _results(self, record: BatchRecord, batch: Any) -> dict[str, Any] | None:
-        """Return the lines of an ended batch's results by key; None where there is more to come.
+        """Return the result lines of an ended batch by key; None where more are to come.
 
-        Files may come after the end: what a batch counts and does not show is waited for.
+        Files may appear after the end: results that are counted and missing are waited for.
         """
         status = _status(batch)
         if not _ENDED.search(status):
@@ -235,7 +235,7 @@ class OpenaiBatch:
         waiting: dict[str, list[Request]],
         sent: dict[str, BatchRecord],
     ) -> tuple[list[Completion], list[Completion], FaultError | None]:
-        """Take those requests of an ended batch that are waiting.
+        """Complete the waiting requests of an ended batch; forget the batch for those it failed.
 
         Returns:
             The completions that are answers, those that failed, and a fault that ends the run.
@@ -262,7 +262,7 @@ class OpenaiBatch:
         return answers, failures, fatal
 
     def _download(self, batch: Any) -> dict[str, Any]:
-        """Return the lines of a batch's results, by the keys of their requests."""
+        """Return the lines of a batch's result files, by the keys of their requests."""
         lines: dict[str, Any] = {}
         for kind in ("error_file_id", "output_file_id"):
             if not (file := getattr(batch, kind, None)):
@@ -276,18 +276,18 @@ class OpenaiBatch:
 
             for text in self._call(read).split("\n"):
                 if len(text) > LONGEST_BODY:
-                    continue  # as the answer to one request it would not be read either
+                    continue  # longer than an answer outside a batch may be
                 try:
                     line = parse(text)
                     lines[line["custom_id"]] = line
                 except (ValueError, LookupError, TypeError, RecursionError):
-                    continue  # its request has no answer
+                    continue  # damaged: its request counts as unanswered
         return lines
 
     def _completion(
         self, request: Request, batch: Any, line: Any
     ) -> tuple[Completion, FaultError | None]:
-        """Return the completion of a request by its line of the results, and its fault if any."""
+        """Return a request's completion from its line of the results, and its fault, if any."""
         if line is None or not isinstance(response := line.get("response"), dict):
             status = _status(batch)
             reason = f"its batch ended as '{status}' without an answer{_words(line, batch)}"
@@ -304,7 +304,7 @@ class OpenaiBatch:
         return failed(request, fault.kind, self._server.hide_key(fault.reason)), fault
 
     def _call(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return what a question to the server returns, asked again where that may help."""
+        """Return what ``ask`` returns; call it again after faults that may pass."""
         return self._server.wait_for(self._ask(ask))
 
     async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
@@ -332,7 +332,7 @@ class OpenaiBatch:
 
 
 def _id_of(thing: Any) -> str:
-    """Return the id of a file or batch that a server has answered; ValueError where it has none."""
+    """Return the id of a file or batch that a server has created; ValueError where it has none."""
     if not isinstance(identity := getattr(thing, "id", None), str):
         raise ValueError("it has no id")
     return identity
@@ -343,12 +343,12 @@ def _status(batch: Any) -> str:
 
 
 def _counted(batch: Any, name: str) -> int:
-    """Return how many of a batch's requests are such, as far as the server tells."""
+    """Return a batch's count ``name`` of requests; 0 where the server does not give it."""
     return read_count(getattr(getattr(batch, "request_counts", None), name, None)) or 0
 
 
 def _progress(looks: list[tuple[BatchRecord, Any]]) -> str:
-    """Return how far batches are, as far as the server tells."""
+    """Return a sentence on the progress of batches, as far as the server reports it."""
     done, failed_ = (
         sum(_counted(batch, name) for _, batch in looks) for name in ("completed", "failed")
     )
@@ -364,7 +364,7 @@ def _as_status(code: Any) -> int:
 
 
 def _words(line: Any, batch: Any) -> str:
-    """Return what a line of results says of its error, or else what the batch does."""
+    """Return ``: `` and the error of a line of results, or else of its batch; '' without one."""
     error = line.get("error") if isinstance(line, dict) else None
     if error is None and (errors := getattr(getattr(batch, "errors", None), "data", None)):
         error = {"message": getattr(errors[0], "message", None)}

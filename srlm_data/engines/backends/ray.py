@@ -27,12 +27,12 @@ from srlm_data.engines.protocol import Completion, Request
 from srlm_data.engines.settings import RayEngine
 
 MESSAGES: Final = 2
-"""Exchanges on their way to a replica: one that it works on, one that waits there."""
+"""Messages in flight to a replica: one that it works on, one that waits there."""
 
 DEATHS: Final = 3
-"""A request that so many replicas died with is a failed row: it may be what kills them."""
+"""A request held by this many replicas as they died is a failed row: it may be the cause."""
 
-# Ray's workers run at niceness 15: beside anything else that computes, a replica would starve.
+# Ray's workers run at niceness 15: beside other busy processes, a replica would starve.
 _AS_ANY_PROCESS: Final = {"env_vars": {"RAY_worker_niceness": "0"}}
 
 
@@ -58,7 +58,7 @@ def load(settings: RayEngine, model: str, digest: str, revision: str | None = No
 
 
 def _resources(settings: RayEngine) -> dict[str, float]:
-    """Return what a replica takes of the cluster."""
+    """Return the CPUs and GPUs of a replica; refuse replicas that the cluster has no room for."""
     there = ray.cluster_resources()
     gpus = settings.gpus
     if gpus is None:
@@ -73,7 +73,7 @@ def _resources(settings: RayEngine) -> dict[str, float]:
 
 
 class _Replica:
-    """A vLLM engine in an actor's process."""
+    """A vLLM engine in the process of a Ray actor."""
 
     def __init__(self, settings: Any, model: str, digest: str, revision: str | None) -> None:
         from srlm_data.engines.backends import vllm  # noqa: PLC0415 - only replicas need it
@@ -81,24 +81,24 @@ class _Replica:
         self._engine = vllm.load(settings, model, digest, revision)
 
     def room(self) -> tuple[int, int]:
-        """Return how many requests it can hold, and its process."""
+        """Return how many requests the engine can hold, and its process id."""
         return self._engine.room, os.getpid()
 
     def exchange(self, requests: list[Request]) -> list[tuple[Any, ...]]:
-        """Take requests; return what has ended, by their ids, at least one if any is to come."""
+        """Take requests; return completions (id, other fields), at least one if any is due."""
         done = self._engine.add(requests)
         while not done and self._engine.busy:
             done += self._engine.finished()
         return [(completion.request.id, *completion[1:]) for completion in done]
 
     def abort(self) -> None:
-        """Take back what is unanswered."""
+        """Abort the unanswered requests."""
         self._engine.abort()
 
 
 @dataclass
 class _Link:
-    """What this side knows of a replica."""
+    """A replica as the build's process sees it: its actor, requests and messages in flight."""
 
     actor: Any
     waiting: dict[str, Request] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class Ray:
                 link.waiting, link.messages = {}, []
 
     def _send(self, source: Iterator[Request]) -> None:
-        """Send requests to the replicas that have room, in messages of as many as fit into one."""
+        """Send requests to replicas with room, each message with its share of a replica's room."""
         for link in self._links:
             while len(link.messages) < MESSAGES:
                 room = min(self._room // MESSAGES, self._room - len(link.waiting))
@@ -171,7 +171,7 @@ class Ray:
                 link.messages.append(link.actor.exchange.remote(requests))
 
     def _replace(self, link: _Link, error: RayError) -> list[Request]:
-        """Replace a replica that has died, and return what it had not answered."""
+        """Replace a replica that has died, and return its unanswered requests."""
         if self._restarts == 0:
             raise EngineError(
                 f"engine 'ray': its replicas keep dying, the last one with: {_reason(error)}. All "
@@ -193,6 +193,6 @@ class Ray:
 
 
 def _reason(error: RayError) -> str:
-    """Return the last line of what Ray says, which is what happened."""
+    """Return the last line of Ray's error, which names the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[-1][:300]

@@ -31,10 +31,10 @@ from srlm_data.engines.settings import TransformersEngine
 from srlm_data.models.network import load_network
 
 _WINDOW = 8
-"""Batches that are read ahead, so that prompts of similar length can be put together."""
+"""Batches of requests read ahead, so that prompts of similar length can share a batch."""
 
 _PAD_TO = 32
-"""Prompts are padded to a multiple of this: few shapes, because a new one costs start-up time."""
+"""Prompts are padded to a multiple of this, because each new tensor shape costs start-up time."""
 
 
 def load(
@@ -54,11 +54,11 @@ def load(
         network = load_network(model, EngineError, dtype=dtype, **where).to(device)
     except SrlmError:
         raise
-    except Exception as error:  # of many libraries
+    except Exception as error:  # the libraries raise many types
         raise EngineError(
             f"engine 'transformers': the model {model} cannot be loaded: {error}"
         ) from error
-    if "cache_params" in inspect.signature(network.forward).parameters:  # Mamba's own
+    if "cache_params" in inspect.signature(network.forward).parameters:  # as Mamba has
         raise EngineError(
             f"engine 'transformers': the model {model} keeps only a running state, which this "
             "engine cannot continue from. Set 'engine: {kind: vllm}'."
@@ -68,11 +68,11 @@ def load(
 
 @dataclass
 class _Row:
-    """A request on its way to its completion."""
+    """A request, its prompt, and its answer so far."""
 
     request: Request
     prompt: tuple[int, ...]
-    matcher: Any = None  # what holds the answer to a form
+    matcher: Any = None  # holds the answer to its form
     cached: int = 0
     answer: list[int] = field(default_factory=list)
 
@@ -133,7 +133,7 @@ class Transformers:
             torch.cuda.empty_cache()
 
     def _decode(self, rows: list[_Row]) -> Iterator[Completion]:
-        """Answer a batch; yield every row as soon as it ends."""
+        """Answer a batch; yield each row's completion as soon as the row ends."""
         logits, cache, mask = self._prefill(rows)
         alive: list[_Row | None] = list(rows)  # None: ended, but still in the batch
         while True:
@@ -146,7 +146,7 @@ class Transformers:
             if not keep:
                 return
             if 2 * len(keep) <= len(alive):
-                # Shrink by halves: few shapes, and never more than half of the work for nothing.
+                # Shrink once half have ended: few tensor shapes, and at most half the work wasted.
                 chosen = torch.tensor(keep, device=mask.device)
                 cache.batch_select_indices(chosen)
                 mask, tokens = mask[chosen], tokens[chosen]
@@ -155,7 +155,7 @@ class Transformers:
             logits = self._forward(tokens[:, None], mask, cache)
 
     def _prefill(self, rows: list[_Row]) -> tuple[Tensor, Any, Tensor]:
-        """Read the prompts; return the next token's logits, the cache, the mask (row, token).
+        """Run the model on the prompts; return next tokens' logits, cache and mask (row, token).
 
         Columns are the shared beginning, padding, and the rest of each prompt.
         """
@@ -163,7 +163,7 @@ class Transformers:
         cache, splits = cache_for(self._network)
         shared = 0
         if splits and len(unique) > 1:
-            # At least the last token stays each row's own: its logits are wanted.
+            # The last token is never shared, because the logits after it are needed for each row.
             beginning = len(commonprefix([prompt[:-1] for prompt in unique]))
             shared = beginning // _PAD_TO * _PAD_TO
         longest = len(unique[-1]) - shared
@@ -213,16 +213,16 @@ class Transformers:
         return logits
 
     def _append(self, row: _Row, token: int) -> Completion | None:
-        """Add a token to a row's answer; return its completion when that ends it."""
+        """Add a token to a row's answer; return the completion if the token ends the answer."""
         row.answer.append(token)
         if row.matcher is not None and not row.matcher.consume_token(token):
             return failed(row.request, "form", row.matcher.get_error())
         sampling = row.request.sampling
         if token in self._ends:
-            # The token may be no special one, which the text is without anyway.
+            # Drop the end token: decoding leaves it out only where it is a special token.
             return self._completion(row, "stop", self._text(row.answer[:-1]))
         if stop := self._prompts.stop(sampling):
-            # A stop string lies in the newest text; a character has at most four tokens.
+            # Decode only the end, where a stop string appears: a character has at most four tokens.
             newest = 4 * max(map(len, stop)) + 4
             if _cut(self._text(row.answer[-newest:]), stop) is not None:
                 text = self._text(row.answer)
@@ -234,7 +234,7 @@ class Transformers:
         return None
 
     def _text(self, tokens: list[int]) -> str:
-        """Return the text, without a last character that was cut off among its bytes."""
+        """Return the text of tokens, without a last character whose bytes are incomplete."""
         text: str = self._tokenizer.decode(
             tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -255,12 +255,12 @@ class Transformers:
 
 
 def _choose(logits: Tensor, rows: list[_Row | None]) -> Tensor:
-    """Return the next token of each row: the likeliest at temperature 0, else of its nucleus.
+    """Return the next token of each row: the likeliest at temperature 0, else one of its nucleus.
 
-    Settings work in vLLM's order: penalties, the form, temperature, ``min_p``, ``top_k``,
-    ``top_p``. The nucleus is the fewest likeliest tokens whose probabilities reach ``top_p``. One
-    random number of the row's own picks among them by their running sum, so that a row's choice
-    depends on nothing but its logits, its tokens and its seed.
+    Settings apply in vLLM's order: penalties, the form, temperature, ``min_p``, ``top_k``,
+    ``top_p``. The nucleus is the fewest likeliest tokens whose probabilities add up to ``top_p``.
+    One number from the row's own random generator picks among them by their cumulative sum, so the
+    choice depends on nothing but the row's logits, tokens and seed.
     """
     if any(
         row and (row.matcher is not None or _has_penalties(row.request.sampling)) for row in rows
@@ -303,7 +303,7 @@ def _has_penalties(sampling: Sampling) -> bool:
 
 
 def _penalize(logits: Tensor, row: _Row) -> None:
-    """Change a row's logits by its penalties for tokens that are there already."""
+    """Apply a row's penalties for tokens that occurred before to its logits, in place."""
     sampling, device = row.request.sampling, logits.device
     if (penalty := sampling.repetition_penalty) is not None:
         seen = torch.tensor(sorted({*row.prompt, *row.answer}), device=device)
@@ -318,7 +318,7 @@ def _penalize(logits: Tensor, row: _Row) -> None:
 
 
 def _forbid(logits: Tensor, matcher: Any) -> None:
-    """Make the tokens of a row impossible that its form does not let come next."""
+    """Set the logits of tokens that a row's form does not allow next to minus infinity."""
     allowed = torch.frombuffer(bytearray(matcher.compute_logit_bias()), dtype=torch.uint8)
     size = min(len(allowed), len(logits))  # a model may have more logits than tokens
     logits[:size].masked_fill_((allowed[:size] == 0).to(logits.device), float("-inf"))
@@ -326,7 +326,7 @@ def _forbid(logits: Tensor, matcher: Any) -> None:
 
 
 def _truncate(probabilities: Tensor, samplings: Sequence[Sampling]) -> Tensor:
-    """Return probabilities (row, the likeliest first) of what ``min_p`` and ``top_k`` leave."""
+    """Return probabilities (row, likeliest first) of the tokens that ``min_p``, ``top_k`` leave."""
     size, device = probabilities.shape[-1], probabilities.device
     least = torch.tensor([[sampling.min_p or 0.0] for sampling in samplings], device=device)
     most = torch.tensor([[sampling.top_k or size] for sampling in samplings], device=device)
@@ -337,7 +337,7 @@ def _truncate(probabilities: Tensor, samplings: Sequence[Sampling]) -> Tensor:
 
 
 def _cut(text: str, stop: tuple[str, ...]) -> int | None:
-    """Return where the first of the stop strings begins in ``text``."""
+    """Return where the first stop string in ``text`` begins; None where there is none."""
     return min((place for word in stop if (place := text.find(word)) >= 0), default=None)
 
 

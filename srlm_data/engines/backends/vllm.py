@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any, Final
 
-# Read once, when torch and vLLM are imported. A user's own settings win.
+# torch and vLLM read these once, on import. What the user has set wins.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -41,9 +41,9 @@ from srlm_data.engines.backends._vllm_guard import Guard
 from srlm_data.engines.protocol import Completion, Request, Sampling
 from srlm_data.engines.settings import COMMON, VllmEngine
 
-_CPU_TOKENS: Final = 8192  # of one step; on a CPU also the longest sequence, unless set otherwise
+_CPU_TOKENS: Final = 8192  # in one step on a CPU; also the longest sequence, unless set otherwise
 _CPU_CACHE_BYTES: Final = 1 << 30
-_LOOK_SECONDS: Final = 0.5  # between two looks at whether vLLM's core lives
+_LOOK_SECONDS: Final = 0.5  # between two checks that vLLM's core is alive
 
 
 def load(settings: VllmEngine, model: str, digest: str, revision: str | None = None) -> Vllm:
@@ -55,12 +55,12 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
         "tokenizer_revision": revision,
         "load_format": "safetensors",
         "use_tqdm_on_load": False,
-        # A length that is bounded costs it nothing, and a model cannot fill an object with spaces.
+        # Length bounds cost guidance nothing; the flag keeps objects from being padded with spaces.
         "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
         **settings.model_dump(exclude={"kind", *COMMON}, exclude_none=True),
     }
     try:
-        # The tokenizer of transformers, not vLLM's: every engine then reads the same tokens.
+        # transformers' tokenizer, not vLLM's, so that all engines encode prompts alike.
         tokenizer = transformers.AutoTokenizer.from_pretrained(model, **from_hub)
         if current_platform.is_cpu():
             config = transformers.AutoConfig.from_pretrained(model, **from_hub)
@@ -78,22 +78,22 @@ def load(settings: VllmEngine, model: str, digest: str, revision: str | None = N
             undo.pop_all()
     except SrlmError:
         raise
-    except Exception as error:  # of many libraries
+    except Exception as error:  # the libraries raise many types
         raise EngineError(f"engine 'vllm': the model {model} cannot be loaded: {error}") from error
-    # Request times need statistics, but nobody reads the counters that a server exports.
+    # Statistics stay on for request times, but the counters for a server are not needed.
     engine.logger_manager = None
     return Vllm(engine, tokenizer, digest, guard)
 
 
 def _for_cpu(arguments: dict[str, Any], longest: int) -> dict[str, Any]:
-    """Return the arguments with what the CPU build needs beneath what the user has set."""
+    """Return the arguments with defaults that suit a CPU, and with what a CPU requires."""
     if arguments["tensor_parallel_size"] == 1:
         # One process: the two others take 10 s to start and gain nothing here.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     if arguments["tensor_parallel_size"] > len(get_visible_memory_node()):
-        # It binds each part's threads to memory of its own, and ends where there is less of it.
+        # vLLM binds each part's threads to a memory node, and fails where there are too few.
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-    # It says that there is no Triton, which a CPU does not need.
+    # Silence the warning that Triton is missing: a CPU does not need it.
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
     if torch.cpu._is_amx_tile_supported():
         torch.cpu._init_amx()  # without it, a first step of 4 tokens or fewer in bfloat16 crashes
@@ -105,7 +105,7 @@ def _for_cpu(arguments: dict[str, Any], longest: int) -> dict[str, Any]:
     }
     if arguments["dtype"] == "auto":
         arguments["dtype"] = "float32"
-    # A prompt whose request has a seed cannot be read in chunks: a CPU's generator has no offset.
+    # A seeded request's prompt cannot be computed in chunks: a CPU generator has no offset.
     arguments["enable_chunked_prefill"] = False
     arguments["max_num_batched_tokens"] = max(_CPU_TOKENS, arguments["max_model_len"])
     return arguments
@@ -124,15 +124,15 @@ class Vllm:
         self.model = digest
         longest = config.model_config.max_model_len
         self._prompts = Prompts(tokenizer, config.model_config.model, longest)
-        # Twice what is answered at a time, so that a place that gets free is filled at once.
+        # Twice as many as are answered at a time, so that a free place is filled at once.
         self.room: int = 2 * config.scheduler_config.max_num_seqs
         self._keys = map(str, itertools.count())
         self._waiting: dict[str, Request] = {}
-        if hasattr(engine.engine_core, "outputs_queue"):  # it computes in a process of its own
+        if hasattr(engine.engine_core, "outputs_queue"):  # the core is a process of its own
             threading.Thread(target=self._wake, daemon=True).start()
 
     def _wake(self) -> None:
-        """Wake who waits for outputs of a core that was killed: vLLM only makes a note of it."""
+        """Wake the thread that waits for a core that was killed: vLLM itself only sets a flag."""
         client = self._engine.engine_core
         while not self._closed.wait(_LOOK_SECONDS):
             if client.resources.engine_dead:
@@ -193,7 +193,7 @@ class Vllm:
         return list(map(self._completion, outputs))
 
     def _completion(self, output: Any) -> Completion:
-        """Return the completion of a finished output of vLLM, whose request waits no more."""
+        """Return the completion of a finished output of vLLM; its request no longer waits."""
         request = self._waiting.pop(output.request_id)
         (answer,) = output.outputs
         times, read = output.metrics, len(output.prompt_token_ids)
@@ -250,7 +250,7 @@ class Vllm:
 
 
 def _form(sampling: Sampling) -> StructuredOutputsParams | None:
-    """Return what an answer is held to, in vLLM's words."""
+    """Return the form that an answer is held to, as vLLM's parameters; None without one."""
     if sampling.json_schema is not None:
         return StructuredOutputsParams(json=dict(sampling.json_schema))
     if sampling.pattern is not None:

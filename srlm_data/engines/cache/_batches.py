@@ -1,6 +1,6 @@
-"""Responses as record batches: the form in which they are written, looked up and moved.
+"""Responses as Arrow record batches, the form in which they are written, looked up and moved.
 
-A journal holds them as a compressed Arrow IPC stream; sealed, they are Parquet.
+A journal holds them as compressed Arrow IPC streams, a sealed file as Parquet.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ SCHEMA: Final = pa.schema(
 )
 
 _FIRST_SCHEMA: Final = pa.schema(list(SCHEMA)[: -len(_LATER_FIELDS)])
-"""The columns that version 0.1 wrote, whose responses stay readable."""
+"""The columns of version 0.1, whose responses can still be read."""
 
 _Responses = TypeVar("_Responses", pa.RecordBatch, pa.Table)
 
 Fields = tuple[Any, ...]
-"""What is recorded of a completion beside its request."""
+"""The values of ``_FIELDS`` that are recorded of a completion."""
 
 _COMPRESSED: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 def to_batch(step: str, model: str, completions: Sequence[Completion]) -> pa.RecordBatch:
-    """Return the responses of a model to a step as a batch."""
+    """Return the responses of a model to the requests of a step as a batch."""
     fields = fields_of(completions)
     columns: dict[str, Sequence[Any]] = {"key": response_keys(model, fields["request"])}
     columns |= {name: fields[name] for name in _FIELDS}
@@ -57,7 +57,7 @@ def to_completion(request: Request, fields: Fields) -> Completion:
 
 
 def complete(responses: _Responses) -> _Responses:
-    """Return responses with every column of today, null where 0.1 did not record it."""
+    """Return responses with all of today's columns; those that 0.1 did not record are null."""
     if responses.schema == _FIRST_SCHEMA:
         for name in _LATER_FIELDS:
             field = SCHEMA.field(name)
@@ -76,8 +76,8 @@ def encode(batch: pa.RecordBatch) -> memoryview:
 
 
 def decode(payload: bytes) -> pa.RecordBatch:
-    """Return the batch of some bytes, which may be a stranger's; ValueError where they are none."""
+    """Return the batch that untrusted bytes encode; ValueError where they encode none."""
     with pa.ipc.open_stream(payload) as stream:
         batch = stream.read_next_batch()
-    batch.validate(full=True)  # offsets and characters are a stranger's, too
+    batch.validate(full=True)  # offsets and UTF-8 are untrusted, too
     return complete(batch)

@@ -1,8 +1,8 @@
-"""Where responses lie, by their keys: twelve bytes a response, however long keys and texts are.
+"""An index from keys to places of responses: 12 bytes a response, however long keys and texts are.
 
-A key is folded into 64 bits, which are kept sorted. So a window of requests is looked up in the
-time of a few binary searches each, among thousands of responses or hundreds of millions.
-Two keys may fold into the same bits, once in a lifetime: whoever reads a place compares the keys.
+Each key is folded into 64 bits, which are kept sorted. So looking up a request takes a few binary
+searches, whether there are thousands of responses or hundreds of millions. Two keys may, extremely
+rarely, fold into the same bits: so callers compare the keys of the responses at a place.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from srlm_data.engines.keys import KEY_DIGITS
 
 _WORDS: Final = KEY_DIGITS // 8
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
-"""Any odd number with many bits would do: in a product, a bit hangs on all that are below it."""
+"""Any odd number with many bits set works: a bit of a product depends on all bits below it."""
 
 _Run = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
-"""Folded keys, sorted, and the place of each."""
+"""Sorted folded keys, and the place of each."""
 
 
 class Index:
-    """The places of keys; one thread may add to it while another looks."""
+    """Maps keys to places; one thread may add to it while another looks keys up."""
 
     def __init__(self) -> None:
         self._runs: list[_Run] = []
 
     def add(self, keys: pa.Array, place: int) -> None:
-        """Record that responses with these keys lie at ``place``, a number that its owner knows."""
+        """Record that responses with these keys lie at ``place``, a number of the caller's."""
         folded = np.sort(_fold(keys))
         if not len(folded):
             return
         runs = [*self._runs, (folded, np.full(len(folded), place, np.uint32))]
-        # Each run is at least eight times as long as the next, so there are few.
+        # Keep each run at least eight times as long as the next, so that there are few.
         while len(runs) > 1 and len(runs[-2][0]) < 8 * len(runs[-1][0]):
             runs[-2:] = [_merge(runs[-2], runs[-1])]
         self._runs = runs
@@ -53,12 +53,12 @@ class Index:
 
 def _merge(first: _Run, second: _Run) -> _Run:
     folded = np.concatenate([first[0], second[0]])
-    order = np.argsort(folded, kind="stable")  # which merges what is sorted already
+    order = np.argsort(folded, kind="stable")  # merges the two sorted parts
     return folded[order], np.concatenate([first[1], second[1]])[order]
 
 
 def _fold(keys: pa.Array) -> np.ndarray[Any, Any]:
-    # A stranger's keys may have another length.
+    # Keys in an untrusted file may have another length: skip those.
     sized = keys.filter(pc.equal(pc.binary_length(keys), KEY_DIGITS))
     if not len(sized):
         return np.empty(0, np.uint64)

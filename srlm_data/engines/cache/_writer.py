@@ -16,33 +16,33 @@ from srlm_data.engines.cache.journal import Journal
 from srlm_data.engines.protocol import Completion
 
 FLUSH_SECONDS: Final = 0.2
-"""How long a response may wait in memory; a kill loses at most this and what is in flight."""
+"""How long a write waits for more responses; a kill loses those held and those in flight."""
 
 FLUSH_ROWS: Final = 4096
-"""Responses that are written at once."""
+"""Most responses that are written at once."""
 
 HELD_ROWS: Final = 4 * FLUSH_ROWS
-"""Responses that may wait for the disk before the step does."""
+"""Responses that may wait to be written; with more, the step waits for the disk."""
 
 
 class Writer:
-    """Writes completions to a journal, at the latest a moment after they came."""
+    """Writes completions to a journal in the background, soon after they arrive."""
 
     def __init__(
         self, journal: Journal, to_batch: Callable[[Sequence[Completion]], pa.RecordBatch]
     ) -> None:
         self.journal = journal
         self._to_batch = to_batch
-        self._held: list[Completion] = []  # until the disk has them
-        self._changing = threading.Lock()  # of what is held, and of who writes it
+        self._held: list[Completion] = []  # not yet on the disk
+        self._changing = threading.Lock()  # guards _held and _writing
         self._pool = ThreadPoolExecutor(1, "journal")
         self._writing: Future[None] | None = None
-        self._refused = False  # whether the disk did; asking the future costs a microsecond
+        self._refused = False  # whether a write failed; asking the future costs a microsecond
         self._hurry = threading.Event()
         self._lock = contextlib.ExitStack()
 
     def add(self, completion: Completion) -> None:
-        """Hold a completion until it is written; waits where the disk does not follow."""
+        """Hold a completion until it is written; wait where the disk is too slow."""
         with self._changing:
             self._held.append(completion)
             if self._writing is None:
@@ -51,7 +51,7 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Wait until the disk has everything; what it refused is tried again."""
+        """Wait until all completions are on the disk; retry a write that failed."""
         with self._changing:
             if self._held and (self._writing is None or self._writing.done()):
                 self._refused = False
@@ -92,7 +92,7 @@ class Writer:
         file = self.journal.file
         with filesystem.refusals(file):
             if not self.journal.end:
-                self._lock.close()  # of an attempt that the disk refused
-                # As long as its writer holds this lock, nobody else seals the journal.
+                self._lock.close()  # held since an attempt that failed
+                # While its writer holds this lock, no other process seals the journal.
                 self._lock.enter_context(locked(file.with_suffix(".lock"), wait=True))
             self.journal.append(self._to_batch(part))

@@ -16,41 +16,41 @@ from srlm_data.engines.failures import Failures
 from srlm_data.engines.protocol import Completion, Engine, Request, Sampling
 
 LOOKAHEAD: Final = 4096
-"""Requests looked up at a time: enough for a lookup to cost little, few enough to hold."""
+"""Requests looked up at a time: so many that a lookup is cheap, few enough to hold in memory."""
 
 LOOK_SECONDS: Final = 0.2
-"""How old a lookup may be when a request is sent: a moment in which other builds write as well."""
+"""Seconds between two checks whether other builds have written responses to what is asked."""
 
 RUN: Final = 16
-"""Requests that stay together where builds get out of each other's way: they share a beginning."""
+"""Neighbouring requests that a shuffle keeps together, because they often share a prefix."""
 
 WATCH_SECONDS: Final = 0.05
-"""How long a watcher waits to be told: nobody sees more, and telling takes its time."""
+"""Least time between two calls of the watcher: nobody sees more, and each call takes time."""
 
 _Window = tuple[list[Completion], list[Request]]
-"""The cached responses to some requests, and the requests that have none."""
+"""The cached responses to some requests, and the requests without one."""
 
 
 @dataclass
 class Usage:
     """What a step spent. Tokens are of calls and cached responses: both are what rows cost."""
 
-    calls: int = 0  # requests that the engine was asked now
+    calls: int = 0  # requests sent to the engine
     reused: int = 0  # cached responses
     failed: int = 0
-    retries: int = 0  # tries of calls that failed before
+    retries: int = 0  # tries beyond the first of each call
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
-    uncounted: int = 0  # responses whose tokens a server did not tell
+    uncounted: int = 0  # responses for which a server gave no token counts
     only_reasoning: int = 0  # responses that have reasoning and no text
-    new_prompt_tokens: int = 0  # of calls alone
+    new_prompt_tokens: int = 0  # of calls, without cached responses
     new_completion_tokens: int = 0
-    seconds: float = 0.0  # waiting for the engine, once it had started
+    seconds: float = 0.0  # waiting for the engine, after it was loaded
     load_seconds: float = 0.0
-    queue_seconds: float = 0.0  # what all calls together waited inside the engine
-    total: int | None = None  # completions that are expected; no part of the cost
-    goal: tuple[int, int, str] | None = None  # what the step has of what it wants; nor is this
+    queue_seconds: float = 0.0  # sum of the calls' waiting time inside the engine
+    total: int | None = None  # expected completions; not part of the cost
+    goal: tuple[int, int, str] | None = None  # done, wanted, unit; not part of the cost
 
     def count(self, completion: Completion, *, cached: bool) -> None:
         """Count a completion."""
@@ -121,13 +121,13 @@ class CachedEngine:
         windows = self._windows(self._decided(requests) if self._deciding else iter(requests))
         for cached, missing in windows:
             yield from map(self._separate, cached)
-            if missing:  # the engine is never started where everything is cached
+            if missing:  # the engine is not started if all responses are cached
                 yield from map(self._separate, self._ask(missing, windows, total))
         self._cache.flush()
 
     def _decided(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """Yield requests with the engine's settings in their sampling, and so in their keys."""
-        changed: tuple[Sampling, Sampling] | None = None  # before, after: a step has few
+        """Yield requests with ``deciding`` settings in their sampling, and so in their keys."""
+        changed: tuple[Sampling, Sampling] | None = None  # the last sampling, before and after
         for request in requests:
             if changed is None or changed[0] is not request.sampling:
                 changed = request.sampling, request.sampling._replace(**self._deciding)
@@ -135,8 +135,8 @@ class CachedEngine:
             yield request
 
     def _separate(self, completion: Completion) -> Completion:
-        """Return a completion with its reasoning apart, and count one that is nothing else."""
-        if completion.reasoning is None:  # an engine of a user's own may leave it in the text
+        """Return a completion with its reasoning split off; count it if there is no other text."""
+        if completion.reasoning is None:  # a user's own engine may leave it in the text
             reasoning, answer = completion.request.sampling.split(completion.text)
             if reasoning is not None or answer != completion.text:
                 completion = completion._replace(text=answer, reasoning=reasoning)
@@ -158,7 +158,7 @@ class CachedEngine:
     def _ask(
         self, missing: list[Request], windows: Iterator[_Window], total: int | None
     ) -> Iterator[Completion]:
-        """Let the engine answer, window after window, until one is cached as a whole."""
+        """Yield the engine's answers, window after window, up to a window that is all cached."""
         cached: deque[Completion] = deque()
 
         def following() -> Iterator[Request]:
@@ -167,12 +167,12 @@ class CachedEngine:
                 cached.extend(answers)
                 yield from self._still_missing(unanswered, cached)
                 if not unanswered:
-                    # Cached responses wait for the engine's next one: a build that continues where
-                    # nearly all is cached would hold them all.
+                    # Cached responses are held until the engine's next answer: going on, a build
+                    # with nearly everything cached would hold all of them.
                     return
 
         if self._bounds:
-            self._bounds.refuse(missing[0])  # before a model is loaded for nothing
+            self._bounds.refuse(missing[0])  # before a model is loaded in vain
         started = time.perf_counter()
         engine = self._open_engine()
         self.usage.load_seconds += time.perf_counter() - started
@@ -185,7 +185,7 @@ class CachedEngine:
     def _within_bounds(
         self, engine: Engine, requests: Iterator[Request], total: int | None
     ) -> Iterator[Completion]:
-        """Let the engine answer the requests that fit; what others did not take may go to more."""
+        """Yield answers to the requests that fit; tokens set aside but not used admit more."""
         bounds = self._bounds
         if bounds is None:
             yield from engine.generate(requests, total=total)
@@ -211,10 +211,10 @@ class CachedEngine:
     def _still_missing(
         self, requests: list[Request], cached: deque[Completion]
     ) -> Iterator[Request]:
-        """Yield requests, each looked up again just before it is sent: another build may be faster.
+        """Yield requests, leaving out those that another build answers in the meantime.
 
-        Builds that ask for the same would stay side by side and pay for all of it twice. So the
-        rest is taken in another order as soon as somebody else has written responses.
+        Builds with the same requests would advance side by side and pay for each twice. So the
+        remaining requests are shuffled as soon as another build has written responses.
         """
         waiting, looked = deque(requests), time.perf_counter()
         while waiting:
@@ -228,7 +228,7 @@ class CachedEngine:
             yield waiting.popleft()
 
     def _record(self, completions: Iterable[Completion]) -> Iterator[Completion]:
-        """Add what an engine yields to the cache, and count it."""
+        """Yield an engine's completions, each added to the cache and counted."""
         usage, failures, clock = self.usage, self.failures, time.perf_counter
         started = watched = clock()
         try:
@@ -256,14 +256,14 @@ class CachedEngine:
 
 
 def _shuffle(requests: list[Request]) -> Iterable[Request]:
-    """Return requests in another order, runs of neighbours together."""
+    """Return requests in random order, with runs of neighbours kept together."""
     runs = [requests[start : start + RUN] for start in range(0, len(requests), RUN)]
     random.shuffle(runs)
     return chain.from_iterable(runs)
 
 
 def _replace_surrogates(completion: Completion) -> Completion:
-    """Write half a surrogate pair, which JSON can hold and a file cannot, as U+FFFD."""
+    """Return a completion with lone surrogates, which no file can hold, as U+FFFD."""
     text, reasoning = completion.text, completion.reasoning
     if text.isascii() and reasoning is None:
         return completion

@@ -65,7 +65,7 @@ def read_frames(file: Path, start: int = 0) -> Iterator[Frame]:
         log.seek(start)
         while start + _HEADER <= size:
             header = log.read(_HEADER)
-            if not any(header):  # the file was extended before the power failed
+            if not any(header):  # a power failure left zeros at the end
                 return
             mark, length, checksum = _HEAD.unpack_from(header)
             if mark != _MARK or header[_HEAD.size :] != _checksum(header[: _HEAD.size], 8):
@@ -89,7 +89,7 @@ class Journal:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.end = 0
-        self._starts: list[int] = []  # of batches
+        self._starts: list[int] = []  # where each batch starts
         self._index = Index()
 
     def append(self, batch: pa.RecordBatch) -> None:
@@ -107,7 +107,7 @@ class Journal:
         return self.end > end
 
     def _add(self, start: int, batch: pa.RecordBatch) -> None:
-        self._starts.append(start)  # before its keys can be found
+        self._starts.append(start)  # first: another thread finds keys once they are indexed
         self._index.add(batch.column("key"), len(self._starts) - 1)
 
     def find(self, keys: pa.Array) -> Iterator[pa.RecordBatch]:
@@ -125,7 +125,7 @@ def seal_journals(root: Path) -> None:
         file = root / "journal" / f"{stem}.log"
         with contextlib.suppress(BusyError), locked(file.with_suffix(".lock")):
             if file.exists():
-                # Named after the journal: sealed twice, after a kill, it writes the same file.
+                # Named after the journal, so that sealing again after a kill writes the same file.
                 sealed.write(root, stem, (batch for _, batch in _read(file)))
                 file.unlink()
 

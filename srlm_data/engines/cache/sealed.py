@@ -29,11 +29,11 @@ from srlm_data.engines.cache._index import Index
 
 _GROUP_ROWS: Final = 4096
 _GROUP_BYTES: Final = 64 << 20
-"""What a changed byte takes with it."""
+"""Bytes at which a row group ends; one changed byte destroys its whole row group."""
 
-_DIGEST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # it names a folder
+_DIGEST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # safe as a folder's name
 _UNREADABLE: Final = (pa.ArrowException, OSError, LookupError, TypeError, ValueError)
-"""What Arrow may raise on changed bytes."""
+"""What Arrow may raise on damaged files."""
 
 
 def damage_error(file: Path, damage: str) -> DamagedError:
@@ -74,7 +74,7 @@ class SealedResponses:
                     yield group.filter(pc.is_in(group["key"], keys))
 
     def _read_new_files(self) -> None:
-        """Hash each new file, and read its keys."""
+        """Check the hash of each new file, and index its keys."""
         for file in sorted(set(self._folder.glob("*.parquet")) - self._known):
             with contextlib.suppress(FileNotFoundError):  # quarantined meanwhile
                 if damage := describe_damage(file):
@@ -89,7 +89,7 @@ class SealedResponses:
 
 @contextlib.contextmanager
 def _open(file: Path) -> Iterator[pq.ParquetFile]:
-    """Open a sealed file; one that cannot be read is damaged."""
+    """Open a sealed file; raise DamagedError where it cannot be read."""
     try:
         with pq.ParquetFile(file) as parquet:
             yield parquet
@@ -113,7 +113,7 @@ def read_intact(file: Path) -> Iterator[pa.RecordBatch]:
         pq.ParquetFile(file, page_checksum_verification=True) as parquet,
     ):
         if b"groups" in (parquet.metadata.metadata or {}):
-            return  # of an earlier release, whose pages have no checksums
+            return  # from an earlier release, without page checksums
         for number in range(parquet.num_row_groups):
             with contextlib.suppress(*_UNREADABLE):
                 group = parquet.read_row_group(number)
