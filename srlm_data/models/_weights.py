@@ -1,4 +1,4 @@
-"""The weights of a model: which safetensors files they lie in, and the hash of each."""
+"""The weights of a model: which safetensors files hold them, and the hash of each."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _WHOLE = "model.safetensors"
-_MISTRALS = "consolidated.safetensors"  # the same weights, under other names
+_MISTRALS = "consolidated.safetensors"  # a copy of the weights, with other tensor names
 
 
 def hashes(directory: Path) -> list[str]:
     """Return the SHA-256 of every weight file of a folder, sorted."""
-    with ThreadPoolExecutor() as pool:  # hashlib lets go of the interpreter's lock
+    with ThreadPoolExecutor() as pool:  # hashlib releases the GIL
         return sorted(pool.map(filesystem.digest, _files(directory)))
 
 
 def hub_hashes(directory: Path, tree: Mapping[str, RepoFile]) -> list[str]:
-    """Return what :func:`hashes` does of a Hub repository; ``directory`` has its small files."""
+    """Return the :func:`hashes` of a Hub repository; ``directory`` holds its small files."""
     entries = [tree[name] for name in _weight_files(directory, tree.keys())]
     if plain := [entry.path for entry in entries if entry.lfs is None]:
         raise RecipeError(
@@ -53,7 +53,7 @@ def shapes(directory: Path) -> list[list[int]]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object of the model's folder; empty when the file is not there."""
+    """Return the JSON object in a file of a model's folder; empty if there is no such file."""
     if not file.is_file():
         return {}
     try:
@@ -66,11 +66,11 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
-    """List those of the files ``names`` that loaders read: the index's, else the usual one."""
+    """List the weight files that loaders read: those of the index, else model.safetensors."""
     index = read_json(directory / "model.safetensors.index.json")
     weight_map = index.get("weight_map", {})
     if not isinstance(weight_map, dict) or not all(
-        # A file beside the index, never one elsewhere.
+        # A plain file name: a path could lead out of the model's folder.
         isinstance(name, str) and name.endswith(".safetensors") and name == Path(name).name
         for name in weight_map.values()
     ):
@@ -102,7 +102,7 @@ def _weight_files(directory: Path, names: Collection[str]) -> list[str]:
         raise RecipeError(
             f"{directory}: {_WHOLE} is a broken link. Copy or download the whole model."
         )
-    # The Hub's cache has snapshots/COMMIT in a model's folder, a trainer's output checkpoint-100.
+    # Models lie deeper in the Hub's cache (snapshots/COMMIT) and in a trainer's checkpoint-100.
     if below := sorted([*directory.glob("*/config.json"), *directory.glob("*/*/config.json")]):
         raise RecipeError(
             f"{directory}: no {_WHOLE}, and there are models below. Name the folder of one, such "

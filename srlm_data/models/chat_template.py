@@ -93,17 +93,17 @@ ChatTemplate = Annotated[
     pydantic.PlainSerializer(lambda template: {"text": template.text}),
     pydantic.WithJsonSchema({"type": "string"}),
 ]
-"""A shipped chat template's name, or a Jinja file beside the recipe; its text is its identity."""
+"""A shipped chat template's name, or a Jinja file beside the recipe; only its text is identity."""
 
 SystemTurns = Literal["fold"]
-"""``fold``: a system turn becomes the beginning of the user's, and neighbours of a role are one."""
+"""``fold`` makes system turns the beginning of user turns, and merges neighbours of one role."""
 
 _NOT_FOR_TEMPLATES: Final = frozenset(
     "conversation messages tools chat_template add_generation_prompt continue_final_message "
     "tokenize tokenizer_kwargs padding truncation max_length return_tensors return_dict "
     "return_assistant_tokens_mask".split()
 )
-"""What a chat template is applied to, and how."""
+"""Arguments of apply_chat_template that the engine sets, so no variables of a template."""
 
 
 def _refuse_arguments(values: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _refuse_arguments(values: dict[str, Any]) -> dict[str, Any]:
 
 
 TemplateOptions = Annotated[dict[str, Any], pydantic.AfterValidator(_refuse_arguments)]
-"""Variables that a chat template is given beside the conversation, such as enable_thinking."""
+"""Variables passed to a chat template beside the conversation, such as enable_thinking."""
 
 
 def compose(own: str | None, named: Template | None, system: SystemTurns | None) -> str | None:
@@ -139,7 +139,7 @@ def dress(folder: Path, template: str, target: Path) -> Path:
         copy = target / file.name
         try:
             os.link(file.resolve(), copy)
-        except OSError:  # on another disk
+        except OSError:  # hard links cannot cross file systems
             copy.symlink_to(file.resolve())
     (target / CHAT_TEMPLATE).write_text(template + "\n", encoding="utf-8")
     return target
@@ -151,8 +151,8 @@ def describe_fault(template: str, *, learned: bool = False) -> str | None:
 
     One that a model is to be trained with (``learned``) must write something behind an answer.
 
-    A template is a program of whoever made the model. No sandbox bounds how long it loops and how
-    much text it multiplies, so it is tried in a process that may take little.
+    A template is a program by the model's author. No sandbox bounds how long it loops or how much
+    text it writes, so it is tried in a process with limited time and memory.
     """
     try:
         probe = subprocess.run(
@@ -164,7 +164,7 @@ def describe_fault(template: str, *, learned: bool = False) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return _TOO_LONG
-    if probe.returncode < 0:  # by the signal of a limit
+    if probe.returncode < 0:  # a signal, as the CPU limit sends
         return _TOO_LONG
     faults = {77: _TOO_MUCH, 78: "that includes another file"}
     if learned:
@@ -180,7 +180,7 @@ def end_of_turn(tokenizer: Any) -> str:
 
 
 def leaves_out_words(tokenizer: Any) -> bool:
-    """Return whether the template leaves out what is said: one for pictures wants parts of it."""
+    """Return whether the template omits text, as one for images that wants content parts does."""
     turns = [{"role": "user", "content": _ANSWER}]
     return _ANSWER not in tokenizer.apply_chat_template(turns, tokenize=False)
 
@@ -202,7 +202,7 @@ def add_tokens(tokenizer: Any) -> None:
         tokenizer.add_tokens(end_of_turn(tokenizer), special_tokens=True)
     end = end_token(tokenizer)
     if end not in (None, *known.values()) and "eos_token" not in tokenizer.chat_template:
-        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)  # some programs stop at it alone
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)  # some programs stop only there
 
 
 def fault(tokenizer: Any, *, named: bool) -> str | None:
@@ -247,7 +247,7 @@ def refused(
     """
     tokenizer = _load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
     if tokenizer is None or tokenizer.chat_template is None:
-        return None  # the engine says so
+        return None  # the engine reports this
     for place, conversation in enumerate(conversations):
         turns, tools = for_template(conversation)
         try:
@@ -260,12 +260,12 @@ def refused(
 
 
 def _load_tokenizer(model: str, **options: Any) -> Any:
-    """Return a model's tokenizer; None where it cannot be loaded: who answers with it says so."""
+    """Return a model's tokenizer, or None if it cannot be loaded: the engine then reports why."""
     try:
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(model, **{"trust_remote_code": False} | options)
     except SrlmError:
         raise
-    except Exception:  # noqa: BLE001 - files of any library's version may raise anything
+    except Exception:  # noqa: BLE001 - files of other library versions may raise anything
         return None

@@ -22,14 +22,14 @@ from srlm_data.core.ids import row_id
 from srlm_data.models import _weights
 from srlm_data.models.trainer import Trainer
 
-# Keys of config.json that say how a model was saved or trained and leave its answers as they are.
+# Keys of config.json about how a model was saved or trained, which do not change its answers.
 _WITHOUT_EFFECT = frozenset(
     "_name_or_path _attn_implementation _attn_implementation_autoset dtype initializer_range "
     "torch_dtype transformers_version use_cache".split()
 )
 
 CHAT_TEMPLATE = "chat_template.jinja"
-"""Where a model's folder has its template; it wins over one in the tokenizer's config."""
+"""The file of a model's chat template; it takes precedence over tokenizer_config.json."""
 
 CHANGED = "its files have changed since its recipe was read. Build again when they are written."
 
@@ -38,7 +38,7 @@ _IN_STORE = re.compile(r"models/[A-Za-z0-9_-]+")
 _NO_VERSION = frozenset({"", "main", "master", "head", "latest"})
 
 _SMALL = ("*.json", "*.jinja", "tokenizer.model")
-"""The files of a Hub model that say what it is beside its weights."""
+"""The files of a Hub model that, beside its weights, decide its digest."""
 
 
 class Place(NamedTuple):
@@ -104,7 +104,7 @@ def hub_digest(name: str, commit: str) -> str:
         tree = remote.tree(commit)
         folder = remote.fetch(commit, list(_SMALL))
     except HubError:
-        with contextlib.suppress(RecipeError):  # of a part of it
+        with contextlib.suppress(RecipeError):  # if only a part of it was downloaded
             if here := remote.downloaded(commit):
                 return digest(here)
         raise
@@ -204,10 +204,10 @@ def _row_id(directory: Path, weights: list[str]) -> str:
 
 
 def _tokenizer(directory: Path) -> list[Any]:
-    """What turns messages into tokens: the tokenizer, its special tokens, the chat template."""
+    """Return what turns messages into tokens: tokenizer, special tokens, chat template."""
     fast, sentencepiece = directory / "tokenizer.json", directory / "tokenizer.model"
     if fast.is_file():
-        # Truncation and padding are the last caller's settings, saved along by accident.
+        # Truncation and padding are settings of the last caller that happened to be saved.
         content: Any = _weights.read_json(fast) | {"truncation": None, "padding": None}
     elif sentencepiece.is_file():
         content = hashlib.blake2b(sentencepiece.read_bytes()).hexdigest()
@@ -218,7 +218,7 @@ def _tokenizer(directory: Path) -> list[Any]:
         )
     settings = _weights.read_json(directory / "tokenizer_config.json")
     tokens = [settings.get(name) for name in ("bos_token", "eos_token")]
-    # Older tokenizers save a token with its stripping rules around it.
+    # Older tokenizers save a token as an object with its stripping rules.
     special = [token.get("content") if isinstance(token, dict) else token for token in tokens]
     return [content, special, chat_template(directory)]
 
@@ -248,7 +248,7 @@ def chat_template(directory: Path) -> str | None:
 
 
 def _with_effect(config: Any) -> Any:
-    """A config without the keys that leave the answers as they are, at any depth."""
+    """Return a config without the keys that do not change the answers, in nested objects too."""
     if not isinstance(config, dict):
         return config
     return {

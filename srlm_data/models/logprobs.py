@@ -1,4 +1,4 @@
-"""A model that reads instead of writing: how likely it finds a text that is there already."""
+"""Log-probabilities: how likely a model finds a text that is given, not generated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 _BATCH: Final = 64
 _WINDOW: Final = 32
-"""Batches that are read ahead, so that texts of similar length can be put together."""
+"""Batches that are read ahead and sorted by length, so that each needs little padding."""
 
 
 class Reader:
@@ -27,7 +27,7 @@ class Reader:
     """
 
     def __init__(self, folder: Path) -> None:
-        import torch  # heavy, and only where a step of this kind is built
+        import torch  # slow to import, and only such a step needs it
         import transformers
 
         transformers.utils.logging.disable_progress_bar()
@@ -56,7 +56,7 @@ class Reader:
         yield from self._read(texts, _share)
 
     def _answered(self, prompt: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
-        """Return the tokens of an answered conversation, and those of the answer at its end."""
+        """Return the tokens of a conversation with its answer, and those of the answer alone."""
         before = self._tokens(prompt)
         turns, tools = for_template(prompt)
         tokens: list[int] = self._tokenizer.apply_chat_template(
@@ -72,7 +72,7 @@ class Reader:
     def _endings(
         self, prompt: Sequence[Message], beginning: str, endings: Sequence[str]
     ) -> tuple[list[int], list[int]]:
-        """Return what endings share, and the token of each that comes after it."""
+        """Return the tokens that all endings share, and the first token of each after them."""
         before = self._tokens(prompt)
         whole = [
             before + self._tokenizer.encode(beginning + ending, add_special_tokens=False)
@@ -97,7 +97,7 @@ class Reader:
     def _read(
         self, texts: Iterable[tuple[list[int], list[int]]], pick: Callable[[Any, list[int]], T]
     ) -> Iterator[T]:
-        """Yield what is picked from each text's logits (place, vocabulary) of its second tokens."""
+        """Yield ``pick(logits, wanted)`` of each (tokens, wanted); logits: (place, vocabulary)."""
         source = iter(texts)
         while window := list(islice(source, _BATCH * _WINDOW)):
             order = sorted(range(len(window)), key=lambda place: len(window[place][0]))
@@ -107,7 +107,7 @@ class Reader:
                 logits = self._forward([window[place][0] for place in places])
                 for place, read in zip(places, logits, strict=True):
                     tokens, wanted = window[place]
-                    # Without the padding.
+                    # The logits of padding are cut off.
                     picked[place] = pick(read[: len(tokens)].float(), wanted)
             yield from (picked[place] for place in range(len(window)))
 
@@ -130,12 +130,12 @@ class Reader:
 
 
 def _sum_log_probabilities(logits: Any, last: list[int]) -> float:
-    """Return the log-probability of a text's last tokens, each after those before it."""
+    """Return the log-probability of a text's last tokens, each given those before it."""
     chances = logits[-len(last) - 1 : -1].log_softmax(-1)
     return float(chances[range(len(last)), last].sum())
 
 
 def _share(logits: Any, following: list[int]) -> list[float]:
-    """Return how likely each of some tokens is to come after the last one, among themselves."""
+    """Return the probability of each token to come next, normalised over these tokens."""
     shares: list[float] = logits[-1][following].softmax(-1).tolist()
     return shares

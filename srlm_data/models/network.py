@@ -1,4 +1,4 @@
-"""A model's network in memory, whole or not at all."""
+"""Loads a model's network, and refuses one whose weights are incomplete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def load_network(model: str | Path, error: type[SrlmError], **options: Any) -> A
         SrlmError: an ``error``; weights that lie under other names (an adapter's, say) are not
             found by transformers, which would draw them by chance and go on.
     """
-    from transformers import AutoModelForCausalLM  # heavy, and only where a model is loaded
+    from transformers import AutoModelForCausalLM  # slow to import, and needed only here
 
     network, report = AutoModelForCausalLM.from_pretrained(
         model, use_safetensors=True, output_loading_info=True, **options

@@ -23,7 +23,7 @@ from srlm_data.core.machine import count_gpus
 from srlm_data.core.redaction import SECRET_NAME
 
 _STOPPING_SECONDS: Final = 20
-"""How long a training that is interrupted may take to end."""
+"""How long an interrupted training may take to end before it is killed."""
 
 
 class Trainer:
@@ -52,7 +52,7 @@ class Trainer:
         """End the process that trainings are forked from."""
         if self._socket is not None and self._parent is not None:
             self._socket.close()
-            self._parent.kill()  # it may be importing; a training is a process of its own
+            self._parent.kill()  # it may still import; forked trainings run on
             self._parent.wait()
         self._socket = self._parent = None
 
@@ -92,7 +92,7 @@ class Trainer:
                 raise
 
     def _fork(self, command: Sequence[str], output: int) -> _Forked | None:
-        """Fork a training; None where there is nothing to fork from."""
+        """Fork a training; return None if there is no process that can fork it."""
         if self._socket is None:
             return None
         try:
@@ -100,21 +100,21 @@ class Trainer:
             pid = self._socket.recv(64)
         except OSError:
             pid = b""
-        if not pid:  # it cannot import what it needs, say: a process of its own shows why
+        if not pid:  # an import failed, for example: a new process will show the error
             self.close()
             return None
         return _Forked(self._socket, int(pid))
 
 
 class _Forked:
-    """A training that was forked, as :class:`subprocess.Popen` would be one."""
+    """A forked training, with the methods of :class:`subprocess.Popen` that are needed."""
 
     def __init__(self, connection: socket.socket, pid: int) -> None:
         self._connection = connection
         self._pid = pid
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end, and return its status."""
+        """Wait for the end of the training, and return its exit status."""
         self._connection.settimeout(timeout)
         try:
             status = self._connection.recv(64)
@@ -122,10 +122,10 @@ class _Forked:
             status = b""
         finally:
             self._connection.settimeout(None)
-        return int(status or -signal.SIGKILL)  # what it was forked from is gone: nobody knows
+        return int(status or -signal.SIGKILL)  # the forking process died: status unknown
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send the training a signal, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, number)
 
@@ -134,12 +134,12 @@ def _environment() -> dict[str, str]:
     package = str(Path(__file__).resolve().parents[2])
     return {
         "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads lose a factor of ten on a busy machine
-        "TOKENIZERS_PARALLELISM": "true",  # rows are tokenized many at a time
+        "TOKENIZERS_PARALLELISM": "true",  # rows are tokenized in batches
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        # Nor does it need a key: what it says goes into a log, and its checkpoints are pickles.
+        # Secrets are left out: none is needed, output is logged, and checkpoints are pickles.
         **{name: value for name, value in os.environ.items() if not SECRET_NAME.search(name)},
         "HF_HUB_OFFLINE": "1",  # everything it reads is on disk
         "PYTHONUNBUFFERED": "1",
-        # The script imports this very package, installed or not.
+        # The script must import this same package, even where it is not installed.
         "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
     }

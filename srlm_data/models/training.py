@@ -27,10 +27,10 @@ from srlm_data.models.identity import CHAT_TEMPLATE
 from srlm_data.models.trainer import Trainer
 
 DROPPED: Final = "dropped.json"
-"""The file of a run that has examples of the rows that were dropped."""
+"""The file of a run with examples of the dropped rows."""
 
 PRESETS: Final = {"paper-v3": {"schedule": "cosine"}, "paper-v1": {"schedule": "linear"}}
-"""What the two versions of the paper train differently; every other figure is the same in both."""
+"""The settings in which the two versions of the paper differ; all others are the same in both."""
 
 
 class Lora(Config):
@@ -141,7 +141,7 @@ Loss = Literal[
     "apo_down",
     "sigmoid_norm",
 ]
-"""The losses of TRL that need nothing beside beta."""
+"""The losses of TRL that need no setting other than beta."""
 
 
 class Dpo(Training):
@@ -157,7 +157,7 @@ class Dpo(Training):
         description="TRL's losses and their weights: sigmoid is DPO's; sft adds the likelihood of "
         "the chosen answer (NLL); sppo_hard, ipo, hinge and the like are follow-ups'",
     )
-    # Not a Runtime field: a model that was trained unchecked must not answer for a checked one.
+    # Not a Runtime field: a model trained without this check must not be reused as a checked one.
     on_policy: bool = Field(True, description="refuse pairs of another model than is trained")
 
 
@@ -204,12 +204,12 @@ def run(
     if reference is not None:
         settings["reference"] = str(reference.resolve())
     if isinstance(config, Sft) and config.chat_template:
-        settings["chat_template"] = CHAT_TEMPLATE  # beside the YAML
+        settings["chat_template"] = CHAT_TEMPLATE  # relative to the YAML file
         (scratch / CHAT_TEMPLATE).write_text(config.chat_template.text, encoding="utf-8")
     recipe = scratch / "config.yaml"
     recipe.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     log = scratch / "log.txt"
-    before = log.stat().st_size if log.is_file() else 0  # a resumed run adds to its log
+    before = log.stat().st_size if log.is_file() else 0  # a resumed run appends to its log
     command = [str(script(name)), str(recipe)]
     status = (trainer or Trainer()).run(launcher(config.launch), command, log)
     if status:
@@ -244,7 +244,7 @@ def launcher(launch: Sequence[str]) -> list[str]:
 
 
 def _find_config(word: str) -> str:
-    """Return a word of a launch; a YAML file that is not there is looked for among the shipped."""
+    """Return an argument of ``launch``; a missing YAML file is looked for beside ``train/``."""
     if not word.endswith(".yaml") or Path(word).is_file():
         return word
     shipped = script("sft.py").parents[1] / word
@@ -258,7 +258,7 @@ _LAUNCHERS_OWN: Final = ("subprocess.CalledProcessError", "torch.distributed.ela
 
 
 def _telling(log: Path, start: int) -> str:
-    """The last line from byte ``start`` on that names an error, or the last line."""
+    """Return the last line from byte ``start`` on that names an error, else the last line."""
     text = log.read_bytes()[start:].decode("utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for line in reversed(lines[-400:]):

@@ -96,7 +96,7 @@ class Store(Reader):
             (staging / "data").mkdir()
             files = [staging / entry.path for entry in manifest.files]
             for file in files:
-                if (folder / file.name).is_file():  # else it is a fault
+                if (folder / file.name).is_file():  # manifests.faults reports a missing one
                     shutil.copyfile(folder / file.name, file)
                     filesystem.sync(file)
             if faults := manifests.faults(manifest, staging):
@@ -128,7 +128,7 @@ class Store(Reader):
         filesystem.sync(final.parent)
 
     def _is_lost(self, name: str, version: str) -> bool:
-        """Whether a version's folder exists but does not hold a whole version."""
+        """Return whether the folder of a version does not hold a complete, undamaged version."""
         return not self.has(name, version) or self.fault(name, version, proven=True) is not None
 
     def point(self, name: str, version: str, ref: str = "latest") -> None:
@@ -137,7 +137,7 @@ class Store(Reader):
             return
         with self.lock(f"{name}.refs", wait=True):
             refs = self.refs(name)
-            if refs.get(ref) != version:  # an equal build may have named it meanwhile
+            if refs.get(ref) != version:  # a concurrent build may have set it
                 _refs.write(self._dataset(name), {**refs, ref: version})
 
     def unname(self, name: str, *refs: str) -> None:
@@ -164,7 +164,7 @@ class Store(Reader):
 
 
 Place = Store | Path | str | None
-"""A store, or its folder; None is where the command line looks: SRLM_STORE, or `store`."""
+"""A store, or its folder; None is the command line's default: $SRLM_STORE, else ``store``."""
 
 
 def open_store(place: Place = None) -> Store:

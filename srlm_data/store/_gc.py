@@ -1,9 +1,9 @@
-"""Collecting what no name needs any more: mark from the names, then sweep.
+"""Garbage collection of a store: mark what the names need, then sweep the rest.
 
 Kept are the versions that ``latest`` or a tag names, those in the lock files beside recipes, and
-all that they were made from; the models that kept versions name; and work that was begun after the
-names were last written, for the build that was killed over it will go on. Answers are always kept,
-whatever their age: they were paid for. So is what `srlm-data verify` has put aside.
+their ancestors; the models that kept versions name; and work that began after the names were last
+written, because the build that was killed during it will resume. Answers are always kept, whatever
+their age, because they were paid for. So is everything that `srlm-data verify` has quarantined.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Kind = Literal["version", "model", "work"]
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that nothing needs; ``why`` is a phrase."""
+    """A folder that no name needs; ``why`` is a phrase."""
 
     kind: Kind
     name: str  # iter1.pairs@3f2a..., or a model's digest
@@ -50,7 +50,7 @@ class GcResult(Table):
 
     @property
     def bytes(self) -> int:
-        """How much room it takes, or took."""
+        """The size on disk of all garbage."""
         return sum(garbage.bytes for garbage in self.garbage)
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
@@ -62,8 +62,8 @@ class GcResult(Table):
 def find(store: Store, locks: Sequence[Path] = ()) -> GcResult:
     """Return everything that no name needs, by the names in the store and in recipes' lock files.
 
-    Where names, or a manifest that a name leads to, are damaged, nobody can say what they need:
-    that is a warning, and no version or model is garbage.
+    If names, or a manifest that a name leads to, are damaged, what they need is unknown: that is
+    logged as a warning, and every version and model is kept.
     """
     garbage = list(_work(store))
     try:
@@ -80,20 +80,20 @@ def find(store: Store, locks: Sequence[Path] = ()) -> GcResult:
 
 
 def sweep(store: Store, locks: Sequence[Path] = ()) -> GcResult:
-    """Delete everything that :func:`find` finds, while nobody builds.
+    """Delete everything that :func:`find` returns, while no other process writes to the store.
 
     Raises:
-        BusyError: somebody is building.
+        BusyError: another process, such as a build, is writing to the store.
     """
     with access.alone(store.root):
         result = find(store, locks)
-        # Out of sight as it lies, and deleted with the others: a kill leaves no half in its place.
+        # Renamed into staging first: a kill leaves nothing half deleted in its place.
         with access.staging(store.root) as trash:
             for number, garbage in enumerate(result.garbage):
                 garbage.path.rename(trash / str(number))
-        for lock in (store.root / "locks").glob("*.lock"):  # a killed writer's, which locks nothing
+        for lock in (store.root / "locks").glob("*.lock"):  # left by killed writers
             with contextlib.suppress(BusyError), locked(lock):
-                pass  # it goes with its holder
+                pass  # a free lock file is removed when it is released
     return replace(result, deleted=True)
 
 
@@ -104,9 +104,9 @@ def _named(store: Store) -> Iterator[tuple[str, str]]:
 
 
 def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest], set[str]]:
-    """The versions that roots lead to, and the models of the store that these name."""
+    """Return the versions that ``roots`` need, and the store's models that these name."""
     named = [store.find(*root) for root in (*roots, *_unnamed_yet(store))]
-    # A lock file may know of another store.
+    # A lock file may name versions of another store, which are not found here.
     first = list({manifest.ref: manifest for manifest in named if manifest}.values())
     ancestors = Graph(store, strict=True).ancestors(*first)
     needed = [*first, *(parent.manifest for parent in ancestors if parent.manifest)]
@@ -120,7 +120,7 @@ def _mark(store: Store, roots: Iterable[tuple[str, str]]) -> tuple[list[Manifest
 
 
 def _unnamed_yet(store: Store) -> Iterator[tuple[str, str]]:
-    """Versions that a build has published and, killed then, not named."""
+    """Yield the versions that a build published and was killed before it named them."""
     for folder in store.folders():
         since = _written(folder / _refs.NAME)
         for version in store.versions(folder.name):
@@ -143,7 +143,7 @@ def _models(store: Store, needed: set[str]) -> Iterator[Garbage]:
 
 
 def _work(store: Store) -> Iterator[Garbage]:
-    """Scratch folders of training runs that nobody will go on with."""
+    """Yield the scratch folders of training runs that no build will resume."""
     for path in sorted((store.root / "models" / ".work").glob("*")):
         name, _, version = path.name.rpartition("-")
         newest = max((_written(entry) for entry in (path, *path.iterdir())), default=0)
@@ -153,12 +153,12 @@ def _work(store: Store) -> Iterator[Garbage]:
             why = "another version was built since"
         else:
             continue
-        if _free(path / ".lock"):  # else a trainer that has outlived its build is still at it
+        if _free(path / ".lock"):  # else a trainer that outlived its build still runs
             yield Garbage("work", path.name, path, _bytes(path), why)
 
 
 def _free(lock: Path) -> bool:
-    """Whether nobody holds a lock, alone or with others."""
+    """Return whether no process holds a lock, exclusive or shared."""
     try:
         with lock.open() as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

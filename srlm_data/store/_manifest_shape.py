@@ -1,4 +1,4 @@
-"""The types of a manifest's fields: a stranger's manifest is refused where it has others."""
+"""The types of a manifest's fields, by which manifests from elsewhere are validated."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Open(BaseModel):
-    """Known fields have their types; others are JSON of any kind, which nobody reads."""
+    """A JSON object whose declared fields are typed; other fields may hold any JSON."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
 
 def _fitting(shape: type[_Open]) -> AfterValidator:
-    """Check an object against a shape, and leave it as it was written: 5 stays 5, and not 5.0."""
+    """Return a validator that checks an object and keeps it as written: 5 does not become 5.0."""
 
     def check(fields: dict[str, Any]) -> dict[str, Any]:
         shape(**fields)

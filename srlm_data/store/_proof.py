@@ -1,8 +1,8 @@
-"""What a disk or a stray program has changed is never taken for data.
+"""Checks that files are what was written, before anything in them is read as data.
 
-Manifests and names carry their checksum. A file of rows is hashed before a build reads it, and
-before anybody does when it was touched after its manifest; else only its size is looked at, so that
-a query starts at once.
+Manifests and names carry their own checksum. A file of rows is hashed before a build reads it, and
+before any other reader if it was touched after its manifest; otherwise only its size is compared,
+so that a query starts at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from srlm_data.store.manifests import MEND, Manifest
 
 
 class Proof:
-    """The files of a store that this process has hashed, each once."""
+    """Checks the files of a store and remembers which this process has hashed."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -26,7 +26,7 @@ class Proof:
     def refuse_damaged(self, folder: Path, manifest: Manifest, *, proven: bool) -> None:
         """Refuse a version's files that are not what was written.
 
-        ``proven`` hashes every byte, even of files that nothing has touched since.
+        ``proven`` hashes every byte, even of files that were not touched after their manifest.
         """
         seal = folder / "manifest.json"
         sealed = seal.stat()
@@ -41,19 +41,19 @@ class Proof:
             touched |= later and hashed
             if proven:
                 self._proven.add(file)
-        if touched:  # by a copy or a backup: it is whole, so nobody need hash it again
+        if touched:  # by a copy or a backup: all is intact, so renew the manifest's ctime
             with contextlib.suppress(OSError):
                 seal.chmod(sealed.st_mode)
 
     def refuse_damaged_model(self, location: str, digest: str, *, proven: bool) -> None:
-        """Refuse a model that is gone or, where ``proven``, is not what was trained."""
+        """Refuse a model that is missing or, if ``proven``, is not what was trained."""
         try:
             place = Path(identity.locate(location, self._root).name)
         except DamagedError:
             raise
-        except StoreError:  # a place that only the engine of this model may know
+        except StoreError:  # an unknown kind of location, which the model's engine may know
             return
-        # A folder outside of the store is hashed when its recipe is read.
+        # A model folder outside the store is hashed when the recipe that names it is read.
         if proven and location.startswith("store:") and place not in self._proven:
             if not identity.is_whole(place, digest):
                 raise DamagedError(
@@ -63,5 +63,5 @@ class Proof:
             self._proven.add(place)
 
     def forget(self, path: Path) -> None:
-        """Forget what was hashed in a folder that is moved away."""
+        """Forget that files in a folder were hashed, because it was moved away."""
         self._proven = {file for file in self._proven if not file.is_relative_to(path)}

@@ -37,7 +37,7 @@ class Reader:
     def _has_latest(self, folder: Path) -> bool:
         try:
             return "latest" in _refs.read(folder)
-        except DamagedError:  # whoever asks for it is told
+        except DamagedError:  # list it: reading it will report the damage
             return True
 
     def folders(self) -> list[Path]:
@@ -89,7 +89,7 @@ class Reader:
         except StoreError:
             if self.refs(name) == named:
                 raise
-            return self.resolve(ref)  # the name moved on, and a collection took the old version
+            return self.resolve(ref)  # a name has moved, and gc deleted its old version
 
     def manifest(self, name: str, version: str) -> Manifest:
         """Return a version's manifest; DamagedError if it is not what was written."""
@@ -113,7 +113,7 @@ class Reader:
                 self.warn(error)
 
     def warn(self, error: StoreError) -> None:
-        """Say, once, why a version is left out."""
+        """Log once why a version is left out."""
         if str(error) not in self._warned:
             _LOG.warning("%s Until then it is left out.", error)
         self._warned.add(str(error))
@@ -132,7 +132,7 @@ class Reader:
         """
         unfinished: list[Manifest] = []
         for version in self.versions(name):
-            with contextlib.suppress(StoreError):  # a damaged one is made anew
+            with contextlib.suppress(StoreError):  # a build remakes a damaged version
                 manifest = self.manifest(name, version)
                 if manifest.failures and manifests.step_identity(manifest.identity) == identity:
                     unfinished.append(manifest)
@@ -146,7 +146,7 @@ class Reader:
         """
         folder = self.folder(manifest.name, manifest.version)
         if not (folder / "manifest.json").is_file():
-            self.manifest(manifest.name, manifest.version)  # says that it is gone
+            self.manifest(manifest.name, manifest.version)  # raises the error for a missing version
         self._proof.refuse_damaged(folder, manifest, proven=proven)
         return Rows.of_files(DATASET_TYPES[manifest.type], self.files(manifest), manifest.ref)
 

@@ -1,7 +1,7 @@
 """``refs.json`` of a dataset: which version is the latest, and which have tags.
 
-It is all that ever changes about a dataset. It is replaced as a whole, so that a reader sees the
-old or the new one.
+No other file of a dataset ever changes. It is replaced by a rename, so that a reader sees either
+the old file or the new one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ VERSION: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def read(folder: Path) -> dict[str, str]:
-    """``latest`` and tags -> version; empty when nothing was ever built there."""
+    """Return ``latest`` and tags -> version; empty if the folder has no such file."""
     file = folder / NAME
     try:
         refs: dict[str, str] = checked_json.loads(filesystem.read_bytes(file))["refs"]
@@ -42,6 +42,6 @@ def write(folder: Path, refs: dict[str, str]) -> None:
 
 
 def version_folders(folder: Path) -> list[Path]:
-    """The folders of a dataset's versions, whole or not; what else lies there is nobody's."""
+    """Return the folders of a dataset's versions, complete or not; ignore everything else."""
     paths = sorted(folder.iterdir())
     return [path for path in paths if path.is_dir() and VERSION.fullmatch(path.name)]

@@ -1,4 +1,4 @@
-"""The rules of a dataset type: what its schema, its checks and its parents ask of rows."""
+"""The rules of a dataset type: what its schema, its checks and its parents require of rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from srlm_data.core.schema import DatasetType
 def without_nulls(
     batches: Iterator[pa.RecordBatch], dataset_type: DatasetType
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the same batches; refuse a null where none may be."""
+    """Yield the same batches; refuse a null in a column that is not nullable."""
     for batch in batches:
         for column in dataset_type.schema:
             count = batch.column(column.name).null_count
@@ -64,7 +64,7 @@ def _refuse_orphans(
     column: str,
     parents: list[Rows],
 ) -> None:
-    if not parents:  # human replies, say, come without a prompts dataset
+    if not parents:  # such as for human replies, whose step reads no prompts dataset
         return
     for number, parent in enumerate(parents):
         parent.view(connection, f"{column}_{number}", parts=True)

@@ -1,8 +1,8 @@
-"""Reading all of a store: every fault that is found, named; what is damaged, put aside.
+"""Verification of a whole store: lists every fault, and moves damaged files aside.
 
-Every byte of the versions, names, models and answers is hashed against what was written. Putting
-aside moves what is damaged into ``quarantine/`` and deletes nothing: the next build makes it anew,
-and answers that can still be read stay where they are found.
+Every byte of the versions, names, models and answers is hashed and compared with what was written.
+Putting aside moves damaged files into ``quarantine/`` and deletes nothing: the next build remakes
+them, and the readable answers of a damaged file stay in the cache, in a new file.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ Kind = Literal["version", "names", "model", "answers", "journal"]
 KINDS: Final[tuple[Kind, ...]] = ("version", "names", "model", "answers", "journal")
 
 _INTACT: Final = {"answers": sealed.read_intact, "journal": journal.read_intact}
-"""How to read what is whole of a damaged file."""
+"""The functions that read the undamaged answers of a damaged file."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is not what was written."""
+    """Something in the store that is missing, or is not what was written."""
 
     kind: Kind
-    path: Path | None  # what is to be put aside; None when the fault is that nothing is there
+    path: Path | None  # what to put aside; None if the fault is that something is missing
     sentence: str
-    dataset: str = ""  # of models and answers none
+    dataset: str = ""  # that of a damaged version or of a name without a version; else empty
 
 
 def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
-    """Every fault of a store; ``counts`` is how much of each kind was read."""
+    """Yield every fault of a store; count in ``counts`` how many of each kind were read."""
     counts.update(dict.fromkeys(KINDS, 0))
     for folder in store.folders():
         yield from _of_dataset(store, folder.name, counts)
@@ -55,11 +55,11 @@ def faults(store: Store, counts: dict[Kind, int]) -> Iterator[Fault]:
 
 
 def of_version(store: Store, manifest: Manifest) -> list[Fault]:
-    """Every fault of one version."""
+    """Return every fault of one version."""
     path = store.folder(manifest.name, manifest.version)
     sentences = store.verify(manifest)
     if not sentences and (gone := store.fault(manifest.name, manifest.version)):
-        sentences = [gone]  # a model that is not in its place
+        sentences = [gone]  # a model that is missing from its location
     return [Fault("version", path, sentence, manifest.name) for sentence in sentences]
 
 
@@ -73,7 +73,7 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
             faults = of_version(store, store.manifest(name, version))
         except StoreError as error:
             faults = [Fault("version", path, str(error), name)]
-        if path.is_dir():  # a collection may have deleted it meanwhile
+        if path.is_dir():  # else gc has deleted it meanwhile
             yield from faults
     try:
         named = store.refs(name)
@@ -91,25 +91,25 @@ def _of_dataset(store: Store, name: str, counts: dict[Kind, int]) -> Iterator[Fa
 
 
 def _in_use(store: Store) -> bool:
-    """Whether somebody writes: a version that was just published may have no name yet."""
+    """Return whether a build is running: a version just published may have no name yet."""
     try:
         with access.alone(store.root):
             return False
     except BusyError:
         return True
-    except OSError:  # nobody can write there
+    except OSError:  # no lock can be taken: the store counts as read-only
         return False
 
 
 def put_aside(store: Store, fault: Fault) -> str:
-    """Move what is damaged into ``quarantine/``; return what was done, a phrase.
+    """Move damaged files into ``quarantine/``; return what was done, a phrase.
 
-    Names that lead nowhere then are taken away.
+    Names whose version is then missing are removed.
     """
     outcome = _move_aside(store, fault)
     refs: dict[str, str] = {}
     if fault.dataset:
-        with contextlib.suppress(DamagedError):  # of names that are put aside themselves
+        with contextlib.suppress(DamagedError):  # damaged names are a fault of their own
             refs = store.refs(fault.dataset)
     dangling = sorted(ref for ref in refs if not store.has(fault.dataset, refs[ref]))
     if dangling:

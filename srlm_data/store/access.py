@@ -24,10 +24,10 @@ from srlm_data.core.locks import locked
 
 FORMAT: Final = 1
 DRAFTS: Final = "labels"
-"""Folder of labels that are not part of a version yet."""
+"""The folder of labels that are not part of a version yet."""
 
 FOLDERS: Final = (DRAFTS, *"datasets models answers journal locks .staging quarantine".split())
-"""What may lie in a store's root as a folder, and never as a link."""
+"""Folders in a store's root; a symbolic link in the place of one is refused."""
 
 _STAGING: Final = "staging."
 _GATE: Final = "store"
@@ -55,7 +55,7 @@ def shared(root: Path, *, wait: bool = True) -> Iterator[None]:
         try:
             stack.enter_context(_locked(root, _GATE, busy, shared=True, wait=wait))
         except OSError as error:
-            # Where nothing can be written nothing is deleted; a build may find that all is there.
+            # Without write access no lock can be taken; a build that finds everything needs none.
             if error.errno not in (errno.EROFS, errno.EACCES):
                 raise
         yield
@@ -73,7 +73,7 @@ def alone(root: Path) -> AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def _locked(root: Path, name: str, busy: tuple[str, str], **how: bool) -> Iterator[None]:
-    """Hold a lock of the store; ``busy`` is said around the holder where somebody else does."""
+    """Hold a lock of the store; ``busy`` is the error text before and after another holder."""
     _prepare(root)
     with contextlib.ExitStack() as stack:
         try:
@@ -85,7 +85,7 @@ def _locked(root: Path, name: str, busy: tuple[str, str], **how: bool) -> Iterat
 
 @contextlib.contextmanager
 def staging(root: Path) -> Iterator[Path]:
-    """A folder outside of everybody's sight, gone afterwards.
+    """Create a folder that no reader looks into, and delete it afterwards.
 
     Its writer holds a lock of its name. A folder whose lock is free was left by a writer that was
     killed; the next one removes it.
@@ -96,7 +96,7 @@ def staging(root: Path) -> Iterator[Path]:
         locks = (root / "locks").glob(f"{_STAGING}*.lock")
         names = {path.name.removeprefix(_STAGING).removesuffix(".lock") for path in locks}
         for left in names.union(path.name for path in (root / ".staging").glob("*")):
-            # A living writer's lock is taken.
+            # A writer that is still running holds its lock, so its folder stays.
             with contextlib.suppress(BusyError), hold(root, _STAGING + left):
                 shutil.rmtree(root / ".staging" / left, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -107,7 +107,7 @@ def staging(root: Path) -> Iterator[Path]:
 
 
 def _prepare(root: Path) -> None:
-    """Refuse to write where a folder leads elsewhere or the file system is not fit for a store."""
+    """Refuse a store with a linked folder, or on a file system that is not fit for a store."""
     filesystem.refuse_links(*(root / folder for folder in FOLDERS))
     seal = root / "store.json"
     if seal.is_file():

@@ -28,7 +28,7 @@ class VerifyResult(Table):
     """What is not as it was written; false if everything is."""
 
     faults: list[Fault]
-    counts: dict[Kind, int]  # how many were read
+    counts: dict[Kind, int]  # how many of each kind were read
     outcomes: list[str]  # what was done about each fault; empty without ``quarantine``
 
     def __bool__(self) -> bool:
@@ -95,7 +95,7 @@ class RemoveResult(Table):
     """What a removal did, or would do."""
 
     names: list[str]  # removed ones: ``iter1.pairs@latest``
-    used_by: list[str]  # versions that were made from what then has no name
+    used_by: list[str]  # versions made from a version that then has no name
     removed: bool
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
@@ -126,7 +126,7 @@ def remove(ref: str, *, dry_run: bool = False, store: Place = None) -> RemoveRes
             going = dict(refs)
         elif wanted in refs:
             going = {wanted: refs[wanted]}
-        else:  # a version, which need not be readable to lose its names
+        else:  # a prefix of a version, whose manifest may be unreadable
             fitting = {version for version in refs.values() if version.startswith(wanted)}
             going = {ref: version for ref, version in refs.items() if version in fitting}
             if len(fitting) > 1:

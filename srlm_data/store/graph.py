@@ -17,7 +17,7 @@ from srlm_data.core.schema import CANDIDATES, PAIRS, DatasetType
 from srlm_data.store import Input, Manifest, Store, _refs
 
 VERSION_READ: Final = "version"
-"""The link from what ``read_version`` made to what it read; named after its config's field."""
+"""The parameter that links a ``read_version`` dataset to what it read: its config's field."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Graph:
     def pairs_before(self, candidates: Manifest) -> Manifest | None:
         """Find the pairs of the previous iteration: they trained the model of these answers."""
         answers: Manifest | None = candidates
-        while answers and not self.read_as(answers, "model"):  # filtered, or read elsewhere
+        while answers and not self.read_as(answers, "model"):  # made from other candidates
             answers = self.first_parent(answers, CANDIDATES)
         model = answers and self.read_as(answers, "model")
         return self.nearest(model, PAIRS) if model else None

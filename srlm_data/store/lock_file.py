@@ -30,7 +30,7 @@ class LockFile(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Entry] = Field(init=False)
-    pins: dict[str, str] = {}  # a moving name of the Hub -> the commit that it means
+    pins: dict[str, str] = {}  # a branch or tag of the Hub -> its commit
 
     @property
     def datasets(self) -> Mapping[str, Entry]:
@@ -84,7 +84,7 @@ def _write(
     if _holds(file, data):
         return
     with store.lock(f"{name}.recipe", wait=True):
-        if not _holds(file, data):  # an equal build may have written it meanwhile
+        if not _holds(file, data):  # a concurrent build may have written it
             filesystem.replace_file(file, data)
 
 

@@ -23,7 +23,7 @@ from srlm_data.store.access import FORMAT
 _VERSION_DIGITS: Final = 16
 _FAILED: Final = "failed"
 _ACCEPTED: Final = "accepted"
-"""Keys of an identity: which requests failed, and that their rows are taken without."""
+"""Keys of an identity: the hash of its failed requests, and whether it was accepted so."""
 
 MEND: Final = "Build its recipe again to move this version aside and remake it."
 
@@ -49,7 +49,7 @@ class Manifest:
     identity: shape.Identity  # the payload whose hash is ``version``
     inputs: list[Input]
     rows: shape.Count
-    content: shape.Text  # hash of the rows, whatever their files look like
+    content: shape.Text  # hash of the rows, the same for any layout of files
     files: list[shards.File]
     drops: dict[shape.Text, shape.Count] = field(default_factory=dict)  # reason -> count
     notes: shape.Notes = field(default_factory=dict)
@@ -157,7 +157,7 @@ def read(file: Path, name: str, version: str) -> Manifest:
 def parse(data: bytes) -> Manifest:
     """Return the manifest that a file holds; ValueError, a phrase, where it is none.
 
-    Whoever wrote it is trusted for nothing.
+    The file may come from anywhere, so its content is validated, not trusted.
     """
     raw = checked_json.loads(data)
     newest = raw.get("format")
@@ -166,7 +166,7 @@ def parse(data: bytes) -> Manifest:
             f"format {newest} is not supported, {FORMAT} is the newest that is. Install a newer "
             "srlm-data."
         )
-    if "made" in raw:  # as 0.1 called it
+    if "made" in raw:  # the field's name in 0.1
         raw["provenance"] = raw.pop("made")
     try:
         manifest = _READER.validate_json(json.dumps(raw))

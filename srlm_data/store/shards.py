@@ -1,10 +1,10 @@
-"""Rows into Parquet files, in order, and the rules of their dataset type checked on the way out.
+"""Writes rows into Parquet files, in order, and checks them by the rules of their dataset type.
 
 One writer, one declared schema: zstd, content-defined chunking (so that an upload of a slightly
 changed dataset sends little) and a page index. Memory is that of two row groups, whatever the size.
 
-A row group is put in order in memory, and most datasets are one, or come in order. Where one begins
-with a row that belongs into an earlier one, DuckDB sorts what was written, out of core.
+Each row group is sorted in memory; most datasets are a single group, or arrive in order. If a group
+begins with a row that belongs in an earlier one, DuckDB sorts the written files out of core.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SHARD_BYTES: Final = 512 << 20
 """Size of a shard in memory, before compression."""
 
 _SORTING: Final = "256MB"
-"""What DuckDB may hold while it sorts; millions of rows take no less time with six times that."""
+"""DuckDB's memory for sorting; six times as much made sorting millions of rows no faster."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ def write(folder: Path, rows: Rows, parents: Iterable[Rows] = ()) -> Written:
         shutil.rmtree(unordered)
     _rules.check(dataset_type, [folder / file.path for file in written.files], list(parents))
     filesystem.sync(data)
-    pa.default_memory_pool().release_unused()  # what the next step takes comes on top of it
+    pa.default_memory_pool().release_unused()  # or the next step's memory adds to it
     return written
 
 
 def _write_shards(
     folder: Path, dataset_type: DatasetType, batches: Iterable[pa.RecordBatch]
 ) -> tuple[Written, bool]:
-    """Write rows into files of a folder; return these, and whether the rows are in order."""
+    """Write rows into a folder's files; return what was written, and whether it is in order."""
     order, content = _order(dataset_type), RowHash(dataset_type.hashed)
     in_order, size = True, 0
 
@@ -109,7 +109,7 @@ def _write_shards(
     for _, shard in groupby(groups(), number_of_shard):
         draft = folder / f"{len(drafts):05d}.parquet"
         drafts.append((draft, _write_file(draft, dataset_type.schema, shard)))
-    if not drafts:  # no rows is a result too, with a schema
+    if not drafts:  # an empty dataset still has a file with its schema
         draft = folder / "empty.parquet"
         drafts.append((draft, _write_file(draft, dataset_type.schema, [])))
     files = []
@@ -134,7 +134,7 @@ def _write_file(file: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> in
     with writer, ThreadPoolExecutor(1, "compressing") as beside:
         for group in groups:
             if compressing:
-                compressing.result()  # or what the disk refused of it
+                compressing.result()  # raises what writing the group before raised
             compressing = beside.submit(writer.write_table, group, row_group_size=len(group))
             rows += len(group)
         if compressing:
@@ -148,7 +148,7 @@ def _order(dataset_type: DatasetType) -> list[str]:
 
 
 def _sort(folder: Path, dataset_type: DatasetType) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a folder's Parquet files in order; what is too much spills beside them."""
+    """Yield the rows of a folder's Parquet files in order; DuckDB spills into the same folder."""
     with database.connect(folder, memory=_SORTING) as connection:
         files = [str(file) for file in sorted(folder.glob("*.parquet"))]
         rows = connection.read_parquet(files)
