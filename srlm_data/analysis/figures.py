@@ -60,7 +60,7 @@ def _union(
     dataset_type: DatasetType,
     versions: Mapping[str, Manifest],
 ) -> None:
-    """Create a view over versions of a dataset type, which are not told apart by their models."""
+    """Create a view over versions of a dataset type; its ``model_name`` is empty in all rows."""
     rows_of = {label: store.rows(manifest) for label, manifest in versions.items()}
     parts = []
     for number, (label, rows) in enumerate((rows_of or {"": Rows.of(dataset_type, [])}).items()):
@@ -78,8 +78,8 @@ def characters(dataset_type: str, column: str) -> str:
     return f"length({column})"
 
 
-# A candidate's id is hashed to 64 bits: ten million judgments take a third of the memory, and two
-# ids in four million meet with a chance of one in two million.
+# A candidate's id is hashed to 64 bits: ten million judgments take a third of the memory, and the
+# chance that any two of four million ids collide is one in two million.
 _ANSWERS = f"""
     CREATE TEMP TABLE answers AS
     WITH judged AS (
@@ -121,7 +121,7 @@ def count_notes(store: Store, manifest: Manifest) -> dict[str, int]:
     """Return note -> how many answers of a model have it, the most frequent first."""
     with database.session(memory=database.LOOKING) as connection:
         store.rows(manifest).view(connection, "rows")
-        if "note" not in connection.table("rows").columns:  # a version of before the column
+        if "note" not in connection.table("rows").columns:  # written before the column existed
             return {}
         counts = connection.execute(
             """
@@ -205,10 +205,11 @@ def agreement_of_judges(manifest: Manifest | None) -> str | None:
     """Return how far the judges of a panel agree, in words; None of what is no panel's."""
     if manifest is None or manifest.identity.get("step") != "combine_judges":
         return None
-    agreed = manifest.notes["agreement"]
-    if agreed["alpha"] is None:
+    agreed = manifest.notes.get("agreement")
+    if agreed is None or agreed["alpha"] is None:
         return "unknown"
-    between = "" if agreed["low"] is None else f" [{agreed['low']:.2f}, {agreed['high']:.2f}]"
+    ends = [agreed[end] for end in ("low", "high") if agreed[end] is not None]
+    between = f" [{ends[0]:.2f}, {ends[1]:.2f}]" if len(ends) == 2 else ""
     return f"{agreed['alpha']:.2f}{between}"
 
 
@@ -247,7 +248,7 @@ def score_by_length(connection: duckdb.DuckDBPyConnection) -> Figures:
 
 SCORES: Final = "SELECT dataset, score AS value FROM all_judgments"
 APART: Final = "SELECT dataset, greatest - least AS value FROM answers WHERE scored > 1"
-"""What a histogram is made of: scores, and points between the scores of one answer."""
+"""The queries of two histograms: the scores, and how far the scores of one answer are apart."""
 
 _MOST_BARS: Final = 64
 _RANGES: Final = 20
@@ -296,13 +297,13 @@ def histogram(connection: duckdb.DuckDBPyConnection, values: str) -> Figures:
         row["exact"] = exact
         row["at"] = round((place if exact else place + 0.5) * step, 9)
         row["low"], row["high"] = row["at"] - step / 2, row["at"] + step / 2
-        if not exact and place in ends:  # what lies beyond is counted at the ends
+        if not exact and place in ends:  # values beyond the ends are counted in the end bars
             row["low" if place == min(ends) else "high"] = None
     return rows
 
 
 def _step(values: Sequence[float]) -> float | None:
-    """Return the coarsest step of which all values are multiples; None where there is none."""
+    """Return the coarsest step of which all values are multiples; None if there is none."""
     for step in _STEPS:
         if max(values) - min(values) <= step * _MOST_BARS and all(
             abs(value / step - round(value / step)) < 1e-4 for value in values
@@ -312,7 +313,7 @@ def _step(values: Sequence[float]) -> float | None:
 
 
 def _round_up(width: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, at least as large."""
+    """Return the smallest number that is not below ``width`` and 1, 2 or 5 times a power of ten."""
     if width <= 0:
         return 0.0
     power = 10.0 ** math.floor(math.log10(width))

@@ -1,4 +1,4 @@
-"""The card of a published dataset: a README.md written from manifests and rows, whole each time.
+"""Write the card of a published dataset: a README.md made from manifests and rows.
 
 The same versions in the same store give the same text, so that publishing twice changes nothing.
 """
@@ -100,9 +100,9 @@ def write(
     license: str | None,
     languages: Sequence[str],
 ) -> dict[str, str]:
-    """Return the whole card and the picture in it, by their paths in the repository.
+    """Return the card and its picture, by their paths in the repository.
 
-    The publisher's word on license and languages comes before that of the inputs.
+    The license and languages that the publisher declares take precedence over those of the inputs.
     """
     manifests = [part.manifest for part in bundle.parts]
     licenses = licenses_of(store, *manifests)
@@ -181,7 +181,7 @@ def _scores(bundle: Bundle, store: Store) -> Iterator[str]:
             judges = "; ".join(
                 f"`{cell(name)}` scored {judge['answers']:,} answers and abstained from "
                 f"{judge['abstained']:,}"
-                for name, judge in part.manifest.notes["judges"].items()
+                for name, judge in part.manifest.notes.get("judges", {}).items()
             )
             yield f"Agreement of the judges (Krippendorff's alpha): {alpha}. {judges}.\n\n"
 

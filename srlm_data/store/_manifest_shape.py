@@ -50,7 +50,29 @@ class _Identity(_Open):
     config: dict[str, JsonValue] = {}
 
 
+class _Example(_Open):
+    where: Text
+    record: Text
+
+
+class _Judge(_Open):
+    answers: Count
+    abstained: Count
+
+
+class _Agreement(_Open):
+    alpha: float | None
+    low: float | None
+    high: float | None
+
+
 class _Notes(_Open):
+    dropped: dict[str, list[_Example]] = {}
+    judges: dict[str, _Judge] = {}
+    agreement: _Agreement | None = None
+    people: dict[str, Count] = {}
+    training: dict[str, Text] = {}
+    prompts: Count = 0
     states: dict[str, Count] = {}
     judge_injections: dict[str, Count] = {}
     prompt_injections: dict[str, Count] = {}

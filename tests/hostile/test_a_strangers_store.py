@@ -61,6 +61,10 @@ def change(file: Path, **values: Any) -> None:
         ("files", [{"path": 7, "rows": 1, "bytes": 1, "sha256": ""}]),
         ("inputs", "everything"),
         ("command", "rm -r"),
+        ("notes", {"agreement": "full"}),
+        ("notes", {"dropped": ["all"]}),
+        ("notes", {"judges": {"mine": 5}}),
+        ("notes", {"training": {"answers_cut": 5}}),
     ],
 )
 def test_a_manifest_speaks_of_its_own_version_only(store: Store, field: str, value: Any) -> None:
