@@ -1,8 +1,8 @@
-"""Why two versions differ, and how.
+"""Compare two versions: why they differ, and how.
 
-The fields that decided their rows, all the way up to the input where they part; the columns; the
-rows, by id; scores, lengths and states; and how far two judges agree. Rows are compared in DuckDB,
-by hashes, so that versions larger than the memory can be compared.
+A diff has the identity fields that differ, traced back through the inputs to where they diverged;
+columns; rows, matched by id; scores, lengths and states; and how far two judges agree. DuckDB
+compares hashes of the rows, so that versions larger than memory can be compared.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _ENVIRONMENT: Final = ("commit", "python", "packages")
 class Cause:
     """Where two versions diverge: the versions, and the fields of their identities that differ."""
 
-    # the way from the versions compared to these: ``("judgments", "candidates")``
+    # the input parameters from the compared versions to these: ``("judgments", "candidates")``
     parameters: tuple[str, ...]
     before: str
     after: str
-    changes: dict[str, tuple[Any, Any]]  # field -> (before, after); an input is told by its version
+    changes: dict[str, tuple[Any, Any]]  # field -> (before, after); an input is shown as a version
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,16 @@ class Diff:
     after: Manifest
     equal: bool  # whether the rows are the same, by their content hash
     causes: list[Cause]  # why, nearest first
-    # field -> (before, after) of what was different at the time and decides no row
+    # field -> (before, after): the commit, Python and packages, which do not decide the rows
     environment: dict[str, tuple[Any, Any]]
-    # column -> (type before, type after), None where it is not there
+    # column -> (type before, type after); None where the column is missing
     columns: dict[str, tuple[str | None, str | None]]
     rows: RowChanges
     scores: dict[str, DistributionDiff]
     lengths: dict[str, DistributionDiff]
     states: dict[str, tuple[int, int]]
-    # of the judgments compared, or of those that the pairs compared were made from; None
-    # where both were made from the same
+    # of the compared judgments, or of the judgments behind the compared pairs; None where
+    # both were made from the same judgments
     agreement: Agreement | None
     preferences: Preferences | None
 
@@ -88,7 +88,7 @@ class Diff:
 def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -> Diff:
     """Compare two versions, of one dataset or of two datasets of one type.
 
-    So many rows as ``samples`` are kept of those removed, of those added and of those changed.
+    Of removed, added and changed rows, at most ``samples`` each are kept.
     """
     if before.type != after.type:
         raise DataError(
@@ -124,7 +124,7 @@ def diff(store: Store, before: Manifest, after: Manifest, *, samples: int = 3) -
 
 
 def _judgments(store: Store, before: Manifest, after: Manifest) -> dict[str, Manifest] | None:
-    """The judgments or scores to compare: of these versions, or those that made their pairs."""
+    """Return the judgments or scores to compare: the versions themselves, or those behind pairs."""
     if before.type in {JUDGMENTS.name, SCORES.name}:
         return {"before": before, "after": after}
     graph = Graph(store)
@@ -136,7 +136,7 @@ def _judgments(store: Store, before: Manifest, after: Manifest) -> dict[str, Man
 
 
 def _causes(store: Store, before: Manifest, after: Manifest) -> Iterator[Cause]:
-    """The fields in which two versions part, then those in which their inputs do."""
+    """Yield the fields in which two versions differ, then those in which their inputs do."""
     waiting: deque[tuple[tuple[str, ...], Manifest, Manifest]] = deque([((), before, after)])
     seen = {(before.ref, after.ref)}
     while waiting:
@@ -144,16 +144,16 @@ def _causes(store: Store, before: Manifest, after: Manifest) -> Iterator[Cause]:
         changed = changes(old, new)
         if changed:
             yield Cause(way, old.ref, new.ref, changed)
-        if "step" in changed:  # different things, whose inputs have nothing to do with each other
+        if "step" in changed:  # inputs of different steps cannot be compared
             continue
         reads = {read.parameter: read for read in new.inputs}
         for read in old.inputs:
             other = reads.get(read.parameter)
             if other is None or read.content == other.content:
                 continue
-            with contextlib.suppress(StoreError):  # an input that is gone can say nothing more
+            with contextlib.suppress(StoreError):  # an input that was removed is not compared
                 was, became = (store.manifest(side.name, side.version) for side in (read, other))
-                # A model, say, may have answered and judged.
+                # One version may be an input twice, as a model that answered and judged.
                 if was.type == became.type and (was.ref, became.ref) not in seen:
                     seen.add((was.ref, became.ref))
                     waiting.append(((*way, read.parameter), was, became))
@@ -222,7 +222,7 @@ def _rows(
 
 
 def _changed_columns(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str, int]:
-    """Column -> how many of the changed rows it differs in."""
+    """Return column -> in how many of the changed rows it differs."""
     counts = ", ".join(f'count(*) FILTER (o."{name}" <> n."{name}")' for name in columns)
     [changed] = connection.sql(
         f"SELECT {counts} FROM before_hashes AS o JOIN after_hashes AS n USING (id) "

@@ -1,4 +1,4 @@
-"""A diff as text, for a terminal and a notebook."""
+"""Format a diff as text, for a terminal or a notebook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lines_of(diff: Diff) -> Iterator[str]:
-    """Yield the text line by line; what rows hold is as a model wrote it."""
+    """Yield the text line by line; texts of rows are not escaped."""
     for side in (diff.before, diff.after):
         yield f"{side.ref}  {side.counted}"
     if diff.equal:

@@ -1,4 +1,4 @@
-"""How two versions lie apart: scores, lengths, states, and what two judges say of one answer.
+"""Compare the distributions of two versions: scores, lengths, states, and agreement of judges.
 
 Everything is counted in DuckDB; only the counts come into memory. The rows of both versions are in
 one view (:func:`srlm_data.analysis.figures.connect`), labelled ``before`` and ``after``.
@@ -13,7 +13,7 @@ import duckdb
 
 from srlm_data.core.schema import DATASET_TYPES
 
-_FEW = 12  # distinct values that are told one by one
+_FEW = 12  # at most so many distinct values are listed with their counts
 
 SCORES: Final = {
     "examples": ("score",),
@@ -36,22 +36,22 @@ TEXTS: Final = {
 
 @dataclass(frozen=True)
 class DistributionDiff:
-    """One figure of the rows that have it, (before, after)."""
+    """A figure over the rows that have a value for it; tuples are (before, after)."""
 
     n: tuple[int, int]
     mean: tuple[float | None, float | None]
     median: tuple[float | None, float | None]
-    # Kolmogorov-Smirnov's D, the largest distance of the two distributions, and how likely so large
-    # a one is by chance, were rows independent: repeats of one answer are not, so it is a hint.
+    # Kolmogorov-Smirnov's D, the largest distance between the two distributions, and its p-value.
+    # That assumes independent rows, which repeated judgments of one answer are not: it is a hint.
     statistic: float | None
     p: float | None
-    values: dict[float, tuple[int, int]]  # value -> counts, where there are few
+    values: dict[float, tuple[int, int]]  # value -> counts; empty where there are many values
 
 
 def compare(
     connection: duckdb.DuckDBPyConnection, dataset_type: str, figure: str
 ) -> DistributionDiff:
-    """How a figure, an SQL expression over the rows, lies before and after."""
+    """Compare the distribution of a figure, which is an SQL expression over the rows."""
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE counted AS
         SELECT {figure} AS value, count(*) FILTER (dataset = 'before') AS before,
@@ -65,10 +65,10 @@ def compare(
 
 
 def _chance(statistic: float | None, n_before: int, n_after: int) -> float | None:
-    """The asymptotic p of ``scipy.stats.ks_2samp``, from D and the sizes alone."""
+    """Return the asymptotic p of ``scipy.stats.ks_2samp``, from D and the sample sizes."""
     if statistic is None:
         return None
-    from scipy.stats import kstwo  # noqa: PLC0415 - a second to import, and `ls` passes here too
+    from scipy.stats import kstwo  # noqa: PLC0415 - the import takes a second, also for `ls`
 
     size = max(1, round(n_before * n_after / (n_before + n_after)))
     return float(kstwo.sf(statistic, size))
@@ -95,7 +95,7 @@ _SUMMARY: Final = """
 def count_states(
     connection: duckdb.DuckDBPyConnection, dataset_type: str
 ) -> dict[str, tuple[int, int]]:
-    """State -> how many rows are in it, before and after; for the types that have states."""
+    """Return state -> (rows before, rows after); empty for a dataset type without states."""
     if "state" not in DATASET_TYPES[dataset_type].choices:
         return {}
     counts = connection.sql(f"""
@@ -107,20 +107,20 @@ def count_states(
 
 @dataclass(frozen=True)
 class Agreement:
-    """What two judges say of the answers that both have scored; a score is the mean of repeats."""
+    """Agreement of two judges on answers that both scored; a score is the mean of its repeats."""
 
-    answers: int  # how many there are
+    answers: int  # how many answers both judges scored
     equal: float | None  # share with the same score
     within_one: float | None  # share at most a point apart
-    mean_difference: float | None  # after less before
-    spearman: float | None  # rank correlation; None where a side never varies
+    mean_difference: float | None  # after minus before
+    spearman: float | None  # rank correlation; None where all scores of one judge are equal
     ordered: int  # pairs of answers to one prompt
-    same_order: float | None  # share of them that both judges put in the same order, ties included
-    opposite_order: float | None  # share of them that one judge puts the other way round
+    same_order: float | None  # share of these pairs in the same order for both, ties included
+    opposite_order: float | None  # share of these pairs that the judges put in opposite order
 
 
 def agreement(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> Agreement:
-    """How far judgments or scores agree, before and after, on the candidates that are in both."""
+    """Return how far judgments or scores before and after agree on the candidates in both."""
     connection.execute(f"""
         CREATE TEMP TABLE shared AS
         SELECT candidate_id, any_value(prompt_id) AS prompt_id,
@@ -134,7 +134,7 @@ def agreement(connection: duckdb.DuckDBPyConnection, dataset_type: str) -> Agree
     return Agreement(*figures, *order)
 
 
-# Equal scores share the mean of their ranks, so that corr() of the ranks is Spearman's.
+# Equal scores get the mean of their ranks, so that corr() of the ranks is Spearman's correlation.
 _AGREEMENT: Final = """
     WITH ranked AS (
         SELECT old, new,
@@ -160,16 +160,16 @@ _ORDER: Final = """
 
 @dataclass(frozen=True)
 class Preferences:
-    """What became of the prompts that have a pair before and after."""
+    """How the pairs of the prompts that have one before and after compare."""
 
-    prompts: int  # how many there are
-    same: int  # of these, with the same chosen and the same rejected answer
-    same_chosen: int  # with the same chosen answer
-    swapped: int  # where an answer that was chosen is now rejected, or the other way round
+    prompts: int  # prompts with a pair before and after
+    same: int  # of these, prompts with the same chosen and the same rejected answer
+    same_chosen: int  # prompts with the same chosen answer
+    swapped: int  # prompts with a chosen answer that is now rejected, or the reverse
 
 
 def preferences(connection: duckdb.DuckDBPyConnection) -> Preferences:
-    """How far two versions of pairs prefer the same answers."""
+    """Return how far two versions of pairs prefer the same answers."""
     [figures] = connection.sql("""
         SELECT count(*),
                count(*) FILTER (o.chosen_id = n.chosen_id AND o.rejected_id = n.rejected_id),

@@ -1,14 +1,14 @@
-"""What a connection sees beside the datasets themselves.
+"""The views and functions of an SQL connection, beside the datasets themselves.
 
-all_judgments         the latest of every dataset of a dataset type in one table: its rows, and
-before them `dataset`, `version`, `recipe`, `iteration` and `model_name`
-versions              a row a version: dataset type, rows, seconds, when, by which command and
+all_judgments         the latest version of every dataset of the type in one table: the columns
+`dataset`, `version`, `recipe`, `iteration` and `model_name`, then those of the rows
+versions              a row for each version: dataset type, rows, seconds, time, command and
 commit
 drops                 a row for each reason of each version: how many rows were left out
 failures              a row for each kind of failed requests of each version: how many, and why
-model_name(digest)    the dataset that the model is: `iter1.m2`
-last(conversation)    the text of its last turn
-said(conversation)    all of its text, each turn opened by its role
+model_name(digest)    the name of the model's dataset: `iter1.m2`
+last(conversation)    the text of the last turn
+said(conversation)    the text of all turns, each preceded by its role
 
 `iteration` is the number at the end of the recipe's name (`iter2` and `paper_iter2`: 2), else null.
 """
@@ -29,18 +29,18 @@ from srlm_data.store import Manifest, Store
 
 
 def quoted(text: str) -> str:
-    """A text as SQL writes it; for the few places that take no parameter, views among them."""
+    """Return a text as an SQL literal, for statements that take no parameters, such as views."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def iteration_of(recipe: str) -> int | None:
-    """The number at the end of a recipe's name."""
+    """Return the number at the end of a recipe's name; None where there is none."""
     digits = re.search(r"\d+$", recipe)
     return int(digits[0]) if digits else None
 
 
 def model_names(store: Store) -> dict[str, str]:
-    """Digest -> `iter1.m2`, or `iter1.m2@3f2a0b1c` where a later version took that name."""
+    """Return digest -> `iter1.m2`, or `iter1.m2@3f2a0b1c` if a later version has that name now."""
     earlier: dict[str, str] = {}
     latest: dict[str, str] = {}
     for name in store.names():
@@ -51,7 +51,7 @@ def model_names(store: Store) -> dict[str, str]:
                     break  # all versions of a dataset are of one dataset type
                 digests = [row["model"] for row in store.rows(manifest).dicts()]
                 named = store.refs(name)["latest"] == version
-            except StoreError:  # a damaged model has no name; its rows are as good as they were
+            except StoreError:  # a damaged model gets no name; datasets that it made stay readable
                 continue
             for digest in digests:
                 if named:
@@ -68,10 +68,10 @@ def create(
     *,
     whole: bool,
 ) -> None:
-    """Make the tables of this module in a connection that has the datasets' views.
+    """Create this module's views and macros in a connection that has the datasets' views.
 
-    ``latest`` has the latest versions by dataset type, and is ``whole`` where it has all of them:
-    rows of half the datasets would be a wrong answer to a question about all.
+    ``latest`` is dataset type -> latest versions. The ``all_`` views are created only if it is
+    ``whole``: without a damaged dataset's rows, their figures would be wrong.
     """
     names = model_names(store)
     keys, values = (", ".join(map(quoted, texts)) for texts in (names, names.values()))
@@ -105,13 +105,13 @@ def _select(
     if "model" in dataset_type.schema.names:
         columns += "model_name(model) AS model_name, "
     rows = f'SELECT {columns}* FROM "{recipe}"."{dataset}"'
-    part = dataset_type.part  # a criterion's rows are in the dataset, and counted by nobody
+    part = dataset_type.part  # rows of single criteria are not counted as judgments
     has_parts = part and part in connection.sql(f"{rows} LIMIT 0").columns
     return f"{rows} WHERE {part} IS NULL" if has_parts else rows
 
 
 def _nothing(connection: duckdb.DuckDBPyConnection, dataset_type: DatasetType) -> str:
-    """The same columns without a row, for a dataset type of which nothing is built yet."""
+    """Return a query with the same columns and no rows, for a dataset type with no dataset yet."""
     connection.from_arrow(dataset_type.schema.empty_table()).create(f"no_{dataset_type.name}")
     named = "NULL::VARCHAR AS model_name, " if "model" in dataset_type.schema.names else ""
     return (
@@ -122,7 +122,7 @@ def _nothing(connection: duckdb.DuckDBPyConnection, dataset_type: DatasetType) -
 
 _PROVENANCE: Final = 'STRUCT("at" VARCHAR, seconds DOUBLE, argv VARCHAR[], "commit" VARCHAR)'
 
-# A manifest, as far as SQL wants it.
+# The fields of a manifest that the views read, with their SQL types.
 _MANIFEST: Final = {
     "name": "VARCHAR",
     "version": "VARCHAR",
@@ -132,7 +132,7 @@ _MANIFEST: Final = {
     "cost": "MAP(VARCHAR, DOUBLE)",
     "failures": "MAP(VARCHAR, STRUCT(count BIGINT, sentence VARCHAR))",
     "provenance": _PROVENANCE,
-    "made": _PROVENANCE,  # as 0.1 called it
+    "made": _PROVENANCE,  # the name of `provenance` in manifests written by 0.1
 }
 
 _VERSIONS: Final = """

@@ -41,7 +41,7 @@ class VersionsResult(Table):
     """Versions, newest first, or the latest of each dataset."""
 
     manifests: list[Manifest]  # those that can be read
-    tags: dict[str, list[str]]  # ``name@version`` -> what else names it: ``latest``, tags
+    tags: dict[str, list[str]]  # ``name@version`` -> its other names: ``latest``, tags
     faults: list[str]  # a sentence for each one that cannot be read
 
     def __iter__(self) -> Iterator[Manifest]:
@@ -68,7 +68,7 @@ class ShowResult(Table):
     """A version and its first rows."""
 
     manifest: Manifest  # how it was made
-    rows: list[dict[str, Any]]  # the first ones, unchanged
+    rows: list[dict[str, Any]]  # the first rows, unchanged
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return a row for each row."""
@@ -83,7 +83,7 @@ class CostResult(Table):
     datasets: list[Spending]  # one for each dataset that called a model
     models: list[Spending]  # one for each model that was called
     pairs: list[Spending]  # one for each dataset of pairs, with all that it was made from
-    unused: Spending  # the answers behind no row of any version
+    unused: Spending  # the answers that no row of any version came from
     total: Spending  # all answers that the store ever paid for
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
@@ -125,7 +125,7 @@ def load(ref: str, store: Place = None) -> datasets.Dataset:
     except ModuleNotFoundError:
         raise packages.missing(ref, "datasets", "hub") from None
     loaded: datasets.Dataset = library.Dataset.from_parquet(
-        [glob.escape(str(file.absolute())) for file in files]  # it takes names for patterns
+        [glob.escape(str(file.absolute())) for file in files]  # it reads names as glob patterns
     )
     return loaded
 
@@ -135,7 +135,7 @@ def versions(name: str | None = None, store: Place = None) -> VersionsResult:
     opened = open_store(store)
     known = [] if name is None else opened.versions(name)
     if name is not None and not known:
-        opened.resolve(name)  # says that there is no such dataset
+        opened.resolve(name)  # raises, for there is no such dataset
     manifests, faults = [], []
     for ref in known if name else opened.names():
         try:

@@ -23,14 +23,14 @@ from srlm_data.store.graph import Graph
 FEWEST: Final = 50  # rows below which a share says too little to warn of it
 COLLAPSED: Final = 0.8  # share of the most common score above which the scores have collapsed
 UNREAD: Final = 0.05  # share of judgments without a score above which the judge cannot be read
-DIFFER: Final = 0.01  # share of answers that judgments differ of, below which repeats are wasted
-ADDRESSED: Final = 0.001  # share of answers that speak to the judge from which on it is told
-TOP: Final = 0.9  # quantile of the answers' mean scores from which on one is top-scored
+DIFFER: Final = 0.01  # share of answers with differing judgments below which repeats are wasted
+ADDRESSED: Final = 0.001  # share of answers that address the judge from which a warning is given
+TOP: Final = 0.9  # quantile of the answers' mean scores from which an answer is top-scored
 DRIFT: Final = 0.25  # change of the mean length against the previous iteration's answers
 PAIRED: Final = 0.2  # share of prompts that became pairs below which they are few
 LONGER: Final = 0.7  # share of pairs with a longer chosen answer above which length is rewarded
 DROPPED: Final = 0.1  # share of what a step looked at that is dropped for one reason
-NOTES: Final = 5  # most notes of an engine that are told, the most frequent ones
+NOTES: Final = 5  # at most so many of an engine's notes are shown, the most frequent ones
 
 LOOKED_FOR: Final[Mapping[str, str]] = {
     "failed_requests": "requests that failed, and why",
@@ -52,7 +52,7 @@ LOOKED_FOR: Final[Mapping[str, str]] = {
     "few_pairs": f"pairs from less than {100 * PAIRED:g} % of the prompts",
     "chosen_is_longer": f"chosen longer than rejected in more than {100 * LONGER:g} % of the pairs",
 }
-"""Every kind of warning, and when there is one."""
+"""Kind of warning -> when it is given."""
 
 _CHOICES: Final = frozenset(
     "alone another_sample another_split deleted disagrees equal_scores fewer_than_two_ranks "
@@ -62,17 +62,17 @@ _CHOICES: Final = frozenset(
     "only_first_answered only_second_answered other_candidates other_language parent_missing "
     "review same_text synthetic thinned too_few_replies undisputed unlabelled unranked".split()
 )
-"""Reasons by which a recipe chooses rows: most may go by them, and nothing is wrong."""
+"""Reasons by which a recipe selects rows: it is no fault if most rows are dropped for them."""
 
 _WANTED: Final = {"self_instruct": "n", "select_ift": "n", "select_ranked": "n_prompts"}
-"""Step -> the setting that says how many are wanted."""
+"""Step -> the setting that says how many rows are wanted."""
 
 
 @dataclass(frozen=True)
 class HealthWarning:
     """One thing to know."""
 
-    kind: str  # its name, for a script
+    kind: str  # a key of ``LOOKED_FOR``, for scripts
     sentence: str  # what was found, and what it may mean or what to do
     figures: Mapping[str, float]  # the numbers of the sentence
 
@@ -87,7 +87,7 @@ def check_health(store: Store, manifest: Manifest) -> list[HealthWarning]:
 
 
 def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
-    """What the manifest alone tells, at any size."""
+    """Yield the warnings that need the manifest alone."""
     if manifest.failures:
         todo = "" if manifest.accepted else "; the next build asks them again"
         yield HealthWarning(
@@ -126,7 +126,7 @@ def _about_making(manifest: Manifest) -> Iterator[HealthWarning]:
 
 
 def _about_answers(store: Store, manifest: Manifest) -> Iterator[HealthWarning]:
-    """What the engine noted of answers that are not quite what was asked for."""
+    """Yield the engine's notes on answers that are not quite what was requested."""
     asked = manifest.cost.get("calls", 0) + manifest.cost.get("reused", 0)
     if not asked or not {"answer_key", "note"} <= {*DATASET_TYPES[manifest.type].schema.names}:
         return
@@ -152,11 +152,11 @@ def _about_judgments(
     connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest
 ) -> Iterator[HealthWarning]:
     states = figures.ask(connection, "states")  # the most frequent first
-    judged = sum(row["judgments"] for row in states)  # rows are criteria, too
+    judged = sum(row["judgments"] for row in states)  # rows may be single criteria
     if not judged:
         return
     scores = figures.ask(connection, "scores")
-    # Of failed requests it is told that they failed, and why.
+    # Failed requests have a warning of their own.
     read = sum(row["judgments"] for row in scores) + manifest.failed
     unread = 1 - read / judged
     if unread > UNREAD:
@@ -181,14 +181,14 @@ def _about_judgments(
         )
     yield from _repeats(connection)
     answers = Graph(store).first_parent(manifest, CANDIDATES)
-    # Judgments that are judged themselves have a score to give.
+    # Where the judged answers are judgments themselves, a score in them is no manipulation.
     if answers and answers.identity.get("step") != "select_uncertain":
         yield from _speaking(connection)
         yield from _asking(connection, manifest)
 
 
 def _asking(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> Iterator[HealthWarning]:
-    """Whether prompts speak to the judge, as the judge's step has counted them."""
+    """Yield a warning if many prompts address the judge; the judge's step has counted them."""
     speak = manifest.notes.get("prompt_injections", {}).get("any", 0)
     [(prompts,)] = connection.sql("SELECT count(DISTINCT prompt_id) FROM all_candidates").fetchall()
     if speak and speak / max(prompts, 1) >= ADDRESSED:

@@ -54,7 +54,7 @@ def connect(store: Place = None, *, open_access: bool = False) -> duckdb.DuckDBP
         try:
             manifest = store.resolve(name)
             _view(connection, store, manifest, name.partition(".")[2])
-        except StoreError:  # `refused` says it to whoever asks for this dataset
+        except StoreError:  # reported by `refused` for queries of this dataset
             damaged = True
             continue
         types.setdefault(manifest.type, []).append(manifest)
@@ -80,7 +80,7 @@ def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duck
             return match[0]
         recipe, name = match["recipe"].lower(), match["name"].lower()
         manifest = store.resolve(f"{recipe}.{name}@{match['version']}")
-        # DuckDB's messages show the name; and it takes capital letters for small ones.
+        # The name as written, for DuckDB's messages; but DuckDB ignores the case of letters.
         written = match["version"]
         view = f"{name}@{written if written == written.lower() else manifest.version}"
         _view(connection, store, manifest, view)
@@ -91,7 +91,7 @@ def run(connection: duckdb.DuckDBPyConnection, store: Store, query: str) -> duck
     with refused(store, query):
         named = _TOKEN.sub(name_version, query)
         kinds = [statement.type.name for statement in connection.extract_statements(named)]
-        # The store's folder must stay open for reading, and DuckDB would write there just as well.
+        # DuckDB needs the store's folder for reading, and would let a query write there, too.
         if kinds != ["SELECT"]:
             raise DataError(
                 f"sql: expected one read-only query, found {', '.join(kinds) or 'nothing'}. "
@@ -113,7 +113,7 @@ def refused(store: Store, query: str) -> Iterator[None]:
             f"'DESCRIBE iter1.pairs' the columns of one.{place}"
         ) from None
     except RuntimeError as error:
-        if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C, at times
+        if str(error) != "Query interrupted":  # how DuckDB sometimes reports Ctrl-C
             raise
         raise KeyboardInterrupt from None
 
@@ -129,7 +129,7 @@ def _view(
     connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest, view: str
 ) -> None:
     recipe, _, _ = manifest.name.partition(".")
-    store.rows(manifest)  # refuses a version whose files are not what was written
+    store.rows(manifest)  # raises for a version whose files were changed
     files = ", ".join(_views.quoted(str(file.resolve())) for file in store.files(manifest))
     connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{recipe}"')
     try:

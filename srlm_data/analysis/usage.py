@@ -30,10 +30,10 @@ class Spending:
 
     name: str  # a version, or a model's digest
     about: str  # the dataset type of a version, or the dataset that names a model
-    units: int  # what the figures are shared by: rows, or pairs
-    cost: Counter[str]  # the sums, as in a manifest's ``cost``
+    units: int  # the rows or pairs that the cost is divided by
+    cost: Counter[str]  # the sums, with the keys of a manifest's ``cost``
     model: str | None = None  # digest of the model that was asked, where there is one
-    # what the rows were made from and is not in the store; the sums are without it
+    # ancestors of the rows that are not in the store; the sums leave them out
     missing: tuple[str, ...] = ()
 
     @property
@@ -97,7 +97,7 @@ def answers(store: Store) -> tuple[Spending, Spending]:
         connection.execute("CREATE TABLE used (key VARCHAR)")
         for name in store.names():
             for version in store.versions(name):
-                with contextlib.suppress(StoreError):  # damaged, or gone meanwhile
+                with contextlib.suppress(StoreError):  # damaged, or removed meanwhile
                     rows = store.rows(store.manifest(name, version))
                     if rows.files and "answer_key" in rows.type.schema.names:
                         rows.view(connection, "rows")
@@ -127,7 +127,7 @@ def answers(store: Store) -> tuple[Spending, Spending]:
 
 
 def _prices(store: Store) -> dict[str, Price]:
-    """Model digest -> the price that it was last asked at."""
+    """Return model digest -> the price at which it was last called."""
     latest = sorted(store.latest(), key=lambda manifest: str(manifest.provenance.get("at")))
     return {
         model: Price.model_validate(manifest.provenance["price"])
@@ -149,7 +149,7 @@ def _latest(store: Store, recipes: Collection[str]) -> list[Manifest]:
 
 
 def _model(store: Store, manifest: Manifest) -> str | None:
-    """The digest of the model that a version asked; None where its dataset is not in the store."""
+    """Return the digest of the model that a version called; None if the store lacks its dataset."""
     model = Graph(store).read_as(manifest, "model")
     if model is None:
         return None

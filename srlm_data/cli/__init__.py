@@ -80,7 +80,7 @@ Exit codes:
 def cli(context: click.Context, root: Path) -> None:
     """Turn a small human seed into preference data that a model generates and judges itself."""
     for word in sys.argv[1:]:
-        # Bytes of a terminal in another encoding; a file may be called so.
+        # A terminal in another encoding sends such bytes, but a file may have this name.
         if not is_text(word) and not os.path.lexists(word):
             raise click.UsageError(f"{word!r} is not UTF-8 text. Encode it as UTF-8.")
     try:
@@ -110,7 +110,7 @@ def main() -> NoReturn:
     _make_room_for_rows()
     code = 0
     try:
-        # Not cli(): click ends with 1 at a closed pipe, and 1 is our word for a bug.
+        # Not cli(): click exits with 1 at a closed pipe, and 1 is our exit code for a bug.
         with cli.make_context("srlm-data", sys.argv[1:]) as context:
             cli.invoke(context)
         sys.stdout.flush()
@@ -122,15 +122,15 @@ def main() -> NoReturn:
         code = _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, Terminated):
         code = _fail(*stopped())
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         silence_output()
-    except Exception as error:  # noqa: BLE001 - what is no refusal is raised again
+    except Exception as error:  # noqa: BLE001 - raised again unless the machine refused something
         code = _machine_refuses(error)
     sys.exit(code)
 
 
 class _Notes(logging.Handler):
-    """Prints what the package warns of, a line each."""
+    """Prints each warning of the package on a line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from srlm_data.core.redaction import redacted
@@ -139,10 +139,10 @@ class _Notes(logging.Handler):
 
 
 def _make_room_for_rows() -> None:
-    """Rows come by the hundred thousand, and Python and Arrow expect something else.
+    """Set Python's garbage collector and Arrow's allocator for hundreds of thousands of rows.
 
-    None is part of a cycle: to look for cycles as often as Python would takes a fifth of a build.
-    Their batches come and go, and the system's allocator holds less for them than Arrow's own.
+    Rows are in no reference cycles: to look for cycles at Python's rate takes a fifth of a build.
+    For batches, which are soon freed, the system's allocator holds less memory than Arrow's own.
     """
     set_threshold(100_000, 50, 100)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
@@ -154,11 +154,11 @@ def _fail(sentence: str, code: int) -> int:
 
 
 def _machine_refuses(error: Exception) -> int:
-    """Say what the machine refuses, such as one more file or thread; raise any other error."""
+    """Report what the machine refuses, such as one more file or thread; raise any other error."""
     from srlm_data.core.filesystem import describe_refusal
 
     if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
-        return _fail(*stopped())  # what DuckDB makes of a signal, at times
+        return _fail(*stopped())  # how DuckDB sometimes reports a signal
     refusal = describe_refusal(error, "srlm-data")
     if refusal is None:
         raise error
@@ -178,7 +178,7 @@ def _click_says(error: click.ClickException) -> int:
 
 
 def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A traceback, as Python shows it, without keys and tokens."""
+    """Print a traceback as Python does, with keys and tokens redacted."""
     from traceback import format_exception
 
     from srlm_data.core.redaction import redacted

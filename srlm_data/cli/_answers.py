@@ -1,4 +1,4 @@
-"""The rows of a query, for a person or for another program, a batch at a time in memory."""
+"""Write the rows of a query, for a person or a program, with one batch in memory at a time."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-_COUNTED: Final = 10_000  # rows that a table counts
-_NARROW: Final = 12  # what a column of a table is left at least, of what it wants
-_LINES: Final = 3  # what a column takes beside its cells
-_GROUP: Final = 65_536  # rows of a group of Parquet: a reader's unit of work
+_COUNTED: Final = 10_000  # a table counts no more rows than this
+_NARROW: Final = 12  # the least width of a column of a table, unless its cells are narrower
+_LINES: Final = 3  # the width of a column's border and padding
+_GROUP: Final = 65_536  # rows in a Parquet row group, which is a reader's unit of work
 _ENDINGS: Final = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
@@ -37,7 +37,7 @@ _CRLF: Final = "\r\n"
 
 
 def format_of(output: Path | None) -> str:
-    """The format that a file's ending asks for; a table where it asks for none."""
+    """Return the format for a file's extension; ``table`` for any other extension or no file."""
     return _ENDINGS.get(output.suffix.lower(), "table") if output else "table"
 
 
@@ -50,10 +50,10 @@ def answer_query(
     rows: int,
     open_access: bool = False,
 ) -> None:
-    """Ask a store one query and write its answer.
+    """Run one query on a store and write the result.
 
-    The connection is its own, so that what was built meanwhile is there. Of a table of more than so
-    many ``rows`` the middle is left out. A file is there complete or not at all.
+    Every query opens a connection, so that it sees what was built meanwhile. A table with more than
+    ``rows`` rows is shown without its middle. A file is written completely or not at all.
     """
     colour = output is None and coloured()
     write: dict[str, Callable[[duckdb.DuckDBPyRelation, IO[bytes]], None]] = {
@@ -85,7 +85,7 @@ class _Column(NamedTuple):
 def _write_table(
     answer: duckdb.DuckDBPyRelation, to: IO[bytes], rows: int, *, colour: bool
 ) -> None:
-    """A line a row, as wide as the terminal; a single row that takes more is written downwards."""
+    """Write a line for each row; a single row that is too wide is written one column a line."""
     from srlm_data.cli._pretty import record_cells
 
     fetched = list(_rows(answer.limit(_COUNTED + 1), readable=True))
@@ -136,14 +136,14 @@ def _column(name: str, values: list[Any], width: int) -> _Column:
 
 
 def _on_one_line(text: str, width: int) -> str:
-    """Return as much of a text as a line of a terminal may show; megabytes would take minutes."""
+    """Return a text on one line, cut to what may be shown; to lay out megabytes takes minutes."""
     cut = text if len(text) <= 4 * width else f"{text[: 4 * width]}…"
     return visible(cut).replace("\n", "↵").replace("\t", " ")
 
 
 def _write_csv(answer: duckdb.DuckDBPyRelation, to: IO[bytes]) -> None:
-    """CSV with a header; lists and structs are JSON in their cells."""
-    # Python quotes a cell for the characters of its line end: with both, a lone one is kept whole.
+    """Write CSV with a header; lists and structs are JSON in their cells."""
+    # Python quotes cells with a character of the line terminator: CRLF has a lone CR or LF quoted.
     lines = SimpleNamespace(write=lambda line: to.write(f"{line.removesuffix(_CRLF)}\n".encode()))
     writer = csv.writer(lines, lineterminator=_CRLF)
     writer.writerow(answer.columns)
@@ -154,7 +154,7 @@ def _write_csv(answer: duckdb.DuckDBPyRelation, to: IO[bytes]) -> None:
 
 
 def _write_json_lines(answer: duckdb.DuckDBPyRelation, to: IO[bytes]) -> None:
-    """One JSON object a line."""
+    """Write one JSON object a line."""
     names = answer.columns
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
@@ -173,11 +173,11 @@ def _write_parquet(answer: duckdb.DuckDBPyRelation, to: IO[bytes]) -> None:
 
 
 _TEXTS: Final = ("DATE", "TIME", "INTERVAL", "BLOB", "BIT")
-"""What types begin with whose values DuckDB writes as text; Python has no infinite date."""
+"""Prefixes of the types that DuckDB casts to text, since Python has no infinite date, say."""
 
 
 def _rows(answer: duckdb.DuckDBPyRelation, *, readable: bool = False) -> Iterator[tuple[Any, ...]]:
-    """Yield rows of Python values; in ``readable`` ones, a conversation is its text."""
+    """Yield rows of Python values; with ``readable``, conversations become their text."""
     cells = []
     for place, kind in enumerate(answer.types, start=1):
         cell = f"#{place}"
@@ -199,6 +199,6 @@ def _rows(answer: duckdb.DuckDBPyRelation, *, readable: bool = False) -> Iterato
 def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     try:
         yield from reader
-    except OSError as error:  # what Arrow makes of a query that fails on its way
+    except OSError as error:  # how Arrow reports a query that fails midway
         sentence, place = database.refusal(error)
         raise DataError(f"sql: the query failed, found: {sentence}. Correct it.{place}") from None

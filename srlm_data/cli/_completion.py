@@ -1,4 +1,4 @@
-"""What a shell may complete: recipes, their datasets, versions of the store, steps."""
+"""Shell completion: recipes, their datasets, versions of the store, steps."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ Words = Callable[[click.Context, str], Iterable[str]]
 
 
 def completer(words: Words) -> Completer:
-    """Return what offers the words that begin as the one that is typed."""
+    """Return a completer that offers those words that begin with the typed text."""
 
     def complete(context: click.Context, parameter: click.Parameter, begin: str) -> list[str]:
         try:
             return [word for word in words(context, begin) if word.startswith(begin)]
-        except Exception:  # noqa: BLE001 - a shell has no place for a sentence; the command says it
+        except Exception:  # noqa: BLE001 - a shell cannot show an error; the command reports it
             return []
 
     return complete
 
 
 def answer_shell(cli: click.Command) -> None:
-    """Print the script, or the words, that a shell asks for, and exit; else do nothing."""
+    """Print the script or the words that a shell requests, and exit; otherwise do nothing."""
     instruction = os.environ.get(VARIABLE)
     if not instruction:
         return
     code = shell_complete(cli, {}, "srlm-data", VARIABLE, instruction)
-    if instruction == "bash_source":  # else bash takes dataset@version for three words
+    if instruction == "bash_source":  # else bash splits dataset@version at the @
         click.echo("COMP_WORDBREAKS=${COMP_WORDBREAKS//@}")
     sys.exit(code)
 

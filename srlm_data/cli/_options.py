@@ -1,4 +1,4 @@
-"""What the commands share: their common options, named as the API names what they set."""
+"""Options that several commands share, with the names of the API's parameters."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _allow(context: click.Context, parameter: click.Parameter, names: tuple[str,
 
 
 def negate(context: click.Context, parameter: click.Parameter, value: bool) -> bool:  # noqa: ARG001
-    """Return what the API is told where a flag says ``--no-...``."""
+    """Return the API's positive value for a flag ``--no-...``."""
     return not value
 
 
@@ -112,7 +112,7 @@ def seconds(time: str) -> float:
 
 
 def command(*words: str) -> str:
-    """Return a command for the store of this one, as a shell takes it."""
+    """Return a command line, quoted for a shell, for the store of the current command."""
     context = click.get_current_context().find_root()
     named = context.get_parameter_source("root") is ParameterSource.COMMANDLINE
     store = ["--store", str(context.obj)] if named else []
@@ -120,13 +120,13 @@ def command(*words: str) -> str:
 
 
 def same_command(*without: str) -> str:
-    """Return this command as it was given, without some options that have values."""
+    """Return the current command line without some options that take values."""
     given = shlex.join(["srlm-data", *sys.argv[1:]])
     return re.sub(rf" ({'|'.join(without)})[ =]\S+", "", given)
 
 
 def manifest_record(manifest: Manifest) -> dict[str, Any]:
-    """Return what ``--json`` says of a version: all but its files and notes."""
+    """Return a version's manifest for ``--json``, without files and notes."""
     facts = {name: vars(manifest)[name] for name in _FACTS}
     failures = {kind: vars(failure) for kind, failure in manifest.failures.items()}
     inputs = list(map(vars, manifest.inputs))
@@ -137,7 +137,7 @@ _FACTS: Final = "name version type rows content identity drops cost provenance".
 
 
 def recipe_line(name: str, manifest: Manifest) -> str:
-    """Return how a recipe reads this very version as its dataset ``name``."""
+    """Return the line with which a recipe reads exactly this version as its dataset ``name``."""
     return (
         f"  {name}: {{step: read_version, version: {manifest.ref}, type: {manifest.type}, "
         f"content: {manifest.content}}}"
@@ -145,7 +145,7 @@ def recipe_line(name: str, manifest: Manifest) -> str:
 
 
 def announcing(served: str, ends: str, *, opens: bool) -> Callable[[str], None]:
-    """Return what says where a page is served and how that ends, and opens it in a browser."""
+    """Return a function that prints a page's address and how to stop, and opens a browser."""
 
     def announce(address: str) -> None:
         say(f"{served} at {address}\nCtrl-C ends it; {ends}.")

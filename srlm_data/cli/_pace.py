@@ -1,4 +1,4 @@
-"""How far a step is, how fast it goes, and when it will be done: in the words of one line."""
+"""Progress, speed and remaining time of a step, as one line of text."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ from srlm_data.engines.settings import Price
 class Pace:
     """The pace of a step."""
 
-    name: str  # of the dataset that it makes
-    price: Price | None = None  # of its engine, where there is one
-    usage: Usage | None = None  # what it has spent; None before the first answer
-    began: float = field(default_factory=time.monotonic)  # when it began to ask
+    name: str  # of the dataset that the step builds
+    price: Price | None = None  # of the engine; None if it has none
+    usage: Usage | None = None  # calls and tokens so far; None before the first answer
+    began: float = field(default_factory=time.monotonic)  # reset at the first answer
 
     @property
     def money(self) -> float:
-        """What it has spent by the engine's price; 0 where there is none."""
+        """What the step has cost at the engine's price; 0 without a price."""
         if not (self.usage and self.price):
             return 0.0
         return self.price.of(self.usage.new_prompt_tokens, self.usage.new_completion_tokens)
 
     def reached(self) -> tuple[int, int | None, str]:
-        """Return how much is done of what is wanted, and of what: answers, unless the step says."""
+        """Return how much is done, the goal, and the unit: answers unless the step sets a goal."""
         usage = self.usage or Usage()
         return usage.goal or (usage.calls + usage.reused, usage.total, "answers")
 
     def reached_text(self) -> str:
-        """Return how much is done of what is wanted, in words."""
+        """Return how much of the goal is done, in words."""
         done, wanted, unit = self.reached()
         return f"{done:,} of {wanted:,} {unit}" if wanted else f"{done:,} {unit}"
 
     def seconds_left(self, now: float) -> float | None:
-        """Return the seconds to go at the mean pace so far; None where nobody can tell.
+        """Return the remaining seconds at the mean pace so far; None if that is unknown.
 
-        What is wanted does not change, so neither does the answer while the pace is the same. Kept
-        answers take no time: the pace is that of the others.
+        Cached answers take no time, so the pace is that of the others.
         """
         usage = self.usage or Usage()
         done, wanted, _ = self.reached()
@@ -49,7 +48,7 @@ class Pace:
         return max(wanted - done, 0) * (now - self.began) / new
 
     def line(self, now: float) -> str:
-        """Return all of it as a line, with rows and tokens a second and what was spent."""
+        """Return a line with progress, remaining time, rows and tokens a second, and cost."""
         passed = max(now - self.began, 1e-9)
         usage = self.usage
         if usage is None:
@@ -72,7 +71,7 @@ class Pace:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as a person says it: ``45 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Return a time in readable units: ``45 s``, ``3 min 20 s``, ``2 h 5 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

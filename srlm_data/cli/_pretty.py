@@ -1,4 +1,4 @@
-"""Rows of datasets, laid out for a reader."""
+"""Print rows of datasets for a person."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from srlm_data.core.messages import text_of
 from srlm_data.store import Manifest, Store
 
 _SHOWN: Final = 4_000
-"""Characters of a cell that are laid out for a reader; megabytes would take minutes."""
+"""A longer cell is cut to so many characters, for to lay out megabytes takes minutes."""
 
 
 _SAMPLES: Final = 2
 _SAMPLE_CHARACTERS: Final = 400
 _UNREAD: Final = re.compile(r".*_(id|ids|key|tokens|reason|length)|model|base|reference|template")
-"""Columns that a person does not read in a sample."""
+"""Names of columns that a sample leaves out."""
 
 
 def show_rows(rows: list[dict[str, Any]]) -> None:
@@ -30,19 +30,19 @@ def show_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def _said(value: Any) -> Any:
-    """Return a conversation as its text, and any other value of a dataset's row as it is."""
+    """Return the text of a conversation, and any other value unchanged."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "\n".join(f"{turn['role']}: {text_of(turn)}" for turn in value)
     return value
 
 
 def record_cells(row: Iterable[tuple[str, Any]]) -> list[tuple[str, str | None]]:
-    """Return the cells of a table that has a row's columns below each other."""
+    """Return the cells of a two-column table of a row: the columns' names and values."""
     return [(name, None if value is None else _short(value_text(value))) for name, value in row]
 
 
 def show_samples(store: Store, manifests: Iterable[Manifest]) -> None:
-    """Print what a reader looks at in the first rows of versions: the texts and the figures."""
+    """Print the texts and figures of the first rows of each version."""
     for manifest in manifests:
         say(f"\n{manifest.ref}  {manifest.counted}")
         samples = islice(store.rows(manifest).dicts(), _SAMPLES)
@@ -59,7 +59,7 @@ def show_samples(store: Store, manifests: Iterable[Manifest]) -> None:
 
 
 def show_drops(drops: Mapping[str, int], examples: Mapping[str, list[dict[str, str]]]) -> None:
-    """Print each reason with its count, and where the first examples stand and what they hold."""
+    """Print each reason with its count, and its first examples with their places."""
     if not drops:
         say("Nothing was dropped.")
     for reason, count in drops.items():
@@ -69,7 +69,7 @@ def show_drops(drops: Mapping[str, int], examples: Mapping[str, list[dict[str, s
 
 
 def value_text(value: Any) -> str:
-    """Return a value as a person reads it: a number is rounded."""
+    """Return a value as text for a person, with numbers rounded."""
     match value:
         case bool():
             return str(value).lower()
@@ -81,7 +81,7 @@ def value_text(value: Any) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Return numbers with three digits behind the point; small ones with four that are not 0."""
+    """Return numbers rounded to three decimals; those below 1 to four significant digits."""
     match value:
         case float():
             return round(value, 3) if abs(value) >= 1 else float(f"{value:.4g}")
@@ -95,7 +95,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _short(text: str) -> str:
-    """A text that fits a screen or two, and how much of it there is."""
+    """Return a text cut to what fits a screen or two, followed by its full length."""
     if len(text) <= _SHOWN:
         return text
     return f"{text[:_SHOWN]}\n... ({len(text):,} characters; --json has them all)"

@@ -1,4 +1,4 @@
-"""What a terminal shows of a build: lines of what was made, and a bar while a model is at work."""
+"""Show a build in a terminal: a line for each version, and a bar while a model works."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from srlm_data.analysis.health_checks import HealthWarning
 
 REDRAW_SECONDS: Final = 0.1
-"""A bar that moves with every answer would take longer than many an answer."""
+"""The bar is redrawn at most so often: to redraw it can take longer than an answer."""
 
 
 _LOGS: Final = [logging.getLogger(f"srlm_data.{package}") for package in ("steps", "engines")]
@@ -39,14 +39,14 @@ _LOGS: Final = [logging.getLogger(f"srlm_data.{package}") for package in ("steps
 
 @contextlib.contextmanager
 def watching(root: Path, *, quiet: bool, checks: bool) -> Iterator[TerminalWatcher]:
-    """Yield a watcher for a build in the store at ``root``, which SIGTERM stops in good order."""
+    """Yield a watcher for a build in the store at ``root``; SIGTERM stops it with a clean-up."""
     stop_tidily(GO_ON)
     watcher = TerminalWatcher(Store(root), quiet=quiet, checks=checks)
     handler = _Log(watcher)
     for log in _LOGS:
         log.setLevel(logging.INFO)
         log.addHandler(handler)
-        log.propagate = False  # a warning is told once
+        log.propagate = False  # a warning is printed once
     try:
         yield watcher
     finally:
@@ -57,7 +57,7 @@ def watching(root: Path, *, quiet: bool, checks: bool) -> Iterator[TerminalWatch
 
 
 class _Log(logging.Handler):
-    """Says what a step or an engine logs while it runs."""
+    """Prints what a step or an engine logs while it runs."""
 
     def __init__(self, watcher: TerminalWatcher) -> None:
         super().__init__(logging.INFO)
@@ -80,16 +80,16 @@ class TerminalWatcher(Watcher):
         patience: float = 120.0,
         interval: float = 30.0,
     ) -> None:
-        self.warnings: dict[str, list[HealthWarning]] = {}  # by dataset, of what was just built
+        self.warnings: dict[str, list[HealthWarning]] = {}  # by dataset, of new versions only
         self.store = store
         self._quiet = quiet
-        self._checks = checks  # whether the health of what was built is looked at
-        self._patience = patience  # seconds without an answer after which it says so
-        self._interval = interval  # seconds between two lines, where no bar is drawn
+        self._checks = checks  # whether to run the health checks on new versions
+        self._patience = patience  # seconds without an answer after which a line says so
+        self._interval = interval  # seconds between two lines if no bar is drawn
         self._draws = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._bar: Progress | None = None
         self._drawn = 0.0
-        self._paces = [Pace("")]  # of every step so far; the last one is that of now
+        self._paces = [Pace("")]  # of every step so far; the last one is of the current step
         self._heard = 0.0
         self._heart: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -97,17 +97,17 @@ class TerminalWatcher(Watcher):
         self._began = time.monotonic()
 
     def begin(self, planned: Planned) -> None:
-        """Say what is being built and why."""
+        """Print what is being built and why."""
         self._say(f"  building {planned.dataset.name}  ({'; '.join(planned.reasons)})")
         self.asking(planned.dataset)
         self._start_heart()
 
     def asking(self, dataset: Dataset) -> None:
-        """Name what the next answers are for."""
+        """Note which dataset the next answers are for."""
         self._paces.append(Pace(dataset.name, dataset.engine.price if dataset.engine else None))
 
     def progress(self, usage: Usage) -> None:
-        """Move the bar."""
+        """Update the bar."""
         now, pace = time.monotonic(), self._paces[-1]
         if pace.usage is None:
             pace.began = now
@@ -119,14 +119,14 @@ class TerminalWatcher(Watcher):
 
     def _draw(self, pace: Pace, now: float) -> None:
         if self._bar is None:
-            # Only here: a build that asks no model does not wait for rich.
+            # Imported here so that a build without model calls does not wait for rich.
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
             from rich.table import Column
 
             self._bar = Progress(
                 TextColumn("  "),
-                BarColumn(16, table_column=Column(no_wrap=True)),  # else a long line leaves none
+                BarColumn(16, table_column=Column(no_wrap=True)),  # else a long line hides the bar
                 TextColumn("{task.description}"),
                 console=Console(stderr=True),
                 transient=True,
@@ -138,27 +138,27 @@ class TerminalWatcher(Watcher):
         self._bar.update(task, total=wanted, completed=done, description=pace.line(now))
 
     def waiting(self, reason: str) -> None:
-        """Say who is waited for."""
+        """Print what the build waits for."""
         self._say(f"  {reason}")
 
     def hear(self, sentence: str) -> None:
-        """Say what a step or an engine says of itself, which is a sign of life."""
+        """Print a message of a step or an engine, which counts as a sign of life."""
         self._heard = time.monotonic()
         self._say(f"      {sentence}")
 
     def notice(self, sentence: str) -> None:
-        """Say what is worth knowing."""
+        """Print a note."""
         self._say(f"  note: {sentence}")
 
     def reused(self, manifest: Manifest) -> None:
-        """Say that nothing had to be done."""
+        """Print that a version is reused."""
         self._reused += 1
         self._say(f"  = {manifest.ref}  {manifest.counted}, reused")
         if manifest.failures:
             self._say(f"      {manifest.why_failed}")
 
     def built(self, manifest: Manifest) -> None:
-        """Say what was made, what was dropped, what it cost and what is worth knowing of it."""
+        """Print a new version's rows, cost, drops and health warnings."""
         self.stop()
         self._built += 1
         seconds = manifest.provenance.get("seconds", 0)
@@ -180,7 +180,7 @@ class TerminalWatcher(Watcher):
             self._heart.start()
 
     def _beat(self, stopping: threading.Event) -> None:
-        """Say now and then how far the step is; a model that hangs says nothing itself."""
+        """Print the progress regularly, in a thread: a model that hangs sends no events."""
         silences, spoken = 0, time.monotonic()
         while not stopping.wait(min(self._interval, self._patience) / 2):
             now = time.monotonic()
@@ -198,7 +198,7 @@ class TerminalWatcher(Watcher):
                 self._say(f"  {pace.line(now)}")
 
     def stop(self) -> None:
-        """Take the bar away, and say no more of the step."""
+        """Remove the bar and print no more of the step's progress."""
         self._stopping.set()
         self._heart = None
         if self._bar is not None:
@@ -213,10 +213,10 @@ class TerminalWatcher(Watcher):
         *,
         trial: bool = False,
     ) -> None:
-        """Say at the end of a build what there is, how much is worth knowing, and what it cost.
+        """Print the summary of a build: rows, number of warnings, cost, and the next command.
 
-        Of the ``remaining`` datasets, the first is the one that was being made. The last of all is
-        of the recipe that is built, whose name goes without saying.
+        The first of the ``remaining`` datasets is the one that was being built. The last dataset of
+        all belongs to the recipe of the build, whose name is left out of the lines.
         """
         self.stop()
         *_, last = "", *(manifest.name for manifest in manifests), *remaining
@@ -234,7 +234,7 @@ class TerminalWatcher(Watcher):
         self._say(f"next: {next_command}")
 
     def end_in_error(self) -> None:
-        """Say at the end of a build that failed what it has cost, if it has."""
+        """Print the cost of a failed build, if it called a model."""
         self.stop()
         if any(pace.usage and pace.usage.calls for pace in self._paces):
             self._say_spent()
@@ -257,7 +257,7 @@ class TerminalWatcher(Watcher):
         )
 
     def _compare_with_full(self, manifests: Iterable[Manifest]) -> None:
-        """Say of a trial's answers how many the full build will have no need to ask for."""
+        """Print how many of a trial's answers the full build will reuse."""
         graph = Graph(self.store)
         asked = kept = 0
         for manifest in manifests:

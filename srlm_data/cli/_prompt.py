@@ -30,7 +30,7 @@ _FUNCTIONS: Final = "avg count corr last length max median min model_name round 
 
 
 def converse(store: Store, answer: Callable[[str], None]) -> None:
-    """Read queries and answer them until Ctrl-D; whatever is wrong with one, the next is read."""
+    """Read queries and answer them until Ctrl-D; an error does not end the session."""
     session: PromptSession[str] = PromptSession(
         history=_history(),
         lexer=PygmentsLexer(SqlLexer),
@@ -47,7 +47,7 @@ def converse(store: Store, answer: Callable[[str], None]) -> None:
                 return
             if text:
                 answer(text)
-        except KeyboardInterrupt:  # what is typed or asked is cancelled, the session is not
+        except KeyboardInterrupt:  # cancels the input or the query, not the session
             continue
         except EOFError:
             return
@@ -56,11 +56,11 @@ def converse(store: Store, answer: Callable[[str], None]) -> None:
 
 
 class SqlCompleter(Completer):
-    """Tables, their versions after an @, columns (of the tables in the query first), keywords."""
+    """Completes tables, versions after an @, columns of the tables in the query, and keywords."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # A damaged dataset is not completed; a query says what is wrong with it.
+        # Damaged datasets are not offered; a query of one reports the damage.
         self._types = {manifest.name: manifest.type for manifest in versions(store=store)}
         self._types |= {f"all_{dataset_type}": dataset_type for dataset_type in DATASET_TYPES}
         self._tables = [*self._types, *STORE_VIEWS]
@@ -76,7 +76,7 @@ class SqlCompleter(Completer):
         document: Document,
         complete_event: CompleteEvent,
     ) -> Iterator[Completion]:
-        """What may follow the word before the cursor."""
+        """Yield the completions of the word before the cursor."""
         match = _WORD.search(document.text_before_cursor)
         word = match[0] if match else ""
         if not word:
@@ -111,7 +111,7 @@ class SqlCompleter(Completer):
 
 
 def _keys() -> KeyBindings:
-    """Enter ends a query at its ';' and a command at once; else it begins a new line."""
+    """Return the key bindings: Enter submits a query after ';' or a command, else adds a line."""
     keys = KeyBindings()
 
     @keys.add("enter")
@@ -126,12 +126,12 @@ def _keys() -> KeyBindings:
 
 
 def _history() -> History:
-    """The lines of earlier sessions, where the user's state is kept; none if that is read-only."""
+    """Return the history file in the user's state folder; in memory if that is read-only."""
     try:
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
         file = state / "srlm-data" / "sql_history"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
-    except (OSError, RuntimeError):  # RuntimeError: this user has no home
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
         return InMemoryHistory()
     return FileHistory(str(file))

@@ -1,4 +1,4 @@
-"""How a version came to be, in lines: what show and log say of its manifest."""
+"""Format a version's provenance as lines, for ``show`` and ``log``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from srlm_data.store.graph import Graph
 
 
 def provenance(manifest: Manifest, graph: Graph) -> Iterator[str]:
-    """By which command, at which commit, how long, for what; what it read and left out."""
+    """Yield lines with a version's command, commit, time, cost, inputs, failures and drops."""
     origin = manifest.provenance
     commit = f"  at commit {origin['commit'][:12]}" if origin.get("commit") else ""
     command = " ".join(origin.get("argv", []))
@@ -28,7 +28,7 @@ def provenance(manifest: Manifest, graph: Graph) -> Iterator[str]:
 
 
 def packages(manifest: Manifest) -> str:
-    """What it was made with."""
+    """Return the versions of Python and of the packages that a version was built with."""
     python = manifest.provenance.get("python", "unknown")
     versions = manifest.provenance.get("packages", {})
     return ", ".join(
@@ -37,7 +37,7 @@ def packages(manifest: Manifest) -> str:
 
 
 def step(manifest: Manifest) -> str:
-    """The step and its settings, long texts shortened."""
+    """Return the step and its settings, with long texts shortened."""
     identity = manifest.identity
     settings = ", ".join(
         f"{name} {shortened(str(value), 40)}" for name, value in identity.get("config", {}).items()
@@ -46,7 +46,7 @@ def step(manifest: Manifest) -> str:
 
 
 def changed(before: Manifest, after: Manifest) -> Iterator[str]:
-    """The fields that make a version another than the one before it."""
+    """Yield a line for each identity field in which two versions differ."""
     for where, sides in changes(before, after).items():
         values = ("(none)" if side is None else shortened(str(side), 48) for side in sides)
         yield f"changed {where}: {' -> '.join(values)}"

@@ -1,8 +1,8 @@
-"""How a command is stopped.
+"""Stop a command on Ctrl-C or SIGTERM.
 
-SIGTERM ends the process at once, but for the commands that have something to put away first. Of a
-signal while it works DuckDB raises an error of its own, whatever the handler raised: so what was
-stopped says which signal came.
+SIGTERM ends the process at once, except in commands that must clean up first. If a signal comes
+while DuckDB works, DuckDB raises its own error instead of the handler's; so :func:`stopped`, not
+the exception, tells which signal it was.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Final, NoReturn
 
 GO_ON: Final = "Build again to continue from here."
 
-_SIGTERM: Final[list[str]] = []  # what to say of it; empty where none came
+_SIGTERM: Final[list[str]] = []  # the message; empty until SIGTERM comes
 
 
 class Terminated(BaseException):
-    """SIGTERM, so that every `finally` on the way out runs: answers are flushed, locks go."""
+    """Raised on SIGTERM, so that every `finally` runs: answers are flushed, locks released."""
 
 
 def hear_ctrl_c() -> None:
-    """From here on, Ctrl-C ends what DuckDB works at too."""
+    """Install a handler with which Ctrl-C also interrupts DuckDB's queries."""
 
     def interrupted(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
         _end_queries()
@@ -33,10 +33,10 @@ def hear_ctrl_c() -> None:
 
 
 def stop_tidily(advice: str) -> None:
-    """From here on, SIGTERM raises :class:`Terminated`, and :func:`stopped` says what to do."""
+    """Install a handler with which SIGTERM raises :class:`Terminated`."""
 
     def terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-        # Once: what runs on the way out is not to be stopped half-way by an impatient supervisor.
+        # A second SIGTERM, from an impatient supervisor, must not interrupt the clean-up.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _SIGTERM.append(f"stopped by SIGTERM. {advice}")
         _end_queries()
@@ -46,10 +46,10 @@ def stop_tidily(advice: str) -> None:
 
 
 def stopped() -> tuple[str, int]:
-    """Return what to say of the signal that came, and the exit code that stands for it."""
+    """Return the message and the exit code for the signal that stopped the command."""
     return (_SIGTERM[0], 143) if _SIGTERM else (f"stopped. {GO_ON}", 130)
 
 
 def _end_queries() -> None:
-    if database := sys.modules.get("srlm_data.core.database"):  # else no query was asked
+    if database := sys.modules.get("srlm_data.core.database"):  # else no query was run
         database.interrupt()

@@ -1,7 +1,7 @@
-"""The standard streams as a command finds them: closed, full, or as they should be.
+"""Make the standard streams safe to use, also if they are closed or their disk is full.
 
-A stream that is closed is opened on the null device, so that no file of the store gets its number,
-in the direction in which it cannot be used: whoever needs it is refused.
+A closed stream is opened on the null device, so that no file of the store gets its file descriptor.
+Input and output are opened in the wrong direction, so that a command that needs them fails.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _AGAINST: Final = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
-"""How the null device stands in for a closed stream; messages alone may go nowhere."""
+"""Modes of the null device for closed streams: only for messages is it the usual direction."""
 
 
 def open_streams() -> None:
-    """Make the standard streams safe to use; from here on a refused write is a sentence."""
+    """Make the standard streams safe to use; a write that fails raises a StoreError."""
     for number, direction in enumerate(_AGAINST):
         try:
             os.fstat(number)
@@ -35,17 +35,17 @@ def open_streams() -> None:
 
 
 def silence_output() -> None:
-    """Let what is still to be written to the standard output go nowhere."""
+    """Discard all further writes to the standard output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class _Output(io.FileIO):
-    """The standard output; what was asked for and cannot be written is an error."""
+    """The standard output; a write that fails is an error."""
 
     def write(self, data: Buffer, /) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:  # the reader has seen enough
+        except BrokenPipeError:  # the reader has closed the pipe
             raise
         except OSError as error:
             silence_output()
@@ -56,7 +56,7 @@ class _Output(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """The standard error; a build does not end because nobody can hear how it goes."""
+    """The standard error; a write that fails is ignored, so that a build goes on."""
 
     def write(self, data: Buffer, /) -> int:
         try:
@@ -69,7 +69,7 @@ def _wrap(stream: TextIO | None, raw: io.FileIO) -> TextIO:
     if isinstance(stream, io.TextIOWrapper):
         try:
             own = stream.fileno() == raw.fileno()
-        except OSError:  # a test's, in memory
+        except OSError:  # in memory, as in tests
             own = False
         if not own:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -1,8 +1,8 @@
-"""All that a terminal is sent: text of strangers, which it would obey, in colours and in columns.
+"""Print to a terminal, in colours and columns, without letting untrusted text control it.
 
-A model can write the sequences that clear a screen, rename a window, fill the clipboard or turn the
-reading direction round. They are shown as what they are; data for programs (``--format csv``)
-stays as it is, and JSON has escapes of its own for them.
+A model can write the control sequences that clear a screen, rename a window, fill the clipboard or
+reverse the reading direction. They are shown in visible form; data for programs (``--format csv``)
+stays as it is, and JSON escapes them in its own way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from srlm_data.core.finite import finite
 
 _COLOURS: Final = {
     "error:": "red",
-    "Error:": "red",  # click's own word
+    "Error:": "red",  # as click writes it
     "warning:": "yellow",
     "note:": "cyan",
     "+": "green",
@@ -31,10 +31,10 @@ _COLOURS: Final = {
     "ok": "green",
     "--": "yellow",
 }
-"""What a line begins with -> its colour."""
+"""First word of a line -> its colour."""
 
 _UNBOUNDED: Final = 1_000_000
-"""Columns of what is no terminal: nothing is cut."""
+"""Width of an output that is no terminal: nothing is cut."""
 
 
 def coloured(*, err: bool = False) -> bool:
@@ -48,12 +48,12 @@ def coloured(*, err: bool = False) -> bool:
 
 
 def columns() -> int:
-    """Return how many columns a text has that is laid out to be read; 120 where nobody says."""
+    """Return the width for text that a person reads, in columns; 120 where it is unknown."""
     return shutil.get_terminal_size((120, 24)).columns
 
 
 def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print ``text``; whatever it holds, no terminal obeys it."""
+    """Print ``text`` with control characters made visible."""
     click.echo(visible(str(text)), err=err, nl=nl)
 
 
@@ -63,7 +63,7 @@ def say_json(value: object) -> None:
 
 
 def say_state(line: str, *, err: bool = False) -> None:
-    """Print a line that begins with the word of a state, which has a colour on a terminal."""
+    """Print a line; a first word that names a state is coloured on a terminal."""
     text = visible(line)
     word = next(iter(text.split(maxsplit=1)), "")
     if word in _COLOURS and coloured(err=err):
@@ -72,7 +72,7 @@ def say_state(line: str, *, err: bool = False) -> None:
 
 
 def say_error(sentence: str) -> None:
-    """Print what went wrong, a line each; below it an indented line and the caret that points."""
+    """Print each line of an error; of its indented lines, the one above a caret with the caret."""
     from srlm_data.core.redaction import redacted
 
     pointed = ""
@@ -86,9 +86,9 @@ def say_error(sentence: str) -> None:
 
 
 def _point(line: str, caret: str, width: int) -> tuple[str, str]:
-    """Return a line with a caret below it, cut to a width.
+    """Return a line and the line with the caret below it, cut to a width.
 
-    DuckDB takes control characters for nothing wide, and they are pictured.
+    The caret is moved: DuckDB counts control characters as zero columns, but they are shown.
     """
     from rich.cells import cell_len, set_cell_size
 
@@ -102,7 +102,7 @@ def _point(line: str, caret: str, width: int) -> tuple[str, str]:
 
 
 def _width(stream: TextIO) -> int:
-    """Return how many columns a stream shows; what is no terminal shows any."""
+    """Return the width of a stream in columns; a stream that is no terminal has no limit."""
     return columns() if stream.isatty() else _UNBOUNDED
 
 
@@ -115,7 +115,7 @@ def say_table(
 ) -> None:
     """Print rows in columns, as :func:`table_text` lays them out.
 
-    What has no heading is folded to the width of a terminal; figures are not torn apart.
+    Rows without a heading are folded to the terminal's width; tables with one are not.
     """
     wide = width or (_UNBOUNDED if heading else _width(sys.stdout))
     click.echo(table_text(heading, rows, right=right, width=wide, colour=coloured()), color=True)
@@ -130,14 +130,14 @@ def table_text(
     boxed: bool = False,
     colour: bool = False,
 ) -> str:
-    """Return rows in columns as wide as what a terminal shows of their cells.
+    """Return rows in columns that are as wide as their cells are in a terminal.
 
     Args:
-        heading: a text a column; empty where the first column is the heading.
-        rows: texts, or None for a null. Whatever they hold, no terminal obeys it.
-        width: where the text ends.
-        right: places of columns of numbers.
-        boxed: draw lines, and keep every row on one; else cells that do not fit are folded.
+        heading: a text for each column; empty if the first column holds headings.
+        rows: texts, or None for a null. Control characters are made visible.
+        width: the greatest width of a line.
+        right: indexes of the columns to align right.
+        boxed: draw a grid and keep every row on one line; else cells that do not fit are folded.
         colour: style the heading.
     """
     from rich import box
@@ -145,7 +145,7 @@ def table_text(
     from rich.table import Table
     from rich.text import Text
 
-    def cell(text: str | None) -> Text:  # Text, never markup: brackets that a model wrote are text
+    def cell(text: str | None) -> Text:  # Text, not markup: a model may write brackets
         shown = "NULL" if text is None else visible(text).expandtabs()
         style = "dim" if text is None else ""
         return Text(shown, style, no_wrap=boxed, overflow="ellipsis" if boxed else "fold")
@@ -173,9 +173,9 @@ def table_text(
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """A value as JSON that no terminal obeys and every program reads back as it was.
+    """Return a value as JSON with control characters escaped, so that it is safe in a terminal.
 
-    NaN and Infinity are no JSON: they are null. Bytes are their hex digits.
+    NaN and Infinity, which JSON lacks, become null. Bytes become hex digits.
     """
     options: dict[str, Any] = {"indent": indent, "ensure_ascii": False}
     options["default"] = lambda other: other.hex() if isinstance(other, bytes) else str(other)

@@ -104,7 +104,7 @@ def build(
 def _next_command(
     recipe: Path, limit: int | None, ended: Exception | None, manifests: Sequence[Manifest]
 ) -> str:
-    """Return what one does after a build: the rest of it, the whole after a trial, or a look."""
+    """Return the next command: build the rest, build in full after a trial, or look at the rows."""
     if ended:
         return options.same_command(*_BOUNDS)
     if limit:

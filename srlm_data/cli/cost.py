@@ -29,7 +29,7 @@ _COLUMNS: Final = {
 }
 
 _DIGITS: Final = {"seconds": 1, "money": 2}
-"""Column -> digits behind the point; others are whole."""
+"""Column -> number of decimals; other columns are integers."""
 
 
 @click.command()

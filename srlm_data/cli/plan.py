@@ -95,7 +95,7 @@ def _print_dataset(planned: Planned) -> None:
 
 
 def _server(planned: Planned) -> str | None:
-    """Return what server a dataset asks, and the variable whose key is sent with the prompts."""
+    """Return which server a dataset calls and the variable with its key; None for other engines."""
     from srlm_data.engines.settings import OpenaiEngine
 
     engine = planned.dataset.engine
@@ -135,7 +135,7 @@ def _print_sum(result: PlanResult, tokens_per_second: float | None) -> None:
 
 
 def _sum_of_calls(asking: Sequence[Planned]) -> str:
-    """Return the calls of some datasets in words: what bounds them, each kind by itself."""
+    """Return the datasets' sum of calls in words, with separate upper and lower bounds."""
     fewest = [planned for planned in asking if planned.dataset.config.calls_are_fewest]
     most = [planned for planned in asking if planned not in fewest]
     words = [
@@ -149,7 +149,7 @@ def _sum_of_calls(asking: Sequence[Planned]) -> str:
 
 
 def _sum(values: Sequence[float | None], known: str, of: str, form: str = ",.0f") -> str:
-    """Return a sum in words: where some of it is unknown, no more than a lower bound."""
+    """Return a sum in words; if some values are unknown, as a lower bound."""
     if all(value is None for value in values):
         return f"unknown {of}"
     bound = "at least" if None in values else known

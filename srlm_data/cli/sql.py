@@ -18,9 +18,9 @@ COMMANDS = {
     ".query": "list the shipped queries; with a name, run one",
     ".quit": "leave, like Ctrl-D",
 }
-STORE_VIEWS = ("versions", "drops", "failures")  # what there is to ask beside datasets
-_PREVIEW = 40  # rows of a table whose middle is left out
-_WHOLE = 1_000  # a shipped query's answer is read to its end
+STORE_VIEWS = ("versions", "drops", "failures")  # views beside the datasets
+_PREVIEW = 40  # a table of more rows is printed without its middle
+_WHOLE = 1_000  # the same bound for a shipped query, whose result is read in full
 
 
 @click.command()

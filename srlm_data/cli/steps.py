@@ -52,7 +52,7 @@ def steps(name: str | None, as_json: bool) -> None:
 
 
 def _print_step(step: Step, *, whole: bool) -> None:
-    """Print a step's line; with ``whole``, everything that a recipe may set."""
+    """Print a step's line; with ``whole``, all its settings, too."""
     reads = ", ".join(
         f"{parameter.name}{'' if parameter.required else '?'}: {parameter.wanted}"
         + {"one": "", "list": " (several)", "mapping": " (named)"}[parameter.form]

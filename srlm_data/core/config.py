@@ -36,7 +36,7 @@ class Expected(NamedTuple):
     """The most rows and calls of a step, as far as they are known before it runs."""
 
     rows: int | None
-    calls: int | None = 0  # cached answers included
+    calls: int | None = 0  # including answers that are cached
 
 
 class Lengths(NamedTuple):
@@ -54,18 +54,18 @@ class Config(BaseModel):
         extra="forbid",
         arbitrary_types_allowed=True,
         protected_namespaces=(),
-        allow_inf_nan=False,  # neither is JSON, so neither can be part of an identity
+        allow_inf_nan=False,  # infinity and NaN are not JSON: no part of an identity
     )
     revision: ClassVar[int] = 1
-    calls_are_fewest: ClassVar[bool] = False  # what it expects to ask is a lower bound
-    rows_at_most: ClassVar[str | None] = None  # the dataset that has as many rows, or more
-    # Fields that came later: unset, they leave the identity, and so the names, of before as it was.
+    calls_are_fewest: ClassVar[bool] = False  # ``Expected.calls`` is a lower bound
+    rows_at_most: ClassVar[str | None] = None  # the input with at least as many rows
+    # Fields added later: left out while unset, so that existing versions keep their names.
     identity_if_set: ClassVar[tuple[str, ...]] = ()
 
     @pydantic.field_validator("*", mode="before")
     @classmethod
     def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse ``n: yes``, which pydantic takes for 1."""
+        """Refuse ``n: yes``, which pydantic would convert to 1."""
         field = cls.model_fields[str(info.field_name)]
         if isinstance(value, bool) and field.annotation in (int, float, int | None, float | None):
             raise ValueError("expected a number")
@@ -82,7 +82,7 @@ class Config(BaseModel):
         try:
             return self.model_dump(mode="json", exclude=left_out)
         except PydanticSerializationError as error:
-            if isinstance(error.__cause__, SrlmError):  # of a file that is not what it should be
+            if isinstance(error.__cause__, SrlmError):  # raised while a field was serialized
                 raise error.__cause__ from None
             raise
 
@@ -133,7 +133,7 @@ def _file(value: object, info: ValidationInfo) -> File:
     if not isinstance(value, str | Path):
         raise ValueError("expected a file name")
     path = base_folder(info) / value
-    if not os.path.isfile(path):  # noqa: PTH113 - says no to a name that is no name
+    if not os.path.isfile(path):  # noqa: PTH113 - False for an invalid name, no error
         raise ValueError(f"no such file: '{value}'")
     return File(path.resolve())
 
@@ -144,7 +144,7 @@ Source = Annotated[
     pydantic.PlainSerializer(lambda file: {"sha256": file.digest}),
     pydantic.WithJsonSchema({"type": "string", "format": "path"}),
 ]
-"""A file that a recipe names, looked up beside the recipe; its bytes are its identity."""
+"""A file that a recipe names, by a path relative to the recipe; its bytes are its identity."""
 
 
 def _template(value: object, info: ValidationInfo) -> templates.Template:
@@ -159,7 +159,7 @@ Template = Annotated[
     pydantic.PlainSerializer(lambda value: {"text": value.text}),
     pydantic.WithJsonSchema({"type": "string"}),
 ]
-"""A shipped template's name, or a text file beside the recipe; its text is its identity."""
+"""The name of a shipped template or of a text file beside the recipe; its text is its identity."""
 
 
 def _dataset_type(name: str) -> str:
@@ -172,7 +172,7 @@ def _dataset_type(name: str) -> str:
 
 
 DatasetTypeName = Annotated[str, pydantic.AfterValidator(_dataset_type)]
-"""The name of a dataset type, where a config decides what its step makes."""
+"""The name of a dataset type, in a config that decides which type its step makes."""
 
 
 def fills(who: str, *names: str, optional: Collection[str] = ()) -> pydantic.AfterValidator:

@@ -50,14 +50,14 @@ class RowHash:
             self._feed(f"{key}:lengths", _bytes(lengths))
             self._array(f"{key}[]", array.flatten())
         elif pa.types.is_struct(kind):
-            # flatten() hands each child the nulls of its parent.
+            # flatten() applies the nulls of a struct to each of its fields.
             for field, child in zip(kind, array.flatten(), strict=True):
                 self._array(f"{key}.{field.name}", child)
         elif pa.types.is_boolean(kind):
             self._feed(f"{key}:values", _bytes(array.fill_null(False).cast(pa.uint8())))
         elif pa.types.is_floating(kind):
             numbers = array.fill_null(0.0).to_numpy()
-            # One NaN and one zero: both have several bit patterns.
+            # NaN and zero have several bit patterns each: hash one form of each.
             canonical = np.where(np.isnan(numbers), np.nan, numbers + 0.0)
             self._feed(f"{key}:values", canonical.astype("<f8").tobytes())
         else:
@@ -70,7 +70,7 @@ def _bytes(numbers: pa.Array) -> bytes:
 
 
 def _text(array: pa.StringArray) -> tuple[bytes, memoryview | bytes]:
-    """The lengths of texts in bytes, and their bytes."""
+    """Return the lengths of texts in bytes, and the bytes of all texts."""
     _, offsets, values = array.buffers()
     if values is None or not len(array):
         return bytes(4 * len(array)), b""

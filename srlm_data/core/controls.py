@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# Direction marks and line separators, half characters, and the controls from 0x7f on.
+# Direction marks, line separators, lone surrogates, and control characters from 0x7f on.
 _RANGES: Final = "061c-061c 200e-200f 2028-202e 2066-2069 d800-dfff 007f-009f"
 _OTHERS: Final = [
     code
@@ -17,7 +17,7 @@ _OTHERS: Final = [
 ]
 ESCAPED: Final = {code: f"\\u{code:04x}" for code in _OTHERS}
 _PICTURED: Final = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"}
-_VISIBLE: Final = ESCAPED | _PICTURED  # a picture (␛) is as wide as a table thinks
+_VISIBLE: Final = ESCAPED | _PICTURED  # a picture (␛) is one column wide, as tables assume
 
 
 def visible(text: str) -> str:

@@ -36,11 +36,11 @@ def without_spaces(column: str) -> str:
 
 
 LOOKING: Final = "1GB"
-"""Memory for queries that only look at data: they leave the machine to what it is there for."""
+"""Memory limit of queries that only look at data: the rest is left to builds and models."""
 
 MEMORY: Final = 1 << 30
 MEMORY_A_THREAD: Final = 256 << 20
-"""What other queries may hold before they spill: a build shares the machine with a model."""
+"""Added to MEMORY for each core, for other queries: a build shares the machine with a model."""
 
 
 def connect(spill: Path | None = None, *, memory: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -65,14 +65,14 @@ def interrupt() -> None:
     have begun are through, which for one part in four takes as long as the query.
     """
     for reference in _open.valuerefs():
-        with contextlib.suppress(duckdb.Error):  # it is closed
+        with contextlib.suppress(duckdb.Error):  # the connection is closed
             if connection := reference():
                 connection.interrupt()
 
 
 @functools.cache
-def _spill_folder(process: int) -> Path:  # noqa: ARG001 - a forked child makes one of its own
-    """Make a folder that nobody else can foresee or read; it goes with the process."""
+def _spill_folder(process: int) -> Path:  # noqa: ARG001 - a forked child gets its own
+    """Make a folder with an unpredictable name, for this user only; removed when Python exits."""
     folder = Path(tempfile.mkdtemp(prefix="srlm-data-duckdb-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -82,9 +82,9 @@ _open: Final = weakref.WeakValueDictionary[int, duckdb.DuckDBPyConnection]()
 
 
 def _prepared(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """Keep it for an interrupt; its progress would go to stdout, where `--json` goes."""
+    """Return a connection that `interrupt` knows; a progress bar would go into `--json` text."""
     _open[id(connection)] = connection
-    # A notebook without ipywidgets has none, and DuckDB refuses to turn off what is not there.
+    # DuckDB raises this in a notebook without ipywidgets, which has no progress bar to turn off.
     with contextlib.suppress(duckdb.InvalidInputException):
         connection.execute("SET enable_progress_bar = false")
     return connection
@@ -168,7 +168,7 @@ _numbers = itertools.count()
 def _kept(memory: str | None) -> duckdb.DuckDBPyConnection:
     connection = connect(memory=memory)
     connection.execute("SET preserve_insertion_order = false")
-    connection.execute("SET enable_external_file_cache = false")  # it would outlive the session
+    connection.execute("SET enable_external_file_cache = false")  # it would outlive a session
     return connection
 
 

@@ -39,7 +39,7 @@ REFUSALS: Final = {
     errno.EISDIR: _PLACE,
     errno.ELOOP: _PLACE,
 }
-"""What a system refuses, by the number of its error -> what to do."""
+"""errno of an operating-system error -> what to do about it."""
 
 _NO_THREAD: Final = ("can't start new thread", os.strerror(errno.EAGAIN))
 
@@ -99,7 +99,7 @@ def unfit(root: Path, lacks: str) -> StoreError:
 def examine(root: Path) -> None:
     """Refuse a file system that cannot do what a store rests on: locks, and atomic renames."""
     folder = root / ".check"
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier examination that was killed
+    shutil.rmtree(folder, ignore_errors=True)  # left by an earlier examination that was killed
     folder.mkdir()
     try:
         if lacks := _lacks_locks(folder) or _lacks_renames(folder):
@@ -149,7 +149,7 @@ def digest(file: Path) -> str:
 def read_bytes(file: Path) -> bytes:
     """Return the bytes of a regular file; ValueError for a pipe, which might have no end."""
     handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as opened:  # noqa: PTH123 - it is open already
+    with open(handle, "rb") as opened:  # noqa: PTH123 - a descriptor, not a path
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ValueError("no regular file")
         return opened.read()
@@ -176,8 +176,8 @@ def write_synced(file: Path, data: bytes) -> None:
 
 def replace_file(file: Path, data: bytes) -> None:
     """Write a file anew, whole or not at all; the caller holds a lock on it."""
-    draft = file.with_name(f".{file.name}.draft")  # one name: a kill leaves one at most
-    draft.unlink(missing_ok=True)  # a link of a cloned repository could lead to any file
+    draft = file.with_name(f".{file.name}.draft")  # a fixed name: killed writes leave at most one
+    draft.unlink(missing_ok=True)  # a link in a cloned repository could point to any file
     write_synced(draft, data)
     draft.replace(file)
     sync(file.parent)

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
-"""A revision that pins what it names."""
+"""A full commit hash: a revision whose meaning cannot change."""
 
 Content = bytes | Path
 """A file of a repository: its bytes, or the file on the disk that holds them."""
 
 MODEL_FILES: Final = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-"""What a model is loaded from: no pickles, and no code."""
+"""The files that a model is loaded from; pickles and code are left out."""
 
 _LOGIN: Final = "Log in with 'hf auth login', or set HF_TOKEN to a token that may do this"
 _LOOK: Final = "Nothing was published; check what changed there and publish again"
@@ -78,7 +78,7 @@ class Remote:
             try:
                 info = self._api.repo_info(**self._named)
             except self._errors.RepositoryNotFoundError as error:
-                if error.response.status_code != 404:  # a login that the Hub does not know
+                if error.response.status_code != 404:  # 401: the Hub does not know this login
                     raise
                 self._api.create_repo(**self._named, private=private, exist_ok=True)
                 return private
@@ -162,7 +162,7 @@ class Remote:
 
     @contextlib.contextmanager
     def _readable_errors(self, revision: str | None = None) -> Iterator[None]:
-        """Turn what huggingface_hub raises into a `HubError`; a bug of ours stays one."""
+        """Turn errors of huggingface_hub into `HubError`; other exceptions are bugs and pass."""
         try:
             yield
         except SrlmError:
@@ -173,7 +173,7 @@ class Remote:
     def _explain(self, error: BaseException, revision: str | None) -> str:
         errors = self._errors
         while isinstance(error, RuntimeError) and error.__cause__ is not None:
-            error = error.__cause__  # 'Error while uploading' wraps what happened
+            error = error.__cause__  # 'Error while uploading' wraps the actual error
         text = " ".join(str(error).split())
         if isinstance(error, errors.HfHubHTTPError):
             status = error.response.status_code
@@ -194,7 +194,7 @@ class Pins:
     """The commits that moving names of the Hub mean: ``kind/name@revision`` -> commit."""
 
     def __init__(self, known: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._known = dict(known)  # of lock files
+        self._known = dict(known)  # from lock files
         self.used: dict[str, str] = {}
         self.new: dict[str, str] = {}  # looked up on the Hub just now
 
@@ -220,7 +220,7 @@ def is_same(content: Content, entry: RepoFile | None) -> bool:
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
     if entry is None or entry.size != size:
         return False
-    if entry.lfs is None:  # a small file has the hash that git gives it
+    if entry.lfs is None:  # a file outside LFS has a git hash instead
         data = content if isinstance(content, bytes) else content.read_bytes()
         return bool(sha.git_hash(data) == entry.blob_id)
     if isinstance(content, bytes):

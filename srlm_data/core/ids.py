@@ -39,7 +39,7 @@ def row_ids(*columns: str | Sequence[object]) -> list[str]:
     rows = {len(column) for column in columns if not isinstance(column, str)}
     if len(rows) != 1:
         raise ValueError(f"ids: columns of {sorted(rows)} rows; give some, of one length")
-    begun = hashlib.blake2b(b"[", digest_size=16)  # a copy takes half the time of a new one
+    begun = hashlib.blake2b(b"[", digest_size=16)  # copying takes half the time of a new hash
     ids = []
     for row in map(",".join, zip(*map(_encode_column, columns), strict=False)):
         digest = begun.copy()
@@ -52,20 +52,20 @@ def _encode_column(column: str | Sequence[object]) -> Iterable[str]:
     if isinstance(column, str):
         return repeat(encode_basestring_ascii(column))
     encode: Callable[[Any], str] = _encode
-    if column and type(column[0]) is str:  # as nearly always; it refuses what is none among them
+    if column and type(column[0]) is str:  # the usual case; it raises on other types
         encode = encode_basestring_ascii
     return map(encode, column)
 
 
 def _encode(part: object) -> str:
-    # Nearly all are texts, and building an encoder takes longer than the hash.
+    # Most parts are texts or integers, and a JSON encoder would take longer than the hash.
     if type(part) is str:
         return encode_basestring_ascii(part)
     return str(part) if type(part) is int else _ENCODER.encode(part)
 
 
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-"""Kept: to make one takes as long as to use it."""
+"""Made once: making an encoder takes as long as using it."""
 
 
 def prompt_id(prompt: Sequence[Message]) -> str:

@@ -52,11 +52,11 @@ def _acquire(file: Path, kind: int, wait: bool) -> int:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # its last holder has removed it meanwhile: lock the new one
+        os.close(handle)  # the last holder removed this file meanwhile: lock the new one
 
 
 def _is(handle: int, file: Path) -> bool:
-    """Return whether an open file is still the one that the path names."""
+    """Return whether an open file is still the one at its path."""
     try:
         return os.path.samestat(os.fstat(handle), file.stat())
     except FileNotFoundError:
@@ -64,21 +64,21 @@ def _is(handle: int, file: Path) -> bool:
 
 
 def _release(file: Path, handle: int) -> None:
-    if handle not in _HELD:  # of a forked child, which holds nothing
+    if handle not in _HELD:  # in a forked child, which holds no locks
         return
     _HELD.discard(handle)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # alone with it: nobody needs the file
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises unless we are the last holder
         if _is(handle, file):
             file.unlink()
-    except OSError:  # others share it, or the disk refuses: the file may stay, it locks nothing
+    except OSError:  # others hold it, or the disk refuses: a file left behind locks nothing
         pass
     finally:
         os.close(handle)
 
 
 def _let_go() -> None:
-    """A lock belongs to the process that took it: a child that outlives it must not keep it."""
+    """Close locks in a forked child, which may outlive the process that holds them."""
     for handle in _HELD:
         os.close(handle)
     _HELD.clear()

@@ -12,7 +12,7 @@ from srlm_data.core.schema import CONVERSATION, Message
 
 _DATA: Final = tuple(field.name for field in CONVERSATION.value_type)[2:]
 
-# What opens a turn, at the beginning of a line; \uff1a is the full-width colon.
+# A role and a colon (\uff1a: full-width) at the start of a line, which reads as a new turn.
 _OPENS_A_TURN: Final = re.compile(
     r"^(?=[ \t\\]*+(?:user|human|assistant|system|tools?)[ \t]*+[:\uff1a])",
     re.IGNORECASE | re.MULTILINE,
@@ -83,6 +83,6 @@ def render(conversation: Sequence[Message]) -> str:
 
 
 def _as_no_turn(text: str) -> str:
-    if ":" not in text and "\uff1a" not in text:  # what opens a turn has one
+    if ":" not in text and "\uff1a" not in text:  # without a colon, no line opens a turn
         return text
     return _OPENS_A_TURN.sub(r"\\", text)

@@ -40,7 +40,7 @@ def install_command(extras: Iterable[str]) -> str:
     wanted = f"[{','.join(sorted(set(extras)))}]"
     try:
         own = importlib.metadata.distribution(NAME)
-    except importlib.metadata.PackageNotFoundError:  # a checkout on the path
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
         return f"pip install '{NAME}{wanted}'"
     origin: dict[str, Any] = {}
     with suppress(ValueError):
@@ -50,7 +50,7 @@ def install_command(extras: Iterable[str]) -> str:
 
 
 def _requirement(origin: dict[str, Any], wanted: str) -> str:
-    """Return the package with its extras as pip takes it; ``origin`` is the ``direct_url.json``."""
+    """Return the argument of ``pip install``; ``origin`` is the content of ``direct_url.json``."""
     url = str(origin.get("url", ""))
     if url.startswith("file:"):
         folder = unquote(urlsplit(url).path)

@@ -19,13 +19,13 @@ TOKENS: Final = (
     r"|gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}"
     r"|xox[abp]-[A-Za-z0-9-]{10,})"
 )
-"""What access tokens look like, for Python's and for DuckDB's regular expressions."""
+"""The pattern of access tokens, a regular expression for both Python and DuckDB."""
 _SHAPES: Final = re.compile(
-    TOKENS + r"|(?<=://)[^/\s:@]{1,100}:[^/\s@]{1,200}(?=@)",  # and a password in an address
+    TOKENS + r"|(?<=://)[^/\s:@]{1,100}:[^/\s@]{1,200}(?=@)",  # or user:password in a URL
     re.ASCII,
 )
 _SHORTEST: Final = 8
-"""A shorter value (``KEY=1``) is no secret, and hiding it would riddle every sentence."""
+"""Shorter values (``KEY=1``) stay: they are no secrets, and they occur in any sentence."""
 
 _told: Final[dict[str, str]] = {}
 
@@ -43,7 +43,7 @@ def redacted(text: str) -> str:
     """``text`` with every secret in it replaced by its name in brackets: ``[HF_TOKEN]``."""
     secrets = {value: name for name, value in os.environ.items() if SECRET_NAME.search(name)}
     secrets |= _told
-    # The longest first: one secret may begin another.
+    # Longest first: one secret may be a prefix of another.
     for value in sorted(secrets, key=len, reverse=True):
         if len(value) >= _SHORTEST:
             text = text.replace(value, f"[{secrets[value]}]")

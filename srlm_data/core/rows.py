@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     import polars
 
 BATCH = 8192
-"""Rows of a record batch where a step makes rows one by one, or a query gives them."""
+"""Rows per record batch, where a step makes rows one by one or a query returns them."""
 
 BATCH_CHARACTERS = 1 << 25
-"""Characters after which a batch ends sooner: 8,192 rows of a megabyte would fill the memory."""
+"""Characters after which a batch ends early: 8,192 rows of a megabyte would fill the memory."""
 
 Columns = Mapping[str, "Sequence[Any] | pa.Array"]
 """Some rows, column by column: lists of Python values, or Arrow arrays, of one length."""
 
 _Source = Callable[[], Iterator[pa.RecordBatch]] | Iterator[pa.RecordBatch]
-"""What gives rows again and again, or once: nothing holds those, whatever their size."""
+"""A function that starts a new reading, or an iterator to read once, never held in memory."""
 
 
 class Drops(Counter[str]):
@@ -83,13 +83,13 @@ class Drops(Counter[str]):
     def _add_example(self, reason: str, where: str, record: object) -> None:
         examples = self.examples.setdefault(reason, [])
         if len(examples) < self.EXAMPLES:
-            # Of a file its name alone: a manifest holds no path of the machine.
+            # Only a file's name: a manifest must hold no paths of this machine.
             place = where.rpartition("/")[2] if where.startswith("/") else where
             examples.append({"where": place, "record": _EXCERPT.repr(record)})
 
 
 class _Excerpt(reprlib.Repr):
-    """Writes a record down, bounded, without null fields: Parquet gives a record all fields."""
+    """Shortened repr of a record, without null fields: Parquet gives every record all fields."""
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
         named = {name: value for name, value in x.items() if value is not None}
@@ -143,7 +143,7 @@ class Rows:
             try:
                 for file in files:
                     with pq.ParquetFile(file) as parquet:
-                        # Group by group: a batch over several would be as large as all of them.
+                        # One group at a time: a batch that spans groups is as large as all.
                         for group in range(parquet.num_row_groups):
                             for batch in parquet.iter_batches(BATCH, row_groups=[group]):
                                 yield _in_schema(dataset_type, batch)
@@ -259,7 +259,7 @@ class Rows:
         """
         if self.files:
             rows = connection.read_parquet([str(file) for file in self.files])
-            # A version of before the column has no parts.
+            # Versions older than this column have no parts.
             if not parts and self.type.part in rows.columns:
                 rows = rows.filter(f"{self.type.part} IS NULL")
             rows.create_view(name)
@@ -279,7 +279,7 @@ class Versions(Protocol):
 
 
 def _parts(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Rows of one batch at a time: few of them where they are long."""
+    """Yield the rows of one batch at a time; a batch of long rows has fewer."""
     part: list[Mapping[str, Any]] = []
     size = 0
     for row in rows:
@@ -313,7 +313,7 @@ def gather(
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """Return a column as Python values; turns of conversations have no fields that are null."""
+    """Return a column as Python values; null fields of conversation turns are left out."""
     if column.type != schema.CONVERSATION or column.null_count:
         return list(column.to_pylist())
     turns = column.values
@@ -328,8 +328,8 @@ def _values(column: pa.Array) -> list[Any]:
 
 
 def _in_schema(dataset_type: DatasetType, batch: pa.RecordBatch) -> pa.RecordBatch:
-    # Parquet calls the elements of a list otherwise, so the metadata counts. Where nothing differs,
-    # no cast: it loads Arrow's compute functions, which a build with nothing to do never needs.
+    # Parquet names list elements differently, so metadata is compared too. Equal schemas are not
+    # cast: that loads Arrow's compute functions, which a build with nothing to do never needs.
     same = batch.schema.equals(dataset_type.schema, check_metadata=True)
     return batch if same else batch.cast(dataset_type.schema)
 

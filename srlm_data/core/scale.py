@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-_MANY: Final = 20  # points; a finer scale is not told point by point
+_MANY: Final = 20  # points; a finer scale is not listed point by point
 
 
 class Scale(NamedTuple):

@@ -47,7 +47,7 @@ CONVERSATION: Final = pa.list_(
         [
             ("role", pa.string()),
             ("content", pa.string()),
-            ("tool_calls", pa.list_(_TOOL_CALL)),  # arguments are JSON, as OpenAI has them
+            ("tool_calls", pa.list_(_TOOL_CALL)),  # arguments are JSON text, as in OpenAI's API
             ("tool_call_id", pa.string()),
             ("name", pa.string()),
             ("reasoning_content", pa.string()),
@@ -116,7 +116,7 @@ def schema_text(schema: pa.Schema) -> str:
 
 
 def _declare(name: str, declared: Mapping[str, Any]) -> DatasetType:
-    """Return the dataset type that the YAML declares."""
+    """Return the dataset type that an entry of ``dataset_types.yaml`` declares."""
     schema = pa.schema(list(_fields(declared["columns"])))
     choices = {column: tuple(texts) for column, texts in declared.get("choices", {}).items()}
     of_choices = {
@@ -143,7 +143,7 @@ def _declare(name: str, declared: Mapping[str, Any]) -> DatasetType:
 
 def _fields(columns: list[Any]) -> Iterator[pa.Field]:
     for column in columns:
-        if isinstance(column, list):  # those that several types have
+        if isinstance(column, list):  # columns that several types share
             yield from _fields(column)
         else:
             [(name, kind)] = column.items()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 Marks = tuple[str, str]
-"""What opens reasoning, and what closes it."""
+"""The mark that opens reasoning, and the one that closes it."""
 
 MARKS: Final[tuple[Marks, ...]] = (
     ("<think>", "</think>"),
@@ -19,8 +19,8 @@ MARKS: Final[tuple[Marks, ...]] = (
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
     ("<|channel>thought", "<channel|>"),
 )
-"""Those that today's models were trained to write: an engine takes them out of every completion. A
-recipe declares others with ``reasoning_marks``."""
+"""The marks that today's models were trained to write: an engine removes the reasoning in them from
+every completion. A recipe declares others with ``reasoning_marks``."""
 
 _FIRSTS: Final = tuple({mark[0] for pair in MARKS for mark in pair})
 _NEXT_CHANNEL: Final = r"(?:<\|end\|><\|start\|>assistant)?"  # what GPT-OSS writes between channels
@@ -32,8 +32,8 @@ _TAGS: Final = ((f"<{name}>", f"</{name}>") for name in _NAMES.split())
 _TOKENS: Final = ((f"<|{name}|>", f"<|/{name}|>") for name in _NAMES.split())
 
 WRITTEN_MARKS: Final[tuple[Marks, ...]] = (*MARKS, *_TAGS, *_TOKENS)
-"""Those that a model may write where it was asked for a judgment or for prompts. An answer may be
-asked to have such tags, so that an engine leaves them where they are."""
+"""MARKS, and tags that a model may write in a judgment or in prompts. An engine leaves such tags in
+answers, because a prompt may ask for them."""
 
 
 def pattern_of(marks: Iterable[str]) -> str:
@@ -54,7 +54,7 @@ def split_reasoning(
     """
     firsts = _FIRSTS if marks is MARKS else {mark[0] for pair in marks for mark in pair}
     if not opened and not any(map(text.__contains__, firsts)):
-        return None, text  # as most texts are
+        return None, text  # the usual case
     for opening, closing in marks:
         begins = text.lstrip().startswith(opening)
         inside, closed, _ = text.partition(closing)
@@ -64,7 +64,7 @@ def split_reasoning(
             end = _NEXT_CHANNEL + re.escape(closing)
             block = re.compile(rf"\s*+{re.escape(opening)}(.*?)(?:{end}|\Z)", re.DOTALL)
             thoughts, at = [], 0
-            while thought := block.match(text, at):  # and again, before any answer
+            while thought := block.match(text, at):  # there may be several blocks
                 thoughts.append(thought[1].strip())
                 at = thought.end()
             return "\n".join(filter(None, thoughts)) or None, text[at:].lstrip()

@@ -14,7 +14,7 @@ from srlm_data.core.errors import RecipeError, did_you_mean
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 20
 MAX_NUMBER: Final = 10**18
-_READ_OTHERWISE: Final = re.compile(r"[-+]?(0[0-7_]+|.*:.*)")  # octal and sexagesimal numbers
+_READ_OTHERWISE: Final = re.compile(r"[-+]?(0[0-7_]+|.*:.*)")  # octal and base-60 numbers
 
 Where = tuple[str | int, ...]
 
@@ -78,7 +78,7 @@ def parse(path: Path, text: str) -> Document:
 
 
 def _check_depth(path: Path, text: str) -> None:
-    """Refuse what is nested so deep that composing it would end the process without a word."""
+    """Refuse nesting so deep that composing the YAML would crash the process without a message."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent)
@@ -89,9 +89,9 @@ def _check_depth(path: Path, text: str) -> None:
 
 
 def _plain(path: Path, node: yaml.Node, where: Where, lines: dict[Where, int]) -> Any:
-    """Return the data of a node, and note its line and those of all in it."""
+    """Return the data of a node; record its line and those of all values in it in ``lines``."""
     lines.setdefault(where, node.start_mark.line + 1)
-    if len(where) > MAX_DEPTH:  # an anchor may hold itself
+    if len(where) > MAX_DEPTH:  # an anchored node may contain itself
         raise RecipeError(f"{path}: nested deeper than {MAX_DEPTH} levels. Flatten it.")
     if isinstance(node, yaml.SequenceNode):
         return [_plain(path, item, (*where, i), lines) for i, item in enumerate(node.value)]
@@ -114,11 +114,11 @@ def _plain(path: Path, node: yaml.Node, where: Where, lines: dict[Where, int]) -
 
 
 def _scalar(path: Path, node: yaml.Node) -> str | int | float | bool | None:
-    """Text, a number, a truth value or nothing; what PyYAML cannot make of a node is a mistake."""
+    """Return text, a number, a truth value or None; refuse a node that PyYAML cannot convert."""
     try:
         value = yaml.constructor.SafeConstructor().construct_object(node)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, yaml.YAMLError):
-        value = object()  # "!!int five", 5,000 digits, "<<", "!env X": PyYAML makes nothing of them
+        value = object()  # "!!int five", 5,000 digits, "<<", "!env X": PyYAML cannot convert them
     if not isinstance(value, str | int | float | bool | None):
         kind = node.tag.rpartition(":")[2]
         raise RecipeError(

@@ -1,4 +1,4 @@
-"""A step that makes nothing of something has failed, whatever its rows say."""
+"""Refuses versions without rows: a step that makes no rows from some input has failed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ADVICE: Final = {
     "other_language": "Set 'lang' to the language of the rows",
     "unranked": "Use rows that people have ranked",
 }
-"""Reason for leaving rows out -> what to do; of the reasons that can empty a whole step."""
+"""Drop reason -> advice, for the reasons that can leave a step without any rows."""
 
 _OUTSIDE: Final = "Check the records, and set 'format' or 'columns'"
 

@@ -1,9 +1,9 @@
 """The cost estimate of a plan: calls of models, tokens read and tokens written.
 
-What can be measured is: an answer takes as many tokens as it took in an earlier version of the
-dataset, or of another one that the same step made, scaled by how long the prompts are now. Only
-where nothing of the kind was ever built are tokens guessed, from the length of templates and texts
-and from the longest answer that is allowed. A plan's own bounds stay as they are.
+Tokens are measured where possible: an answer is taken to have as many as in an earlier version of
+the dataset, or of another one that the same step made, scaled by how long the prompts are now. Only
+where there is no such version are they guessed, from the length of templates and texts and from the
+longest answer that is allowed. The bounds in the plan itself are not changed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from srlm_data.store import Manifest, Store
 from srlm_data.store.graph import Graph
 
 CHARACTERS_PER_TOKEN: Final = 4.0
-"""Of English, where the store has nothing to measure it by."""
+"""For English text; used where the store has no version to measure."""
 
 _SAMPLE: Final = 2048
-"""Rows whose texts are measured. Ids are hashes and versions are sorted by them: a fair sample."""
+"""Rows to measure texts in. Versions are sorted by id, a hash: the first rows are fair samples."""
 
 
 _NOTHING: Final = Estimate(calls=0.0, prompt_tokens=0.0, completion_tokens=0.0)
-"""Of a dataset that is there already."""
+"""The estimate of a dataset that is built already."""
 
 
 def estimate(planned: Iterable[Planned], store: Store) -> list[Planned]:
@@ -40,7 +40,7 @@ def estimate(planned: Iterable[Planned], store: Store) -> list[Planned]:
 
 @dataclass
 class _Estimator:
-    """Goes down a plan, and knows of each dataset how many rows it has and how long they are."""
+    """Estimates a plan in order, and remembers the rows of each dataset and their length."""
 
     store: Store
     rows: dict[Key, float | None] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class _Estimator:
         self._latest.sort(key=lambda manifest: str(manifest.provenance.get("at")), reverse=True)
 
     def estimate(self, planned: Planned) -> Estimate:
-        """Estimate a dataset whose inputs were estimated before."""
+        """Return the estimate of a dataset whose inputs have been estimated."""
         key = planned.dataset.key
         if planned.manifest and not planned.is_missing:
             self.rows[key], self.texts[key] = planned.manifest.rows, planned.manifest
@@ -71,20 +71,20 @@ class _Estimator:
         return estimated
 
     def _before(self, planned: Planned) -> Manifest | None:
-        """What tells most about a dataset: its latest version, else the latest of its step."""
+        """Return the version to measure: the dataset's latest, else the latest of its step."""
         step, name = planned.dataset.step, planned.dataset.name
         alike = [
             version
             for version in self._latest
             if version.rows and version.identity.get("step") == step.name
         ]
-        if not planned.dataset.engine:  # two SQL steps have nothing in common but their name
+        if not planned.dataset.engine:  # other datasets of, say, a SQL step are unrelated
             return next((version for version in alike if version.name == name), None)
         answered = filter(_answers, alike)
         return min(answered, key=lambda version: version.name != name, default=None)
 
     def _rows(self, planned: Planned, before: Manifest | None) -> float | None:
-        """Estimate the rows of a step that asks no model."""
+        """Return the estimated rows of a step that asks no model."""
         counts = self._counts(planned)
         expected = planned.dataset.config.expected(counts).rows
         if planned.dataset.step.name == "limit":
@@ -128,12 +128,12 @@ class _Estimator:
         return Estimate(rows, calls, read * calls, written * calls, before.name)
 
     def _parents(self, manifest: Manifest | None) -> list[tuple[str, Manifest]]:
-        """What a version was made from and is still there, with the parameters that read it."""
+        """Return the inputs of a version that still exist, with the parameters that read them."""
         parents = self._graph.parents(manifest) if manifest else []
         return [(parent.parameter, parent.manifest) for parent in parents if parent.manifest]
 
     def _lengths(self, planned: Planned) -> dict[str, Lengths]:
-        """How long the texts are that each parameter reads."""
+        """Return how long the texts are that each parameter reads."""
         reads = {name: self.texts.get(read.key) for name, read in planned.dataset.inputs.items()}
         return {name: self._measured(texts) for name, texts in reads.items() if texts is not None}
 
@@ -141,7 +141,7 @@ class _Estimator:
         return texts if isinstance(texts, Lengths) else _lengths(self.store, texts)
 
     def _characters_of(self, planned: Planned, before: Manifest) -> float | None:
-        """Characters of a prompt of an earlier version, which may have had another template."""
+        """Return an earlier version's characters per prompt; its template may have been another."""
         lengths = {
             parameter: _lengths(self.store, parent) for parameter, parent in self._parents(before)
         }
@@ -155,7 +155,7 @@ class _Estimator:
     def _texts(
         self, planned: Planned, before: Manifest | None, estimated: Estimate
     ) -> Lengths | None:
-        """How long the texts of a dataset's rows will be; None where nothing tells."""
+        """Return how long the texts of a dataset's rows will be; None if that is unknown."""
         first = next(iter(self._lengths(planned).values()), None)
         if before is not None and before.name == planned.dataset.name:
             was = self._measured(before)
@@ -174,12 +174,12 @@ class _Estimator:
 
 
 def _answers(manifest: Manifest) -> float:
-    """How many answers of a model a version was made from."""
+    """Return how many answers of a model a version was made from."""
     return manifest.cost.get("calls", 0) + manifest.cost.get("reused", 0)
 
 
 def _lengths(store: Store, manifest: Manifest) -> Lengths:
-    """Mean characters of the texts in a version's rows."""
+    """Return the mean characters of the texts in a version's rows."""
     dataset_type = DATASET_TYPES[manifest.type]
     with database.viewing(rows=store.rows(manifest)) as connection:
         prompt, response = (
@@ -193,7 +193,7 @@ def _lengths(store: Store, manifest: Manifest) -> Lengths:
 
 
 def _mean(dataset_type: DatasetType, columns: Iterable[str]) -> str:
-    """SQL for the mean length of the first of these columns that a dataset type has."""
+    """Return SQL for the mean length of the first of these columns that a dataset type has."""
     for name in columns:
         if name in dataset_type.schema.names:
             text = str(dataset_type.schema.field(name).type) == "string"

@@ -1,4 +1,4 @@
-"""What a judge said of a few candidates as text, for a terminal and a notebook."""
+"""A judge's judgments of a few candidates as text, for a terminal or a notebook."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 96
 _SHOWN: Final = 300
-"""Characters of a prompt and of an answer; a judgment is shown whole, up to a screen."""
+"""Characters shown of a prompt and of an answer; judgments are shown up to a screen."""
 
 _SHOWN_JUDGMENT: Final = 2000
 
 
 def lines_of(check: JudgeCheck) -> Iterator[str]:
-    """Yield the text line by line; what models wrote is as they wrote it."""
+    """Yield the text line by line; control characters in model text are not escaped."""
     yield (
         f"{check.dataset}: {check.model} judges with '{check.template}', "
         f"{check.scale}, parsed as {check.reader}"
@@ -61,7 +61,7 @@ def _judgments(judgments: Iterable[CheckedJudgment]) -> Iterator[str]:
 
 
 def _field(name: str, text: str, most: int) -> Iterator[str]:
-    """Yield a text beside its name, folded."""
+    """Yield the lines of a text beside its name, wrapped and cut after ``most`` characters."""
     whole = text if len(text) <= most else f"{text[:most]} ... ({len(text):,} characters)"
     lines = [part for line in whole.splitlines() for part in textwrap.wrap(line, _WIDTH) or [""]]
     for place, line in enumerate(lines or [""]):

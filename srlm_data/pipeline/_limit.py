@@ -1,10 +1,10 @@
 """A trial of a recipe: the same steps on a few rows of its sources (``build --limit``).
 
-What is made without a model is made whole, as for the full build, which then finds it. Of each such
-dataset a step that asks or trains a model reads a few prompts, always the same ones: those whose
-ids have the smallest hashes. Every request is so one of the full build's, and its answer is kept
-for it wherever the model is the same. Versions that come of it are versions of their own, and
-none becomes the latest of a dataset that has a full one.
+Datasets that need no model are built whole, as in the full build, which then reuses them. A step
+that asks or trains a model reads only a few prompts of them, always the same ones: those whose ids
+have the smallest hashes. So every request is also one of the full build, which reuses the answer
+wherever the model is the same. A trial makes versions of its own, and none becomes the latest of a
+dataset that has a full one.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ STEP: Final = read_signature("limit", limit)
 
 
 def limited(recipe: Recipe, prompts: int, store: Store) -> Recipe:
-    """Return the trial of a recipe on so many prompts of its sources.
+    """Return the trial of a recipe on this many prompts of its sources.
 
-    Models that the store has in full are asked as they are, so that the full build finds all of the
-    answers; so is everything that other recipes have made.
+    Full models in the store are used as they are, so that the full build finds all of the answers;
+    so is everything that other recipes have made.
     """
     own = {dataset.name for dataset in recipe.datasets.values()}
     there = [planned.dataset for planned in plan(recipe, store) if not planned.is_missing]
@@ -78,13 +78,13 @@ def limited(recipe: Recipe, prompts: int, store: Store) -> Recipe:
 
 
 def few(datasets: Iterable[Dataset], prompts: int, built: Collection[str]) -> list[Dataset]:
-    """Return what takes the place of datasets that are not ``built``, where few prompts do."""
+    """Return datasets on a few prompts each; those that are ``built`` are returned as they are."""
     trial = _Trial(prompts, built)
     return [trial.of(dataset) for dataset in datasets]
 
 
 class _Trial:
-    """Rewrites datasets, each once."""
+    """Replaces datasets by limited ones, each once."""
 
     def __init__(self, prompts: int, built: Collection[str]) -> None:
         self._prompts = prompts
@@ -93,7 +93,7 @@ class _Trial:
         self._taken: dict[str, Dataset] = {}
 
     def of(self, dataset: Dataset) -> Dataset:
-        """Return what takes the dataset's place; itself where nothing in it is limited."""
+        """Return the dataset's limited replacement; itself where nothing in it is limited."""
         if dataset.name in self._built:
             return dataset
         if dataset.name not in self._rewritten:
@@ -104,7 +104,7 @@ class _Trial:
         config = dataset.config.limited(self._prompts)
         inputs = {name: self.of(read) for name, read in dataset.inputs.items()}
         reads_limited = any(read.limit for read in inputs.values())
-        # A query may subtract what it reads, so it is given the whole of it.
+        # A query may subtract one input from another, so its whole inputs stay whole.
         takes = dataset.step.uses_model or (reads_limited and dataset.step.name != "sql")
         if takes and config is dataset.config:
             inputs = {name: self._take(read) for name, read in inputs.items()}
@@ -113,7 +113,7 @@ class _Trial:
         return replace(dataset, config=config, inputs=inputs, limit=self._prompts)
 
     def _take(self, dataset: Dataset) -> Dataset:
-        """Return a few prompts of a dataset that is whole."""
+        """Return a dataset of a few prompts of one that is whole."""
         column = _column(dataset.makes)
         if dataset.limit or column is None:
             return dataset
@@ -130,7 +130,7 @@ class _Trial:
 
 
 def _column(dataset_type: DatasetType) -> str | None:
-    """The column by whose values rows are taken; None of a type that is never limited."""
+    """Return the column by whose values rows are taken; None for a type that is never limited."""
     if dataset_type.name in ("models", "metrics"):
         return None
     return "prompt_id" if "prompt_id" in dataset_type.schema.names else dataset_type.id

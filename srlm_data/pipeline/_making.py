@@ -1,4 +1,4 @@
-"""One version: its step is lent what it asks for and run, and what that took is written down."""
+"""Makes one version: runs its step with the resources it asks for, and records what that took."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Maker:
 
     Args:
         store: where versions lie.
-        watch: hears what a step that asks a model has spent.
-        bounds: of the build.
-        accept: whether versions in which requests failed are taken as they are.
+        watch: called with the usage of a step that asks a model.
+        bounds: the bounds of the build.
+        accept: whether versions in which requests failed are accepted as they are.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class Maker:
                 held.callback(engine.close)
                 arguments["engine"] = engine
             if "workshop" in dataset.step.resources:
-                # A trainer wants the memory and the cores that an idle engine would hold.
+                # A trainer needs the memory and the cores that an idle engine would hold.
                 self._engines.close()
                 arguments["workshop"] = workshop
                 if isinstance(dataset.config, Training):
                     self.start_trainer()
-            # What may take a day, and goes on where it was.
+            # These may take a day, but resume where they stopped: a bound may interrupt them.
             if "workshop" in dataset.step.resources or getattr(dataset.engine, "batch", False):
                 held.enter_context(self._bounds.interrupting())
             if "versions" in dataset.step.resources:
@@ -84,17 +84,17 @@ class Maker:
                 ),
                 latest=latest,
             )
-        # Parquet is made of the step's answers while the next one goes on.
+        # The answers of this step are sealed as Parquet while the next step runs.
         self._sealing.append(self._beside.submit(seal_journals, self._store.root))
         workshop.clear()
         return manifest
 
     def start_trainer(self) -> None:
-        """Begin the imports of trainings, which take longer than many a training."""
+        """Start the imports of trainings, which take longer than a short training."""
         self._trainer.start(script("prefork.py"))
 
     def finish(self) -> None:
-        """Wait until all answers are sealed, and raise what has kept them from being it."""
+        """Wait until all answers are sealed; raise the error if that failed."""
         for sealing in self._sealing:
             sealing.result()
 
@@ -112,7 +112,7 @@ class Maker:
         engine: CachedEngine | None,
         started: float,
     ) -> Manifest:
-        """Return the manifest of rows that are all written: what they took, what has failed."""
+        """Return the manifest of written rows, completed with cost, failures and provenance."""
         usage, failures = Usage(), Failures(dataset.name)
         if engine:
             usage, failures = engine.usage, engine.failures
@@ -140,7 +140,7 @@ class Maker:
 
 
 def _by_parameter(inputs: Mapping[str, Rows]) -> dict[str, Any]:
-    """What a step is called with: ``data[0]`` and the like as a list, ``judges.mine`` as a dict."""
+    """Return a step's arguments: ``data[0]`` and the like as a list, ``judges.mine`` as a dict."""
     arguments: dict[str, Any] = {}
     for key, rows in inputs.items():
         name, _, label = key.partition(".")

@@ -1,7 +1,7 @@
-"""What a build would stumble over, looked for before anything is paid for; nothing is written.
+"""Finds what would stop a build before anything is paid for; writes nothing.
 
-Only what is still to be built is looked at, and every mistake is told at once. What the text of a
-recipe gets wrong is found when it is read (``recipe``), without a look at the machine.
+Only datasets that are still to be built are checked, and all problems are reported at once.
+Mistakes in a recipe's text are found when it is read (``recipe``), without a look at the machine.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _BYTES: Final = {"float32": 4, "bfloat16": 2}
 class Problem:
     """Something that stands in the way of a build."""
 
-    error: SrlmError  # the sentence, as the error that it would be
-    # whether the build must end with it; else the answers that are kept may be all that is
-    # needed, and nobody is asked
+    error: SrlmError  # the error that the build would end with
+    # whether it stops the build for sure; if not, the cached answers may be all that is needed,
+    # so that no model is asked
     certain: bool = True
 
     @property
     def note(self) -> str:
-        """What is said of it where it is not certain."""
+        """The sentence to show for a problem that is not certain."""
         return f"{self.error} It is only needed for answers that are not cached."
 
 
@@ -84,7 +84,7 @@ def find_problems(
 
 
 class _Look:
-    """Looks at the datasets of a plan that are to be built."""
+    """Checks the datasets of a plan that are to be built."""
 
     def __init__(self, planned: Sequence[Planned], store: Store) -> None:
         self._store = store
@@ -96,7 +96,7 @@ class _Look:
         }
 
     def for_packages(self) -> Iterator[Problem]:
-        """Packages of steps and engines that are not installed, with one command for all."""
+        """Report packages of steps and engines that are not installed; one command installs all."""
         needed: dict[str, str] = {}
         maybe: dict[str, str] = {}
         for dataset in self._todo:
@@ -114,7 +114,7 @@ class _Look:
                 yield Problem(MissingError(sentence), certain)
 
     def for_models_without_files(self) -> Iterator[Problem]:
-        """Models that only a server has, where a step or an engine wants their files."""
+        """Report models that only a server has, where a step or an engine needs their files."""
         for dataset in self._todo:
             for model in dataset.inputs.values():
                 location = self._location(model) or ""
@@ -136,9 +136,9 @@ class _Look:
                     yield self._unless_answered(EngineError(sentence), dataset)
 
     def for_chat_templates(self) -> Iterator[Problem]:
-        """Models that are talked to or trained, and have no chat template that can be used."""
+        """Report models that are asked or trained, and have no usable chat template."""
         readers: dict[Path, Dataset] = {}
-        # Trainings first: they ask more of a template.
+        # Trainings first: they need more of a template, and it is checked for its first reader.
         for dataset in sorted(self._todo, key=lambda each: not isinstance(each.config, Training)):
             holds = dataset.engine and dataset.engine.holds_the_model
             model = dataset.inputs.get("model")
@@ -167,7 +167,7 @@ class _Look:
                 yield self._unless_answered(EngineError(sentence), dataset)
 
     def for_gpus(self) -> Iterator[Problem]:
-        """More GPUs for a model than this machine has."""
+        """Report engines that need more GPUs than this machine has."""
         there = count_gpus()
         if there is None:
             return
@@ -182,7 +182,7 @@ class _Look:
                 yield self._unless_answered(EngineError(sentence), *datasets)
 
     def for_keys(self) -> Iterator[Problem]:
-        """Keys that a provider wants, and the environment does not have."""
+        """Report API keys that a provider needs and the environment does not have."""
         for engine, datasets in self._by_engine(OpenaiEngine):
             if engine.address is None and not engine.has_key:
                 sentence = (
@@ -192,9 +192,9 @@ class _Look:
                 yield self._unless_answered(MissingError(sentence), *datasets)
 
     def for_servers(self) -> Iterator[Problem]:
-        """Servers that cannot be reached, refuse the key, or do not serve the model.
+        """Report servers that cannot be reached, refuse the key, or do not serve the model.
 
-        The server of a model that is yet to be trained need not run before the model is there.
+        The server of a model that is yet to be trained need not run before the model exists.
         """
         asking = [
             (dataset, dataset.engine, dataset.inputs["model"])
@@ -212,7 +212,7 @@ class _Look:
                 continue
             where = f"{dataset.line}: the server {engine.address or 'of OpenAI'} does not"
             if server not in served:
-                served[server] = None  # what is wrong with it is told once
+                served[server] = None  # its problem is reported once
                 try:
                     served[server] = list_models(engine)
                 except EngineError as error:
@@ -233,7 +233,7 @@ class _Look:
                 yield self._unless_answered(EngineError(sentence), dataset)
 
     def for_repositories(self) -> Iterator[Problem]:
-        """Models and datasets of the Hub that are not there, not reached or not to be read."""
+        """Report models and datasets that the Hub does not have, or that cannot be read there."""
         wanted: dict[tuple[str, str, str], tuple[str, bool]] = {}
         for dataset in self._todo:
             config = dataset.config
@@ -249,13 +249,13 @@ class _Look:
         for (kind, name, commit), (line, certain) in wanted.items():
             try:
                 remote = Remote(name, kind)
-                if not remote.downloaded(commit):  # then the Hub may be away
+                if not remote.downloaded(commit):  # else no Hub is needed
                     remote.check(commit)
             except (HubError, MissingError) as error:
                 yield Problem(type(error)(f"{line}: {error}"), certain)
 
     def for_columns(self) -> Iterator[Problem]:
-        """Files whose first records are not what the recipe says."""
+        """Report files whose first records do not fit the recipe."""
         for dataset in self._todo:
             config, step = dataset.config, dataset.step
             if isinstance(config, Records) and config.files and not step.parameters:
@@ -265,7 +265,7 @@ class _Look:
                     yield Problem(error)
 
     def for_launchers(self) -> Iterator[Problem]:
-        """Programs that start a training, or their configs, that are not there."""
+        """Report programs that start a training, or their configs, that do not exist."""
         for dataset in self._todo:
             if isinstance(dataset.config, Training):
                 try:
@@ -274,7 +274,7 @@ class _Look:
                     yield Problem(TrainingError(f"{dataset.line}: {error}"))
 
     def for_room(self) -> Iterator[Problem]:
-        """A disk with less room than the models take that are to be trained."""
+        """Report a disk with too little room for the models that are to be trained."""
         needed = 0
         for dataset in self._todo:
             model = dataset.inputs.get("model")
@@ -292,14 +292,14 @@ class _Look:
             )
             yield Problem(StoreError(sentence))
 
-    # What the checks have in common --------------------------------------------------------------
+    # Helpers of the checks -----------------------------------------------------------------------
 
     def _unless_answered(self, error: SrlmError, *datasets: Dataset) -> Problem:
-        """A problem that is certain, unless all answers to these datasets may be kept."""
+        """Return a problem that is certain, unless all answers for these datasets may be cached."""
         return Problem(error, certain=not all(map(self._has_answers, datasets)))
 
     def _by_engine(self, *kinds: Any) -> Iterator[tuple[Any, list[Dataset]]]:
-        """The engines of these kinds, each with the datasets that it is to make."""
+        """Yield the engines of these kinds, each with the datasets to build that use it."""
         datasets = [dataset for dataset in self._todo if isinstance(dataset.engine, kinds)]
         for place, dataset in enumerate(datasets):
             if not any(other.engine == dataset.engine for other in datasets[:place]):
@@ -307,30 +307,30 @@ class _Look:
                 yield dataset.engine, same
 
     def _loads_files(self, dataset: Dataset) -> bool:
-        """Whether a dataset's step or engine reads the files of models."""
+        """Return whether a dataset's step or engine reads the files of models."""
         if "workshop" in dataset.step.resources:
             return True
         return dataset.engine is not None and dataset.engine.holds_the_model
 
     def _line(self, model: Dataset) -> list[Dataset]:
-        """A model and those that it is to be trained from, down to the first that is there."""
+        """Return a model and those it is to be trained from, down to the first that is built."""
         base = model.inputs.get("model")
         return [model] if model.name in self._models or not base else [model, *self._line(base)]
 
     def _location(self, model: Dataset) -> str | None:
-        """Where a model is; None while it is yet to be made."""
+        """Return where a model is; None if it is yet to be trained."""
         if model.name in self._models:
             return str(self._models[model.name]["location"])
         return model.config.location if isinstance(model.config, Checkpoint) else None
 
     def _folder(self, model: Dataset) -> Path | None:
-        """The folder of a model; None where it is elsewhere, or yet to be made."""
+        """Return the folder of a model; None if it is not in a folder, or yet to be trained."""
         kind, _, rest = (self._location(model) or "").partition(":")
         folder = {"path": Path(rest), "store": self._store.root / rest}.get(kind)
         return folder if folder and folder.is_dir() else None
 
     def _served_name(self, model: Dataset, location: str) -> str | None:
-        """What a server calls a model: its name, or the digest of a folder, once that is known."""
+        """Return what a server calls a model: its name, or the digest of its files, if known."""
         kind, _, rest = location.partition(":")
         dressed = isinstance(model.config, Checkpoint) and model.config.is_dressed
         if kind in ("hub", "remote") and not dressed:
@@ -339,7 +339,7 @@ class _Look:
         return digest and str(digest)
 
     def _has_answers(self, dataset: Dataset) -> bool:
-        """Whether the model that a dataset asks has answered before: all may be kept."""
+        """Return whether all answers may be cached: there are some of its model, or a journal."""
         model = dataset.inputs.get("model")
         known = self._models.get(model.name) if model else None
         if known is None:
@@ -349,7 +349,7 @@ class _Look:
 
 
 def _wanted_gpus(engine: VllmEngine | RayEngine, there: int) -> int:
-    """Count the GPUs that an engine takes on this machine; a cluster has its own."""
+    """Return the GPUs that an engine takes on this machine; a cluster has its own."""
     if isinstance(engine, VllmEngine):
         return engine.tensor_parallel_size
     if engine.address is not None:

@@ -1,4 +1,4 @@
-"""What a build lends its steps: the engine that answers, the workshop that trains."""
+"""The resources that a build passes to steps: engines that answer, a workshop that trains."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TURNS: Final = """
 class Engines:
     """The one engine that is open, kept for the next step as long as the model is the same.
 
-    What models have answered is kept as well, so that a build hashes it once.
+    The sealed answers of models are kept as well, so that a build hashes them once.
     """
 
     def __init__(self, store: Store, bounds: Bounds | None = None) -> None:
@@ -49,7 +49,7 @@ class Engines:
     def recorded(
         self, settings: EngineSettings, models: Rows, step: str, watch: Callable[[Usage], None]
     ) -> CachedEngine:
-        """An engine for one step; the real one is opened when it is first asked something."""
+        """Return an engine for one step; the real one is opened at its first request."""
         rows = models.table().to_pylist()
         if len(rows) != 1:
             raise DataError(f"{models.name}: a step uses one model, found {len(rows)}. Select one.")
@@ -77,7 +77,7 @@ class Engines:
                     "only a server has. Set 'engine: {kind: openai}' for this dataset."
                 )
             place = identity.locate(location, self._store.root)
-            # Models of the store never change; a folder's were hashed when its recipe was read.
+            # Models in the store never change; folders were hashed when the recipe was read.
             if location.startswith("path:") and identity.changed(place.name, digest, self._began):
                 raise DamagedError(f"{location}: {identity.CHANGED}")
             self._engine = open_engine(
@@ -89,7 +89,7 @@ class Engines:
     def refuse_turns(self, settings: EngineSettings, models: Rows, prompts: Rows) -> None:
         """Refuse prompts whose turns a model's chat template refuses, before any is asked."""
         if not settings.holds_the_model:
-            return  # the server applies its own
+            return  # the server applies its own chat template
         with database.viewing(prompts=prompts) as connection:
             kinds = connection.execute(_TURNS).fetchall()
         if all(roles == "user" for roles, _, _ in kinds):
@@ -131,7 +131,7 @@ class StoreWorkshop:
         """The scratch folder, the same for the same version."""
         self._scratch.mkdir(parents=True, exist_ok=True)
         for path in self._scratch.iterdir():
-            if path.is_symlink() and not path.exists():  # to a model that was put aside since
+            if path.is_symlink() and not path.exists():  # its model was moved aside since
                 path.unlink()
         return self._scratch
 
@@ -170,5 +170,5 @@ class StoreWorkshop:
         return Remote(place.name, "model").fetch(place.revision, MODEL_FILES)
 
     def clear(self) -> None:
-        """Remove the scratch folder; what is kept is kept."""
+        """Remove the scratch folder; checkpoints that were kept stay."""
         shutil.rmtree(self._scratch, ignore_errors=True)

@@ -53,9 +53,9 @@ class BuildResult(Table):
 class PlanResult(Table):
     """What a build would do."""
 
-    # what would be done with each dataset and what it would take, in order
+    # in the order of a build: what would be done with each dataset, and what that would take
     datasets: list[Planned]
-    problems: list[Problem]  # what would stop the build
+    problems: list[Problem]  # what would stop the build, or may
 
     def refuse_problems(self) -> None:
         """Raise the error that the build would end with.

@@ -72,8 +72,8 @@ def build(
 
     It is what ``srlm_data.build`` calls, which says what its arguments mean and what it raises.
     """
-    # Threads that spin while they wait are ten times slower when anything else wants a core. Read
-    # when torch is first loaded, here or in a trainer's process; the user's own setting stands.
+    # Threads that spin while they wait are ten times slower when anything else needs a core. torch
+    # reads this when it is first loaded, here or in a trainer; the user's own setting has priority.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     bounds, watcher = bounds or Bounds(), watcher or Watcher()
     return _Build(store, watcher, bounds, wait, preflight, accept_failures).run(recipe, only)
@@ -85,8 +85,8 @@ class _Build:
     _watcher: Watcher
     _bounds: Bounds
     _wait: bool
-    _network: bool  # whether the preflight looks at servers and at the Hub
-    _accept: bool  # whether versions in which requests failed are taken as they are
+    _network: bool  # whether the preflight asks servers and the Hub
+    _accept: bool  # whether versions with failed requests are accepted as they are
     _unchecked: list[Dataset] = field(default_factory=list)
     _known: dict[Key, Manifest] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ class _Build:
                     f"It has {', '.join(recipe.datasets)}."
                 )
         root = self._store.root
-        # No collection deletes anything while this build runs.
+        # This lock keeps garbage collection from deleting anything while the build runs.
         collection = self._patient(lambda wait: access.shared(root, wait=wait))
         with filesystem.refusals(root), collection, contextlib.closing(self._maker):
             lock_file.write_pins(recipe.path, recipe.name, recipe.pins, self._store)
@@ -124,11 +124,11 @@ class _Build:
         return {name: manifest for (name, _), manifest in self._known.items()}
 
     def _lacks_answers(self, dataset: Dataset) -> bool:
-        """Whether something that a dataset is made from is unfinished."""
+        """Return whether anything that a dataset is made from is unfinished."""
         return any(self._known[read.key].unfinished for read in dataset.ancestors())
 
     def _leave(self, recipe: Recipe | None, versions: Mapping[str, Manifest]) -> None:
-        """Tidy up and write a recipe's lock file; what is read-only, and had all, goes without."""
+        """Seal all answers and write the recipe's lock file; a read-only place is no error."""
         try:
             seal_journals(self._store.root)
             if recipe:
@@ -144,7 +144,7 @@ class _Build:
         manifest = planned.manifest
         if planned.is_missing:
             with self._lock(f"{dataset.name}.{planned.version}"):
-                planned = self._plan(dataset)  # another build may have been faster
+                planned = self._plan(dataset)  # another build may have made it by now
                 manifest = planned.manifest
                 if manifest and manifest.unfinished and self._accept:
                     manifest = self._store.accept(manifest)
@@ -158,21 +158,21 @@ class _Build:
         return manifest
 
     def _becomes_latest(self, dataset: Dataset) -> bool:
-        """Whether its version is the latest: one of a trial never takes the place of a whole."""
+        """Return whether its version becomes the latest; a trial's never replaces a full one."""
         latest = self._store.refs(dataset.name).get("latest") if dataset.limit else None
         if latest is None:
             return True
         return "limit" in self._store.manifest(dataset.name, latest).provenance
 
     def _mend(self, dataset: Dataset) -> bool:
-        """Hash what a dataset is about to read, and make anew what is damaged; whether any was."""
+        """Verify the inputs of a dataset, rebuild damaged ones; return whether there were any."""
         mended = False
         for read in {read.key: read for read in dataset.inputs.values()}.values():
             version = self._known[read.key].version
             if not self._store.fault(read.name, version, proven=True):
                 continue
             with self._lock(f"{read.name}.{version}"):
-                # Another build may have been faster.
+                # Another build may have moved it by now.
                 if fault := self._store.fault(read.name, version, proven=True):
                     self._waiting(fault)
                     self._store.put_aside(self._store.folder(read.name, version))
@@ -188,7 +188,7 @@ class _Build:
 
     @contextlib.contextmanager
     def _patient(self, lock: Callable[[bool], AbstractContextManager[None]]) -> Iterator[None]:
-        """Take a lock at once, or say who has it and wait, unless the user would rather not."""
+        """Take a lock; if it is held, report the holder and wait, or raise BusyError if told so."""
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(lock(False))
@@ -204,7 +204,7 @@ class _Build:
         self._watcher.waiting(reason)
 
     def _preflight(self) -> None:
-        """Look once, before the first dataset is made, at all that is to be made."""
+        """Check all datasets that are to be built, once, before the first of them is."""
         flow, self._unchecked = self._unchecked, []
         if not flow:
             return
@@ -213,7 +213,7 @@ class _Build:
         refuse(problems)
         for problem in problems:
             self._watcher.notice(problem.note)
-        # The trainings of a trial take less time than their imports, which begin beside the rest.
+        # Trial trainings take less time than their imports, so these start now in the background.
         missing = [each.dataset for each in planned if each.is_missing]
         if any(dataset.limit and isinstance(dataset.config, Training) for dataset in missing):
             self._maker.start_trainer()

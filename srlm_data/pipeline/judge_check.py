@@ -40,7 +40,7 @@ class CheckedJudgment:
     prompt_id: str
     prompt: str
     response: str
-    rank: int | None  # the place that humans gave the answer, 0 the best
+    rank: int | None  # the rank that humans gave the response, 0 the best
     text: str
     state: str  # one of ``schema.STATES``
     score: float | None
@@ -52,7 +52,7 @@ class CheckedJudgment:
 class HumanOrder:
     """How the judge orders the replies that humans ranked best and worst, by prompt."""
 
-    dataset: str  # where the replies are
+    dataset: str  # the version that has the replies
     pairs: int  # prompts of which both replies have a score
     agreeing: int  # pairs that the judge orders as humans did
     tied: int  # pairs to which it gave equal scores
@@ -65,15 +65,15 @@ class HumanOrder:
 class JudgeCheck:
     """A judge's judgments of a few candidates."""
 
-    dataset: str  # the judgments that the recipe wants
+    dataset: str  # the recipe's dataset of judgments
     model: str  # the version of the model that judged
     template: str
     scale: str
     reader: str
     judgments: list[CheckedJudgment]  # one of each candidate that was shown
     human: HumanOrder | None  # how it orders ranked replies; None where the recipe has none
-    asked: int  # requests that were sent, and are kept for the build
-    reused: int  # answers that were there already
+    asked: int  # requests that were sent; a build reuses their answers
+    reused: int  # answers that were cached already
     drops: dict[str, int]  # candidates that could not be shown, by reason
     states: dict[str, int]  # state -> judgments, of all that were made
     read: float  # the share of them that has a score
@@ -129,7 +129,7 @@ def check(
         engine.failures.refuse_all(engine.usage.calls + engine.usage.reused)
         usage = engine.usage
     seal_journals(store.root)
-    # Ranked replies may be the candidates themselves.
+    # Ranked replies may be among the candidates: count each once.
     state_of = {judgment.candidate_id: judgment.state for part in checked for judgment in part}
     states = Counter(state_of.values())
     return JudgeCheck(
@@ -167,7 +167,7 @@ def _find(recipe: Recipe, step: str | None) -> Dataset:
 
 
 def _ranked(recipe: Recipe) -> list[Dataset]:
-    """Candidates of the recipe and of those it reads from that no model wrote."""
+    """Return datasets of candidates that no model wrote, those of other recipes included."""
     return [
         dataset
         for dataset in recipe.flow()
@@ -179,7 +179,7 @@ def _ranked(recipe: Recipe) -> list[Dataset]:
 def _build(
     datasets: Sequence[Dataset], recipe: Recipe, store: Store, preflight: bool, watcher: Watcher
 ) -> dict[Any, Manifest]:
-    """Make what is missing of some datasets, and return the version of each."""
+    """Build the datasets that are missing, and return the version of each."""
     wanted = replace(recipe, datasets={str(place): each for place, each in enumerate(datasets)})
     plans = plan_flow(wanted.flow(), store)
     missing = [planned.dataset for planned in plans if planned.is_missing]
@@ -196,14 +196,14 @@ def _build(
     return {planned.dataset.key: planned.manifest for planned in plans if planned.manifest}
 
 
-# Of as many prompts as there are, and always the same ones.
+# Candidates of as many prompts as possible, and always the same ones.
 _SOME: Final = """
     FROM candidates
     ORDER BY row_number() OVER (PARTITION BY prompt_id ORDER BY md5(candidate_id)), md5(prompt_id)
     LIMIT $1
 """
 
-# The best and the worst reply of a few prompts; held-out ones first, which no judge was taught by.
+# The best and the worst reply of a few prompts; held-out prompts, which taught no judge, first.
 _ENDS: Final = """
     WITH ends AS (
         SELECT prompt_id, arg_min(candidate_id, (rank, candidate_id)) AS best,
@@ -225,7 +225,7 @@ def _take(rows: Rows, query: str, number: int) -> Rows:
 def _take_ranked(
     store: Store, manifests: Sequence[Manifest], number: int
 ) -> tuple[Rows, str | None]:
-    """Replies that humans ranked, of the first version that has some, and its name."""
+    """Return replies that humans ranked, of the first version that has any, and its name."""
     for manifest in manifests:
         if (replies := _take(store.rows(manifest), _ENDS, number)).count():
             return replies, manifest.ref
@@ -233,12 +233,12 @@ def _take_ranked(
 
 
 def _read(config: Judge, candidates: Rows, judgments: Rows) -> list[CheckedJudgment]:
-    """The judgments of some candidates, in the order of these."""
+    """Return the parsed judgments of candidates, in the order of the candidates."""
     of = {row["candidate_id"]: row for row in judgments.dicts() if row["criterion"] is None}
     checked = []
     for candidate in candidates.dicts():
         judgment = of.get(candidate["candidate_id"])
-        if judgment is None:  # it lacks what the template shows
+        if judgment is None:  # it lacks a field that the template shows
             continue
         [(_, whole), *parts] = config.read(judgment["text"], judgment["finish_reason"])
         checked.append(
@@ -259,7 +259,7 @@ def _read(config: Judge, candidates: Rows, judgments: Rows) -> list[CheckedJudgm
 
 
 def _hold(dataset: str, judgments: list[CheckedJudgment]) -> HumanOrder:
-    """Hold the scores of ranked replies against the order that humans gave them."""
+    """Return how the scores of ranked replies compare with the order of humans."""
     prompts = [list(both) for _, both in groupby(judgments, key=lambda each: each.prompt_id)]
     scores = [[judgment.score for judgment in both] for both in prompts]  # the best reply first
     pairs = [(both[0], both[1]) for both in scores if len(both) == 2 and None not in both]

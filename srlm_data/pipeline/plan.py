@@ -21,14 +21,14 @@ Action = Literal["reuse", "build", "retry", "wait"]
 class Estimate:
     """What one dataset is likely to take; None is unknown."""
 
-    rows: float | None = None  # how many it will have
+    rows: float | None = None  # how many rows it will have
     calls: float | None = None  # answers that it needs and does not have yet
     prompt_tokens: float | None = None  # tokens that these calls read
     completion_tokens: float | None = None  # tokens that they write
-    # the dataset that it was measured by; None where tokens are guessed, and those written
-    # are at most that
+    # the dataset whose tokens were measured; None where tokens are guessed, and
+    # ``completion_tokens`` is an upper bound
     basis: str | None = None
-    # by the price of the engine, where there is one and tokens are known
+    # at the price of the engine; None if it has no price, or tokens are unknown
     money: float | None = None
 
 
@@ -37,17 +37,16 @@ class Planned:
     """One dataset of a plan."""
 
     dataset: Dataset
-    # ``reuse`` a version that is there, ``build`` one, ``retry`` the requests that failed
-    # when one was built, or ``wait`` for an input whose rows will decide (if they come out as
-    # before, nothing is built)
+    # ``reuse`` an existing version, ``build`` one, ``retry`` the failed requests of one, or
+    # ``wait`` for an input whose rows decide (if they come out as before, nothing is built)
     action: Action
     version: str | None  # the version reused or built; None while waiting
     reasons: tuple[str, ...]  # why, a phrase each: ``never built``, ``config.n: 4 -> 6``
-    expected: Expected  # rows and model calls; calls are an upper bound, answers at hand are reused
-    # the version that is there: with ``reuse``, or with ``retry`` the one that lacks answers
+    expected: Expected  # rows and model calls, of which some may be cached
+    # the existing version: to ``reuse``, or the one that lacks answers, to ``retry``
     manifest: Manifest | None = None
-    # the dataset that must be built before ``expected`` is known; itself, where its step
-    # alone can say
+    # the dataset that must be built before ``expected`` is known; itself, where only its own
+    # step can tell
     unknown_until: str | None = None
     estimate: Estimate = Estimate()  # unknown until it is estimated
 
@@ -159,7 +158,7 @@ def _reasons(
 
 
 def _asked_in_vain(dataset: Dataset) -> tuple[str, ...]:
-    """Say where a trial's answers hang on a model that it trains: the full build has another."""
+    """Return the warning that a trial's answers come from a model that only the trial has."""
     models = [read.name for read in dataset.ancestors() if read.limit and read.makes is MODELS]
     if not (models and dataset.engine):
         return ()

@@ -30,12 +30,12 @@ def circumstances() -> dict[str, Any]:
 
 
 def _plain(word: str) -> str:
-    """A word of the command line without secrets, as text: a path may hold bytes that are none."""
+    """Return a command-line word without secrets; bytes of paths that are no text are escaped."""
     return redacted(word.encode(errors="backslashreplace").decode())
 
 
 def _commit() -> str | None:
-    """The git commit of the folder that the build runs in, if there is one."""
+    """Return the git commit of the folder that the build runs in, if there is one."""
     with suppress(FileNotFoundError):
         command = ["git", "rev-parse", "HEAD"]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -37,7 +37,7 @@ _MODULES: Final = {
     "steps.cleaning": "decontaminate drop_near_duplicates",
     "steps.sql": "sql",
 }
-"""Module -> its steps, which are functions of these names."""
+"""Module -> its steps: the names of functions in it."""
 
 _MODULE_OF: Final = {step: module for module, steps in _MODULES.items() for step in steps.split()}
 
@@ -66,7 +66,7 @@ FORMER_STEPS: Final[Mapping[str, str]] = {
     "take_disputed": "select_uncertain",
     "teach_comparison": "meta_judge_examples",
 }
-"""What steps were called before -> what they are called now; it goes with the next version."""
+"""Former name of a step -> its current name; to be removed in the next version."""
 
 FORMER_KEYS: Final[Mapping[str, str]] = {"stage": "type"}
-"""The same of the keys of ``sql`` and ``read_version``."""
+"""The same for keys of the steps ``sql`` and ``read_version``."""

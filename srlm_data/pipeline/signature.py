@@ -40,7 +40,7 @@ class Parameter:
     """A dataset parameter."""
 
     name: str
-    # what its rows may be (``Judgments | Scores``); none where any type will do
+    # the dataset types that it accepts (``Judgments | Scores``); empty where any will do
     types: tuple[DatasetType, ...]
     form: str  # ``one`` dataset, a ``list`` of them, or a ``mapping`` from names to them
     required: bool  # whether a recipe must give it
@@ -60,7 +60,7 @@ class Step:
     config: type[Config]
     parameters: Mapping[str, Parameter]
     resources: frozenset[str]  # any of ``engine``, ``workshop`` and ``versions``
-    # the dataset type that it makes; None where its config says so (``sql``)
+    # the dataset type that it makes; None where its config decides (``sql``)
     makes: DatasetType | None
 
     @property
@@ -155,7 +155,7 @@ def _is_config(hint: object) -> bool:
 
 
 def _dataset(hint: Any) -> tuple[tuple[DatasetType, ...], str] | None:
-    """Dataset types and form of a dataset annotation, or None when it is something else."""
+    """Return the dataset types and the form of an annotation; None if it is no dataset."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Rows:
         return (), "one"

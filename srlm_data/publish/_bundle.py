@@ -1,7 +1,7 @@
-"""What is published together: versions that were made from each other, without this machine.
+"""Select the versions to publish together, and remove what identifies this machine.
 
-A bundle names its parts by what a reader loads (a config of ``datasets``) and carries their
-manifests; what only says where and by whom a version was built is left out of them.
+A bundle's parts have the names that readers load (configs of ``datasets``) and their manifests,
+without the fields that only say where and by whom a version was built.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from srlm_data.core.redaction import TOKENS
 from srlm_data.store import Manifest, Store, graph, version_of
 
 _PUBLISHED: Final = ("at", "seconds", "commit", "python", "packages")
-"""What is published of how a version was made. The command line is not: it holds paths."""
+"""The fields of the provenance that are published. The command line is not, for it holds paths."""
 
 _USER_FOLDER: Final = re.compile(r"(?:/home|/Users|[A-Z]:\\+Users)[/\\]+[\w.-]+")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A version in a bundle; ``config`` is what ``load_dataset`` calls it."""
+    """A version in a bundle; ``config`` is its name for ``load_dataset``."""
 
     config: str
     manifest: Manifest
@@ -103,16 +103,16 @@ def _resolve(store: Store, target: str) -> list[Manifest]:
         return [manifest]
     names = [name for name in store.names() if name.split(".")[0] == target]
     if not names:
-        store.resolve(target)  # raises: there is no such dataset, and which is near
-    # Labels name people, and are of every version that they have seen: they go by their own name.
+        store.resolve(target)  # raises, and names the most similar dataset
+    # Labels name people and may refer to many versions, so they must be named to be published.
     alone = ("models", "labels")
     return [manifest for manifest in map(store.resolve, names) if manifest.type not in alone]
 
 
 def other_rows(manifests: Mapping[str, Manifest]) -> tuple[Manifest, Manifest] | None:
-    """Return a version and the parent beside it whose rows are not those that it was made from.
+    """Return a version and a parent in the bundle with other rows than it was made from.
 
-    The ``manifests`` are by the name of their dataset.
+    ``manifests`` is dataset name -> manifest.
     """
     for manifest in manifests.values():
         for read in graph.inputs(manifest):
@@ -123,9 +123,9 @@ def other_rows(manifests: Mapping[str, Manifest]) -> tuple[Manifest, Manifest] |
 
 
 def published_manifest(manifest: Manifest, **notes: Any) -> Manifest:
-    """Return the manifest without this machine: identity and content as they are, more notes.
+    """Return the manifest without what identifies this machine, and with ``notes`` added.
 
-    Examples of what was dropped stay here: they were dropped.
+    Examples of dropped records are not published.
     """
     provenance = {key: value for key, value in manifest.provenance.items() if key in _PUBLISHED}
     public = {name: note for name, note in manifest.notes.items() if name != "dropped"}
@@ -135,7 +135,7 @@ def published_manifest(manifest: Manifest, **notes: Any) -> Manifest:
 def refuse_private(texts: Iterable[tuple[str, str]]) -> None:
     """Refuse to publish a text that holds an access token, a user's folder or this machine's name.
 
-    Each text comes with what it is, for the message.
+    Each text comes with its name, for the message.
     """
     for where, text in texts:
         if re.search(TOKENS, text):
@@ -151,11 +151,11 @@ def refuse_private(texts: Iterable[tuple[str, str]]) -> None:
 
 
 def find_place(text: str) -> str | None:
-    """Return a user's folder or this machine's name, where a text holds one."""
+    """Return a user's folder or this machine's name if a text contains one."""
     home, host = str(Path.home()), socket.gethostname()
     private = [_USER_FOLDER]
     if len(home) > 1:
         private.append(re.compile(rf"(?<![\w.]){re.escape(home)}(?![\w-])"))
-    if re.search(r"[\d.-]", host):  # a host that is called "judge" is a word like any other
+    if re.search(r"[\d.-]", host):  # a host name such as "judge" may be an ordinary word
         private.append(re.compile(rf"\b{re.escape(host)}\b"))
     return next((match[0] for pattern in private if (match := pattern.search(text))), None)

@@ -1,4 +1,4 @@
-"""How to cite a published dataset: the paper whose method made it, and the dataset itself."""
+"""Write the citation of a published dataset: the paper of its method, and the dataset itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAPER: Final = """\
 
 
 def bibtex(bundle: Bundle, repo: str, tag: str) -> str:
-    """Return both as BibTeX; the year is that in which the last version was made."""
+    """Return the paper and the dataset as BibTeX, with the year of the newest version."""
     times = [str(part.manifest.provenance.get("at", "")) for part in bundle.parts]
     year = max(times)[:4]
     fields = {
@@ -37,5 +37,5 @@ def bibtex(bundle: Bundle, repo: str, tag: str) -> str:
 
 
 def _escape(value: str) -> str:
-    """Return a text without what BibTeX or LaTeX would obey."""
+    """Return a text with the characters escaped that BibTeX or LaTeX would interpret."""
     return re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[\\{}]", "", value))

@@ -1,7 +1,7 @@
-"""The funnel as a picture for the card: what came into each step, what went on, what was left out.
+"""Draw the funnel for the card: what came into each step, what was kept, what was left out.
 
-An SVG of a few kilobytes with a ground of its own, so that it can be read on a light page and on a
-dark one, whoever decides which it is.
+The SVG has a few kilobytes and its own background, so that it can be read on a light page and on a
+dark one.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from xml.sax.saxutils import escape
 from srlm_data.report.funnel import Step
 
 _STEPS: Final = 12
-"""Steps that are drawn; of a longer way the last ones."""
+"""At most so many steps are drawn, the last ones."""
 
 _REASONS: Final = 3
-"""Reasons that are named at a step, the most frequent ones."""
+"""At most so many reasons are named for a step, the most frequent ones."""
 
 _TOP, _ROW, _WIDTH, _BAR_LEFT, _BAR = 54, 70, 800, 190, 400
 
@@ -33,7 +33,7 @@ _STYLE: Final = """\
 
 
 def describe(steps: Sequence[Step]) -> str:
-    """Return the picture in words."""
+    """Return the picture's description in words."""
     return ", ".join(f"{step.kept:,} {step.unit}" for step in steps[-_STEPS:])
 
 
@@ -82,6 +82,6 @@ def _text(x: int, y: int, text: str, style: str = "") -> str:
 
 
 def _short(text: str, characters: int) -> str:
-    """Return a text on one line, cut; a step of a stranger's may have named it."""
+    """Return a text on one line, cut; the name of a reason may come from a plug-in step."""
     text = "".join(character for character in text if character.isprintable())
     return text if len(text) <= characters else f"{text[: characters - 1]}…"

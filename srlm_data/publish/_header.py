@@ -1,6 +1,6 @@
-"""The YAML header of a dataset's card: what the Hub, its viewer and ``datasets`` read.
+"""Write the YAML header of a dataset's card, which the Hub and ``datasets`` read.
 
-From ``configs`` and ``dataset_info`` the Hub makes its viewer and the Croissant description.
+The Hub derives its viewer and the Croissant description from ``configs`` and ``dataset_info``.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from srlm_data.publish._splits import Split, Splits
 _LICENSES: Final = frozenset(
     Path(__file__).with_name("hub_licenses.txt").read_text(encoding="utf-8").split()
 )
-"""What the Hub takes as a license; a card with any other word is refused."""
+"""The licenses that the Hub knows; it refuses a card with any other."""
 
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
 def default_part(bundle: Bundle, splits: Splits) -> Part:
-    """Return what the viewer shows first: ``pairs``, what trainers read, or what was made last."""
+    """Return the part that the viewer shows first: ``pairs``, else a split part, else the last."""
     pairs = [part for part in bundle.parts if part.manifest.type == PAIRS.name]
     named = [part for part in pairs if part.config == PAIRS.name]
     split = [part for part in bundle.parts if len(splits[part.config]) > 1]
@@ -36,7 +36,7 @@ def default_part(bundle: Bundle, splits: Splits) -> Part:
 def header(
     bundle: Bundle, splits: Splits, licenses: Sequence[str], languages: Sequence[str]
 ) -> str:
-    """Return the header, with its ``---`` lines; what is unknown has no language."""
+    """Return the header with its ``---`` lines."""
     first = default_part(bundle, splits)
     data = {
         "pretty_name": bundle.title,
@@ -55,7 +55,7 @@ def header(
 
 
 def license_header(licenses: Sequence[str]) -> dict[str, str]:
-    """Return the license as the Hub has it: an identifier in small letters, or ``other``."""
+    """Return the header's license: an identifier that the Hub knows, ``other`` or ``unknown``."""
     if len(licenses) != 1:
         return {"license": "other" if licenses else "unknown"}
     name = re.sub(r"[^a-z0-9.+-]+", "-", licenses[0].lower()).strip("-")
@@ -65,7 +65,7 @@ def license_header(licenses: Sequence[str]) -> dict[str, str]:
 
 
 def language_header(codes: Sequence[str]) -> dict[str, list[str]]:
-    """Return the languages as the Hub has them: a region is no part of a ``language``."""
+    """Return the header's languages as the Hub has them: ``language`` has no regions."""
     regions = [code for code in codes if "-" in code]
     languages = list(dict.fromkeys(code.partition("-")[0] for code in codes))
     return {
@@ -85,7 +85,7 @@ def _config(part: Part, splits: Sequence[Split], *, default: bool) -> dict[str, 
     rows = " + ".join(f"{split.rows.count()}" for split in splits)
     return {
         "config_name": part.config,
-        # `datasets` caches a config by what the card says of it: other rows must read differently.
+        # `datasets` caches a config by its entry in the card, so new rows need another entry.
         "description": f"{part.manifest.ref}, content {part.manifest.content[:16]}, {rows} rows",
         "data_files": [{"split": split.name, "path": split.pattern} for split in splits],
         **({"default": True} if default else {}),

@@ -1,4 +1,4 @@
-"""What a card says of the limits of its data, in this data's own figures."""
+"""Write the card's section on the limits of its data, with figures from the data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def limits(bundle: Bundle, store: Store) -> Iterator[str]:
             scores = figures.ask(connection, "scores")
             states = figures.ask(connection, "states")
             judged, own = figures.own_answers(connection)
-        judgments = sum(row["judgments"] for row in states)  # rows are criteria, too
+        judgments = sum(row["judgments"] for row in states)  # rows may be single criteria
         scored = sum(row["judgments"] for row in scores)
         score, share = figures.most_common_scores(scores).get(part.config, (0.0, 0.0))
         rows.append(

@@ -1,4 +1,4 @@
-"""Models to the Hub and back: the folder that an engine loads, and the version that names it."""
+"""Publish and pull models: the folder that an engine loads, and the version that names it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _model_files(folder: Path) -> list[Path]:
 
 
 def _without_paths(file: Path) -> Content:
-    """Return the file; a config without the path that transformers loaded it from."""
+    """Return the file, or a config's text without the path that transformers loaded it from."""
     if file.name not in {"config.json", "tokenizer_config.json"}:
         return file
     content = json.loads(file.read_text(encoding="utf-8"))
@@ -107,7 +107,7 @@ def _text(content: Content) -> str:
 
 
 def pull_model(store: Store, repo: str, revision: str | None) -> Pulled:
-    """Bring a published model into the store, as the version that was published."""
+    """Add a published model to the store, as the version that was published."""
     remote = Remote(repo, "model")
     commit = remote.head(revision)
     folder = remote.fetch(commit, [f"*{suffix}" for suffix in MODEL_SUFFIXES])

@@ -23,18 +23,18 @@ class Pulled:
     """A version that was pulled."""
 
     manifest: Manifest
-    new: bool  # whether it was not here before
-    latest: bool  # whether its dataset's name means it now
+    new: bool  # whether it was added to the store
+    latest: bool  # whether it is the latest version of its dataset now
 
 
 def pull(
     store: Store, repo: str, revision: str | None, *, only: Sequence[str] = ()
 ) -> list[Pulled]:
-    """Bring what a dataset repository holds into the store, as the versions that were published.
+    """Add the versions in a dataset repository to the store, unchanged.
 
-    A name that has no version here, or whose latest one was pulled from the same repository, means
-    the pulled one from now on. A version that you built stays the latest of its name. Some of them
-    are named in ``only``, by config or by dataset.
+    A pulled version becomes the latest of its dataset if the store has none, or if the latest was
+    pulled from the same repository; a version that was built here stays the latest. ``only`` limits
+    the pull to some configs or datasets.
 
     Raises:
         HubError: the Hub refuses or fails, or what it holds is not what was published.
@@ -99,14 +99,14 @@ def _take(store: Store, remote: Remote, commit: str, config: str, manifest: Mani
 
 
 def mark_pulled(manifest: Manifest, repo: str, commit: str) -> Manifest:
-    """Return the manifest with the place that it was pulled from."""
+    """Return the manifest with the repository and commit that it was pulled from."""
     return dataclasses.replace(
         manifest, provenance={**manifest.provenance, "pulled": f"{repo}@{commit}"}
     )
 
 
 def become_latest(store: Store, manifest: Manifest, repo: str) -> bool:
-    """Let a pulled version be the latest of its name, unless one that was built here is."""
+    """Make a version the latest, unless that was built here or is from another repository."""
     latest = store.refs(manifest.name).get("latest")
     if latest is not None and latest != manifest.version:
         pulled = str(store.manifest(manifest.name, latest).provenance.get("pulled", ""))

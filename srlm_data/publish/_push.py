@@ -1,4 +1,4 @@
-"""Publish versions to the Hub: what is sent, and the one commit that it becomes."""
+"""Publish versions to the Hub: collect the files, and send them as a single commit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MANIFESTS: Final = "manifests"
 
 MODEL_SUFFIXES: Final = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".jinja")
-"""The files of a model. Pickles, optimizer states and code are neither sent nor taken."""
+"""The files of a model. Pickles, optimizer states and code are neither sent nor pulled."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Upload:
 
     kind: str  # ``dataset`` or ``model``
     title: str  # what it is, for the commit's message
-    tag: str  # its name on the Hub from then on
+    tag: str  # its permanent name on the Hub
     files: Mapping[str, Content]  # path in the repository -> its content
 
     @property
@@ -50,12 +50,12 @@ class Upload:
 class Published:
     """What was published, or would be: a dry run has only the upload."""
 
-    upload: Upload = field(repr=False)  # all of its bytes
-    address: str | None = None  # where a browser finds it
+    upload: Upload = field(repr=False)  # may hold many bytes
+    address: str | None = None  # for a browser
     commit: str | None = None  # that the tag names, or that the pull request holds
-    new: bool = False  # whether a commit was made; if not, all of it was there already
+    new: bool = False  # whether a commit was made; if not, the Hub had all files already
     private: bool = True
-    pull_request: str | None = None  # its address, where one was asked for; there is no tag then
+    pull_request: str | None = None  # its address, if one was requested; then there is no tag
 
 
 def prepare_dataset(
@@ -68,7 +68,7 @@ def prepare_dataset(
     languages: Sequence[str] = (),
     test_share: float = TEST_SHARE,
 ) -> Upload:
-    """Return a bundle as the files of a dataset repository; those of splits go with the upload.
+    """Return a bundle as the files of a dataset repository, those of its splits included.
 
     Raises:
         StoreError: a version is damaged.
@@ -121,10 +121,10 @@ def _refuse_tokens(store: Store, part: Part) -> None:
 def send(
     upload: Upload, repo: str, *, private: bool = True, pull_request: bool = False
 ) -> Published:
-    """Send an upload as one commit and tag it; send nothing that is there already.
+    """Send an upload as one commit and tag it; files that the Hub has already are not sent.
 
-    It is safe to run again at whatever point it failed: no commit is made before every file is
-    there, and the commit is refused if the branch has moved meanwhile.
+    It is safe to repeat after any failure: no commit is made before every file is uploaded, and the
+    commit is refused if the branch has moved meanwhile.
 
     Raises:
         HubError: the Hub refuses or fails, another push came first, or the tag names other data.
@@ -136,7 +136,7 @@ def send(
     tagged = remote.tags().get(upload.tag)
     if tagged is not None:
         changed, deleted = _changes(upload, remote.tree(tagged))
-        # The card and its picture may be written anew.
+        # Only the card and its picture may differ from the tagged files.
         if deleted or any(not path.endswith((".md", ".svg")) for path in changed):
             raise HubError(
                 f"{repo}: the tag '{upload.tag}' names other data already, at {tagged[:12]}. "
@@ -156,7 +156,7 @@ def send(
 
 
 def _changes(upload: Upload, tree: Mapping[str, RepoFile]) -> tuple[dict[str, Content], list[str]]:
-    """Return the files to send, and the paths that an earlier publication left."""
+    """Return the files to send, and an earlier publication's paths to delete."""
     changed = {
         path: content
         for path, content in upload.files.items()
@@ -166,7 +166,7 @@ def _changes(upload: Upload, tree: Mapping[str, RepoFile]) -> tuple[dict[str, Co
 
 
 def _ours(kind: str, paths: Collection[str]) -> set[str]:
-    """Return the paths that a publication wrote; files of anyone else's stay."""
+    """Return the paths that a publication wrote; other files in the repository stay."""
     manifests = {path for path in paths if path.startswith(f"{MANIFESTS}/")}
     if kind == "model":
         return manifests | {

@@ -1,7 +1,7 @@
-"""Three pairs for the card: the widest, the middle and the narrowest margin, cut to a few lines.
+"""Show three pairs in the card: with the widest, the median and the narrowest margin, cut short.
 
-Model text is data, and a card is a page that people trust: every text stands in a fence that
-nothing in it can end. A pair that names a folder or a machine is passed over for its neighbour.
+Model text is untrusted, and people trust a card: every text is in a code fence that nothing in it
+can end. A pair that names a user's folder or this machine is replaced by its neighbour.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from srlm_data.publish._sources import fenced
 from srlm_data.store import Store
 
 _NEIGHBOURS: Final = 50
-"""Pairs that are looked at for each of the three."""
+"""So many pairs are tried for each of the three."""
 
 _LINES: Final = 10
 _WIDTH: Final = 96
-"""What is shown of a text."""
+"""A text is cut to so many lines and characters a line."""
 
 _ORDER: Final = "margin DESC NULLS LAST, pair_id"
 
@@ -51,7 +51,7 @@ def samples(store: Store, part: Part) -> str:
 def _around(
     connection: duckdb.DuckDBPyConnection, place: int, rows: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the pair at a place of the order, then those after it, or before it at the end."""
+    """Yield the pair at a place in the order, then those after it, then those before it."""
     first = max(0, min(place, rows - _NEIGHBOURS))
     ids = connection.execute(
         f"SELECT pair_id FROM pairs ORDER BY {_ORDER} LIMIT {_NEIGHBOURS} OFFSET {first}"
@@ -76,7 +76,7 @@ def _pair(title: str, pair: dict[str, Any]) -> str:
 
 
 def _cut(text: str) -> str:
-    """Return the first lines of a text, in a fence."""
+    """Return the first lines of a text, in a code fence."""
     lines = [
         piece
         for line in text[: _LINES * _WIDTH].splitlines()

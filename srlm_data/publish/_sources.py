@@ -1,4 +1,4 @@
-"""Where published versions come from: models, and the licenses and languages of inputs."""
+"""Find where published versions come from: models, and the licenses and languages of inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srlm_data.store.graph import Graph
 _WITHOUT_TEXTS: Final = {MODELS.name, METRICS.name, SCORES.name, LABELS.name}
 
 _LEAVE_OUT: Final = ("exclude", "against")
-"""Parameters of steps that name rows which are left out: no text comes of them."""
+"""Steps' parameters for rows to leave out, whose texts are not in the result."""
 
 
 class License(NamedTuple):
@@ -25,9 +25,9 @@ class License(NamedTuple):
 
 
 def licenses_of(store: Store, *manifests: Manifest) -> list[License]:
-    """Return the licenses of everything that versions go back to, each once.
+    """Return the licenses of all inputs that versions were made from, each once.
 
-    A version that was pulled brings those of its own inputs along, in its notes.
+    A pulled version has the licenses of its own inputs in its notes.
     """
     licenses: dict[License, None] = {}
     for manifest in Graph(store).parents_first(manifests):
@@ -51,20 +51,20 @@ def _origin(manifest: Manifest) -> str:
 class Languages(NamedTuple):
     """The languages of texts."""
 
-    codes: list[str]  # those that are known
-    unknown: list[str]  # the versions of whose texts nobody has said it
+    codes: list[str]  # the known languages
+    unknown: list[str]  # the versions that declare no language
 
     @property
     def agreed(self) -> list[str]:
-        """All languages; none where one may be missing."""
+        """All languages; empty if one may be missing."""
         return [] if self.unknown else self.codes
 
 
 def languages_of(store: Store, *manifests: Manifest) -> Languages:
-    """Return the languages of the texts that versions go back to.
+    """Return the languages of the texts that versions were made from.
 
-    A version says its own: in a note, which one that was pulled brings along, by ``lang`` in its
-    rows, or in the settings of its step. For one that says none, those that it was made from do.
+    A version declares its own in a note, which a pulled one has, in ``lang`` of its rows, or in the
+    settings of its step. For a version that declares none, its parents are looked at.
     """
     graph = Graph(store)
     codes: set[str] = set()
@@ -105,7 +105,7 @@ def _own_languages(store: Store, manifest: Manifest) -> set[str]:
 
 
 def describe_languages(languages: Sequence[str], known: Languages) -> str:
-    """Return what a card says of the languages, by the publisher's word or else the inputs'."""
+    """Return the card's sentence on languages, as the publisher or else the inputs declare them."""
     codes = ", ".join(f"`{code}`" for code in languages or known.codes)
     if languages:
         return f"Languages: {codes}, as declared by the publisher."
@@ -122,10 +122,10 @@ def hub_name(location: str) -> str | None:
 
 
 def hub_base(store: Store, manifest: Manifest) -> str | None:
-    """Return the Hub model, ``name@revision``, that a model goes back to."""
+    """Return the Hub model, ``name@revision``, that a model is or was trained from."""
     graph, model = Graph(store), store.find(manifest.name, manifest.version)
     while model:
-        # With a chat template of the recipe's it lies in the store, and its config has the name.
+        # A model given another chat template is in the store; the Hub's name is in its config.
         if name := model.identity.get("config", {}).get("hub"):
             return str(name)
         for row in store.rows(model).dicts():
@@ -141,7 +141,7 @@ def cell(value: Any) -> str:
 
 
 def fenced(content: str, language: str = "text") -> str:
-    """Return a block of text that nothing inside can end."""
+    """Return a Markdown code fence that nothing in its content can end."""
     fence = "```"
     while fence in content:
         fence += "`"

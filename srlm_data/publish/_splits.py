@@ -1,10 +1,9 @@
-"""Train and test: the rows of a few prompts apart, for a trainer's ``eval_dataset``.
+"""Split rows into train and test: a few prompts are held out for a trainer's ``eval_dataset``.
 
-What trainers read is split: pairs, and examples of instructions. A hash of the first question of a
-prompt draws its split, the same one in every config and in every publication: neither white space
-nor a system message nor how the conversation goes on brings a question into both. EFT examples are
-whole, for a prompt of theirs holds an answer; the prompts that measure a judge were held out when
-they were selected.
+Pairs and IFT examples are split. A hash of a prompt's first question decides its split, the same in
+every config and publication: prompts that differ only in white space, system message or later turns
+are in the same split. EFT examples are not split, for their prompts contain an answer; the prompts
+that measure a judge were held out when they were selected.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from srlm_data.publish._bundle import Bundle, Part
 from srlm_data.store import Store, shards
 
 TEST_SHARE: Final = 0.05
-"""Share of the prompts that are held out where nobody says another one."""
+"""Default share of the prompts that are held out."""
 
 _QUESTION: Final = database.without_spaces(
     "coalesce(lower(list_filter(prompt, lambda turn: turn.role = 'user')[1].content), prompt_id)"
 )
 
-# One question at least is held out of every config, and one at least is left in it.
+# In every config, at least one question is held out and at least one is not.
 _HELD_OUT: Final = """
     WITH prompts AS (
         SELECT config, prompt_id, {place} AS place
@@ -50,10 +49,10 @@ _HELD_OUT: Final = """
 
 @dataclass(frozen=True)
 class Split:
-    """What ``datasets`` reads as one split of a config."""
+    """A split of a config, as ``datasets`` reads it."""
 
     name: str  # ``train`` or ``test``
-    pattern: str  # of its paths
+    pattern: str  # glob pattern of its paths
     paths: dict[str, Path]  # path in the repository -> the file
     rows: Rows
 
@@ -65,18 +64,18 @@ Splits = dict[str, list[Split]]
 def split(bundle: Bundle, store: Store, share: float, staged: contextlib.ExitStack) -> Splits:
     """Return the splits of every config; ``share`` of the prompts are held out to test.
 
-    ``staged`` takes the folder of files that are written for it, and removes it when it closes.
+    The files are written to a temporary folder, which is removed when ``staged`` closes.
     """
     splits = {part.config: [_whole(store, part)] for part in bundle.parts}
     parts = [part for part in bundle.parts if share and _is_split(store, part)]
     if not parts:
         return splits
     prompts = _held_out(store, parts, share)
-    # Not in the store, which may be read-only.
+    # A folder outside the store, which may be read-only.
     folder = Path(staged.enter_context(tempfile.TemporaryDirectory(prefix="srlm-data-")))
     for part in parts:
         both = [_write(store, part, name, prompts, folder) for name in ("train", "test")]
-        if all(each.rows.count() for each in both):  # else all rows are of one prompt
+        if all(each.rows.count() for each in both):  # else all rows have one prompt
             splits[part.config] = both
     return splits
 
@@ -106,7 +105,7 @@ def _whole(store: Store, part: Part) -> Split:
 
 
 def _write(store: Store, part: Part, name: str, prompts: AbstractSet[str], folder: Path) -> Split:
-    """Write the rows whose prompts are held out, or those of the others, in their order."""
+    """Write the rows of the split ``name``, ``test`` for held-out prompts, in their order."""
     dataset_type = DATASET_TYPES[part.manifest.type]
     target = folder / part.config / name
     (target / "data").mkdir(parents=True)
@@ -128,7 +127,7 @@ def _write(store: Store, part: Part, name: str, prompts: AbstractSet[str], folde
 
 
 def describe_splits(splits: Splits) -> str:
-    """Return what a card says of the splits."""
+    """Return the card's sentences on the splits."""
     names = [f"`{config}`" for config, each in splits.items() if len(each) > 1]
     if not names:
         return "Each config has one split, `train`."

@@ -1,4 +1,4 @@
-"""How each trainer wants its data: records of rows, and the few lines of config that name them."""
+"""Define each trainer's data format: the records made of rows, and the config that names them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _SHAREGPT: Final = {"system": "system", "user": "human", "assistant": "gpt"}
 
 
 class Unfit(ValueError):
-    """A row that a format has no place for; the text is the reason that it is counted under."""
+    """Raised for a row that a format cannot hold; its text is the reason of the drop."""
 
 
 class Exporter(NamedTuple):
-    """What is written for one trainer and one kind of rows."""
+    """The files to write for a trainer and a dataset type."""
 
-    file: str  # name of the data file; in ``.json`` the records are one array, else a line each
-    # makes a record of a conversation and its answers, by ``completion`` or by ``chosen`` and
-    # ``rejected``, or raises :class:`Unfit`; None where rows are written as they are
+    file: str  # name of the data file; ``.json`` holds an array of records, others a record a line
+    # makes a record from a prompt and its answers (``completion``, or ``chosen`` and
+    # ``rejected``), or raises :class:`Unfit`; None if rows are written unchanged
     record: Callable[[list[Turn], Mapping[str, list[Turn]]], dict[str, Any]] | None
-    config: Mapping[str, str] = MappingProxyType({})  # name -> text of the files beside it
-    next_command: str = ""  # what trains on it, in the folder
+    config: Mapping[str, str] = MappingProxyType({})  # name -> text of the files beside the data
+    next_command: str = ""  # the training command, to run in the folder
 
 
 def _turns(turns: Sequence[Turn], *, strict: bool = True) -> list[dict[str, Any]]:
-    """Turns as dicts without empty keys; a ``strict`` format knows roles and texts alone."""
+    """Return turns as dicts without empty keys; a ``strict`` format has only roles and texts."""
     copies = [{"role": turn["role"], "content": turn["content"], **data_of(turn)} for turn in turns]
     for turn in copies if strict else ():
         data = turn.keys() - {"role", "content"}
@@ -43,7 +43,7 @@ def _turns(turns: Sequence[Turn], *, strict: bool = True) -> list[dict[str, Any]
 
 
 def _only(answer: Sequence[Turn]) -> dict[str, Any]:
-    """The one turn of an answer."""
+    """Return the only turn of an answer; raise Unfit if there are several."""
     turns = _turns(answer)
     if [turn["role"] for turn in turns] != ["assistant"]:
         raise Unfit("several_replies")
@@ -51,7 +51,7 @@ def _only(answer: Sequence[Turn]) -> dict[str, Any]:
 
 
 def _alternating(prompt: Sequence[Turn]) -> tuple[str, list[dict[str, Any]]]:
-    """The system's text, and the turns after it: user and assistant in turn, the user last."""
+    """Return the system text and the other turns, which must alternate and end with the user."""
     turns = _turns(prompt)
     system = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else ""
     roles = [turn["role"] for turn in turns]
@@ -101,7 +101,7 @@ def _openai(prompt: list[Turn], answers: Mapping[str, list[Turn]]) -> dict[str, 
             "preferred_output": [_only(answers["chosen"])],
             "non_preferred_output": [_only(answers["rejected"])],
         }
-    # Only the completion is learned, as by every trainer here.
+    # Weight 0, so that only the completion is learned, as with the other trainers here.
     before = [
         turn | {"weight": 0} if turn["role"] == "assistant" and answers else turn for turn in begin
     ]
@@ -192,4 +192,4 @@ EXPORTERS: Final[Mapping[str, Mapping[str, Exporter]]] = {
     "llamafactory": {"examples": _of_llamafactory("sft"), "pairs": _of_llamafactory("dpo")},
     "axolotl": {"examples": _of_axolotl("sft"), "pairs": _of_axolotl("dpo")},
 }
-"""Format -> dataset type -> how it is written. Candidates are written as examples are."""
+"""Format -> dataset type -> exporter. Candidates are written like examples."""

@@ -27,7 +27,7 @@ _REPO: Final = re.compile(
     r"(?!.*(--|\.\.|\.git$))\w[\w.-]*(?<![.-])/\w[\w.-]{0,95}(?<![.-])", re.ASCII
 )
 _TAG: Final = re.compile(r"(?!.*(\.\.|//|\.lock$))\w[\w.+/-]*(?<![./])", re.ASCII)
-"""What the Hub takes as a repository and as a tag: it says no only when the rest is there."""
+"""Names that the Hub accepts for repositories and tags; it refuses others only after the upload."""
 
 Kind = Literal["dataset", "model"]
 

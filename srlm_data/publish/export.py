@@ -17,7 +17,7 @@ from srlm_data.publish._trainers import EXPORTERS, Exporter, Unfit
 from srlm_data.store import Manifest, Place, Store, open_store
 
 ROWS: Final = "jsonl"
-"""The format of rows as they are, of any dataset type."""
+"""The format that writes rows of any dataset type unchanged."""
 
 _ANSWERS: Final[tuple[str, ...]] = ("completion", "chosen", "rejected")
 
@@ -28,11 +28,11 @@ FORMATS: Final = (*EXPORTERS, ROWS)
 class Export:
     """What was written."""
 
-    folder: Path  # that holds ``files``
-    files: tuple[str, ...]  # the data first
+    folder: Path  # the folder of ``files``
+    files: tuple[str, ...]  # the data file first
     rows: int  # in the data file
-    drops: Mapping[str, int]  # reason -> count of rows that the format has no place for
-    next_command: str  # what trains on it, in the folder; empty where that is open
+    drops: Mapping[str, int]  # reason -> count of rows that the format cannot hold
+    next_command: str  # the training command, to run in the folder; may be empty
 
 
 def export(ref: str, to: str, folder: Path | str | None = None, store: Place = None) -> Export:
@@ -117,7 +117,7 @@ def _records(
 
 
 def _write(path: Path, records: Iterator[dict[str, Any]]) -> int:
-    """Write records, one array or one a line as the file's name says; return how many."""
+    """Write records as an array (``.json``) or one a line, and return how many there are."""
     begin, between, end = ("[\n", ",\n", "\n]\n") if path.suffix == ".json" else ("", "\n", "\n")
     count = 0
     with path.open("w", encoding="utf-8") as file:

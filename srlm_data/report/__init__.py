@@ -95,7 +95,7 @@ def offline_data(
 
 
 PARTS: Final = 3
-"""Parts that the figures are counted in, beside the health of each version."""
+"""The number of parts in which figures are counted, beside the health of each version."""
 
 
 @contextlib.contextmanager

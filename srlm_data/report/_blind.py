@@ -1,9 +1,8 @@
-"""What a reviewer is shown: two answers to a prompt, and no hint at which one the judge chose.
+"""Draw what a reviewer sees: two answers to a prompt, without a hint at which one the judge chose.
 
-Which pairs, and in what order, a hash of the seed and their ids decides: everybody who reviews the
-same dataset with the same seed is shown the same ones, so that people can be held against each
-other. Which answer comes first hangs on the person too, so that a habit of choosing the first
-favours nobody.
+A hash of the seed and the ids decides which pairs are drawn, and their order: all who review a
+dataset with the same seed see the same pairs, so that people can be compared. Which answer comes
+first also depends on the person, so that a habit of choosing the first favours neither answer.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from srlm_data.core.schema import CANDIDATES, PAIRS
 from srlm_data.store import Manifest, Store
 
 Answers = frozenset[str]
-"""The ids of two answers, whichever was shown first."""
+"""The ids of two answers, in no order."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """Two answers as a person is shown them."""
+    """Two answers as a reviewer sees them."""
 
-    pair_id: str | None  # None where answers are reviewed and not pairs
+    pair_id: str | None  # None if candidates are reviewed instead of pairs
     first_id: str
     second_id: str
     prompt: list[dict[str, str]]  # ``{role, text}`` of each turn
@@ -91,8 +90,8 @@ _DRAWN: Final = {
         ) USING (pair_id)
         ORDER BY {_PLACE.format(id="pair_id")}, pair_id
     """,
-    # Of answers that say the same but for white space, one stands for all, as where pairs are made;
-    # of the others, two are drawn.
+    # Of answers that differ only in white space, one stands for all, as in the step `pair`; two of
+    # the remaining answers are drawn.
     CANDIDATES.name: f"""
         WITH texts AS (
             SELECT prompt_id, min(candidate_id) AS candidate_id FROM reviewed
@@ -110,4 +109,4 @@ _DRAWN: Final = {
         ORDER BY {_PLACE.format(id="one.prompt_id")}, one.prompt_id
     """,
 }
-"""Dataset type -> the query of what is drawn from it; what it calls chosen is forgotten at once."""
+"""Dataset type -> the query that draws from it; which answer is chosen is dropped afterwards."""

@@ -1,4 +1,4 @@
-"""The charts of the judge and of the pairs, as data: the page draws them.
+"""Compute the data of the charts of judges and pairs, which the page draws.
 
 Every bar and point has ``select``: the rows that it counts.
 """
@@ -110,7 +110,7 @@ def _bars(
     table: Mapping[str, Any],
     says: list[dict[str, str]],
 ) -> Chart:
-    """Return a histogram: a series a flow, each bar with its interval and its rows."""
+    """Return a histogram with a series for each flow; a bar has its interval and its rows."""
 
     def bar(row: Row, _: int) -> dict[str, Any]:
         ends = {"low": row["low"], "high": row["high"]}
@@ -126,7 +126,7 @@ def _bars(
 
 
 def _score_by_length(rows: Figures, overview: Figures) -> Chart:
-    """Return the mean score of ever longer answers: a line a flow."""
+    """Return the mean score of answers by their length, with a line for each flow."""
     n = Counter({row["dataset"]: 0 for row in overview})
     for row in rows:
         n[row["dataset"]] += row["answers"]
@@ -187,7 +187,7 @@ def _chart(
 def _series(
     rows: Figures, n: Mapping[str, int], point: Callable[[Row, int], dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return rows as a series a flow; ``point`` makes a row, and its place, one of its points."""
+    """Return a series for each flow; ``point`` turns a row and its place, from 1, into a point."""
     points: dict[str, list[dict[str, Any]]] = {label: [] for label in n}
     for row in rows:
         own = points[row["dataset"]]
@@ -196,13 +196,13 @@ def _series(
 
 
 def _share(row: Row, count: int, n: Mapping[str, int]) -> dict[str, Any]:
-    """Return a share with its interval."""
+    """Return a share with its 95 % interval and its count."""
     low, high = wilson(row["share"], n[row["dataset"]])
     return {"share": row["share"], "low": low, "high": high, "count": count}
 
 
 def _say(overview: Figures, figure: str, say: Callable[[Row], str]) -> list[dict[str, str]]:
-    """Return a sentence of each flow that has a figure."""
+    """Return a sentence for each flow that has the figure."""
     return [
         {"label": row["dataset"], "text": say(row)} for row in overview if row[figure] is not None
     ]

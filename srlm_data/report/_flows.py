@@ -1,7 +1,7 @@
-"""Which versions a report is about: from the pairs of a recipe back to the prompts they came from.
+"""Find the versions that a report is about: from a recipe's pairs back to their prompts.
 
-The chain is read from the manifests, never from names: a page cannot show the candidates of today
-beside pairs that were made from those of yesterday.
+The chain is read from the manifests, never from names, so that a page cannot show new candidates
+beside pairs that were made from older ones.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from srlm_data.store.graph import Graph
 class Flow:
     """One iteration: prompts, candidates, judgments and, where it has any, pairs."""
 
-    label: str  # what the page calls it
+    label: str  # its name on the page
     candidates: Manifest
-    judgments: Manifest | None  # None where scores decide that came of none
-    scores: Manifest | None  # what decides instead of the judgments
-    pairs: Manifest | None  # None where nothing was paired yet
-    chain: tuple[Manifest, ...]  # these and all between and before them, the first prompts first
+    judgments: Manifest | None  # None if the scores were made without judgments
+    scores: Manifest | None  # the scores that pairs are made from instead of judgments
+    pairs: Manifest | None  # None if no pairs were made yet
+    chain: tuple[Manifest, ...]  # these and the versions between and before them, prompts first
 
 
 @dataclass(frozen=True)
@@ -35,28 +35,27 @@ class Subject:
     names: tuple[str, ...]
     flows: tuple[Flow, ...]  # the iterations, in the order in which they were named
     metrics: tuple[Manifest, ...]  # datasets of metrics of the named recipes
-    costs: tuple[Manifest, ...]  # every version of the named recipes, for what it cost
-    models: dict[str, str]  # digest -> the name to show, in the order in which they were made
+    costs: tuple[Manifest, ...]  # every version of the named recipes, for the costs
+    models: dict[str, str]  # digest -> the name to show, earlier models first
 
     @property
     def counted(self) -> dict[str, Manifest]:
-        """``name@version`` -> the version, of all that the figures are about."""
+        """``name@version`` -> manifest, for all versions in the flows."""
         return {manifest.ref: manifest for flow in self.flows for manifest in flow.chain}
 
     @property
     def versions(self) -> dict[str, Manifest]:
-        """``name@version`` -> the version, of all flows and then of what else was made."""
+        """``name@version`` -> manifest, for the flows, then for the recipes' other versions."""
         return self.counted | {manifest.ref: manifest for manifest in self.costs}
 
 
 def subject_of(store: Store, names: Sequence[str]) -> Subject:
-    """Find what is named: a recipe (or its file), or a dataset or version of pairs or judgments.
+    """Return the subject for names of recipes (or files), or of pairs or judgments.
 
-    A recipe is shown by its pairs; one without pairs, but with metrics, by its metrics; one with
-    neither by its judgments.
+    A recipe is shown by its pairs; without pairs by its metrics; with neither by its judgments.
 
     Raises:
-        StoreError: there is no such thing, or it holds nothing to report.
+        StoreError: a name is unknown, or there is nothing to report.
     """
     names = [Path(name).stem if name.endswith(".yaml") else name for name in names]
     ends: dict[str, Manifest] = {}
@@ -108,18 +107,18 @@ def _flow(store: Store, label: str, end: Manifest) -> Flow:
 
 
 def _back(graph: Graph, last: Manifest | None) -> list[Manifest]:
-    """A version and those of its own type that it was filtered from, the first of them first."""
+    """Return a version and those of its type that it was filtered from, the earliest first."""
     manifests: list[Manifest] = []
     while last:
         manifests.insert(0, last)
-        if last.identity.get("step") == "combine_judges":  # it filters none of its judges
+        if last.identity.get("step") == "combine_judges":  # it does not filter one of its inputs
             break
         last = graph.first_parent(last, schema.DATASET_TYPES[last.type])
     return manifests
 
 
 def _models(store: Store, ends: Sequence[Manifest]) -> dict[str, str]:
-    """The models that the versions hang on; one comes after those that it was trained from."""
+    """Return digest -> name of the models behind the versions, each after the one it came from."""
     ordered = [
         manifest
         for manifest in Graph(store).parents_first(ends)

@@ -1,4 +1,4 @@
-"""Four figures with a verdict each, held against those of the iteration before."""
+"""Compute four figures with a verdict each, compared with those of the previous iteration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from srlm_data.store.graph import Graph
 
 Row = Mapping[str, Any]
 Shares = dict[str, tuple[float | None, int]]
-"""Figure -> the share, and of how many it is."""
+"""Figure -> the share, and the number that it is a share of."""
 
 _HEADLINES: Final = (
     ("paired", "prompts that gave a pair", "more", health_checks.PAIRED),
@@ -24,15 +24,15 @@ _HEADLINES: Final = (
     ("longer_chosen", "pairs whose chosen answer is longer", "less", health_checks.LONGER),
     ("agreement", "answers whose scores are all equal", "less", 1 - health_checks.DIFFER),
 )
-"""Figure, what it is a share of, and whether it should be this bound or more, or less."""
+"""Figure, title, whether a share of the bound or ``more`` (``less``) is fine, and the bound."""
 
 
 def headlines_of(
     store: Store, flow: Flow, flows: Sequence[Flow], overview: Figures
 ) -> list[dict[str, Any]]:
-    """Return the first four shares that a flow has, held against those of the iteration before.
+    """Return the first four shares that a flow has, compared with the previous iteration's.
 
-    That one is counted here, unless it is one of ``flows``, whose figures are the ``overview``.
+    That iteration is counted here unless it is one of ``flows``, which the ``overview`` covers.
     """
     rows = {row["dataset"]: row for row in overview}
     if flow.label not in rows:
@@ -66,7 +66,7 @@ def headlines_of(
 
 
 def _shares(pairs: Manifest | None, row: Row) -> Shares:
-    """Return the shares of a flow; repeats of an answer count once."""
+    """Return the shares of a flow; repeated judgments of an answer count once."""
     prompts = pairs.rows + sum(pairs.drops.values()) if pairs else 0
     answers = row["answers"]
     return {
@@ -97,7 +97,7 @@ def _select_headline(flow: Flow, figure: str, row: Row) -> dict[str, Any]:
 def _before(
     store: Store, flow: Flow, flows: Sequence[Flow], rows: Mapping[str, Row]
 ) -> tuple[str, Shares]:
-    """Return the name of the pairs of the iteration before, and their shares."""
+    """Return the recipe of the previous iteration's pairs, and their shares."""
     graph = Graph(store)
     pairs = graph.pairs_before(flow.candidates)
     if pairs is None:

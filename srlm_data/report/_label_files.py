@@ -1,7 +1,7 @@
-"""Labels in files: as the page downloads them, and as Argilla and Label Studio have them.
+"""Read and write files of labels, as the page downloads them or Argilla and Label Studio have them.
 
-Whoever wrote a file is trusted for nothing: each label has the types of its fields, or the file is
-refused with the place of the first that has not.
+Files are not trusted: the types of all fields are checked, and a file is refused with the place of
+the first label that fails.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Label(BaseModel):
 
     @property
     def label_id(self) -> str:
-        """One for a person and two answers, whichever was shown first."""
+        """An id of the person and the two answers, independent of the answers' order."""
         return row_id("label", self.person, sorted((self.first_id, self.second_id)))
 
 
@@ -83,10 +83,10 @@ def check_name(by: str) -> str:
 
 
 def read_labels(file: Path, by: str | None) -> list[Label]:
-    """Read a file's labels: those of the page, or Argilla's records or Label Studio's tasks.
+    """Read the labels in a file of the page, or in Argilla's records or Label Studio's tasks.
 
-    ``by`` must be who the page's labels name; it names the one person of another tool's, who may
-    have an id there.
+    ``by`` must be the person that the page's labels name. In another tool's file with one person,
+    it replaces the name there, which may be an id.
     """
     records = [(where, record or {}) for where, record in read_records(file)]
     ours = not any(key in record for _, record in records for key in _READ)
@@ -121,7 +121,7 @@ def _label(where: str, fields: Mapping[str, Any]) -> Label:
 
 
 def _of_tool(where: str, record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the fields of each label in a record of another tool."""
+    """Yield the fields of each label in a record of Argilla or Label Studio."""
     read = next((read for key, read in _READ.items() if key in record), None)
     if read is None:
         raise DataError(
@@ -135,7 +135,7 @@ def _of_tool(where: str, record: Mapping[str, Any]) -> Iterator[Mapping[str, Any
 
 
 def _argilla(reviewed: str, item: Item) -> dict[str, Any]:
-    """Return a record as ``rg.Record.to_dict`` has it, so that ``records.from_json`` reads it."""
+    """Return a record in the form of ``rg.Record.to_dict``, which ``records.from_json`` reads."""
     return {
         "id": item.pair_id or row_id(sorted(item.answers)),
         "fields": _shown(item),
@@ -196,7 +196,7 @@ def _of_label_studio(where: str, task: Mapping[str, Any]) -> Iterator[dict[str, 
 
 @contextlib.contextmanager
 def _form(where: str, tool: str) -> Iterator[None]:
-    """Turn what a stranger's nesting raises into a sentence."""
+    """Turn the exceptions that an unexpected structure raises into a DataError."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -220,7 +220,7 @@ def _identity(reviewed: str, item: Item) -> dict[str, str]:
 
 
 _READ: Final = {"fields": _of_argilla, "data": _of_label_studio}
-"""Key that only a tool's records have -> how its labels are read."""
+"""Key that only one tool's records have -> the function that reads its labels."""
 
 _RECORD: Final[Mapping[Format, Callable[[str, Item], dict[str, Any]]]] = {
     "argilla": _argilla,
@@ -229,5 +229,5 @@ _RECORD: Final[Mapping[Format, Callable[[str, Item], dict[str, Any]]]] = {
 
 
 def records_of(form: Format, reviewed: str, items: Iterable[Item]) -> Sequence[dict[str, Any]]:
-    """Return items as another tool's records or tasks, blind as they are."""
+    """Return items as another tool's records or tasks, without hints at the chosen answer."""
     return [_RECORD[form](reviewed, item) for item in items]

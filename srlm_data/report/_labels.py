@@ -1,8 +1,7 @@
-"""Labels in the store: each time that some are taken in, a version with all there are.
+"""Keep labels in the store: every import of labels makes a version with all labels so far.
 
-A version of ``iter1.pairs_labels`` holds what everybody has said so far of ``iter1.pairs``; its
-inputs are the versions that were opened. Of two labels by one person of the same answers the later
-one counts.
+A version of ``iter1.pairs_labels`` holds all people's labels of ``iter1.pairs``; its inputs are the
+versions that were reviewed. Of two labels by one person of the same answers, the later one counts.
 """
 
 from __future__ import annotations
@@ -47,16 +46,16 @@ def _read(store: Store, name: str) -> list[_Row]:
 
 
 def labelled_by(person: str, store: Store, reviewed: Manifest) -> set[Answers]:
-    """Return what a person has labelled so far of a dataset."""
-    take_in_drafts(store, reviewed)  # of a review whose server was killed
+    """Return the answers of a dataset that a person has labelled so far."""
+    take_in_drafts(store, reviewed)  # left by a review whose server was killed
     rows = [row for row in _read(store, reviewed.name) if row["person"] == person]
     return {frozenset((row["first_id"], row["second_id"])) for row in rows}
 
 
 def store_labels(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> Manifest:
-    """Take labels of any number of people in and return the version with all that there are.
+    """Add labels of any number of people and return the version with all labels so far.
 
-    A label that names no version is of the ``reviewed`` one.
+    A label that names no version belongs to the ``reviewed`` one.
 
     Raises:
         DataError: a label is of answers that the version does not hold.
@@ -67,26 +66,26 @@ def store_labels(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> M
 
 
 def keep_draft(store: Store, reviewed: Manifest, label: Label) -> None:
-    """Keep a label on the disk; :func:`take_in_drafts` makes it part of a version."""
+    """Save a label on disk; :func:`take_in_drafts` adds it to a version."""
     with store.lock(labels_of(reviewed.name), wait=True):
         file = _drafts(store, reviewed)
         file.parent.mkdir(exist_ok=True)
         with file.open("a", encoding="utf-8") as handle:
-            # It begins a line of its own, behind what a killed writer may have left.
+            # A line break first, since a killed writer may have left half a line.
             handle.write(f"\n{label.model_dump_json()}\n")
             handle.flush()
             os.fsync(handle.fileno())
 
 
 def take_in_drafts(store: Store, reviewed: Manifest) -> Manifest | None:
-    """Make a version of the labels that reviews have left; return the latest, if there is one."""
+    """Add the labels that reviews have saved; return the latest version, if there is one."""
     name = labels_of(reviewed.name)
     file = _drafts(store, reviewed)
-    if file.is_file():  # else nothing is to be written, and the store may be read-only
+    if file.is_file():  # else nothing is written: the store may be read-only
         with store.lock(name, wait=True):
             labels = []
             for line in file.read_text(encoding="utf-8").split("\n") if file.is_file() else ():
-                with contextlib.suppress(ValidationError):  # half a line: it was never answered
+                with contextlib.suppress(ValidationError):  # half a line, never acknowledged
                     labels.append(Label.model_validate_json(line))
             if labels:
                 manifest = _store(store, reviewed, labels)
@@ -134,7 +133,7 @@ _IDENTITY: Final = {
 
 
 def _complete(manifest: Manifest) -> Manifest:
-    """People decide the rows, so that the rows decide the version's name."""
+    """Return the manifest with its rows in the identity, for no settings determine the labels."""
     return dataclasses.replace(
         manifest,
         identity={**manifest.identity, "config": {"labels": manifest.content}},
@@ -157,7 +156,7 @@ def _opened(store: Store, ref: str) -> Manifest:
 
 
 def _rows(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> list[_Row]:
-    """Return labels as rows; each is looked up in the version that was opened."""
+    """Return labels as rows; their answers are looked up in the version that was reviewed."""
     by_version: defaultdict[str, list[Label]] = defaultdict(list)
     for label in labels:
         by_version[label.reviewed or reviewed.ref].append(label)
@@ -185,7 +184,7 @@ def _rows(store: Store, reviewed: Manifest, labels: Sequence[Label]) -> list[_Ro
 
 
 def _prompts(store: Store, opened: Manifest, labels: Sequence[Label]) -> dict[str, _Row]:
-    """Return label -> the prompt, and the pair, of its answers, for answers that are there."""
+    """Return label id -> ids of the prompt and the pair, for labels of answers in the version."""
     wanted = pa.Table.from_pylist(
         [
             {

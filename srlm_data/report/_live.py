@@ -1,4 +1,4 @@
-"""What the live page asks for: figures, rows, the map, SQL, and whether something is new."""
+"""Answer the live page's requests: figures, rows, the map, SQL, and whether something is new."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from srlm_data.report._texts import LONGEST, version_rows
 from srlm_data.store import Manifest, Store
 
 _SESSIONS: Final = 3
-"""Choices of recipes whose counted figures are kept; each holds some memory."""
+"""The figures of so many selections of recipes are kept, for they take memory."""
 
 _WHOLE: Final = 5_000_000
-"""Characters of a text that is asked for as a whole."""
+"""At most so many characters of a text are sent when its full length is requested."""
 
 _ROWS_OF_SQL: Final = 500
 _CELL_OF_SQL: Final = 2000
@@ -42,7 +42,7 @@ _BUILDING: Final = re.compile(r"([a-z]\w*\.[a-z]\w*)\.[0-9a-f]{16}\.lock")
 
 
 class Live:
-    """A store, looked at: what was counted is kept until a version of it is replaced."""
+    """A view of a store; counted figures are kept until one of their versions is replaced."""
 
     def __init__(self, store: Store, names: Sequence[str] = ()) -> None:
         self._store = store
@@ -52,33 +52,33 @@ class Live:
         self._counting: Counting | None = None
         self._sql: duckdb.DuckDBPyConnection | None = None
         self._is_stopped = False
-        self._lock = threading.Lock()  # one count at a time
+        self._lock = threading.Lock()  # one session is counted at a time
 
     def stop(self) -> None:
-        """Stop what is being counted or asked: the server ends, and nobody waits for it."""
+        """Stop all counts and queries, so that the server ends at once."""
         self._is_stopped = True
         if counting := self._counting:
             counting.stop()
         connections = [session.connection for session in self._sessions.values()]
         for connection in filter(None, [*connections, self._sql]):
-            with contextlib.suppress(duckdb.Error):  # it was closed just now
+            with contextlib.suppress(duckdb.Error):  # the connection was just closed
                 connection.interrupt()
 
     def close(self) -> None:
-        """Let go of all that was counted."""
+        """Drop all sessions."""
         self._sessions.clear()
 
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return what the page shows before anybody clicks, of the latest versions."""
+        """Return what the page shows at first, for the latest versions."""
         return self._latest_session(tuple(self._chosen(names))).summary
 
     def _session(self, names: Sequence[str]) -> Session:
-        """Return what was counted last of some recipes: the rows are those of the page on show."""
+        """Return the last session of some recipes, so that rows fit the page that is shown."""
         chosen = tuple(self._chosen(names))
         return self._sessions.get(chosen) or self._latest_session(chosen)
 
     def _latest_session(self, chosen: tuple[str, ...]) -> Session:
-        """Return the session of some recipes, made anew where a version was replaced."""
+        """Return the session of some recipes, counted again if a version was replaced."""
         with self._lock:
             latest = self._latest(chosen)
             session = self._sessions.get(chosen)
@@ -98,7 +98,7 @@ class Live:
 
         def check(store: Store, manifest: Manifest) -> list[HealthWarning]:
             counting.begin(f"the health of {manifest.name}")
-            if manifest.ref not in self._warnings:  # no version ever changes
+            if manifest.ref not in self._warnings:  # a version never changes
                 self._warnings[manifest.ref] = check_health(store, manifest)
             return self._warnings[manifest.ref]
 
@@ -128,10 +128,10 @@ class Live:
         return self._session(names).rows(selection, longest)
 
     def sql(self, text: str) -> dict[str, Any]:
-        """Return the first rows of a query that reads.
+        """Return the first rows of a read-only query.
 
         Raises:
-            DataError: it is none, or DuckDB refuses it, or it takes too long.
+            DataError: the query is not read-only, DuckDB refuses it, or it takes too long.
         """
         too_long = (
             f"sql: the query took longer than {_SECONDS_OF_SQL:.0f} seconds. "
@@ -152,7 +152,7 @@ class Live:
             }
 
     def state(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return what changes: the latest versions, the recipes, what is counted and built."""
+        """Return what may have changed: the latest versions, recipes, counts and builds."""
         chosen = self._chosen(names)
         return {
             "fingerprint": fingerprint(self._latest(chosen)),
@@ -164,7 +164,7 @@ class Live:
         }
 
     def _chosen(self, names: Sequence[str]) -> list[str]:
-        """Return the recipes that were asked for, or those of the command, or all of them."""
+        """Return the requested recipes, else those that the command named, else all of them."""
         return list(names or self._names or self._recipes())
 
     def _recipes(self) -> list[str]:
@@ -177,7 +177,7 @@ class Live:
                 times[recipe] = min(times.get(recipe, at), at)
         shown = []
         for recipe in sorted(times, key=lambda recipe: (times[recipe], recipe)):
-            with contextlib.suppress(StoreError):  # what it was made from is not here
+            with contextlib.suppress(StoreError):  # its inputs are not in the store
                 subject_of(self._store, [recipe])
                 shown.append(recipe)
         return shown
@@ -191,12 +191,12 @@ class Live:
         }
 
     def _building(self) -> list[dict[str, Any]]:
-        """Return the datasets whose locks lie in the store, and the bytes of answers so far."""
+        """Return the datasets being built, by their locks, and the bytes of answers so far."""
         locks = (self._store.root / "locks").glob("*.lock")
         names = sorted({hits[1] for lock in locks if (hits := _BUILDING.fullmatch(lock.name))})
         size = 0
         for journal in (self._store.root / "journal").glob("*.log"):
-            with contextlib.suppress(FileNotFoundError):  # sealed meanwhile
+            with contextlib.suppress(FileNotFoundError):  # the journal was sealed meanwhile
                 size += journal.stat().st_size
         return [{"name": name, "answers": size if len(names) == 1 else 0} for name in names]
 
@@ -235,7 +235,7 @@ def routes_of(live: Live) -> list[BaseRoute]:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value of SQL as JSON holds it and JavaScript reads it."""
+    """Return an SQL value in a form that JSON can hold and JavaScript reads without loss."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""The models: their metrics, their duels, and how they were trained."""
+"""Compute the charts of the models: their metrics, duels and training curves."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from srlm_data.store import Store
 Row = Mapping[str, Any]
 
 _CURVE_POINTS: Final = 200
-"""Points of a training curve, at most; of a longer one every so manieth is drawn."""
+"""A longer training curve is thinned evenly to at most so many points."""
 
 _MEASURES: Final = ("loss", "rewards/accuracies", "rewards/margins")
-"""What the trainers log that says whether a model learns."""
+"""The logged measures that show whether a model learns."""
 
 
 def metrics_of(rows: Sequence[Row], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return a chart a metric of several models, in the models' order; known metrics first."""
+    """Return a chart for each metric of several models: known metrics first, constant ones last."""
     single = [row for row in rows if row["metric"] not in DUEL and _is_number(row["value"])]
     charts = []
     for metric in dict.fromkeys([*ROWS, *(row["metric"] for row in single)]):
@@ -46,7 +46,7 @@ def metrics_of(rows: Sequence[Row], names: Mapping[str, str]) -> list[dict[str, 
 
 
 def duels_of(rows: Sequence[Row], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return wins, ties and losses of every two models that met."""
+    """Return wins, ties and losses for every pair of models with a duel."""
     met: dict[tuple[str, str], dict[str, Any]] = {}
     for row in _in_order(list(rows), names, "versus"):
         if row["metric"] in DUEL and row["versus"] and _is_number(row["value"]):
@@ -70,7 +70,7 @@ def _in_order(rows: list[Row], names: Mapping[str, str], column: str) -> list[Ro
 
 
 def curves_of(store: Store, subject: Subject) -> list[dict[str, Any]]:
-    """Return the training curves of the models that the page is about, where they are kept."""
+    """Return the training curves of the page's models, as far as their logs are kept."""
     curves = []
     for manifest in subject.costs:
         for row in store.rows(manifest).dicts() if manifest.type == MODELS.name else ():
@@ -90,7 +90,7 @@ def curves_of(store: Store, subject: Subject) -> list[dict[str, Any]]:
 
 
 def _log_of(store: Store, location: str) -> list[dict[str, Any]]:
-    """Return what the training of a model logged; nothing where it was trained elsewhere."""
+    """Return the training log of a model; empty if it was trained elsewhere."""
     try:
         file = Path(identity.locate(location, store.root).name) / "metrics.jsonl"
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]

@@ -1,7 +1,7 @@
-"""One HTML file that loads nothing and obeys nobody but itself.
+"""Build a self-contained HTML file that loads nothing and runs no script but its own.
 
-Its own policy forbids it every request, and every script and style but its own, which it names by
-their hashes. What a model wrote is data in it, and its script shows data as text alone.
+Its content security policy forbids all requests, and all scripts and styles except its own, which
+are listed by hash. Model text is data in the file, and the script shows data as text only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 _HERE: Final = Path(__file__).parent
 _SCRIPTS: Final = ("text.js", "source.js", "charts.js", "rows.js", "page.js")
-"""The modules of the page, in the order of their needs; the file holds them as one."""
+"""The page's modules, each after those it depends on; the file holds them as one script."""
 
 
 def page_of(title: str, data: dict[str, Any], *, connect: bool = False) -> str:
@@ -31,7 +31,7 @@ def fill_page(
 ) -> str:
     """Return a page as HTML: a skeleton, with a style and scripts from files beside this one.
 
-    It may ``connect`` to the server that it came from, and to no other.
+    With ``connect``, its policy allows requests to the server that it came from.
     """
     css, script = _text(style), "\n".join(map(_text, scripts))
     policy = (
@@ -52,12 +52,12 @@ def _text(name: str) -> str:
 
 
 def _source(text: str) -> str:
-    """Return the source of a policy that is this very text."""
+    """Return the policy source (a hash) that allows exactly this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _inert_json(value: object) -> str:
-    """Return JSON that is safe inside of a script element: no text in it can close the element."""
+    """Return JSON that is safe inside a script element, since no text in it can close it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,4 +1,4 @@
-"""The picture of the flow: versions, the rows between them, what was reused, what it cost."""
+"""Compute the picture of the flow: versions, the rows between them, reuse and cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from srlm_data.store.graph import Graph
 
 
 def nodes_of(store: Store, flow: Flow, states: Figures) -> list[dict[str, Any]]:
-    """Return the versions of a flow from left to right, with the model that learned from them."""
+    """Return a flow's versions from left to right, then the models trained on its pairs."""
     counted = {row["state"]: row["judgments"] for row in states if row["dataset"] == flow.label}
     graph = Graph(store)
     nodes = [

@@ -1,8 +1,8 @@
-"""Where the prompts lie: TF-IDF over words and pairs of words, to 50 dimensions, then t-SNE.
+"""Draw a map of the prompts: TF-IDF of words and word pairs, reduced to 50 dimensions, then t-SNE.
 
-Prompts that lie together are a cluster, which is named by the words that set it apart.
+Similar prompts form a cluster, which is named by the words that distinguish it from the others.
 
-The paper's appendix shows the same map of its IFT, EFT and AIFT data, over other features.
+The paper's appendix shows such a map of its IFT, EFT and AIFT data, from other features.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from srlm_data.store import Store
 from srlm_data.store.graph import Graph
 
 FEWEST: Final = 100
-"""Prompts below which there is no map: there would be nothing to see in it."""
+"""With fewer prompts there is no map, for it would show nothing."""
 
 _PROMPTS_A_CLUSTER: Final = 40
 _MOST_CLUSTERS: Final = 12
@@ -29,10 +29,10 @@ _NAMED_BY: Final = 3
 def sample_prompts(
     connection: duckdb.DuckDBPyConnection, store: Store, flows: Sequence[Flow], points: int
 ) -> Figures:
-    """Return a sample of prompts of every kind, the seed's and each flow's pairs.
+    """Return a sample of prompts of every kind: the seed's, and those of each flow's pairs.
 
-    At most ``points`` in all, shared evenly by the kinds; a hash of the prompt's text draws them,
-    so the same prompts are always shown.
+    There are at most ``points`` in all, the same number of each kind. A hash of the prompt's text
+    decides, so that the same prompts are always shown.
     """
     sources = [_examples(connection, store, flows), "SELECT dataset AS kind, prompt FROM all_pairs"]
     return fetch(
@@ -53,7 +53,7 @@ def sample_prompts(
 
 
 def draw_map(rows: Figures) -> dict[str, Any] | None:
-    """Return places for prompts (columns ``kind`` and ``text``); None where they are too few.
+    """Return a map of prompts (columns ``kind`` and ``text``); None if there are too few.
 
     Returns:
         ``points`` (``kind``, ``text``, ``x``, ``y``) and ``clusters`` (``x``, ``y``, ``words``).
@@ -73,7 +73,7 @@ def draw_map(rows: Figures) -> dict[str, Any] | None:
 def _examples(
     connection: duckdb.DuckDBPyConnection, store: Store, flows: Sequence[Flow]
 ) -> str | None:
-    """Return a query for the examples that the flows' models were trained on."""
+    """Return a query for the examples among the flows' ancestors; None if there are none."""
     ends = [flow.judgments or flow.candidates for flow in flows]
     parts = []
     for number, parent in enumerate(Graph(store).ancestors(*ends)):
@@ -84,7 +84,7 @@ def _examples(
 
 
 def _places(texts: Sequence[str]) -> tuple[list[tuple[float, float]], list[dict[str, Any]]]:
-    """Return a place a text, and the clusters with their words, at the middle of their texts."""
+    """Return a place for each text, and the clusters with their words and median places."""
     import numpy
     from sklearn.cluster import KMeans
     from sklearn.decomposition import TruncatedSVD
@@ -124,5 +124,5 @@ def _places(texts: Sequence[str]) -> tuple[list[tuple[float, float]], list[dict[
 
 
 def _ends(text: str) -> str:
-    """The beginning and the end of a text: a judge's prompt begins with the rules, always."""
+    """Return the beginning and end of a text, since all judge prompts begin with the same rules."""
     return text if len(text) <= 240 else f"{text[:100]} … {text[-140:]}"

@@ -1,4 +1,4 @@
-"""The page of a review: one file of HTML that loads nothing and shows every text as text."""
+"""Build the page of a review: one HTML file that loads nothing and shows data as text only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from srlm_data.store import Manifest, Store
 
 @dataclass(frozen=True)
 class Review:
-    """What one person is to label: the items of a version that a seed draws."""
+    """The items that one person is to label, drawn from a version with a seed."""
 
     reviewed: Manifest
     items: list[Item]
@@ -32,7 +32,7 @@ class Review:
         """Draw ``n`` items, less those that the person has labelled already.
 
         Raises:
-            ArgumentError: nobody can be called ``by``.
+            ArgumentError: ``by`` is not a valid name.
             DataError: there is nothing to review.
             StoreError: the store does not have the version.
         """

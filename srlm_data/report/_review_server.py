@@ -1,4 +1,4 @@
-"""Live reviews: their pages, and where labels come in."""
+"""Serve live reviews: their pages, and the route that receives labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from srlm_data.store import Store
 
 
 class Session:
-    """One person's review; a label is on the disk when it is answered."""
+    """One person's review; a label is on disk before its request is answered."""
 
     def __init__(self, store: Store, review: Review) -> None:
         self._store, self._review = store, review
@@ -30,10 +30,10 @@ class Session:
         return HTMLResponse(self._review.page(live, self._labels))
 
     async def take(self, request: Request) -> Response:
-        """Keep the label that a request holds."""
+        """Save the label in a request."""
         try:
             label = Label.model_validate_json(await request.body())
-        except ClientDisconnect:  # a page that was left sends it again when it is opened again
+        except ClientDisconnect:  # the page sends the label again when it is reopened
             return PlainTextResponse("review: this label did not arrive.\n", status_code=400)
         except ValidationError:
             return PlainTextResponse("review: this is not a label.\n", status_code=400)
@@ -48,12 +48,12 @@ class Session:
         return PlainTextResponse("kept\n")
 
     def close(self) -> None:
-        """Make a version of the labels."""
+        """Add the labels to a version."""
         take_in_drafts(self._store, self._review.reviewed)
 
 
 def routes_of(session: Session) -> list[BaseRoute]:
-    """Return the routes of one review, which is all that a server has."""
+    """Return the routes of a server with a single review."""
 
     async def page(_: Request) -> Response:
         return session.page("label")
@@ -70,7 +70,7 @@ class Reviews:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """Where reviews are opened, and where their labels come in."""
+        """The routes that open reviews and that receive their labels."""
         return [Route("/review/{ref}", self._answer, methods=["GET", "POST"])]
 
     async def _answer(self, request: Request) -> Response:
@@ -95,6 +95,6 @@ class Reviews:
         return self._sessions[key]
 
     def close(self) -> None:
-        """Make versions of the labels."""
+        """Add the labels of all reviews to versions."""
         for session in self._sessions.values():
             session.close()

@@ -1,8 +1,8 @@
-"""The rows behind a figure: whoever clicks on a bar sees what it counts.
+"""Find the rows behind a figure: a click on a bar shows the rows that it counts.
 
-A :class:`Selection` says which rows are wanted; the page sends it to the server, or holds it
-against the sample of an offline file. What is sorted and filtered by lies in narrow tables, made
-once (:func:`index_rows`); what a search matches is found once for all pages of its list.
+A :class:`Selection` says which rows are wanted; the page sends it to the server, or applies it to
+the sample in an offline file. The columns to sort and filter by are in narrow tables, created once
+(:func:`index_rows`); the matches of a search are found once for all pages of its list.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "prompts": ("gap", "best", "answers"),
     "version": (),
 }
-"""Table -> the columns that its rows can be sorted by, and cut to a range of."""
+"""Table -> the columns to sort by, or to limit to a range."""
 
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "answers": ("cut_off",),
     "judgments": ("state",),
     "prompts": ("reason",),
 }
-"""Table -> the columns of which its rows can have a certain value."""
+"""Table -> the columns that can be compared with a value."""
 
 
 class Selection(BaseModel):
@@ -48,18 +48,18 @@ class Selection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     table: Table = "pairs"
-    dataset: str = ""  # the flow's label, all flows if empty; of the table `version`, the version
-    field: str = ""  # a column that lies from `low` on and below `high`, each where given
+    dataset: str = ""  # a flow's label, or all flows if empty; for the table `version`, the version
+    field: str = ""  # a column that is at least `low` and less than `high`, if these are given
     low: float | None = None
     high: float | None = None
     word: str = ""  # a column that is `value`
     value: str = ""
-    search: str = ""  # a text that stands in the rows, in upper or lower case
-    sort: str = ""  # a column; by the rows' ids if empty, which is an even draw
+    search: str = ""  # a text that the rows contain; its case is ignored
+    sort: str = ""  # a column; if empty, the rows' ids, which is a random order
     descending: bool = True
     offset: int = Field(default=0, ge=0)
     limit: int = Field(default=50, ge=0, le=200)
-    id: str = ""  # one row
+    id: str = ""  # the id of a single row
 
     @model_validator(mode="after")
     def _columns_are_the_tables(self) -> Self:
@@ -71,7 +71,7 @@ class Selection(BaseModel):
 
 
 def select(**values: Any) -> dict[str, Any]:
-    """Return a selection as the page has it: the table, and what differs from the defaults."""
+    """Return a selection in the page's form: the table, and the fields without default values."""
     selection = Selection(**values)
     return {"table": selection.table, **selection.model_dump(exclude_defaults=True)}
 
@@ -96,7 +96,7 @@ _PAIRED: Final = """
     LEFT JOIN answers AS r ON r.dataset = p.dataset AND r.id = p.rejected
 """
 
-# The reasons of the step `pair`, in its order: answers of the same text are one answer.
+# The drop reasons of the step `pair`, in its order: answers with the same text are one answer.
 _UNPAIRED: Final = """
     CREATE TABLE unpaired AS
     WITH texts AS (
@@ -119,11 +119,11 @@ _UNPAIRED: Final = """
 REASONS: Final = tuple(
     "fewer_than_two_scored identical_texts equal_scores margin_too_small".split()
 )
-"""Reasons of a prompt without a pair that its answers tell."""
+"""Reasons for a prompt without a pair that can be derived from its answers."""
 
 
 def index_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the tables that rows are found by; ``answers`` is there."""
+    """Create the tables in which rows are found; the table ``answers`` must exist."""
     connection.execute(_PAIRED)
     connection.execute(_UNPAIRED)
 
@@ -132,7 +132,7 @@ def index_rows(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def holds(*texts: str) -> str:
-    """Return the SQL condition that one of some columns of text holds ``$search``."""
+    """Return the SQL condition that one of several text columns contains ``$search``."""
     return f"contains(lower(concat_ws(chr(10), {', '.join(texts)})), $search)"
 
 
@@ -142,12 +142,12 @@ def turns(conversation: str) -> str:
 
 
 class Source(NamedTuple):
-    """Where the rows of a table are found, and their texts."""
+    """Where a table's rows, and their texts, are found."""
 
-    rows: str  # the narrow table that rows are found in
-    key: str  # the column there that identifies one
-    view: str  # where their texts lie
-    id: str  # the column there that a search may begin
+    rows: str  # the narrow table in which rows are found
+    key: str  # its column that identifies a row
+    view: str  # the view with the rows' texts
+    id: str  # the view's column of ids; a search also matches their beginnings
     texts: tuple[str, ...]
 
 
@@ -175,11 +175,11 @@ SOURCES: Final[Mapping[str, Source]] = {
 
 
 def _search(connection: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    """Create the table ``matches`` of a search, unless it is there: every text is looked at."""
+    """Create the table ``matches`` of a search, which reads every text, unless it exists."""
     searched = json.dumps([selection.table, selection.dataset, selection.search])
     if connection.execute("SELECT getvariable('searched')").fetchall() == [(searched,)]:
         return
-    connection.execute("SET VARIABLE searched = NULL")  # in case that this one is stopped
+    connection.execute("SET VARIABLE searched = NULL")  # in case this search is stopped
     source = SOURCES[selection.table]
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE matches AS SELECT dataset, {source.key} AS key "
@@ -193,7 +193,7 @@ def _search(connection: duckdb.DuckDBPyConnection, selection: Selection) -> None
 def _condition(
     connection: duckdb.DuckDBPyConnection, selection: Selection
 ) -> tuple[str, dict[str, Any]]:
-    """Return what the rows of a selection fulfil, and its values."""
+    """Return the SQL condition of a selection, and the values of its parameters."""
     key = SOURCES[selection.table].key
     field = selection.field
     conditions = {
@@ -233,7 +233,7 @@ def count_all(
 
 
 def find_rows(connection: duckdb.DuckDBPyConnection, selection: Selection) -> Figures:
-    """Return what identifies the rows of a selection, and what they can be sorted by, in order."""
+    """Return the keys and sort columns of a selection's rows, in order."""
     condition, values = _condition(connection, selection)
     source = SOURCES[selection.table]
     order = ""
@@ -242,7 +242,7 @@ def find_rows(connection: duckdb.DuckDBPyConnection, selection: Selection) -> Fi
         order = f"ORDER BY {selection.sort} {direction} NULLS LAST, {source.key}"
     elif selection.table != "judgments":
         order = f"ORDER BY {source.key}"
-    # Of judgments the first of the files are read and no more, page after page.
+    # Unsorted judgments keep the files' order, so that a page reads only the first rows.
     connection.execute(f"SET preserve_insertion_order = {not order}")
     wanted = (
         f"SELECT * FROM {source.rows} WHERE {condition} {order} "

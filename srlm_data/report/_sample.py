@@ -1,6 +1,6 @@
-"""The rows that an offline page holds: a bounded sample, in which every figure has some.
+"""Draw the rows that an offline page holds: a bounded sample with some rows for every figure.
 
-A bar, a score, a reason and a sort each bring a few of their rows; the rest is drawn evenly. The
+Every bar, score, reason and sort order adds a few of its rows; the rest is drawn at random. The
 sample is as large for ten million rows as for a thousand.
 """
 
@@ -19,7 +19,7 @@ from srlm_data.report._texts import LONGEST, Reader, version_rows
 from srlm_data.store import Store
 
 BUDGET: Final = 9_000_000
-"""Bytes that the rows of a page take at most."""
+"""The rows of a page take at most so many bytes."""
 
 _EACH: Final = 5
 _SORTED: Final = 12
@@ -32,11 +32,11 @@ _SORTS: Final = ("margin", "length", "spread", "disagreement")
 def sample_rows(
     connection: duckdb.DuckDBPyConnection, store: Store, subject: Subject, summary: object
 ) -> dict[str, Any]:
-    """Return table -> rows to look at, and table -> flow -> how many rows there are in all.
+    """Return table -> sampled rows, and table -> flow -> the number of all rows.
 
-    Everything in the ``summary`` that can be clicked has rows in the sample.
+    Every clickable figure in the ``summary`` has rows in the sample.
     """
-    share = max(len(subject.flows), 1)  # of a flow: the sample is as large for several
+    share = max(len(subject.flows), 1)  # several flows share the size of the sample
     hits: dict[str, dict[tuple[str, str], dict[str, Any]]] = {table: {} for table in TABLES}
     clickable = [
         Selection(**chosen, limit=_EACH)
@@ -66,7 +66,7 @@ def sample_rows(
 
 
 def _selections(value: object) -> Iterator[Mapping[str, Any]]:
-    """Yield everything in what the page shows that can be clicked."""
+    """Yield the selections of all clickable figures in the page's data."""
     if isinstance(value, Mapping):
         if isinstance(chosen := value.get("select"), Mapping):
             yield chosen
@@ -92,7 +92,7 @@ def _sorted_and_drawn(subject: Subject) -> Iterator[Selection]:
 def _of_versions(
     store: Store, subject: Subject, summary: object, longest: int
 ) -> list[dict[str, Any]]:
-    """Return rows of the versions that the flow's picture shows and no table of rows does."""
+    """Return rows of the versions that can be clicked, as in the flow's picture."""
     manifests = subject.versions
     wanted = dict.fromkeys(
         chosen["dataset"] for chosen in _selections(summary) if chosen["table"] == "version"

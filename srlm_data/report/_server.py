@@ -1,7 +1,7 @@
-"""A small server on 127.0.0.1: the page over a store, live, for whoever has its token.
+"""Serve pages over a store on 127.0.0.1, to clients with the server's token.
 
-It only reads. Whoever opens the address with ``?token=...`` gets a cookie; everybody else, and a
-page of another origin, is refused. What adds pages gives :func:`create_app` its routes.
+A client that opens the address with ``?token=...`` gets a cookie; any other client, and a page of
+another origin, is refused. The pages themselves are routes that :func:`create_app` is given.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def serve(
 ) -> None:
     """Serve routes on 127.0.0.1 until Ctrl-C; the port 0 takes one that is free.
 
-    ``announce`` is called with the address, token and all, once it answers, and ``stop`` when it is
-    to end, before what was asked is answered.
+    ``announce`` is called with the address, token included, once the port is open; ``stop`` is
+    called when the server is to end, before it waits for open requests.
     """
     token = secrets.token_urlsafe(24)
     with socket.socket() as listener:
@@ -58,25 +58,25 @@ def serve(
         listener.listen()
         announce(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}")
         config = uvicorn.Config(create_app(routes, token), log_config=None, lifespan="off")
-        with contextlib.suppress(KeyboardInterrupt):  # how a server is ended
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to stop a server
             _Server(config, stop).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn may be absent
-    """A server that, when it is to end, does not wait for what takes long."""
+    """A server that stops long queries when it ends, instead of waiting for them."""
 
     def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
         super().__init__(config)
         self._stop = stop
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End, after Ctrl-C or SIGTERM."""
+        """Stop the queries, then end, after Ctrl-C or SIGTERM."""
         self._stop()
         super().handle_exit(sig, frame)
 
 
 def create_app(routes: Sequence[BaseRoute], token: str) -> Starlette:
-    """Return an application that serves routes to whoever has the token."""
+    """Return an application that serves routes to clients with the token."""
     return Starlette(
         routes=list(routes),
         middleware=[
@@ -89,20 +89,20 @@ def create_app(routes: Sequence[BaseRoute], token: str) -> Starlette:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     sentence = redacted(str(error))
-    if "text/html" in request.headers.get("accept", ""):  # a person opened a page
+    if "text/html" in request.headers.get("accept", ""):  # a browser opened a page
         return PlainTextResponse(f"{sentence}\n", status_code=400)
     return JSONResponse({"error": sentence}, status_code=400)
 
 
 class _Gate:
-    """Lets those in who have the token, from the query once and from a cookie afterwards."""
+    """Admits clients with the token, first in the query and then in a cookie."""
 
     def __init__(self, app: Callable[..., Awaitable[None]], token: str) -> None:
         self._app = app
         self._token = token
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":  # the server's own start and stop
+        if scope["type"] != "http":  # the server's start and stop events
             await self._app(scope, receive, send)
             return
         request = Request(scope)
@@ -119,7 +119,7 @@ class _Gate:
         await self._app(scope, receive, send_with_headers)
 
     def _answer(self, request: Request) -> Response | None:
-        """Return what is answered in place of the page; None where the request may pass."""
+        """Return a redirect or a refusal; None if the request may pass."""
         cookie = f"srlm_data_{request.url.port}"  # browsers share cookies between ports
         if self._knows(request.query_params.get("token")):
             response = RedirectResponse(request.url.path, status_code=303)

@@ -1,4 +1,4 @@
-"""The counted figures of some recipes and the rows behind them, while a page shows them."""
+"""Keep the counted figures of some recipes, and the rows behind them, while a page shows them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from srlm_data.report._texts import Reader
 from srlm_data.store import Manifest, Store
 
 SECONDS_OF_SEARCH: Final = 30.0
-"""Seconds after which the rows of a list are looked for no longer: a search reads every text."""
+"""A query for the rows of a list is stopped after this time, for a search reads every text."""
 
 _MAP_POINTS: Final = 1000
 
@@ -30,7 +30,7 @@ Check = Callable[[Store, Manifest], list[HealthWarning]]
 
 
 class Counting:
-    """What is being counted, told part by part; it ends between two of them, or within a query."""
+    """The progress of a count in parts; it can be stopped between parts or during a query."""
 
     def __init__(self, subject: Subject) -> None:
         versions = subject.counted.values()
@@ -42,20 +42,20 @@ class Counting:
         self._is_stopped = False
 
     def begin(self, what: str) -> None:
-        """Go on to a part, unless nobody waits for it any more."""
+        """Begin a part; raise a DataError if the count was stopped."""
         if self._is_stopped:
             raise DataError(_STOPPED)
         self.done += 1
         self.what = what
 
     def stop(self) -> None:
-        """End it: the server does."""
+        """Stop the count, since the server ends."""
         self._is_stopped = True
         if self.connection:
             self.connection.interrupt()
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the page shows of it."""
+        """Return the progress as the page shows it."""
         return {name: getattr(self, name) for name in ("rows", "parts", "done", "what")}
 
 
@@ -67,10 +67,10 @@ _SEARCHED: Final = (
 
 
 class Session:
-    """The figures and the indexed rows of some recipes, all counted when it is made.
+    """The figures and the indexed rows of some recipes, counted when the session is created.
 
-    Its connection goes with the last who asks it: a newer session may have taken its place.
-    ``latest`` is dataset -> the version that was the latest when it was counted.
+    Its connection closes when the last request lets go of it, for a newer session may replace it.
+    ``latest`` is dataset -> the version that was the latest when the session was counted.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Session:
         self.latest = latest
         self._store = store
         self._subject = subject
-        self._lock = threading.Lock()  # one question at a time
+        self._lock = threading.Lock()  # one query at a time
         self._drawing = threading.Lock()
         self._searching = False
         self._wanted = object()
-        self._map: list[dict[str, Any] | None] = []  # once it is drawn
+        self._map: list[dict[str, Any] | None] = []  # empty until the map is drawn
         with contextlib.ExitStack() as stack, _stopped(_STOPPED):
             self.connection = stack.enter_context(
                 report.connected(store, subject.flows, counting.begin)
@@ -96,7 +96,7 @@ class Session:
             counting.connection = self.connection
             warnings = report.health_of(store, subject, check)
             counting.begin("the figures")
-            self.summary = {  # what the page shows before anybody clicks
+            self.summary = {  # what the page shows at first
                 **summarize(self.connection, store, subject, warnings),
                 "counts": count_all(self.connection, subject.flows),
                 "names": subject.names,
@@ -112,7 +112,7 @@ class Session:
         """
         wanted = self._wanted = object()
         while not self._lock.acquire(timeout=0.1):
-            if self._searching and wanted is self._wanted:  # the list of the search is left
+            if self._searching and wanted is self._wanted:  # the search is no longer needed
                 self.connection.interrupt()
         self._searching = bool(selection.search)
         try:
@@ -131,7 +131,7 @@ class Session:
         """Return the map of the prompts; None where it cannot be drawn."""
         if not self._subject.flows or not is_installed("sklearn"):
             return None
-        with self._drawing:  # rows are read meanwhile: it takes seconds
+        with self._drawing:  # a lock of its own: it takes seconds, and rows are read meanwhile
             if not self._map:
                 with self._lock, _stopped(_STOPPED):
                     prompts = sample_prompts(
@@ -142,7 +142,7 @@ class Session:
 
 
 def fingerprint(latest: Mapping[str, str]) -> str:
-    """Return what changes when a version of some datasets is replaced."""
+    """Return a text that changes when a version of some datasets is replaced."""
     return json.dumps(latest)
 
 
@@ -164,7 +164,7 @@ def within(connection: duckdb.DuckDBPyConnection, seconds: float, sentence: str)
 
 @contextlib.contextmanager
 def _stopped(sentence: str) -> Iterator[None]:
-    """Say a sentence where a query was interrupted."""
+    """Raise a DataError with a sentence if a query is interrupted."""
     try:
         yield
     except (duckdb.InterruptException, KeyboardInterrupt):

@@ -1,7 +1,7 @@
-"""What the page shows before anybody clicks: the flow, four figures, charts, models, costs.
+"""Compute what the page shows at first: the flow, four figures, charts, models, costs.
 
-All of it is plain data, as large as the page and not as the store. A figure that can be clicked has
-``select``: the rows that it counts.
+The result is plain data whose size does not grow with the store. A clickable figure has ``select``:
+the rows that it counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def summarize(
     subject: Subject,
     warnings: Mapping[str, Sequence[HealthWarning]],
 ) -> dict[str, Any]:
-    """Return everything that the page shows of a subject but its rows and the map."""
+    """Return what the page shows of a subject, except for its rows and the map."""
     labels = [flow.label for flow in subject.flows]
     overview = sorted(figures.overview(connection), key=lambda row: labels.index(row["dataset"]))
     states = figures.ask(connection, "states")
@@ -76,7 +76,7 @@ def _time_of(manifest: Manifest) -> str:
 
 
 def _left_out(subject: Subject) -> list[dict[str, Any]]:
-    """Return the examples that steps kept of what they left out."""
+    """Return the examples of dropped records that steps kept in their manifests."""
     return [
         {
             "id": f"{ref} {reason} {number}",
@@ -100,7 +100,7 @@ def _examples(manifest: Manifest) -> dict[str, list[dict[str, Any]]]:
 
 
 def _failures(subject: Subject) -> list[dict[str, Any]]:
-    """Return why requests failed, version by version."""
+    """Return the failures of requests, for each version and kind of failure."""
     return [
         {
             "dataset": manifest.name,

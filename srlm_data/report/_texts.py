@@ -1,6 +1,6 @@
-"""The texts of rows that were found, as a page shows them.
+"""Read the texts of the found rows, as a page shows them.
 
-They are read from the versions, which are sorted by the ids of prompts.
+They are read from the versions, which are sorted by prompt id.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from srlm_data.report._rows import COLUMNS, Selection, Table, holds, turns
 from srlm_data.store import Manifest, Store
 
 LONGEST: Final = 4000
-"""Characters of a text that a list of rows shows; what is beyond is counted."""
+"""A list of rows shows so many characters of a text, and the number of those left out."""
 
 
 _Row = Mapping[str, Any]
@@ -29,7 +29,7 @@ _Judged = defaultdict[tuple[str, str], list[dict[str, Any]]]
 
 
 class Reader:
-    """Reads the texts of rows that were found, so many characters of each."""
+    """Reads the texts of the found rows, at most ``longest`` characters of each."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class Reader:
         longest: int = LONGEST,
     ) -> None:
         self._connection = connection
-        self._names = names  # digest -> the name of a model
+        self._names = names  # model digest -> name
         self._longest = longest
 
     def read(self, table: Table, hits: Sequence[_Row]) -> list[dict[str, Any]]:
-        """Return rows as a page shows them, in the order in which they were found."""
+        """Return rows as a page shows them, in the order of ``hits``."""
         if not hits:
             return []
         reading = {
@@ -80,7 +80,7 @@ class Reader:
                 "answers",
                 row,
                 answer,
-                key=str(row["id"]),  # 64 bits are more than a number of JavaScript holds
+                key=str(row["id"]),  # a JavaScript number cannot hold 64 bits
                 cut_off=str(row["cut_off"]).lower(),
                 answer=self._side(answer, judged),
             )
@@ -117,7 +117,7 @@ class Reader:
     def _record(
         self, row_id: str, table: Table, row: _Row, source: _Row, **more: object
     ) -> dict[str, Any]:
-        """Return what a page shows of every row, and more of this one."""
+        """Return the fields that a page shows for rows of all tables, and ``more``."""
         turns = source.get("prompt", ())
         return {
             "id": row_id,
@@ -128,10 +128,10 @@ class Reader:
         }
 
     def _rows(self, view: str, hits: Sequence[_Row]) -> Figures:
-        """Return the rows of the prompts of what was found.
+        """Return all rows of a view that have the prompts of the found rows.
 
-        A version is sorted by prompts, so that of its files the groups are read that hold them: the
-        ids stand in the query, for DuckDB to look them up among the groups' least and greatest.
+        A version is sorted by prompt id, and the ids are in the query: so DuckDB reads only those
+        row groups whose least and greatest ids enclose one of them.
         """
         key = ", hash(candidate_id) AS key" if view == "all_candidates" else ""
         ids: dict[str, set[str]] = {}
@@ -150,7 +150,7 @@ class Reader:
         ]
 
     def _judged(self, hits: Sequence[_Row]) -> _Judged:
-        """Return the judgments of the prompts of what was found, by the answer that they are of."""
+        """Return the judgments for the prompts of the found rows, by dataset and answer."""
         judged: _Judged = defaultdict(list)
         rows = self._rows("all_judgments", hits)
         for row in sorted(rows, key=lambda row: (row["candidate_id"], row["repeat"])):
@@ -228,6 +228,6 @@ def _as_text(value: Any, kind: pa.DataType) -> str:
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
-    """Return a text of at most ``longest`` characters, which says how many it leaves out."""
+    """Return a text cut to ``longest`` characters, followed by how many were left out."""
     left = len(text) - longest
     return text if left <= 0 else f"{text[:longest]} … ({left:,} characters more)"

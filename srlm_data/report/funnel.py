@@ -31,12 +31,12 @@ class Step:
     """One step of the funnel."""
 
     ref: str  # the version
-    unit: str  # what is counted
+    unit: str  # what is counted, such as answers
     came: int  # how many came in
-    kept: int  # how many went on
-    drops: dict[str, int]  # reason -> how many did not, the most frequent first
-    # how many there are for each that went on from the step before, where that is another unit
-    # (answers a prompt, judgments an answer)
+    kept: int  # how many were kept
+    drops: dict[str, int]  # reason -> how many were dropped, the most frequent first
+    # how many came in for each that the previous step kept, if that has another unit: answers for
+    # each prompt, judgments for each answer
     fan: float | None
 
     def share(self, count: int) -> float:
@@ -53,7 +53,7 @@ def funnel(flow: Flow, states: Mapping[str, int]) -> list[Step]:
     unread = {state: count for state, count in states.items() if state != "parsed"}
     step, parsed = steps[judged], states.get("parsed", 0)
     drops = step.drops | unread
-    came = parsed + sum(drops.values())  # rows are criteria, too
+    came = parsed + sum(drops.values())  # not the rows, some of which are single criteria
     fan = step.fan and step.fan * came / step.came
     steps[judged] = replace(step, came=came, kept=parsed, drops=most_first(drops), fan=fan)
     return steps
@@ -64,7 +64,7 @@ def steps_to(store: Store, end: Manifest) -> list[Step]:
     if end.type in (PAIRS.name, JUDGMENTS.name):
         try:
             [flow] = subject_of(store, [end.ref]).flows
-        except StoreError:  # it was read, or pulled: its answers are not here
+        except StoreError:  # read from a file or pulled, so its answers are not in the store
             return _steps_of([end])
         judged = {flow.label: flow.judgments} if flow.judgments else {}
         with figures.connect(store, judgments=judged) as connection:

@@ -37,7 +37,7 @@ class Node:
     type: str  # dataset type of the row; ``version`` for a version
     id: str  # of the row; ``name@version`` for a version
     where: str | None  # the version that holds the row; None where no version does
-    text: str  # what it says, in one line
+    text: str  # a summary in one line
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Lineage:
     down: bool  # whether edges lead from a row to what came of it, not to what it came from
     nodes: list[Node] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
-    # place of a node -> role -> how many more there are than edges of that role
+    # place of a node -> role -> how many rows of that role were left out of the graph
     hidden: dict[int, dict[str, int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ def _find(lookup: Lookup, store: Store, what: str) -> StoredRow:
     rows = [row for row in rows if row.id == what] or rows
     ids = {(row.type, row.id) for row in rows}
     if not ids and "." in what:
-        store.resolve(what)  # says which dataset is near
+        store.resolve(what)  # raises, and names the most similar dataset
     if not ids:
         raise StoreError(
             f"{what}: no row and no model in the store has an id with this prefix. "
@@ -108,7 +108,7 @@ def _find(lookup: Lookup, store: Store, what: str) -> StoredRow:
 
 
 class _Walk:
-    """Breadth first, so that a generation is one query a dataset type."""
+    """A breadth-first walk, so that a generation takes one query for each dataset type."""
 
     def __init__(self, store: Store, lookup: Lookup, down: bool, limit: int) -> None:
         self.graph = Lineage(down)
@@ -120,20 +120,20 @@ class _Walk:
         self._versions = Graph(store, lookup.manifests)
 
     def row(self, row: StoredRow) -> None:
-        """Add everything that a row leads to."""
+        """Add everything that can be reached from a row."""
         if not self.graph.down:
             ancestors = self._versions.ancestors(row.manifest)
             self._lookup.prefer([row.manifest.ref, *(ancestor.ref for ancestor in ancestors)])
         self._place(_node(row))
         generation = [row]
         while generation:
-            # Drained at once: what a generation leads to is the next one.
+            # As a list: the rows of a generation are looked up together.
             generation = list(
                 self._children(generation) if self.graph.down else self._parents(generation)
             )
 
     def version(self, manifest: Manifest) -> None:
-        """Add every version that a version leads to."""
+        """Add every version that can be reached from a version."""
         self._place(_version_node(manifest))
         waiting = deque([manifest])
         while waiting:
@@ -150,17 +150,17 @@ class _Walk:
                         waiting.append(parent.manifest)
 
     def _place(self, node: Node) -> int:
-        """Where a node is in the graph; it is added if it is not there."""
+        """Return a node's place in the graph; add the node if it is missing."""
         place = self._places.setdefault((node.type, node.id), len(self.graph.nodes))
         if place == len(self.graph.nodes):
             self.graph.nodes.append(node)
         return place
 
     def _join(self, source: int, role: str, node: Node) -> bool:
-        """Add an edge, and say whether its target is new."""
+        """Add an edge and return whether its target is new."""
         new = (node.type, node.id) not in self._places
         target = self._place(node)
-        # A judgment was reached from the answer that it judges: that road is not told twice.
+        # An answer leads to its judgment, and the judgment back to it: one edge is enough.
         if (target, source) not in self._joined:
             self._joined.add((source, target))
             self.graph.edges.append(Edge(source, target, role))
@@ -190,7 +190,7 @@ class _Walk:
             if parent is None:
                 self._join(source, reference.up, _absent(reference, identity, row))
             elif self._join(source, reference.up, _node(parent)) and (
-                # Made prompts were written after made prompts: followed, that is all.
+                # Prompts that a prompt was generated from are shown, but not followed further.
                 not row.type == parent.type == "prompts"
             ):
                 yield parent
@@ -207,7 +207,7 @@ class _Walk:
                 self._join(place, f"read {parent.parameter}", _parent_node(parent))
 
     def _evidence(self, generation: Sequence[StoredRow]) -> Iterator[StoredRow]:
-        """The judgments or scores of answers, where the walk began at their pair."""
+        """Yield the judgments or scores of the answers, if the walk began at a pair."""
         root = self.graph.nodes[0]
         answers = [row.id for row in generation if row.type == "candidates"]
         if root.type != "pairs" or not answers:
@@ -237,7 +237,7 @@ class _Walk:
     def _named_in(
         self, generation: Sequence[StoredRow], dataset_type: str, reference: Reference, role: str
     ) -> Iterator[StoredRow]:
-        """The rows of a dataset type that name a row of the generation."""
+        """Yield the rows of a dataset type that refer to a row of the generation."""
         named = {
             row.values[column]: row
             for row in generation
@@ -253,7 +253,7 @@ class _Walk:
                 yield child
 
     def _trained(self, generation: Sequence[StoredRow]) -> Iterator[StoredRow]:
-        """The models that were trained on a version which holds the row."""
+        """Yield the models that were trained on a version that holds a row of the generation."""
         for row in generation:
             learning = row.versions if row.type in ("examples", "pairs") else ()
             readers = {r.ref: r for m in learning for _, r in self._versions.children(m)}
@@ -284,7 +284,7 @@ def _parent_node(parent: Parent) -> Node:
 
 
 def _absent(reference: Reference, named: str, child: StoredRow) -> Node:
-    """A parent that no version holds; a prompt's text is in what answers it all the same."""
+    """Return a node for a parent that no version holds; the child has a prompt's text."""
     dataset_type = reference.targets[0][0]
     text = gist("prompts", child.values) if dataset_type == "prompts" else _ABSENT
     return Node(dataset_type, named, None, text)

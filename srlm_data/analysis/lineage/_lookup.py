@@ -1,7 +1,7 @@
-"""Rows by their ids, wherever in the store they are.
+"""Look up rows by their ids in all versions of a store.
 
-An id is derived from content, so a row that several versions hold is one row; the version that is
-preferred is told first. A batch of ids is one query over the Parquet files of a dataset type.
+An id is derived from content, so a row that several versions hold is one row; its preferred version
+comes first. A batch of ids takes one query over the Parquet files of a dataset type.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from srlm_data.store import Manifest, Store
 
 @dataclass(frozen=True)
 class StoredRow:
-    """A row, the versions that hold it, and by what it was found."""
+    """A row, the versions that hold it, and the id by which it was found."""
 
     type: str
     values: dict[str, Any]
     versions: list[Manifest]  # the preferred one first
-    key: str  # which of the ids asked for led to it
-    total: int  # how many rows that id led to; more than were returned, where there was a limit
+    key: str  # the requested id that led to this row
+    total: int  # how many rows that id led to, those beyond the limit included
 
     @property
     def id(self) -> str:
@@ -37,12 +37,12 @@ class StoredRow:
 
     @property
     def manifest(self) -> Manifest:
-        """The version that it is told of."""
+        """The version that is named for the row, which is the preferred one."""
         return self.versions[0]
 
 
 class Lookup:
-    """All versions of a store that can be read, the latest of each dataset first."""
+    """Looks rows up in all readable versions of a store, the latest of each dataset first."""
 
     def __init__(self, store: Store) -> None:
         self.manifests = _readable(store)
@@ -50,16 +50,16 @@ class Lookup:
         self._connection = database.connect()
 
     def close(self) -> None:
-        """Let go of DuckDB."""
+        """Close the DuckDB connection."""
         self._connection.close()
 
     def prefer(self, refs: Sequence[str]) -> None:
-        """Tell rows of these versions first, in this order."""
+        """Prefer these versions, in this order, where several hold a row."""
         order = {ref: place for place, ref in enumerate(refs)}
         self.manifests.sort(key=lambda version: order.get(version.ref, len(order)))
 
     def by_prefix(self, text: str) -> list[StoredRow]:
-        """Every row whose id begins so, of every type; two of a type are enough to know."""
+        """Return the rows of all types whose id has this prefix, at most two of each type."""
         begin = quoted(text)
         return [
             row
@@ -72,7 +72,7 @@ class Lookup:
     def by(
         self, dataset_type: str, column: str, ids: Iterable[str], limit: int | None = None
     ) -> list[StoredRow]:
-        """Rows that have one of ``ids`` in a column (or in its list), ``limit`` of each id."""
+        """Return rows with one of ``ids`` in a column (or in its list), ``limit`` for each id."""
         wanted = ", ".join(map(quoted, sorted(set(ids))))
         if not wanted:
             return []
@@ -82,7 +82,7 @@ class Lookup:
         return self._ask(dataset_type, f'["{column}"]', f'"{column}" IN ({wanted})', limit)
 
     def rows(self, manifest: Manifest) -> list[StoredRow]:
-        """All rows of a version, for those that have few."""
+        """Return all rows of a version; for versions with few rows."""
         return [
             StoredRow(manifest.type, row, [manifest], row[DATASET_TYPES[manifest.type].id], 1)
             for row in self._store.rows(manifest).dicts()
@@ -127,7 +127,7 @@ class Lookup:
 
 
 def _readable(store: Store) -> list[Manifest]:
-    """List every version that is whole, the latest ones first; a damaged one hides no other."""
+    """Return the undamaged versions, the latest of each dataset first."""
     versions = []
     for folder in store.folders():
         for manifest in store.readable(folder.name):

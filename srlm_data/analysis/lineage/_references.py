@@ -1,4 +1,4 @@
-"""Which column of which dataset type names a row of which other, and how to say so."""
+"""Which columns of which dataset types refer to rows of others, and the words for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from srlm_data.core.yaml_data import data_beside
 
 
 class Reference(NamedTuple):
-    """How a row names its parents, as ``references.yaml`` says it."""
+    """A column that refers to a row's parents, as ``references.yaml`` describes it."""
 
     up: str
     column: str
@@ -17,7 +17,7 @@ class Reference(NamedTuple):
 
     @property
     def targets(self) -> list[tuple[str, str]]:
-        """The dataset types and their columns, likeliest first."""
+        """The dataset types and columns that may be meant, the likeliest first."""
         return [(name, column) for name, _, column in (target.partition(".") for target in self.of)]
 
 

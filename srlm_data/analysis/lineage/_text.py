@@ -1,4 +1,4 @@
-"""A lineage as text: a tree for a terminal, Mermaid for GitHub and notebooks."""
+"""Format a lineage as text: a tree for a terminal, Mermaid for GitHub and notebooks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from srlm_data.analysis.lineage.gist import short, shortened
 if TYPE_CHECKING:
     from srlm_data.analysis.lineage import Edge, Lineage, Node
 
-_DIGITS = 12  # of an id, in a tree; enough to ask for it
+_DIGITS = 12  # so many digits of an id are shown in a tree, enough to identify the row
 _SPECIAL = re.compile(r"[^\w .,:@/+-]")
 
 
 def tree_lines(graph: Lineage) -> Iterator[str]:
-    """Yield the tree from the first node on; a node that has its branches above is only named."""
+    """Yield the tree's lines from the first node on; a repeated node is shown without branches."""
     edges: dict[int, list[Edge]] = defaultdict(list)
     for edge in graph.edges:
         edges[edge.source].append(edge)
@@ -44,7 +44,7 @@ def tree_lines(graph: Lineage) -> Iterator[str]:
 
 
 def mermaid(graph: Lineage) -> str:
-    """Return the graph as a Mermaid flowchart; what a model wrote can only be text in it."""
+    """Return the graph as a Mermaid flowchart in which model text is escaped."""
     lines = ["flowchart LR"]
     for place, node in enumerate(graph.nodes):
         hidden = [f"+{count:,} {role}" for role, count in graph.hidden.get(place, {}).items()]
@@ -70,5 +70,5 @@ def _name(node: Node, digits: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return a text in which Mermaid finds nothing but letters: the rest as their numbers."""
+    """Return a text on one line with Mermaid's special characters as numeric entities."""
     return _SPECIAL.sub(lambda match: f"#{ord(match[0])};", " ".join(text.split()))

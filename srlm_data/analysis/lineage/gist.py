@@ -48,7 +48,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def short(ref: str) -> str:
-    """``name@version`` with as much of the version as is needed to tell it."""
+    """Return ``name@version`` with the first 8 digits of the version."""
     name, at, version = ref.partition("@")
     return f"{name}{at}{version[:8]}"
 

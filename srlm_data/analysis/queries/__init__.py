@@ -13,7 +13,7 @@ from srlm_data.core.errors import ArgumentError, did_you_mean
 
 
 def shipped() -> dict[str, str]:
-    """Name -> what it shows, in one line."""
+    """Return the name of each query -> its description, in one line."""
     return {
         file.stem: _about(file.read_text(encoding="utf-8"))
         for file in sorted(Path(__file__).parent.glob("*.sql"))
@@ -21,7 +21,7 @@ def shipped() -> dict[str, str]:
 
 
 def load(name: str) -> str:
-    """The query of a name, comments and all.
+    """Return a query by its name, with its comments.
 
     Raises:
         ArgumentError: there is none of that name.

@@ -34,12 +34,12 @@ class Template:
 
     @cached_property
     def _parts(self) -> list[str]:
-        """Text and names of placeholders in turn; the text is read once, not for every answer."""
+        """Texts and names of placeholders in turn; split once, not for every answer."""
         return _PLACEHOLDER.split(self.text)
 
     @cached_property
     def _tags(self) -> re.Pattern[str]:
-        """What may not stand in a text that is filled in: whatever looks like a fence's tag."""
+        """The pattern of brackets of whatever looks like a fence's tag; `fill` escapes them."""
         return _fence.pattern(_fence.names(self.text))
 
     def fill(self, **values: str) -> str:
@@ -58,8 +58,8 @@ class Template:
         return "".join(parts)
 
     def _defused(self, text: str) -> str:
-        """A text that closes no fence."""
-        if text.isascii() and "<" not in text:  # nor does it open any
+        """Return a text with its brackets escaped where they could open or close a fence."""
+        if text.isascii() and "<" not in text:  # no bracket to escape
             return text
         return self._tags.sub("&lt;", text)
 
@@ -85,7 +85,7 @@ def read_text(name: str, base: Path, files: Path, noun: str) -> str:
     """
     names = shipped(files)
     file = files.with_name(f"{name}{files.suffix}") if name in names else base / name
-    if not os.path.isfile(file):  # noqa: PTH113 - says no to a name that is no name
+    if not os.path.isfile(file):  # noqa: PTH113 - False for an invalid name, no error
         raise ValueError(f"no {noun} '{name}': neither a file nor one of {names}")
     try:
         return filesystem.read_text(file)

@@ -1,8 +1,8 @@
 """The fence around model text in a template: tags that the text inside cannot close.
 
-Whatever a reader may take for a fence's tag loses its opening bracket: any case, white space and
-attributes; letters that look like those of the name (full-width, mathematical, Cyrillic and Greek
-ones); characters that nobody sees between them. ``i < response.length`` is no tag and stays.
+The opening bracket of whatever a reader may take for a fence's tag is escaped: a tag in any case,
+with white space or attributes, with look-alike letters (full-width, mathematical, Cyrillic, Greek),
+or with invisible characters between its letters. ``i < response.length`` is no tag and stays.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _CLOSES: Final = (
     ">\uff1e\ufe65\u203a\u232a\u27e9\u3009\u276f\u02c3\u1433\U0001d237\xbb\u226b\u227b\u22d7\u300b"
 )
 _SLASHES: Final = "/\\\\\u2044\u2215\uff0f\u29f8\u2571\uff3c"
-# Characters without a width, and marks that stand above or below another character.
+# Zero-width characters, and combining marks above or below another character.
 _UNSEEN: Final = (
     "\u00ad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u20d0-\u20f0\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\u2800\u3164\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
 )
-_SIGNS: Final = "\u2460-\u24ff\U0001f110-\U0001f189"  # variants that are no letters to re
+_SIGNS: Final = "\u2460-\u24ff\U0001f110-\U0001f189"  # letter variants that \w does not match
 _ALIKE: Final[dict[str, Any]] = yaml.load(
     Path(__file__).with_name("look_alikes.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
 )
@@ -55,7 +55,7 @@ def pattern(fences: frozenset[str]) -> re.Pattern[str]:
 
 
 def _letter(letter: str) -> str:
-    """Return a regular-expression class of all that may be read as ``letter``."""
+    """Return a regular-expression class of all characters that may be read as ``letter``."""
     twins = _ALIKE["twins"].get(letter, "")
     alike = {letter.lower(), letter.upper(), *twins, *_variants().get(letter, ())}
     return f"[{''.join(map(re.escape, sorted(alike)))}]"
@@ -63,7 +63,7 @@ def _letter(letter: str) -> str:
 
 @functools.cache
 def _variants() -> dict[str, list[str]]:
-    """Letter -> its variants."""
+    """Return letter -> its Unicode variants."""
     variants: dict[str, list[str]] = {}
     for first, last in _ALIKE["variants"]:
         for character in map(chr, range(first, last + 1)):

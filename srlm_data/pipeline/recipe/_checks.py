@@ -1,4 +1,4 @@
-"""One recipe's file, checked: every mistake is gathered before any is told."""
+"""Checks one recipe's file: all mistakes are collected before any is reported."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from srlm_data.pipeline.signature import Parameter, Step, find_step
 if TYPE_CHECKING:
     from srlm_data.pipeline.recipe import Loader
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")  # two of them make a folder's name
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")  # two of these form a folder's name
 _INPUT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYS: Final = ("step", "engine", "allow_empty")
-"""What a dataset's section has beside what its step reads and is set to."""
+"""Keys of a dataset's section other than the inputs and the settings of its step."""
 _TOP_KEYS: Final = ("about", "seed", "engine", "datasets")
 
 
@@ -71,7 +71,7 @@ class File:
 
     def _problem(self, sentence: str, *where: str | int) -> None:
         problem = f"{self._document.at(*where)}: {sentence}"
-        if problem not in self._problems:  # the engine of the whole recipe is checked by each step
+        if problem not in self._problems:  # each step checks the engine of the recipe again
             self._problems.append(problem)
 
     def _dataset(self, recipe: str, short: str, body: Any) -> None:
@@ -112,7 +112,7 @@ class File:
         config = self._config(step, body, where)
         engine = self._engine(step, body, where)
         known = {name: read for name, read in inputs.items() if read}
-        # What reads a broken dataset is broken, and nothing is wrong with it.
+        # What reads a broken dataset is broken as well, but is no mistake to report.
         if len(self._problems) > before or config is None or len(known) < len(inputs):
             self._broken.add(short)
             return
@@ -129,7 +129,7 @@ class File:
         )
 
     def _renamed(self, body: dict[str, Any], where: tuple[str, str]) -> dict[str, Any]:
-        """Return a dataset's section in today's names; names of the last version get a notice."""
+        """Return a dataset's section with former names replaced; each one adds a notice."""
         step = body["step"]
         if step in FORMER_STEPS and step not in self._loader.steps:
             step = FORMER_STEPS[step]
@@ -150,7 +150,7 @@ class File:
             "Rename it; the old name goes with the next version."
         )
 
-    # What a dataset reads ----------------------------------------------------------------------
+    # Inputs of a dataset -----------------------------------------------------------------------
 
     def _input(
         self, short: str, step: Step, parameter: Parameter, value: Any
@@ -174,7 +174,7 @@ class File:
             if not _INPUT_NAME.fullmatch(name):
                 sentence = f"'{name}' cannot name an input. Use letters, digits and underscores."
                 self._problem(sentence, *where, name)
-        if len({name.lower() for name in value}) < len(value):  # SQL takes them for one
+        if len({name.lower() for name in value}) < len(value):  # SQL ignores case
             self._problem(f"'{parameter.name}' has names that differ in case. Rename one.", *where)
         return {
             f"{parameter.name}.{name}": self._read(step, parameter, read, *where, name)
@@ -198,7 +198,7 @@ class File:
         return dataset
 
     def _above(self, name: str, *where: str | int) -> Dataset | None:
-        if name in self._datasets or name in self._broken:  # whose mistake is reported already
+        if name in self._datasets or name in self._broken:  # a broken one is reported already
             return self._datasets.get(name)
         if name in self._document.data["datasets"]:
             sentence = f"'{name}' is not above this line. A recipe reads down the page: "
@@ -226,7 +226,7 @@ class File:
             )
         return other.datasets.get(short)
 
-    # What it is set to -------------------------------------------------------------------------
+    # Settings of a dataset ---------------------------------------------------------------------
 
     def _config(self, step: Step, body: dict[str, Any], where: tuple[str, str]) -> Config | None:
         settings = {k: v for k, v in body.items() if k not in {*_KEYS, *step.parameters}}
@@ -274,7 +274,7 @@ class File:
             common = {key: own[key] for key in COMMON & own.keys()}
             if kind == chosen.kind:
                 common = own
-            elif kind == "vllm" and chosen.kind == "ray":  # each replica runs as the recipe says
+            elif kind == "vllm" and chosen.kind == "ray":  # replicas keep the recipe's settings
                 common["vllm"] = {key: own[key] for key in own.keys() - COMMON}
             settings = {**common, **chosen.model_dump(exclude_unset=True)}
         try:
@@ -288,11 +288,11 @@ class File:
     def _invalid(self, error: pydantic.ValidationError, *where: str | int) -> None:
         for fault in error.errors(include_url=False):
             message = fault["msg"].removeprefix("Value error, ").rstrip(".")
-            if not fault["loc"]:  # about several fields at once: the message names them
+            if not fault["loc"]:  # about several fields, named in the message
                 self._problem(f"{message}.", *where)
                 continue
             name = ".".join(map(str, fault["loc"]))
-            # A key may have been put where none belongs, or into an address: it is not repeated.
+            # The value may be an API key in the wrong place, or a URL with one: do not repeat it.
             untold = fault["type"] == "missing" or "key" in name or "url" in name
             text = fault["input"] if isinstance(fault["input"], str) else None
             told = text and (repr(text) in message or message.startswith(f"{text}: "))
@@ -301,6 +301,6 @@ class File:
 
 
 def _made_by(config: Config, inputs: Mapping[str, Dataset]) -> DatasetType:
-    """The dataset type of a step whose config decides it (``type``), else its first input's."""
+    """Return the dataset type that a config decides (``type``), else that of the first input."""
     dataset_type = getattr(config, "type", None)
     return DATASET_TYPES[dataset_type] if dataset_type else next(iter(inputs.values())).makes

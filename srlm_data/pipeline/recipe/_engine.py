@@ -1,4 +1,4 @@
-"""The ``engine`` of a recipe, or of the command line, as settings."""
+"""Parses the ``engine`` section of a recipe, or of the command line, into settings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from srlm_data.engines.settings import ENGINES, EngineSettings, PluginEngine
 
 
 def engine_settings(section: Any) -> EngineSettings:
-    """The settings of an ``engine`` section."""
+    """Return the settings of an ``engine`` section."""
     kind = section.get("kind") if isinstance(section, dict) else None
     if isinstance(section, dict):
-        remember(section)  # before a mistake in it is quoted
+        remember(section)  # so that no error message shows its secrets
     if not isinstance(kind, str):
         raise LookupError(
             f"an engine has a 'kind', found {section!r:.80}. Write 'engine: {{kind: vllm}}'."

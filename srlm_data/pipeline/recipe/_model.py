@@ -1,4 +1,4 @@
-"""What a recipe is, once it is checked: datasets, what they read, and the order of a build."""
+"""A checked recipe: its datasets, their inputs, and the order of a build."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srlm_data.engines.settings import EngineSettings
 from srlm_data.pipeline.signature import Step
 
 Key = tuple[str, int | None]
-"""A dataset's name, and the limit of a trial."""
+"""A dataset's name, and its limit in a trial (see ``Dataset.limit``)."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,16 @@ class Dataset:
     step: Step
     config: Config
     makes: DatasetType  # the dataset type of its rows
-    # parameter -> what it reads; ``data[0]`` is the first of a list, ``judges.mine`` has a name
+    # parameter -> what it reads: ``data[0]`` is the first of a list, ``judges.mine`` is named
     inputs: Mapping[str, Dataset]
-    engine: EngineSettings | None  # of a step that asks a model; None of all others
+    engine: EngineSettings | None  # of a step that asks a model, else None
     line: str  # ``file:line`` where it is declared
-    limit: int | None = None  # in a trial, how many prompts it is made of; None where it is whole
-    allow_empty: bool = False  # whether it may have no rows although what it is made of has some
+    limit: int | None = None  # in a trial, how many prompts it is made of; None if whole
+    allow_empty: bool = False  # whether it may have no rows although its inputs have some
 
     @property
     def key(self) -> Key:
-        """What tells it from all others: a trial has a dataset whole, and a few rows of it."""
+        """Its unique key: a trial may have a dataset both whole and limited."""
         return self.name, self.limit
 
     def ancestors(self) -> Iterator[Dataset]:
@@ -56,8 +56,8 @@ class Recipe:
     about: str
     # in the order of the file, by their short names
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()  # what its author should know before a build, a sentence each
-    # moving names of the Hub -> the commits that they mean, for the lock file
+    notices: tuple[str, ...] = ()  # sentences for its author to read before a build
+    # branches and tags on the Hub -> the commits they point to, for the lock file
     pins: Mapping[str, str] = field(default_factory=dict)
 
     def flow(self, only: Iterable[str] = ()) -> list[Dataset]:
