@@ -18,6 +18,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     set_seed,
@@ -110,9 +111,14 @@ class Job(Generic[Settings]):
                 )
 
     @cached_property
+    def config(self) -> PreTrainedConfig:
+        """The config of the model to start from."""
+        return AutoConfig.from_pretrained(self.model)
+
+    @cached_property
     def embeddings(self) -> int:
         """How many tokens the model has an embedding of, before any is added."""
-        return int(AutoConfig.from_pretrained(self.model).get_text_config().vocab_size)
+        return int(self.config.get_text_config().vocab_size)
 
     @cached_property
     def max_length(self) -> int:
@@ -120,7 +126,7 @@ class Job(Generic[Settings]):
 
         Rotary positions are computed, for any number of tokens.
         """
-        config = AutoConfig.from_pretrained(self.model).get_text_config()
+        config = self.config.get_text_config()
         is_rotary = getattr(config, "rope_parameters", None) is not None
         positions = None if is_rotary else getattr(config, "max_position_embeddings", None)
         return min(self.settings.max_length, positions or self.settings.max_length)
@@ -206,16 +212,15 @@ class Job(Generic[Settings]):
     @cached_property
     def save_dtype(self) -> str:
         """The type that the finished model is saved in: its base's own, unless one is wanted."""
-        own = AutoConfig.from_pretrained(self.model).dtype
-        return self.settings.save_dtype or str(own or torch.float32).removeprefix("torch.")
+        own = self.config.dtype or torch.float32
+        return self.settings.save_dtype or str(own).removeprefix("torch.")
 
     @cached_property
     def dropouts(self) -> dict[str, float]:
         """The model's own value of every dropout that its config has."""
-        config = AutoConfig.from_pretrained(self.model).to_dict()
         return {
             name: value
-            for name, value in config.items()
+            for name, value in self.config.to_dict().items()
             if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float | int)
         }
 
